@@ -1,0 +1,87 @@
+/**
+ * Reverse-mode differentiation: one walk back over the nodes, which alone adds up fan-out and sums over broadcast axes,
+ * so that no gradient rule mentions either.
+ */
+import type { Op } from "./op.ts";
+import { add } from "./ops/elementwise.ts";
+import { reshape } from "./ops/movement.ts";
+import { sum } from "./ops/reduce.ts";
+import { constant } from "./ops/source.ts";
+import { GraphError, type Node, sameShape, type Tensor } from "./tensor.ts";
+
+/**
+ * d loss / d x for each x of `wrt`; `loss` is a scalar. Throws `GraphError` naming an x that the loss does not depend on.
+ */
+export function grad(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
+  if (loss.rank !== 0) throw new GraphError(`the loss must be a scalar, not [${loss.shape}]`);
+  const seed = loss.graph.scopeAt("loss.grad", () => constant(loss.graph, 1));
+  return gradients([loss], [seed], wrt).map((gradient, i) => {
+    if (gradient === null) throw new GraphError(`the loss does not depend on "${wrt[i].node.path}"`);
+    return gradient;
+  });
+}
+
+/** Gradients with respect to `wrt`, given those of `outputs`; `null` where nothing flows. */
+export function gradients(
+  outputs: readonly Tensor[],
+  seeds: readonly (Tensor | null)[],
+  wrt: readonly Tensor[],
+): (Tensor | null)[] {
+  const graph = outputs[0].graph;
+  const last = Math.max(...outputs.map((t) => t.node.id));
+  const depends = dependents(wrt, last);
+  const flow = new Map<Tensor, Tensor>();
+  const receive = (tensor: Tensor, gradient: Tensor | null): void => {
+    if (gradient === null || !depends.has(tensor.node)) return;
+    const fitted = sumToShape(gradient, tensor);
+    const before = flow.get(tensor);
+    flow.set(tensor, before === undefined ? fitted : add(before, fitted));
+  };
+  outputs.forEach((output, i) => {
+    receive(output, seeds[i]);
+  });
+
+  const stop = new Set(wrt.map((t) => t.node));
+  for (let id = last; id >= 0; id--) {
+    const node = graph.nodes[id];
+    if (!depends.has(node) || stop.has(node)) continue;
+    const incoming = node.outputs.map((output) => flow.get(output) ?? null);
+    if (incoming.every((g) => g === null)) continue;
+    graph.scopeAt(`${node.path}.grad`, () => {
+      const op = node.op as unknown as Op<unknown>;
+      if (op.grad === "body") {
+        (node.body as readonly Tensor[]).forEach((tensor, i) => {
+          receive(tensor, incoming[i]);
+        });
+        return;
+      }
+      op.grad(node, incoming, node.attrs).forEach((gradient, i) => {
+        receive(node.inputs[i], gradient);
+      });
+    });
+  }
+  return wrt.map((tensor) => flow.get(tensor) ?? null);
+}
+
+/** The nodes up to `last` whose value depends on one of `sources`. */
+function dependents(sources: readonly Tensor[], last: number): Set<Node> {
+  const found = new Set<Node>(sources.map((t) => t.node));
+  const nodes = sources[0]?.graph.nodes ?? [];
+  for (let id = 0; id <= last; id++) {
+    const node = nodes[id];
+    if (node.inputs.some((input) => found.has(input.node)) || node.body?.some((t) => found.has(t.node))) found.add(node);
+  }
+  return found;
+}
+
+/** Undoes broadcasting: sums over the axes that `tensor` lacks or has size 1 in. */
+function sumToShape(gradient: Tensor, tensor: Tensor): Tensor {
+  if (sameShape(gradient.shape, tensor.shape)) return gradient;
+  const extra = gradient.rank - tensor.rank;
+  const axes: number[] = [];
+  for (let i = 0; i < gradient.rank; i++) {
+    const target = i < extra ? null : tensor.shape[i - extra];
+    if (target === null || (target === 1 && gradient.shape[i] !== 1)) axes.push(i);
+  }
+  return reshape(sum(gradient, axes, true), tensor.shape, tensor);
+}

@@ -1,0 +1,260 @@
+/**
+ * What a transformer is made of, kept whole: each composite op has a composed body, which is its definition,
+ * and where a kernel of the execution provider computes the same, a fused form.
+ */
+import { applyComposite, defineOp, type Op } from "../op.ts";
+import { GraphError, type Tensor } from "../tensor.ts";
+import { add, exp, mul, neg, reciprocal, sigmoid, sqrt, sub } from "./elementwise.ts";
+import { gather, oneHot, pick } from "./index.ts";
+import { matmul } from "./matmul.ts";
+import { concat, reshape, split } from "./movement.ts";
+import { logSoftmax, mean, softmax, sum } from "./reduce.ts";
+
+const sameAsFirst = ([x]: readonly Tensor[]) => [{ dtype: x.dtype, shape: x.shape }];
+
+// ── silu ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const siluOp: Op<null> = defineOp<null>({
+  name: "silu",
+  shape: sameAsFirst,
+  lower: "body",
+  // y = x s: y' = s + y (1 - s)
+  grad: (node, [g]) => {
+    if (g === null) return [null];
+    const s = sigmoid(node.inputs[0]);
+    const y = node.outputs[0];
+    return [mul(g, add(s, mul(y, sub(1, s))))];
+  },
+  flops: "body",
+  samples: [[2, 3], [0, 2], []].map((shape) => ({ label: `[${shape}]`, inputs: [{ shape }], build: (x) => silu(x) })),
+  fused: {
+    cpu: {
+      reason: () => null,
+      lower: (ctx, node) => [ctx.emit("QuickGelu", [ctx.value(node.inputs[0])], { alpha: { float: 1 } }, "com.microsoft")],
+    },
+  },
+});
+
+/** x · sigmoid(x) (Elfwing et al. 2017). */
+export function silu(x: Tensor): Tensor {
+  return applyComposite(siluOp, [x], null, () => [mul(x, sigmoid(x))])[0];
+}
+
+// ── RMSNorm ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const rmsNormOp: Op<number> = defineOp<number>({
+  name: "rmsNorm",
+  shape: ([x]) => [
+    { dtype: x.dtype, shape: x.shape },
+    { dtype: x.dtype, shape: [...x.shape.slice(0, -1), 1] },
+  ],
+  lower: "body",
+  // y = w ⊙ x r, r = 1/rms(x): dx = r (g w) - x r³ mean(g w x)
+  grad: (node, [g]) => {
+    if (g === null) return [null, null];
+    const [x, weight] = node.inputs;
+    const r = node.outputs[1];
+    const normed = mul(x, r);
+    const gw = mul(g, weight);
+    const projection = mean(mul(gw, normed), [-1], true);
+    return [mul(r, sub(gw, mul(normed, projection))), mul(g, normed)];
+  },
+  flops: "body",
+  samples: [[2, 3, 4], [1, 5], [0, 4]].map((shape) => ({
+    label: `[${shape}]`,
+    inputs: [{ shape }, { shape: shape.slice(-1) }],
+    build: (x, w) => rmsNorm(x, w, 1e-6),
+  })),
+  fused: {
+    cpu: {
+      reason: () => null,
+      lower: (ctx, node, epsilon) => {
+        const outputs = ctx.emitAll(
+          "SimplifiedLayerNormalization",
+          node.inputs.map((t) => ctx.value(t)),
+          2,
+          { axis: -1, epsilon: { float: epsilon }, stash_type: 1 },
+        );
+        return outputs;
+      },
+    },
+  },
+});
+
+/** w ⊙ x / sqrt(mean(x²) + epsilon) over the last axis (Zhang and Sennrich 2019, eq. 4); x [..., width], w [width]. */
+export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
+  return applyComposite(rmsNormOp, [x, weight], epsilon, () => {
+    const r = reciprocal(sqrt(add(mean(mul(x, x), [-1], true), epsilon)));
+    return [mul(mul(x, r), weight), r];
+  })[0];
+}
+
+// ── RoPE ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface RopeAttrs {
+  /** Rotate by the opposite angle: the backward pass. */
+  inverse: boolean;
+}
+
+const ropeOp: Op<RopeAttrs> = defineOp<RopeAttrs>({
+  name: "rope",
+  shape: sameAsFirst,
+  lower: "body",
+  // A rotation's gradient is the opposite rotation.
+  grad: (node, [g], { inverse }) => {
+    const [, cos, sin, positions] = node.inputs;
+    return [g && ropeApply(g, cos, sin, positions, !inverse), null, null, null];
+  },
+  flops: "body",
+  samples: [
+    {
+      label: "heads",
+      inputs: [
+        { shape: [2, 3, 4, 6] },
+        { shape: [8, 3] },
+        { shape: [8, 3] },
+        { shape: [2, 4], dtype: "i32", values: (random) => Math.floor(random() * 8) },
+      ],
+      build: (x, cos, sin, positions) => ropeApply(x, cos, sin, positions, false),
+      differentiable: [0],
+    },
+  ],
+  fused: {
+    cpu: {
+      reason: (node) => (node.inputs[0].rank === 4 ? null : "needs [batch, heads, seq, headDim]"),
+      lower: (ctx, node, { inverse }) => {
+        const [x, cos, sin, positions] = node.inputs;
+        const sine = inverse ? ctx.emit("Neg", [ctx.value(sin)]) : ctx.value(sin);
+        const ids = ctx.emit("Cast", [ctx.value(positions)], { to: 7 });
+        return [ctx.emit("RotaryEmbedding", [ctx.value(x), ids, ctx.value(cos), sine], {}, "com.microsoft")];
+      },
+    },
+  },
+});
+
+function ropeApply(x: Tensor, cosTable: Tensor, sinTable: Tensor, positions: Tensor, inverse: boolean): Tensor {
+  return applyComposite(ropeOp, [x, cosTable, sinTable, positions], { inverse }, () => {
+    const half = (x.shape[x.rank - 1] as number) / 2;
+    const [left, right] = split(x, -1, [half, half]);
+    const [batch, seq] = positions.shape;
+    const rows = (table: Tensor) => reshape(gather(table, positions), [batch, 1, seq, half]);
+    const cos = rows(cosTable);
+    const sin = inverse ? neg(rows(sinTable)) : rows(sinTable);
+    return [concat([sub(mul(left, cos), mul(right, sin)), add(mul(right, cos), mul(left, sin))], -1)];
+  })[0];
+}
+
+/**
+ * Rotary position embedding (Su et al. 2021, eq. 34) in Hugging Face's half-split layout: pairs (i, i + headDim/2).
+ * x [batch, heads, seq, headDim]; cos, sin [positions, headDim/2]; positions [batch, seq] i32.
+ */
+export function rope(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor): Tensor {
+  return ropeApply(x, cos, sin, positions, false);
+}
+
+// ── attention ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const attentionOp: Op<null> = defineOp<null>({
+  name: "attention",
+  shape: ([q, , v]) => [{ dtype: q.dtype, shape: [...q.shape.slice(0, -1), v.shape[v.rank - 1]] }],
+  lower: "body",
+  grad: "body",
+  flops: "body",
+  samples: [
+    {
+      label: "grouped queries",
+      inputs: [{ shape: [2, 4, 3, 2] }, { shape: [2, 2, 3, 2] }, { shape: [2, 2, 3, 2] }, { shape: [1, 1, 3, 3], values: causal(3) }],
+      build: (q, k, v, mask) => attention(q, k, v, mask),
+      differentiable: [0, 1, 2],
+    },
+    {
+      label: "one key",
+      inputs: [{ shape: [1, 1, 1, 2] }, { shape: [1, 1, 1, 2] }, { shape: [1, 1, 1, 4] }, { shape: [1, 1, 1, 1], values: () => 0 }],
+      build: (q, k, v, mask) => attention(q, k, v, mask),
+      differentiable: [0, 1, 2],
+    },
+  ],
+});
+
+function causal(length: number): (random: () => number, index: number) => number {
+  return (_random, index) => (index % length <= Math.floor(index / length) ? 0 : MASKED);
+}
+
+/** What a masked score gets: finite, so that no row of a softmax is ever all -inf. */
+export const MASKED = -1e9;
+
+/**
+ * softmax(q kᵀ / sqrt(headDim) + mask) v (Vaswani et al. 2017, eq. 1), with grouped queries (Ainslie et al. 2023).
+ * q [batch, heads, seq, headDim]; k, v [batch, kvHeads, keys, headDim]; mask broadcasts to [batch, heads, seq, keys].
+ */
+export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor): Tensor {
+  const [, heads, , headDim] = q.shape;
+  const kvHeads = k.shape[1];
+  if (typeof heads !== "number" || typeof kvHeads !== "number" || typeof headDim !== "number" || heads % kvHeads !== 0)
+    throw new GraphError(`attention: ${heads} query heads over ${kvHeads} key heads of size ${headDim}`);
+  return applyComposite(attentionOp, [q, k, v, mask], null, () => {
+    const [keys, values] = heads === kvHeads ? [k, v] : [repeatHeads(k, heads / kvHeads), repeatHeads(v, heads / kvHeads)];
+    const scores = q.graph.scope("scores", () => matmul(q, keys, { transB: true, alpha: headDim ** -0.5 }));
+    return [matmul(softmax(add(scores, mask)), values)];
+  })[0];
+}
+
+/** [batch, kvHeads, seq, headDim] -> [batch, kvHeads · times, seq, headDim], each head `times` in a row. */
+function repeatHeads(x: Tensor, times: number): Tensor {
+  const [batch, kvHeads, seq, headDim] = x.shape;
+  const grouped = reshape(x, [batch, kvHeads, 1, seq, headDim]);
+  const copies = concat(Array.from({ length: times }, () => grouped), 2);
+  return reshape(copies, [batch, (kvHeads as number) * times, seq, headDim]);
+}
+
+// ── SwiGLU ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** silu(gate) ⊙ up (Shazeer 2020, eq. 6), both [..., ffn]. */
+export function swiglu(gate: Tensor, up: Tensor): Tensor {
+  return mul(silu(gate), up);
+}
+
+// ── log-probabilities of tokens ─────────────────────────────────────────────────────────────────────────────────────
+
+const tokenLogProbsOp: Op<null> = defineOp<null>({
+  name: "tokenLogProbs",
+  shape: ([logits, ids]) => [
+    { dtype: logits.dtype, shape: ids.shape },
+    { dtype: logits.dtype, shape: logits.shape },
+  ],
+  lower: "body",
+  // d log p(id) / d logits = onehot(id) - p
+  grad: (node, [g]) => {
+    if (g === null) return [null, null];
+    const [logits, ids] = node.inputs;
+    const p = exp(node.outputs[1]);
+    const depth = logits.shape[logits.rank - 1] as number;
+    return [mul(reshape(g, [...g.shape, 1]), sub(oneHot(ids, depth), p)), null];
+  },
+  flops: "body",
+  samples: [
+    {
+      label: "batch",
+      inputs: [{ shape: [2, 3, 5] }, { shape: [2, 3], dtype: "i32", values: (random) => Math.floor(random() * 5) }],
+      build: (logits, ids) => tokenLogProbs(logits, ids).logProbs,
+      differentiable: [0],
+    },
+  ],
+});
+
+/**
+ * log p(id) under softmax(logits): logits [..., vocab], ids [...] i32 -> logProbs [...], and all of them
+ * (`distribution` [..., vocab], a measurement through which no gradient flows).
+ */
+export function tokenLogProbs(logits: Tensor, ids: Tensor): { logProbs: Tensor; distribution: Tensor } {
+  const [logProbs, distribution] = applyComposite(tokenLogProbsOp, [logits, ids], null, () => {
+    const all = logSoftmax(logits);
+    return [pick(all, ids), all];
+  });
+  return { logProbs, distribution };
+}
+
+/** -sum p log p along the last axis, from log-probabilities [..., vocab]. */
+export function entropy(logProbs: Tensor): Tensor {
+  return neg(sum(mul(exp(logProbs), logProbs), [-1]));
+}

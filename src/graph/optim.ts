@@ -1,0 +1,152 @@
+/**
+ * Optimizers are more graph: from parameters, gradients and moments to the next parameters and moments. Rates and the
+ * step's corrections are scalar inputs, so a schedule never makes a new graph.
+ */
+import { add, concat, div, matmul, minimum, mul, reshape, sqrt, split, sub, sum, transpose } from "./ops.ts";
+import { input } from "./ops/source.ts";
+import { type Graph, GraphError, type Tensor } from "./tensor.ts";
+
+export interface AdamWOptions {
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  decay: number;
+}
+
+export interface MuonOptions {
+  momentum: number;
+  decay: number;
+}
+
+/** The scalars that change each step, as inputs of the graph. */
+export interface StepScalars {
+  /** Learning rate of AdamW's parameters. */
+  rate: Tensor;
+  /** Learning rate of Muon's matrices. */
+  muonRate: Tensor;
+  /** 1 / (1 - beta1^step) and 1 / (1 - beta2^step): Adam's bias corrections (Kingma and Ba 2015, algorithm 1). */
+  correction1: Tensor;
+  correction2: Tensor;
+}
+
+export function stepScalars(graph: Graph): StepScalars {
+  const scalar = (name: string) => input(graph, name, "f32", []);
+  return {
+    rate: scalar("rate"),
+    muonRate: scalar("muonRate"),
+    correction1: scalar("correction1"),
+    correction2: scalar("correction2"),
+  };
+}
+
+/** Their values at `step` (from 1). */
+export function stepScalarValues(step: number, rate: number, muonRate: number, beta1: number, beta2: number): Record<string, number> {
+  return { rate, muonRate, correction1: 1 / (1 - beta1 ** step), correction2: 1 / (1 - beta2 ** step) };
+}
+
+/** The Euclidean norm of all gradients together. */
+export function globalNorm(gradients: readonly Tensor[]): Tensor {
+  return sqrt(gradients.map((g) => sum(mul(g, g))).reduce((total, square) => add(total, square)));
+}
+
+/** min(1, limit / (norm + 1e-6)): the factor of global-norm clipping (Pascanu et al. 2013), as in torch's clip_grad_norm_. */
+export function clipFactor(norm: Tensor, limit: number): Tensor {
+  return minimum(div(limit, add(norm, 1e-6)), 1);
+}
+
+/**
+ * AdamW (Loshchilov and Hutter 2019, algorithm 2): decoupled decay, bias correction.
+ * m ← β₁m + (1-β₁)g; v ← β₂v + (1-β₂)g²; θ ← θ(1 - ηλ) - η m̂ / (sqrt(v̂) + ε).
+ */
+export function adamW(
+  parameter: Tensor,
+  gradient: Tensor,
+  m: Tensor,
+  v: Tensor,
+  scalars: StepScalars,
+  { beta1, beta2, epsilon, decay }: AdamWOptions,
+): { parameter: Tensor; m: Tensor; v: Tensor } {
+  const nextM = add(mul(m, beta1), mul(gradient, 1 - beta1));
+  const nextV = add(mul(v, beta2), mul(mul(gradient, gradient), 1 - beta2));
+  // η m̂ / (sqrt(v̂) + ε), with the scalars gathered so that the tensors are passed over as seldom as possible.
+  const denominator = add(mul(sqrt(nextV), sqrt(scalars.correction2)), epsilon);
+  const update = mul(div(nextM, denominator), mul(scalars.rate, scalars.correction1));
+  const kept = decay === 0 ? parameter : mul(parameter, sub(1, mul(scalars.rate, decay)));
+  return { parameter: sub(kept, update), m: nextM, v: nextV };
+}
+
+/** Newton-Schulz coefficients and steps of Muon (Jordan et al. 2024). */
+const NEWTON_SCHULZ = { a: 3.4445, b: -4.775, c: 2.0315, steps: 5 };
+
+/**
+ * The nearest semi-orthogonal matrices, roughly: five steps X ← aX + b(XXᵀ)X + c(XXᵀ)²X from X/‖X‖, for a stack
+ * [count, rows, cols] with rows ≤ cols.
+ */
+export function orthogonalise(stack: Tensor): Tensor {
+  const { a, b, c, steps } = NEWTON_SCHULZ;
+  let x = div(stack, add(sqrt(sum(mul(stack, stack), [1, 2], true)), 1e-7));
+  for (let i = 0; i < steps; i++) {
+    const gram = matmul(x, x, { transB: true });
+    const polynomial = add(mul(gram, b), matmul(gram, gram, { alpha: c }));
+    x = add(mul(x, a), matmul(polynomial, x));
+  }
+  return x;
+}
+
+export interface MuonGroupMember {
+  name: string;
+  parameter: Tensor;
+  gradient: Tensor;
+  momentum: Tensor;
+}
+
+/**
+ * Muon with Nesterov momentum: M ← μM + G; O = orthogonalise(μM + G); W ← W(1 - ηλ) - η 0.2 sqrt(max(rows, cols)) O
+ * (Jordan et al. 2024; the factor that matches AdamW's update size: Liu et al. 2025, arXiv 2502.16982, eq. 4).
+ * Matrices of one shape are orthogonalised together, as one batch of products.
+ */
+export function muon(
+  members: readonly MuonGroupMember[],
+  rate: Tensor,
+  { momentum: mu, decay }: MuonOptions,
+): Map<string, { parameter: Tensor; momentum: Tensor }> {
+  const result = new Map<string, { parameter: Tensor; momentum: Tensor }>();
+  for (const group of groupByShape(members)) {
+    const [rows, cols] = group[0].parameter.shape as number[];
+    const [short, long] = rows <= cols ? [rows, cols] : [cols, rows];
+    const graph = rate.graph;
+    const updates = group.map(({ name, parameter, gradient, momentum }) =>
+      graph.scope(name, () => {
+        const nextMomentum = add(mul(momentum, mu), gradient);
+        const nesterov = add(mul(nextMomentum, mu), gradient);
+        const flat = parameter.shape[0] === short ? nesterov : transpose(nesterov, [1, 0]);
+        return { nextMomentum, stacked: reshape(flat, [1, short, long]) };
+      }),
+    );
+    const orthogonal = graph.scope(`muon.${short}x${long}`, () => orthogonalise(concat(updates.map((u) => u.stacked), 0)));
+    const parts = split(orthogonal, 0, group.map(() => 1));
+    group.forEach(({ name, parameter }, i) => {
+      graph.scope(name, () => {
+        const flat = reshape(parts[i], [short, long]);
+        const direction = parameter.shape[0] === short ? flat : transpose(flat, [1, 0]);
+        const kept = decay === 0 ? parameter : mul(parameter, sub(1, mul(rate, decay)));
+        const update = mul(direction, mul(rate, 0.2 * Math.sqrt(Math.max(rows, cols))));
+        result.set(name, { parameter: sub(kept, update), momentum: updates[i].nextMomentum });
+      });
+    });
+  }
+  return result;
+}
+
+/** Matrices that become one stack: the same two sizes, in either order. */
+function groupByShape(members: readonly MuonGroupMember[]): MuonGroupMember[][] {
+  const groups = new Map<string, MuonGroupMember[]>();
+  for (const member of members) {
+    const { shape } = member.parameter;
+    if (shape.length !== 2) throw new GraphError(`Muon is for matrices; "${member.name}" is [${shape}]`);
+    const key = [...(shape as number[])].sort((x, y) => x - y).join("x");
+    groups.set(key, [...(groups.get(key) ?? []), member]);
+  }
+  return [...groups.values()];
+}
+

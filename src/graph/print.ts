@@ -1,0 +1,51 @@
+/** A graph as text, one typed line a node, for snapshots and for people. */
+import { neededNodes } from "./analyse.ts";
+import type { Graph, Node, Tensor } from "./tensor.ts";
+
+/**
+ * Lines such as `%3 f32[batch,4] = matmul(%1, weight) {transB} @ layers.0.attn.q`. Only what the outputs need is printed;
+ * numbers count from 0 in each print, so equal graphs print alike.
+ */
+export function printGraph(graph: Graph): string {
+  const names = new Map<Tensor, string>();
+  for (const [name, tensor] of graph.inputs) names.set(tensor, name);
+  const lines: string[] = [];
+  for (const [name, tensor] of graph.inputs) lines.push(`input ${name}: ${typed(tensor)}`);
+  let counter = 0;
+  for (const node of neededNodes(graph)) {
+    if (node.op.name === "input") continue;
+    if (node.body !== null) {
+      node.outputs.forEach((output, i) => {
+        names.set(output, names.get((node.body as readonly Tensor[])[i]) ?? "?");
+      });
+      continue;
+    }
+    if (node.op.name === "constant") {
+      names.set(node.outputs[0], constantText(node));
+      continue;
+    }
+    for (const output of node.outputs) names.set(output, `%${counter++}`);
+    const left = node.outputs.map((t) => `${names.get(t)} ${typed(t)}`).join(", ");
+    const right = `${node.op.name}(${node.inputs.map((t) => names.get(t)).join(", ")})`;
+    const attrs = attributeText(node.attrs);
+    lines.push(`${left} = ${right}${attrs}${node.path === "" ? "" : ` @ ${node.path}`}`);
+  }
+  for (const [name, tensor] of graph.outputs) lines.push(`output ${name} = ${names.get(tensor)}`);
+  return lines.join("\n");
+}
+
+const typed = (tensor: Tensor): string => `${tensor.dtype}[${tensor.shape.join(",")}]`;
+
+function constantText(node: Node): string {
+  const { values, shape } = node.attrs as { values: ArrayLike<number>; shape: readonly number[] };
+  return values.length === 1 ? String(values[0]) : `constant[${shape.join(",")}]`;
+}
+
+function attributeText(attrs: unknown): string {
+  if (attrs === null || attrs === undefined) return "";
+  if (Array.isArray(attrs) || typeof attrs !== "object") return ` {${attrs}}`;
+  const parts = Object.entries(attrs)
+    .filter(([, value]) => value !== false && value !== 1)
+    .map(([key, value]) => (value === true ? key : `${key}: ${value}`));
+  return parts.length === 0 ? "" : ` {${parts.join(", ")}}`;
+}

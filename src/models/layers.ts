@@ -1,0 +1,87 @@
+/** What every decoder shares: named parameters and their initialisation, projections into heads, rotary tables. */
+import { gather, linear, reshape, transpose } from "../graph/ops.ts";
+import { constant, input } from "../graph/ops/source.ts";
+import { type Graph, GraphError, type Tensor } from "../graph/tensor.ts";
+import { Random } from "../runtime/random.ts";
+import { allocate, type Value } from "../runtime/session.ts";
+
+/** A parameter under its Hugging Face tensor name. */
+export interface ParameterSpec {
+  name: string;
+  shape: readonly number[];
+  /** Standard deviation of its normal initialisation, or "ones" for the weight of a norm. */
+  init: number | "ones";
+}
+
+export type Parameters = ReadonlyMap<string, Tensor>;
+
+/** One graph input a parameter. */
+export function parameterInputs(graph: Graph, specs: readonly ParameterSpec[]): Map<string, Tensor> {
+  return new Map(specs.map(({ name, shape }) => [name, input(graph, name, "f32", shape)]));
+}
+
+export function parameter(parameters: Parameters, name: string): Tensor {
+  const tensor = parameters.get(name);
+  if (tensor === undefined) throw new GraphError(`there is no parameter "${name}"`);
+  return tensor;
+}
+
+/** Fresh values: each parameter draws from a stream of its own name, so adding one changes no other. */
+export function initialise(specs: readonly ParameterSpec[], seed: number): Map<string, Value> {
+  return new Map(
+    specs.map(({ name, shape, init }) => {
+      const value = allocate("f32", shape);
+      const data = value.data as Float32Array;
+      if (init === "ones") data.fill(1);
+      else {
+        const random = new Random(seed, "init", name);
+        for (let i = 0; i < data.length; i++) data[i] = init * random.normal();
+      }
+      return [name, value];
+    }),
+  );
+}
+
+export function countParameters(specs: readonly ParameterSpec[]): number {
+  return specs.reduce((total, { shape }) => total + shape.reduce((size, dim) => size * dim, 1), 0);
+}
+
+/** x Wᵀ cut into heads: [batch, seq, width] -> [batch, heads, seq, headDim]. */
+export function projectHeads(x: Tensor, weight: Tensor, heads: number, headDim: number): Tensor {
+  const [batch, seq] = x.shape;
+  return transpose(reshape(linear(x, weight), [batch, seq, heads, headDim]), [0, 2, 1, 3]);
+}
+
+/** The inverse of cutting into heads: [batch, heads, seq, headDim] -> [batch, seq, heads · headDim]. */
+export function mergeHeads(x: Tensor): Tensor {
+  const [batch, heads, seq, headDim] = x.shape;
+  return reshape(transpose(x, [0, 2, 1, 3]), [batch, seq, (heads as number) * (headDim as number)]);
+}
+
+export interface RotaryTables {
+  /** cos(position · theta^(-2i/headDim)), [maxPositions, headDim/2], and sin likewise. */
+  cos: Tensor;
+  sin: Tensor;
+}
+
+/** Tables of the rotary angles (Su et al. 2021, eq. 15) as constants. */
+export function rotaryTables(graph: Graph, maxPositions: number, headDim: number, theta: number): RotaryTables {
+  const half = headDim / 2;
+  const cos = new Float32Array(maxPositions * half);
+  const sin = new Float32Array(maxPositions * half);
+  for (let position = 0; position < maxPositions; position++)
+    for (let i = 0; i < half; i++) {
+      const angle = position * theta ** ((-2 * i) / headDim);
+      cos[position * half + i] = Math.cos(angle);
+      sin[position * half + i] = Math.sin(angle);
+    }
+  return {
+    cos: graph.scopeAt("rotary.cos", () => constant(graph, cos, [maxPositions, half])),
+    sin: graph.scopeAt("rotary.sin", () => constant(graph, sin, [maxPositions, half])),
+  };
+}
+
+/** Rows of the embedding table [vocab, width] at `ids` [...] -> [..., width]. */
+export function embed(table: Tensor, ids: Tensor): Tensor {
+  return gather(table, ids);
+}

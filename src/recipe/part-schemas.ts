@@ -1,0 +1,71 @@
+/** The parts that several stages share: optimizer, learning-rate schedule, training data. */
+import { z } from "zod";
+
+export const positive = z.number().positive();
+export const count = z.int().positive();
+export const share = z.number().min(0).max(1);
+
+const betas = z.tuple([share, share]).default([0.9, 0.95]);
+const decay = z.number().min(0).default(0);
+/** Largest global gradient norm; `null` switches clipping off. */
+const clip = positive.nullable().default(1);
+
+/** AdamW with decoupled decay (arXiv 1711.05101). `betas` default to DeepSeek LLM's (2401.02954, 2.3). */
+const adamw = z.strictObject({ kind: z.literal("adamw"), rate: positive, betas, decay, clip });
+
+/** Muon for the block matrices, AdamW at `adamRate` for embeddings, head and norms. */
+const muon = z.strictObject({
+  kind: z.literal("muon"),
+  rate: positive,
+  adamRate: positive,
+  betas,
+  decay,
+  clip,
+  momentum: share.default(0.95),
+});
+
+export const optimizerSchema = z.discriminatedUnion("kind", [adamw, muon]);
+
+/** Steps over which the rate climbs linearly from 0. */
+const warmup = z.int().min(0).default(0);
+/** The last rate, as a share of the peak. */
+const final = share.default(0.1);
+
+export const scheduleSchema = z.discriminatedUnion("kind", [
+  /** x 0.316 after 80 % and x 0.1 after 90 % of the steps (DeepSeek LLM, 2401.02954, section 2.3). */
+  z.strictObject({ kind: z.literal("multi-step"), warmup }),
+  z.strictObject({ kind: z.literal("cosine"), warmup, final }),
+  /** Warm-up, stable, decay: flat until the last `decayFraction` of the steps (2404.06395, section 4). */
+  z.strictObject({ kind: z.literal("wsd"), warmup, final, decayFraction: share.default(0.1) }),
+  z.strictObject({ kind: z.literal("linear"), warmup, final }),
+  z.strictObject({ kind: z.literal("constant"), warmup }),
+]);
+
+/** How many numbers a Countdown problem has; several entries are drawn evenly. */
+export const numbers = z.array(z.int().min(2).max(6)).min(1);
+
+/** Attempts, right and wrong alike, generated on the fly: every equation in them is true. */
+const countdownAttempts = z.strictObject({
+  kind: z.literal("countdown-attempts"),
+  numbers,
+  /** Probability that an attempt is the known solution. */
+  hint: share,
+  /** Share of documents that are one equation. */
+  singles: share,
+  maxAttempts: count,
+  /** Probability of another attempt after a miss. */
+  goOn: share,
+  /** Largest intermediate result. */
+  maxResult: count,
+});
+
+/** Files are relative to the directory where the command runs. */
+export const dataSchema = z.discriminatedUnion("kind", [
+  countdownAttempts,
+  z.strictObject({ kind: z.literal("jsonl"), file: z.string().min(1) }),
+  z.strictObject({ kind: z.literal("text"), file: z.string().min(1) }),
+]);
+
+export type Optimizer = z.infer<typeof optimizerSchema>;
+export type Schedule = z.infer<typeof scheduleSchema>;
+export type TrainingData = z.infer<typeof dataSchema>;

@@ -1,0 +1,185 @@
+/** What a schema finds wrong with a recipe, in words for the person who wrote it. */
+import { z } from "zod";
+import type { Path } from "./locate.ts";
+import { nearest } from "./spelling.ts";
+
+export interface Finding {
+  /** Of the value, or of the object that lacks a key. */
+  path: PropertyKey[];
+  at: "key" | "value";
+  message: string;
+  /** The nearest valid key, for an unknown one. */
+  suggestion: string | null;
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** One finding per mistake: a misspelt key that is also missing counts once. */
+export function explain(schema: z.ZodType, input: unknown, issues: readonly Issue[]): Finding[] {
+  const flat = flatten(issues);
+  const unknown = flat.flatMap((issue) => unknownKeys(schema, input, issue));
+  const meant = new Set(
+    unknown.map(({ path, suggestion }) => JSON.stringify([...path.slice(0, -1), suggestion])),
+  );
+  const rest = flat
+    .filter((issue) => issue.code !== "unrecognized_keys" && !meant.has(JSON.stringify(issue.path)))
+    .map((issue) => describe(schema, input, issue));
+  return [...unknown, ...rest];
+}
+
+/** A plain union reports every branch: keep the branch that fits best. */
+function flatten(issues: readonly Issue[]): Issue[] {
+  return issues.flatMap((issue) => {
+    if (issue.code !== "invalid_union" || issue.errors.length === 0) return [issue];
+    const branches = issue.errors.map((branch) =>
+      flatten(branch.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }) as Issue)),
+    );
+    return branches.reduce((best, branch) => (mistakes(branch) < mistakes(best) ? branch : best));
+  });
+}
+
+const mistakes = (issues: Issue[]): number =>
+  issues.reduce((sum, issue) => sum + (issue.code === "unrecognized_keys" ? issue.keys.length : 1), 0);
+
+function unknownKeys(schema: z.ZodType, input: unknown, issue: Issue): Finding[] {
+  const present = keysOf(valueAt(input, issue.path));
+  const valid = validKeys(schema, input, issue.path);
+  const missing = valid.filter((key) => !present.includes(key));
+  let keys: string[] = [];
+  if (issue.code === "unrecognized_keys") keys = issue.keys;
+  else if (issue.code === "invalid_union" && issue.discriminator !== undefined) {
+    // With `kind` misspelt no branch is chosen, so no unknown key is reported: look for it ourselves.
+    const owner = issue.path.slice(0, -1);
+    const siblings = keysOf(valueAt(input, owner));
+    if (siblings.includes(issue.discriminator)) return [];
+    const stray = siblings.filter((key) => !validKeys(schema, input, owner).includes(key));
+    const misspelt = nearest(issue.discriminator, stray);
+    return misspelt === null ? [] : [unknownKey(owner, misspelt, issue.discriminator, [])];
+  }
+  return keys.map((key) => unknownKey(issue.path, key, nearest(key, missing), missing));
+}
+
+function unknownKey(
+  owner: PropertyKey[],
+  key: string,
+  suggestion: string | null,
+  missing: string[],
+): Finding {
+  const help =
+    suggestion !== null
+      ? `Did you mean "${suggestion}"?`
+      : missing.length > 0
+        ? `Keys that could stand here: ${missing.join(", ")}.`
+        : "Nothing more can stand here.";
+  return {
+    path: [...owner, key],
+    at: "key",
+    message: `Unknown key "${key}"${where(owner)}. ${help}`,
+    suggestion,
+  };
+}
+
+function describe(schema: z.ZodType, input: unknown, issue: Issue): Finding {
+  const { path } = issue;
+  const value = valueAt(input, path);
+  const name = path.length === 0 ? "The recipe" : `"${String(path.at(-1))}"`;
+  const finding = (message: string): Finding => ({ path, at: "value", message, suggestion: null });
+  if (!/^(Invalid|Too (small|big))/.test(issue.message)) return finding(issue.message);
+  const expected = expectation(issue);
+  if (value === undefined) {
+    const presets = validKeys(schema, input, path.slice(0, -1)).includes("preset")
+      ? ", or a preset that sets it"
+      : "";
+    return finding(`${name} is missing${where(path.slice(0, -1))}. Expected ${expected}${presets}.`);
+  }
+  return finding(`${name} is ${show(value)}. Expected ${expected}.`);
+}
+
+const typeNames: Record<string, string> = {
+  number: "a number",
+  int: "a whole number",
+  string: "text",
+  boolean: "true or false",
+  array: "a list",
+  tuple: "a list",
+  object: "a block of keys",
+};
+
+function expectation(issue: Issue): string {
+  switch (issue.code) {
+    case "invalid_type":
+      return typeNames[issue.expected] ?? issue.expected;
+    case "invalid_value":
+      return oneOf(issue.values.map(String));
+    case "invalid_union":
+      return "options" in issue && Array.isArray(issue.options)
+        ? oneOf(issue.options.map(String))
+        : "another value";
+    case "too_small": {
+      const bound = issue.inclusive === false ? `above ${issue.minimum}` : `at least ${issue.minimum}`;
+      return issue.origin === "array"
+        ? `${bound} entries`
+        : issue.origin === "string"
+          ? "some text"
+          : `a number ${bound}`;
+    }
+    case "too_big": {
+      const bound = issue.inclusive === false ? `below ${issue.maximum}` : `at most ${issue.maximum}`;
+      return issue.origin === "array" ? `${bound} entries` : `a number ${bound}`;
+    }
+    default:
+      return `another value (${issue.message})`;
+  }
+}
+
+const oneOf = (names: string[]): string =>
+  names.length === 1 ? names[0]! : `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
+
+function show(value: unknown): string {
+  if (Array.isArray(value)) return `a list of ${value.length}`;
+  if (typeof value === "object" && value !== null) return "a block of keys";
+  return typeof value === "string" ? `the text "${value.slice(0, 40)}"` : String(value);
+}
+
+function where(path: Path): string {
+  if (path.length === 0) return "";
+  const [first, index, ...rest] = path;
+  if (first !== "stages" || typeof index !== "number") return ` in ${path.map(String).join(".")}`;
+  return ` in ${[...rest.map(String), ""].join(" of ")}stage ${index + 1}`;
+}
+
+const keysOf = (value: unknown): string[] =>
+  typeof value === "object" && value !== null && !Array.isArray(value) ? Object.keys(value) : [];
+
+const valueAt = (input: unknown, path: Path): unknown =>
+  path.reduce<unknown>(
+    (value, part) => (typeof value === "object" && value !== null ? Reflect.get(value, part) : undefined),
+    input,
+  );
+
+function validKeys(schema: z.ZodType, input: unknown, path: Path): string[] {
+  return [...new Set(objectsAt(schema, input, path).flatMap((object) => Object.keys(object.shape)))];
+}
+
+/** The object schemas that may stand at `path`, narrowed by the discriminators that the input gives. */
+function objectsAt(schema: unknown, input: unknown, path: Path): z.ZodObject[] {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodNullable) {
+    return objectsAt(schema.unwrap(), input, path);
+  }
+  if (schema instanceof z.ZodPipe) return objectsAt(schema.out, input, path);
+  if (schema instanceof z.ZodUnion) {
+    const { discriminator } = schema.def as { discriminator?: string };
+    const chosen = discriminator === undefined ? undefined : valueAt(input, [discriminator]);
+    const fits = (option: unknown): boolean => {
+      const tag = option instanceof z.ZodObject ? option.shape[discriminator ?? ""] : undefined;
+      return tag instanceof z.ZodLiteral && tag.value === chosen;
+    };
+    const options = schema.options.some(fits) ? schema.options.filter(fits) : schema.options;
+    return options.flatMap((option) => objectsAt(option, input, path));
+  }
+  const [first, ...rest] = path;
+  if (schema instanceof z.ZodArray) return objectsAt(schema.element, valueAt(input, [first!]), rest);
+  if (!(schema instanceof z.ZodObject)) return [];
+  if (first === undefined) return [schema];
+  return objectsAt(schema.shape[String(first)], valueAt(input, [first]), rest);
+}

@@ -1,0 +1,232 @@
+/**
+ * `runs/NAME/`, the whole memory of a run: recipe.yaml as run, run.json, metrics.jsonl, samples.jsonl,
+ * evaluations.jsonl, checkpoints/, bill.json, report.md. Killing the process at any moment leaves it
+ * readable; resuming from a checkpoint cuts the journals back to where that checkpoint saw them.
+ */
+import fs from "node:fs";
+import { join } from "node:path";
+import { stringify } from "yaml";
+import type { BillFile } from "../ledger/bill.ts";
+import { onDisk, RunFolderError, writeAtomic } from "./disk.ts";
+import type { EvaluationRecord, GroupRecord, Metrics } from "./events.ts";
+import { Journal } from "./journal.ts";
+import { loadRecipe } from "./load.ts";
+import { acquireLock, type Lock } from "./lock.ts";
+import { describeRun, differences, hashRecipe, type RunInfo } from "./run-info.ts";
+import type { Recipe } from "./schema.ts";
+
+/** A line of metrics.jsonl. */
+export interface MetricsLine {
+  stage: string;
+  /** Steps done in this stage, from 1. */
+  step: number;
+  totalSteps: number;
+  metrics: Metrics;
+}
+
+/** A line of samples.jsonl. */
+export interface SamplesLine {
+  stage: string;
+  step: number;
+  groups: GroupRecord[];
+}
+
+/** Bytes of each journal; a checkpoint stores it, and a resume hands it back. */
+export interface JournalPosition {
+  metrics: number;
+  samples: number;
+  evaluations: number;
+}
+
+export interface RunOptions {
+  /** The recipe's name where it is left out. */
+  name?: string;
+  /** Begin again. An earlier run of this name is kept under another one. */
+  fresh?: boolean;
+  /** The folder of all runs, "runs" where it is left out. */
+  root?: string;
+  /** The recipe's file as written, kept with its comments. */
+  recipeText?: string;
+}
+
+/** Paths of a run's files, for writers and readers alike. */
+export function runPaths(folder: string) {
+  const at = (file: string): string => join(folder, file);
+  return {
+    recipe: at("recipe.yaml"),
+    info: at("run.json"),
+    metrics: at("metrics.jsonl"),
+    samples: at("samples.jsonl"),
+    evaluations: at("evaluations.jsonl"),
+    checkpoints: at("checkpoints"),
+    bill: at("bill.json"),
+    report: at("report.md"),
+    figures: at("figures"),
+    lock: at("lock.json"),
+  };
+}
+
+/** An open run: this process alone writes to it until `close`. */
+export class RunFolder {
+  readonly folder: string;
+  readonly name: string;
+  readonly paths: ReturnType<typeof runPaths>;
+  /** The folder held a run of this recipe before; look for its last checkpoint. */
+  readonly resumed: boolean;
+  /** Where `fresh` put the earlier run, or `null`. */
+  readonly movedTo: string | null;
+  #info: RunInfo;
+  readonly #lock: Lock;
+  readonly #metrics: Journal<MetricsLine>;
+  readonly #samples: Journal<SamplesLine>;
+  readonly #evaluations: Journal<EvaluationRecord>;
+
+  constructor(folder: string, info: RunInfo, lock: Lock, resumed: boolean, movedTo: string | null) {
+    this.folder = folder;
+    this.name = info.name;
+    this.paths = runPaths(folder);
+    this.resumed = resumed;
+    this.movedTo = movedTo;
+    this.#info = info;
+    this.#lock = lock;
+    this.#metrics = new Journal(this.paths.metrics);
+    this.#samples = new Journal(this.paths.samples);
+    this.#evaluations = new Journal(this.paths.evaluations);
+  }
+
+  get info(): RunInfo {
+    return this.#info;
+  }
+
+  appendMetrics(line: MetricsLine): void {
+    this.#metrics.append(line);
+  }
+
+  appendSamples(line: SamplesLine): void {
+    this.#samples.append(line);
+  }
+
+  appendEvaluation(evaluation: EvaluationRecord): void {
+    this.#evaluations.append(evaluation);
+  }
+
+  /** Call while saving a checkpoint, and store the result in it. What it counts is on the disk. */
+  position(): JournalPosition {
+    return {
+      metrics: this.#metrics.position(),
+      samples: this.#samples.position(),
+      evaluations: this.#evaluations.position(),
+    };
+  }
+
+  /**
+   * Call on every resume, with the checkpoint's position, or `null` where there is no checkpoint yet: what
+   * lies beyond is dropped and will be written again. Returns a warning if lines are missing, else `null`.
+   */
+  truncateTo(position: JournalPosition | null): string | null {
+    const { metrics, samples, evaluations } = position ?? { metrics: 0, samples: 0, evaluations: 0 };
+    const missing =
+      this.#metrics.truncateTo(metrics) +
+      this.#samples.truncateTo(samples) +
+      this.#evaluations.truncateTo(evaluations);
+    if (missing === 0) return null;
+    return `${missing} bytes of earlier metrics are missing in ${this.folder}: the curves have a gap there, the model does not.`;
+  }
+
+  /** Replaces the bill as a whole: call it as often as you like. */
+  writeBill(bill: BillFile): void {
+    writeAtomic(this.paths.bill, `${JSON.stringify(bill, null, 2)}\n`);
+  }
+
+  readBill(): BillFile | null {
+    return readJson<BillFile>(this.paths.bill);
+  }
+
+  finish(now = new Date().toISOString()): void {
+    this.#info = { ...this.#info, finishedAt: now };
+    writeInfo(this.paths.info, this.#info);
+  }
+
+  close(): void {
+    for (const journal of [this.#metrics, this.#samples, this.#evaluations]) journal.close();
+    this.#lock.release();
+  }
+}
+
+/**
+ * Opens the run of this recipe, or begins it. Throws a `RunFolderError` if the folder belongs to another
+ * recipe or another process, or cannot be written.
+ */
+export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFolder {
+  const { name = recipe.name, fresh = false, root = "runs" } = options;
+  const folder = join(root, name);
+  const paths = runPaths(folder);
+  onDisk(folder, () => fs.mkdirSync(folder, { recursive: true }));
+  let lock = acquireLock(paths.lock, name);
+  try {
+    let movedTo: string | null = null;
+    if (fresh && fs.existsSync(paths.info)) {
+      movedTo = setAside(folder);
+      onDisk(folder, () => fs.mkdirSync(folder, { recursive: true }));
+      lock = acquireLock(paths.lock, name);
+    }
+    const now = new Date().toISOString();
+    const previous = readJson<RunInfo>(paths.info);
+    if (previous !== null) refuseAnother(recipe, previous, folder, name);
+    else writeAtomic(paths.recipe, options.recipeText ?? stringify(recipe));
+    const info =
+      previous === null
+        ? describeRun(name, recipe, now)
+        : { ...previous, sessions: [...previous.sessions, now] };
+    // run.json comes last: a folder that has one is complete.
+    onDisk(paths.checkpoints, () => fs.mkdirSync(paths.checkpoints, { recursive: true }));
+    writeInfo(paths.info, info);
+    return new RunFolder(folder, info, lock, previous !== null, movedTo);
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+const writeInfo = (path: string, info: RunInfo): void =>
+  writeAtomic(path, `${JSON.stringify(info, null, 2)}\n`);
+
+/** Renames the folder to the first free NAME.1, NAME.2, ... with its lock removed. */
+function setAside(folder: string): string {
+  let number = 1;
+  while (fs.existsSync(`${folder}.${number}`)) number++;
+  const target = `${folder}.${number}`;
+  onDisk(folder, () => fs.renameSync(folder, target));
+  fs.rmSync(runPaths(target).lock, { force: true });
+  return target;
+}
+
+function refuseAnother(recipe: Recipe, previous: RunInfo, folder: string, name: string): void {
+  if (previous.recipeHash === hashRecipe(recipe)) return;
+  const differ = differences(recipeOf(folder), recipe);
+  const shown = differ.slice(0, 5).map((line) => `\n  ${line}`);
+  const more = differ.length > shown.length ? `\n  and ${differ.length - shown.length} more` : "";
+  throw new RunFolderError(
+    folder,
+    `${folder} holds a run of another recipe, so it cannot be resumed with this one:${shown.join("")}${more}\n`,
+    `Give this run a name of its own (--name ${name}-2), or start again with --fresh, which keeps the old run as ${folder}.1.`,
+  );
+}
+
+/** An older version's recipe may no longer be valid: then nothing is compared. */
+function recipeOf(folder: string): unknown {
+  try {
+    return loadRecipe(runPaths(folder).recipe);
+  } catch {
+    return {};
+  }
+}
+
+function readJson<T>(path: string): T | null {
+  if (!fs.existsSync(path)) return null;
+  try {
+    return JSON.parse(fs.readFileSync(path, "utf8")) as T;
+  } catch {
+    throw new RunFolderError(path, `${path} is not valid JSON.`, "Restore it, or start again with --fresh.");
+  }
+}

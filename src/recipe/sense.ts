@@ -1,0 +1,190 @@
+/**
+ * Combinations that each key allows and that together make no sense. Every refusal is a sentence that
+ * says why and what to write instead.
+ */
+import type { z } from "zod";
+import type { ModelShape, Recipe } from "./schema.ts";
+import type { EvaluateStage, GrpoStage, PretrainStage, SftStage } from "./stage-schemas.ts";
+
+type Path = (string | number)[];
+type Refuse = (path: Path, message: string) => void;
+
+/** Used as the recipe schema's refinement. */
+export function checkSense(recipe: Recipe, context: z.RefinementCtx): void {
+  const refuse: Refuse = (path, message) => context.addIssue({ code: "custom", path, message });
+  const shape = "from" in recipe.model ? null : recipe.model;
+  if (shape !== null) checkModel(shape, refuse);
+  checkUnique(recipe, refuse);
+  recipe.stages.forEach((stage, index) => {
+    const at: Refuse = (path, message) => refuse(["stages", index, ...path], message);
+    if (stage.kind === "grpo") checkGrpo(stage, shape, at);
+    else if (stage.kind === "evaluate") checkEvaluate(stage, shape, at);
+    else checkLanguageModelling(stage, shape, at);
+  });
+}
+
+function checkModel(model: ModelShape, refuse: Refuse): void {
+  const { width, heads, kvHeads = heads } = model;
+  if (model.headDim === undefined && width % heads !== 0) {
+    refuse(
+      ["model", "heads"],
+      `A width of ${width} cannot be shared by ${heads} heads: choose a divisor of ${width}, or give headDim.`,
+    );
+  }
+  const headDim = model.headDim ?? width / heads;
+  if (Number.isInteger(headDim) && headDim % 2 !== 0) {
+    refuse(
+      ["model", model.headDim === undefined ? "heads" : "headDim"],
+      `Heads of ${headDim} numbers do not fit rotary positions, which turn pairs: headDim must be even.`,
+    );
+  }
+  if (heads % kvHeads !== 0) {
+    refuse(
+      ["model", "kvHeads"],
+      `${heads} heads cannot share ${kvHeads} key-value heads evenly: kvHeads must divide heads.`,
+    );
+  }
+}
+
+function checkUnique(recipe: Recipe, refuse: Refuse): void {
+  const names = new Set<string>();
+  const labels = new Set<string>();
+  recipe.stages.forEach((stage, index) => {
+    if (names.has(stage.name)) {
+      refuse(
+        ["stages", index, "name"],
+        `Two stages are called "${stage.name}", so their metrics would mix: rename one.`,
+      );
+    }
+    names.add(stage.name);
+    if (stage.kind !== "evaluate") return;
+    if (labels.has(stage.label)) {
+      refuse(
+        ["stages", index, "label"],
+        `Two evaluations have the label "${stage.label}", so the report cannot tell them apart: change one.`,
+      );
+    }
+    labels.add(stage.label);
+  });
+}
+
+/** Updates that a pretraining or SFT stage makes. */
+export function languageModellingSteps(stage: PretrainStage | SftStage): number {
+  const tokensPerStep = stage.sequence * stage.batch * stage.accumulate;
+  return stage.steps ?? Math.floor((stage.tokens ?? 0) / tokensPerStep);
+}
+
+function checkLanguageModelling(
+  stage: PretrainStage | SftStage,
+  model: ModelShape | null,
+  refuse: Refuse,
+): void {
+  if ((stage.tokens === undefined) === (stage.steps === undefined)) {
+    const both = stage.tokens !== undefined;
+    refuse(
+      both ? ["tokens"] : [],
+      `A ${stage.kind} stage ends after a number of tokens or of steps: give ${both ? "one of the two, not both" : "tokens or steps"}.`,
+    );
+    return;
+  }
+  const steps = languageModellingSteps(stage);
+  if (steps < 1) {
+    const perStep = stage.sequence * stage.batch * stage.accumulate;
+    refuse(
+      ["tokens"],
+      `One step takes ${perStep} tokens (sequence x batch x accumulate): give at least that many.`,
+    );
+  } else {
+    checkWarmup(stage.schedule.warmup, steps, refuse);
+  }
+  if (model !== null && stage.sequence > model.maxPositions) {
+    refuse(
+      ["sequence"],
+      `Rows of ${stage.sequence} tokens do not fit the model's ${model.maxPositions} positions: shorten sequence or raise model.maxPositions.`,
+    );
+  }
+}
+
+function checkWarmup(warmup: number, steps: number, refuse: Refuse): void {
+  if (warmup < steps) return;
+  refuse(
+    ["schedule", "warmup"],
+    `A warm-up of ${warmup} steps never ends in a stage of ${steps}: the full rate would not be reached.`,
+  );
+}
+
+function checkGrpo(stage: GrpoStage, model: ModelShape | null, refuse: Refuse): void {
+  const samples = stage.problemsPerStep * stage.groupSize;
+  if (stage.miniBatches > samples) {
+    refuse(
+      ["miniBatches"],
+      `${samples} answers a step (problemsPerStep x groupSize) cannot be split into ${stage.miniBatches} mini-batches: use at most ${samples}.`,
+    );
+  }
+  if (stage.kl === 0 && stage.referenceEvery > 0) {
+    refuse(
+      ["referenceEvery"],
+      "With kl: 0 there is no reference policy to replace: leave referenceEvery out, or give kl a weight.",
+    );
+  }
+  if (stage.ratio === "sequence" && stage.clip.high > 0.1) {
+    refuse(
+      ["clip", "high"],
+      "A sequence ratio is a mean over the answer's tokens and hardly leaves 1, so this range would never clip: GSPO uses low: 0.0003, high: 0.0004.",
+    );
+  }
+  if (stage.aggregation !== "constant" && stage.aggregationLength !== undefined) {
+    refuse(
+      ["aggregationLength"],
+      `aggregationLength is the divisor of aggregation: constant; with ${stage.aggregation} it has no effect: leave it out.`,
+    );
+  }
+  const { accuracy, format, validity } = stage.rewards;
+  if (accuracy + format + validity === 0) {
+    refuse(
+      ["rewards"],
+      "All rewards have weight 0, so every answer is worth the same and nothing can be learned: give accuracy a weight.",
+    );
+  }
+  if (stage.overlong?.mode === "soft" && stage.overlong.buffer >= stage.maxNewTokens) {
+    refuse(
+      ["overlong", "buffer"],
+      `The penalty begins ${stage.overlong.buffer} tokens before the limit of ${stage.maxNewTokens}, so every answer would be punished: use a smaller buffer.`,
+    );
+  }
+  checkLimit(stage.maxNewTokens, model, refuse);
+  checkWarmup(stage.schedule.warmup, stage.steps, refuse);
+}
+
+function checkEvaluate(stage: EvaluateStage, model: ModelShape | null, refuse: Refuse): void {
+  if (stage.temperature === 0 && stage.samples > 1) {
+    refuse(
+      ["samples"],
+      `At temperature 0 all ${stage.samples} answers to a problem are the same: use samples: 1, or a temperature above 0.`,
+    );
+  }
+  if (stage.maxNewTokens !== undefined) checkLimit(stage.maxNewTokens, model, refuse);
+}
+
+/** The prompt's length is the task's; that it needs at least one position is sure here. */
+function checkLimit(maxNewTokens: number, model: ModelShape | null, refuse: Refuse): void {
+  if (model === null || maxNewTokens < model.maxPositions) return;
+  refuse(
+    ["maxNewTokens"],
+    `An answer of ${maxNewTokens} tokens and its prompt do not fit the model's ${model.maxPositions} positions: lower maxNewTokens or raise model.maxPositions.`,
+  );
+}
+
+/** What is allowed and still likely a mistake, in sentences for the terminal. */
+export function recipeWarnings(recipe: Recipe): string[] {
+  const warnings: string[] = [];
+  let longestRow = 0;
+  for (const stage of recipe.stages) {
+    if (stage.kind === "pretrain" || stage.kind === "sft") longestRow = Math.max(longestRow, stage.sequence);
+    if (stage.kind !== "grpo" || longestRow === 0 || stage.maxNewTokens <= longestRow) continue;
+    warnings.push(
+      `Stage "${stage.name}" lets answers grow to ${stage.maxNewTokens} tokens, but no training row before it is longer than ${longestRow}: beyond the positions that were trained, thoughts turn into noise. Use a sequence of at least ${stage.maxNewTokens}.`,
+    );
+  }
+  return warnings;
+}

@@ -1,0 +1,84 @@
+/** What a run may honestly claim: which stages finished, what was learned, and what was not. */
+import { Z95 } from "../eval/statistics.ts";
+import type { EvaluationRecord } from "./events.ts";
+import type { MetricsLine } from "./run-folder.ts";
+import type { RunData } from "./run-reader.ts";
+import type { Stage } from "./schema.ts";
+
+/** One sentence per stage that has something to admit; empty for a clean stage. */
+export function stageVerdict(stage: Stage, run: RunData): string[] {
+  const lines = run.metrics.filter((line) => line.stage === stage.name);
+  if (stage.kind === "evaluate") {
+    const done = run.evaluations.some((evaluation) => evaluation.label === stage.label);
+    return done ? [] : [`The evaluation "${stage.name}" was not done.`];
+  }
+  const last = lines.at(-1);
+  if (last === undefined) return [`The stage "${stage.name}" did not start.`];
+  const sentences: string[] = [];
+  if (last.step < last.totalSteps) {
+    sentences.push(
+      `The stage "${stage.name}" did not finish: it stopped at step ${last.step} of ${last.totalSteps}.`,
+    );
+  }
+  const unknown = lines.filter((line) => line.metrics.loss === null).map(({ step }) => step);
+  if (unknown.length > 0) {
+    sentences.push(`In "${stage.name}" the loss was not a number at ${steps(unknown)}.`);
+  }
+  if (!lines.some((line) => (line.metrics["grad/norm"] ?? 0) > 0)) {
+    sentences.push(
+      `The stage "${stage.name}" trained nothing: no update was non-zero, so the weights are those from before it.${cause(lines)}`,
+    );
+  }
+  return sentences;
+}
+
+/** Why groups carried no signal, with the remedy. */
+function cause(lines: MetricsLine[]): string {
+  const average = (key: string): number | null => {
+    const values = lines.flatMap((line) => line.metrics[key] ?? []);
+    return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
+  };
+  const truncated = average("truncated");
+  const informative = average("groups/informative");
+  if (truncated !== null && truncated > 0.9) {
+    return ` ${percent(truncated)} of the answers were cut off before they ended: raise maxNewTokens, or begin with a model that answers more briefly.`;
+  }
+  if (informative === 0) {
+    return " In every group all answers had the same reward: use easier problems, a better base, larger groups or a higher temperature.";
+  }
+  return "";
+}
+
+function steps(list: number[]): string {
+  const shown = list.slice(0, 5).join(", ");
+  return `step ${shown}${list.length > 5 ? ` and ${list.length - 5} more` : ""}`;
+}
+
+/** The two evaluations that bracket RL: labels "base" and "final", or else the first and the last. */
+export function bracket(evaluations: EvaluationRecord[]): [EvaluationRecord, EvaluationRecord] | null {
+  const find = (label: string) => evaluations.find((evaluation) => evaluation.label === label);
+  const before = find("base") ?? evaluations[0];
+  const after = find("final") ?? evaluations.at(-1);
+  return before === undefined || after === undefined || before === after ? null : [before, after];
+}
+
+/** What RL changed, in a sentence that knows the noise. */
+export function gainVerdict(before: EvaluationRecord, after: EvaluationRecord): string {
+  const error = ({ interval: [low, high] }: EvaluationRecord): number => (high - low) / 2 / Z95;
+  const gain = after.passAt1 - before.passAt1;
+  const half = Z95 * Math.hypot(error(before), error(after));
+  const change = `from ${percent(before.passAt1)} to ${percent(after.passAt1)} (${gain < 0 ? "" : "+"}${(100 * gain).toFixed(1)} points, 95 % interval ${(100 * (gain - half)).toFixed(1)} to ${(100 * (gain + half)).toFixed(1)})`;
+  const comparable =
+    before.task === after.task && before.temperature === after.temperature
+      ? ""
+      : " The two exams differ in task or temperature, so this compares more than the training.";
+  if (Math.abs(gain) <= half) {
+    return `Nothing was learned that this exam can show: pass@1 went ${change}, which is inside the noise.${comparable}`;
+  }
+  return gain > 0
+    ? `pass@1 on held-out problems rose ${change}.${comparable}`
+    : `The training did harm: pass@1 on held-out problems fell ${change}.${comparable}`;
+}
+
+export const percent = (share: number | null, digits = 1): string =>
+  share === null ? "unknown" : `${(100 * share).toFixed(digits)} %`;

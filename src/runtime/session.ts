@@ -1,0 +1,152 @@
+/**
+ * One ONNX Runtime session: a lowered graph that runs on a device. Values in and out are typed arrays with a shape;
+ * outputs for which the caller gives an array are written in place, without an allocation or a copy.
+ */
+import * as ort from "onnxruntime-node";
+import { type LowerOptions, type LoweredGraph, lower } from "../graph/lower.ts";
+import { bindShape, type DType, type Graph } from "../graph/tensor.ts";
+import { devices, threadCount } from "./device.ts";
+
+export type TypedArray = Float32Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array;
+
+/** A tensor in memory: `data.length` is the product of `shape`. */
+export interface Value {
+  dtype: DType;
+  shape: readonly number[];
+  data: TypedArray;
+}
+
+export class RuntimeError extends Error {
+  override name = "RuntimeError";
+}
+
+const ORT_TYPE = { f32: "float32", f16: "float16", bf16: "uint16", i32: "int32", i64: "int64", bool: "bool" } as const;
+const FROM_ORT: Record<string, DType> = { float32: "f32", float16: "f16", int32: "i32", int64: "i64", bool: "bool" };
+
+const ARRAY: Record<DType, new (length: number) => TypedArray> = {
+  f32: Float32Array,
+  f16: Uint16Array,
+  bf16: Uint16Array,
+  i32: Int32Array,
+  i64: BigInt64Array,
+  bool: Uint8Array,
+};
+
+export function allocate(dtype: DType, shape: readonly number[]): Value {
+  return { dtype, shape, data: new ARRAY[dtype](shape.reduce((total, dim) => total * dim, 1)) };
+}
+
+export function f32(data: Float32Array | readonly number[], shape: readonly number[] = [data.length]): Value {
+  return { dtype: "f32", shape, data: data instanceof Float32Array ? data : Float32Array.from(data) };
+}
+
+export function i32(data: Int32Array | readonly number[], shape: readonly number[] = [data.length]): Value {
+  return { dtype: "i32", shape, data: data instanceof Int32Array ? data : Int32Array.from(data) };
+}
+
+export function scalar(value: number): Value {
+  return { dtype: "f32", shape: [], data: Float32Array.of(value) };
+}
+
+export interface SessionOptions extends LowerOptions {
+  threads?: number;
+  /** Folder and name prefix of ONNX Runtime's profile (one event a node run). */
+  profile?: string;
+}
+
+/** The wrapper ONNX Runtime needs around a typed array is kept, so that a step allocates nothing. */
+const wrappers = new WeakMap<TypedArray, { key: string; tensor: ort.Tensor }>();
+
+function wrap(value: Value): ort.Tensor {
+  const key = `${value.dtype}[${value.shape}]`;
+  const known = wrappers.get(value.data);
+  if (known?.key === key) return known.tensor;
+  const tensor = new ort.Tensor(ORT_TYPE[value.dtype] as "float32", value.data as Float32Array, value.shape);
+  wrappers.set(value.data, { key, tensor });
+  return tensor;
+}
+
+export class Session {
+  readonly inputs: LoweredGraph["inputs"];
+  readonly outputs: LoweredGraph["outputs"];
+  readonly forms: LoweredGraph["forms"];
+  /** Seconds that ONNX Runtime took to prepare the graph. */
+  readonly creationSeconds: number;
+  private readonly inference: ort.InferenceSession;
+
+  private constructor(lowered: Pick<LoweredGraph, "inputs" | "outputs" | "forms">, inference: ort.InferenceSession, seconds: number) {
+    this.inputs = lowered.inputs;
+    this.outputs = lowered.outputs;
+    this.forms = lowered.forms;
+    this.inference = inference;
+    this.creationSeconds = seconds;
+  }
+
+  /** Lowers the graph and prepares it to run. */
+  static async create(graph: Graph, options: SessionOptions = {}): Promise<Session> {
+    return Session.fromLowered(lower(graph, options), options);
+  }
+
+  static async fromLowered(lowered: LoweredGraph, options: SessionOptions = {}): Promise<Session> {
+    const start = performance.now();
+    const inference = await ort.InferenceSession.create(lowered.bytes, sessionOptions(options));
+    return new Session(lowered, inference, (performance.now() - start) / 1000);
+  }
+
+  /**
+   * Runs the graph. `feeds` has a value for each input; `fetches` gives arrays that outputs are written into
+   * (others are allocated). Throws `RuntimeError` naming a missing or mis-shaped input.
+   */
+  async run(feeds: Record<string, Value>, fetches: Record<string, Value> = {}): Promise<Record<string, Value>> {
+    const wrappedFeeds: Record<string, ort.Tensor> = {};
+    for (const { name, dtype, shape } of this.inputs) {
+      const value = feeds[name];
+      if (value === undefined) throw new RuntimeError(`input "${name}" (${dtype} [${shape}]) was not fed`);
+      if (value.dtype !== dtype || value.shape.length !== shape.length || shape.some((d, i) => typeof d === "number" && d !== value.shape[i]))
+        throw new RuntimeError(`input "${name}" is ${value.dtype} [${value.shape}], expected ${dtype} [${shape}]`);
+      wrappedFeeds[name] = wrap(value);
+    }
+    const wanted: Record<string, ort.Tensor | null> = {};
+    for (const { name } of this.outputs) wanted[name] = name in fetches ? wrap(fetches[name]) : null;
+    const results = await this.inference.run(wrappedFeeds, wanted as ort.InferenceSession.OnnxValueMapType);
+    const values: Record<string, Value> = {};
+    for (const { name } of this.outputs) {
+      if (name in fetches) values[name] = fetches[name];
+      else {
+        const tensor = results[name];
+        values[name] = { dtype: FROM_ORT[tensor.type], shape: tensor.dims, data: tensor.data as TypedArray };
+      }
+    }
+    return values;
+  }
+
+  /** Arrays for outputs of the given sizes, to be passed as `fetches` at each run. */
+  allocateOutputs(names: readonly string[], sizes: Record<string, number> = {}): Record<string, Value> {
+    const values: Record<string, Value> = {};
+    for (const { name, dtype, shape } of this.outputs)
+      if (names.includes(name)) values[name] = allocate(dtype, bindShape(shape, sizes));
+    return values;
+  }
+
+  /** Writes the profile (where one was asked for) and frees the native memory. */
+  async release(): Promise<void> {
+    try {
+      this.inference.endProfiling();
+    } catch {
+      // No profile was being taken.
+    }
+    await this.inference.release();
+  }
+}
+
+function sessionOptions(options: SessionOptions): ort.InferenceSession.SessionOptions {
+  return {
+    executionProviders: devices.cpu.providers,
+    intraOpNumThreads: options.threads ?? threadCount(),
+    interOpNumThreads: 1,
+    graphOptimizationLevel: "all",
+    executionMode: "sequential",
+    logSeverityLevel: 3,
+    ...(options.profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: options.profile }),
+  };
+}

@@ -1,0 +1,130 @@
+/** The HTTP interface: the page, the run's events, its state, and the chat. */
+import { existsSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { serveStatic } from "@hono/node-server/serve-static";
+import { type Context, Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { streamSSE } from "hono/streaming";
+import type { RunBus } from "./bus.ts";
+import {
+  type ChatEvent,
+  type ChatRequest,
+  type ChatService,
+  chatRequestSchema,
+  MAX_BODY_BYTES,
+} from "./chat.ts";
+import { guard } from "./guard.ts";
+
+export interface AppOptions {
+  events: RunBus;
+  chat: ChatService;
+  /** The built page (dist/web). */
+  staticDir: string;
+  /** The name or address that the server is bound to. */
+  host?: string;
+}
+
+/** The page's EventSource waits this long before it tries again. */
+const RETRY_MS = 1000;
+
+export function createApp({ events, chat, staticDir, host = "127.0.0.1" }: AppOptions): Hono {
+  const app = new Hono();
+  app.use(guard(host));
+  app.get("/events", (c) => streamEvents(c, events));
+  app.get("/api/state", (c) => c.json({ id: events.lastId, ...events.state, models: chat.models() }));
+  app.get("/api/models", (c) => c.json({ models: chat.models() }));
+  app.post(
+    "/api/chat",
+    bodyLimit({
+      maxSize: MAX_BODY_BYTES,
+      onError: (c) =>
+        refuse(c, `The request is longer than ${MAX_BODY_BYTES} bytes.`, "Ask something shorter."),
+    }),
+    async (c) => {
+      const request = await readRequest(c, chat);
+      return request instanceof Response ? request : streamAnswer(c, chat, request);
+    },
+  );
+  app.all("/api/*", (c) =>
+    c.json({ message: `There is no ${c.req.method} ${c.req.path} here.`, remedy: null }, 404),
+  );
+  app.get("/", (c) => sendPage(c, staticDir));
+  // File names carry a hash of their content, so a browser may keep them.
+  app.get(
+    "/assets/*",
+    serveStatic({
+      root: staticDir,
+      onFound: (_, c) => c.header("Cache-Control", "max-age=31536000, immutable"),
+    }),
+  );
+  app.notFound((c) => c.json({ message: `There is no ${c.req.path} here.`, remedy: "Open /" }, 404));
+  app.onError((error, c) => c.json({ message: error.message, remedy: null }, 500));
+  return app;
+}
+
+/** Server-Sent Events: `state` frames replace, `run` frames add; a write waits until the reader took it. */
+function streamEvents(c: Context, events: RunBus): Response {
+  const lastId = c.req.header("last-event-id") ?? c.req.query("after") ?? null;
+  return streamSSE(c, async (stream) => {
+    const gone = new AbortController();
+    stream.onAbort(() => gone.abort());
+    await stream.write(`retry: ${RETRY_MS}\n\n`);
+    for await (const frame of events.subscribe(lastId, gone.signal)) {
+      if (frame.kind === "heartbeat") await stream.write(":\n\n");
+      else await stream.writeSSE({ event: frame.kind, id: frame.id, data: frame.data });
+    }
+  });
+}
+
+async function readRequest(c: Context, chat: ChatService): Promise<ChatRequest | Response> {
+  const body: unknown = await c.req.json().catch(() => undefined);
+  if (body === undefined) return refuse(c, "The request is not JSON.", 'Send {"problem": "82 27 11 = 44"}.');
+  const parsed = chatRequestSchema.safeParse(body);
+  if (!parsed.success) {
+    return refuse(c, parsed.error.issues.map((issue) => issue.message).join("; "), null);
+  }
+  const ids = chat.models().map((model) => model.id);
+  if (ids.length === 0) return refuse(c, "No model is ready yet.", "Wait for the run's first checkpoint.");
+  const { model } = parsed.data;
+  if (model !== undefined && !ids.includes(model)) {
+    return refuse(c, `There is no model "${model}".`, `Choose one of: ${ids.join(", ")}.`);
+  }
+  return parsed.data;
+}
+
+/** Tokens as they are sampled; when the person leaves or presses stop, sampling is told to end. */
+function streamAnswer(c: Context, chat: ChatService, request: ChatRequest): Response {
+  return streamSSE(c, async (stream) => {
+    const gone = new AbortController();
+    stream.onAbort(() => gone.abort());
+    const send = (event: ChatEvent): Promise<void> => stream.writeSSE({ data: JSON.stringify(event) });
+    try {
+      for await (const event of chat.ask(request, gone.signal)) {
+        if (gone.signal.aborted) return;
+        await send(event);
+      }
+    } catch (error) {
+      if (gone.signal.aborted) return;
+      await send({ type: "error", ...explain(error) });
+    }
+  });
+}
+
+function explain(error: unknown): { message: string; remedy: string | null } {
+  const message = error instanceof Error ? error.message : String(error);
+  const remedy =
+    error instanceof Error && "remedy" in error && typeof error.remedy === "string" ? error.remedy : null;
+  return { message, remedy };
+}
+
+function refuse(c: Context, message: string, remedy: string | null): Response {
+  return c.json({ message, remedy }, 400);
+}
+
+/** Read afresh each time: a rebuild while the server runs must not leave stale asset names behind. */
+function sendPage(c: Context, staticDir: string): Response {
+  const file = path.join(staticDir, "index.html");
+  c.header("Cache-Control", "no-cache");
+  if (existsSync(file)) return c.html(readFileSync(file, "utf8"));
+  return c.text(`The page has not been built: ${file} is missing. Run npm run build, then reload.\n`, 503);
+}

@@ -1,0 +1,38 @@
+/**
+ * What a task is: a seeded stream of problems, and a verifier that no completion can fool.
+ */
+
+/** Where a problem comes from. Streams of different seeds, tasks or splits never share a problem. */
+export interface StreamKey {
+  seed: number;
+  split: "train" | "validation" | "test";
+  index: number;
+}
+
+/** One verifiable question. */
+export interface Problem {
+  /** Unique within the task, e.g. "countdown/test/17". */
+  id: string;
+  /** What the model reads, as text; it ends where the thought begins. */
+  prompt: string;
+}
+
+/** The judgement of one completion. */
+export interface Verdict {
+  /** 1 right, 0 wrong, `null` unscored (a limit was hit or the verifier failed): it leaves the group. */
+  value: number | null;
+  /** The answer that was found, as text, or `null`. */
+  extracted: string | null;
+  /** Exactly one thought block followed by exactly one answer block (R1's template). */
+  format: boolean;
+  /** Why, in a few words for people: "right", "value is 43, not 44", "number 7 used twice"... */
+  reason: string;
+}
+
+export interface Task<P extends Problem = Problem> {
+  name: string;
+  /** Deterministic: equal keys give equal problems. */
+  generate(key: StreamKey): P;
+  /** Sees the completion only, never the prompt as answer text; never throws. */
+  verify(problem: P, completion: string): Verdict;
+}

@@ -1,0 +1,188 @@
+/**
+ * A Hugging Face `tokenizer.json` as our `Tokenizer`, through Hugging Face's JavaScript implementation.
+ */
+import { Tokenizer as HubTokenizer } from "@huggingface/tokenizers";
+import { z } from "zod";
+import { wellFormed } from "./byte-level.ts";
+import { TokenizerError } from "./errors.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+import { BPE_SPECIALS } from "./train.ts";
+
+/** The files that may lie beside `tokenizer.json`, parsed. */
+export interface TokenizerFiles {
+  tokenizerConfig?: unknown;
+  generationConfig?: unknown;
+  /** `config.json` of the model: its `eos_token_id` counts too. */
+  modelConfig?: unknown;
+}
+
+const AddedToken = z.looseObject({
+  id: z.int().nonnegative(),
+  content: z.string().min(1),
+  special: z.boolean().default(false),
+});
+
+const TokenizerJson = z.looseObject({
+  added_tokens: z.array(AddedToken).default([]),
+  model: z.looseObject({
+    type: z.string().optional(),
+    vocab: z.union([z.record(z.string(), z.int().nonnegative()), z.array(z.unknown())]),
+    merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])).optional(),
+    unk_token: z.string().nullish(),
+  }),
+});
+
+/** In `tokenizer_config.json` a token is its text, or an object that holds it. */
+const TokenName = z
+  .union([z.string(), z.looseObject({ content: z.string() }).transform(({ content }) => content)])
+  .nullish();
+const TokenizerConfig = z.looseObject({ bos_token: TokenName, eos_token: TokenName, pad_token: TokenName });
+const IdConfig = z.looseObject({
+  bos_token_id: z.int().nonnegative().nullish(),
+  eos_token_id: z.union([z.int().nonnegative(), z.array(z.int().nonnegative())]).nullish(),
+  pad_token_id: z.int().nonnegative().nullish(),
+});
+
+type Json = z.infer<typeof TokenizerJson>;
+
+export class BpeTokenizer implements Tokenizer {
+  readonly vocabSize: number;
+  readonly bosId: number | null;
+  readonly eosId: number | null;
+  readonly padId: number;
+  readonly stopIds: ReadonlySet<number>;
+  private readonly json: unknown;
+  private readonly full: HubTokenizer;
+  /** The same without control tokens: their spelling in a message is ordinary text. */
+  private readonly plain: HubTokenizer;
+  private readonly specialIds: ReadonlySet<number>;
+
+  /**
+   * @param json content of `tokenizer.json`
+   * @throws TokenizerError naming the field that is missing, of the wrong type, or unknown to the vocabulary.
+   */
+  constructor(json: unknown, files: TokenizerFiles = {}) {
+    const parsed = parse("tokenizer.json", TokenizerJson, json);
+    const names = parse("tokenizer_config.json", TokenizerConfig, files.tokenizerConfig ?? ownNames(parsed));
+    const generation = parse("generation_config.json", IdConfig, files.generationConfig ?? {});
+    const model = parse("config.json", IdConfig, files.modelConfig ?? {});
+    this.json = json;
+    this.full = hub(parsed);
+    this.plain = hub(withoutControls(parsed));
+    this.specialIds = new Set(parsed.added_tokens.filter(({ special }) => special).map(({ id }) => id));
+    this.vocabSize = largestId(parsed) + 1;
+
+    const idOf = (field: string, content: string | null | undefined) => {
+      if (content === null || content === undefined) return null;
+      const id = this.full.token_to_id(content);
+      if (id !== undefined) return id;
+      throw new TokenizerError({
+        field: `tokenizer_config.json ${field}`,
+        expected: "a token of tokenizer.json",
+        found: JSON.stringify(content),
+        remedy: "The two files belong to different models, or the token was never added.",
+      });
+    };
+    const stops = [generation, model].flatMap(({ eos_token_id }) => eos_token_id ?? []);
+    const named = idOf("eos_token", names.eos_token);
+    this.bosId = idOf("bos_token", names.bos_token) ?? generation.bos_token_id ?? model.bos_token_id ?? null;
+    this.eosId = named ?? stops[0] ?? null;
+    // Every file may know an end that the others do not; missing one makes finished samples look truncated.
+    this.stopIds = new Set(named === null ? stops : [named, ...stops]);
+    this.padId =
+      idOf("pad_token", names.pad_token) ?? generation.pad_token_id ?? model.pad_token_id ?? this.eosId ?? 0;
+  }
+
+  /**
+   * Adds no bos or eos. A lone surrogate is encoded as U+FFFD (see `wellFormed`).
+   * With `specials: false` (the default) control tokens in `text` are spelled out like any other text.
+   */
+  encode(text: string, { specials = false }: { specials?: boolean } = {}): number[] {
+    if (text === "") return [];
+    return (specials ? this.full : this.plain).encode(wellFormed(text), { add_special_tokens: false }).ids;
+  }
+
+  /** Exact text: nothing is tidied up. Bytes that are not UTF-8 (a cut character) become U+FFFD. */
+  decode(ids: Iterable<number>, { skipSpecials = false }: { skipSpecials?: boolean } = {}): string {
+    const kept: number[] = [];
+    for (const id of ids) {
+      if (skipSpecials && this.specialIds.has(id)) continue;
+      // Rows of the embedding beyond the vocabulary (padding of its size) have no text.
+      if (this.full.id_to_token(id) !== undefined) kept.push(id);
+    }
+    // The library's default would eat the blank before a full stop.
+    return kept.length === 0 ? "" : this.full.decode(kept, { clean_up_tokenization_spaces: false });
+  }
+
+  toJSON(): unknown {
+    return this.json;
+  }
+}
+
+/** Without any config beside it, a tokenizer that we trained still knows its own control tokens. */
+function ownNames({ added_tokens }: Json): z.input<typeof TokenizerConfig> {
+  const name = (content: string) => (added_tokens.some((token) => token.content === content) ? content : null);
+  return {
+    bos_token: name(BPE_SPECIALS.bos),
+    eos_token: name(BPE_SPECIALS.eos),
+    pad_token: name(BPE_SPECIALS.pad),
+  };
+}
+
+/**
+ * Files do not agree on what is special: DeepSeek-R1 adds "<think>" and "<｜User｜>" as ordinary added tokens.
+ * So an added token is a control token if it says so, or is written like one: <...> or [...].
+ */
+function isControl({ content, special }: z.infer<typeof AddedToken>): boolean {
+  return special || /^(<.+>|\[.+\])$/su.test(content);
+}
+
+/** A copy in which neither added tokens, words nor merges can yield a control token. */
+function withoutControls(json: Json): Json {
+  const controls = new Set(json.added_tokens.filter(isControl).map(({ content }) => content));
+  const { vocab, merges, unk_token } = json.model;
+  const keep = (content: string) => !controls.has(content) || content === unk_token;
+  return {
+    ...json,
+    added_tokens: json.added_tokens.filter((token) => !isControl(token)),
+    model: {
+      ...json.model,
+      vocab: Array.isArray(vocab) ? vocab : Object.fromEntries(Object.entries(vocab).filter(([word]) => keep(word))),
+      ...(merges && {
+        merges: merges.filter((merge) => keep(typeof merge === "string" ? merge.replace(" ", "") : merge.join(""))),
+      }),
+    },
+  };
+}
+
+function largestId({ added_tokens, model: { vocab } }: Json): number {
+  const ids = Array.isArray(vocab) ? [vocab.length - 1] : Object.values(vocab);
+  return [...ids, ...added_tokens.map(({ id }) => id)].reduce((a, b) => Math.max(a, b), -1);
+}
+
+function hub(json: Json): HubTokenizer {
+  // The library requires these keys to be present, even where they are null.
+  const parts = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
+  try {
+    return new HubTokenizer({ ...parts, ...json }, {});
+  } catch (error) {
+    throw new TokenizerError({
+      field: "tokenizer.json",
+      expected: "parts that @huggingface/tokenizers knows",
+      found: error instanceof Error ? error.message : String(error),
+      remedy: "Export it with a current version of Hugging Face's tokenizers.",
+    });
+  }
+}
+
+function parse<T>(file: string, schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  throw new TokenizerError({
+    field: [file, ...issue.path.map(String)].join(" "),
+    expected: "Hugging Face's format",
+    found: issue.message,
+    remedy: "Is the file whole, and of this model?",
+  });
+}

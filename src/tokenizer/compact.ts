@@ -1,0 +1,166 @@
+/**
+ * The closed vocabulary of the Countdown recipe: 29 ids, each with a text.
+ *
+ * A token's text is free as long as texts decode uniquely, so a miss reads ", no.\n" and a hit ", yes!\n"
+ * and thoughts stay plain to read at no cost in length:
+ *
+ *     82, 27, 11 make 44
+ *     <think>
+ *     82 - 27 = 55, 55 - 11 = 44, yes!
+ *     </think>
+ *     <answer>(82 - 27) - 11</answer>
+ */
+import { UnknownCharacterError } from "./errors.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** Names by id; `COMPACT_TOKENS[id]` is the text. */
+const NAMED = [
+  ["pad", ""],
+  ["bos", ""],
+  ["eos", ""],
+  ["think", "<think>\n"],
+  ["thinkEnd", "</think>\n"],
+  ["answer", "<answer>"],
+  ["answerEnd", "</answer>"],
+  ["digit0", "0"],
+  ["digit1", "1"],
+  ["digit2", "2"],
+  ["digit3", "3"],
+  ["digit4", "4"],
+  ["digit5", "5"],
+  ["digit6", "6"],
+  ["digit7", "7"],
+  ["digit8", "8"],
+  ["digit9", "9"],
+  ["plus", " + "],
+  ["minus", " - "],
+  ["times", " * "],
+  ["divide", " / "],
+  ["equals", " = "],
+  ["open", "("],
+  ["close", ")"],
+  ["comma", ", "],
+  ["make", " make "],
+  ["newline", "\n"],
+  ["no", ", no.\n"],
+  ["yes", ", yes!\n"],
+] as const;
+
+export type CompactName = (typeof NAMED)[number][0];
+
+/** Text of each id. */
+export const COMPACT_TOKENS: readonly string[] = NAMED.map(([, text]) => text);
+
+/** Id of each name, e.g. `compactIds.think`. Digit d is `compactIds.digit0 + d`. */
+export const compactIds = Object.fromEntries(NAMED.map(([name], id) => [name, id])) as Record<CompactName, number>;
+
+/** Ids that only a template may produce, never a person's text. */
+const CONTROL_IDS: readonly number[] = [
+  compactIds.think,
+  compactIds.thinkEnd,
+  compactIds.answer,
+  compactIds.answerEnd,
+];
+
+/** Ids without a text. Only these vanish with `skipSpecials`: the verifier needs the think and answer tags. */
+const SILENT = ["pad", "bos", "eos"] as const;
+
+/** Longest first, so that ", no.\n" wins over ", ". */
+const BY_LENGTH = COMPACT_TOKENS.map((text, id) => ({ text, id }))
+  .filter(({ text }) => text !== "")
+  .sort((a, b) => b.text.length - a.text.length);
+
+/** The same by first character: pretraining encodes millions of tokens. */
+const BY_FIRST = new Map<string, typeof BY_LENGTH>();
+for (const token of BY_LENGTH) {
+  const first = token.text.charAt(0);
+  BY_FIRST.set(first, [...(BY_FIRST.get(first) ?? []), token]);
+}
+
+export class CompactTokenizer implements Tokenizer {
+  readonly vocabSize = COMPACT_TOKENS.length;
+  readonly bosId = compactIds.bos;
+  readonly eosId = compactIds.eos;
+  readonly padId = compactIds.pad;
+  readonly stopIds: ReadonlySet<number> = new Set([compactIds.eos]);
+
+  /**
+   * Longest match over the token texts; spacing is strict. Adds no bos or eos.
+   * With `specials: false` (the default) a tag such as "<think>" is unknown text.
+   * @throws UnknownCharacterError at the first character that no token covers.
+   */
+  encode(text: string, { specials = false }: { specials?: boolean } = {}): number[] {
+    const ids: number[] = [];
+    let offset = 0;
+    while (offset < text.length) {
+      const match = BY_FIRST.get(text.charAt(offset))?.find(
+        (token) => text.startsWith(token.text, offset) && (specials || !CONTROL_IDS.includes(token.id)),
+      );
+      if (match === undefined)
+        throw new UnknownCharacterError(
+          text,
+          offset,
+          'Write whole numbers, operators with a space on each side, and "make", e.g. "82, 27, 11 make 44".',
+        );
+      ids.push(match.id);
+      offset += match.text.length;
+    }
+    return ids;
+  }
+
+  /** The texts of the ids, joined; pad, bos and eos have none. @throws RangeError for an unknown id. */
+  decode(ids: Iterable<number>, _options?: { skipSpecials?: boolean }): string {
+    let text = "";
+    for (const id of ids) {
+      const piece = COMPACT_TOKENS[id];
+      if (piece === undefined) throw new RangeError(`id ${id} is outside the vocabulary 0..${this.vocabSize - 1}`);
+      text += piece;
+    }
+    return text;
+  }
+
+  toJSON(): unknown {
+    return compactTokenizerJson();
+  }
+}
+
+/**
+ * The same vocabulary as a Hugging Face `tokenizer.json`: the tags are added tokens, everything else is a
+ * word list behind a split at the token texts. There is no unknown token, so unknown text is an error there too.
+ */
+export function compactTokenizerJson(): Record<string, unknown> {
+  const added = (id: number, content: string, special: boolean) => ({
+    id,
+    content,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special,
+  });
+  const words = BY_LENGTH.filter(({ id }) => !CONTROL_IDS.includes(id)).map(({ text }) => escapeRegex(text));
+  return {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: [
+      ...SILENT.map((name) => added(compactIds[name], `<${name}>`, true)),
+      ...CONTROL_IDS.map((id) => added(id, COMPACT_TOKENS[id]!, false)),
+    ],
+    normalizer: null,
+    pre_tokenizer: { type: "Split", pattern: { Regex: words.join("|") }, behavior: "Isolated", invert: false },
+    post_processor: null,
+    decoder: { type: "Fuse" },
+    model: {
+      type: "WordLevel",
+      vocab: Object.fromEntries(NAMED.map(([name, text], id) => [text === "" ? `<${name}>` : text, id])),
+      // Not in the vocabulary on purpose: the official library then refuses unknown text.
+      unk_token: "<unknown>",
+    },
+  };
+}
+
+/** Only what both Oniguruma and JavaScript's `u` flag accept. */
+function escapeRegex(text: string): string {
+  return text.replace(/[.+*()/]/g, (character) => `\\${character}`).replaceAll("\n", "\\n");
+}

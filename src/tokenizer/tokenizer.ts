@@ -1,0 +1,14 @@
+/** What the rest of Sputnik asks of a tokenizer; `bpe` and `compact` implement it. */
+export interface Tokenizer {
+  vocabSize: number;
+  bosId: number | null;
+  eosId: number | null;
+  padId: number;
+  /** Every id that ends a sequence; sampler and trainer share this one set. */
+  stopIds: ReadonlySet<number>;
+  /** Message content is encoded with `specials: false` (the default), so text never becomes a control token. */
+  encode(text: string, options?: { specials?: boolean }): number[];
+  decode(ids: Iterable<number>, options?: { skipSpecials?: boolean }): string;
+  /** Content of the Hugging Face `tokenizer.json` that rebuilds this tokenizer. */
+  toJSON(): unknown;
+}

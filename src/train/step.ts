@@ -1,0 +1,307 @@
+/**
+ * A training step as programs: either one graph from batch to next parameters, or, where gradients accumulate over
+ * micro-batches, one graph that adds to the gradients and one that applies the optimizer.
+ */
+import { countFlops } from "../graph/analyse.ts";
+import { gradients as differentiate } from "../graph/grad.ts";
+import { add, constant } from "../graph/ops.ts";
+import { adamW, clipFactor, globalNorm, type MuonGroupMember, muon, stepScalars, stepScalarValues } from "../graph/optim.ts";
+import { mul } from "../graph/ops.ts";
+import { input } from "../graph/ops/source.ts";
+import { Graph, GraphError, type Tensor } from "../graph/tensor.ts";
+import { type ParameterSpec, type Parameters, parameterInputs } from "../models/layers.ts";
+import { DoubleBuffer } from "../runtime/buffers.ts";
+import { allocate, scalar, Session, type Value } from "../runtime/session.ts";
+import { locateNonFinite } from "./diagnose.ts";
+
+export interface OptimizerOptions {
+  kind: "adamw" | "muon";
+  /** Peak learning rate: of every parameter for AdamW, of the blocks' matrices for Muon. */
+  rate: number;
+  /** With Muon: the peak rate of AdamW for embeddings, head and norms. */
+  adamRate?: number;
+  betas: [number, number];
+  epsilon: number;
+  decay: number;
+  /** Global-norm clipping; 0 for none. */
+  clip: number;
+  momentum: number;
+}
+
+export interface LossGraph {
+  /** A scalar whose gradient is taken. */
+  loss: Tensor;
+  /** Scalars to be reported, such as sums over the batch. */
+  measurements: Record<string, Tensor>;
+}
+
+/** Traces the loss; it defines the batch's inputs itself. */
+export type BuildLoss = (graph: Graph, parameters: Parameters) => LossGraph;
+
+export class NonFiniteError extends Error {
+  override name = "NonFiniteError";
+  readonly step: number;
+  readonly node: string | null;
+  constructor(step: number, node: string | null, what: string) {
+    super(
+      `step ${step}: the ${what} is not a finite number${node === null ? "" : `; the first node that made one is ${node}`}. ` +
+        "The parameters are still those of the step before.",
+    );
+    this.step = step;
+    this.node = node;
+  }
+}
+
+/** The state of one parameter's optimizer: Muon keeps a momentum, AdamW two moments. */
+function momentNames(spec: ParameterSpec, optimizer: OptimizerOptions): string[] {
+  return usesMuon(spec, optimizer) ? [`${spec.name}.momentum`] : [`${spec.name}.m`, `${spec.name}.v`];
+}
+
+/** Muon is for the matrices inside the blocks; embeddings, head and norms stay with AdamW (Jordan et al. 2024). */
+function usesMuon(spec: ParameterSpec, optimizer: OptimizerOptions): boolean {
+  return optimizer.kind === "muon" && spec.shape.length === 2 && spec.name.startsWith("model.layers.");
+}
+
+/** Traces the optimizer: outputs `<name>.next` for parameters and moments, and `norm`, the norm before clipping. */
+function traceUpdate(
+  graph: Graph,
+  specs: readonly ParameterSpec[],
+  parameters: Parameters,
+  gradients: ReadonlyMap<string, Tensor>,
+  optimizer: OptimizerOptions,
+): void {
+  const scalars = graph.scope("optimizer", () => stepScalars(graph));
+  const [beta1, beta2] = optimizer.betas;
+  graph.scope("optimizer", () => {
+    const norm = graph.scope("norm", () => globalNorm([...gradients.values()]));
+    graph.output("norm", norm);
+    const factor = optimizer.clip > 0 ? graph.scope("clip", () => clipFactor(norm, optimizer.clip)) : null;
+    const members: MuonGroupMember[] = [];
+    for (const spec of specs) {
+      const parameter = parameters.get(spec.name) as Tensor;
+      const raw = gradients.get(spec.name) as Tensor;
+      graph.scope(spec.name, () => {
+        const gradient = factor === null ? raw : mul(raw, factor);
+        const moment = (suffix: string) => input(graph, `${spec.name}.${suffix}`, "f32", spec.shape);
+        if (usesMuon(spec, optimizer)) {
+          members.push({ name: spec.name, parameter, gradient, momentum: moment("momentum") });
+          return;
+        }
+        const options = { beta1, beta2, epsilon: optimizer.epsilon, decay: optimizer.decay };
+        const next = adamW(parameter, gradient, moment("m"), moment("v"), scalars, options);
+        graph.output(`${spec.name}.next`, next.parameter);
+        graph.output(`${spec.name}.m.next`, next.m);
+        graph.output(`${spec.name}.v.next`, next.v);
+      });
+    }
+    if (members.length > 0)
+      for (const [name, next] of muon(members, scalars.muonRate, { momentum: optimizer.momentum, decay: optimizer.decay })) {
+        graph.output(`${name}.next`, next.parameter);
+        graph.output(`${name}.momentum.next`, next.momentum);
+      }
+  });
+}
+
+function traceGradients(graph: Graph, specs: readonly ParameterSpec[], buildLoss: BuildLoss): { parameters: Parameters; gradients: Map<string, Tensor> } {
+  const parameters = parameterInputs(graph, specs);
+  const { loss, measurements } = buildLoss(graph, parameters);
+  for (const [name, tensor] of Object.entries({ loss, ...measurements })) graph.output(name, tensor);
+  const seed = graph.scopeAt("loss.grad", () => constant(graph, 1));
+  const found = differentiate([loss], [seed], [...parameters.values()]);
+  const gradients = new Map<string, Tensor>();
+  [...parameters.keys()].forEach((name, i) => {
+    const gradient = found[i];
+    if (gradient === null) throw new GraphError(`the loss does not depend on "${name}"`);
+    gradients.set(name, gradient);
+  });
+  return { parameters, gradients };
+}
+
+/** The whole step in one graph: batch, parameters and moments in; next parameters and moments, loss and norm out. */
+export function traceStep(specs: readonly ParameterSpec[], buildLoss: BuildLoss, optimizer: OptimizerOptions): Graph {
+  const graph = new Graph();
+  const { parameters, gradients } = traceGradients(graph, specs, buildLoss);
+  traceUpdate(graph, specs, parameters, gradients, optimizer);
+  return graph;
+}
+
+/** Adds a micro-batch's gradients to `<name>.sum`, giving `<name>.sum.next`. */
+export function traceAccumulation(specs: readonly ParameterSpec[], buildLoss: BuildLoss): Graph {
+  const graph = new Graph();
+  const { gradients } = traceGradients(graph, specs, buildLoss);
+  graph.scope("accumulate", () => {
+    for (const { name, shape } of specs) {
+      const total = add(input(graph, `${name}.sum`, "f32", shape), gradients.get(name) as Tensor);
+      graph.output(`${name}.sum.next`, total);
+    }
+  });
+  return graph;
+}
+
+/** The optimizer alone, from accumulated gradients `<name>.sum`. */
+export function traceOptimizer(specs: readonly ParameterSpec[], optimizer: OptimizerOptions): Graph {
+  const graph = new Graph();
+  const parameters = parameterInputs(graph, specs);
+  const gradients = new Map(specs.map(({ name, shape }) => [name, input(graph, `${name}.sum`, "f32", shape)]));
+  traceUpdate(graph, specs, parameters, gradients, optimizer);
+  return graph;
+}
+
+export interface StepOptions {
+  threads?: number;
+  /** Prefix for ONNX Runtime's profile of the (accumulation or fused) step. */
+  profile?: string;
+  accumulate?: boolean;
+  /** Moments and step count to go on from. */
+  moments?: ReadonlyMap<string, Value>;
+  step?: number;
+}
+
+/** Parameters, moments and the programs that advance them. */
+export class TrainStep {
+  readonly specs: readonly ParameterSpec[];
+  readonly optimizer: OptimizerOptions;
+  /** Updates made so far. */
+  stepCount: number;
+  /** FLOPs run so far, counted from the graphs. */
+  flops = 0;
+  private readonly parameterState: DoubleBuffer;
+  private readonly momentState: DoubleBuffer;
+  private readonly lossGraph: Graph;
+  private readonly main: Session;
+  private readonly update: Session | null;
+  private readonly updateFlops: number;
+  private readonly sums: { zeros: Record<string, Value>; buffers: DoubleBuffer } | null;
+  private accumulated = 0;
+
+  private constructor(
+    specs: readonly ParameterSpec[],
+    optimizer: OptimizerOptions,
+    parameters: ReadonlyMap<string, Value>,
+    lossGraph: Graph,
+    main: Session,
+    update: { session: Session; flops: number } | null,
+    options: StepOptions,
+  ) {
+    this.specs = specs;
+    this.optimizer = optimizer;
+    this.stepCount = options.step ?? 0;
+    this.lossGraph = lossGraph;
+    this.main = main;
+    this.update = update?.session ?? null;
+    this.updateFlops = update?.flops ?? 0;
+    this.parameterState = new DoubleBuffer(parameters);
+    const moments = new Map<string, Value>();
+    for (const spec of specs)
+      for (const name of momentNames(spec, optimizer)) moments.set(name, options.moments?.get(name) ?? allocate("f32", spec.shape));
+    this.momentState = new DoubleBuffer(moments);
+    if (update === null) this.sums = null;
+    else {
+      const sums = new Map(specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)]));
+      const zeros = Object.fromEntries(specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)]));
+      this.sums = { zeros, buffers: new DoubleBuffer(sums) };
+    }
+  }
+
+  /** Traces and prepares the step. `parameters` are taken over, not copied. */
+  static async create(
+    specs: readonly ParameterSpec[],
+    parameters: ReadonlyMap<string, Value>,
+    buildLoss: BuildLoss,
+    optimizer: OptimizerOptions,
+    options: StepOptions = {},
+  ): Promise<TrainStep> {
+    const { threads, profile } = options;
+    if (options.accumulate !== true) {
+      const graph = traceStep(specs, buildLoss, optimizer);
+      const session = await Session.create(graph, { threads, profile, name: "train-step" });
+      return new TrainStep(specs, optimizer, parameters, graph, session, null, options);
+    }
+    const graph = traceAccumulation(specs, buildLoss);
+    const session = await Session.create(graph, { threads, profile, name: "accumulate" });
+    const updateGraph = traceOptimizer(specs, optimizer);
+    const update = await Session.create(updateGraph, { threads, name: "optimizer" });
+    return new TrainStep(specs, optimizer, parameters, graph, session, { session: update, flops: countFlops(updateGraph).total }, options);
+  }
+
+  /** The current parameters by name; valid until the update after the next. */
+  parameters(): ReadonlyMap<string, Value> {
+    return this.parameterState.values();
+  }
+
+  moments(): ReadonlyMap<string, Value> {
+    return this.momentState.values();
+  }
+
+  /** FLOPs of one run of the main graph for the given sizes. */
+  flopsOf(sizes: Record<string, number>): number {
+    return countFlops(this.lossGraph, sizes).total;
+  }
+
+  private async scalars(rates: { rate: number; muonRate: number }): Promise<Record<string, Value>> {
+    const [beta1, beta2] = this.optimizer.betas;
+    const values = stepScalarValues(this.stepCount + 1, rates.rate, rates.muonRate, beta1, beta2);
+    return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, scalar(value)]));
+  }
+
+  /** One fused step. Throws `NonFiniteError` before anything is replaced. */
+  async step(batch: Record<string, Value>, rates: { rate: number; muonRate: number }): Promise<Record<string, number>> {
+    const feeds = { ...this.parameterState.feeds(), ...this.momentState.feeds(), ...batch, ...pickInputs(this.main, await this.scalars(rates)) };
+    const fetches = { ...this.parameterState.fetches(), ...this.momentState.fetches() };
+    const results = numbers(await this.main.run(feeds, fetches));
+    await this.checkFinite(results, feeds);
+    this.parameterState.swap();
+    this.momentState.swap();
+    this.stepCount++;
+    return results;
+  }
+
+  /** Adds a micro-batch's gradients; the parameters stay. */
+  async accumulate(batch: Record<string, Value>): Promise<Record<string, number>> {
+    if (this.sums === null) throw new GraphError("this step was created without `accumulate`");
+    const before = this.accumulated === 0 ? this.sums.zeros : this.sums.buffers.feeds();
+    const feeds = { ...this.parameterState.feeds(), ...before, ...batch };
+    const results = numbers(await this.main.run(feeds, this.sums.buffers.fetches()));
+    await this.checkFinite(results, feeds);
+    this.sums.buffers.swap();
+    this.accumulated++;
+    return results;
+  }
+
+  /** Applies the optimizer to what was accumulated; returns the gradient's norm before clipping. */
+  async applyUpdate(rates: { rate: number; muonRate: number }): Promise<{ norm: number }> {
+    if (this.sums === null || this.update === null || this.accumulated === 0) throw new GraphError("nothing was accumulated");
+    const feeds = { ...this.parameterState.feeds(), ...this.momentState.feeds(), ...this.sums.buffers.feeds(), ...pickInputs(this.update, await this.scalars(rates)) };
+    const fetches = { ...this.parameterState.fetches(), ...this.momentState.fetches() };
+    const { norm } = numbers(await this.update.run(feeds, fetches));
+    if (!Number.isFinite(norm)) throw new NonFiniteError(this.stepCount + 1, null, "gradient norm");
+    this.parameterState.swap();
+    this.momentState.swap();
+    this.accumulated = 0;
+    this.stepCount++;
+    this.flops += this.updateFlops;
+    return { norm };
+  }
+
+  private async checkFinite(results: Record<string, number>, feeds: Record<string, Value>): Promise<void> {
+    for (const what of ["loss", "norm"])
+      if (what in results && !Number.isFinite(results[what]))
+        throw new NonFiniteError(this.stepCount + 1, await locateNonFinite(this.lossGraph, feeds), what === "norm" ? "gradient norm" : what);
+  }
+
+  async release(): Promise<void> {
+    await this.main.release();
+    await this.update?.release();
+  }
+}
+
+function pickInputs(session: Session, values: Record<string, Value>): Record<string, Value> {
+  return Object.fromEntries(session.inputs.flatMap(({ name }) => (name in values ? [[name, values[name]]] : [])));
+}
+
+/** The scalar results as numbers. */
+function numbers(values: Record<string, Value>): Record<string, number> {
+  const result: Record<string, number> = {};
+  for (const [name, value] of Object.entries(values)) if (value.shape.length === 0) result[name] = Number(value.data[0]);
+  return result;
+}

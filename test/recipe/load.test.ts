@@ -1,0 +1,226 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, expect, test } from "vitest";
+import { isMap, isScalar, LineCounter, parseDocument, visit } from "yaml";
+import { loadRecipe, parseRecipe, RecipeError } from "../../src/recipe/load.ts";
+import type { GrpoStage, Recipe } from "../../src/recipe/schema.ts";
+import { recipeWarnings } from "../../src/recipe/sense.ts";
+
+const recipes = readdirSync("recipes")
+  .filter((file) => file.endsWith(".yaml"))
+  .map((file) => `recipes/${file}`);
+const tiny = readFileSync("recipes/tiny-r1-zero.yaml", "utf8");
+
+function refusal(text: string): RecipeError {
+  try {
+    parseRecipe(text, "r.yaml");
+  } catch (error) {
+    if (error instanceof RecipeError) return error;
+    throw error;
+  }
+  throw new Error("the recipe was accepted");
+}
+
+/** The tiny recipe with `from` replaced, which must occur. */
+function edited(...edits: [from: string, to: string][]): string {
+  return edits.reduce((text, [from, to]) => {
+    expect(text).toContain(from);
+    return text.replace(from, to);
+  }, tiny);
+}
+
+describe.each(recipes)("%s", (file) => {
+  const text = readFileSync(file, "utf8");
+
+  test("is valid", () => {
+    expect(loadRecipe(file).stages.length).toBeGreaterThan(0);
+    expect(recipeWarnings(loadRecipe(file))).toEqual([]);
+  });
+
+  test("every key misspelt in turn is found, with its line, column and the right key", () => {
+    const lines = new LineCounter();
+    const document = parseDocument(text, { lineCounter: lines });
+    const keys: { name: string; start: number; siblings: string[] }[] = [];
+    visit(document, {
+      Map(_, map) {
+        const siblings = map.items.map(({ key }) => (isScalar(key) ? String(key.value) : ""));
+        for (const { key } of map.items) {
+          if (isScalar(key) && key.range)
+            keys.push({ name: String(key.value), start: key.range[0], siblings });
+        }
+      },
+    });
+    expect(isMap(document.contents)).toBe(true);
+    expect(keys.length).toBeGreaterThan(60);
+    for (const { name, start, siblings } of keys) {
+      const slips = [
+        `${name}${name.at(-1)}`,
+        name.length > 2 ? `${name.slice(0, 1)}${name.slice(2)}` : `${name}x`,
+        `${name.slice(0, -2)}${name.at(-1)}${name.at(-2) ?? ""}`,
+      ];
+      for (const slip of slips) {
+        if (slip === name || siblings.includes(slip)) continue;
+        const wrong = `${text.slice(0, start)}${slip}${text.slice(start + name.length)}`;
+        const error = refusal(wrong);
+        const { line, col } = lines.linePos(start);
+        expect(error.problems[0], `${slip} for ${name} on line ${line}`).toMatchObject({
+          line,
+          column: col,
+          suggestion: name,
+        });
+        expect(error.problems, `${slip} for ${name}`).toHaveLength(1);
+        expect(error.message).toContain(`r.yaml:${line}:${col}: Unknown key "${slip}"`);
+        expect(error.message).toContain(`Did you mean "${name}"?`);
+      }
+    }
+  });
+});
+
+describe("errors", () => {
+  test("show every problem at once, in order, with the lines quoted, on one screen", () => {
+    const error = refusal(
+      edited(
+        ["layers: 4", "layrs: 4"],
+        ["groupSize: 8", "groupSize: 1"],
+        ["rate: 0.01,", "rate: fast,"],
+        ["kl: 0.01", "kl: -1"],
+        ["maxNewTokens: 360", "maxNewTokens: 360.5"],
+        ["advantage: grpo", "advantage: ppo"],
+        ["keep: 2", "keep: 0"],
+        ["    batch: 8\n", ""],
+      ),
+    );
+    expect(error.problems.map(({ line }) => line)).toEqual([8, 26, 38, 52, 53, 56, 60, 73]);
+    expect(error.message.split("\n").length).toBeLessThanOrEqual(24);
+    expect(error.message).toContain('38:36: "rate" is the text "fast". Expected a number.\n');
+    expect(error.message).toContain("    optimizer: { kind: muon, rate: fast, adamRate");
+    expect(error.message).toContain('"batch" is missing in stage 1. Expected a whole number.');
+    expect(error.message).toContain('"advantage" is the text "ppo". Expected grpo, dr-grpo or rloo.');
+    expect(error.message).toContain("And 2 more, on line 60, 73.");
+  });
+
+  test("of YAML's grammar have their line", () => {
+    expect(refusal("name: x\nseed: [1, 2\n").problems[0]).toMatchObject({ line: 3 });
+    expect(refusal(`${tiny}\nname: again\n`).message).toContain("Map keys must be unique");
+    expect(refusal("model: *nowhere\n").message).toContain("Unresolved alias");
+    expect(refusal("").message).toContain("Expected a block of keys");
+  });
+
+  test("of a missing file name it", () => {
+    expect(() => loadRecipe("recipes/none.yaml")).toThrow(/^recipes\/none\.yaml: There is no such file/);
+    expect(() => loadRecipe("recipes")).toThrow(/This is a folder/);
+  });
+
+  test("list the possible keys where none is near", () => {
+    expect(refusal(edited(["keep: 2", "keep: 2, dog: 1"])).message).toContain("Nothing more can stand here.");
+    const message = refusal(edited(["seed: 1", "seed: 1\nzzzzzzzz: 1"])).message;
+    expect(message).toContain("Keys that could stand here: description, hardware.");
+  });
+});
+
+const grpoOf = (recipe: Recipe): GrpoStage => recipe.stages.find((stage) => stage.kind === "grpo")!;
+
+describe("sense", () => {
+  const cases: [string, [string, string][], RegExp][] = [
+    ["one answer a group", [["groupSize: 8", "groupSize: 1"]], /A group needs at least 2 answers/],
+    ["greedy RL", [["temperature: 1.0", "temperature: 0"]], /at 0 all answers of a group are the same/],
+    [
+      "reference without KL",
+      [["kl: 0.01", "kl: 0\n    referenceEvery: 9"]],
+      /no reference policy to replace/,
+    ],
+    [
+      "too many mini-batches",
+      [["miniBatches: 1", "miniBatches: 129"]],
+      /128 answers a step .* use at most 128/,
+    ],
+    ["answers past the positions", [["maxNewTokens: 360", "maxNewTokens: 512"]], /512 positions/],
+    ["rows past the positions", [["sequence: 384", "sequence: 513"]], /Rows of 513 tokens/],
+    ["a range that never clips", [["ratio: token", "ratio: sequence"]], /would never clip/],
+    [
+      "a divisor without use",
+      [["aggregation: token-mean", "aggregation: token-mean\n    aggregationLength: 9"]],
+      /has no effect/,
+    ],
+    [
+      "no reward",
+      [["{ accuracy: 1.0, format: 0.1 }", "{ accuracy: 0, format: 0 }"]],
+      /nothing can be learned/,
+    ],
+    ["tokens and steps", [["tokens: 6000000", "tokens: 6000000\n    steps: 9"]], /not both/],
+    ["neither", [["    tokens: 6000000\n", ""]], /give tokens or steps/],
+    ["less than a step", [["tokens: 6000000", "tokens: 3071"]], /One step takes 3072 tokens/],
+    ["endless warm-up", [["warmup: 5,", "warmup: 140,"]], /never ends in a stage of 140/],
+    ["same names", [["name: base-exam", "name: base"]], /Two stages are called "base"/],
+    ["same labels", [["label: final", "label: base"]], /label "base"/],
+    ["heads that do not divide", [["heads: 4", "heads: 5"]], /cannot be shared by 5 heads/],
+    ["odd heads", [["width: 128", "width: 100"]], /must be even/],
+    [
+      "greedy repeats",
+      [["samples: 1\n    temperature: 0.6", "samples: 8\n    temperature: 0"]],
+      /are the same/,
+    ],
+    [
+      "penalty from the first token",
+      [["epochs: 1", "epochs: 1\n    overlong: { mode: soft, buffer: 360 }"]],
+      /every answer would be punished/,
+    ],
+  ];
+  test.each(cases)("%s is refused with a sentence", (_, edits, pattern) => {
+    const { problems } = refusal(edited(...edits));
+    expect(problems).toHaveLength(1);
+    expect(problems[0]!.message).toMatch(pattern);
+    expect(problems[0]!.line).toBeGreaterThan(0);
+  });
+
+  test("answers longer than any trained row are allowed, with a warning", () => {
+    const recipe = parseRecipe(edited(["sequence: 384", "sequence: 128"]), "r.yaml");
+    expect(recipeWarnings(recipe)).toEqual([
+      expect.stringContaining("no training row before it is longer than 128"),
+    ]);
+  });
+});
+
+describe("presets", () => {
+  const objective = / {4}advantage: grpo[\s\S]*? {4}optimizer/;
+  const preset = (lines: string): GrpoStage =>
+    grpoOf(parseRecipe(tiny.replace(objective, `${lines}\n    optimizer`), "r.yaml"));
+
+  test("fill the slots as the paper does", () => {
+    expect(preset("    preset: grpo")).toMatchObject({
+      advantage: "grpo",
+      aggregation: "sequence-mean",
+      kl: 0.04,
+      epochs: 1,
+    });
+    expect(preset("    preset: dr-grpo")).toMatchObject({
+      advantage: "dr-grpo",
+      aggregation: "constant",
+      kl: 0,
+    });
+    expect(preset("    preset: dapo")).toMatchObject({
+      aggregation: "token-mean",
+      clip: { low: 0.2, high: 0.28 },
+      miniBatches: 16,
+      overlong: { mode: "soft", buffer: 72, penalty: 1 },
+    });
+    expect(preset("    preset: rloo")).toMatchObject({ advantage: "rloo", ratio: "token" });
+    expect(preset("    preset: gspo")).toMatchObject({
+      ratio: "sequence",
+      clip: { low: 3e-4, high: 4e-4 },
+      miniBatches: 4,
+    });
+  });
+
+  test("give way to what the recipe says, key by key", () => {
+    const stage = preset(
+      "    preset: dapo\n    clip: { high: 0.3 }\n    overlong: { mode: mask }\n    kl: 0.02",
+    );
+    expect(stage).toMatchObject({ clip: { low: 0.2, high: 0.3 }, overlong: { mode: "mask" }, kl: 0.02 });
+  });
+
+  test("are one of those that exist", () => {
+    const text = tiny.replace(objective, "    preset: dapoo\n    optimizer");
+    expect(refusal(text).message).toContain("Expected grpo, dr-grpo, dapo, rloo or gspo.");
+    expect(refusal(tiny.replace(objective, "    optimizer")).message).toContain("or a preset that sets it");
+  });
+});

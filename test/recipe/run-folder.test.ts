@@ -1,0 +1,216 @@
+import { spawnSync } from "node:child_process";
+import fs from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { RunFolderError } from "../../src/recipe/disk.ts";
+import type { EvaluationRecord } from "../../src/recipe/events.ts";
+import { Journal, readJournal } from "../../src/recipe/journal.ts";
+import { loadRecipe } from "../../src/recipe/load.ts";
+import { type MetricsLine, type RunFolder, resumeOrCreate } from "../../src/recipe/run-folder.ts";
+
+const recipe = loadRecipe("recipes/tiny-r1-zero.yaml");
+let root: string;
+const open: RunFolder[] = [];
+
+beforeEach(() => {
+  root = fs.mkdtempSync(join(tmpdir(), "sputnik-run-"));
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  for (const run of open.splice(0)) run.close();
+  fs.rmSync(root, { recursive: true });
+});
+
+function start(options: Parameters<typeof resumeOrCreate>[1] = {}, of = recipe): RunFolder {
+  const run = resumeOrCreate(of, { root, ...options });
+  open.push(run);
+  return run;
+}
+
+function stop(run: RunFolder): void {
+  open.splice(open.indexOf(run), 1);
+  run.close();
+}
+
+const line = (step: number, loss: number | null = step): MetricsLine => ({
+  stage: "base",
+  step,
+  totalSteps: 30,
+  metrics: { loss },
+});
+
+const stepsIn = (run: RunFolder): number[] =>
+  readJournal<MetricsLine>(run.paths.metrics).map(({ step }) => step);
+
+describe("a new run", () => {
+  test("records the recipe as run, seed, versions and machine", () => {
+    const run = start({ recipeText: fs.readFileSync("recipes/tiny-r1-zero.yaml", "utf8") });
+    expect(run.resumed).toBe(false);
+    expect(fs.readFileSync(run.paths.recipe, "utf8")).toMatch(/^# A small R1-Zero/);
+    const info = JSON.parse(fs.readFileSync(run.paths.info, "utf8"));
+    expect(info).toMatchObject({ name: "tiny-r1-zero", seed: 1, finishedAt: null });
+    expect(info.versions.node).toBe(process.versions.node);
+    expect(info.versions.onnxruntime).toMatch(/^\d+\.\d+/);
+    run.finish("2026-01-01T00:00:00.000Z");
+    expect(JSON.parse(fs.readFileSync(run.paths.info, "utf8")).finishedAt).toBe("2026-01-01T00:00:00.000Z");
+  });
+
+  test("without a recipe text writes one that loads to the same recipe", () => {
+    expect(loadRecipe(start().paths.recipe)).toEqual(recipe);
+  });
+});
+
+describe("journals", () => {
+  test("store NaN and infinities as null, so that every line is JSON (pitfall G2)", () => {
+    const run = start();
+    for (const value of [Number.NaN, Infinity, -Infinity]) run.appendMetrics(line(1, value));
+    expect(readJournal<MetricsLine>(run.paths.metrics).map(({ metrics }) => metrics.loss)).toEqual([
+      null,
+      null,
+      null,
+    ]);
+  });
+
+  test("drop a torn last line when they are opened, whatever its length", () => {
+    const path = join(root, "torn.jsonl");
+    const whole = `{"a":"é"}\n{"b":2}\n`;
+    for (const torn of ["", "{", `{"long":"${"x".repeat(200_000)}`]) {
+      fs.writeFileSync(path, whole + torn);
+      expect(readJournal(path)).toEqual([{ a: "é" }, { b: 2 }]);
+      const journal = new Journal(path);
+      expect(journal.position()).toBe(Buffer.byteLength(whole));
+      journal.append({ c: 3 });
+      journal.close();
+      expect(fs.readFileSync(path, "utf8")).toBe(`${whole}{"c":3}\n`);
+    }
+    fs.writeFileSync(path, "{ no line end");
+    new Journal(path).close();
+    expect(fs.readFileSync(path, "utf8")).toBe("");
+  });
+
+  test("a broken line in the middle is named", () => {
+    const path = join(root, "broken.jsonl");
+    fs.writeFileSync(path, '{"a":1}\noops\n');
+    expect(() => readJournal(path)).toThrow(/broken\.jsonl:2 is not a line of JSON/);
+  });
+
+  test("a full disk is said in words and leaves whole lines", () => {
+    const run = start();
+    run.appendMetrics(line(1));
+    const write = fs.writeSync.bind(fs) as (
+      file: number,
+      bytes: Uint8Array,
+      offset: number,
+      length?: number,
+    ) => number;
+    let calls = 0;
+    vi.spyOn(fs, "writeSync").mockImplementation(((file: number, bytes: Uint8Array, offset: number) => {
+      // Half of the line fits.
+      if (calls++ === 0) return write(file, bytes, offset, 10);
+      throw Object.assign(new Error("ENOSPC: no space left on device, write"), { code: "ENOSPC" });
+    }) as typeof fs.writeSync);
+    expect(() => run.appendMetrics(line(2))).toThrow(/The disk is full: .*metrics\.jsonl.*Free some space/);
+    vi.restoreAllMocks();
+    expect(fs.readFileSync(run.paths.metrics, "utf8")).toBe(`${JSON.stringify(line(1))}\n`);
+    run.appendMetrics(line(2));
+    expect(stepsIn(run)).toEqual([1, 2]);
+  });
+});
+
+describe("resuming", () => {
+  test("shows each step once: checkpoint at 10, killed at 17, resumed to 30 (pitfall G1)", () => {
+    const run = start();
+    let position = run.position();
+    for (let step = 1; step <= 17; step++) {
+      run.appendMetrics(line(step, -1));
+      if (step === 10) position = run.position();
+    }
+    run.appendEvaluation({ label: "late" } as EvaluationRecord);
+    stop(run);
+    fs.appendFileSync(run.paths.metrics, '{"stage":"ba');
+
+    const again = start();
+    expect(again.resumed).toBe(true);
+    expect(again.info.sessions).toHaveLength(2);
+    expect(again.truncateTo(position)).toBeNull();
+    for (let step = 11; step <= 30; step++) again.appendMetrics(line(step));
+    expect(stepsIn(again)).toEqual(Array.from({ length: 30 }, (_, index) => index + 1));
+    expect(readJournal<MetricsLine>(again.paths.metrics)[16]!.metrics.loss).toBe(17);
+    expect(readJournal(again.paths.evaluations)).toEqual([]);
+  });
+
+  test("before the first checkpoint begins the curves again", () => {
+    const run = start();
+    run.appendMetrics(line(1));
+    stop(run);
+    const again = start();
+    expect(again.truncateTo(null)).toBeNull();
+    expect(stepsIn(again)).toEqual([]);
+  });
+
+  test("with lines lost says so", () => {
+    const run = start();
+    run.appendMetrics(line(1));
+    run.appendMetrics(line(2));
+    const position = run.position();
+    stop(run);
+    fs.truncateSync(run.paths.metrics, 10);
+    expect(start().truncateTo(position)).toMatch(/bytes of earlier metrics are missing/);
+  });
+
+  test("refuses another recipe, says where it differs and what to do", () => {
+    stop(start());
+    const other = { ...recipe, seed: 2, stages: recipe.stages.slice(0, 3) };
+    expect(() => start({}, other)).toThrow(
+      /another recipe.*\n {2}seed: 1 there, 2 here\n.*absent here[\s\S]*--fresh/,
+    );
+    expect(start({ name: "other" }, other).resumed).toBe(false);
+  });
+
+  test("fresh keeps the earlier run under another name", () => {
+    const run = start();
+    run.appendMetrics(line(1));
+    stop(run);
+    const fresh = start({ fresh: true }, { ...recipe, seed: 2 });
+    expect(fresh.resumed).toBe(false);
+    expect(fresh.movedTo).toBe(`${fresh.folder}.1`);
+    expect(readJournal(join(fresh.movedTo!, "metrics.jsonl"))).toHaveLength(1);
+    stop(fresh);
+    expect(start({ fresh: true }).movedTo).toBe(`${fresh.folder}.2`);
+  });
+});
+
+describe("the lock", () => {
+  test("keeps a second writer out and names the first", () => {
+    start();
+    expect(() => start()).toThrow(RunFolderError);
+    expect(() => start({ fresh: true })).toThrow(`process ${process.pid}`);
+  });
+
+  test("of a dead process is taken over; of a reused process id too; of another machine it is believed", () => {
+    const path = start().paths.lock;
+    stop(open[0]!);
+    expect(fs.existsSync(path)).toBe(false);
+    const { hostname } = JSON.parse(
+      spawnSync(process.execPath, ["-p", "JSON.stringify({ hostname: os.hostname() })"], { encoding: "utf8" })
+        .stdout,
+    );
+    const dead = spawnSync(process.execPath, ["-p", "process.pid"], { encoding: "utf8" }).stdout.trim();
+    const stale = [
+      JSON.stringify({ pid: Number(dead), host: hostname, started: "1" }),
+      JSON.stringify({ pid: process.pid, host: hostname, started: "1" }),
+      "",
+    ];
+    for (const text of process.platform === "linux" ? stale : [stale[0]!, ""]) {
+      fs.writeFileSync(path, text);
+      stop(start());
+    }
+    fs.writeFileSync(path, JSON.stringify({ pid: Number(dead), host: `not-${hostname}`, started: "1" }));
+    expect(() => start()).toThrow(/on not-.* remove /);
+    expect(fs.readdirSync(join(root, recipe.name)).filter((file) => file.startsWith("lock"))).toEqual([
+      "lock.json",
+    ]);
+  });
+});
