@@ -11,6 +11,7 @@ line `{"ready": true, ...}`, then answers each line of standard input with one J
 """
 
 import argparse
+import ctypes
 import json
 import math
 import os
@@ -31,7 +32,7 @@ def arguments():
     parser.add_argument("--attention", choices=["sdpa", "manual"], default="sdpa")
     parser.add_argument("--optimizer", choices=["fused", "foreach"], default="fused")
     parser.add_argument("--scope", choices=["model", "step"], default="step", help="what is compiled: the model and its loss, or the clipping and the optimizer as well")
-    parser.add_argument("--freeze-malloc", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--malloc", choices=["keep", "system"], default="keep", help="keep: freed memory stays in the process, as with jemalloc or tcmalloc")
     parser.add_argument("--interactive", action="store_true")
     return parser.parse_args()
 
@@ -39,6 +40,12 @@ def arguments():
 args = arguments()
 os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
 os.environ.setdefault("MKL_NUM_THREADS", str(args.threads))
+
+if args.malloc == "keep":
+    # glibc returns every large block to the kernel and takes it back, zeroed page by page: M_MMAP_MAX 0, M_TRIM_THRESHOLD.
+    libc = ctypes.CDLL(None)
+    libc.mallopt(-4, 0)
+    libc.mallopt(-1, 2**31 - 1)
 
 import torch  # noqa: E402  (after the thread count is set)
 import torch.nn.functional as F  # noqa: E402

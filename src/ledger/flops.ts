@@ -13,7 +13,7 @@ export const forwardFlops = (activeParameters: number, tokens: number): number =
 
 /**
  * Training FLOPs of one token in a dense decoder with SwiGLU at 8/3 of the width, attention included and
- * embeddings left out: M = 72 L d^2 + 12 L d T (DeepSeek LLM, arXiv 2401.02954, section 3.2, eq. 2).
+ * embeddings left out: M = 72 L d^2 + 12 L d T (DeepSeek LLM, arXiv 2401.02954).
  */
 export function deepseekFlopsPerToken(layers: number, width: number, sequence: number): number {
   return 72 * layers * width ** 2 + 12 * layers * width * sequence;

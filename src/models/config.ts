@@ -53,15 +53,34 @@ export class ConfigError extends Error {
  * @throws ConfigError naming the first impossible field and a value that would work.
  */
 export function checkDecoderConfig(config: DecoderConfig): DecoderConfig {
-  for (const field of ["vocabSize", "layers", "width", "heads", "kvHeads", "headDim", "ffn", "maxPositions"] as const) {
+  for (const field of [
+    "vocabSize",
+    "layers",
+    "width",
+    "heads",
+    "kvHeads",
+    "headDim",
+    "ffn",
+    "maxPositions",
+  ] as const) {
     const value = config[field];
     if (!Number.isSafeInteger(value) || value < 1)
-      throw new ConfigError({ field, expected: "a whole number, 1 or more", found: String(value), remedy: "Correct it." });
+      throw new ConfigError({
+        field,
+        expected: "a whole number, 1 or more",
+        found: String(value),
+        remedy: "Correct it.",
+      });
   }
   for (const field of ["ropeTheta", "normEps"] as const) {
     const value = config[field];
     if (!Number.isFinite(value) || value <= 0)
-      throw new ConfigError({ field, expected: "a positive number", found: String(value), remedy: "Correct it." });
+      throw new ConfigError({
+        field,
+        expected: "a positive number",
+        found: String(value),
+        remedy: "Correct it.",
+      });
   }
   if (config.width % config.heads !== 0)
     throw new ConfigError({

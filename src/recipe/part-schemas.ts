@@ -35,7 +35,7 @@ export const scheduleSchema = z.discriminatedUnion("kind", [
   /** x 0.316 after 80 % and x 0.1 after 90 % of the steps (DeepSeek LLM, 2401.02954, section 2.3). */
   z.strictObject({ kind: z.literal("multi-step"), warmup }),
   z.strictObject({ kind: z.literal("cosine"), warmup, final }),
-  /** Warm-up, stable, decay: flat until the last `decayFraction` of the steps (2404.06395, section 4). */
+  /** Warm-up, stable, decay: flat until the last `decayFraction` of the steps (MiniCPM, 2404.06395). */
   z.strictObject({ kind: z.literal("wsd"), warmup, final, decayFraction: share.default(0.1) }),
   z.strictObject({ kind: z.literal("linear"), warmup, final }),
   z.strictObject({ kind: z.literal("constant"), warmup }),

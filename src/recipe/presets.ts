@@ -10,7 +10,10 @@ type Slots = Record<string, unknown>;
 
 /** A function of the limit on new tokens, because DAPO's overlong buffer is a share of it. */
 const presets: Record<PresetName, (maxNewTokens: number) => Slots> = {
-  /** DeepSeekMath (arXiv 2402.03300) eq. 3; section 4.2: KL 0.04, one update per exploration. */
+  /**
+   * DeepSeekMath (arXiv 2402.03300), section 4.1: KL 0.04, one update per exploration, at which the clip
+   * range never acts; the paper does not state it, and 0.2 is PPO's (1707.06347).
+   */
   grpo: () => ({
     advantage: "grpo",
     ratio: "token",
@@ -21,7 +24,7 @@ const presets: Record<PresetName, (maxNewTokens: number) => Slots> = {
     miniBatches: 1,
   }),
 
-  /** Dr. GRPO (arXiv 2503.20783), section 3.2: no std, a constant in place of the length, no KL. */
+  /** Dr. GRPO (arXiv 2503.20783): no std, a constant in place of the length, no KL; PPO's clip range. */
   "dr-grpo": () => ({
     advantage: "dr-grpo",
     ratio: "token",
@@ -31,7 +34,7 @@ const presets: Record<PresetName, (maxNewTokens: number) => Slots> = {
   }),
 
   /**
-   * DAPO (arXiv 2503.14476), sections 3.1 to 3.4 and 4.1: clip-higher 0.2 / 0.28, dynamic sampling,
+   * DAPO (arXiv 2503.14476): clip-higher 0.2 / 0.28, dynamic sampling,
    * token-level loss, a soft overlong penalty over the last fifth (4,096 of 20,480 tokens), no KL,
    * 16 updates per rollout. The paper resamples until the batch is full; `maxRounds` bounds that.
    */
@@ -47,7 +50,7 @@ const presets: Record<PresetName, (maxNewTokens: number) => Slots> = {
   }),
 
   /**
-   * RLOO (arXiv 2402.14740), section 3: leave-one-out baseline, on-policy, the whole answer as one
+   * RLOO (arXiv 2402.14740): leave-one-out baseline, on-policy, the whole answer as one
    * action, so its log-probabilities are summed: dividing by a constant only scales the rate.
    * The paper's KL sits in the reward with a coefficient per data set; here it is off unless given.
    */
@@ -61,7 +64,7 @@ const presets: Record<PresetName, (maxNewTokens: number) => Slots> = {
     miniBatches: 1,
   }),
 
-  /** GSPO (arXiv 2507.18071) eq. 5 to 7; section 5.1: ranges 3e-4 and 4e-4, four mini-batches. */
+  /** GSPO (arXiv 2507.18071): one length-normalised ratio an answer, ranges 3e-4 and 4e-4, four mini-batches. */
   gspo: () => ({
     advantage: "grpo",
     ratio: "sequence",

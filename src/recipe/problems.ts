@@ -21,11 +21,17 @@ export function explain(schema: z.ZodType, input: unknown, issues: readonly Issu
   const meant = new Set(
     unknown.map(({ path, suggestion }) => JSON.stringify([...path.slice(0, -1), suggestion])),
   );
+  // A misspelt key is absent, and what seems senseless in its block may be only that.
+  const doubtful = new Set(unknown.map(({ path }) => block(path)));
   const rest = flat
     .filter((issue) => issue.code !== "unrecognized_keys" && !meant.has(JSON.stringify(issue.path)))
+    .filter((issue) => issue.code !== "custom" || !doubtful.has(block(issue.path)))
     .map((issue) => describe(schema, input, issue));
   return [...unknown, ...rest];
 }
+
+/** The model, one stage, the checkpoints...: what a reader takes for one block. */
+const block = (path: Path): string => path.slice(0, path[0] === "stages" ? 2 : 1).join(".");
 
 /** A plain union reports every branch: keep the branch that fits best. */
 function flatten(issues: readonly Issue[]): Issue[] {
@@ -42,29 +48,27 @@ const mistakes = (issues: Issue[]): number =>
   issues.reduce((sum, issue) => sum + (issue.code === "unrecognized_keys" ? issue.keys.length : 1), 0);
 
 function unknownKeys(schema: z.ZodType, input: unknown, issue: Issue): Finding[] {
-  const present = keysOf(valueAt(input, issue.path));
-  const valid = validKeys(schema, input, issue.path);
-  const missing = valid.filter((key) => !present.includes(key));
-  let keys: string[] = [];
-  if (issue.code === "unrecognized_keys") keys = issue.keys;
-  else if (issue.code === "invalid_union" && issue.discriminator !== undefined) {
-    // With `kind` misspelt no branch is chosen, so no unknown key is reported: look for it ourselves.
-    const owner = issue.path.slice(0, -1);
-    const siblings = keysOf(valueAt(input, owner));
-    if (siblings.includes(issue.discriminator)) return [];
-    const stray = siblings.filter((key) => !validKeys(schema, input, owner).includes(key));
-    const misspelt = nearest(issue.discriminator, stray);
-    return misspelt === null ? [] : [unknownKey(owner, misspelt, issue.discriminator, [])];
-  }
-  return keys.map((key) => unknownKey(issue.path, key, nearest(key, missing), missing));
+  if (issue.code !== "unrecognized_keys") return [];
+  const missing = absentKeys(schema, input, issue.path);
+  return issue.keys.map((key) => unknownKey(issue.path, key, nearest(key, missing), missing));
 }
 
-function unknownKey(
-  owner: PropertyKey[],
-  key: string,
-  suggestion: string | null,
-  missing: string[],
-): Finding {
+/**
+ * A key that is missing because it is misspelt, where the schema could not say so: with `kind` misspelt no
+ * branch of a union is chosen, and a loose object takes any key.
+ */
+function misspelt(schema: z.ZodType, input: unknown, path: Path): Finding | null {
+  const owner = path.slice(0, -1);
+  const valid = validKeys(schema, input, owner);
+  const key = String(path.at(-1));
+  const stray = nearest(
+    key,
+    keysOf(valueAt(input, owner)).filter((name) => !valid.includes(name)),
+  );
+  return stray === null ? null : unknownKey(owner, stray, key, []);
+}
+
+function unknownKey(owner: Path, key: string, suggestion: string | null, missing: string[]): Finding {
   const help =
     suggestion !== null
       ? `Did you mean "${suggestion}"?`
@@ -86,7 +90,9 @@ function describe(schema: z.ZodType, input: unknown, issue: Issue): Finding {
   const finding = (message: string): Finding => ({ path, at: "value", message, suggestion: null });
   if (!/^(Invalid|Too (small|big))/.test(issue.message)) return finding(issue.message);
   const expected = expectation(issue);
-  if (value === undefined) {
+  if (value === undefined && path.length > 0) {
+    const slip = misspelt(schema, input, path);
+    if (slip !== null) return slip;
     const presets = validKeys(schema, input, path.slice(0, -1)).includes("preset")
       ? ", or a preset that sets it"
       : "";
@@ -156,6 +162,11 @@ const valueAt = (input: unknown, path: Path): unknown =>
     (value, part) => (typeof value === "object" && value !== null ? Reflect.get(value, part) : undefined),
     input,
   );
+
+function absentKeys(schema: z.ZodType, input: unknown, path: Path): string[] {
+  const present = keysOf(valueAt(input, path));
+  return validKeys(schema, input, path).filter((key) => !present.includes(key));
+}
 
 function validKeys(schema: z.ZodType, input: unknown, path: Path): string[] {
   return [...new Set(objectsAt(schema, input, path).flatMap((object) => Object.keys(object.shape)))];

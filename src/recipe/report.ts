@@ -100,7 +100,7 @@ function positionSection(evaluations: EvaluationRecord[], figures: Figure[]): st
   ]);
   return [
     "## Truth of the thoughts by position",
-    "Share of the equations in the thoughts that are true, by the token at which they end. A thought that grows past the positions that pretraining showed turns into noise, which the reward cannot see.",
+    "Share of the equations in the thoughts that are true, by their position in the answer (in tokens). A thought that grows past the positions that pretraining showed turns into noise, which the reward cannot see.",
     ...figures.map(embed),
     markdownTable(["exam", ...columns.map(([name]) => name)], rows),
   ];

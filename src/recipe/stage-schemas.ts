@@ -44,7 +44,7 @@ const objective = {
   aggregation: z.enum(["sequence-mean", "token-mean", "constant"]),
   /** The divisor of `aggregation: constant`, in tokens; `maxNewTokens` where it is left out. */
   aggregationLength: count.optional(),
-  /** The ratio stays within [1 - low, 1 + high]. R1 uses 10 (2501.12948, section 3.2.1). */
+  /** The ratio stays within [1 - low, 1 + high]. R1 uses 10 (2501.12948 v2). */
   clip: z.strictObject({ low: z.number().min(0), high: positive }),
   /** Weight of the KL divergence to the reference policy (k3, in the loss); 0 switches it off. */
   kl: z.number().min(0),
@@ -53,7 +53,7 @@ const objective = {
 };
 
 const overlong = z.discriminatedUnion("mode", [
-  /** DAPO eq. 13: from 0 down to -penalty over the last `buffer` tokens before the limit. */
+  /** DAPO (2503.14476): from 0 down to -penalty over the last `buffer` tokens before the limit. */
   z.strictObject({ mode: z.literal("soft"), buffer: count, penalty: positive.default(1) }),
   /** A truncated answer leaves the loss. */
   z.strictObject({ mode: z.literal("mask") }),
@@ -82,7 +82,7 @@ export const grpoSchema = z.strictObject({
   epochs: count.default(1),
   /** Updates per pass. */
   miniBatches: count.default(1),
-  /** Draw further problems until the step is full of groups that differ within (DAPO, section 3.2). */
+  /** Draw further problems until the step is full of groups that differ within (DAPO). */
   dynamicSampling: z.strictObject({ maxRounds: count }).optional(),
   overlong: overlong.optional(),
   /** Truncated importance sampling between sampler and trainer; `cap` bounds the weight. */

@@ -49,11 +49,11 @@ export function lineChart(chart: Chart): string | null {
     .filter(({ points }) => points.some(([, y]) => y !== null));
   if (series.length === 0) return null;
   const all = series.flatMap(({ points }) => points);
-  const xs = all.map(([x]) => x);
+  const xs = all.flatMap(([x, y]) => (y === null ? [] : [x]));
   const ys = all.flatMap(([, y]) => (y === null ? [] : [y]));
-  const xTicks = ticks(Math.min(...xs), Math.max(...xs));
+  const xTicks = ticks(Math.min(0, ...xs), Math.max(...xs));
   const yTicks = chart.percent ? [0, 0.2, 0.4, 0.6, 0.8, 1] : ticks(Math.min(0, ...ys), Math.max(...ys));
-  const toX = scale(Math.min(...xs), Math.max(...xs), LEFT, WIDTH - RIGHT);
+  const toX = scale(Math.min(0, ...xs), Math.max(...xs), LEFT, WIDTH - RIGHT);
   const toY = scale(Math.min(yTicks[0]!, ...ys), Math.max(yTicks.at(-1)!, ...ys), HEIGHT - BOTTOM, TOP);
   const label = (y: number): string => (chart.percent ? `${Math.round(100 * y)} %` : plain(y));
   const middleX = (LEFT + WIDTH - RIGHT) / 2;

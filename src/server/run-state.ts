@@ -72,7 +72,8 @@ export function apply(state: RunState, event: RunEvent): void {
     case "metrics": {
       const { stage, step, totalSteps, secondsLeft } = event;
       state.progress = { stage, step, totalSteps, secondsLeft };
-      addPoint((state.curves[stage] ??= { steps: [], columns: {} }), step, event.metrics);
+      state.curves[stage] ??= { steps: [], columns: {} };
+      addPoint(state.curves[stage], step, event.metrics);
       break;
     }
     case "samples": {

@@ -2,16 +2,19 @@
  * What a task is: a seeded stream of problems, and a verifier that no completion can fool.
  */
 
-/** Where a problem comes from. Streams of different seeds, tasks or splits never share a problem. */
+/**
+ * Where a problem comes from. Each key is a random stream of its own. Which split a problem belongs to
+ * follows from its content alone, so whatever the seeds, no problem is in two splits.
+ */
 export interface StreamKey {
   seed: number;
   split: "train" | "validation" | "test";
   index: number;
 }
 
-/** One verifiable question. */
+/** One verifiable question: plain data, so that it can be sent to a worker and written to a file. */
 export interface Problem {
-  /** Unique within the task, e.g. "countdown/test/17". */
+  /** Unique within the task: name, seed, split and index, such as "countdown/1/test/17". */
   id: string;
   /** What the model reads, as text; it ends where the thought begins. */
   prompt: string;
@@ -19,7 +22,10 @@ export interface Problem {
 
 /** The judgement of one completion. */
 export interface Verdict {
-  /** 1 right, 0 wrong, `null` unscored (a limit was hit or the verifier failed): it leaves the group. */
+  /**
+   * 1 right, 0 wrong, `null` unscored: the verifier failed, and the sample leaves the group. A limit
+   * that the completion itself exceeds (size, time) is 0, or a policy could shed bad samples that way.
+   */
   value: number | null;
   /** The answer that was found, as text, or `null`. */
   extracted: string | null;

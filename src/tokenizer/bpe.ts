@@ -1,7 +1,7 @@
 /**
  * A Hugging Face `tokenizer.json` as our `Tokenizer`, through Hugging Face's JavaScript implementation.
  */
-import { Tokenizer as HubTokenizer } from "@huggingface/tokenizers";
+import { Tokenizer as HubImplementation } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { wellFormed } from "./byte-level.ts";
 import { TokenizerError } from "./errors.ts";
@@ -26,11 +26,17 @@ const TokenizerJson = z.looseObject({
   added_tokens: z.array(AddedToken).default([]),
   model: z.looseObject({
     type: z.string().optional(),
-    vocab: z.union([z.record(z.string(), z.int().nonnegative()), z.array(z.unknown())]),
+    // Not z.record, which drops the key "__proto__": a vocabulary of code may hold that word.
+    vocab: z.custom<Record<string, number> | unknown[]>(isVocab, "an object of ids, or a list"),
     merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])).optional(),
     unk_token: z.string().nullish(),
   }),
 });
+
+function isVocab(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return Array.isArray(value) || Object.values(value).every((id) => Number.isSafeInteger(id) && id >= 0);
+}
 
 /** In `tokenizer_config.json` a token is its text, or an object that holds it. */
 const TokenName = z
@@ -44,6 +50,14 @@ const IdConfig = z.looseObject({
 });
 
 type Json = z.infer<typeof TokenizerJson>;
+
+/** The part of the library that we use; its own declarations do not resolve under `nodenext`. */
+interface HubTokenizer {
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
+  decode(ids: number[], options: { clean_up_tokenization_spaces: boolean }): string;
+  token_to_id(token: string): number | undefined;
+  id_to_token(id: number): string | undefined;
+}
 
 export class BpeTokenizer implements Tokenizer {
   readonly vocabSize: number;
@@ -121,7 +135,8 @@ export class BpeTokenizer implements Tokenizer {
 
 /** Without any config beside it, a tokenizer that we trained still knows its own control tokens. */
 function ownNames({ added_tokens }: Json): z.input<typeof TokenizerConfig> {
-  const name = (content: string) => (added_tokens.some((token) => token.content === content) ? content : null);
+  const name = (content: string) =>
+    added_tokens.some((token) => token.content === content) ? content : null;
   return {
     bos_token: name(BPE_SPECIALS.bos),
     eos_token: name(BPE_SPECIALS.eos),
@@ -147,9 +162,13 @@ function withoutControls(json: Json): Json {
     added_tokens: json.added_tokens.filter((token) => !isControl(token)),
     model: {
       ...json.model,
-      vocab: Array.isArray(vocab) ? vocab : Object.fromEntries(Object.entries(vocab).filter(([word]) => keep(word))),
+      vocab: Array.isArray(vocab)
+        ? vocab
+        : Object.fromEntries(Object.entries(vocab).filter(([word]) => keep(word))),
       ...(merges && {
-        merges: merges.filter((merge) => keep(typeof merge === "string" ? merge.replace(" ", "") : merge.join(""))),
+        merges: merges.filter((merge) =>
+          keep(typeof merge === "string" ? merge.replace(" ", "") : merge.join("")),
+        ),
       }),
     },
   };
@@ -164,7 +183,7 @@ function hub(json: Json): HubTokenizer {
   // The library requires these keys to be present, even where they are null.
   const parts = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
   try {
-    return new HubTokenizer({ ...parts, ...json }, {});
+    return new HubImplementation({ ...parts, ...json }, {});
   } catch (error) {
     throw new TokenizerError({
       field: "tokenizer.json",

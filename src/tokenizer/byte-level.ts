@@ -6,7 +6,8 @@
  * Where a text may be cut before byte pairs merge, as DeepSeek does it (arXiv 2401.02954, section 2.1):
  * every digit alone; line breaks, letters, CJK, punctuation and blanks never merge with one another,
  * except that one blank may lead a word or a run of punctuation (GPT-2's habit).
- * The alternatives cover every character, and both Oniguruma (the official library) and JavaScript read them.
+ * The alternatives cover every character. Oniguruma (the official library) and JavaScript read them alike;
+ * `\s` would not do, since the two disagree about U+0085 and U+FEFF.
  */
 export const SPLIT_PATTERN = (() => {
   // Kana, CJK ideographs with extension A, Hangul, compatibility ideographs, extensions B to H.
@@ -16,10 +17,10 @@ export const SPLIT_PATTERN = (() => {
     "[\\r\\n]+",
     `[${cjk}]+`,
     ` ?(?:(?![${cjk}])[\\p{L}\\p{M}])+`,
-    ` ?(?:(?![${cjk}])[^\\s\\p{L}\\p{M}\\p{N}])+`,
+    ` ?(?:(?![${cjk}])[^\\p{White_Space}\\p{L}\\p{M}\\p{N}])+`,
     // Blanks before a word leave their last one to it.
-    "[^\\S\\r\\n]+(?!\\S)",
-    "[^\\S\\r\\n]+",
+    "[^\\P{White_Space}\\r\\n]+(?!\\P{White_Space})",
+    "[^\\P{White_Space}\\r\\n]+",
   ].join("|");
 })();
 

@@ -52,7 +52,10 @@ export type CompactName = (typeof NAMED)[number][0];
 export const COMPACT_TOKENS: readonly string[] = NAMED.map(([, text]) => text);
 
 /** Id of each name, e.g. `compactIds.think`. Digit d is `compactIds.digit0 + d`. */
-export const compactIds = Object.fromEntries(NAMED.map(([name], id) => [name, id])) as Record<CompactName, number>;
+export const compactIds = Object.fromEntries(NAMED.map(([name], id) => [name, id])) as Record<
+  CompactName,
+  number
+>;
 
 /** Ids that only a template may produce, never a person's text. */
 const CONTROL_IDS: readonly number[] = [
@@ -113,7 +116,8 @@ export class CompactTokenizer implements Tokenizer {
     let text = "";
     for (const id of ids) {
       const piece = COMPACT_TOKENS[id];
-      if (piece === undefined) throw new RangeError(`id ${id} is outside the vocabulary 0..${this.vocabSize - 1}`);
+      if (piece === undefined)
+        throw new RangeError(`id ${id} is outside the vocabulary 0..${this.vocabSize - 1}`);
       text += piece;
     }
     return text;
@@ -148,7 +152,12 @@ export function compactTokenizerJson(): Record<string, unknown> {
       ...CONTROL_IDS.map((id) => added(id, COMPACT_TOKENS[id]!, false)),
     ],
     normalizer: null,
-    pre_tokenizer: { type: "Split", pattern: { Regex: words.join("|") }, behavior: "Isolated", invert: false },
+    pre_tokenizer: {
+      type: "Split",
+      pattern: { Regex: words.join("|") },
+      behavior: "Isolated",
+      invert: false,
+    },
     post_processor: null,
     decoder: { type: "Fuse" },
     model: {

@@ -10,6 +10,7 @@ import type { Tokenizer } from "./tokenizer.ts";
  */
 export function tokenizerFrom(json: unknown, files: TokenizerFiles = {}): Tokenizer {
   const { model } = compactTokenizerJson();
-  const isCompact = typeof json === "object" && json !== null && "model" in json && isDeepStrictEqual(json.model, model);
+  const isCompact =
+    typeof json === "object" && json !== null && "model" in json && isDeepStrictEqual(json.model, model);
   return isCompact ? new CompactTokenizer() : new BpeTokenizer(json, files);
 }

@@ -3,7 +3,6 @@
  * (Sennrich et al., arXiv 1508.07909, over bytes as in GPT-2). Pairs are counted over unique pre-tokens
  * and kept in a heap, so a merge touches only the words that hold the pair.
  */
-import { SplitPreTokenizer } from "@huggingface/tokenizers";
 import { BYTE_CHARACTERS, SPLIT_PATTERN, wellFormed } from "./byte-level.ts";
 import { TokenizerError } from "./errors.ts";
 import { PairHeap } from "./pair-heap.ts";
@@ -55,20 +54,21 @@ export function trainBpe(texts: Iterable<string>, options: TrainOptions): Record
 }
 
 function countWords(texts: Iterable<string>): [string, number][] {
-  const split = new SplitPreTokenizer({
-    type: "Split",
-    pattern: { Regex: SPLIT_PATTERN },
-    behavior: "Isolated",
-    invert: false,
-  });
+  const split = new RegExp(SPLIT_PATTERN, "gu");
   const counts = new Map<string, number>();
   for (const text of texts)
-    for (const word of split.pre_tokenize_text(wellFormed(text))) counts.set(word, (counts.get(word) ?? 0) + 1);
+    for (const word of wellFormed(text).match(split) ?? []) counts.set(word, (counts.get(word) ?? 0) + 1);
   return [...counts];
 }
 
 /** Extends `tokens` and `ids` up to `size`; returns the merges in order of rank. */
-function mergePairs(words: Word[], tokens: string[], ids: Map<string, number>, size: number, least: number): string[] {
+function mergePairs(
+  words: Word[],
+  tokens: string[],
+  ids: Map<string, number>,
+  size: number,
+  least: number,
+): string[] {
   const heap = new PairHeap();
   /** Words in which a pair has been seen; may be stale, a merge then finds nothing. */
   const holders = new Map<number, Set<number>>();
@@ -136,7 +136,11 @@ function replacePair(symbols: number[], left: number, right: number, id: number)
   return result;
 }
 
-function tokenizerJson(ids: Map<string, number>, merges: string[], specials: string[]): Record<string, unknown> {
+function tokenizerJson(
+  ids: Map<string, number>,
+  merges: string[],
+  specials: string[],
+): Record<string, unknown> {
   return {
     version: "1.0",
     truncation: null,

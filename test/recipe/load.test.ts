@@ -93,7 +93,7 @@ describe("errors", () => {
     expect(error.message.split("\n").length).toBeLessThanOrEqual(24);
     expect(error.message).toContain('38:36: "rate" is the text "fast". Expected a number.\n');
     expect(error.message).toContain("    optimizer: { kind: muon, rate: fast, adamRate");
-    expect(error.message).toContain('"batch" is missing in stage 1. Expected a whole number.');
+    expect(error.message).toContain('"batch" is missing in stage 1. Expected a number.');
     expect(error.message).toContain('"advantage" is the text "ppo". Expected grpo, dr-grpo or rloo.');
     expect(error.message).toContain("And 2 more, on line 60, 73.");
   });
@@ -152,7 +152,7 @@ describe("sense", () => {
     ["endless warm-up", [["warmup: 5,", "warmup: 140,"]], /never ends in a stage of 140/],
     ["same names", [["name: base-exam", "name: base"]], /Two stages are called "base"/],
     ["same labels", [["label: final", "label: base"]], /label "base"/],
-    ["heads that do not divide", [["heads: 4", "heads: 5"]], /cannot be shared by 5 heads/],
+    ["heads that do not divide", [["heads: 4\n  kvHeads: 4", "heads: 5"]], /cannot be shared by 5 heads/],
     ["odd heads", [["width: 128", "width: 100"]], /must be even/],
     [
       "greedy repeats",

@@ -14,8 +14,24 @@ const spoken = fc.array(fc.integer({ min: 3, max: 28 }), { maxLength: 80 });
 describe("compact vocabulary", () => {
   it("has the written ids", () => {
     expect(COMPACT_TOKENS).toHaveLength(29);
-    expect(compactIds).toMatchObject({ pad: 0, bos: 1, eos: 2, think: 3, answerEnd: 6, digit0: 7, digit9: 16 });
-    expect(compactIds).toMatchObject({ plus: 17, equals: 21, comma: 24, make: 25, newline: 26, no: 27, yes: 28 });
+    expect(compactIds).toMatchObject({
+      pad: 0,
+      bos: 1,
+      eos: 2,
+      think: 3,
+      answerEnd: 6,
+      digit0: 7,
+      digit9: 16,
+    });
+    expect(compactIds).toMatchObject({
+      plus: 17,
+      equals: 21,
+      comma: 24,
+      make: 25,
+      newline: 26,
+      no: 27,
+      yes: 28,
+    });
   });
 
   it("encodes a document, worked out by hand", () => {
@@ -62,7 +78,8 @@ describe("compact vocabulary", () => {
     const texts = COMPACT_TOKENS.filter((text) => text !== "");
     let suffixes = new Set<string>();
     const cut = (prefixes: Iterable<string>, whole: Iterable<string>) => {
-      for (const a of prefixes) for (const b of whole) if (a !== b && b.startsWith(a)) next.add(b.slice(a.length));
+      for (const a of prefixes)
+        for (const b of whole) if (a !== b && b.startsWith(a)) next.add(b.slice(a.length));
     };
     let next = new Set<string>();
     cut(texts, texts);
@@ -92,7 +109,9 @@ describe("compact vocabulary", () => {
   it("gives equal ids and text in the official library", async () => {
     const official = Official.fromString(JSON.stringify(tokenizer.toJSON()));
     expect(official.getVocabSize()).toBe(29);
-    expect((await official.encode(DOCUMENT)).getIds()).toEqual(tokenizer.encode(DOCUMENT, { specials: true }));
+    expect((await official.encode(DOCUMENT)).getIds()).toEqual(
+      tokenizer.encode(DOCUMENT, { specials: true }),
+    );
     await fc.assert(
       fc.asyncProperty(spoken, async (ids) => {
         const text = tokenizer.decode(ids);

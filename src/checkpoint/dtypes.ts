@@ -1,0 +1,141 @@
+/**
+ * The element types of a safetensors file: bytes each, and how they become numbers.
+ * All are little-endian in the file. F16 and BF16 are decoded to f32 (exact) and encoded from it
+ * (round to nearest, ties to even).
+ */
+
+/** What a tensor's numbers are held in; F16 and BF16 in a Float32Array. */
+export interface DataOf {
+  F64: Float64Array;
+  F32: Float32Array;
+  F16: Float32Array;
+  BF16: Float32Array;
+  I64: BigInt64Array;
+  I32: Int32Array;
+  I16: Int16Array;
+  I8: Int8Array;
+  U8: Uint8Array;
+  BOOL: Uint8Array;
+}
+
+export type Dtype = keyof DataOf;
+
+interface Element<D extends Dtype> {
+  bytes: number;
+  /** `raw` starts on an 8-byte boundary of its own buffer, so a view is allowed. */
+  decode(raw: Uint8Array<ArrayBuffer>): DataOf[D];
+  encode(data: DataOf[D]): Uint8Array;
+}
+
+const count = (raw: Uint8Array, bytes: number) => raw.byteLength / bytes;
+const bytesOf = (data: ArrayBufferView): Uint8Array =>
+  new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+
+/** One row per type; a reader or writer of a type is written nowhere else. */
+export const DTYPES: { readonly [D in Dtype]: Element<D> } = {
+  F64: {
+    bytes: 8,
+    decode: (raw) => new Float64Array(raw.buffer, raw.byteOffset, count(raw, 8)),
+    encode: bytesOf,
+  },
+  F32: {
+    bytes: 4,
+    decode: (raw) => new Float32Array(raw.buffer, raw.byteOffset, count(raw, 4)),
+    encode: bytesOf,
+  },
+  F16: { bytes: 2, decode: (raw) => widen(raw, fromFloat16), encode: (data) => narrow(data, toFloat16) },
+  BF16: { bytes: 2, decode: (raw) => widen(raw, fromBfloat16), encode: (data) => narrow(data, toBfloat16) },
+  I64: {
+    bytes: 8,
+    decode: (raw) => new BigInt64Array(raw.buffer, raw.byteOffset, count(raw, 8)),
+    encode: bytesOf,
+  },
+  I32: {
+    bytes: 4,
+    decode: (raw) => new Int32Array(raw.buffer, raw.byteOffset, count(raw, 4)),
+    encode: bytesOf,
+  },
+  I16: {
+    bytes: 2,
+    decode: (raw) => new Int16Array(raw.buffer, raw.byteOffset, count(raw, 2)),
+    encode: bytesOf,
+  },
+  I8: {
+    bytes: 1,
+    decode: (raw) => new Int8Array(raw.buffer, raw.byteOffset, raw.byteLength),
+    encode: bytesOf,
+  },
+  U8: { bytes: 1, decode: (raw) => raw, encode: bytesOf },
+  BOOL: { bytes: 1, decode: (raw) => raw, encode: bytesOf },
+};
+
+export function isDtype(name: string): name is Dtype {
+  return Object.hasOwn(DTYPES, name);
+}
+
+if (new Uint8Array(new Uint16Array([1]).buffer)[0] !== 1)
+  throw new Error("safetensors files are little-endian, this machine is big-endian: it is not supported");
+
+const word = new Uint32Array(1);
+const real = new Float32Array(word.buffer);
+
+/** Bits of an f32. */
+function bitsOf(value: number): number {
+  real[0] = value;
+  return word[0]!;
+}
+
+function floatOf(bits: number): number {
+  word[0] = bits;
+  return real[0]!;
+}
+
+export function fromBfloat16(bits: number): number {
+  return floatOf(bits << 16);
+}
+
+/** Upper half of the f32, rounded to nearest even; a NaN stays one (quiet). */
+export function toBfloat16(value: number): number {
+  const bits = bitsOf(value);
+  if (Number.isNaN(value)) return (bits >>> 16) | 0x40;
+  return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
+}
+
+export function fromFloat16(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >>> 10) & 0x1f;
+  const fraction = bits & 0x3ff;
+  if (exponent === 0x1f) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+  // Zero and subnormals count steps of 2^-24.
+  return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
+}
+
+/** Nearest f16, ties to even; 65520 and more is infinite. */
+export function toFloat16(value: number): number {
+  const bits = bitsOf(value);
+  const sign = (bits >>> 16) & 0x8000;
+  const size = bits & 0x7fffffff;
+  if (size > 0x7f800000) return sign | 0x7e00;
+  if (size >= bitsOf(65520)) return sign | 0x7c00;
+  // Below 2^-14 an f16 has a fixed step of 2^-24.
+  if (size < 0x38800000) return sign | roundEven(floatOf(size) * 2 ** 24);
+  // Drop 13 fraction bits with rounding, and re-bias the exponent from 127 to 15.
+  return sign | ((size + 0xfff + ((size >>> 13) & 1) - (112 << 23)) >>> 13);
+}
+
+function roundEven(value: number): number {
+  const floor = Math.floor(value);
+  const rest = value - floor;
+  return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor;
+}
+
+function widen(raw: Uint8Array<ArrayBuffer>, decode: (bits: number) => number): Float32Array {
+  const words = new Uint16Array(raw.buffer, raw.byteOffset, count(raw, 2));
+  return Float32Array.from(words, decode);
+}
+
+function narrow(data: Float32Array, encode: (value: number) => number): Uint8Array {
+  const words = new Uint16Array(data.length);
+  for (let i = 0; i < data.length; i++) words[i] = encode(data[i]!);
+  return bytesOf(words);
+}

@@ -1,0 +1,34 @@
+/** A model folder, tensor file or checkpoint that cannot be read or written as asked. */
+export class CheckpointError extends Error {
+  override name = "CheckpointError";
+  readonly file: string;
+  /** Name of the tensor concerned, if there is one. */
+  readonly tensor: string | null;
+  readonly expected: string;
+  readonly found: string;
+  readonly remedy: string;
+
+  constructor(detail: {
+    file: string;
+    tensor?: string;
+    expected: string;
+    found: string;
+    remedy: string;
+    cause?: unknown;
+  }) {
+    const where = detail.tensor === undefined ? detail.file : `${detail.file}, tensor ${detail.tensor}`;
+    super(`${where}: expected ${detail.expected}, found ${detail.found}. ${detail.remedy}`, {
+      cause: detail.cause,
+    });
+    this.file = detail.file;
+    this.tensor = detail.tensor ?? null;
+    this.expected = detail.expected;
+    this.found = detail.found;
+    this.remedy = detail.remedy;
+  }
+}
+
+/** The system's error code of a failed file operation, e.g. "ENOSPC". */
+export function systemCode(error: unknown): string | null {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;
+}

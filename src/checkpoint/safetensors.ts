@@ -1,0 +1,171 @@
+/**
+ * Reads and writes safetensors files, one tensor at a time: neither side holds the whole file in memory.
+ */
+import fs from "node:fs";
+import { type FileSystem, writeFileDurably } from "./disk.ts";
+import { type DataOf, DTYPES, type Dtype } from "./dtypes.ts";
+import { CheckpointError, systemCode } from "./errors.ts";
+import { type Header, headerLength, parseHeader } from "./header.ts";
+
+/** A tensor in memory, row-major; F16 and BF16 are held as f32. */
+export type TensorData = { [D in Dtype]: { dtype: D; shape: readonly number[]; data: DataOf[D] } }[Dtype];
+
+/** An open file whose layout has been checked. Close it when done. */
+export class SafetensorsFile {
+  readonly file: string;
+  readonly header: Header;
+  private readonly handle: number;
+
+  /** @throws CheckpointError if the file is missing, damaged, or not a safetensors file. */
+  constructor(file: string) {
+    this.file = file;
+    this.handle = open(file);
+    try {
+      const size = fs.fstatSync(this.handle).size;
+      const length = headerLength(file, this.bytes(0, Math.min(8, size)), size);
+      this.header = parseHeader(file, this.bytes(8, length), size);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** @throws CheckpointError if there is no such tensor. */
+  read(tensor: string): TensorData {
+    const info = this.header.tensors.get(tensor);
+    if (info === undefined)
+      throw new CheckpointError({
+        file: this.file,
+        tensor,
+        expected: "the tensor to be in the file",
+        found: `${this.header.tensors.size} others`,
+        remedy: "Is this the file of another model?",
+      });
+    // A buffer of its own: data behind an odd header length would be unaligned in a view of the file.
+    const raw = this.bytes(this.header.dataStart + info.begin, info.end - info.begin);
+    return { dtype: info.dtype, shape: info.shape, data: DTYPES[info.dtype].decode(raw) } as TensorData;
+  }
+
+  /** The tensor as f32; only F64 loses anything. @throws CheckpointError if it holds integers. */
+  readFloat32(tensor: string): { shape: readonly number[]; data: Float32Array } {
+    const { dtype, shape, data } = this.read(tensor);
+    if (data instanceof Float32Array) return { shape, data };
+    if (data instanceof Float64Array) return { shape, data: Float32Array.from(data) };
+    throw new CheckpointError({
+      file: this.file,
+      tensor,
+      expected: "F32, F16, BF16 or F64",
+      found: dtype,
+      remedy: "A quantised or integer tensor cannot be used as a weight here.",
+    });
+  }
+
+  close(): void {
+    fs.closeSync(this.handle);
+  }
+
+  private bytes(position: number, length: number): Uint8Array<ArrayBuffer> {
+    const result = new Uint8Array(length);
+    let done = 0;
+    while (done < length) {
+      // The system reads at most 2 GB at once.
+      const read = fs.readSync(this.handle, result, done, Math.min(length - done, 2 ** 30), position + done);
+      if (read === 0)
+        throw new CheckpointError({
+          file: this.file,
+          expected: `${length} bytes at ${position}`,
+          found: `${done}`,
+          remedy: "The file was cut short while it was read: try again.",
+        });
+      done += read;
+    }
+    return result;
+  }
+}
+
+/** Opens, hands over and closes. */
+export function withSafetensors<T>(file: string, use: (opened: SafetensorsFile) => T): T {
+  const opened = new SafetensorsFile(file);
+  try {
+    return use(opened);
+  } finally {
+    opened.close();
+  }
+}
+
+function open(file: string): number {
+  try {
+    return fs.openSync(file, "r");
+  } catch (error) {
+    const missing = systemCode(error) === "ENOENT";
+    throw new CheckpointError({
+      file,
+      expected: "a safetensors file",
+      found: missing ? "no such file" : String(systemCode(error)),
+      remedy: "Check the path, or copy the file again.",
+      cause: error,
+    });
+  }
+}
+
+/**
+ * Writes a new file durably. Wide types come first, so every tensor is aligned to its own size,
+ * and the header is padded with blanks to a multiple of 8, as the reference implementation does.
+ * @throws CheckpointError if a shape and its data differ, or the disk is full.
+ */
+export function writeSafetensors(
+  file: string,
+  tensors: ReadonlyMap<string, TensorData>,
+  { metadata, disk = fs }: { metadata?: Record<string, string>; disk?: FileSystem } = {},
+): void {
+  const ordered = [...tensors].sort(
+    ([a, left], [b, right]) => DTYPES[right.dtype].bytes - DTYPES[left.dtype].bytes || (a < b ? -1 : 1),
+  );
+  const fields = new Map<string, unknown>();
+  if (metadata !== undefined) fields.set("__metadata__", metadata);
+  let offset = 0;
+  for (const [tensor, { dtype, shape, data }] of ordered) {
+    const elements = shape.reduce((product, size) => product * size, 1);
+    if (elements !== data.length || tensor === "__metadata__")
+      throw new CheckpointError({
+        file,
+        tensor,
+        expected: tensor === "__metadata__" ? "another name" : `${elements} elements for shape [${shape}]`,
+        found: tensor === "__metadata__" ? "the reserved one" : `${data.length}`,
+        remedy: "This is a fault of the program that writes it.",
+      });
+    const end = offset + elements * DTYPES[dtype].bytes;
+    fields.set(tensor, { dtype, shape, data_offsets: [offset, end] });
+    offset = end;
+  }
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(fields)), "utf8");
+  const header = Buffer.alloc(8 + Math.ceil(json.byteLength / 8) * 8, " ");
+  header.writeBigUInt64LE(BigInt(header.byteLength - 8), 0);
+  json.copy(header, 8);
+  writeFileDurably(
+    file,
+    pieces(
+      header,
+      ordered.map(([, tensor]) => tensor),
+    ),
+    disk,
+  );
+}
+
+function* pieces(header: Uint8Array, tensors: TensorData[]): Iterable<Uint8Array> {
+  yield header;
+  for (const tensor of tensors) yield* encoded(tensor);
+}
+
+/** Elements converted at once where the file's type is narrower than ours. */
+const CONVERT_ELEMENTS = 1 << 20;
+
+function* encoded(tensor: TensorData): Iterable<Uint8Array> {
+  if (tensor.dtype !== "F16" && tensor.dtype !== "BF16") {
+    const { buffer, byteOffset, byteLength } = tensor.data;
+    yield new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+    return;
+  }
+  for (let start = 0; start < tensor.data.length; start += CONVERT_ELEMENTS)
+    yield DTYPES[tensor.dtype].encode(tensor.data.subarray(start, start + CONVERT_ELEMENTS));
+}

@@ -1,0 +1,240 @@
+/**
+ * Batched generation with a KV cache: schedule, run, postprocess. The sampled ids and their log-probabilities are the
+ * truth that training uses; text is made from them for the verifier alone.
+ */
+import { countFlops } from "../graph/analyse.ts";
+import { MASKED } from "../graph/ops/nn.ts";
+import { input } from "../graph/ops/source.ts";
+import { Graph } from "../graph/tensor.ts";
+import type { DecoderConfig } from "../models/config.ts";
+import { cachedDecoder, decoder, decoderParameters, type KeysValues } from "../models/dense.ts";
+import { parameterInputs } from "../models/layers.ts";
+import { f32, i32, RuntimeError, Session, type Value } from "../runtime/session.ts";
+import { causalMask } from "../train/batch.ts";
+import { KvCache, type PrefixCache } from "./cache.ts";
+import { type SamplingOptions, sampleToken } from "./sampler.ts";
+import { type Generation, type GenerationRequest, type Row, Scheduler } from "./scheduler.ts";
+
+export interface GenerateOptions extends SamplingOptions {
+  stopIds: ReadonlySet<number>;
+  /** Rows decoded together, at most. */
+  slots?: number;
+  /** Called for each token as it is sampled. */
+  onToken?: (requestIndex: number, id: number) => void;
+  signal?: AbortSignal;
+}
+
+export interface GenerationResult {
+  generations: Generation[];
+  flops: number;
+  /** Tokens sampled. */
+  tokens: number;
+  /** Runs of the decode graph. */
+  steps: number;
+}
+
+/** Prompts that are prefilled together. */
+const PREFILL_BATCH = 32;
+
+/** The graph that reads prompts and returns keys and values: `keys.<layer>` and `values.<layer>`. */
+export function tracePrefill(config: DecoderConfig): Graph {
+  const graph = new Graph();
+  const parameters = parameterInputs(graph, decoderParameters(config));
+  const ids = input(graph, "ids", "i32", ["batch", "seq"]);
+  const positions = input(graph, "positions", "i32", ["batch", "seq"]);
+  const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
+  const { cache } = decoder(parameters, config, { ids, positions, mask });
+  cache.forEach(({ keys, values }, layer) => {
+    graph.output(`keys.${layer}`, keys);
+    graph.output(`values.${layer}`, values);
+  });
+  return graph;
+}
+
+/** The graph that decodes one token a row: `logits` [batch, vocab], `fresh.keys.<layer>`, `fresh.values.<layer>`. */
+export function traceDecode(config: DecoderConfig): Graph {
+  const graph = new Graph();
+  const parameters = parameterInputs(graph, decoderParameters(config));
+  const ids = input(graph, "ids", "i32", ["batch", 1]);
+  const positions = input(graph, "positions", "i32", ["batch", 1]);
+  const mask = input(graph, "mask", "f32", ["batch", 1, 1, "past"]);
+  const shape = ["batch", config.kvHeads, "past", config.headDim];
+  const cache: KeysValues[] = Array.from({ length: config.layers }, (_, layer) => ({
+    keys: input(graph, `keys.${layer}`, "f32", shape),
+    values: input(graph, `values.${layer}`, "f32", shape),
+  }));
+  const { logits, fresh } = cachedDecoder(parameters, config, { ids, positions, cache, mask });
+  graph.output("logits", logits);
+  fresh.forEach(({ keys, values }, layer) => {
+    graph.output(`fresh.keys.${layer}`, keys);
+    graph.output(`fresh.values.${layer}`, values);
+  });
+  return graph;
+}
+
+export class Sampler {
+  private readonly config: DecoderConfig;
+  private readonly prefillGraph: Graph;
+  private readonly decodeGraph: Graph;
+  private readonly prefill: Session;
+  private readonly decode: Session;
+  private readonly cache: KvCache;
+
+  private constructor(config: DecoderConfig, graphs: [Graph, Graph], sessions: [Session, Session]) {
+    this.config = config;
+    [this.prefillGraph, this.decodeGraph] = graphs;
+    [this.prefill, this.decode] = sessions;
+    this.cache = new KvCache(config);
+  }
+
+  static async create(config: DecoderConfig, options: { threads?: number; profile?: string } = {}): Promise<Sampler> {
+    const graphs: [Graph, Graph] = [tracePrefill(config), traceDecode(config)];
+    const { threads, profile } = options;
+    return new Sampler(config, graphs, [
+      await Session.create(graphs[0], { threads, name: "prefill" }),
+      await Session.create(graphs[1], { threads, profile, name: "decode" }),
+    ]);
+  }
+
+  /**
+   * Samples a completion for each request, in the order of `requests`. Throws `RuntimeError` where a prompt is empty
+   * or prompt and completion do not fit the model's positions.
+   */
+  async generate(parameters: ReadonlyMap<string, Value>, requests: readonly GenerationRequest[], options: GenerateOptions): Promise<GenerationResult> {
+    this.check(requests);
+    const weights = Object.fromEntries(parameters);
+    const scheduler = new Scheduler(requests, options.slots ?? 128);
+    const result: GenerationResult = { generations: new Array(requests.length), flops: 0, tokens: 0, steps: 0 };
+    const prefixes = await this.prefillAll(weights, requests, result);
+    this.cache.reset(scheduler.slots);
+
+    while (!scheduler.done()) {
+      options.signal?.throwIfAborted();
+      for (const { row, entry } of scheduler.admit()) {
+        const prefix = prefixes.get(entry.request.prompt.join());
+        this.cache.ensure(entry.position + 1, scheduler.active.length);
+        if (prefix !== undefined) this.cache.load(row, prefix);
+      }
+      const { logits, fresh } = await this.decodeStep(weights, scheduler, result);
+      this.postprocess(scheduler, logits, fresh, options, result);
+    }
+    return result;
+  }
+
+  private check(requests: readonly GenerationRequest[]): void {
+    for (const [index, { prompt, maxNewTokens }] of requests.entries()) {
+      if (prompt.length === 0) throw new RuntimeError(`request ${index} has an empty prompt; begin it with the BOS token`);
+      if (prompt.length + maxNewTokens > this.config.maxPositions)
+        throw new RuntimeError(
+          `request ${index}: ${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the model's ${this.config.maxPositions} positions`,
+        );
+    }
+  }
+
+  /** Keys and values of every different prompt but its last token, which the first decode step reads. */
+  private async prefillAll(weights: Record<string, Value>, requests: readonly GenerationRequest[], result: GenerationResult): Promise<Map<string, PrefixCache>> {
+    const unique = new Map(requests.filter((r) => r.prompt.length > 1).map((r) => [r.prompt.join(), r.prompt]));
+    const prompts = [...unique].sort((a, b) => a[1].length - b[1].length);
+    const prefixes = new Map<string, PrefixCache>();
+    for (let start = 0; start < prompts.length; start += PREFILL_BATCH) {
+      const chunk = prompts.slice(start, start + PREFILL_BATCH);
+      const seq = Math.max(...chunk.map(([, prompt]) => prompt.length - 1));
+      const ids = new Int32Array(chunk.length * seq);
+      const positions = Int32Array.from({ length: ids.length }, (_, i) => i % seq);
+      chunk.forEach(([, prompt], row) => {
+        ids.set(prompt.slice(0, -1), row * seq);
+      });
+      const shape = [chunk.length, seq];
+      const outputs = await this.prefill.run({ ...weights, ids: i32(ids, shape), positions: i32(positions, shape), mask: causalMask(seq) });
+      result.flops += countFlops(this.prefillGraph, { batch: chunk.length, seq }).total;
+      chunk.forEach(([name, prompt], row) => {
+        prefixes.set(name, this.sliceRow(outputs, row, prompt.length - 1, seq));
+      });
+    }
+    return prefixes;
+  }
+
+  private sliceRow(outputs: Record<string, Value>, row: number, length: number, seq: number): PrefixCache {
+    const { layers, kvHeads, headDim } = this.config;
+    const tensors: Float32Array[] = [];
+    for (let layer = 0; layer < layers; layer++)
+      for (const kind of ["keys", "values"]) {
+        const source = outputs[`${kind}.${layer}`].data as Float32Array;
+        const copy = new Float32Array(kvHeads * length * headDim);
+        for (let head = 0; head < kvHeads; head++) {
+          const from = (row * kvHeads + head) * seq * headDim;
+          copy.set(source.subarray(from, from + length * headDim), head * length * headDim);
+        }
+        tensors.push(copy);
+      }
+    return { length, tensors };
+  }
+
+  private async decodeStep(weights: Record<string, Value>, scheduler: Scheduler, result: GenerationResult): Promise<{ logits: Float32Array; fresh: Float32Array[] }> {
+    const { active } = scheduler;
+    const batch = Math.max(scheduler.batchSize(), active.length);
+    this.cache.ensure(Math.max(...active.map((row) => row.position + 1)), active.length);
+    const { window } = this.cache;
+    const ids = new Int32Array(batch);
+    const positions = new Int32Array(batch);
+    const mask = new Float32Array(batch * window);
+    active.forEach((row, i) => {
+      ids[i] = row.next;
+      positions[i] = row.position;
+      mask.fill(MASKED, i * window + row.position, (i + 1) * window);
+    });
+    const outputs = await this.decode.run({
+      ...weights,
+      ...this.cache.feeds(batch),
+      ids: i32(ids, [batch, 1]),
+      positions: i32(positions, [batch, 1]),
+      mask: f32(mask, [batch, 1, 1, window]),
+    });
+    result.steps++;
+    result.flops += this.decodeFlops(batch, window);
+    const fresh: Float32Array[] = [];
+    for (let layer = 0; layer < this.config.layers; layer++)
+      for (const kind of ["keys", "values"]) fresh.push(outputs[`fresh.${kind}.${layer}`].data as Float32Array);
+    return { logits: outputs.logits.data as Float32Array, fresh };
+  }
+
+  private readonly knownFlops = new Map<string, number>();
+
+  private decodeFlops(batch: number, past: number): number {
+    const key = `${batch}x${past}`;
+    let flops = this.knownFlops.get(key);
+    if (flops === undefined) {
+      flops = countFlops(this.decodeGraph, { batch, past }).total;
+      this.knownFlops.set(key, flops);
+    }
+    return flops;
+  }
+
+  private postprocess(scheduler: Scheduler, logits: Float32Array, fresh: readonly Float32Array[], options: GenerateOptions, result: GenerationResult): void {
+    const finished: number[] = [];
+    scheduler.active.forEach((row, i) => {
+      this.cache.append(i, row.position, fresh);
+      const { id, logProb } = sampleToken(logits, i * this.config.vocabSize, this.config.vocabSize, options, row.random);
+      row.ids.push(id);
+      row.logProbs.push(logProb);
+      row.next = id;
+      row.position++;
+      result.tokens++;
+      options.onToken?.(row.index, id);
+      if (options.stopIds.has(id) || row.ids.length >= row.request.maxNewTokens) finished.push(i);
+    });
+    // From the end, so that a row that moves into a freed place is never one that is to be freed itself.
+    for (const i of finished.reverse()) {
+      const row: Row = scheduler.active[i];
+      const finish = options.stopIds.has(row.next) ? "stop" : "length";
+      result.generations[row.index] = { ids: row.ids, logProbs: row.logProbs, finish };
+      const moved = scheduler.release(i);
+      if (moved !== null) this.cache.move(moved, i);
+    }
+  }
+
+  async release(): Promise<void> {
+    await this.prefill.release();
+    await this.decode.release();
+  }
+}

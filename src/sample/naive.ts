@@ -1,0 +1,46 @@
+/** The slow twin of the engine: one sequence at a time, no cache, the whole forward pass for each token. */
+import { input } from "../graph/ops/source.ts";
+import { Graph } from "../graph/tensor.ts";
+import type { DecoderConfig } from "../models/config.ts";
+import { decoder, decoderParameters } from "../models/dense.ts";
+import { parameterInputs } from "../models/layers.ts";
+import { Random } from "../runtime/random.ts";
+import { i32, Session, type Value } from "../runtime/session.ts";
+import { causalMask } from "../train/batch.ts";
+import type { GenerateOptions } from "./engine.ts";
+import { sampleToken } from "./sampler.ts";
+import type { Generation, GenerationRequest } from "./scheduler.ts";
+
+/** What `Sampler.generate` computes, in the plainest way: the tests hold the two side by side. */
+export async function generateNaively(
+  config: DecoderConfig,
+  parameters: ReadonlyMap<string, Value>,
+  requests: readonly GenerationRequest[],
+  options: GenerateOptions,
+): Promise<Generation[]> {
+  const graph = new Graph();
+  const traced = parameterInputs(graph, decoderParameters(config));
+  const ids = input(graph, "ids", "i32", [1, "seq"]);
+  const positions = input(graph, "positions", "i32", [1, "seq"]);
+  const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
+  graph.output("logits", decoder(traced, config, { ids, positions, mask }).logits);
+  const session = await Session.create(graph, { composed: true });
+  const generations: Generation[] = [];
+  for (const request of requests) {
+    const random = new Random(...(request.key as [string]));
+    const generation: Generation = { ids: [], logProbs: [], finish: "length" };
+    while (generation.ids.length < request.maxNewTokens && generation.finish === "length") {
+      const sequence = [...request.prompt, ...generation.ids];
+      const seq = sequence.length;
+      const feeds = { ids: i32(sequence, [1, seq]), positions: i32(sequence.map((_, i) => i), [1, seq]), mask: causalMask(seq) };
+      const { logits } = await session.run({ ...Object.fromEntries(parameters), ...feeds });
+      const { id, logProb } = sampleToken(logits.data as Float32Array, (seq - 1) * config.vocabSize, config.vocabSize, options, random);
+      generation.ids.push(id);
+      generation.logProbs.push(logProb);
+      if (options.stopIds.has(id)) generation.finish = "stop";
+    }
+    generations.push(generation);
+  }
+  await session.release();
+  return generations;
+}

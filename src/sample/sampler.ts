@@ -1,0 +1,57 @@
+/** From a row of logits to a token and its log-probability. */
+import type { Random } from "../runtime/random.ts";
+
+export interface SamplingOptions {
+  /** 0 is greedy. */
+  temperature: number;
+  /** Nucleus sampling (Holtzman et al. 2020): the smallest set of likeliest tokens whose probability reaches this. */
+  topP?: number;
+  /** Only the k likeliest tokens. */
+  topK?: number;
+}
+
+export interface SampledToken {
+  id: number;
+  /**
+   * log softmax(logits / temperature)[id] over the whole vocabulary, before top-p and top-k: the number that training
+   * computes too. Greedy decoding reports it at temperature 1.
+   */
+  logProb: number;
+}
+
+/** Draws from softmax(logits / temperature) for the row that starts at `offset`, in double precision. */
+export function sampleToken(logits: Float32Array, offset: number, vocabSize: number, options: SamplingOptions, random: Random): SampledToken {
+  const greedy = options.temperature === 0;
+  const scale = greedy ? 1 : 1 / options.temperature;
+  let best = 0;
+  for (let i = 1; i < vocabSize; i++) if (logits[offset + i] > logits[offset + best]) best = i;
+  const peak = logits[offset + best] * scale;
+  let total = 0;
+  for (let i = 0; i < vocabSize; i++) total += Math.exp(logits[offset + i] * scale - peak);
+  const logProb = (id: number): number => logits[offset + id] * scale - peak - Math.log(total);
+  if (greedy) return { id: best, logProb: logProb(best) };
+
+  const narrowed = (options.topP !== undefined && options.topP < 1) || (options.topK !== undefined && options.topK < vocabSize);
+  if (!narrowed) {
+    let rest = random.uniform() * total;
+    for (let i = 0; i < vocabSize; i++) {
+      rest -= Math.exp(logits[offset + i] * scale - peak);
+      if (rest < 0) return { id: i, logProb: logProb(i) };
+    }
+    return { id: best, logProb: logProb(best) };
+  }
+  const ids = Array.from({ length: vocabSize }, (_, i) => i).sort((a, b) => logits[offset + b] - logits[offset + a] || a - b);
+  const kept: number[] = [];
+  let mass = 0;
+  for (const id of ids.slice(0, options.topK ?? vocabSize)) {
+    kept.push(id);
+    mass += Math.exp(logits[offset + id] * scale - peak);
+    if (mass >= (options.topP ?? 1) * total) break;
+  }
+  let rest = random.uniform() * mass;
+  for (const id of kept) {
+    rest -= Math.exp(logits[offset + id] * scale - peak);
+    if (rest < 0) return { id, logProb: logProb(id) };
+  }
+  return { id: kept[0], logProb: logProb(kept[0]) };
+}

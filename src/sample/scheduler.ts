@@ -1,0 +1,79 @@
+/** Which requests run: a finished row frees its place at once, and the next waiting request takes it. */
+import { Random } from "../runtime/random.ts";
+
+export interface GenerationRequest {
+  /** Prompt ids, at least one. */
+  prompt: readonly number[];
+  maxNewTokens: number;
+  /** Names the row's own random stream: the same key gives the same tokens, whatever shares the batch. */
+  key: readonly (string | number)[];
+}
+
+export interface Generation {
+  /** Sampled ids, with the closing stop id where there is one. */
+  ids: number[];
+  /** Log-probability of each sampled id at the sampling temperature. */
+  logProbs: number[];
+  /** "stop": a stop id ended it; "length": it was cut off. */
+  finish: "stop" | "length";
+}
+
+export interface Row {
+  /** Index of the request. */
+  index: number;
+  request: GenerationRequest;
+  random: Random;
+  /** The token to be fed next, and its position; positions below it are in the cache. */
+  next: number;
+  position: number;
+  ids: number[];
+  logProbs: number[];
+}
+
+/** Batch sizes that the engine runs; the smallest that holds the active rows is used. */
+const LADDER = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256];
+
+export class Scheduler {
+  /** Rows 0 to active.length - 1 of the cache. */
+  readonly active: Row[] = [];
+  readonly slots: number;
+  private readonly requests: readonly GenerationRequest[];
+  private waiting = 0;
+
+  constructor(requests: readonly GenerationRequest[], slots: number) {
+    this.requests = requests;
+    this.slots = Math.min(slots, requests.length, LADDER[LADDER.length - 1]);
+  }
+
+  done(): boolean {
+    return this.active.length === 0 && this.waiting === this.requests.length;
+  }
+
+  batchSize(): number {
+    return LADDER.find((size) => size >= this.active.length) as number;
+  }
+
+  /** Moves waiting requests into free rows; returns the newcomers with their row numbers. */
+  admit(): { row: number; entry: Row }[] {
+    const admitted: { row: number; entry: Row }[] = [];
+    while (this.active.length < this.slots && this.waiting < this.requests.length) {
+      const index = this.waiting++;
+      const request = this.requests[index];
+      const { prompt, key } = request;
+      const position = prompt.length - 1;
+      const entry = { index, request, random: new Random(...(key as [string])), next: prompt[position], position, ids: [], logProbs: [] };
+      this.active.push(entry);
+      admitted.push({ row: this.active.length - 1, entry });
+    }
+    return admitted;
+  }
+
+  /** Removes row `row`; the last row moves into its place and is to be moved in the cache: returns its old number. */
+  release(row: number): number | null {
+    const last = this.active.length - 1;
+    const moved = this.active.pop() as Row;
+    if (row === last) return null;
+    this.active[row] = moved;
+    return last;
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Countdown as in TinyZero (github.com/Jiayi-Pan/TinyZero): some numbers, each used exactly once, and
+ * + - * / make the target. The answer is one expression in the grammar of `expression.ts`, without "=".
+ */
+import { z } from "zod";
+import { type DrawOptions, drawCountdown, type Step } from "./countdown-generate.ts";
+import { parseCountdown } from "./countdown-input.ts";
+import { expression } from "./expression.ts";
+import { type Finding, judge } from "./judge.ts";
+import { showNumber } from "./number.ts";
+import type { Problem, StreamKey, Task, Verdict } from "./problem.ts";
+import { drawInSplit, problemId } from "./stream.ts";
+
+const range = z.tuple([z.int().min(1), z.int().max(1_000_000)]).refine(([low, high]) => low <= high, {
+  error: "The first end of a range must not be above the second.",
+});
+
+export const countdownOptions = z.strictObject({
+  kind: z.literal("countdown"),
+  /** How many numbers; of several, all are equally likely. */
+  numbers: z.array(z.int().min(2).max(6)).min(1).default([3]),
+  numberRange: range.default([1, 99]),
+  targetRange: range.default([10, 100]),
+  /** Intermediate results of the known solution are whole, not negative and at most this. */
+  maxResult: z.int().min(1).max(1_000_000).default(200),
+});
+
+export type CountdownOptions = z.infer<typeof countdownOptions>;
+
+/** What the verifier needs; a problem that a person typed has no more. */
+export interface CountdownQuestion extends Problem {
+  numbers: number[];
+  target: number;
+}
+
+export interface CountdownProblem extends CountdownQuestion {
+  /** The solution that the problem was made from, one of several perhaps: "(82-27)-11". */
+  solution: string;
+  steps: Step[];
+}
+
+export interface CountdownTask extends Task<CountdownProblem> {
+  verify(problem: CountdownQuestion, completion: string): Verdict;
+}
+
+export function countdown(options: CountdownOptions): CountdownTask {
+  return {
+    name: "countdown",
+    generate: (key) => generate(key, options),
+    verify: (problem, completion) => judge(completion, (found) => check(problem, found.answer, found.reason)),
+  };
+}
+
+/** The prompt, token by token the compact vocabulary's: "82, 27, 11 make 44", then the open thought. */
+export function countdownPrompt(numbers: number[], target: number): string {
+  return `${numbers.join(", ")} make ${target}\n<think>\n`;
+}
+
+/** A person's own problem, solvable or not (see `solve`). @throws CountdownInputError */
+export function parseUserProblem(text: string): CountdownQuestion {
+  const { numbers, target } = parseCountdown(text);
+  return { id: "countdown/user", prompt: countdownPrompt(numbers, target), numbers, target };
+}
+
+function generate(key: StreamKey, options: DrawOptions): CountdownProblem {
+  const problem = drawInSplit(
+    "countdown",
+    key,
+    (random) => drawCountdown(random, options),
+    // The order of the numbers makes no other problem.
+    ({ numbers, target }) => `${numbers.toSorted((a, b) => a - b).join(" ")} = ${target}`,
+  );
+  const { numbers, target } = problem;
+  return { id: problemId("countdown", key), prompt: countdownPrompt(numbers, target), ...problem };
+}
+
+function check(problem: CountdownQuestion, answer: string | null, noAnswer: string): Finding {
+  const wrong = (reason: string) => ({ right: false, extracted: answer, reason });
+  if (answer === null) return wrong(noAnswer);
+  const parsed = expression(answer);
+  if (!parsed.ok) return wrong(parsed.reason);
+  const misused = misuse(problem.numbers, parsed.literals);
+  if (misused !== null) return wrong(misused);
+  if (!parsed.value.equals(problem.target)) {
+    return wrong(`value is ${showNumber(parsed.value)}, not ${problem.target}`);
+  }
+  return { right: true, extracted: answer, reason: "right" };
+}
+
+/** How the literals differ from the given numbers, as multisets, or `null`. */
+function misuse(numbers: number[], literals: string[]): string | null {
+  const left = new Map<string, number>();
+  for (const number of numbers) left.set(String(number), (left.get(String(number)) ?? 0) + 1);
+  for (const literal of literals) {
+    const count = left.get(literal);
+    if (count === undefined) return `number ${literal} is not given`;
+    if (count === 0) return `number ${literal} used too often`;
+    left.set(literal, count - 1);
+  }
+  const unused = [...left].find(([, count]) => count > 0);
+  return unused ? `number ${unused[0]} not used` : null;
+}

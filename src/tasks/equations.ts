@@ -1,0 +1,97 @@
+/** Linear equations in x with whole coefficients and one exact solution. */
+import { Fraction } from "fraction.js";
+import { z } from "zod";
+import type { Random } from "../runtime/random.ts";
+import { checkNumber, judge } from "./judge.ts";
+import { parseNumber } from "./number.ts";
+import type { Problem, Task } from "./problem.ts";
+import { promptTemplate, thinkPrompt } from "./prompt.ts";
+import { drawInSplit, problemId } from "./stream.ts";
+
+export const equationsOptions = z.strictObject({
+  kind: z.literal("equations"),
+  /**
+   * 1: a*x + b = c with positive a and a whole solution. 2: x on both sides, signs free, whole solution.
+   * 3: the same, and the solution may be a fraction. Of several choices all are equally likely.
+   */
+  difficulty: z.array(z.int().min(1).max(3)).min(1).default([1]),
+  /** Largest coefficient; constants and whole solutions go up to it too, or follow from them. */
+  size: z.int().min(3).max(1_000_000).default(12),
+  template: promptTemplate.default("plain"),
+});
+
+export type EquationsOptions = z.infer<typeof equationsOptions>;
+
+export interface EquationsProblem extends Problem {
+  /** "3*x + 5 = 20" */
+  equation: string;
+  /** The solution, "5" or "-7/2". */
+  answer: string;
+}
+
+export function equationsTask(options: EquationsOptions): Task<EquationsProblem> {
+  return {
+    name: "equations",
+    generate(key) {
+      const drawn = drawInSplit("equations", key, (random) => draw(random, options), canonical);
+      const equation = drawn.map(show).join(" = ");
+      return {
+        id: problemId("equations", key),
+        prompt: thinkPrompt(`Solve ${equation} for x.`, options.template),
+        equation,
+        answer: solution(drawn).toFraction(),
+      };
+    },
+    verify: (problem, completion) =>
+      judge(completion, ({ answer, reason }) => {
+        if (answer === null) return { right: false, extracted: null, reason };
+        const right = parseNumber(problem.answer);
+        if (!right.ok) throw new Error(`The problem's own answer "${problem.answer}" is not a number.`);
+        return { ...checkNumber(withoutName(answer), right.value), extracted: answer };
+      }),
+  };
+}
+
+/** a*x + b */
+interface Line {
+  a: number;
+  b: number;
+}
+
+type Equation = [Line, Line];
+
+function draw(random: Random, options: EquationsOptions): Equation | null {
+  const difficulty = random.pick(options.difficulty);
+  const { size } = options;
+  const signed = () => random.integer(-size, size);
+  if (difficulty === 1) {
+    const [a, b, x] = [random.integer(2, size), signed(), signed()];
+    return [{ a, b }, { a: 0, b: a * x + b }];
+  }
+  const left = { a: signed(), b: signed() };
+  const a = signed();
+  if (left.a === 0 || a === 0 || left.a === a) return null;
+  if (difficulty === 3) return [left, { a, b: signed() }];
+  const x = signed();
+  return [left, { a, b: left.a * x + left.b - a * x }];
+}
+
+function solution([left, right]: Equation): Fraction {
+  return new Fraction(BigInt(right.b - left.b), BigInt(left.a - right.a));
+}
+
+/** Swapped sides make no other problem. */
+function canonical(equation: Equation): string {
+  return equation.map(show).sort().join(" = ");
+}
+
+function show({ a, b }: Line): string {
+  if (a === 0) return String(b);
+  const term = a === 1 ? "x" : a === -1 ? "-x" : `${a}*x`;
+  return b === 0 ? term : `${term} ${b < 0 ? "-" : "+"} ${Math.abs(b)}`;
+}
+
+/** An answer may name the unknown: "x = 5" is 5. Only this one name, only once, only in front. */
+function withoutName(answer: string): string {
+  return /^x[ \t]*=/.test(answer) ? answer.slice(answer.indexOf("=") + 1) : answer;
+}

@@ -1,0 +1,45 @@
+/** Answers marked in other ways than by tags: LaTeX's `\boxed{…}` and GSM8K's `#### …`. */
+import { trimBlanks } from "./extract.ts";
+
+const BOX = "\\boxed{";
+
+/**
+ * The insides of all outermost `\boxed{…}`, in order. Braces are matched over the whole text in one pass;
+ * `\{` and `\}` are no braces; a box that never closes is none.
+ */
+export function boxes(text: string): string[] {
+  const found: { start: number; end: number }[] = [];
+  /** One entry an open brace: where a box's inside begins, or -1. */
+  const open: number[] = [];
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at];
+    if (character === "\\") {
+      if (text.startsWith(BOX, at)) {
+        at += BOX.length - 1;
+        open.push(at + 1);
+      } else at++;
+    } else if (character === "{") open.push(-1);
+    else if (character === "}") {
+      const start = open.pop() ?? -1;
+      if (start === -1) continue;
+      while (found.length > 0 && found.at(-1)!.start > start) found.pop();
+      found.push({ start, end: at });
+    }
+  }
+  return found.map(({ start, end }) => trimBlanks(text.slice(start, end)));
+}
+
+/** The last complete box's inside, or `null`. */
+export function boxed(text: string): string | null {
+  return boxes(text).at(-1) ?? null;
+}
+
+/** What follows each `####`, to the end of its line. */
+export function hashAnswers(text: string): string[] {
+  return text.split("\n").flatMap((line) => line.split("####").slice(1).map(trimBlanks));
+}
+
+/** The last `#### …` of the text, or `null`. */
+export function hashAnswer(text: string): string | null {
+  return hashAnswers(text).at(-1) ?? null;
+}

@@ -1,0 +1,21 @@
+/** What a model reads before it thinks. Every prompt ends in an open thought. */
+import { z } from "zod";
+
+/**
+ * "plain": the question alone, for small models trained here; "r1": the template of DeepSeek-R1-Zero
+ * (arXiv 2501.12948, Table 1), for base models that know language.
+ */
+export const promptTemplate = z.enum(["plain", "r1"]);
+
+export type PromptTemplate = z.infer<typeof promptTemplate>;
+
+const R1_TEMPLATE =
+  "A conversation between User and Assistant. The user asks a question, and the Assistant solves it. " +
+  "The assistant first thinks about the reasoning process in the mind and then provides the user with the " +
+  "answer. The reasoning process and answer are enclosed within <think> </think> and <answer> </answer> " +
+  "tags, respectively, i.e., <think> reasoning process here </think> <answer> answer here </answer>. ";
+
+export function thinkPrompt(question: string, template: PromptTemplate): string {
+  const text = template === "r1" ? `${R1_TEMPLATE}User: ${question} Assistant:` : question;
+  return `${text}\n<think>\n`;
+}

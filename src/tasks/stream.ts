@@ -1,0 +1,69 @@
+/** Seeded problems, and splits that cannot overlap. */
+import { Random } from "../runtime/random.ts";
+import type { StreamKey } from "./problem.ts";
+
+export type Split = StreamKey["split"];
+
+/** Shares of all possible problems; the rest is for training. */
+export const SPLIT_SHARES = { validation: 0.1, test: 0.1 } as const;
+
+/** Draws before a generator gives up: a split holds a tenth of the problems, so 10 is typical. */
+const MAX_DRAWS = 20_000;
+
+/** The options leave no problem for this split, or next to none. */
+export class GenerationError extends Error {
+  readonly task: string;
+  readonly split: Split;
+  readonly draws: number;
+
+  constructor(task: string, split: Split, draws: number) {
+    super(
+      `The task ${task} found no ${split} problem in ${draws} draws: its options allow too few problems. ` +
+        "Widen the ranges of the task's options.",
+    );
+    this.name = "GenerationError";
+    this.task = task;
+    this.split = split;
+    this.draws = draws;
+  }
+}
+
+/** The random stream of one problem: a hash of its whole key, so seed 1, index 2 is not seed 2, index 1. */
+export function stream(seed: number, task: string, split: Split, index: number): Random {
+  return new Random(seed, task, split, index);
+}
+
+/**
+ * The split that a problem belongs to, by its content alone: no seed plays a part. `content` must be
+ * canonical, so that two problems that differ in order only are one.
+ */
+export function splitOf(task: string, content: string): Split {
+  const place = new Random("split", task, content).uniform();
+  if (place < SPLIT_SHARES.test) return "test";
+  return place < SPLIT_SHARES.test + SPLIT_SHARES.validation ? "validation" : "train";
+}
+
+/**
+ * Draws from the key's stream until a problem of its split comes out.
+ * @param draw one problem, or `null` where the random choices led nowhere
+ * @param content the problem's canonical content, for `splitOf`
+ * @throws GenerationError after `MAX_DRAWS`
+ */
+export function drawInSplit<T>(
+  task: string,
+  key: StreamKey,
+  draw: (random: Random) => T | null,
+  content: (problem: T) => string,
+): T {
+  const random = stream(key.seed, task, key.split, key.index);
+  for (let i = 0; i < MAX_DRAWS; i++) {
+    const problem = draw(random);
+    if (problem !== null && splitOf(task, content(problem)) === key.split) return problem;
+  }
+  throw new GenerationError(task, key.split, MAX_DRAWS);
+}
+
+/** Unique among the problems of a task. */
+export function problemId(task: string, key: StreamKey): string {
+  return `${task}/${key.seed}/${key.split}/${key.index}`;
+}

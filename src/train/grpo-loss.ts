@@ -1,0 +1,210 @@
+/**
+ * GRPO's three slots as pure functions (DeepSeekMath, arXiv 2402.03300, eq. 3; R1, arXiv 2501.12948, eq. 1 to 3), and the
+ * corrections that fill them: *advantage* from a group's rewards, *aggregation* from lengths to token weights (both
+ * plain numbers), and *ratio*, which is traced into the graph.
+ */
+import {
+  abs, add, and, cast, clip, detach, div, entropy, exp, greater, less, max, maximum, minimum, mul, neg, sub, sum, tokenLogProbs, where,
+} from "../graph/ops.ts";
+import { input } from "../graph/ops/source.ts";
+import type { Graph, Tensor } from "../graph/tensor.ts";
+import type { DecoderConfig } from "../models/config.ts";
+import { decoder } from "../models/dense.ts";
+import type { Parameters } from "../models/layers.ts";
+import { sequenceInputs } from "./language-model.ts";
+import type { LossGraph } from "./step.ts";
+
+// ── advantage ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type AdvantageName = "grpo" | "dr-grpo" | "rloo";
+
+/**
+ * Advantages of one group's samples from their rewards. `null` (unscored) leaves the group: advantage 0, and the others
+ * are compared among themselves. A group without variance gives zeros.
+ */
+export const advantages: Record<AdvantageName, (rewards: readonly (number | null)[]) => number[]> = {
+  /** (r - mean) / std, the sample standard deviation (DeepSeekMath section 4.1.2 leaves the form open; TRL and verl use this). */
+  grpo: (rewards) => centred(rewards, (scored) => standardDeviation(scored)),
+  /** r - mean: no division, which would favour problems that are nearly solved or nearly hopeless (Liu et al. 2025, 2503.20783). */
+  "dr-grpo": (rewards) => centred(rewards, () => 1),
+  /** r - mean of the others (Ahmadian et al. 2024, 2402.14740, eq. 8). */
+  rloo: (rewards) => centred(rewards, (scored) => (scored.length - 1) / scored.length),
+};
+
+/** (r - mean) / scale over the scored samples. */
+function centred(rewards: readonly (number | null)[], scale: (scored: number[]) => number): number[] {
+  const scored = rewards.filter((r): r is number => r !== null);
+  if (!informative(rewards)) return rewards.map(() => 0);
+  const mean = scored.reduce((a, b) => a + b, 0) / scored.length;
+  const divisor = scale(scored);
+  return rewards.map((r) => (r === null ? 0 : (r - mean) / divisor));
+}
+
+function standardDeviation(values: readonly number[]): number {
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  return Math.sqrt(values.reduce((total, v) => total + (v - mean) ** 2, 0) / (values.length - 1));
+}
+
+/** Whether a group can teach: at least two scored samples with different rewards. */
+export function informative(rewards: readonly (number | null)[]): boolean {
+  const scored = rewards.filter((r): r is number => r !== null);
+  return scored.length > 1 && Math.max(...scored) - Math.min(...scored) > 1e-9;
+}
+
+// ── aggregation ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type AggregationName = "sequence-mean" | "token-mean" | "constant";
+
+/**
+ * The weight of each token of each sequence in the loss. `lengths` counts trained tokens; 0 is a masked sequence, which
+ * leaves numerator and denominator alike. `constant` is the length that Dr. GRPO divides by.
+ */
+export const aggregations: Record<AggregationName, (lengths: readonly number[], constant: number) => number[]> = {
+  /** 1/N sum 1/|o| sum: GRPO's own (DeepSeekMath eq. 3). */
+  "sequence-mean": (lengths) => {
+    const kept = lengths.filter((length) => length > 0).length;
+    return lengths.map((length) => (length > 0 ? 1 / (kept * length) : 0));
+  },
+  /** 1 / sum |o|: every token alike (DAPO, 2503.14476, eq. 8). */
+  "token-mean": (lengths) => {
+    const total = lengths.reduce((a, b) => a + b, 0);
+    return lengths.map((length) => (length > 0 ? 1 / total : 0));
+  },
+  /** 1 / (N · constant): no reward for being short or long (Dr. GRPO, 2503.20783, section 3.2). */
+  constant: (lengths, constant) => {
+    const kept = lengths.filter((length) => length > 0).length;
+    return lengths.map((length) => (length > 0 ? 1 / (kept * constant) : 0));
+  },
+};
+
+// ── ratio ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export type RatioName = "token" | "sequence" | "cispo";
+
+export interface Clip {
+  low: number;
+  high: number;
+}
+
+/** Log-ratios are bounded to this before exp, in which float32 overflows at 88.7. */
+export const LOG_RATIO_BOUND = 20;
+
+interface RatioTokens {
+  /** log π(token), [batch, seq]; gradients flow. */
+  logProbs: Tensor;
+  /** log π/π_old, bounded, 0 where not active. */
+  logRatio: Tensor;
+  advantage: Tensor;
+  active: Tensor;
+}
+
+/** The surrogate to be maximised, per token [batch, seq], and the ratio that was clipped. */
+export const ratios: Record<RatioName, (tokens: RatioTokens, clip: Clip) => { surrogate: Tensor; ratio: Tensor }> = {
+  /** min(ρA, clip(ρ, 1-ε, 1+ε)A) with ρ per token (PPO, 1707.06347, eq. 7); ε_low ≠ ε_high is DAPO's clip-higher. */
+  token: ({ logRatio, advantage }, limits) => {
+    const ratio = exp(logRatio);
+    return { surrogate: clippedSurrogate(ratio, advantage, limits), ratio };
+  },
+  /** The same with s = exp(mean log ρ) of the whole sequence (GSPO, 2507.18071, eq. 5 to 7). Rows hold one sequence. */
+  sequence: ({ logRatio, advantage, active }, limits) => {
+    const length = maximum(sum(cast(active, "f32"), [1], true), 1);
+    const ratio = exp(add(div(sum(logRatio, [1], true), length), mul(logRatio, 0)));
+    return { surrogate: clippedSurrogate(ratio, advantage, limits), ratio };
+  },
+  /** sg[min(ρ, 1+ε)] A log π: weights are clipped, no token is dropped (CISPO, 2506.13585, eq. 4 and 5). */
+  cispo: ({ logProbs, logRatio, advantage }, limits) => {
+    const ratio = exp(logRatio);
+    return { surrogate: mul(mul(detach(clip(ratio, 0, 1 + limits.high)), advantage), logProbs), ratio };
+  },
+};
+
+function clippedSurrogate(ratio: Tensor, advantage: Tensor, { low, high }: Clip): Tensor {
+  return minimum(mul(ratio, advantage), mul(clip(ratio, 1 - low, 1 + high), advantage));
+}
+
+/** k3 = π_ref/π - log(π_ref/π) - 1, unbiased and never negative (Schulman 2020; DeepSeekMath eq. 4), bounded before exp. */
+export function k3(logProbs: Tensor, reference: Tensor): { kl: Tensor; bounded: Tensor } {
+  const difference = sub(reference, logProbs);
+  const safe = clip(difference, -LOG_RATIO_BOUND, LOG_RATIO_BOUND);
+  return { kl: sub(sub(exp(safe), safe), 1), bounded: greater(abs(difference), LOG_RATIO_BOUND) };
+}
+
+// ── the whole loss ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface PolicyLossOptions {
+  ratio: RatioName;
+  clip: Clip;
+  /** β, the coefficient of the KL to the reference policy; 0 leaves the reference out of the graph. */
+  kl: number;
+}
+
+/** Per-token inputs, all [batch, seq]; positions that are not trained have weight 0. */
+export interface PolicyTokens {
+  logProbs: Tensor;
+  old: Tensor;
+  /** `null` where β = 0. */
+  reference: Tensor | null;
+  advantage: Tensor;
+  /** From `aggregations`. */
+  weights: Tensor;
+  /** Truncated importance weights sampler -> trainer, 1 where not used. */
+  importance: Tensor;
+}
+
+/** loss = -sum w c surrogate + β sum w k3, and sums over the active tokens for the log. */
+export function policyLoss(tokens: PolicyTokens, options: PolicyLossOptions): LossGraph {
+  const { logProbs, old, reference, advantage, weights, importance } = tokens;
+  const active = greater(weights, 0);
+  const masked = (x: Tensor): Tensor => where(active, x, 0);
+  const count = (condition: Tensor): Tensor => sum(cast(and(active, condition), "f32"));
+  const difference = masked(sub(logProbs, old));
+  const logRatio = clip(difference, -LOG_RATIO_BOUND, LOG_RATIO_BOUND);
+  const { surrogate, ratio } = ratios[options.ratio]({ logProbs, logRatio, advantage, active }, options.clip);
+  let loss = neg(sum(mul(weights, masked(mul(importance, surrogate)))));
+  const measurements: Record<string, Tensor> = {
+    clippedLow: count(and(less(ratio, 1 - options.clip.low), less(advantage, 0))),
+    clippedHigh: count(and(greater(ratio, 1 + options.clip.high), greater(advantage, 0))),
+    boundedRatios: count(greater(abs(difference), LOG_RATIO_BOUND)),
+  };
+  if (reference !== null) {
+    const { kl, bounded } = k3(where(active, logProbs, 0), where(active, reference, 0));
+    loss = add(loss, mul(sum(mul(weights, masked(kl))), options.kl));
+    measurements.kl = sum(masked(kl));
+    measurements.boundedKl = count(bounded);
+  }
+  return { loss, measurements };
+}
+
+/** Traces the policy loss of a decoder over whole rows; temperature is the sampler's. */
+export function grpoLoss(config: DecoderConfig, options: PolicyLossOptions): (graph: Graph, parameters: Parameters) => LossGraph {
+  return (graph, parameters) => {
+    const perToken = (name: string, dtype: "f32" | "i32" = "f32") => input(graph, name, dtype, ["batch", "seq"]);
+    const { logits } = decoder(parameters, config, sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" }));
+    const targets = perToken("targets", "i32");
+    const weights = perToken("weights");
+    const sampled = perToken("sampled");
+    return graph.scope("loss", () => {
+      const tempered = mul(logits, input(graph, "inverseTemperature", "f32", []));
+      const { logProbs, distribution } = tokenLogProbs(tempered, targets);
+      const result = policyLoss(
+        {
+          logProbs,
+          old: perToken("old"),
+          reference: options.kl > 0 ? perToken("reference") : null,
+          advantage: perToken("advantage"),
+          weights,
+          importance: perToken("importance"),
+        },
+        options,
+      );
+      const active = greater(weights, 0);
+      const mismatch = where(active, abs(sub(logProbs, sampled)), 0);
+      Object.assign(result.measurements, {
+        entropy: sum(where(active, entropy(distribution), 0)),
+        mismatchSum: sum(mismatch),
+        mismatchMax: max(mismatch),
+      });
+      return result;
+    });
+  };
+}

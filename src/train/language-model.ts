@@ -1,0 +1,64 @@
+/** The language-modelling loss for pretraining and SFT, and the batch it reads. */
+import { mul, neg, sum, tokenLogProbs } from "../graph/ops.ts";
+import { input } from "../graph/ops/source.ts";
+import type { Dim, Graph } from "../graph/tensor.ts";
+import type { DecoderConfig } from "../models/config.ts";
+import { decoder } from "../models/dense.ts";
+import type { Parameters } from "../models/layers.ts";
+import { f32, i32, type Value } from "../runtime/session.ts";
+import type { LossGraph } from "./step.ts";
+import { causalMask } from "./batch.ts";
+
+export interface BatchShape {
+  batch: Dim;
+  seq: Dim;
+  /** "shared": one causal mask for all rows; "each": a mask a row, as packed documents that must not see each other need. */
+  mask: "shared" | "each";
+}
+
+/** Inputs that every whole-sequence graph has: ids, positions and mask. */
+export function sequenceInputs(graph: Graph, { batch, seq, mask }: BatchShape) {
+  return {
+    ids: input(graph, "ids", "i32", [batch, seq]),
+    positions: input(graph, "positions", "i32", [batch, seq]),
+    mask: input(graph, "mask", "f32", [mask === "shared" ? 1 : batch, 1, seq, seq]),
+  };
+}
+
+/**
+ * Weighted cross-entropy: loss = -sum w_t log p(target_t), where the weights [batch, seq] carry both the loss mask and
+ * the one denominator (1 / number of trained tokens of the whole update), so micro-batches add up exactly.
+ */
+export function languageModelLoss(config: DecoderConfig, shape: BatchShape): (graph: Graph, parameters: Parameters) => LossGraph {
+  return (graph, parameters) => {
+    const inputs = sequenceInputs(graph, shape);
+    const targets = input(graph, "targets", "i32", [shape.batch, shape.seq]);
+    const weights = input(graph, "weights", "f32", [shape.batch, shape.seq]);
+    const { logits } = decoder(parameters, config, inputs);
+    return graph.scope("loss", () => {
+      const { logProbs } = tokenLogProbs(logits, targets);
+      return { loss: neg(sum(mul(logProbs, weights))), measurements: {} };
+    });
+  };
+}
+
+export interface LanguageModelBatch {
+  /** [batch · seq] each, row by row. */
+  ids: Int32Array;
+  targets: Int32Array;
+  weights: Float32Array;
+  batch: number;
+  seq: number;
+}
+
+/** The feeds of a batch whose rows share the causal mask and count positions from 0. */
+export function batchFeeds({ ids, targets, weights, batch, seq }: LanguageModelBatch): Record<string, Value> {
+  const positions = Int32Array.from({ length: batch * seq }, (_, i) => i % seq);
+  return {
+    ids: i32(ids, [batch, seq]),
+    targets: i32(targets, [batch, seq]),
+    weights: f32(weights, [batch, seq]),
+    positions: i32(positions, [batch, seq]),
+    mask: causalMask(seq),
+  };
+}

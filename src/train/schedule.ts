@@ -1,0 +1,32 @@
+/** Learning-rate schedules: the factor of the peak rate at step `step` (from 0) of `total`. */
+
+export type Schedule =
+  | { kind: "constant"; warmup: number }
+  /** DeepSeek LLM (arXiv 2401.02954, section 2.3): flat, x 0.316 from 80 % of the steps, x 0.1 from 90 %. */
+  | { kind: "multi-step"; warmup: number }
+  /** Loshchilov and Hutter 2017, eq. 5, down to `final`. */
+  | { kind: "cosine"; warmup: number; final: number }
+  /** Warm-up, stable, decay (Hu et al. 2024): flat, then linear to `final` over the last `decayFraction`. */
+  | { kind: "wsd"; warmup: number; final: number; decayFraction: number }
+  | { kind: "linear"; warmup: number; final: number };
+
+export function rateFactor(schedule: Schedule, step: number, total: number): number {
+  const { warmup } = schedule;
+  if (step < warmup) return (step + 1) / warmup;
+  /** Share of the steps after warm-up that are done, in [0, 1). */
+  const progress = total > warmup ? Math.min(1, (step - warmup) / (total - warmup)) : 1;
+  switch (schedule.kind) {
+    case "constant":
+      return 1;
+    case "multi-step":
+      return step < 0.8 * total ? 1 : step < 0.9 * total ? Math.sqrt(0.1) : 0.1;
+    case "cosine":
+      return schedule.final + (1 - schedule.final) * 0.5 * (1 + Math.cos(Math.PI * progress));
+    case "wsd": {
+      const start = 1 - schedule.decayFraction;
+      return progress < start ? 1 : schedule.final + (1 - schedule.final) * ((1 - progress) / schedule.decayFraction);
+    }
+    case "linear":
+      return schedule.final + (1 - schedule.final) * (1 - progress);
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * A completion taken apart for reading. The prompt opened the thought, so the text is thought until
+ * the first `</think>`; only that one counts, and whatever else looks like a tag is text.
+ */
+
+export interface Parts {
+  thought: string;
+  /** `null` while the thought is open. */
+  answer: string | null;
+}
+
+const CLOSE = "</think>";
+const ANSWER = /^\s*<answer>([^<]*)<\/answer>\s*$/;
+const OPEN_ANSWER = /^\s*<answer>([^<]*)$/;
+
+/** While a completion streams in, the start of a tag at its end is held back until it is known. */
+export function split(text: string, streaming = false): Parts {
+  const end = text.indexOf(CLOSE);
+  if (end < 0) return { thought: streaming ? withoutStart(text, CLOSE) : text, answer: null };
+  let rest = text.slice(end + CLOSE.length);
+  if (streaming) rest = withoutStart(withoutStart(rest, "</answer>"), "<answer>");
+  const inside = ANSWER.exec(rest) ?? (streaming ? OPEN_ANSWER.exec(rest) : null);
+  return { thought: text.slice(0, end).trimEnd(), answer: inside ? inside[1]!.trim() : rest.trim() };
+}
+
+function withoutStart(text: string, tag: string): string {
+  for (let length = Math.min(tag.length - 1, text.length); length > 0; length--) {
+    if (text.endsWith(tag.slice(0, length))) return text.slice(0, -length);
+  }
+  return text;
+}
+
+export interface Segment {
+  text: string;
+  /** Whether the equation holds; `null` for text that is none. */
+  holds: boolean | null;
+}
+
+/** Whole numbers, one operation, one result; nothing that is part of a longer sum or a decimal. */
+const EQUATION =
+  /(?<![\d.)+\-*/=]\s*)(\d{1,15})\s*([-+*/])\s*(\d{1,15})\s*=\s*(-?\d{1,15})(?!\d|\.\d|\s*[-+*/]\s*\d)/g;
+
+/** The line's text in order, equations marked; joined again it is the line. */
+export function segments(line: string): Segment[] {
+  const parts: Segment[] = [];
+  let from = 0;
+  for (const match of line.matchAll(EQUATION)) {
+    if (match.index > from) parts.push({ text: line.slice(from, match.index), holds: null });
+    parts.push({ text: match[0], holds: holds(match[1]!, match[2]!, match[3]!, match[4]!) });
+    from = match.index + match[0].length;
+  }
+  if (from < line.length) parts.push({ text: line.slice(from), holds: null });
+  return parts;
+}
+
+function holds(left: string, operation: string, right: string, result: string): boolean {
+  const [a, b, c] = [BigInt(left), BigInt(right), BigInt(result)];
+  if (operation === "+") return a + b === c;
+  if (operation === "-") return a - b === c;
+  if (operation === "*") return a * b === c;
+  return b !== 0n && c * b === a;
+}
+
+export type Ending = "hit" | "miss" | null;
+
+/** How an attempt's line ends, in the words that the default recipe's thoughts use. */
+export function ending(line: string): Ending {
+  if (/\byes!\s*$/.test(line)) return "hit";
+  return /\bno\.\s*$/.test(line) ? "miss" : null;
+}

@@ -1,0 +1,58 @@
+/** The run as the server tells it, kept current: the page's only source of truth about it. */
+import { signal } from "@preact/signals";
+import type { RunEvent } from "../recipe/events.ts";
+import type { ChatModel } from "../server/chat.ts";
+import { apply, emptyRun, type RunState } from "../server/run-state.ts";
+
+export const run = signal<RunState>(emptyRun());
+export const models = signal<ChatModel[]>([]);
+export const connection = signal<"connecting" | "live" | "lost">("connecting");
+/** False until the first state has arrived: before it, "no run" is not known yet. */
+export const known = signal(false);
+
+/** Pretraining sends several steps a second; people do not need more repaints than this. */
+const REPAINT_MS = 120;
+const RETRY_MS = 2000;
+
+let draft = emptyRun();
+let repaint: ReturnType<typeof setTimeout> | undefined;
+
+/** Opens the stream. The browser resumes it by itself where it broke off; a refusal is retried here. */
+export function connect(): void {
+  const source = new EventSource("events");
+  source.addEventListener("open", () => {
+    connection.value = "live";
+  });
+  source.addEventListener("error", () => {
+    connection.value = "lost";
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_MS);
+  });
+  source.addEventListener("state", ({ data }: MessageEvent<string>) => {
+    draft = JSON.parse(data) as RunState;
+    show();
+    void refreshModels();
+  });
+  source.addEventListener("run", ({ data }: MessageEvent<string>) => {
+    const event = JSON.parse(data) as RunEvent;
+    apply(draft, event);
+    show();
+    if (event.type === "stage" || event.type === "samples" || event.type === "done") void refreshModels();
+  });
+}
+
+function show(): void {
+  if (repaint !== undefined) return;
+  repaint = setTimeout(() => {
+    repaint = undefined;
+    run.value = { ...draft };
+    known.value = true;
+  }, REPAINT_MS);
+}
+
+/** A run's own model appears with its first checkpoint. */
+async function refreshModels(): Promise<void> {
+  const response = await fetch("api/models").catch(() => null);
+  if (!response?.ok) return;
+  const answer = (await response.json()) as { models: ChatModel[] };
+  if (JSON.stringify(answer.models) !== JSON.stringify(models.value)) models.value = answer.models;
+}

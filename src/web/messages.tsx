@@ -1,0 +1,30 @@
+/** How the run ended, and what it had to say on the way. */
+import { run } from "./feed.ts";
+
+const SHOWN = 3;
+
+export function Messages() {
+  const { outcome, notices } = run.value;
+  return (
+    <div role="status" class="messages">
+      {outcome?.type === "error" && (
+        <div class="message error">
+          <strong>The run stopped: {outcome.message}</strong>
+          {outcome.remedy !== null && <p>{outcome.remedy}</p>}
+        </div>
+      )}
+      {outcome?.type === "done" && (
+        <div class="message done">
+          <strong>The model is trained.</strong> <a href="#chat">Give it a problem of your own</a>. The report
+          is at <code>{outcome.report}</code>.
+        </div>
+      )}
+      {notices.slice(-SHOWN).map((notice, index) => (
+        <div key={index} class={`message ${notice.level}`}>
+          {notice.level === "warning" && <strong>Warning: </strong>}
+          {notice.message}
+        </div>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,137 @@
+/** What a person asked in this tab and what came back, kept over a reload. */
+import { signal } from "@preact/signals";
+import type { ChatEvent } from "../server/chat.ts";
+import type { Verdict } from "../tasks/problem.ts";
+import { eventData } from "./sse.ts";
+
+export interface Try {
+  state: "waiting" | "thinking" | "done" | "stopped" | "interrupted" | "failed";
+  text: string;
+  tokens: number;
+  seconds: number;
+  verdict: Verdict | null;
+  /** What failed, and what to do. */
+  error: string | null;
+}
+
+export interface Question {
+  id: string;
+  problem: string;
+  temperature: number;
+  seed: number | null;
+  model: string;
+  modelLabel: string;
+  tries: Try[];
+}
+
+const STORAGE = "sputnik-questions";
+const KEPT = 20;
+/** Tries of one question that think at once; the rest wait. */
+const AT_ONCE = 4;
+const REPAINT_MS = 40;
+
+export const questions = signal<Question[]>(restore());
+const stops = new Map<string, AbortController>();
+let repaint: ReturnType<typeof setTimeout> | undefined;
+
+export function ask(question: Omit<Question, "id" | "tries">, count: number): void {
+  const tries = Array.from({ length: count }, newTry);
+  const asked: Question = { ...question, id: `${Date.now()}-${Math.random()}`, tries };
+  questions.value = [asked, ...questions.value].slice(0, KEPT);
+  // Stored before the first token: a reload must not lose the question.
+  store();
+  const stop = new AbortController();
+  stops.set(asked.id, stop);
+  const queue = tries.entries();
+  const work = async (): Promise<void> => {
+    for (const [index, attempt] of queue) await think(asked, index, attempt, stop.signal);
+  };
+  void Promise.all(Array.from({ length: AT_ONCE }, work)).finally(() => stops.delete(asked.id));
+}
+
+export function stop(question: Question): void {
+  stops.get(question.id)?.abort();
+}
+
+export function isBusy(question: Question): boolean {
+  return question.tries.some(({ state }) => state === "waiting" || state === "thinking");
+}
+
+function newTry(): Try {
+  return { state: "waiting", text: "", tokens: 0, seconds: 0, verdict: null, error: null };
+}
+
+async function think(question: Question, index: number, attempt: Try, signal: AbortSignal): Promise<void> {
+  const { problem, temperature, seed, model } = question;
+  try {
+    signal.throwIfAborted();
+    const response = await fetch("api/chat", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ problem, temperature, model, ...(seed === null ? {} : { seed: seed + index }) }),
+      signal,
+    });
+    if (!response.ok) {
+      const refusal = (await response.json()) as { message: string; remedy: string | null };
+      fail(attempt, refusal.message, refusal.remedy);
+    } else {
+      const began = performance.now();
+      for await (const data of eventData(response.body!)) take(attempt, JSON.parse(data) as ChatEvent, began);
+      if (attempt.state === "thinking" || attempt.state === "waiting") attempt.state = "interrupted";
+    }
+  } catch {
+    if (signal.aborted) attempt.state = "stopped";
+    else if (attempt.tokens > 0) attempt.state = "interrupted";
+    else fail(attempt, "The server does not answer.", "Is it still running?");
+  }
+  show();
+}
+
+function take(attempt: Try, event: ChatEvent, began: number): void {
+  if (event.type === "prompt") attempt.state = "thinking";
+  else if (event.type === "token") {
+    attempt.state = "thinking";
+    attempt.text += event.text;
+    attempt.tokens++;
+    attempt.seconds = (performance.now() - began) / 1000;
+  } else if (event.type === "verdict") attempt.verdict = event.verdict;
+  else if (event.type === "done")
+    Object.assign(attempt, { state: "done", tokens: event.tokens, seconds: event.seconds });
+  else fail(attempt, event.message, event.remedy);
+  show();
+}
+
+function fail(attempt: Try, message: string, remedy: string | null): void {
+  attempt.state = "failed";
+  attempt.error = remedy === null ? message : `${message} ${remedy}`;
+}
+
+/** Tokens come faster than anyone reads: repaint and store now and then. */
+function show(): void {
+  if (repaint !== undefined) return;
+  repaint = setTimeout(() => {
+    repaint = undefined;
+    questions.value = [...questions.value];
+    store();
+  }, REPAINT_MS);
+}
+
+function store(): void {
+  try {
+    sessionStorage.setItem(STORAGE, JSON.stringify(questions.value));
+  } catch {
+    // A full or forbidden storage costs the memory of a reload, not the chat.
+  }
+}
+
+function restore(): Question[] {
+  try {
+    const kept = JSON.parse(sessionStorage.getItem(STORAGE) ?? "[]") as Question[];
+    for (const attempt of kept.flatMap((question) => question.tries)) {
+      if (attempt.state === "waiting" || attempt.state === "thinking") attempt.state = "interrupted";
+    }
+    return kept;
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,112 @@
+/** The run as a story: from random weights to a model that thinks, with the two exams as its proof. */
+import type { EvaluationRecord, StageInfo } from "../recipe/events.ts";
+import { run } from "./feed.ts";
+import { decimal, percent, signed } from "./format.ts";
+
+const KINDS: Record<StageInfo["kind"], string> = {
+  pretrain: "Pretraining",
+  sft: "Fine-tuning",
+  grpo: "Reinforcement learning",
+  evaluate: "Exam",
+};
+
+export function stageTitle(stage: StageInfo): string {
+  return KINDS[stage.kind];
+}
+
+export function Story() {
+  const { run: info, evaluations } = run.value;
+  const first = evaluations[0];
+  const last = evaluations.at(-1);
+  return (
+    <section aria-labelledby="story-title">
+      <h2 id="story-title">The run</h2>
+      <p class="lead">
+        {large(info!.parameters)} parameters, seed {info!.seed}. The base learns to compute; reinforcement
+        learning alone then teaches it to search.
+      </p>
+      <ol class="rail">
+        {info!.stages.map((stage, index) => (
+          <Stage key={index} stage={stage} index={index} />
+        ))}
+      </ol>
+      {first !== undefined && last !== undefined && (
+        <div class="exams">
+          {evaluations.map((evaluation) => (
+            <Exam key={`${evaluation.label} ${evaluation.task}`} evaluation={evaluation} />
+          ))}
+          {first !== last && (
+            <p class="gain">
+              <strong>{signed((last.passAt1 - first.passAt1) * 100, 1)}</strong> points from {first.label} to{" "}
+              {last.label}
+            </p>
+          )}
+        </div>
+      )}
+    </section>
+  );
+}
+
+function large(count: number): string {
+  return count >= 1e6 ? `${decimal(count / 1e6)} M` : count.toLocaleString("en");
+}
+
+function Stage({ stage, index }: { stage: StageInfo; index: number }) {
+  const { stageIndex, progress, evaluations, outcome, run: info } = run.value;
+  const at = stageIndex ?? -1;
+  const finished = index < at || outcome?.type === "done";
+  const state = finished ? "past" : index === at ? "present" : "future";
+  const share = finished
+    ? 1
+    : index === at && progress
+      ? progress.step / Math.max(progress.totalSteps, 1)
+      : 0;
+  // Exams report in the order in which they stand in the recipe.
+  const place = info!.stages.slice(0, index).filter((other) => other.kind === "evaluate").length;
+  const exam = stage.kind === "evaluate" ? evaluations[place] : undefined;
+  const steps = stage.kind === "evaluate" ? "" : `${stage.totalSteps.toLocaleString("en")} steps`;
+  return (
+    <li class={state} aria-current={state === "present" ? "step" : undefined}>
+      <span class="track">
+        <span style={{ width: `${share * 100}%` }} />
+      </span>
+      <strong>{stageTitle(stage)}</strong>
+      <span class="detail">
+        {stage.name}
+        {exam ? `: ${percent(exam.passAt1)}` : steps && `, ${steps}`}
+      </span>
+      <span class="hidden">{state === "past" ? "done" : state === "present" ? "under way" : "to come"}</span>
+    </li>
+  );
+}
+
+/** A point with its 95 % interval on a scale from 0 to 100 %. */
+function Exam({ evaluation }: { evaluation: EvaluationRecord }) {
+  const { label, passAt1, interval, problems, temperature, thoughtValidity, meanTokens, truncated } =
+    evaluation;
+  const [low, high] = interval;
+  return (
+    <div class="exam">
+      <div class="exam-head">
+        <span>{label}</span>
+        <strong>{percent(passAt1)}</strong>
+        <span class="detail">
+          95 % interval {percent(low)} to {percent(high)}
+        </span>
+      </div>
+      <div class="scale" aria-hidden="true">
+        <span
+          class="interval"
+          style={{ left: `${low * 100}%`, width: `${Math.max(high - low, 0.003) * 100}%` }}
+        />
+        <span class="point" style={{ left: `${passAt1 * 100}%` }} />
+      </div>
+      <p class="detail">
+        pass@1 on {problems.toLocaleString("en")} held-out problems at temperature {temperature};{" "}
+        {decimal(meanTokens)} tokens on average
+        {thoughtValidity !== null && `; ${percent(thoughtValidity)} of the equations in its thoughts true`}
+        {truncated > 0 && `; ${percent(truncated)} cut off`}
+      </p>
+    </div>
+  );
+}
