@@ -31,8 +31,13 @@ const count = (raw: Uint8Array, bytes: number) => raw.byteLength / bytes;
 const bytesOf = (data: ArrayBufferView): Uint8Array =>
   new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
 
-/** One row per type; a reader or writer of a type is written nowhere else. */
+/** One row per type, in the order in which the reference implementation lays tensors out: wide ones first. */
 export const DTYPES: { readonly [D in Dtype]: Element<D> } = {
+  I64: {
+    bytes: 8,
+    decode: (raw) => new BigInt64Array(raw.buffer, raw.byteOffset, count(raw, 8)),
+    encode: bytesOf,
+  },
   F64: {
     bytes: 8,
     decode: (raw) => new Float64Array(raw.buffer, raw.byteOffset, count(raw, 8)),
@@ -43,18 +48,13 @@ export const DTYPES: { readonly [D in Dtype]: Element<D> } = {
     decode: (raw) => new Float32Array(raw.buffer, raw.byteOffset, count(raw, 4)),
     encode: bytesOf,
   },
-  F16: { bytes: 2, decode: (raw) => widen(raw, fromFloat16), encode: (data) => narrow(data, toFloat16) },
-  BF16: { bytes: 2, decode: (raw) => widen(raw, fromBfloat16), encode: (data) => narrow(data, toBfloat16) },
-  I64: {
-    bytes: 8,
-    decode: (raw) => new BigInt64Array(raw.buffer, raw.byteOffset, count(raw, 8)),
-    encode: bytesOf,
-  },
   I32: {
     bytes: 4,
     decode: (raw) => new Int32Array(raw.buffer, raw.byteOffset, count(raw, 4)),
     encode: bytesOf,
   },
+  BF16: { bytes: 2, decode: (raw) => widen(raw, fromBfloat16), encode: (data) => narrow(data, toBfloat16) },
+  F16: { bytes: 2, decode: (raw) => widen(raw, fromFloat16), encode: (data) => narrow(data, toFloat16) },
   I16: {
     bytes: 2,
     decode: (raw) => new Int16Array(raw.buffer, raw.byteOffset, count(raw, 2)),

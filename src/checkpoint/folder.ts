@@ -7,15 +7,10 @@ import { checkDecoderConfig, type DecoderConfig, fromHuggingFace, toHuggingFace 
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type FileSystem, guarded, replaceFile } from "./disk.ts";
-import { CheckpointError, systemCode } from "./errors.ts";
-import { writeSafetensors } from "./safetensors.ts";
+import { CheckpointError } from "./errors.ts";
+import { readJson } from "./json.ts";
+import { type Parameter, writeSafetensors } from "./safetensors.ts";
 import { readWeights, type Shapes, withoutTiedHead } from "./weights.ts";
-
-/** One f32 array, row-major. */
-export interface Parameter {
-  shape: readonly number[];
-  data: Float32Array;
-}
 
 export interface Model {
   config: DecoderConfig;
@@ -102,27 +97,6 @@ export function loadModel(folder: string, expected?: (config: DecoderConfig) => 
   checkVocabulary(folder, config, tokenizer);
   const parameters = readWeights(folder, config.tieEmbeddings, expected?.(config));
   return { config, tokenizer, parameters, generation: (generationConfig ?? {}) as Record<string, unknown> };
-}
-
-/** Parsed content; `undefined` if the file is `optional` and absent. @throws CheckpointError with file and cause. */
-export function readJson(file: string, { optional = false }: { optional?: boolean } = {}): unknown {
-  let found: string;
-  let cause: unknown;
-  try {
-    return JSON.parse(fs.readFileSync(file, "utf8")) as unknown;
-  } catch (error) {
-    const missing = systemCode(error) === "ENOENT";
-    if (missing && optional) return undefined;
-    found = missing ? "no such file" : error instanceof Error ? error.message : String(error);
-    cause = error;
-  }
-  throw new CheckpointError({
-    file,
-    expected: "a JSON file",
-    found,
-    remedy: "Point at a whole model folder or checkpoint, or copy this file again.",
-    cause,
-  });
 }
 
 function checkVocabulary(folder: string, config: DecoderConfig, tokenizer: Tokenizer): void {

@@ -94,22 +94,16 @@ function parseMetadata(file: string, value: unknown): Record<string, string> {
   throw new CheckpointError({
     file,
     expected: "__metadata__ with text values only",
-    found: JSON.stringify(value).slice(0, 100),
+    found: shown(value),
     remedy: "Store numbers and lists as text.",
   });
 }
 
 function parseTensor(file: string, tensor: string, value: unknown): TensorInfo {
-  const fail = (expected: string, found: unknown, remedy = RESTORE): never => {
-    throw new CheckpointError({
-      file,
-      tensor,
-      expected,
-      found: (JSON.stringify(found) ?? "nothing").slice(0, 200),
-      remedy,
-    });
+  const fail = (expected: string, found: string, remedy = RESTORE): never => {
+    throw new CheckpointError({ file, tensor, expected, found, remedy });
   };
-  if (typeof value !== "object" || value === null) return fail("an object", value);
+  if (typeof value !== "object" || value === null) return fail("an object", shown(value));
   const { dtype, shape, data_offsets: offsets } = value as Record<string, unknown>;
   if (typeof dtype !== "string" || !isDtype(dtype))
     return fail(
@@ -117,14 +111,18 @@ function parseTensor(file: string, tensor: string, value: unknown): TensorInfo {
       dtype,
       "Convert the file to one of these types.",
     );
-  if (!isSizes(shape)) return fail("a shape of whole numbers", shape);
-  if (!isSizes(offsets) || offsets.length !== 2) return fail("two data_offsets", offsets);
+  if (!isSizes(shape)) return fail("a shape of whole numbers", shown(shape));
+  if (!isSizes(offsets) || offsets.length !== 2) return fail("two data_offsets", shown(offsets));
   const [begin, end] = offsets as [number, number];
   const bytes = shape.reduce((product, size) => product * size, DTYPES[dtype].bytes);
   // A product beyond 2^53 is inexact, yet it can then equal no pair of safe offsets.
   if (end - begin !== bytes)
     return fail(`${bytes} bytes for ${dtype} [${shape}]`, `${end - begin} bytes at [${begin}, ${end}]`);
   return { dtype, shape, begin, end };
+}
+
+function shown(value: unknown): string {
+  return (JSON.stringify(value) ?? "nothing").slice(0, 200);
 }
 
 function isSizes(value: unknown): value is number[] {

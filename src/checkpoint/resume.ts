@@ -8,10 +8,10 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { type FileSystem, guarded, syncFolder, writeFileDurably } from "./disk.ts";
 import { CheckpointError } from "./errors.ts";
-import { exactJson } from "./exact-json.ts";
-import { MODEL_FILES, type Model, type Parameter, readJson, saveModel } from "./folder.ts";
+import { MODEL_FILES, type Model, saveModel } from "./folder.ts";
+import { exactJson, readJson } from "./json.ts";
 import { checkManifest, writeManifest } from "./manifest.ts";
-import { withSafetensors, writeSafetensors } from "./safetensors.ts";
+import { type Parameter, withSafetensors, writeSafetensors } from "./safetensors.ts";
 
 export interface TrainingState {
   /** Optimizer moments and whatever else is an array of f32. */

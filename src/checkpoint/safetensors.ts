@@ -10,6 +10,12 @@ import { type Header, headerLength, parseHeader } from "./header.ts";
 /** A tensor in memory, row-major; F16 and BF16 are held as f32. */
 export type TensorData = { [D in Dtype]: { dtype: D; shape: readonly number[]; data: DataOf[D] } }[Dtype];
 
+/** One f32 array, row-major. */
+export interface Parameter {
+  shape: readonly number[];
+  data: Float32Array;
+}
+
 /** An open file whose layout has been checked. Close it when done. */
 export class SafetensorsFile {
   readonly file: string;
@@ -47,7 +53,7 @@ export class SafetensorsFile {
   }
 
   /** The tensor as f32; only F64 loses anything. @throws CheckpointError if it holds integers. */
-  readFloat32(tensor: string): { shape: readonly number[]; data: Float32Array } {
+  readFloat32(tensor: string): Parameter {
     const { dtype, shape, data } = this.read(tensor);
     if (data instanceof Float32Array) return { shape, data };
     if (data instanceof Float64Array) return { shape, data: Float32Array.from(data) };
@@ -108,6 +114,8 @@ function open(file: string): number {
   }
 }
 
+const ORDER = Object.keys(DTYPES);
+
 /**
  * Writes a new file durably. Wide types come first, so every tensor is aligned to its own size,
  * and the header is padded with blanks to a multiple of 8, as the reference implementation does.
@@ -119,7 +127,7 @@ export function writeSafetensors(
   { metadata, disk = fs }: { metadata?: Record<string, string>; disk?: FileSystem } = {},
 ): void {
   const ordered = [...tensors].sort(
-    ([a, left], [b, right]) => DTYPES[right.dtype].bytes - DTYPES[left.dtype].bytes || (a < b ? -1 : 1),
+    ([a, left], [b, right]) => ORDER.indexOf(left.dtype) - ORDER.indexOf(right.dtype) || (a < b ? -1 : 1),
   );
   const fields = new Map<string, unknown>();
   if (metadata !== undefined) fields.set("__metadata__", metadata);

@@ -4,8 +4,8 @@
 import fs from "node:fs";
 import { basename, join } from "node:path";
 import { CheckpointError } from "./errors.ts";
-import { type Parameter, readJson } from "./folder.ts";
-import { SafetensorsFile } from "./safetensors.ts";
+import { readJson } from "./json.ts";
+import { type Parameter, SafetensorsFile } from "./safetensors.ts";
 
 /** Wanted shape by Hugging Face tensor name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
@@ -22,15 +22,16 @@ const DERIVED = /\.rotary_emb\.inv_freq$/;
  * A tied model may store either or both of the pair; the result holds the embedding alone.
  */
 export function readWeights(folder: string, tied: boolean, expected?: Shapes): Map<string, Parameter> {
-  const files = weightFiles(folder).map((file) => new SafetensorsFile(file));
+  const files: SafetensorsFile[] = [];
   try {
+    for (const file of weightFiles(folder)) files.push(new SafetensorsFile(file));
     const holders = new Map<string, SafetensorsFile>();
     for (const file of files)
       for (const name of file.header.tensors.keys()) {
         if (holders.has(name)) throw twice(name, holders.get(name)!, file);
         if (!DERIVED.test(name)) holders.set(name, file);
       }
-    if (expected !== undefined) compare(files, holders, tied, expected);
+    if (expected !== undefined) compare(holders, tied, expected, files.map(({ file }) => file).join(", "));
     const found = new Map([...holders].map(([name, file]) => [name, file.readFloat32(name)]));
     return tied ? withoutTiedHead(files[0]!.file, found) : found;
   } finally {
@@ -82,49 +83,49 @@ function weightFiles(folder: string): string[] {
 }
 
 function compare(
-  files: SafetensorsFile[],
   holders: Map<string, SafetensorsFile>,
   tied: boolean,
   expected: Shapes,
+  searched: string,
 ): void {
-  const searched = files.map(({ file }) => file).join(", ");
-  // Of a tied pair either name will do.
-  const stored = (name: string) => {
-    const other = name === EMBEDDING ? HEAD : EMBEDDING;
-    return holders.has(name) || !tied || (name !== EMBEDDING && name !== HEAD) ? name : other;
-  };
-  const wanted = new Map([...expected].map(([name, shape]) => [stored(name), shape]));
-  if (tied && wanted.has(EMBEDDING)) wanted.set(HEAD, wanted.get(EMBEDDING)!);
-
-  const missing = [...wanted.keys()].filter((name) => !holders.has(name) && !(tied && name === HEAD));
+  const wanted = new Map(expected);
+  const found = new Map([...holders].map(([name, file]) => [name, file.header.tensors.get(name)!.shape]));
+  if (tied) {
+    const head = found.get(HEAD);
+    wanted.delete(HEAD);
+    found.delete(HEAD);
+    if (head !== undefined && !found.has(EMBEDDING)) found.set(EMBEDDING, head);
+  }
+  const remedy = "The config does not describe these weights: take both from the same model, whole.";
+  const missing = [...wanted.keys()].filter((name) => !found.has(name));
   if (missing.length > 0)
     throw new CheckpointError({
       file: searched,
       tensor: names(missing),
-      expected: "the tensor to be in the file",
-      found: `${holders.size} others`,
+      expected: "it to be stored",
+      found: `${found.size} others`,
       remedy: missing.includes(HEAD)
         ? "Set tie_word_embeddings to true in config.json if the output matrix is the embedding, or store the matrix."
-        : "The folder belongs to another model, or a shard is missing: download it again.",
+        : remedy,
     });
-  const extra = [...holders.keys()].filter((name) => !wanted.has(name));
+  const extra = [...found.keys()].filter((name) => !wanted.has(name));
   if (extra.length > 0)
     throw new CheckpointError({
       file: searched,
       tensor: names(extra),
       expected: `only the ${wanted.size} tensors of the config`,
       found: `${extra.length} more`,
-      remedy: "The config does not describe these weights: take both from the same model.",
+      remedy,
     });
-  for (const [name, file] of holders) {
-    const shape = file.header.tensors.get(name)!.shape;
-    if (String(shape) !== String(wanted.get(name)))
+  for (const [name, shape] of found) {
+    const want = wanted.get(name)!;
+    if (String(shape) !== String(want))
       throw new CheckpointError({
-        file: file.file,
+        file: searched,
         tensor: name,
-        expected: `shape [${wanted.get(name)}]`,
-        found: `[${shape}]`,
-        remedy: "The config does not describe these weights: take both from the same model.",
+        expected: `shape [${want.join(", ")}]`,
+        found: `[${shape.join(", ")}]`,
+        remedy,
       });
   }
 }

@@ -19,6 +19,7 @@ import {
   sum,
   swiglu,
 } from "../graph/ops.ts";
+import { recompute } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { DecoderConfig } from "./config.ts";
 import { embed, mergeHeads, type ParameterSpec, type Parameters, parameter, projectHeads, type RotaryTables, rotaryTables } from "./layers.ts";
@@ -55,39 +56,72 @@ export interface KeysValues {
   values: Tensor;
 }
 
+interface BlockContext {
+  config: DecoderConfig;
+  tables: RotaryTables;
+  positions: Tensor;
+  /** What differs between whole sequences and one cached token. */
+  attend: (q: Tensor, kv: KeysValues) => Tensor;
+}
+
+/** The parameters of a block, in the order in which they are declared. */
+const BLOCK_PARAMETERS = [
+  "input_layernorm",
+  "self_attn.q_proj",
+  "self_attn.k_proj",
+  "self_attn.v_proj",
+  "self_attn.o_proj",
+  "post_attention_layernorm",
+  "mlp.gate_proj",
+  "mlp.up_proj",
+  "mlp.down_proj",
+] as const;
+type BlockWeights = Record<(typeof BLOCK_PARAMETERS)[number], Tensor>;
+
+/** x [batch, seq, width] + attention(norm(x)), then + SwiGLU(norm(.)). */
+function block(x: Tensor, weights: BlockWeights, { config, tables, positions, attend }: BlockContext): Tensor {
+  const { graph } = x;
+  const mixed = graph.scope("attn", () => {
+    const normed = graph.scope("norm", () => rmsNorm(x, weights.input_layernorm, config.normEps));
+    const heads = (name: "q" | "k" | "v", count: number) =>
+      graph.scope(name, () => projectHeads(normed, weights[`self_attn.${name}_proj`], count, config.headDim));
+    const rotated = (name: "q" | "k", count: number) => {
+      const projected = heads(name, count);
+      return graph.scope(name, () => rope(projected, tables.cos, tables.sin, positions));
+    };
+    const q = rotated("q", config.heads);
+    const context = attend(q, { keys: rotated("k", config.kvHeads), values: heads("v", config.kvHeads) });
+    return add(x, graph.scope("o", () => linear(context, weights["self_attn.o_proj"])));
+  });
+  return graph.scope("mlp", () => {
+    const normed = graph.scope("norm", () => rmsNorm(mixed, weights.post_attention_layernorm, config.normEps));
+    const gate = graph.scope("gate", () => linear(normed, weights["mlp.gate_proj"]));
+    const up = graph.scope("up", () => linear(normed, weights["mlp.up_proj"]));
+    const hidden = graph.scope("swiglu", () => swiglu(gate, up));
+    return add(mixed, graph.scope("down", () => linear(hidden, weights["mlp.down_proj"])));
+  });
+}
+
 type Attend = (layer: number, q: Tensor, kv: KeysValues) => Tensor;
 
-/** The stack of blocks; `attend` is what differs between whole sequences and one cached token. */
-function blocks(parameters: Parameters, config: DecoderConfig, ids: Tensor, positions: Tensor, attend: Attend): Tensor {
+/** Embedding, blocks and the final norm: [batch, seq, width]. */
+function trunk(
+  parameters: Parameters,
+  config: DecoderConfig,
+  { ids, positions }: Pick<DecoderInputs, "ids" | "positions">,
+  attend: Attend,
+  recomputed = false,
+): Tensor {
   const { graph } = ids;
-  const tables: RotaryTables = rotaryTables(graph, config.maxPositions, config.headDim, config.ropeTheta);
-  // [batch, seq, width]
+  const tables = rotaryTables(graph, config.maxPositions, config.headDim, config.ropeTheta);
   let x = graph.scope("embed", () => embed(parameter(parameters, "model.embed_tokens.weight"), ids));
-  for (let layer = 0; layer < config.layers; layer++)
-    x = graph.scope(`layers.${layer}`, () => {
-      const weight = (name: string) => parameter(parameters, `model.layers.${layer}.${name}.weight`);
-      const mixed = graph.scope("attn", () => {
-        const normed = graph.scope("norm", () => rmsNorm(x, weight("input_layernorm"), config.normEps));
-        const heads = (name: string, count: number) =>
-          graph.scope(name, () => projectHeads(normed, weight(`self_attn.${name}_proj`), count, config.headDim));
-        const rotated = (name: string, count: number) => {
-          const projected = heads(name, count);
-          return graph.scope(name, () => rope(projected, tables.cos, tables.sin, positions));
-        };
-        const q = rotated("q", config.heads);
-        const kv = { keys: rotated("k", config.kvHeads), values: heads("v", config.kvHeads) };
-        const context = attend(layer, q, kv);
-        return graph.scope("o", () => linear(context, weight("self_attn.o_proj")));
-      });
-      const afterAttention = graph.scope("attn", () => add(x, mixed));
-      return graph.scope("mlp", () => {
-        const normed = graph.scope("norm", () => rmsNorm(afterAttention, weight("post_attention_layernorm"), config.normEps));
-        const gate = graph.scope("gate", () => linear(normed, weight("mlp.gate_proj")));
-        const up = graph.scope("up", () => linear(normed, weight("mlp.up_proj")));
-        const hidden = graph.scope("swiglu", () => swiglu(gate, up));
-        return add(afterAttention, graph.scope("down", () => linear(hidden, weight("mlp.down_proj"))));
-      });
-    });
+  for (let layer = 0; layer < config.layers; layer++) {
+    const context = { config, tables, positions, attend: (q: Tensor, kv: KeysValues) => attend(layer, q, kv) };
+    const weights = BLOCK_PARAMETERS.map((name) => parameter(parameters, `model.layers.${layer}.${name}.weight`));
+    const make = ([input, ...own]: readonly Tensor[]) =>
+      block(input, Object.fromEntries(BLOCK_PARAMETERS.map((name, i) => [name, own[i]])) as BlockWeights, context);
+    x = graph.scope(`layers.${layer}`, () => (recomputed ? recompute([x, ...weights], make) : make([x, ...weights])));
+  }
   return graph.scope("norm", () => rmsNorm(x, parameter(parameters, "model.norm.weight"), config.normEps));
 }
 
@@ -106,12 +140,18 @@ export interface DecoderInputs {
 }
 
 /** Whole sequences: logits [batch, seq, vocab], and the keys and values of each layer for a cache. */
-export function decoder(parameters: Parameters, config: DecoderConfig, { ids, positions, mask }: DecoderInputs): { logits: Tensor; cache: KeysValues[] } {
+export function decoder(
+  parameters: Parameters,
+  config: DecoderConfig,
+  inputs: DecoderInputs,
+  options: { recompute?: boolean } = {},
+): { logits: Tensor; cache: KeysValues[] } {
   const cache: KeysValues[] = [];
-  const hidden = blocks(parameters, config, ids, positions, (layer, q, kv) => {
+  const attend: Attend = (layer, q, kv) => {
     cache[layer] = kv;
-    return mergeHeads(attention(q, kv.keys, kv.values, mask));
-  });
+    return mergeHeads(attention(q, kv.keys, kv.values, inputs.mask));
+  };
+  const hidden = trunk(parameters, config, inputs, attend, options.recompute);
   return { logits: head(parameters, config, hidden), cache };
 }
 
@@ -129,7 +169,7 @@ export interface CachedInputs {
 export function cachedDecoder(parameters: Parameters, config: DecoderConfig, inputs: CachedInputs): { logits: Tensor; fresh: KeysValues[] } {
   const fresh: KeysValues[] = [];
   const [batch] = inputs.ids.shape;
-  const hidden = blocks(parameters, config, inputs.ids, inputs.positions, (layer, q, kv) => {
+  const hidden = trunk(parameters, config, inputs, (layer, q, kv) => {
     fresh[layer] = kv;
     return cachedAttention(q, kv, inputs.cache[layer], inputs.mask, config);
   });

@@ -13,7 +13,7 @@ import { f32, i32, RuntimeError, Session, type Value } from "../runtime/session.
 import { causalMask } from "../train/batch.ts";
 import { KvCache, type PrefixCache } from "./cache.ts";
 import { type SamplingOptions, sampleToken } from "./sampler.ts";
-import { type Generation, type GenerationRequest, type Row, Scheduler } from "./scheduler.ts";
+import { type Generation, type GenerationRequest, ladderSize, type Row, Scheduler } from "./scheduler.ts";
 
 export interface GenerateOptions extends SamplingOptions {
   stopIds: ReadonlySet<number>;
@@ -106,7 +106,7 @@ export class Sampler {
     const scheduler = new Scheduler(requests, options.slots ?? 128);
     const result: GenerationResult = { generations: new Array(requests.length), flops: 0, tokens: 0, steps: 0 };
     const prefixes = await this.prefillAll(weights, requests, result);
-    this.cache.reset(scheduler.slots);
+    this.cache.reset(ladderSize(scheduler.slots));
 
     while (!scheduler.done()) {
       options.signal?.throwIfAborted();
@@ -172,7 +172,7 @@ export class Sampler {
 
   private async decodeStep(weights: Record<string, Value>, scheduler: Scheduler, result: GenerationResult): Promise<{ logits: Float32Array; fresh: Float32Array[] }> {
     const { active } = scheduler;
-    const batch = Math.max(scheduler.batchSize(), active.length);
+    const batch = scheduler.batchSize();
     this.cache.ensure(Math.max(...active.map((row) => row.position + 1)), active.length);
     const { window } = this.cache;
     const ids = new Int32Array(batch);

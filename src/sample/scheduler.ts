@@ -33,6 +33,11 @@ export interface Row {
 /** Batch sizes that the engine runs; the smallest that holds the active rows is used. */
 const LADDER = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256];
 
+/** The smallest batch size of the ladder that holds `rows`. */
+export function ladderSize(rows: number): number {
+  return LADDER.find((size) => size >= rows) as number;
+}
+
 export class Scheduler {
   /** Rows 0 to active.length - 1 of the cache. */
   readonly active: Row[] = [];
@@ -50,7 +55,7 @@ export class Scheduler {
   }
 
   batchSize(): number {
-    return LADDER.find((size) => size >= this.active.length) as number;
+    return ladderSize(this.active.length);
   }
 
   /** Moves waiting requests into free rows; returns the newcomers with their row numbers. */

@@ -49,14 +49,7 @@ export function createApp({ events, chat, staticDir, host = "127.0.0.1" }: AppOp
     c.json({ message: `There is no ${c.req.method} ${c.req.path} here.`, remedy: null }, 404),
   );
   app.get("/", (c) => sendPage(c, staticDir));
-  // File names carry a hash of their content, so a browser may keep them.
-  app.get(
-    "/assets/*",
-    serveStatic({
-      root: staticDir,
-      onFound: (_, c) => c.header("Cache-Control", "max-age=31536000, immutable"),
-    }),
-  );
+  app.get("/assets/*", (c, next) => serveStatic({ root: staticDir, onFound: keepForEver })(c, next));
   app.notFound((c) => c.json({ message: `There is no ${c.req.path} here.`, remedy: "Open /" }, 404));
   app.onError((error, c) => c.json({ message: error.message, remedy: null }, 500));
   return app;
@@ -119,6 +112,11 @@ function explain(error: unknown): { message: string; remedy: string | null } {
 
 function refuse(c: Context, message: string, remedy: string | null): Response {
   return c.json({ message, remedy }, 400);
+}
+
+/** Asset names carry a hash of their content. */
+function keepForEver(_: string, c: Context): void {
+  c.header("Cache-Control", "max-age=31536000, immutable");
 }
 
 /** Read afresh each time: a rebuild while the server runs must not leave stale asset names behind. */

@@ -18,7 +18,10 @@ export const arithmeticOptions = z.strictObject({
   digits: sizes(1, 12, 2),
   /** Numbers in the chain. */
   terms: sizes(2, 6, 2),
-  operations: z.array(z.enum(["+", "-", "*"])).min(1).default(["+", "-"]),
+  operations: z
+    .array(z.enum(["+", "-", "*"]))
+    .min(1)
+    .default(["+", "-"]),
   template: promptTemplate.default("plain"),
 });
 
@@ -41,7 +44,7 @@ export function arithmetic(options: ArithmeticOptions): Task<ArithmeticProblem> 
         id: problemId("arithmetic", key),
         prompt: thinkPrompt(`What is ${text}?`, options.template),
         expression: text,
-        answer: valueOf(text).toFraction(),
+        answer: valueFrom(text).toFraction(),
       };
     },
     verify: (problem, completion) =>
@@ -85,7 +88,7 @@ function canonical(chain: Chain): string {
   return summands.sort().join("");
 }
 
-function valueOf(text: string): Fraction {
+function valueFrom(text: string): Fraction {
   const parsed = expression(text);
   if (!parsed.ok) throw new Error(`The generated expression ${text} has no value: ${parsed.reason}`);
   return parsed.value;

@@ -44,7 +44,8 @@ interface Attempt {
 
 /** The value of `a op b` if it is whole, not negative and at most `maxResult`; else `null`. */
 export function validResult(a: number, op: Operator, b: number, maxResult: number): number | null {
-  const result = op === "+" ? a + b : op === "-" ? a - b : op === "*" ? a * b : b !== 0 && a % b === 0 ? a / b : -1;
+  const result =
+    op === "+" ? a + b : op === "-" ? a - b : op === "*" ? a * b : b !== 0 && a % b === 0 ? a / b : -1;
   return result >= 0 && result <= maxResult ? result : null;
 }
 
@@ -62,7 +63,10 @@ function walk(numbers: readonly number[], random: Random, maxResult: number): At
   const parts: Part[] = numbers.map((value) => ({ value, text: String(value), composite: false }));
   const equations: string[] = [];
   while (parts.length > 1) {
-    const [a, b] = [parts.splice(random.integer(0, parts.length - 1), 1)[0], parts.splice(random.integer(0, parts.length - 1), 1)[0]];
+    const [a, b] = [
+      parts.splice(random.integer(0, parts.length - 1), 1)[0],
+      parts.splice(random.integer(0, parts.length - 1), 1)[0],
+    ];
     const valid = OPERATORS.filter((op) => validResult(a.value, op, b.value, maxResult) !== null);
     if (valid.length === 0) return null;
     const op = random.pick(valid);
@@ -96,7 +100,9 @@ export function singleEquation(random: Random, maxResult: number): string {
   if (op === "+" || op === "-") {
     const larger = random.integer(1, maxResult);
     const smaller = random.integer(0, larger);
-    return op === "+" ? `${larger - smaller} + ${smaller} = ${larger}` : `${larger} - ${smaller} = ${larger - smaller}`;
+    return op === "+"
+      ? `${larger - smaller} + ${smaller} = ${larger}`
+      : `${larger} - ${smaller} = ${larger - smaller}`;
   }
   const a = random.integer(1, Math.min(99, maxResult));
   const b = random.integer(1, Math.max(1, Math.floor(maxResult / a)));
@@ -105,14 +111,23 @@ export function singleEquation(random: Random, maxResult: number): string {
 }
 
 /** Document `index` of the stream `seed`: equal arguments give equal documents. */
-export function attemptDocument(task: Task<CountdownProblem>, options: AttemptOptions, seed: number, index: number): AttemptDocument {
+export function attemptDocument(
+  task: Task<CountdownProblem>,
+  options: AttemptOptions,
+  seed: number,
+  index: number,
+): AttemptDocument {
   const random = new Random(seed, "countdown-attempts", index);
-  if (random.uniform() < options.singles) return { prompt: "", completion: singleEquation(random, options.maxResult) };
+  if (random.uniform() < options.singles)
+    return { prompt: "", completion: singleEquation(random, options.maxResult) };
   const problem = task.generate({ seed, split: "train", index });
   const lines: string[] = [];
   let attempt: Attempt | null = null;
   for (let count = 0; count < options.maxAttempts; count++) {
-    const next = random.uniform() < options.hint ? solutionAttempt(problem) : walk(problem.numbers, random, options.maxResult);
+    const next =
+      random.uniform() < options.hint
+        ? solutionAttempt(problem)
+        : walk(problem.numbers, random, options.maxResult);
     if (next === null) continue;
     attempt = next;
     const hit = attempt.value === problem.target;
@@ -120,5 +135,8 @@ export function attemptDocument(task: Task<CountdownProblem>, options: AttemptOp
     if (hit || random.uniform() >= options.goOn) break;
   }
   const last = attempt ?? solutionAttempt(problem);
-  return { prompt: problem.prompt, completion: `${lines.join("")}</think>\n<answer>${last.expression}</answer>` };
+  return {
+    prompt: problem.prompt,
+    completion: `${lines.join("")}</think>\n<answer>${last.expression}</answer>`,
+  };
 }

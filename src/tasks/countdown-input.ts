@@ -7,7 +7,12 @@ export interface CountdownInput {
 }
 
 /** What a person may ask for; a model was trained on less, and may still try. */
-export const INPUT_LIMITS = { length: 200, numbers: [2, SOLVE_LIMIT], number: [1, 100], target: [1, 999] } as const;
+export const INPUT_LIMITS = {
+  length: 200,
+  numbers: [2, SOLVE_LIMIT],
+  number: [1, 100],
+  target: [1, 999],
+} as const;
 
 /** What a person typed is no Countdown problem. The message says what is missing and shows an example. */
 export class CountdownInputError extends Error {
@@ -33,12 +38,14 @@ const SEPARATOR = /(?:=>|->|=|→|:|\bmakes?\b|\bto\b)/i;
  */
 export function parseCountdown(input: string): CountdownInput {
   const { length, numbers: count, number: range, target: targetRange } = INPUT_LIMITS;
-  const fail = (found: string, expected: string) => new CountdownInputError(input.slice(0, length), found, expected);
+  const fail = (found: string, expected: string) =>
+    new CountdownInputError(input.slice(0, length), found, expected);
   const shape = "some numbers, then =, then the target";
   if (input.length > length) throw fail(`That is longer than ${length} characters.`, shape);
   const sides = input.trim().split(SEPARATOR);
   if (sides.length !== 2) {
-    const found = sides.length === 1 ? "There is no = before a target." : "There is more than one = or target.";
+    const found =
+      sides.length === 1 ? "There is no = before a target." : "There is more than one = or target.";
     throw fail(found, shape);
   }
   const words = (side: string) => side.split(/[\s,;]+|\band\b/i).filter((word) => word !== "");
@@ -54,7 +61,10 @@ export function parseCountdown(input: string): CountdownInput {
   const far = numbers.find((number) => number < range[0] || number > range[1]);
   if (far !== undefined) throw fail(`${far} is out of range.`, `numbers from ${range[0]} to ${range[1]}`);
   if (target < targetRange[0] || target > targetRange[1]) {
-    throw fail(`The target ${target} is out of range.`, `a target from ${targetRange[0]} to ${targetRange[1]}`);
+    throw fail(
+      `The target ${target} is out of range.`,
+      `a target from ${targetRange[0]} to ${targetRange[1]}`,
+    );
   }
   return { numbers, target };
 }

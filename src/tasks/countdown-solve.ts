@@ -14,15 +14,15 @@ interface Value {
  * An expression of all the numbers, each used once, that has the target's value, or `null` if there is
  * none. Fractions on the way are allowed, as the verifier allows them. Negative ones need no search: the
  * absolute value of any sum or difference is a sum or difference of absolute values.
- * @throws RangeError for more than `SOLVE_LIMIT` numbers, and for others than whole numbers from 0 to 999
+ * @throws RangeError for more than `SOLVE_LIMIT` numbers, and for others than whole numbers from 0 to 500
  */
 export function solve(numbers: number[], target: number): string | null {
   if (numbers.length === 0 || numbers.length > SOLVE_LIMIT) {
     throw new RangeError(`The search takes 1 to ${SOLVE_LIMIT} numbers; found ${numbers.length}.`);
   }
-  // Then numerators and denominators stay below 2^4 * 999^5 / 999, which a double holds exactly.
-  const odd = numbers.find((number) => !Number.isInteger(number) || number < 0 || number > 999);
-  if (odd !== undefined) throw new RangeError(`The search takes whole numbers from 0 to 999; found ${odd}.`);
+  // Then numerators and denominators stay below 2^4 * 500^5 = 5e14, which a double holds exactly.
+  const odd = numbers.find((number) => !Number.isInteger(number) || number < 0 || number > 500);
+  if (odd !== undefined) throw new RangeError(`The search takes whole numbers from 0 to 500; found ${odd}.`);
   const all = 2 ** numbers.length - 1;
   const tables = new Map<number, Map<string, Value>>();
   for (let subset = 1; subset <= all; subset++) {

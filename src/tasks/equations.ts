@@ -66,7 +66,10 @@ function draw(random: Random, options: EquationsOptions): Equation | null {
   const signed = () => random.integer(-size, size);
   if (difficulty === 1) {
     const [a, b, x] = [random.integer(2, size), signed(), signed()];
-    return [{ a, b }, { a: 0, b: a * x + b }];
+    return [
+      { a, b },
+      { a: 0, b: a * x + b },
+    ];
   }
   const left = { a: signed(), b: signed() };
   const a = signed();

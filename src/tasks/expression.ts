@@ -22,7 +22,7 @@ export const EXPRESSION_LIMITS = {
 } as const;
 
 export type Expression =
-  | { ok: true; value: Fraction; /** The numbers in their order, as written. */ literals: string[] }
+  | { ok: true; value: Fraction /** The numbers in their order, as written. */; literals: string[] }
   | { ok: false; reason: string };
 
 export interface ExpressionOptions {

@@ -14,10 +14,12 @@ export interface BatchShape {
   seq: Dim;
   /** "shared": one causal mask for all rows; "each": a mask a row, as packed documents that must not see each other need. */
   mask: "shared" | "each";
+  /** Compute each block again in the backward pass instead of keeping its activations. */
+  recompute?: boolean;
 }
 
 /** Inputs that every whole-sequence graph has: ids, positions and mask. */
-export function sequenceInputs(graph: Graph, { batch, seq, mask }: BatchShape) {
+export function sequenceInputs(graph: Graph, { batch, seq, mask }: Pick<BatchShape, "batch" | "seq" | "mask">) {
   return {
     ids: input(graph, "ids", "i32", [batch, seq]),
     positions: input(graph, "positions", "i32", [batch, seq]),
@@ -34,7 +36,7 @@ export function languageModelLoss(config: DecoderConfig, shape: BatchShape): (gr
     const inputs = sequenceInputs(graph, shape);
     const targets = input(graph, "targets", "i32", [shape.batch, shape.seq]);
     const weights = input(graph, "weights", "f32", [shape.batch, shape.seq]);
-    const { logits } = decoder(parameters, config, inputs);
+    const { logits } = decoder(parameters, config, inputs, { recompute: shape.recompute });
     return graph.scope("loss", () => {
       const { logProbs } = tokenLogProbs(logits, targets);
       return { loss: neg(sum(mul(logProbs, weights))), measurements: {} };

@@ -75,7 +75,9 @@ function Attempt({ attempt }: { attempt: Try }) {
         </details>
       )}
       {answer !== null && <p class="answer">{answer}</p>}
-      {attempt.verdict !== null && <footer class="detail">{attempt.verdict.reason}</footer>}
+      {attempt.verdict !== null && attempt.verdict.reason !== "right" && (
+        <footer class="detail">{attempt.verdict.reason}</footer>
+      )}
       {attempt.error !== null && <p class="problem-text">{attempt.error}</p>}
     </section>
   );

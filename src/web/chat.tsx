@@ -29,13 +29,16 @@ export function Chat() {
       { problem, temperature: temperature.value, seed: fixed, model: model.id, modelLabel: model.label },
       count,
     );
+    // On a phone the form fills the screen: show where the thought appears.
+    requestAnimationFrame(() => {
+      document.querySelector(".question")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    });
   };
   return (
     <section class="chat" aria-labelledby="chat-title">
       <h2 id="chat-title">Give it a problem</h2>
       <p class="lead">
-        Make the target from the numbers, each used once, with + − × ÷. The model was never shown how to
-        search: watch what reinforcement learning made of its thoughts.
+        Make the target from the numbers, each used once, with + − × ÷, and watch the model try.
       </p>
       <form
         class="ask"

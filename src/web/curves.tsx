@@ -22,10 +22,10 @@ export function Curves() {
 function StageCharts({ stage, curves }: { stage: StageInfo; curves: StageCurves }) {
   const open = useSignal(false);
   const charts = chartsFor(stage.kind, Object.keys(curves.columns));
-  const draw = (detail: boolean) => (
+  const draw = (folded: boolean) => (
     <div class="charts">
       {charts
-        .filter((spec) => (spec.detail ?? false) === detail)
+        .filter((spec) => spec.folded === folded)
         .map((spec) => (
           <Chart key={spec.title} spec={spec} curves={curves} stage={stage.name} />
         ))}
@@ -38,7 +38,7 @@ function StageCharts({ stage, curves }: { stage: StageInfo; curves: StageCurves 
         {stageTitle(stage)} <span class="detail">{stage.name}</span>
       </h2>
       {draw(false)}
-      {charts.some((spec) => spec.detail) && (
+      {charts.some((spec) => spec.folded) && (
         <details
           onToggle={(event) => {
             open.value = event.currentTarget.open;

@@ -44,7 +44,9 @@ function show(): void {
   if (repaint !== undefined) return;
   repaint = setTimeout(() => {
     repaint = undefined;
-    run.value = { ...draft };
+    // Curves grow in place; a component that is handed the same object again would not draw anew.
+    const curves = Object.entries(draft.curves).map(([stage, grown]) => [stage, { ...grown }]);
+    run.value = { ...draft, curves: Object.fromEntries(curves) };
     known.value = true;
   }, REPAINT_MS);
 }

@@ -5,8 +5,10 @@ const MINUS = "\u2212";
 export function decimal(value: number | null | undefined, digits = 3): string {
   if (value === null || value === undefined) return "\u2013";
   if (value !== 0 && Math.abs(value) < 0.001) return value.toExponential(1).replace("-", MINUS);
-  const places = Math.max(0, digits - 1 - Math.floor(Math.log10(Math.max(Math.abs(value), 1))));
-  const text = Math.abs(value).toLocaleString("en", { maximumFractionDigits: places });
+  const size = Math.abs(value);
+  // Significant digits would turn 20,457 tokens into 20,500.
+  const rounding = size < 10 ** digits ? { maximumSignificantDigits: digits } : { maximumFractionDigits: 0 };
+  const text = size.toLocaleString("en", rounding);
   return value < 0 ? MINUS + text : text;
 }
 

@@ -11,7 +11,7 @@ export function Header() {
     <header class="top">
       <div class="bar">
         <a class="brand" href="#run">
-          <img src="./icon.svg" alt="" width="28" height="28" />
+          <Mark />
           <span>Sputnik</span>
         </a>
         {name !== undefined && <span class="run-name">{name}</span>}
@@ -27,6 +27,16 @@ export function Header() {
       </div>
       {known.value && run.value.run !== null && <Now />}
     </header>
+  );
+}
+
+/** As in icon.svg, but in the page's own colour. */
+function Mark() {
+  return (
+    <svg viewBox="0 0 32 32" width="28" height="28" aria-hidden="true">
+      <path d="M15 21 3 27M15 22 6 30M22 15 28 3M23 16 30 8" stroke="currentColor" stroke-width="2" />
+      <circle cx="19" cy="19" r="7" fill="currentColor" />
+    </svg>
   );
 }
 

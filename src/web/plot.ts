@@ -57,7 +57,7 @@ export function createPlot(
     {
       width: Math.max(host.clientWidth, 120),
       height: HEIGHT,
-      padding: [10, 8, 0, 0],
+      padding: [10, 16, 0, 0],
       legend: { show: false },
       cursor: { sync: { key: syncKey }, y: false, drag: { x: false, y: false } },
       scales: { x: { time: false }, y: { range: (_, low, high) => yRange(spec, low, high) } },
@@ -81,9 +81,9 @@ export function createPlot(
   );
 }
 
-/** Shares stand on their whole scale and all else on zero, so that a slope is not made by the axis. */
+/** Shares stand on their whole scale (or its upper half), all else on zero: no slope is made by the axis. */
 function yRange(spec: ChartSpec, low: number | null, high: number | null): uPlot.Range.MinMax {
-  if (spec.unit === "share") return [0, 1];
+  if (spec.unit === "share") return [low !== null && low > 0.6 ? 0.5 : 0, 1];
   if (low === null || high === null) return [0, 1];
   const top = high > 0 ? high * 1.06 : 0;
   const bottom = low < 0 ? low * 1.06 : 0;

@@ -30,16 +30,18 @@ const KEPT = 20;
 const AT_ONCE = 4;
 const REPAINT_MS = 40;
 
-export const questions = signal<Question[]>(restore());
+/** Grows in place as tokens come; what is shown is a copy, so that components see the change. */
+let drafts = restore();
+export const questions = signal<Question[]>(drafts);
 const stops = new Map<string, AbortController>();
 let repaint: ReturnType<typeof setTimeout> | undefined;
 
 export function ask(question: Omit<Question, "id" | "tries">, count: number): void {
   const tries = Array.from({ length: count }, newTry);
   const asked: Question = { ...question, id: `${Date.now()}-${Math.random()}`, tries };
-  questions.value = [asked, ...questions.value].slice(0, KEPT);
-  // Stored before the first token: a reload must not lose the question.
-  store();
+  drafts = [asked, ...drafts].slice(0, KEPT);
+  // Shown and stored before the first token: a reload must not lose the question.
+  publish();
   const stop = new AbortController();
   stops.set(asked.id, stop);
   const queue = tries.entries();
@@ -111,12 +113,15 @@ function show(): void {
   if (repaint !== undefined) return;
   repaint = setTimeout(() => {
     repaint = undefined;
-    questions.value = [...questions.value];
-    store();
+    publish();
   }, REPAINT_MS);
 }
 
-function store(): void {
+function publish(): void {
+  questions.value = drafts.map((draft) => ({
+    ...draft,
+    tries: draft.tries.map((attempt) => ({ ...attempt })),
+  }));
   try {
     sessionStorage.setItem(STORAGE, JSON.stringify(questions.value));
   } catch {

@@ -134,7 +134,8 @@ function Sample({ sample, number }: { sample: SampleRecord; number: number }) {
       <Thought text={thought} />
       <p class="answer">{answer === null ? <em>no answer</em> : answer}</p>
       <footer class="detail">
-        {sample.verdict.reason} · reward {decimal(sample.reward)} · {sample.tokens} tokens
+        {outcome !== "right" && `${sample.verdict.reason} · `}reward {decimal(sample.reward)} ·{" "}
+        {sample.tokens} tokens
       </footer>
     </article>
   );

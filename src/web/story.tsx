@@ -10,6 +10,9 @@ const KINDS: Record<StageInfo["kind"], string> = {
   evaluate: "Exam",
 };
 
+/** What makes a run an R1-Zero: no answer of a teacher comes between the base and RL. */
+const ZERO = " The base learns to compute; reinforcement learning alone then teaches it to search.";
+
 export function stageTitle(stage: StageInfo): string {
   return KINDS[stage.kind];
 }
@@ -18,12 +21,13 @@ export function Story() {
   const { run: info, evaluations } = run.value;
   const first = evaluations[0];
   const last = evaluations.at(-1);
+  const isZero =
+    info!.stages.some(({ kind }) => kind === "grpo") && !info!.stages.some(({ kind }) => kind === "sft");
   return (
     <section aria-labelledby="story-title">
       <h2 id="story-title">The run</h2>
       <p class="lead">
-        {large(info!.parameters)} parameters, seed {info!.seed}. The base learns to compute; reinforcement
-        learning alone then teaches it to search.
+        {large(info!.parameters)} parameters, seed {info!.seed}.{isZero && ZERO}
       </p>
       <ol class="rail">
         {info!.stages.map((stage, index) => (
@@ -36,7 +40,7 @@ export function Story() {
             <Exam key={`${evaluation.label} ${evaluation.task}`} evaluation={evaluation} />
           ))}
           {first !== last && (
-            <p class="gain">
+            <p class={last.passAt1 < first.passAt1 ? "gain fell" : "gain"}>
               <strong>{signed((last.passAt1 - first.passAt1) * 100, 1)}</strong> points from {first.label} to{" "}
               {last.label}
             </p>

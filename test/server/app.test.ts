@@ -97,13 +97,9 @@ describe("POST /api/chat", () => {
 });
 
 describe("the guard", () => {
-  test.each([
-    "http://evil.example/api/state",
-    "http://localhost.evil.example:4848/",
-    "http://4848/api/state.x",
-  ])("refuses a rebound name: %s", async (url) => {
-    const status = (await setUp().app.request(url)).status;
-    expect(new URL(url).hostname === "0.0.18.240" ? 403 : status).toBe(403);
+  const names = ["evil.example", "localhost.evil.example:4848", "127.0.0.1.evil.example"];
+  test.each(names)("refuses a rebound name: %s", async (name) => {
+    expect((await setUp().app.request(`http://${name}/api/state`)).status).toBe(403);
   });
 
   test.each(["http://localhost:1/", "http://127.0.0.1:1/", "http://[::1]:1/", "http://192.168.0.7:1/"])(

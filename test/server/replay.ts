@@ -13,7 +13,7 @@ export const STAGES: StageInfo[] = [
 export const PROMPT = "82, 27, 11 make 44\n<think>\n";
 const MISSES = [
   "27 + 82 = 109, 109 - 11 = 98, no.\n",
-  "82 - 11 = 71, 71 - 27 = 43, no.\n",
+  "82 - 11 = 71, 71 + 27 = 98, no.\n",
   "27 - 11 = 16, 82 - 16 = 66, no.\n",
 ];
 const HIT = "82 - 27 = 55, 55 - 11 = 44, yes!\n</think>\n<answer>(82 - 27) - 11</answer>";
@@ -26,8 +26,8 @@ export function noise(step: number, stream: number): number {
   return 2 * (wave - Math.floor(wave)) - 1;
 }
 
-export const opening: RunEvent = {
-  type: "run",
+export const opening = {
+  type: "run" as const,
   name: "tiny-r1-zero",
   folder: "runs/tiny-r1-zero",
   seed: 1,
@@ -113,8 +113,8 @@ function sample(step: number, number: number, isRight: boolean): SampleRecord {
     };
     return { completion: MISSES.join("").repeat(4), tokens: 360, verdict, reward: 0, advantage: 0 };
   }
-  const completion = `${search + lapse + MISSES[1]}</think>\n<answer>(82 - 11) - 27</answer>`;
-  const verdict = { value: 0, extracted: "(82 - 11) - 27", format: true, reason: "value is 43, not 44" };
+  const completion = `${search + lapse + MISSES[1]}</think>\n<answer>(82 - 11) + 27</answer>`;
+  const verdict = { value: 0, extracted: "(82 - 11) + 27", format: true, reason: "value is 98, not 44" };
   return { completion, tokens: 48 + 18 * tries, verdict, reward: 0.1, advantage: 0 };
 }
 

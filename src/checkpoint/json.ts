@@ -1,13 +1,27 @@
-import { CheckpointError } from "./errors.ts";
+/** JSON files: read with errors for people, written without loss. */
+import fs from "node:fs";
+import { CheckpointError, systemCode } from "./errors.ts";
 
-/** What survives JSON without loss. */
-export type Json =
-  | null
-  | boolean
-  | number
-  | string
-  | readonly Json[]
-  | { readonly [key: string]: Json | undefined };
+/** Parsed content; `undefined` if the file is `optional` and absent. @throws CheckpointError with file and cause. */
+export function readJson(file: string, { optional = false }: { optional?: boolean } = {}): unknown {
+  let found: string;
+  let cause: unknown;
+  try {
+    return JSON.parse(fs.readFileSync(file, "utf8")) as unknown;
+  } catch (error) {
+    const missing = systemCode(error) === "ENOENT";
+    if (missing && optional) return undefined;
+    found = missing ? "no such file" : error instanceof Error ? error.message : String(error);
+    cause = error;
+  }
+  throw new CheckpointError({
+    file,
+    expected: "a JSON file",
+    found,
+    remedy: "Point at a whole model folder or checkpoint, or copy this file again.",
+    cause,
+  });
+}
 
 /**
  * JSON from which `JSON.parse` restores every number bit for bit: finite doubles print in their shortest exact

@@ -1,0 +1,35 @@
+/** All task families in one place: their options as a schema, and the way from options to a task. */
+import { z } from "zod";
+import { arithmetic, arithmeticOptions } from "./arithmetic.ts";
+import { countdown, countdownOptions } from "./countdown.ts";
+import { equationsOptions, equationsTask } from "./equations.ts";
+import { jsonl, jsonlOptions } from "./jsonl.ts";
+import type { Task } from "./problem.ts";
+
+export const taskOptions = z.discriminatedUnion("kind", [
+  countdownOptions,
+  arithmeticOptions,
+  equationsOptions,
+  jsonlOptions,
+]);
+
+/** Complete, as the schema gives them. */
+export type TaskOptions = z.infer<typeof taskOptions>;
+
+/** As a person writes them: what has a default may be left out. */
+export type TaskInput = z.input<typeof taskOptions>;
+
+/** @throws ZodError for options outside the schema; DataSetError for a broken data set. */
+export function taskFrom(input: TaskInput): Task {
+  const options = taskOptions.parse(input);
+  switch (options.kind) {
+    case "countdown":
+      return countdown(options);
+    case "arithmetic":
+      return arithmetic(options);
+    case "equations":
+      return equationsTask(options);
+    case "jsonl":
+      return jsonl(options);
+  }
+}

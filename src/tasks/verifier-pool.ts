@@ -1,0 +1,159 @@
+/**
+ * Verdicts from worker threads that can be killed, for tasks whose code is not ours. Our own verifiers are
+ * linear and are called directly. A hung verifier blocks its own thread only: the thread is terminated and
+ * replaced, and the completion that hung it gets 0, since an unscored sample would be a way out for a policy.
+ */
+import { createRequire } from "node:module";
+import { pathToFileURL } from "node:url";
+import { Worker } from "node:worker_threads";
+import { fault, oversized } from "./judge.ts";
+import type { Problem, Verdict } from "./problem.ts";
+import type { TaskSource, WorkerJob, WorkerReply } from "./verifier-worker.ts";
+
+export type { TaskSource } from "./verifier-worker.ts";
+
+export interface PoolOptions {
+  /** Threads. */
+  size?: number;
+  /** Milliseconds that one verdict may take, counted from the moment when its thread begins. */
+  limitMs?: number;
+  /** Milliseconds that a thread may take to load its task. */
+  startMs?: number;
+}
+
+/** The task could not be loaded in a worker: wrong module, wrong export, wrong options, or too slow. */
+export class VerifierStartError extends Error {
+  readonly source: TaskSource;
+
+  constructor(source: TaskSource, problem: string) {
+    super(`The task ${source.factory} of ${source.module} could not be started in a worker: ${problem}`);
+    this.name = "VerifierStartError";
+    this.source = source;
+  }
+}
+
+/** Memory that a verifier may take, in MiB, before its thread is ended. */
+const HEAP_LIMIT = 512;
+
+export class VerifierPool {
+  /** Completions that hung their verifier: a metric. */
+  timeouts = 0;
+  /** Verdicts that failed, and are unscored. */
+  faults = 0;
+  readonly #source: TaskSource;
+  readonly #limits: Required<PoolOptions>;
+  /** Loaded threads that wait for work, among those of all `verify` calls. */
+  readonly #idle: Worker[] = [];
+  readonly #all = new Set<Worker>();
+
+  constructor(source: TaskSource, options: PoolOptions = {}) {
+    this.#source = source;
+    this.#limits = {
+      size: options.size ?? 1,
+      limitMs: options.limitMs ?? 2000,
+      startMs: options.startMs ?? 30_000,
+    };
+  }
+
+  /** Verdicts in the order of the items. @throws VerifierStartError */
+  async verify(items: WorkerJob[]): Promise<Verdict[]> {
+    const verdicts: Verdict[] = items.map(() => fault("not reached"));
+    let next = 0;
+    const lane = async () => {
+      while (next < items.length) {
+        const at = next++;
+        const { problem, completion } = items[at]!;
+        verdicts[at] = oversized(completion) ?? (await this.#judge(problem, completion));
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(this.#limits.size, items.length) }, lane));
+    return verdicts;
+  }
+
+  /** Ends all threads. */
+  async close(): Promise<void> {
+    this.#idle.length = 0;
+    await Promise.all([...this.#all].map((worker) => worker.terminate()));
+  }
+
+  async #judge(problem: Problem, completion: string): Promise<Verdict> {
+    const worker = this.#idle.pop() ?? (await this.#start());
+    worker.postMessage({ problem, completion } satisfies WorkerJob);
+    const reply = await nextReply(worker, this.#limits.limitMs);
+    if (reply instanceof Failure) {
+      await worker.terminate();
+      // Time and memory are the completion's doing; anything else is the verifier's fault.
+      if (reply.kind === "crash") {
+        this.faults++;
+        return fault(reply.message);
+      }
+      if (reply.kind === "timeout") this.timeouts++;
+      return { value: 0, extracted: null, format: false, reason: reply.kind };
+    }
+    this.#idle.push(worker);
+    const verdict = reply as Verdict;
+    if (verdict.value === null) this.faults++;
+    return verdict;
+  }
+
+  async #start(): Promise<Worker> {
+    const worker = startWorker(this.#source);
+    this.#all.add(worker);
+    worker.once("exit", () => {
+      this.#all.delete(worker);
+      const at = this.#idle.indexOf(worker);
+      if (at !== -1) this.#idle.splice(at, 1);
+    });
+    // An error between two verdicts ends the thread, and must not end the process.
+    worker.on("error", () => {});
+    const reply = await nextReply(worker, this.#limits.startMs);
+    if (reply === "ready") return worker;
+    await worker.terminate();
+    throw new VerifierStartError(
+      this.#source,
+      reply instanceof Failure ? reply.message : "it sent no greeting",
+    );
+  }
+}
+
+class Failure {
+  readonly kind: "timeout" | "memory" | "crash";
+  readonly message: string;
+
+  constructor(kind: Failure["kind"], message: string) {
+    this.kind = kind;
+    this.message = message;
+  }
+}
+
+/** The thread's next message, or how it failed to send one. */
+function nextReply(worker: Worker, limitMs: number): Promise<WorkerReply | Failure> {
+  return new Promise((resolve) => {
+    const settle = (reply: WorkerReply | Failure) => {
+      clearTimeout(timer);
+      worker.off("message", settle).off("error", onError).off("exit", onExit);
+      resolve(reply);
+    };
+    const onError = (error: NodeJS.ErrnoException) => {
+      settle(new Failure(error.code === "ERR_WORKER_OUT_OF_MEMORY" ? "memory" : "crash", error.message));
+    };
+    const onExit = () => settle(new Failure("crash", "the thread ended"));
+    const timer = setTimeout(() => settle(new Failure("timeout", `no answer in ${limitMs} ms`)), limitMs);
+    worker.on("message", settle).on("error", onError).on("exit", onExit);
+  });
+}
+
+/** From source (`.ts`, through tsx) as well as from the build (`.js`). */
+function startWorker(source: TaskSource): Worker {
+  const typescript = import.meta.url.endsWith(".ts");
+  const file = new URL(`./verifier-worker${typescript ? ".ts" : ".js"}`, import.meta.url);
+  const loader = () => pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+  const worker = new Worker(file, {
+    workerData: source,
+    execArgv: typescript ? ["--import", loader()] : [],
+    resourceLimits: { maxOldGenerationSizeMb: HEAP_LIMIT },
+  });
+  // An idle verifier keeps no process alive.
+  worker.unref();
+  return worker;
+}

@@ -1,0 +1,102 @@
+/** What a GRPO step says about itself, and in words why it taught nothing. */
+import type { Metrics } from "../recipe/events.ts";
+import { informative } from "./grpo-loss.ts";
+import type { Group, Sample } from "./rollout.ts";
+
+const mean = (values: readonly number[]): number | null =>
+  values.length === 0 ? null : values.reduce((a, b) => a + b, 0) / values.length;
+
+/** Bounds of the buckets by position, in tokens from the start of the row. */
+export const POSITION_BUCKET = 64;
+
+/** Share of true equations, in all and by position: the thought must not become decoration while the score rises. */
+export function validityMetrics(samples: readonly Sample[]): Metrics {
+  const all = samples.flatMap((s) => s.equations);
+  const metrics: Metrics = { validity: mean(all.map((e) => (e.holds ? 1 : 0))) };
+  for (const { from, to, share } of validityByPosition(samples)) metrics[`validity/${from}-${to - 1}`] = share;
+  return metrics;
+}
+
+export function validityByPosition(samples: readonly Sample[]): { from: number; to: number; share: number; equations: number }[] {
+  const buckets = new Map<number, { holds: number; count: number }>();
+  for (const { position, holds } of samples.flatMap((s) => s.equations)) {
+    const index = Math.floor(position / POSITION_BUCKET);
+    const bucket = buckets.get(index) ?? { holds: 0, count: 0 };
+    bucket.count++;
+    if (holds) bucket.holds++;
+    buckets.set(index, bucket);
+  }
+  return [...buckets]
+    .sort((a, b) => a[0] - b[0])
+    .map(([index, { holds, count }]) => ({
+      from: index * POSITION_BUCKET,
+      to: (index + 1) * POSITION_BUCKET,
+      share: holds / count,
+      equations: count,
+    }));
+}
+
+/** Metrics of what was sampled; throughput counts every generated token, masked or not. */
+export function rolloutMetrics(judged: readonly { group: Group }[], rewards: { rewards: { accuracy: number; format: number } }): Metrics {
+  const groups = judged.map(({ group }) => group);
+  const samples = groups.flatMap((g) => g.samples);
+  const scored = samples.filter((s) => s.reward !== null);
+  const lengths = samples.map((s) => s.ids.length);
+  return {
+    "reward/mean": mean(scored.map((s) => s.reward as number)),
+    "reward/accuracy": mean(scored.map((s) => rewards.rewards.accuracy * (s.verdict.value as number))),
+    "reward/format": mean(scored.map((s) => rewards.rewards.format * (s.verdict.format ? 1 : 0))),
+    pass1: mean(scored.map((s) => s.verdict.value as number)),
+    unscored: samples.length - scored.length,
+    "length/mean": mean(lengths),
+    "length/max": Math.max(...lengths),
+    truncated: mean(samples.map((s) => (s.finish === "length" ? 1 : 0))),
+    "groups/informative": mean(groups.map((g) => (informative(g.samples.map((s) => s.reward)) ? 1 : 0))),
+    ...validityMetrics(samples),
+  };
+}
+
+interface LossTotals {
+  sums: ReadonlyMap<string, number>;
+  norms: readonly number[];
+  losses: readonly number[];
+  /** Tokens trained, each epoch counted. */
+  trained: number;
+  /** Tokens whose importance weight was cut. */
+  cut: number;
+}
+
+/** Per-token means from the sums of all micro-batches; `null` where nothing was trained. */
+export function lossMetrics(totals: LossTotals, withKl: boolean): Metrics {
+  const perToken = (name: string): number | null =>
+    totals.trained === 0 ? null : (totals.sums.get(name) ?? 0) / totals.trained;
+  return {
+    loss: mean(totals.losses),
+    "grad/norm": mean(totals.norms),
+    entropy: perToken("entropy"),
+    kl: withKl ? perToken("kl") : null,
+    "kl/bounded": withKl ? perToken("boundedKl") : null,
+    "clip/low": perToken("clippedLow"),
+    "clip/high": perToken("clippedHigh"),
+    "mismatch/mean": perToken("mismatchSum"),
+    "mismatch/max": totals.trained === 0 ? null : (totals.sums.get("mismatchMax") ?? 0),
+    "importance/cut": totals.trained === 0 ? null : totals.cut / totals.trained,
+  };
+}
+
+/** Steps without a signal before the person is told. */
+const PATIENCE = 3;
+
+/** In words, with the remedy; empty while the run can learn. */
+export function whyNothingWasLearned(metrics: Metrics, idleSteps: number, maxNewTokens: number): string[] {
+  if (idleSteps < PATIENCE || idleSteps % PATIENCE !== 0) return [];
+  const percent = (name: string) => `${Math.round(100 * (metrics[name] ?? 0))} %`;
+  const facts = `truncated ${percent("truncated")}, informative groups ${percent("groups/informative")}, pass@1 ${percent("pass1")}`;
+  const remedy =
+    (metrics.truncated ?? 0) > 0.5
+      ? `Completions are cut off at ${maxNewTokens} tokens, before their answer: raise maxNewTokens.`
+      : (metrics.pass1 ?? 0) > 0.5
+        ? "Every problem is solved by all samples: make the task harder."
+        : "No sample earns a reward: train the base longer, make the task easier, or sample larger groups.";
+  return [`Nothing was learned for ${idleSteps} steps: in each group all rewards are equal (${facts}). ${remedy}`];
+}

@@ -1,0 +1,290 @@
+/**
+ * Group relative policy optimization, one step after another: sample groups, judge them, turn rewards into advantages,
+ * and update (DeepSeekMath, arXiv 2402.03300, algorithm 1; R1, arXiv 2501.12948, section 2). The objective's slots are
+ * in grpo-loss.ts.
+ */
+import { decoderParameters } from "../models/dense.ts";
+import type { Metrics } from "../recipe/events.ts";
+import { allocate, scalar, type Value } from "../runtime/session.ts";
+import { Sampler } from "../sample/engine.ts";
+import { Scorer } from "../sample/logprobs.ts";
+import type { Task } from "../tasks/problem.ts";
+import { type AdvantageName, type AggregationName, advantages, aggregations, type Clip, grpoLoss, informative, type RatioName } from "./grpo-loss.ts";
+import { lossMetrics, rolloutMetrics, whyNothingWasLearned } from "./grpo-metrics.ts";
+import { type ImportanceLevel, importanceWeights } from "./importance.ts";
+import { microBatchFeeds, planMicroBatches, rowLength, type TrainingRow } from "./microbatch.ts";
+import { type Group, groupRecord, type RewardOptions, rollout, type Sample } from "./rollout.ts";
+import { rateFactor, type Schedule } from "./schedule.ts";
+import { type Model, type StageSnapshot, type StepReport, snapshotTensors, type TrainingStage, tensorsUnder } from "./stage.ts";
+import { type OptimizerOptions, TrainStep } from "./step.ts";
+
+export interface GrpoOptions {
+  seed: number;
+  steps: number;
+  problemsPerStep: number;
+  groupSize: number;
+  maxNewTokens: number;
+  temperature: number;
+  topP?: number;
+  topK?: number;
+  rewards: RewardOptions;
+  advantage: AdvantageName;
+  ratio: RatioName;
+  aggregation: AggregationName;
+  /** The divisor of the aggregation "constant". */
+  aggregationLength: number;
+  clip: Clip;
+  kl: number;
+  /** Steps after which the policy becomes its own reference; 0 never. */
+  referenceEvery: number;
+  epochs: number;
+  miniBatches: number;
+  /** Rounds of drawing further problems until the step is full of informative groups; 0: groups that can't teach are dropped. */
+  dynamicRounds: number;
+  /** Truncated completions leave the loss. */
+  maskTruncated: boolean;
+  importance: { level: ImportanceLevel; cap: number } | null;
+  slots?: number;
+  optimizer: OptimizerOptions;
+  schedule: Schedule;
+  threads?: number;
+  profile?: string;
+}
+
+/** Padded tokens of a micro-batch: large enough for full products, small enough for the caches. */
+const MICRO_BATCH_TOKENS = 4096;
+
+/** Groups kept for the page and the journal. */
+const SHOWN_GROUPS = 2;
+
+interface State {
+  done: number;
+  /** The next unused problem of the training stream. */
+  nextProblem: number;
+}
+
+interface Judged {
+  group: Group;
+  advantages: number[];
+}
+
+export class GrpoStage implements TrainingStage {
+  readonly totalSteps: number;
+  done: number;
+  private nextProblem: number;
+  private readonly model: Model;
+  private readonly task: Task;
+  private readonly options: GrpoOptions;
+  private readonly step: TrainStep;
+  private readonly sampler: Sampler;
+  private readonly scorer: Scorer | null;
+  private reference: ReadonlyMap<string, Value> | null;
+  /** Steps in a row without any informative group. */
+  private idleSteps = 0;
+
+  private constructor(
+    model: Model,
+    task: Task,
+    options: GrpoOptions,
+    engines: { step: TrainStep; sampler: Sampler; scorer: Scorer | null },
+    reference: ReadonlyMap<string, Value> | null,
+    state: State | undefined,
+  ) {
+    this.model = model;
+    this.task = task;
+    this.options = options;
+    this.totalSteps = options.steps;
+    this.step = engines.step;
+    this.sampler = engines.sampler;
+    this.scorer = engines.scorer;
+    this.reference = reference;
+    this.done = state?.done ?? 0;
+    this.nextProblem = state?.nextProblem ?? 0;
+  }
+
+  static async create(model: Model, task: Task, options: GrpoOptions, resume?: StageSnapshot): Promise<GrpoStage> {
+    const state = resume?.state as State | undefined;
+    const { ratio, clip, kl, threads, profile } = options;
+    // The reference is a frozen copy of the policy that the stage starts from, whatever made that policy.
+    const reference = kl === 0 ? null : resume === undefined ? copy(model.parameters) : tensorsUnder(resume.tensors, "reference.");
+    const step = await TrainStep.create(
+      decoderParameters(model.config),
+      model.parameters,
+      grpoLoss(model.config, { ratio, clip, kl }),
+      options.optimizer,
+      { threads, profile, accumulate: true, moments: resume && tensorsUnder(resume.tensors, "optimizer.") },
+    );
+    const sampler = await Sampler.create(model.config, { threads });
+    const scorer = kl > 0 || options.importance !== null ? await Scorer.create(model.config, { threads }) : null;
+    const stage = new GrpoStage(model, task, options, { step, sampler, scorer }, reference, state);
+    if (state !== undefined) stage.step.stepCount = (resume?.state as { updates: number }).updates;
+    return stage;
+  }
+
+  async advance(): Promise<StepReport> {
+    const started = performance.now();
+    const { options } = this;
+    const sampled = await this.sampleGroups();
+    const rolloutSeconds = (performance.now() - started) / 1000;
+    const metrics: Metrics = rolloutMetrics(sampled.all, options);
+    metrics["tokens/rollout-per-second"] = sampled.tokens / rolloutSeconds;
+    metrics["seconds/rollout"] = rolloutSeconds;
+
+    const trainStart = performance.now();
+    const factor = rateFactor(options.schedule, this.done, this.totalSteps);
+    const update = await this.update(sampled.kept, factor);
+    const trainSeconds = (performance.now() - trainStart) / 1000;
+    Object.assign(metrics, update.metrics, {
+      rate: factor * options.optimizer.rate,
+      "seconds/train": trainSeconds,
+      "tokens/train-per-second": update.tokens / trainSeconds,
+    });
+    const flops = sampled.flops + update.flops;
+    metrics["flops-per-second"] = flops / (rolloutSeconds + trainSeconds);
+
+    this.done++;
+    this.idleSteps = update.tokens === 0 ? this.idleSteps + 1 : 0;
+    if (options.referenceEvery > 0 && options.kl > 0 && this.done % options.referenceEvery === 0) this.reference = copy(this.step.parameters());
+    return {
+      metrics,
+      groups: shown(sampled.all).map(({ group, advantages: a }) => groupRecord(group, a)),
+      notices: whyNothingWasLearned(metrics, this.idleSteps, options.maxNewTokens),
+      flops,
+      tokens: sampled.tokens,
+    };
+  }
+
+  /** Rounds of groups until there are enough that can teach; `kept` are those, `all` everything sampled. */
+  private async sampleGroups(): Promise<{ all: Judged[]; kept: Judged[]; flops: number; tokens: number }> {
+    const { options } = this;
+    const result = { all: [] as Judged[], kept: [] as Judged[], flops: 0, tokens: 0 };
+    const policy = { ...this.model, parameters: this.step.parameters() };
+    for (let round = 0; round <= options.dynamicRounds && result.kept.length < options.problemsPerStep; round++) {
+      const indices = Array.from({ length: options.problemsPerStep }, (_, i) => this.nextProblem + i);
+      this.nextProblem += options.problemsPerStep;
+      const { groups, flops, tokens } = await rollout(policy, this.sampler, this.task, indices, { ...options, split: "train" });
+      result.flops += flops;
+      result.tokens += tokens;
+      for (const group of groups) {
+        const rewards = group.samples.map((s) => s.reward);
+        const judged = { group, advantages: advantages[options.advantage](rewards) };
+        result.all.push(judged);
+        if (informative(rewards)) result.kept.push(judged);
+      }
+    }
+    result.kept.splice(options.problemsPerStep);
+    return result;
+  }
+
+  /** Epochs and mini-batches over the informative groups' samples. */
+  private async update(kept: readonly Judged[], factor: number): Promise<{ metrics: Metrics; flops: number; tokens: number }> {
+    const { options, step } = this;
+    const samples = kept.flatMap(({ group, advantages: a }) => group.samples.map((sample, i) => ({ sample, advantage: a[i] })));
+    const usable = samples.filter(({ sample }) => sample.reward !== null && !(options.maskTruncated && sample.finish === "length"));
+    const rows = usable.map(({ sample, advantage }) => trainingRow(sample, advantage));
+    const totals = { sums: new Map<string, number>(), norms: [] as number[], losses: [] as number[], trained: 0, cut: 0 };
+    const flopsBefore = step.flops + (this.scorer?.flops ?? 0);
+    let flops = 0;
+    await this.annotate(rows, totals);
+    const rates = { rate: factor * (options.optimizer.adamRate ?? options.optimizer.rate), muonRate: factor * options.optimizer.rate };
+    const perBatch = Math.ceil(rows.length / options.miniBatches);
+    for (let epoch = 0; epoch < options.epochs; epoch++)
+      for (let start = 0; start < rows.length; start += perBatch) {
+        const batch = rows.slice(start, start + perBatch);
+        const weights = aggregations[options.aggregation](batch.map((row) => row.ids.length), options.aggregationLength);
+        batch.forEach((row, i) => {
+          row.weight = weights[i];
+        });
+        let loss = 0;
+        for (const { rows: members, seq } of planMicroBatches(batch.map(rowLength), MICRO_BATCH_TOKENS)) {
+          const feeds = { ...microBatchFeeds(members.map((i) => batch[i]), seq), inverseTemperature: scalar(1 / options.temperature) };
+          const result = await step.accumulate(feeds);
+          flops += this.accumulationFlops(members.length, seq);
+          loss += result.loss;
+          for (const [name, value] of Object.entries(result))
+            totals.sums.set(name, name === "mismatchMax" ? Math.max(totals.sums.get(name) ?? 0, value) : (totals.sums.get(name) ?? 0) + value);
+        }
+        totals.norms.push((await step.applyUpdate(rates)).norm);
+        totals.losses.push(loss);
+        totals.trained += batch.reduce((total, row) => total + row.ids.length, 0);
+      }
+    flops += step.flops + (this.scorer?.flops ?? 0) - flopsBefore;
+    return { metrics: lossMetrics(totals, options.kl > 0), flops, tokens: totals.trained };
+  }
+
+  /** Fills in the reference's log-probabilities, and old ones with importance weights, before the first update. */
+  private async annotate(rows: TrainingRow[], totals: { cut: number }): Promise<void> {
+    const { options, scorer } = this;
+    if (scorer === null) return;
+    for (const { rows: members, seq } of planMicroBatches(rows.map(rowLength), MICRO_BATCH_TOKENS)) {
+      const batch = members.map((i) => rows[i]);
+      const feeds = microBatchFeeds(batch, seq);
+      const fill = (values: Float32Array, assign: (row: TrainingRow, logProbs: number[]) => void): void =>
+        batch.forEach((row, r) => {
+          const start = r * seq + row.prompt.length - 1;
+          assign(row, Array.from(values.subarray(start, start + row.ids.length)));
+        });
+      if (this.reference !== null)
+        fill(await scorer.score(this.reference, feeds, options.temperature), (row, logProbs) => {
+          row.reference = logProbs;
+        });
+      const { importance } = options;
+      if (importance !== null)
+        fill(await scorer.score(this.step.parameters(), feeds, options.temperature), (row, logProbs) => {
+          row.old = logProbs;
+          const { weights, cut } = importanceWeights(logProbs, row.sampled, importance.level, importance.cap);
+          row.importance = weights;
+          totals.cut += cut;
+        });
+    }
+  }
+
+  private readonly knownFlops = new Map<string, number>();
+
+  private accumulationFlops(batch: number, seq: number): number {
+    const key = `${batch}x${seq}`;
+    let flops = this.knownFlops.get(key);
+    if (flops === undefined) {
+      flops = this.step.flopsOf({ batch, seq });
+      this.knownFlops.set(key, flops);
+    }
+    return flops;
+  }
+
+  parameters(): ReadonlyMap<string, Value> {
+    return this.step.parameters();
+  }
+
+  snapshot(): StageSnapshot {
+    const tensors = snapshotTensors(this.step.parameters(), this.step.moments());
+    for (const [name, value] of this.reference ?? []) tensors.set(`reference.${name}`, value);
+    return { tensors, state: { done: this.done, nextProblem: this.nextProblem, updates: this.step.stepCount } };
+  }
+
+  async release(): Promise<void> {
+    await this.step.release();
+    await this.sampler.release();
+    await this.scorer?.release();
+  }
+}
+
+function trainingRow(sample: Sample, advantage: number): TrainingRow {
+  const { prompt, ids, logProbs } = sample;
+  return { prompt, ids, sampled: logProbs, old: logProbs, reference: null, advantage, weight: 0, importance: ids.map(() => 1) };
+}
+
+function copy(parameters: ReadonlyMap<string, Value>): Map<string, Value> {
+  return new Map(
+    [...parameters].map(([name, value]) => {
+      const fresh = allocate(value.dtype, value.shape);
+      (fresh.data as Float32Array).set(value.data as Float32Array);
+      return [name, fresh];
+    }),
+  );
+}
+
+/** The first groups that can teach, or the first ones where none can. */
+function shown(all: readonly Judged[]): Judged[] {
+  const teaching = all.filter(({ advantages: a }) => a.some((x) => x !== 0));
+  return [...teaching, ...all].slice(0, SHOWN_GROUPS);
+}

@@ -1,0 +1,136 @@
+/** The experience of one RL step: problems, sampled completions, verdicts and rewards, group by group. */
+import type { GroupRecord } from "../recipe/events.ts";
+import type { Sampler } from "../sample/engine.ts";
+import type { Generation } from "../sample/scheduler.ts";
+import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
+import { equations } from "../tasks/thought-equations.ts";
+import type { Model } from "./stage.ts";
+
+export interface RewardOptions {
+  accuracy: number;
+  format: number;
+  /** Weight of the share of true equations in the thought. */
+  validity: number;
+  /** DAPO's soft overlong punishment (2503.14476, eq. 13): from 0 to -penalty over the last `buffer` tokens. */
+  overlong: { buffer: number; penalty: number } | null;
+}
+
+export interface Sample extends Generation {
+  prompt: number[];
+  text: string;
+  verdict: Verdict;
+  /** `null`: unscored. */
+  reward: number | null;
+  /** Equations in the thought: position of each in tokens from the row's start, and whether it is true. */
+  equations: { position: number; holds: boolean }[];
+}
+
+export interface Group {
+  problem: Problem;
+  samples: Sample[];
+}
+
+/** DAPO's penalty for a completion of `length` tokens with the limit `limit`: 0, then linear down to -penalty. */
+export function overlongPenalty(length: number, limit: number, { buffer, penalty }: { buffer: number; penalty: number }): number {
+  const start = limit - buffer;
+  return length <= start ? 0 : -penalty * Math.min(1, (length - start) / buffer);
+}
+
+/** The equations of a completion with their positions in tokens; `promptLength` tokens came before. */
+export function locateEquations(ids: readonly number[], promptLength: number, model: Model): Sample["equations"] {
+  let text = "";
+  const ends: number[] = [];
+  for (const id of ids) {
+    text += model.tokenizer.decode([id]);
+    ends.push(text.length);
+  }
+  const close = text.indexOf("</think>");
+  const thought = close < 0 ? text : text.slice(0, close);
+  let token = 0;
+  return equations(thought).map(({ index, holds }) => {
+    while (token < ends.length && ends[token] <= index) token++;
+    return { position: promptLength + token, holds };
+  });
+}
+
+export function judge(problem: Problem, generation: Generation, prompt: number[], task: Task, model: Model, rewards: RewardOptions, limit: number): Sample {
+  const text = model.tokenizer.decode(generation.ids, { skipSpecials: true });
+  const verdict = task.verify(problem, text);
+  const found = locateEquations(generation.ids, prompt.length, model);
+  const validity = found.length === 0 ? 0 : found.filter((e) => e.holds).length / found.length;
+  const reward =
+    verdict.value === null
+      ? null
+      : rewards.accuracy * verdict.value +
+        rewards.format * (verdict.format ? 1 : 0) +
+        rewards.validity * validity +
+        (rewards.overlong === null ? 0 : overlongPenalty(generation.ids.length, limit, rewards.overlong));
+  return { ...generation, prompt, text, verdict, reward, equations: found };
+}
+
+export interface RolloutOptions {
+  seed: number;
+  split: StreamKey["split"];
+  groupSize: number;
+  maxNewTokens: number;
+  temperature: number;
+  topP?: number;
+  topK?: number;
+  slots?: number;
+  rewards: RewardOptions;
+}
+
+/** The prompt's ids: BOS, then the template's text with its control tokens. */
+export function encodePrompt(model: Model, prompt: string): number[] {
+  const ids = model.tokenizer.encode(prompt, { specials: true });
+  return model.tokenizer.bosId === null ? ids : [model.tokenizer.bosId, ...ids];
+}
+
+/** Samples `groupSize` completions for each problem index in turn and judges them. */
+export async function rollout(
+  model: Model,
+  sampler: Sampler,
+  task: Task,
+  indices: readonly number[],
+  options: RolloutOptions,
+): Promise<{ groups: Group[]; flops: number; tokens: number }> {
+  const problems = indices.map((index) => task.generate({ seed: options.seed, split: options.split, index }));
+  const prompts = problems.map((problem) => encodePrompt(model, problem.prompt));
+  const requests = indices.flatMap((index, i) =>
+    Array.from({ length: options.groupSize }, (_, sample) => ({
+      prompt: prompts[i],
+      maxNewTokens: options.maxNewTokens,
+      key: [options.seed, "sample", options.split, index, sample],
+    })),
+  );
+  const { temperature, topP, topK, slots } = options;
+  const { generations, flops, tokens } = await sampler.generate(model.parameters, requests, {
+    temperature,
+    topP,
+    topK,
+    slots,
+    stopIds: model.tokenizer.stopIds,
+  });
+  const groups = problems.map((problem, i) => ({
+    problem,
+    samples: generations
+      .slice(i * options.groupSize, (i + 1) * options.groupSize)
+      .map((generation) => judge(problem, generation, prompts[i], task, model, options.rewards, options.maxNewTokens)),
+  }));
+  return { groups, flops, tokens };
+}
+
+/** A group as the page and the journal show it. */
+export function groupRecord(group: Group, advantages: readonly number[]): GroupRecord {
+  return {
+    problem: group.problem.id,
+    prompt: group.problem.prompt,
+    samples: group.samples.map((sample, i) => ({
+      completion: sample.text,
+      tokens: sample.ids.length,
+      verdict: sample.verdict,
+      reward: sample.reward ?? 0,
+      advantage: advantages[i],
+    })),
+  };
+}

@@ -1,0 +1,50 @@
+/** What a training stage is to the run around it: it advances step by step, can be saved at any step, and is released. */
+import type { GroupRecord, Metrics } from "../recipe/events.ts";
+import type { DecoderConfig } from "../models/config.ts";
+import type { Value } from "../runtime/session.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+
+/** A model between stages. */
+export interface Model {
+  config: DecoderConfig;
+  tokenizer: Tokenizer;
+  parameters: ReadonlyMap<string, Value>;
+}
+
+export interface StepReport {
+  metrics: Metrics;
+  groups: GroupRecord[];
+  /** What the person should know: above all that, and why, a step could not learn. */
+  notices: string[];
+  flops: number;
+  tokens: number;
+}
+
+/** Everything needed to go on as if the stage had never stopped. */
+export interface StageSnapshot {
+  tensors: Map<string, Value>;
+  state: unknown;
+}
+
+export interface TrainingStage {
+  readonly totalSteps: number;
+  /** Steps done. */
+  readonly done: number;
+  advance(): Promise<StepReport>;
+  /** The current parameters; valid until the next `advance`. */
+  parameters(): ReadonlyMap<string, Value>;
+  snapshot(): StageSnapshot;
+  release(): Promise<void>;
+}
+
+/** The tensors of a snapshot: parameters under their own names, moments under `optimizer.`. */
+export function snapshotTensors(parameters: ReadonlyMap<string, Value>, moments: ReadonlyMap<string, Value>): Map<string, Value> {
+  const tensors = new Map<string, Value>(parameters);
+  for (const [name, value] of moments) tensors.set(`optimizer.${name}`, value);
+  return tensors;
+}
+
+/** The inverse: what lies under `prefix` in a snapshot, without the prefix. */
+export function tensorsUnder(tensors: ReadonlyMap<string, Value>, prefix: string): Map<string, Value> {
+  return new Map([...tensors].flatMap(([name, value]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), value]] : [])));
+}

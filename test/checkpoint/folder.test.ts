@@ -1,0 +1,243 @@
+import fs from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { loadModel, MODEL_FILES, type Model, saveModel } from "../../src/checkpoint/folder.ts";
+import type { Parameter } from "../../src/checkpoint/safetensors.ts";
+import { withSafetensors, writeSafetensors } from "../../src/checkpoint/safetensors.ts";
+import type { DecoderConfig } from "../../src/models/config.ts";
+import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
+import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
+import { trainBpe } from "../../src/tokenizer/train.ts";
+import { temporaryFolder } from "./temporary.ts";
+
+const root = temporaryFolder();
+let next = 0;
+const folderName = () => join(root, `model-${next++}`);
+
+const config: DecoderConfig = {
+  vocabSize: 32,
+  layers: 1,
+  width: 8,
+  heads: 2,
+  kvHeads: 1,
+  headDim: 4,
+  ffn: 12,
+  maxPositions: 16,
+  ropeTheta: 10000,
+  normEps: 1e-6,
+  tieEmbeddings: false,
+};
+const EMBEDDING = "model.embed_tokens.weight";
+const HEAD = "lm_head.weight";
+
+function parameter(shape: number[], start: number): Parameter {
+  const size = shape.reduce((product, n) => product * n, 1);
+  return { shape, data: Float32Array.from({ length: size }, (_, i) => Math.sin(start + i)) };
+}
+const parameters = new Map([
+  [EMBEDDING, parameter([32, 8], 0)],
+  ["model.norm.weight", parameter([8], 1)],
+  [HEAD, parameter([32, 8], 2)],
+]);
+const model: Model = { config, parameters, tokenizer: new CompactTokenizer() };
+const shapes = ({ tieEmbeddings }: DecoderConfig) =>
+  new Map(
+    [...parameters]
+      .filter(([name]) => !tieEmbeddings || name !== HEAD)
+      .map(([name, { shape }]) => [name, shape]),
+  );
+
+function saved(change: Partial<Model> = {}): string {
+  const folder = folderName();
+  saveModel(folder, { ...model, ...change });
+  return folder;
+}
+function edit(folder: string, file: string, change: Record<string, unknown>): void {
+  const path = join(folder, file);
+  fs.writeFileSync(path, JSON.stringify({ ...JSON.parse(fs.readFileSync(path, "utf8")), ...change }));
+}
+/** Writes the weights as given, unchecked. */
+function store(folder: string, weights: Iterable<[string, Parameter]>, file = "model.safetensors"): void {
+  const tensors = new Map([...weights].map(([name, one]) => [name, { dtype: "F32" as const, ...one }]));
+  writeSafetensors(join(folder, file), tensors);
+}
+
+describe("round trip", () => {
+  it("restores config, parameters and tokenizer", () => {
+    const folder = saved({ generation: { temperature: 0.6 } });
+    expect(fs.readdirSync(folder).sort()).toEqual([...MODEL_FILES].sort());
+    const loaded = loadModel(folder, shapes);
+    expect(loaded.config).toEqual(config);
+    expect(loaded.parameters).toEqual(new Map([...parameters].sort()));
+    expect(loaded.tokenizer).toBeInstanceOf(CompactTokenizer);
+    expect(loaded.generation).toEqual({
+      temperature: 0.6,
+      bos_token_id: 1,
+      eos_token_id: 2,
+      pad_token_id: 0,
+    });
+  });
+
+  it("writes what transformers reads", () => {
+    const read = (file: string) => JSON.parse(fs.readFileSync(join(folder, file), "utf8"));
+    const folder = saved();
+    expect(read("config.json")).toMatchObject({
+      architectures: ["LlamaForCausalLM"],
+      model_type: "llama",
+      hidden_size: 8,
+      intermediate_size: 12,
+      num_hidden_layers: 1,
+      num_attention_heads: 2,
+      num_key_value_heads: 1,
+      head_dim: 4,
+      vocab_size: 32,
+      max_position_embeddings: 16,
+      rope_theta: 10000,
+      rms_norm_eps: 1e-6,
+      tie_word_embeddings: false,
+      torch_dtype: "float32",
+      bos_token_id: 1,
+      eos_token_id: 2,
+      pad_token_id: 0,
+    });
+    expect(read("tokenizer_config.json")).toMatchObject({
+      bos_token: "<bos>",
+      eos_token: "<eos>",
+      pad_token: "<pad>",
+    });
+    expect(withSafetensors(join(folder, "model.safetensors"), ({ header }) => header.metadata)).toEqual({
+      format: "pt",
+    });
+  });
+
+  it("keeps other files, and every stop id of a trained tokenizer (A4)", () => {
+    const json = trainBpe(["ab ab ab"], { vocabSize: 262 });
+    const tokenizer = new BpeTokenizer(json, { generationConfig: { eos_token_id: [2, 9] } });
+    const folder = folderName();
+    fs.mkdirSync(folder);
+    fs.writeFileSync(join(folder, "README.md"), "mine");
+    const wide = { ...config, vocabSize: 264 };
+    saveModel(folder, { config: wide, tokenizer, parameters: new Map([["a", parameter([2], 0)]]) });
+    const loaded = loadModel(folder);
+    expect([...loaded.tokenizer.stopIds]).toEqual([2, 9]);
+    expect([loaded.tokenizer.bosId, loaded.tokenizer.eosId, loaded.tokenizer.padId]).toEqual([1, 2, 0]);
+    expect(loaded.tokenizer.encode("ab")).toEqual(tokenizer.encode("ab"));
+    expect(fs.readFileSync(join(folder, "README.md"), "utf8")).toBe("mine");
+  });
+
+  it("rounds to bf16 on request", () => {
+    const folder = folderName();
+    const exact = new Map([["a", { shape: [2], data: Float32Array.of(1 + 2 ** -8, 3) }]]);
+    saveModel(folder, { ...model, parameters: exact }, { dtype: "BF16" });
+    expect(loadModel(folder).parameters.get("a")!.data).toEqual(Float32Array.of(1, 3));
+  });
+
+  it("reads shards", () => {
+    const folder = saved();
+    fs.rmSync(join(folder, "model.safetensors"));
+    const [first, ...rest] = parameters;
+    store(folder, [first!], "a.safetensors");
+    store(folder, rest, "b.safetensors");
+    const weight_map = Object.fromEntries(
+      [...parameters.keys()].map((name, i) => [name, `${i === 0 ? "a" : "b"}.safetensors`]),
+    );
+    fs.writeFileSync(join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map }));
+    expect(loadModel(folder, shapes).parameters.size).toBe(3);
+    edit(folder, "model.safetensors.index.json", { weight_map: { a: "../a.safetensors" } });
+    expect(() => loadModel(folder)).toThrow(/files of this folder/);
+  });
+});
+
+describe("the tied pair (C3, C4)", () => {
+  const tied = { ...config, tieEmbeddings: true };
+  const embedding = parameters.get(EMBEDDING)!;
+  const norm: [string, Parameter] = ["model.norm.weight", parameters.get("model.norm.weight")!];
+  const tiedFolder = (...pair: [string, Parameter][]) => {
+    const folder = saved({ config: tied, parameters: new Map([[EMBEDDING, embedding], norm]) });
+    store(folder, [norm, ...pair]);
+    return folder;
+  };
+
+  it("untied without a head: the tensor, the file and both remedies", () => {
+    const folder = saved();
+    store(
+      folder,
+      [...parameters].filter(([name]) => name !== HEAD),
+    );
+    expect(() => loadModel(folder, shapes)).toThrow(
+      `${join(folder, "model.safetensors")}, tensor ${HEAD}: expected it to be stored, found 2 others. ` +
+        "Set tie_word_embeddings to true in config.json if the output matrix is the embedding, or store the matrix.",
+    );
+  });
+
+  it.each([
+    [
+      "both and equal",
+      [
+        [EMBEDDING, embedding],
+        [HEAD, embedding],
+      ],
+    ],
+    ["the head alone", [[HEAD, embedding]]],
+    ["the embedding alone", [[EMBEDDING, embedding]]],
+  ] as [string, [string, Parameter][]][])("tied, stored %s: loads one copy", (_, pair) => {
+    const { parameters: read } = loadModel(tiedFolder(...pair), shapes);
+    expect(read).toEqual(new Map([norm, [EMBEDDING, embedding]]));
+  });
+
+  it("tied but different: both are named", () => {
+    const folder = tiedFolder([EMBEDDING, embedding], [HEAD, parameters.get(HEAD)!]);
+    expect(() => loadModel(folder, shapes)).toThrow(
+      /tensor lm_head.weight: expected the values of model.embed_tokens.weight.*first at element 0/,
+    );
+    expect(() => saveModel(folderName(), { ...model, config: tied })).toThrow(/lm_head.weight/);
+  });
+
+  it("exports one copy", () => {
+    const folder = saved({
+      config: tied,
+      parameters: new Map([
+        [EMBEDDING, embedding],
+        [HEAD, embedding],
+      ]),
+    });
+    const stored = withSafetensors(join(folder, "model.safetensors"), ({ header }) => [
+      ...header.tensors.keys(),
+    ]);
+    expect(stored).toEqual([EMBEDDING]);
+  });
+});
+
+describe("what does not fit", () => {
+  it("a missing, an extra and a mis-shaped tensor are named", () => {
+    const folder = saved();
+    const all = [...parameters];
+    store(
+      folder,
+      all.filter(([name]) => name !== "model.norm.weight"),
+    );
+    expect(() => loadModel(folder, shapes)).toThrow(/tensor model.norm.weight: expected it to be stored/);
+    store(folder, [...all, ["model.extra", parameter([1], 0)]]);
+    expect(() => loadModel(folder, shapes)).toThrow(/tensor model.extra: expected only the 3 tensors/);
+    store(folder, [...all, ["model.norm.weight", parameter([2, 4], 0)]]);
+    expect(() => loadModel(folder, shapes)).toThrow(
+      /tensor model.norm.weight: expected shape \[8\], found \[2, 4\]/,
+    );
+    store(folder, [...all, ["model.layers.0.self_attn.rotary_emb.inv_freq", parameter([2], 0)]]);
+    expect(loadModel(folder, shapes).parameters.size).toBe(3);
+  });
+
+  it.each(["config.json", "tokenizer.json", "model.safetensors"])("a missing %s is named", (file) => {
+    const folder = saved();
+    fs.rmSync(join(folder, file));
+    expect(() => loadModel(folder)).toThrow(`${join(folder, file)}: expected a`);
+  });
+
+  it("a cut config.json, and a tokenizer of another model", () => {
+    const folder = saved();
+    edit(folder, "config.json", { vocab_size: 20 });
+    expect(() => loadModel(folder)).toThrow(/at most 20 ids \(vocab_size\), found 29/);
+    fs.truncateSync(join(folder, "config.json"), 40);
+    expect(() => loadModel(folder)).toThrow(/config.json: expected a JSON file/);
+  });
+});

@@ -1,0 +1,166 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { parseNumber } from "../../src/tasks/number.ts";
+
+const value = (text: string) => {
+  const found = parseNumber(text);
+  return found.ok ? found.value.toFraction() : null;
+};
+
+describe("parseNumber", () => {
+  it.each([
+    ["42", "42"],
+    [" \n42\t", "42"],
+    ["0", "0"],
+    ["-0", "0"],
+    ["-3", "-3"],
+    ["−3", "-3"],
+    ["+3", "3"],
+    ["1,234", "1234"],
+    ["12,345,678", "12345678"],
+    ["0.5", "1/2"],
+    [".5", "1/2"],
+    ["2.50", "5/2"],
+    ["-1,234.5", "-2469/2"],
+    ["3/4", "3/4"],
+    ["6 / 8", "3/4"],
+    ["-3/4", "-3/4"],
+    ["\\frac{1}{2}", "1/2"],
+    ["-\\dfrac{3}{4}", "-3/4"],
+    ["\\tfrac{-3}{4}", "-3/4"],
+    ["$42", "42"],
+    ["-$5", "-5"],
+    ["$-5", "-5"],
+    ["\\$5.25", "21/4"],
+    ["€7", "7"],
+    ["$42$", "42"],
+    ["$\\frac{1}{2}$", "1/2"],
+    ["\\(42\\)", "42"],
+    ["50%", "50"],
+    ["50 %", "50"],
+    ["50\\%", "50"],
+    ["42.", "42"],
+    ["50%.", "50"],
+    ["9007199254740993", "9007199254740993"],
+  ])("%j is %s", (text, right) => {
+    expect(value(text)).toBe(right);
+  });
+
+  it.each([
+    "",
+    "   ",
+    "-",
+    "$",
+    "%",
+    ".",
+    "--3",
+    "+-3",
+    "-$-5",
+    "42..",
+    "4.2.1",
+    "1.",
+    "1,23",
+    "1,2345",
+    "12,34,567",
+    ",234",
+    "0,234",
+    "1, 234",
+    "1 234",
+    "1_234",
+    "4,5",
+    "1,3,5",
+    "1, 3, 5, \\ldots",
+    "a=4,5",
+    "a=3,5",
+    "12:30",
+    "1:30",
+    "\\pm 5",
+    "±5",
+    "5±0",
+    "\\frac{1}{900!}",
+    "2^{-90}",
+    "2^{-91}",
+    "2**3",
+    "9^{9^{9^9}}",
+    "(1+x)^{100000}",
+    "1-\\sqrt{3}",
+    "\\sqrt{4}",
+    "(2, \\frac{\\pi}{3})",
+    "\\frac{1}{0}",
+    "1/0",
+    "1/2/3",
+    "3/-4",
+    "1.5/2",
+    "\\frac{1.5}{2}",
+    "\\frac12",
+    "1 1/2",
+    "1e3",
+    "1E3",
+    "1e999999999",
+    "0x2A",
+    "0b101010",
+    "0o52",
+    "042",
+    "00",
+    "42n",
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "null",
+    "forty-two",
+    "5 thousand",
+    "5k",
+    "5 dozen",
+    "42 apples",
+    "42 or 43",
+    "42\n43",
+    "42 43",
+    "x = 42",
+    "6*7",
+    "21+21",
+    "٤٢",
+    "４２",
+    "𝟒𝟐",
+    "42\u200b",
+    "4\u200b2",
+    "\u00a042",
+    "&#52;2",
+    "<b>42</b>",
+    "'42'",
+    "[42]",
+    "{42}",
+    "42;process.exit(1)",
+    "50%%",
+    "50% 60%",
+  ])("%j is no number", (text) => {
+    expect(parseNumber(text)).toMatchObject({ ok: false });
+  });
+
+  it("has a limit, and is exact up to it", () => {
+    expect(value("9".repeat(200))).toBe("9".repeat(200));
+    expect(parseNumber("9".repeat(201))).toEqual({ ok: false, reason: "answer longer than 200 characters" });
+    expect(parseNumber("{".repeat(10_000))).toMatchObject({ ok: false });
+  });
+
+  it("reads every number in its usual spellings", () => {
+    fc.assert(
+      fc.property(fc.integer(), fc.integer({ min: 1, max: 9999 }), (above, below) => {
+        const found = parseNumber(`${above}/${below}`);
+        expect(value(String(above))).toBe(String(above === 0 ? 0 : above));
+        expect(value(above.toLocaleString("en-US"))).toBe(String(above === 0 ? 0 : above));
+        return found.ok && found.value.n * BigInt(below) === BigInt(Math.abs(above)) * found.value.d;
+      }),
+      { numRuns: 300, seed: 1 },
+    );
+  });
+
+  it("never throws", () => {
+    const alphabet = fc.constantFrom(..."0123456789+-$%.,/{}\\ frac()");
+    fc.assert(
+      fc.property(fc.oneof(fc.string({ unit: "binary" }), fc.string({ unit: alphabet })), (text) => {
+        return typeof parseNumber(text).ok === "boolean";
+      }),
+      { numRuns: 1000, seed: 1 },
+    );
+  });
+});

@@ -1,0 +1,104 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { ending, segments, split } from "../../src/web/completion.ts";
+
+describe("split", () => {
+  test("all is thought until the first closing tag", () => {
+    expect(split("82 - 27 = 55, no.\n")).toEqual({ thought: "82 - 27 = 55, no.\n", answer: null });
+    const whole = "55 - 11 = 44, yes!\n</think>\n<answer>(82 - 27) - 11</answer>";
+    expect(split(whole)).toEqual({ thought: "55 - 11 = 44, yes!", answer: "(82 - 27) - 11" });
+  });
+
+  test.each([
+    [
+      "tags after the thought are text",
+      "a</think>say `</think>` or <think>",
+      "a",
+      "say `</think>` or <think>",
+    ],
+    ["an opening tag inside the thought is text", "<think>a</think>b", "<think>a", "b"],
+    [
+      "two answers are shown as they are",
+      "a</think><answer>1</answer><answer>2</answer>",
+      "a",
+      "<answer>1</answer><answer>2</answer>",
+    ],
+    [
+      "mark-up is text",
+      "<b>x</b></think><answer><img src=x></answer>",
+      "<b>x</b>",
+      "<answer><img src=x></answer>",
+    ],
+    ["no answer after the thought", "a</think>", "a", ""],
+  ])("%s", (_, text, thought, answer) => {
+    expect(split(text)).toEqual({ thought, answer });
+  });
+
+  test("while it streams, no piece of the expected tags is ever shown", () => {
+    const whole = "1 + 2 = 3, yes!\n</think>\n<answer>1 + 2</answer>";
+    for (let end = 0; end <= whole.length; end++) {
+      const { thought, answer } = split(whole.slice(0, end), true);
+      expect(thought + (answer ?? "")).not.toMatch(/[<>]/);
+    }
+    expect(split("5 <", false).thought).toBe("5 <");
+  });
+});
+
+describe("segments", () => {
+  const marks = (line: string) =>
+    segments(line).flatMap(({ text, holds }) => (holds === null ? [] : [[text, holds]]));
+
+  test.each<[string, [string, boolean][]]>([
+    [
+      "82 - 27 = 55, 55 - 11 = 44, yes!",
+      [
+        ["82 - 27 = 55", true],
+        ["55 - 11 = 44", true],
+      ],
+    ],
+    ["82-27=54;", [["82-27=54", false]]],
+    ["11 - 27 = -16", [["11 - 27 = -16", true]]],
+    [
+      "9 / 3 = 3, 9 / 2 = 4, 5 / 0 = 0",
+      [
+        ["9 / 3 = 3", true],
+        ["9 / 2 = 4", false],
+        ["5 / 0 = 0", false],
+      ],
+    ],
+    ["999999999999999 * 999999999999999 = 1", [["999999999999999 * 999999999999999 = 1", false]]],
+    // Parts of something longer are no equations of their own.
+    ["1 + 2 + 3 = 6", []],
+    ["1 + 2 = 3 + 4", []],
+    ["1.5 + 2 = 3.5", []],
+    ["(1 + 2) * 3 = 9", []],
+    ["1 + 2 = 3.5", []],
+    ["no equation = here", []],
+  ])("%s", (line, expected) => {
+    expect(marks(line)).toEqual(expected);
+  });
+
+  test("joined, they are the line, and long lines are quick", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: fc.constantFrom(..."0123456789+-*/= .(),no") }), (line) => {
+        expect(
+          segments(line)
+            .map(({ text }) => text)
+            .join(""),
+        ).toBe(line);
+      }),
+    );
+    const began = performance.now();
+    for (const unit of ["1 ", "1+", " ", "1 + 1 = 2, ", "="]) segments(unit.repeat(5000));
+    expect(performance.now() - began).toBeLessThan(1000);
+  });
+});
+
+test("an attempt ends in a hit, a miss or neither", () => {
+  expect(["1 + 1 = 2, yes!", "1 + 1 = 2, no.", "1 + 1 = 2", "yes! and no"].map(ending)).toEqual([
+    "hit",
+    "miss",
+    null,
+    null,
+  ]);
+});

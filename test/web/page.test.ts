@@ -1,0 +1,180 @@
+/** The page in a real browser, against the real server and a replayed run. */
+import type { BrowserContext, Page } from "playwright-core";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { RunBus } from "../../src/server/bus.ts";
+import { type RunningServer, startServer } from "../../src/server/serve.ts";
+import { finish, grpoStep, replay, ScriptedChat } from "../server/replay.ts";
+import { buildPage, findChromium, openBrowser, shownText } from "./browser.ts";
+
+const chromium = findChromium();
+if (chromium === null) {
+  console.warn(
+    "test/web/page.test.ts is skipped: no Chromium found. Set CHROMIUM_PATH, or install chromium.",
+  );
+}
+
+describe.skipIf(chromium === null)("the page", () => {
+  let staticDir: string;
+  let browser: BrowserContext;
+  let server: RunningServer;
+  let events: RunBus;
+  let chat: ScriptedChat;
+  let page: Page;
+  const faults: string[] = [];
+
+  const serve = (port: number): Promise<RunningServer> => startServer({ events, chat, staticDir, port });
+
+  beforeAll(async () => {
+    staticDir = await buildPage();
+    browser = await openBrowser(chromium!, { width: 1280, height: 900, colorScheme: "light" });
+  });
+
+  afterAll(async () => {
+    await browser?.close();
+    await server?.close();
+  });
+
+  beforeEach(async () => {
+    await page?.close();
+    await server?.close();
+    events = new RunBus();
+    chat = new ScriptedChat(5);
+    server = await serve(0);
+    page = await browser.newPage();
+    faults.length = 0;
+    page.on("pageerror", (error) => faults.push(error.message));
+    page.on("request", (request) => {
+      if (!request.url().startsWith(server.url)) faults.push(`asked another host: ${request.url()}`);
+    });
+    return () => expect(faults).toEqual([]);
+  });
+
+  const publish = (list: ReturnType<typeof replay>): void => {
+    for (const event of list) events.publish(event);
+  };
+  const header = (): Promise<string> => shownText(page.locator("header.top"));
+  /** How many of a chart's pixels were drawn on. */
+  const ink = (title: string): Promise<number> =>
+    page
+      .locator("figure", { hasText: title })
+      .first()
+      .locator("canvas")
+      .evaluate((canvas: HTMLCanvasElement) => {
+        const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
+        return data.filter((value, index) => index % 4 === 3 && value > 0).length;
+      });
+
+  test("draws the curves, follows the run, and is the same after a reload", async () => {
+    publish(replay(40));
+    await page.goto(server.url);
+    await expect.poll(header).toContain("step 40 of 140");
+    for (const title of [
+      "Reward",
+      "pass@1",
+      "Response length",
+      "Thought validity",
+      "KL to the base",
+      "Loss",
+    ]) {
+      await expect.poll(() => ink(title), { message: title }).toBeGreaterThan(500);
+    }
+    events.publish(grpoStep(41));
+    await expect.poll(header).toContain("step 41 of 140");
+    const shown = await shownText(page.locator("main"));
+    await page.reload();
+    await expect.poll(() => shownText(page.locator("main"))).toBe(shown);
+  });
+
+  test("reconnects by itself to a restarted server, and shows what that one knows", async () => {
+    publish(replay(10));
+    await page.goto(server.url);
+    await expect.poll(header).toContain("step 10 of 140");
+    await server.close();
+    await expect.poll(header).toContain("reconnecting");
+    events = new RunBus();
+    publish(replay(25));
+    server = await serve(server.port);
+    await expect.poll(header, { timeout: 10_000 }).toContain("step 25 of 140");
+    expect(await header()).toContain("live");
+  });
+
+  test("shows gaps for missing values, and a chart that has none yet says so", async () => {
+    publish(replay(1));
+    await page.goto(server.url);
+    const kl = page.locator("figure", { hasText: "KL to the base" });
+    await expect.poll(() => shownText(kl)).toContain("no value yet");
+    await expect.poll(() => ink("Reward")).toBeGreaterThan(100);
+  });
+
+  test("tells how it ended, with the gain between the exams", async () => {
+    publish([...replay(140), ...finish()]);
+    await page.goto(server.url);
+    const main = page.locator("main");
+    await expect.poll(() => shownText(main)).toMatch(/\+57\.7\s+points from base to final/);
+    expect(await shownText(main)).toContain("83.8\u202f% to 88.1\u202f%");
+    expect(await shownText(page.locator("tfoot"))).toMatch(/unknown\s+unknown/);
+  });
+
+  test("compares early and late samples", async () => {
+    publish(replay(140));
+    await page.goto(server.url);
+    const right = page.locator(".samples .card.right");
+    await expect.poll(() => right.count()).toBe(7);
+    await page.getByRole("button", { name: "First" }).click();
+    await expect.poll(() => right.count()).toBe(2);
+    await expect.poll(() => shownText(page.locator(".picker output"))).toBe("1");
+    expect(await shownText(page.locator(".wrong-mark").first())).toContain("false");
+    expect(await shownText(page.locator(".advantage.down").first())).toMatch(/advantage −\d/);
+  });
+
+  test("streams an answer, keeps it over a reload, and stops when told to", async () => {
+    await page.goto(server.url);
+    await page.getByLabel("Numbers").fill("82 27 11");
+    await page.getByRole("button", { name: "Think" }).click();
+    const card = page.locator(".card").first();
+    await expect.poll(() => shownText(card)).toContain("Thinking");
+    await expect.poll(() => shownText(card)).toMatch(/Right.*yes!.*\(82 - 27\) - 11/s);
+    expect(chat.asked[0]).toMatchObject({ problem: "82 27 11 = 44", model: "shipped", temperature: 0.6 });
+    await page.reload();
+    await expect.poll(() => shownText(card)).toContain("(82 - 27) - 11");
+
+    await page.getByRole("button", { name: "Ask 8 times" }).click();
+    await page.getByRole("button", { name: "Stop" }).click();
+    await expect.poll(() => page.locator(".card", { hasText: "Stopped by you" }).count()).toBe(8);
+    await expect.poll(() => chat.aborted).toBeGreaterThan(0);
+
+    await page.getByRole("button", { name: "Ask 8 times" }).click();
+    await expect
+      .poll(() => shownText(page.locator(".question").first()), { timeout: 10_000 })
+      .toContain("8 of 8 right");
+  });
+
+  test("a reload while it thinks leaves the question, marked interrupted, to be asked again", async () => {
+    await page.goto(server.url);
+    await page.getByRole("button", { name: "Think" }).click();
+    await expect.poll(() => shownText(page.locator(".card"))).toContain("no.");
+    await page.reload();
+    await expect.poll(() => shownText(page.locator(".card"))).toContain("Interrupted");
+    await page.getByRole("button", { name: "Ask again" }).click();
+    await expect.poll(() => shownText(page.locator(".card").first())).toContain("Right");
+  });
+
+  test("a failure is told in words", async () => {
+    await page.goto(server.url);
+    await page.getByLabel("Numbers").fill("boom");
+    await page.getByRole("button", { name: "Think" }).click();
+    await expect.poll(() => shownText(page.locator(".card"))).toContain("The checkpoint is truncated.");
+  });
+
+  test.each([1280, 390, 360])("fits a width of %i", async (width) => {
+    publish(replay(30));
+    await page.setViewportSize({ width, height: 800 });
+    for (const view of ["#run", "#chat"]) {
+      await page.goto(server.url + view);
+      await page.locator("h2").first().waitFor();
+      expect(
+        await page.evaluate(() => document.documentElement.scrollWidth - innerWidth),
+      ).toBeLessThanOrEqual(0);
+    }
+  });
+});
