@@ -108,7 +108,7 @@ function parseTensor(file: string, tensor: string, value: unknown): TensorInfo {
   if (typeof dtype !== "string" || !isDtype(dtype))
     return fail(
       `a type out of ${Object.keys(DTYPES).join(", ")}`,
-      dtype,
+      shown(dtype),
       "Convert the file to one of these types.",
     );
   if (!isSizes(shape)) return fail("a shape of whole numbers", shown(shape));

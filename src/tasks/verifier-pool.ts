@@ -19,6 +19,8 @@ export interface PoolOptions {
   limitMs?: number;
   /** Milliseconds that a thread may take to load its task. */
   startMs?: number;
+  /** MiB that a thread may take before it is ended. */
+  heapMb?: number;
 }
 
 /** The task could not be loaded in a worker: wrong module, wrong export, wrong options, or too slow. */
@@ -31,9 +33,6 @@ export class VerifierStartError extends Error {
     this.source = source;
   }
 }
-
-/** Memory that a verifier may take, in MiB, before its thread is ended. */
-const HEAP_LIMIT = 512;
 
 export class VerifierPool {
   /** Completions that hung their verifier: a metric. */
@@ -52,6 +51,7 @@ export class VerifierPool {
       size: options.size ?? 1,
       limitMs: options.limitMs ?? 2000,
       startMs: options.startMs ?? 30_000,
+      heapMb: options.heapMb ?? 512,
     };
   }
 
@@ -97,7 +97,7 @@ export class VerifierPool {
   }
 
   async #start(): Promise<Worker> {
-    const worker = startWorker(this.#source);
+    const worker = startWorker(this.#source, this.#limits.heapMb);
     this.#all.add(worker);
     worker.once("exit", () => {
       this.#all.delete(worker);
@@ -144,14 +144,14 @@ function nextReply(worker: Worker, limitMs: number): Promise<WorkerReply | Failu
 }
 
 /** From source (`.ts`, through tsx) as well as from the build (`.js`). */
-function startWorker(source: TaskSource): Worker {
+function startWorker(source: TaskSource, heapMb: number): Worker {
   const typescript = import.meta.url.endsWith(".ts");
   const file = new URL(`./verifier-worker${typescript ? ".ts" : ".js"}`, import.meta.url);
   const loader = () => pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
   const worker = new Worker(file, {
     workerData: source,
     execArgv: typescript ? ["--import", loader()] : [],
-    resourceLimits: { maxOldGenerationSizeMb: HEAP_LIMIT },
+    resourceLimits: { maxOldGenerationSizeMb: heapMb },
   });
   // An idle verifier keeps no process alive.
   worker.unref();

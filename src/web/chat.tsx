@@ -31,7 +31,9 @@ export function Chat() {
     );
     // On a phone the form fills the screen: show where the thought appears.
     requestAnimationFrame(() => {
-      document.querySelector(".question")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+      document
+        .querySelector(".question")
+        ?.scrollIntoView({ block: innerWidth < 720 ? "start" : "nearest", behavior: "smooth" });
     });
   };
   return (

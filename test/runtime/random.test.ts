@@ -4,10 +4,10 @@ import { Random } from "../../src/runtime/random.ts";
 const take = (random: Random, count: number) => Array.from({ length: count }, () => random.uint32());
 
 describe("Random", () => {
-  it("is xoshiro128**: the first outputs from the state 1, 2, 3, 4, by the published algorithm", () => {
+  it("is xoshiro128**: the first outputs from the state 1, 2, 3, 4 are the reference implementation's", () => {
     const random = Random.fromState([1, 2, 3, 4]);
     expect(take(random, 8)).toEqual([
-      11520, 0, 5927040, 70819200, 2031721920, 1637235492, 1287239034, 3734860849,
+      11520, 0, 5927040, 70819200, 2031721883, 1637235492, 1287239034, 3734860849,
     ]);
   });
 

@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { RunEvent } from "../../src/recipe/events.ts";
 import { type Frame, RunBus } from "../../src/server/bus.ts";
 import { apply, type RunState } from "../../src/server/run-state.ts";
@@ -94,4 +94,20 @@ test("NaN and Infinity become gaps, and a warning names metric and step", () => 
     "kl was Infinity at step 7 of base: shown as a gap",
   ]);
   expect(JSON.parse(JSON.stringify(bus.state))).toEqual(bus.state);
+});
+
+test("a quiet run's readers get heartbeats, and a reader that left is forgotten", async () => {
+  vi.useFakeTimers();
+  const bus = new RunBus();
+  const gone = new AbortController();
+  const reader = bus.subscribe(bus.lastId, gone.signal);
+  const first = reader.next();
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect((await first).value).toEqual({ kind: "heartbeat" });
+  const second = reader.next();
+  await vi.advanceTimersByTimeAsync(1);
+  gone.abort();
+  expect((await second).done).toBe(true);
+  expect(vi.getTimerCount()).toBe(0);
+  vi.useRealTimers();
 });

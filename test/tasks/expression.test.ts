@@ -49,7 +49,7 @@ describe("expression", () => {
     ["5!", 'unexpected "!"'],
     ["7%4", 'unexpected "%"'],
     ["1=1", 'unexpected "="'],
-    ["8 2", 'unexpected "8"'.replace("8", "2")],
+    ["8 2", 'unexpected "2"'],
     ["(1)(2)", 'unexpected "("'],
     ["2(3)", 'unexpected "("'],
     ["(1+2", '")" expected, found the end'],
@@ -73,10 +73,10 @@ describe("expression", () => {
     ["1\u0000", "unexpected U+0000"],
     ["\ud800", "number expected, found U+D800"],
     ["9".repeat(31), "number longer than 30 digits"],
-    ["(".repeat(51) + "1" + ")".repeat(51), "parentheses nested deeper than 50"],
+    [`${"(".repeat(51)}1${")".repeat(51)}`, "parentheses nested deeper than 50"],
     ["(".repeat(900), "parentheses nested deeper than 50"],
     ["(".repeat(10_000), "expression longer than 1000 characters"],
-    ["1+".repeat(600) + "1", "expression longer than 1000 characters"],
+    [`${"1+".repeat(600)}1`, "expression longer than 1000 characters"],
   ])("%j is refused: %s", (text, reason) => {
     expect(expression(text)).toEqual({ ok: false, reason });
   });
@@ -136,7 +136,7 @@ describe("expression", () => {
         const { ok } = expression(text);
         return typeof ok === "boolean";
       }),
-      { numRuns: 1000, seed: 1 },
+      { numRuns: 400, seed: 1 },
     );
   });
 });

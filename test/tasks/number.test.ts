@@ -58,7 +58,6 @@ describe("parseNumber", () => {
     "-$-5",
     "42..",
     "4.2.1",
-    "1.",
     "1,23",
     "1,2345",
     "12,34,567",
@@ -160,7 +159,7 @@ describe("parseNumber", () => {
       fc.property(fc.oneof(fc.string({ unit: "binary" }), fc.string({ unit: alphabet })), (text) => {
         return typeof parseNumber(text).ok === "boolean";
       }),
-      { numRuns: 1000, seed: 1 },
+      { numRuns: 400, seed: 1 },
     );
   });
 });

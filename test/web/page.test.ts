@@ -1,5 +1,5 @@
 /** The page in a real browser, against the real server and a replayed run. */
-import type { BrowserContext, Page } from "playwright-core";
+import type { BrowserContext, Locator, Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { RunBus } from "../../src/server/bus.ts";
 import { type RunningServer, startServer } from "../../src/server/serve.ts";
@@ -53,15 +53,16 @@ describe.skipIf(chromium === null)("the page", () => {
     for (const event of list) events.publish(event);
   };
   const header = (): Promise<string> => shownText(page.locator("header.top"));
-  /** How many of a chart's pixels were drawn on. */
+  const figure = (title: string): Locator => page.locator("figure", { hasText: title }).first();
+  /** How many of a chart's pixels have the colour of its first line (axes and grid are grey). */
   const ink = (title: string): Promise<number> =>
-    page
-      .locator("figure", { hasText: title })
-      .first()
+    figure(title)
       .locator("canvas")
       .evaluate((canvas: HTMLCanvasElement) => {
         const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
-        return data.filter((value, index) => index % 4 === 3 && value > 0).length;
+        const isBlue = (at: number): boolean => data[at + 3]! > 100 && data[at + 2]! - data[at]! > 100;
+        return Array.from({ length: data.length / 4 }, (_, pixel) => isBlue(4 * pixel)).filter(Boolean)
+          .length;
       });
 
   test("draws the curves, follows the run, and is the same after a reload", async () => {
@@ -76,8 +77,11 @@ describe.skipIf(chromium === null)("the page", () => {
       "KL to the base",
       "Loss",
     ]) {
-      await expect.poll(() => ink(title), { message: title }).toBeGreaterThan(500);
+      await expect.poll(() => ink(title), { message: title }).toBeGreaterThan(150);
     }
+    await figure("Reward").locator(".u-over").hover();
+    await expect.poll(() => shownText(figure("Response length"))).toMatch(/step \d+/);
+    await page.mouse.move(0, 0);
     events.publish(grpoStep(41));
     await expect.poll(header).toContain("step 41 of 140");
     const shown = await shownText(page.locator("main"));
@@ -103,7 +107,9 @@ describe.skipIf(chromium === null)("the page", () => {
     await page.goto(server.url);
     const kl = page.locator("figure", { hasText: "KL to the base" });
     await expect.poll(() => shownText(kl)).toContain("no value yet");
-    await expect.poll(() => ink("Reward")).toBeGreaterThan(100);
+    // One step so far is one dot.
+    await expect.poll(() => ink("Reward")).toBeGreaterThan(5);
+    expect(await ink("KL to the base")).toBe(0);
   });
 
   test("tells how it ended, with the gain between the exams", async () => {

@@ -6,14 +6,17 @@
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
 import * as wasm from "@tensorflow/tfjs-backend-wasm";
-import * as tf from "@tensorflow/tfjs-core";
+import * as tf from "@tensorflow/tfjs";
 
 const require = createRequire(import.meta.url);
 const MODULE = "@tensorflow/tfjs-backend-wasm/wasm-out/tfjs-backend-wasm-threaded-simd";
 
+// Published with its escaped line breaks already turned into real ones, inside a string literal.
+const SOURCE = (require(`${MODULE}.worker.js`).wasmWorkerContents as string).replaceAll("\n", "\\n");
+
 class ModuleWorker extends Worker {
   constructor() {
-    super(require(`${MODULE}.worker.js`).wasmWorkerContents as string, { eval: true });
+    super(SOURCE, { eval: true });
   }
 
   override postMessage(message: { cmd?: string }, transfer?: readonly []): void {

@@ -1,0 +1,101 @@
+/** From a recipe's stage to the options of the code that runs it, and from its model block to a model. */
+import { readFileSync } from "node:fs";
+import { loadModel } from "../checkpoint/folder.ts";
+import { checkDecoderConfig, type DecoderConfig } from "../models/config.ts";
+import { decoderParameters } from "../models/dense.ts";
+import { initialise } from "../models/layers.ts";
+import { f32, type Value } from "../runtime/session.ts";
+import type { Parameter } from "../checkpoint/safetensors.ts";
+import { CompactTokenizer } from "../tokenizer/compact.ts";
+import { tokenizerFrom } from "../tokenizer/load.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { trainBpe } from "../tokenizer/train.ts";
+import type { GrpoOptions } from "../train/grpo.ts";
+import type { LanguageModelOptions } from "../train/language-model-stage.ts";
+import type { Model } from "../train/stage.ts";
+import type { OptimizerOptions } from "../train/step.ts";
+import type { GrpoStage, Optimizer, PretrainStage, Recipe, SftStage } from "./schema.ts";
+import { languageModellingSteps } from "./sense.ts";
+
+/** The tensors of a file as the runtime's values. */
+export function asValues(parameters: ReadonlyMap<string, Parameter>): Map<string, Value> {
+  return new Map([...parameters].map(([name, { shape, data }]) => [name, f32(data, shape)]));
+}
+
+/** And back, for a checkpoint. */
+export function asParameters(values: ReadonlyMap<string, Value>): Map<string, Parameter> {
+  return new Map([...values].map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array }]));
+}
+
+/** Shapes by name, as a folder's tensors are checked against. */
+export function expectedShapes(config: DecoderConfig): Map<string, readonly number[]> {
+  return new Map(decoderParameters(config).map(({ name, shape }) => [name, shape]));
+}
+
+/** A model folder as a model that runs. */
+export function openModel(folder: string): Model {
+  const { config, tokenizer, parameters } = loadModel(folder, expectedShapes);
+  return { config, tokenizer, parameters: asValues(parameters) };
+}
+
+/** The model before the first stage: fresh weights, or those of a folder. */
+export function initialModel(recipe: Recipe): Model {
+  if ("from" in recipe.model) return openModel(recipe.model.from);
+  const tokenizer = recipeTokenizer(recipe);
+  const { layers, width, heads, ffn, maxPositions, ropeTheta, normEps, tieEmbeddings } = recipe.model;
+  const config = checkDecoderConfig({
+    vocabSize: tokenizer.vocabSize,
+    layers,
+    width,
+    heads,
+    kvHeads: recipe.model.kvHeads ?? heads,
+    headDim: recipe.model.headDim ?? width / heads,
+    ffn,
+    maxPositions,
+    ropeTheta,
+    normEps,
+    tieEmbeddings,
+  });
+  return { config, tokenizer, parameters: initialise(decoderParameters(config), recipe.seed) };
+}
+
+function recipeTokenizer({ tokenizer }: Recipe): Tokenizer {
+  switch (tokenizer.kind) {
+    case "compact":
+      return new CompactTokenizer();
+    case "file":
+      return tokenizerFrom(JSON.parse(readFileSync(tokenizer.path, "utf8")));
+    case "bpe":
+      return tokenizerFrom(trainBpe([readFileSync(tokenizer.file, "utf8")], { vocabSize: tokenizer.vocabSize }));
+  }
+}
+
+const ADAM_EPSILON = 1e-8;
+
+function optimizerOptions(optimizer: Optimizer): OptimizerOptions {
+  const { kind, rate, betas, decay, clip } = optimizer;
+  const shared = { kind, rate, betas, decay, clip: clip ?? 0, epsilon: ADAM_EPSILON };
+  return optimizer.kind === "muon"
+    ? { ...shared, adamRate: optimizer.adamRate, momentum: optimizer.momentum }
+    : { ...shared, momentum: 0 };
+}
+
+export function languageModelOptions(stage: PretrainStage | SftStage): LanguageModelOptions {
+  const { batch, accumulate, sequence, documentMask, recompute, schedule } = stage;
+  const optimizer = optimizerOptions(stage.optimizer);
+  return { steps: languageModellingSteps(stage), batch, accumulate, sequence, documentMask, recompute, optimizer, schedule };
+}
+
+export function grpoOptions(stage: GrpoStage, seed: number): GrpoOptions {
+  const { overlong } = stage;
+  return {
+    ...stage,
+    seed,
+    rewards: { ...stage.rewards, overlong: overlong?.mode === "soft" ? overlong : null },
+    maskTruncated: overlong?.mode === "mask",
+    aggregationLength: stage.aggregationLength ?? stage.maxNewTokens,
+    dynamicRounds: stage.dynamicSampling?.maxRounds ?? 0,
+    importance: stage.importance ?? null,
+    optimizer: optimizerOptions(stage.optimizer),
+  };
+}

@@ -1,0 +1,228 @@
+/**
+ * A run: the recipe's stages one after another, with everything it says written to its folder and told to `emit`, and a
+ * checkpoint from which it goes on with the same numbers after any interruption.
+ */
+import { latestCheckpoint, loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "../checkpoint/resume.ts";
+import { exam } from "../eval/evaluate.ts";
+import { BillBook } from "../ledger/bill.ts";
+import { EnergyMeter } from "../ledger/energy.ts";
+import { ratesFor } from "../ledger/prices.ts";
+import { decoderParameters } from "../models/dense.ts";
+import { countParameters } from "../models/layers.ts";
+import { measureMatmulRate } from "../runtime/measure.ts";
+import { Sampler } from "../sample/engine.ts";
+import { taskFrom, type TaskInput } from "../tasks/registry.ts";
+import { GrpoStage } from "../train/grpo.ts";
+import { LanguageModelStage } from "../train/language-model-stage.ts";
+import { documentSource } from "../train/sources.ts";
+import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
+import type { RunEvent, StageInfo } from "./events.ts";
+import { asParameters, asValues, grpoOptions, initialModel, languageModelOptions, openModel } from "./options.ts";
+import { writeReport } from "./report.ts";
+import type { JournalPosition, RunFolder } from "./run-folder.ts";
+import type { EvaluateStage, Recipe, Stage } from "./schema.ts";
+import { languageModellingSteps, recipeWarnings } from "./sense.ts";
+
+export interface RunHooks {
+  emit: (event: RunEvent) => void;
+  /** Asked after each step: true saves a checkpoint and stops. */
+  shouldStop: () => boolean;
+  threads?: number;
+}
+
+export type RunOutcome = "finished" | "stopped";
+
+/** What a checkpoint says beside the tensors. */
+interface RunState {
+  /** Index of the stage to go on with, and its own state (`null`: it has not begun). */
+  stage: number;
+  stageState: unknown;
+  journals: JournalPosition;
+}
+
+/** Steps that a stage takes. */
+export function stageSteps(stage: Stage): number {
+  return stage.kind === "evaluate" ? 1 : stage.kind === "grpo" ? stage.steps : languageModellingSteps(stage);
+}
+
+export function stageInfos(recipe: Recipe): StageInfo[] {
+  return recipe.stages.map((stage) => ({ name: stage.name, kind: stage.kind, totalSteps: stageSteps(stage) }));
+}
+
+/** One run in progress. */
+export class Run {
+  private readonly recipe: Recipe;
+  private readonly folder: RunFolder;
+  private readonly hooks: RunHooks;
+  private readonly book: BillBook;
+  private readonly meter: EnergyMeter | null;
+  private model: Model;
+  private matmulRate = 0;
+  private clock = performance.now();
+
+  constructor(recipe: Recipe, folder: RunFolder, hooks: RunHooks) {
+    this.recipe = recipe;
+    this.folder = folder;
+    this.hooks = hooks;
+    this.meter = EnergyMeter.open();
+    const rates = ratesFor({ device: null, hardware: recipe.hardware, measuresEnergy: this.meter !== null });
+    this.book = new BillBook(rates, folder.info.sessions[folder.info.sessions.length - 1], folder.readBill());
+    this.model = initialModel(recipe);
+  }
+
+  /** Runs what is left of the recipe and writes the report. */
+  async run(): Promise<RunOutcome> {
+    const { recipe, folder, hooks } = this;
+    const stages = stageInfos(recipe);
+    const start = this.restore();
+    hooks.emit({
+      type: "run",
+      name: folder.name,
+      folder: folder.folder,
+      seed: recipe.seed,
+      parameters: countParameters(decoderParameters(this.model.config)),
+      stages,
+      startedAt: folder.info.startedAt,
+      resumedAt: start.resumedStep,
+    });
+    for (const warning of recipeWarnings(recipe)) this.notice("warning", warning);
+    this.matmulRate = await measureMatmulRate();
+    for (let index = start.stage; index < recipe.stages.length; index++) {
+      hooks.emit({ type: "stage", index, stage: stages[index] });
+      const snapshot = index === start.stage ? start.snapshot : undefined;
+      const outcome = await this.runStage(index, snapshot);
+      if (outcome === "stopped") return "stopped";
+    }
+    folder.finish();
+    const report = writeReport(folder.folder);
+    hooks.emit({ type: "done", folder: folder.folder, report });
+    return "finished";
+  }
+
+  /** The newest checkpoint's model and state, or the beginning. */
+  private restore(): { stage: number; snapshot?: StageSnapshot; resumedStep: number | null } {
+    const { folder } = this;
+    if (!folder.resumed) return { stage: 0, resumedStep: null };
+    const saved = latestCheckpoint(folder.paths.checkpoints, (message) => this.notice("warning", message));
+    if (saved === null) {
+      folder.truncateTo(null);
+      return { stage: 0, resumedStep: null };
+    }
+    const { state, tensors, modelFolder } = loadCheckpoint(saved.path);
+    const { stage, stageState, journals } = state as RunState;
+    const gap = folder.truncateTo(journals);
+    if (gap !== null) this.notice("warning", gap);
+    this.model = openModel(modelFolder as string);
+    const snapshot = stageState === null ? undefined : { tensors: asValues(tensors), state: stageState };
+    return { stage, snapshot, resumedStep: saved.step };
+  }
+
+  private async runStage(index: number, snapshot?: StageSnapshot): Promise<RunOutcome> {
+    const stage = this.recipe.stages[index];
+    this.clock = performance.now();
+    if (stage.kind === "evaluate") await this.evaluate(stage);
+    else {
+      const running = await this.createStage(stage, snapshot);
+      try {
+        const outcome = await this.trainStage(index, stage.name, running);
+        if (outcome === "stopped") return "stopped";
+      } finally {
+        await running.release();
+      }
+    }
+    this.save(index + 1, 0, null);
+    return this.hooks.shouldStop() && index + 1 < this.recipe.stages.length ? "stopped" : "finished";
+  }
+
+  private createStage(stage: Exclude<Stage, EvaluateStage>, snapshot?: StageSnapshot): Promise<TrainingStage> {
+    const { recipe, model, hooks } = this;
+    const { threads } = hooks;
+    if (stage.kind === "grpo") {
+      const task = taskFrom(recipe.task as TaskInput);
+      return GrpoStage.create(model, task, { ...grpoOptions(stage, recipe.seed), threads }, snapshot);
+    }
+    const source = documentSource(stage.data, model.tokenizer, recipe.seed);
+    return LanguageModelStage.create(model, source, { ...languageModelOptions(stage), threads }, snapshot);
+  }
+
+  private async trainStage(index: number, name: string, stage: TrainingStage): Promise<RunOutcome> {
+    const { everySteps, keep } = this.recipe.checkpoint;
+    const began = performance.now();
+    const first = stage.done;
+    while (stage.done < stage.totalSteps) {
+      const report = await stage.advance();
+      const secondsPerStep = (performance.now() - began) / 1000 / (stage.done - first);
+      this.record(name, stage, report, secondsPerStep * (stage.totalSteps - stage.done));
+      this.model = { ...this.model, parameters: stage.parameters() };
+      const stopping = this.hooks.shouldStop();
+      if (stage.done < stage.totalSteps && (stopping || stage.done % everySteps === 0)) {
+        this.save(index, stage.done, stage.snapshot());
+        pruneCheckpoints(this.folder.paths.checkpoints, keep);
+        if (stopping) return "stopped";
+      }
+    }
+    return "finished";
+  }
+
+  private record(name: string, stage: TrainingStage, report: StepReport, secondsLeft: number): void {
+    const { folder, hooks } = this;
+    const { "flops-per-second": speed, ...metrics } = report.metrics;
+    metrics.mfu = speed == null || this.matmulRate === 0 ? null : speed / this.matmulRate;
+    const step = stage.done;
+    const { totalSteps } = stage;
+    folder.appendMetrics({ stage: name, step, totalSteps, metrics });
+    hooks.emit({ type: "metrics", stage: name, step, totalSteps, secondsLeft, metrics });
+    if (report.groups.length > 0) {
+      folder.appendSamples({ stage: name, step, groups: report.groups });
+      hooks.emit({ type: "samples", stage: name, step, groups: report.groups });
+    }
+    for (const message of report.notices) this.notice("warning", message);
+    this.charge(name, report.flops, report.tokens);
+  }
+
+  /** Everything since the last charge is the stage's: computing, verifying and saving alike. */
+  private charge(stage: string, flops: number, tokens: number): void {
+    const now = performance.now();
+    const wattHours = this.meter?.take() ?? null;
+    this.book.charge(stage, { flops, tokens, seconds: (now - this.clock) / 1000, wattHours });
+    this.clock = now;
+    this.hooks.emit({ type: "bill", bill: this.book.bill() });
+  }
+
+  private async evaluate(stage: EvaluateStage): Promise<void> {
+    const { recipe, model, folder, hooks } = this;
+    const task = taskFrom((stage.task ?? recipe.task) as TaskInput);
+    const sampler = await Sampler.create(model.config, { threads: hooks.threads });
+    const { record, flops, tokens } = await exam(model, sampler, task, {
+      ...stage,
+      seed: recipe.seed,
+      maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),
+    });
+    await sampler.release();
+    folder.appendEvaluation(record);
+    hooks.emit({ type: "evaluation", evaluation: record });
+    this.charge(stage.name, flops, tokens);
+  }
+
+  private save(stage: number, done: number, snapshot: StageSnapshot | null): void {
+    const { folder, model } = this;
+    const before = this.recipe.stages.slice(0, stage).reduce((total, s) => total + stageSteps(s), 0);
+    const state: RunState = { stage, stageState: snapshot?.state ?? null, journals: folder.position() };
+    const extra = [...(snapshot?.tensors ?? [])].filter(([name]) => !model.parameters.has(name));
+    folder.writeBill(this.book.bill());
+    saveCheckpoint(folder.paths.checkpoints, before + done, {
+      tensors: asParameters(new Map(extra)),
+      state,
+      model: { ...model, parameters: asParameters(model.parameters), generation: { temperature: 0.6 } },
+    });
+  }
+
+  private notice(level: "info" | "warning", message: string): void {
+    this.hooks.emit({ type: "notice", level, message });
+  }
+}
+
+/** What the model's positions leave behind a prompt of ordinary length. */
+function largestCompletion({ config }: Model): number {
+  return Math.floor(config.maxPositions * 0.75);
+}

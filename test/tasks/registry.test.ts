@@ -1,0 +1,26 @@
+import { expect, it } from "vitest";
+import { taskFrom, taskOptions } from "../../src/tasks/registry.ts";
+
+it.each([
+  { kind: "countdown" },
+  { kind: "arithmetic" },
+  { kind: "equations" },
+  { kind: "jsonl", file: "recipes/data/word-problems.jsonl" },
+] as const)("makes a task from %o, with defaults for the rest", (input) => {
+  const task = taskFrom(input);
+  expect(task.name).toBe(input.kind);
+  const problem = task.generate({ seed: 1, split: "validation", index: 3 });
+  expect(problem.prompt.endsWith("\n<think>\n")).toBe(true);
+  expect(task.verify(problem, "").value).toBe(0);
+  // A problem is plain data.
+  expect(structuredClone(problem)).toEqual(problem);
+  expect(taskFrom(taskOptions.parse(input)).generate({ seed: 1, split: "validation", index: 3 })).toEqual(
+    problem,
+  );
+});
+
+it("refuses unknown kinds and keys", () => {
+  expect(taskOptions.safeParse({ kind: "chess" }).success).toBe(false);
+  expect(taskOptions.safeParse({ kind: "jsonl" }).success).toBe(false);
+  expect(taskOptions.safeParse({ kind: "countdown", digits: [2] }).success).toBe(false);
+});
