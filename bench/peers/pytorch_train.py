@@ -31,7 +31,7 @@ def arguments():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--attention", choices=["sdpa", "manual"], default="sdpa")
     parser.add_argument("--optimizer", choices=["fused", "foreach"], default="fused")
-    parser.add_argument("--scope", choices=["model", "step"], default="step", help="what is compiled: the model and its loss, or the clipping and the optimizer as well")
+    parser.add_argument("--scope", choices=["model", "step"], default="step", help="compiled: the model and its loss, or clipping and AdamW too")
     parser.add_argument("--malloc", choices=["keep", "system"], default="keep", help="keep: freed memory stays in the process, as with jemalloc or tcmalloc")
     parser.add_argument("--interactive", action="store_true")
     return parser.parse_args()
@@ -115,6 +115,7 @@ def make_step():
     kind = {args.optimizer: True}
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1, **kind)
     forward = model
+
     def update():
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP, foreach=True)
         optimizer.step()
@@ -123,7 +124,6 @@ def make_step():
         import torch._inductor.config as inductor
 
         inductor.cpp.threads = args.threads
-        inductor.freezing = False
         forward = torch.compile(model, dynamic=False)
         if args.scope == "step":
             update = torch.compile(update, dynamic=False)

@@ -97,8 +97,8 @@ export class Sampler {
   }
 
   /**
-   * Samples a completion for each request, in the order of `requests`. Throws `RuntimeError` where a prompt is empty
-   * or prompt and completion do not fit the model's positions.
+   * Samples a completion for each request, in the order of `requests`. Throws `RuntimeError` where a prompt is empty or
+   * has an id outside the vocabulary, no token is asked for, or both together do not fit the model's positions.
    */
   async generate(parameters: ReadonlyMap<string, Value>, requests: readonly GenerationRequest[], options: GenerateOptions): Promise<GenerationResult> {
     this.check(requests);
@@ -122,11 +122,16 @@ export class Sampler {
   }
 
   private check(requests: readonly GenerationRequest[]): void {
+    const { vocabSize, maxPositions } = this.config;
     for (const [index, { prompt, maxNewTokens }] of requests.entries()) {
       if (prompt.length === 0) throw new RuntimeError(`request ${index} has an empty prompt; begin it with the BOS token`);
-      if (prompt.length + maxNewTokens > this.config.maxPositions)
+      if (maxNewTokens < 1) throw new RuntimeError(`request ${index} asks for ${maxNewTokens} new tokens; it needs at least 1`);
+      const foreign = prompt.find((id) => !(id >= 0 && id < vocabSize));
+      if (foreign !== undefined)
+        throw new RuntimeError(`request ${index}: id ${foreign} is not one of the model's ${vocabSize} tokens; is this its tokenizer?`);
+      if (prompt.length + maxNewTokens > maxPositions)
         throw new RuntimeError(
-          `request ${index}: ${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the model's ${this.config.maxPositions} positions`,
+          `request ${index}: ${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the model's ${maxPositions} positions`,
         );
     }
   }

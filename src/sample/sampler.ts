@@ -40,17 +40,21 @@ export function sampleToken(logits: Float32Array, offset: number, vocabSize: num
     }
     return { id: best, logProb: logProb(best) };
   }
+  const weight = (id: number): number => Math.exp(logits[offset + id] * scale - peak);
   const ids = Array.from({ length: vocabSize }, (_, i) => i).sort((a, b) => logits[offset + b] - logits[offset + a] || a - b);
+  // As in transformers and vLLM: top-k first, and top-p of what it leaves.
+  const likeliest = ids.slice(0, options.topK ?? vocabSize);
+  const nucleus = (options.topP ?? 1) * likeliest.reduce((sum, id) => sum + weight(id), 0);
   const kept: number[] = [];
   let mass = 0;
-  for (const id of ids.slice(0, options.topK ?? vocabSize)) {
+  for (const id of likeliest) {
     kept.push(id);
-    mass += Math.exp(logits[offset + id] * scale - peak);
-    if (mass >= (options.topP ?? 1) * total) break;
+    mass += weight(id);
+    if (mass >= nucleus) break;
   }
   let rest = random.uniform() * mass;
   for (const id of kept) {
-    rest -= Math.exp(logits[offset + id] * scale - peak);
+    rest -= weight(id);
     if (rest < 0) return { id, logProb: logProb(id) };
   }
   return { id: kept[0], logProb: logProb(kept[0]) };

@@ -147,10 +147,13 @@ function tokenize(text: string): Token[] {
   return tokens;
 }
 
+/** What is common and no letter: spares the slow Unicode test. */
+const OTHER_ASCII = new Set(" \t\r\n+-*/=(),;:!?<>{}\\#");
+
 /** A letter, a digit, an underscore, or a point inside a number. */
 function isWordCharacter(text: string, at: number): boolean {
   const character = text[at];
   if (character === undefined) return false;
   if (character === ".") return isDigit(text[at - 1]) && isDigit(text[at + 1]);
-  return /[\p{L}\p{N}_]/u.test(character);
+  return isDigit(character) || (!OTHER_ASCII.has(character) && /[\p{L}\p{N}_]/u.test(character));
 }

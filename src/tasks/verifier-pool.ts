@@ -143,17 +143,25 @@ function nextReply(worker: Worker, limitMs: number): Promise<WorkerReply | Failu
   });
 }
 
-/** From source (`.ts`, through tsx) as well as from the build (`.js`). */
+/** From the build (`.js`) as well as from source (`.ts`), which tsx then reads. */
 function startWorker(source: TaskSource, heapMb: number): Worker {
+  const options = { workerData: source, resourceLimits: { maxOldGenerationSizeMb: heapMb } };
   const typescript = import.meta.url.endsWith(".ts");
   const file = new URL(`./verifier-worker${typescript ? ".ts" : ".js"}`, import.meta.url);
-  const loader = () => pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
-  const worker = new Worker(file, {
-    workerData: source,
-    execArgv: typescript ? ["--import", loader()] : [],
-    resourceLimits: { maxOldGenerationSizeMb: heapMb },
-  });
+  const worker = typescript
+    ? new Worker(throughTsx(file), { ...options, eval: true, execArgv: [] })
+    : new Worker(file, options);
   // An idle verifier keeps no process alive.
   worker.unref();
   return worker;
+}
+
+/**
+ * A thread's first code, which loads a `.ts` module: `--import tsx` in `execArgv` has no effect on a
+ * thread's first module (tsx 4.23, Node 20), so the thread registers tsx by itself.
+ */
+function throughTsx(file: URL): string {
+  const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx"));
+  const [api, module] = [new URL("./esm/api/index.mjs", tsx), file].map((url) => JSON.stringify(url.href));
+  return `import(${api}).then((tsx) => { tsx.register(); return import(${module}); });`;
 }

@@ -62,8 +62,8 @@ interface LossTotals {
   losses: readonly number[];
   /** Tokens trained, each epoch counted. */
   trained: number;
-  /** Tokens whose importance weight was cut. */
-  cut: number;
+  /** Of each sequence with importance weights: its tokens, and how many of them had their weight cut. */
+  corrected: readonly { length: number; cut: number }[];
 }
 
 /** Per-token means from the sums of all micro-batches; `null` where nothing was trained. */
@@ -80,8 +80,26 @@ export function lossMetrics(totals: LossTotals, withKl: boolean): Metrics {
     "clip/high": perToken("clippedHigh"),
     "mismatch/mean": perToken("mismatchSum"),
     "mismatch/max": totals.trained === 0 ? null : (totals.sums.get("mismatchMax") ?? 0),
-    "importance/cut": totals.trained === 0 ? null : totals.cut / totals.trained,
+    ...importanceMetrics(totals.corrected),
   };
+}
+
+/** Shares of tokens and of sequences whose importance weight was cut, and of tokens by the sequence's length. */
+export function importanceMetrics(corrected: LossTotals["corrected"]): Metrics {
+  const share = (rows: LossTotals["corrected"]): number | null => {
+    const tokens = rows.reduce((total, { length }) => total + length, 0);
+    return tokens === 0 ? null : rows.reduce((total, { cut }) => total + cut, 0) / tokens;
+  };
+  const metrics: Metrics = {
+    "importance/cut": share(corrected),
+    "importance/cut-sequences": mean(corrected.map(({ cut }) => (cut > 0 ? 1 : 0))),
+  };
+  const bucketOf = ({ length }: { length: number }): number => Math.floor((length - 1) / POSITION_BUCKET);
+  for (const bucket of [...new Set(corrected.map(bucketOf))].sort((a, b) => a - b)) {
+    const [from, to] = [bucket * POSITION_BUCKET + 1, (bucket + 1) * POSITION_BUCKET];
+    metrics[`importance/cut/${from}-${to}`] = share(corrected.filter((row) => bucketOf(row) === bucket));
+  }
+  return metrics;
 }
 
 /** Steps without a signal before the person is told. */
@@ -89,14 +107,19 @@ const PATIENCE = 3;
 
 /** In words, with the remedy; empty while the run can learn. */
 export function whyNothingWasLearned(metrics: Metrics, idleSteps: number, maxNewTokens: number): string[] {
-  if (idleSteps < PATIENCE || idleSteps % PATIENCE !== 0) return [];
+  // Groups that could teach were there, so what kept them from it is the mask over truncated samples: said at once.
+  const allMasked = (metrics["groups/informative"] ?? 0) > 0;
+  const due = idleSteps > 0 && (idleSteps % PATIENCE === 0 || (allMasked && idleSteps === 1));
+  if (!due) return [];
   const percent = (name: string) => `${Math.round(100 * (metrics[name] ?? 0))} %`;
   const facts = `truncated ${percent("truncated")}, informative groups ${percent("groups/informative")}, pass@1 ${percent("pass1")}`;
+  const cause = allMasked ? "all samples were cut off, and maskTruncated leaves those out" : "in each group all rewards are equal";
   const remedy =
     (metrics.truncated ?? 0) > 0.5
       ? `Completions are cut off at ${maxNewTokens} tokens, before their answer: raise maxNewTokens.`
       : (metrics.pass1 ?? 0) > 0.5
         ? "Every problem is solved by all samples: make the task harder."
         : "No sample earns a reward: train the base longer, make the task easier, or sample larger groups.";
-  return [`Nothing was learned for ${idleSteps} steps: in each group all rewards are equal (${facts}). ${remedy}`];
+  const since = idleSteps === 1 ? "in this step" : `for ${idleSteps} steps`;
+  return [`Nothing was learned ${since}: ${cause} (${facts}). ${remedy}`];
 }

@@ -61,7 +61,14 @@ interface State {
   done: number;
   /** The next unused problem of the training stream. */
   nextProblem: number;
+  /** Steps in a row without any update. */
+  idleSteps: number;
+  /** Updates made by the optimizer. */
+  updates: number;
 }
+
+/** How much of each sequence's importance weights was cut. */
+type Corrected = { length: number; cut: number }[];
 
 interface Judged {
   group: Group;
@@ -79,8 +86,8 @@ export class GrpoStage implements TrainingStage {
   private readonly sampler: Sampler;
   private readonly scorer: Scorer | null;
   private reference: ReadonlyMap<string, Value> | null;
-  /** Steps in a row without any informative group. */
-  private idleSteps = 0;
+  /** Steps in a row in which nothing could be learned. */
+  private idleSteps: number;
 
   private constructor(
     model: Model,
@@ -100,6 +107,7 @@ export class GrpoStage implements TrainingStage {
     this.reference = reference;
     this.done = state?.done ?? 0;
     this.nextProblem = state?.nextProblem ?? 0;
+    this.idleSteps = state?.idleSteps ?? 0;
   }
 
   static async create(model: Model, task: Task, options: GrpoOptions, resume?: StageSnapshot): Promise<GrpoStage> {
@@ -112,13 +120,11 @@ export class GrpoStage implements TrainingStage {
       model.parameters,
       grpoLoss(model.config, { ratio, clip, kl }),
       options.optimizer,
-      { threads, profile, accumulate: true, moments: resume && tensorsUnder(resume.tensors, "optimizer.") },
+      { threads, profile, accumulate: true, step: state?.updates, moments: resume && tensorsUnder(resume.tensors, "optimizer.") },
     );
     const sampler = await Sampler.create(model.config, { threads });
     const scorer = kl > 0 || options.importance !== null ? await Scorer.create(model.config, { threads }) : null;
-    const stage = new GrpoStage(model, task, options, { step, sampler, scorer }, reference, state);
-    if (state !== undefined) stage.step.stepCount = (resume?.state as { updates: number }).updates;
-    return stage;
+    return new GrpoStage(model, task, options, { step, sampler, scorer }, reference, state);
   }
 
   async advance(): Promise<StepReport> {
@@ -182,7 +188,7 @@ export class GrpoStage implements TrainingStage {
     const samples = kept.flatMap(({ group, advantages: a }) => group.samples.map((sample, i) => ({ sample, advantage: a[i] })));
     const usable = samples.filter(({ sample }) => sample.reward !== null && !(options.maskTruncated && sample.finish === "length"));
     const rows = usable.map(({ sample, advantage }) => trainingRow(sample, advantage));
-    const totals = { sums: new Map<string, number>(), norms: [] as number[], losses: [] as number[], trained: 0, cut: 0 };
+    const totals = { sums: new Map<string, number>(), norms: [] as number[], losses: [] as number[], trained: 0, corrected: [] as Corrected };
     const flopsBefore = step.flops + (this.scorer?.flops ?? 0);
     let flops = 0;
     await this.annotate(rows, totals);
@@ -196,7 +202,7 @@ export class GrpoStage implements TrainingStage {
           row.weight = weights[i];
         });
         let loss = 0;
-        for (const { rows: members, seq } of planMicroBatches(batch.map(rowLength), MICRO_BATCH_TOKENS)) {
+        for (const { rows: members, seq } of this.plan(batch)) {
           const feeds = { ...microBatchFeeds(members.map((i) => batch[i]), seq), inverseTemperature: scalar(1 / options.temperature) };
           const result = await step.accumulate(feeds);
           flops += this.accumulationFlops(members.length, seq);
@@ -213,10 +219,10 @@ export class GrpoStage implements TrainingStage {
   }
 
   /** Fills in the reference's log-probabilities, and old ones with importance weights, before the first update. */
-  private async annotate(rows: TrainingRow[], totals: { cut: number }): Promise<void> {
+  private async annotate(rows: TrainingRow[], totals: { corrected: Corrected }): Promise<void> {
     const { options, scorer } = this;
     if (scorer === null) return;
-    for (const { rows: members, seq } of planMicroBatches(rows.map(rowLength), MICRO_BATCH_TOKENS)) {
+    for (const { rows: members, seq } of this.plan(rows)) {
       const batch = members.map((i) => rows[i]);
       const feeds = microBatchFeeds(batch, seq);
       const fill = (values: Float32Array, assign: (row: TrainingRow, logProbs: number[]) => void): void =>
@@ -234,9 +240,13 @@ export class GrpoStage implements TrainingStage {
           row.old = logProbs;
           const { weights, cut } = importanceWeights(logProbs, row.sampled, importance.level, importance.cap);
           row.importance = weights;
-          totals.cut += cut;
+          totals.corrected.push({ length: weights.length, cut });
         });
     }
+  }
+
+  private plan(rows: readonly TrainingRow[]): { rows: number[]; seq: number }[] {
+    return planMicroBatches(rows.map(rowLength), MICRO_BATCH_TOKENS, this.model.config.maxPositions);
   }
 
   private readonly knownFlops = new Map<string, number>();
@@ -258,7 +268,9 @@ export class GrpoStage implements TrainingStage {
   snapshot(): StageSnapshot {
     const tensors = snapshotTensors(this.step.parameters(), this.step.moments());
     for (const [name, value] of this.reference ?? []) tensors.set(`reference.${name}`, value);
-    return { tensors, state: { done: this.done, nextProblem: this.nextProblem, updates: this.step.stepCount } };
+    const { done, nextProblem, idleSteps } = this;
+    const state: State = { done, nextProblem, idleSteps, updates: this.step.stepCount };
+    return { tensors, state };
   }
 
   async release(): Promise<void> {

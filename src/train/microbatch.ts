@@ -20,12 +20,19 @@ export interface TrainingRow {
   importance: readonly number[];
 }
 
-/** Groups of rows whose padded size stays within `tokens`, shortest first; a single longer row is a group of its own. */
-export function planMicroBatches(lengths: readonly number[], tokens: number): { rows: number[]; seq: number }[] {
+/**
+ * Groups of rows whose padded size stays within `tokens`, shortest first; a single longer row is a group of its own.
+ * No row is padded beyond `maxPositions`, which the model has no angles for.
+ */
+export function planMicroBatches(
+  lengths: readonly number[],
+  tokens: number,
+  maxPositions = Number.POSITIVE_INFINITY,
+): { rows: number[]; seq: number }[] {
   const order = lengths.map((_, i) => i).sort((a, b) => lengths[a] - lengths[b] || a - b);
   const plans: { rows: number[]; seq: number }[] = [];
   for (const row of order) {
-    const seq = Math.ceil(lengths[row] / LENGTH_STEP) * LENGTH_STEP;
+    const seq = Math.min(Math.ceil(lengths[row] / LENGTH_STEP) * LENGTH_STEP, maxPositions);
     const last = plans[plans.length - 1];
     if (last !== undefined && (last.rows.length + 1) * seq <= tokens) {
       last.rows.push(row);
@@ -37,6 +44,14 @@ export function planMicroBatches(lengths: readonly number[], tokens: number): { 
 
 /** Tokens that a row feeds: all but the last, which is only a target. */
 export const rowLength = (row: Pick<TrainingRow, "prompt" | "ids">): number => row.prompt.length + row.ids.length - 1;
+
+function checkLengths(row: TrainingRow, seq: number): void {
+  const { sampled, old, reference, importance } = row;
+  for (const [name, values] of Object.entries({ sampled, old, reference, importance }))
+    if (values !== null && values.length !== row.ids.length)
+      throw new RangeError(`a row has ${row.ids.length} ids but ${values.length} ${name} values`);
+  if (rowLength(row) > seq) throw new RangeError(`a row of ${rowLength(row)} tokens does not fit ${seq} positions`);
+}
 
 /**
  * Feeds [rows, seq] of the policy loss. Position p predicts token p + 1; values of completion token j stand at
@@ -50,8 +65,7 @@ export function microBatchFeeds(rows: readonly TrainingRow[], seq: number): Reco
   const [ids, targets, positions] = [whole(), whole(), whole()];
   const [sampled, old, reference, advantage, weights, importance] = [real(), real(), real(), real(), real(), real()];
   rows.forEach((row, r) => {
-    if (row.ids.length !== row.sampled.length || row.ids.length !== row.old.length)
-      throw new RangeError(`a row has ${row.ids.length} ids but ${row.sampled.length} sampled and ${row.old.length} old log-probabilities`);
+    checkLengths(row, seq);
     const sequence = [...row.prompt, ...row.ids];
     const offset = r * seq;
     for (let p = 0; p < seq; p++) positions[offset + p] = p;

@@ -50,7 +50,7 @@ export function createPlot(
     stroke: colour(`--series-${(index % COLOURS) + 1}`),
     width: strong ? 2 : 1,
     alpha: strong ? 1 : 0.35,
-    points: { show: strong ? undefined : false, size: 5 },
+    points: { show: false, size: 5, filter: strong ? isolated : () => null },
   });
   const tick = (value: number): string => (spec.unit === "share" ? percent(value, 0) : decimal(value));
   return new uPlot(
@@ -79,6 +79,13 @@ export function createPlot(
     ] as uPlot.AlignedData,
     host,
   );
+}
+
+/** Points without a neighbour to draw a line to: between two gaps, and the very first. */
+function isolated(plot: uPlot, series: number): number[] {
+  const values = plot.data[series] ?? [];
+  const known = (index: number): boolean => typeof values[index] === "number";
+  return Array.from(values.keys()).filter((at) => known(at) && !known(at - 1) && !known(at + 1));
 }
 
 /** Shares stand on their whole scale (or its upper half), all else on zero: no slope is made by the axis. */

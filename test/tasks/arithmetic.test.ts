@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { arithmetic, arithmeticOptions } from "../../src/tasks/arithmetic.ts";
+import { anyText } from "./any-text.ts";
 import { NUMBER_ATTACKS, NUMBER_RIGHT } from "./number-attacks.ts";
 
 const make = (options: object) => arithmetic(arithmeticOptions.parse({ kind: "arithmetic", ...options }));
@@ -66,7 +67,7 @@ describe("arithmetic, 42 being right", () => {
 
   it("never throws", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary" }), (text) => {
+      fc.property(anyText, (text) => {
         expect(task.verify(problem, text).value).toBe(0);
         expect([0, 1]).toContain(task.verify(problem, `</think><answer>${text}</answer>`).value);
       }),

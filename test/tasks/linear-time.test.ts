@@ -36,7 +36,7 @@ const UNITS = [
   "(1)=",
   "0,",
 ];
-const SMALL = 60_000;
+const SMALL = 30_000;
 
 /** The least of three, so that a busy machine does not count. */
 function milliseconds(run: () => unknown): number {

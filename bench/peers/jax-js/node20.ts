@@ -45,7 +45,10 @@ class WebWorker {
 /** The number of workers is what `navigator.hardwareConcurrency` says. */
 export function installWebWorkers(threads: number): void {
   Object.defineProperty(globalThis, "Worker", { value: WebWorker, configurable: true });
-  Object.defineProperty(globalThis, "navigator", { value: { hardwareConcurrency: threads }, configurable: true });
+  Object.defineProperty(globalThis, "navigator", {
+    value: { hardwareConcurrency: threads },
+    configurable: true,
+  });
 }
 
 export function installIteratorHelpers(): void {
@@ -64,5 +67,6 @@ export function installIteratorHelpers(): void {
     },
   };
   for (const [name, value] of Object.entries(helpers))
-    if (!(name in prototype)) Object.defineProperty(prototype, name, { value, configurable: true, writable: true });
+    if (!(name in prototype))
+      Object.defineProperty(prototype, name, { value, configurable: true, writable: true });
 }

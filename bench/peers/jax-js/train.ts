@@ -94,7 +94,8 @@ function lossOf(parameters: Parameters, ids: Tensor, targets: Tensor, cos: Tenso
   for (let layer = 0; layer < LAYERS; layer++) {
     const weight = (name: string) => take(`${layer}.${name}`);
     const normed = rmsNorm(x.ref, weight("attentionNorm"));
-    const project = (name: string) => np.matmul(normed.ref, weight(name)).reshape([BATCH, SEQ, HEADS, HEAD_DIM]);
+    const project = (name: string) =>
+      np.matmul(normed.ref, weight(name)).reshape([BATCH, SEQ, HEADS, HEAD_DIM]);
     const q = rope(project("q"), cos.ref, sin.ref);
     const k = rope(project("k"), cos.ref, sin.ref);
     const mixed = nn.dotProductAttention(q, k, project("v"), { isCausal: true });
@@ -120,7 +121,15 @@ interface State {
 
 /** One step; `corrections` = 1 / (1 - beta1^t), 1 / (1 - beta2^t). */
 const trainStep = jit(
-  (state: State, ids: Tensor, targets: Tensor, cos: Tensor, sin: Tensor, correction1: Tensor, correction2: Tensor) => {
+  (
+    state: State,
+    ids: Tensor,
+    targets: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    correction1: Tensor,
+    correction2: Tensor,
+  ) => {
     const refs = Object.fromEntries(Object.entries(state.parameters).map(([name, p]) => [name, p.ref]));
     const [loss, gradients] = valueAndGrad(lossOf)(refs, ids, targets, cos, sin) as [Tensor, Parameters];
     const squares = Object.values(gradients).map((g) => np.sum(np.square(g.ref)));
@@ -146,15 +155,20 @@ const trainStep = jit(
 
 function makeStep(): () => Promise<number> {
   const parameters = initialParameters();
-  const zeros = () => Object.fromEntries(Object.entries(parameters).map(([name, p]) => [name, np.zeros(p.shape)]));
+  const zeros = () =>
+    Object.fromEntries(Object.entries(parameters).map(([name, p]) => [name, np.zeros(p.shape)]));
   let state: State = { parameters, m: zeros(), v: zeros() };
-  const rows = Array.from({ length: BATCH }, () => Array.from({ length: SEQ + 1 }, () => Math.floor(random() * VOCAB)));
+  const rows = Array.from({ length: BATCH }, () =>
+    Array.from({ length: SEQ + 1 }, () => Math.floor(random() * VOCAB)),
+  );
   const ids = np.array(Int32Array.from(rows.flatMap((row) => row.slice(0, -1))));
   const targets = np.array(Int32Array.from(rows.flatMap((row) => row.slice(1))));
   const table = (of: (angle: number) => number) => {
     const half = HEAD_DIM / 2;
     const angle = (i: number) => Math.floor(i / half) * 10000 ** (-(i % half) / half);
-    return np.array(Float32Array.from({ length: SEQ * half }, (_, i) => of(angle(i)))).reshape([1, SEQ, 1, half]);
+    return np
+      .array(Float32Array.from({ length: SEQ * half }, (_, i) => of(angle(i))))
+      .reshape([1, SEQ, 1, half]);
   };
   const cos = table(Math.cos);
   const sin = table(Math.sin);
@@ -163,7 +177,13 @@ function makeStep(): () => Promise<number> {
     step++;
     const correction = (beta: number) => np.array(1 / (1 - beta ** step));
     const result = trainStep(
-      state, ids.ref, targets.ref, cos.ref, sin.ref, correction(ADAM.beta1), correction(ADAM.beta2),
+      state,
+      ids.ref,
+      targets.ref,
+      cos.ref,
+      sin.ref,
+      correction(ADAM.beta1),
+      correction(ADAM.beta2),
     ) as { loss: Tensor; state: State };
     state = result.state;
     await blockUntilReady(state);
@@ -207,7 +227,14 @@ const start = performance.now();
 const { loss: firstLoss } = await timed(step, 1);
 const first = (performance.now() - start) / 1000;
 await timed(step, Math.max(0, Number(options.warmup) - 1));
-const about = { peer: "jax-js", mode: "wasm", version: "0.1.25", threads: Number(options.threads), compile_seconds: Math.round(first * 100) / 100, first_loss: firstLoss };
+const about = {
+  peer: "jax-js",
+  mode: "wasm",
+  version: "0.1.25",
+  threads: Number(options.threads),
+  compile_seconds: Math.round(first * 100) / 100,
+  first_loss: firstLoss,
+};
 if (options.interactive) {
   say({ ready: true, ...about });
   for await (const line of createInterface({ input: process.stdin })) {
@@ -220,6 +247,11 @@ if (options.interactive) {
 } else {
   const run = await timed(step, Number(options.steps));
   const median = [...run.ms_per_step].sort((a, b) => a - b)[run.ms_per_step.length >> 1];
-  say({ ...about, ...run, tokens_per_second: Math.round(((BATCH * SEQ) / median) * 1000), ...(await matmulRate()) });
+  say({
+    ...about,
+    ...run,
+    tokens_per_second: Math.round(((BATCH * SEQ) / median) * 1000),
+    ...(await matmulRate()),
+  });
 }
 process.exit(0);

@@ -1,9 +1,12 @@
 /**
- * The TensorFlow.js peer (WebAssembly, SIMD, threads): the training step of the benchmark's decoder: forward, backward,
+ * The TensorFlow.js peer (WebAssembly, SIMD): the training step of the benchmark's decoder: forward, backward,
  * global-norm clipping, AdamW. 4 layers, width 256, 4 heads, SwiGLU 704, vocabulary 512, sequence 256, batch 16,
  * float32. The protocol is that of ../pytorch_train.py.
  *
- *   npm install && npx tsx train.ts [--steps N] [--warmup N] [--threads N] [--interactive]
+ *   npm install && npx tsx train.ts [--steps N] [--warmup N] [--interactive]
+ *
+ * One thread: the backend switches its threads off on Node (tensorflow/tfjs#3830), and its threaded module, started by
+ * force with Workers of ours, still made a pool of one.
  *
  * What the backend cannot do well is done by hand, so that it is measured at its best: its fast product (XNNPACK) takes
  * only two plain matrices, while transposed or batched operands, which its own gradients use, run at 1 to 2 GFLOP/s. So
@@ -12,17 +15,17 @@
 import { createInterface } from "node:readline";
 import { parseArgs } from "node:util";
 import * as tf from "@tensorflow/tfjs";
-import { startWasm } from "./node20.ts";
+import "@tensorflow/tfjs-backend-wasm";
 
 const { values: options } = parseArgs({
   options: {
     steps: { type: "string", default: "2" },
     warmup: { type: "string", default: "1" },
-    threads: { type: "string", default: "2" },
     interactive: { type: "boolean", default: false },
   },
 });
-await startWasm(Number(options.threads));
+await tf.setBackend("wasm");
+await tf.ready();
 
 type Weights = Record<string, tf.Tensor>;
 type CustomGradient = Parameters<typeof tf.customGrad>[0];
@@ -86,7 +89,9 @@ const product = tf.customGrad(((a: tf.Tensor, b: tf.Tensor, save: tf.GradSaveFun
 /** a [n, x, y] · b [n, y, z], one plain product at a time. */
 function batched(a: tf.Tensor, b: tf.Tensor): tf.Tensor {
   const right = tf.unstack(b);
-  return tf.stack(tf.unstack(a).map((matrix, i) => tf.matMul(matrix as tf.Tensor2D, right[i] as tf.Tensor2D)));
+  return tf.stack(
+    tf.unstack(a).map((matrix, i) => tf.matMul(matrix as tf.Tensor2D, right[i] as tf.Tensor2D)),
+  );
 }
 
 const flip = (x: tf.Tensor) => tf.transpose(x, [0, 2, 1]);
@@ -120,7 +125,9 @@ function rmsNorm(x: tf.Tensor, weight: tf.Tensor): tf.Tensor {
 const half = HEAD_DIM / 2;
 const table = (of: (angle: number) => number) =>
   tf.tensor(
-    Float32Array.from({ length: SEQ * half }, (_, i) => of(Math.floor(i / half) * 10000 ** (-(i % half) / half))),
+    Float32Array.from({ length: SEQ * half }, (_, i) =>
+      of(Math.floor(i / half) * 10000 ** (-(i % half) / half)),
+    ),
     [1, SEQ, half],
   );
 const cos = table(Math.cos);
@@ -158,11 +165,15 @@ function lossOf(parameters: Weights, ids: tf.Tensor, targets: tf.Tensor): tf.Sca
 function makeStep(): () => number {
   const parameters = initialParameters();
   const names = Object.keys(parameters);
-  const variables = Object.fromEntries(names.map((name) => [name, tf.variable(parameters[name], true, name)]));
+  const variables = Object.fromEntries(
+    names.map((name) => [name, tf.variable(parameters[name], true, name)]),
+  );
   const zeros = () => names.map((name) => tf.variable(tf.zeros(parameters[name].shape), false));
   const m = zeros();
   const v = zeros();
-  const rows = Array.from({ length: BATCH }, () => Array.from({ length: SEQ + 1 }, () => Math.floor(random() * VOCAB)));
+  const rows = Array.from({ length: BATCH }, () =>
+    Array.from({ length: SEQ + 1 }, () => Math.floor(random() * VOCAB)),
+  );
   const oneHot = (ids: number[]) => tf.cast(tf.oneHot(tf.tensor1d(ids, "int32"), VOCAB), "float32");
   const ids = oneHot(rows.flatMap((row) => row.slice(0, -1)));
   const targets = oneHot(rows.flatMap((row) => row.slice(1)));
@@ -223,7 +234,14 @@ const start = performance.now();
 const { loss: firstLoss } = timed(step, 1);
 const first = (performance.now() - start) / 1000;
 timed(step, Math.max(0, Number(options.warmup) - 1));
-const about = { peer: "tfjs", mode: "wasm", version: tf.version.tfjs, threads: Number(options.threads), compile_seconds: Math.round(first * 100) / 100, first_loss: firstLoss };
+const about = {
+  peer: "tfjs",
+  mode: "wasm",
+  version: tf.version.tfjs,
+  threads: 1,
+  compile_seconds: Math.round(first * 100) / 100,
+  first_loss: firstLoss,
+};
 if (options.interactive) {
   say({ ready: true, ...about });
   for await (const line of createInterface({ input: process.stdin })) {

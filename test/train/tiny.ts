@@ -1,0 +1,68 @@
+/** A decoder of a few hundred parameters, and what goes with it. */
+import type { DecoderConfig } from "../../src/models/config.ts";
+import { decoderParameters } from "../../src/models/dense.ts";
+import { initialise } from "../../src/models/layers.ts";
+import { Random } from "../../src/runtime/random.ts";
+import { allocate, type Value } from "../../src/runtime/session.ts";
+import type { OptimizerOptions } from "../../src/train/step.ts";
+
+export const tinyConfig: DecoderConfig = {
+  vocabSize: 29,
+  layers: 2,
+  width: 16,
+  heads: 4,
+  kvHeads: 2,
+  headDim: 4,
+  ffn: 24,
+  maxPositions: 64,
+  ropeTheta: 10000,
+  normEps: 1e-6,
+  tieEmbeddings: false,
+};
+
+/** Far from a fresh initialisation: every matrix is N(0, 0.3²), every norm near 1, so that no term is negligible. */
+export function livelyParameters(config: DecoderConfig, seed: number, scale = 0.3): Map<string, Value> {
+  const parameters = initialise(decoderParameters(config), seed);
+  for (const [name, { data, shape }] of parameters) {
+    const random = new Random(seed, "lively", name);
+    for (let i = 0; i < data.length; i++)
+      (data as Float32Array)[i] = (shape.length === 1 ? 1 : 0) + scale * random.normal();
+  }
+  return parameters;
+}
+
+export function copyValues(values: ReadonlyMap<string, Value>): Map<string, Value> {
+  return new Map(
+    [...values].map(([name, { dtype, shape, data }]) => {
+      const copy = allocate(dtype, shape);
+      (copy.data as Float32Array).set(data as Float32Array);
+      return [name, copy];
+    }),
+  );
+}
+
+/** By name, as plain arrays: compared bit for bit by `toEqual`. */
+export const plain = (values: ReadonlyMap<string, Value>): Record<string, number[]> =>
+  Object.fromEntries([...values].map(([name, { data }]) => [name, Array.from(data as Float32Array)]));
+
+export const adamW: OptimizerOptions = {
+  kind: "adamw",
+  rate: 3e-3,
+  betas: [0.9, 0.95],
+  epsilon: 1e-8,
+  decay: 0.1,
+  clip: 1,
+  momentum: 0.95,
+};
+export const muon: OptimizerOptions = { ...adamW, kind: "muon", rate: 1e-2, adamRate: 2e-3 };
+
+/** The largest |a - b|, with a length check. */
+export function furthest(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  if (a.length !== b.length) return Number.POSITIVE_INFINITY;
+  let most = 0;
+  for (let i = 0; i < a.length; i++) {
+    const distance = Math.abs(a[i] - b[i]);
+    if (!(distance <= most)) most = distance;
+  }
+  return most;
+}
