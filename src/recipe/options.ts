@@ -1,7 +1,8 @@
 /** From a recipe's stage to the options of the code that runs it, and from its model block to a model. */
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { loadModel } from "../checkpoint/folder.ts";
-import { checkDecoderConfig, type DecoderConfig } from "../models/config.ts";
+import { checkDecoderConfig, type DecoderConfig, fromHuggingFace } from "../models/config.ts";
 import { decoderParameters } from "../models/dense.ts";
 import { initialise } from "../models/layers.ts";
 import { f32, type Value } from "../runtime/session.ts";
@@ -41,6 +42,16 @@ export function openModel(folder: string): Model {
 /** The model before the first stage: fresh weights, or those of a folder. */
 export function initialModel(recipe: Recipe): Model {
   if ("from" in recipe.model) return openModel(recipe.model.from);
+  const { config, tokenizer } = recipeShape(recipe);
+  return { config, tokenizer, parameters: initialise(decoderParameters(config), recipe.seed) };
+}
+
+/** The same without any weights, as planning needs it. */
+export function recipeShape(recipe: Recipe): Pick<Model, "config" | "tokenizer"> {
+  if ("from" in recipe.model) {
+    const read = (file: string): unknown => JSON.parse(readFileSync(join((recipe.model as { from: string }).from, file), "utf8"));
+    return { config: fromHuggingFace(read("config.json")), tokenizer: tokenizerFrom(read("tokenizer.json")) };
+  }
   const tokenizer = recipeTokenizer(recipe);
   const { layers, width, heads, ffn, maxPositions, ropeTheta, normEps, tieEmbeddings } = recipe.model;
   const config = checkDecoderConfig({
@@ -56,7 +67,7 @@ export function initialModel(recipe: Recipe): Model {
     normEps,
     tieEmbeddings,
   });
-  return { config, tokenizer, parameters: initialise(decoderParameters(config), recipe.seed) };
+  return { config, tokenizer };
 }
 
 function recipeTokenizer({ tokenizer }: Recipe): Tokenizer {
@@ -72,7 +83,7 @@ function recipeTokenizer({ tokenizer }: Recipe): Tokenizer {
 
 const ADAM_EPSILON = 1e-8;
 
-function optimizerOptions(optimizer: Optimizer): OptimizerOptions {
+export function optimizerOptions(optimizer: Optimizer): OptimizerOptions {
   const { kind, rate, betas, decay, clip } = optimizer;
   const shared = { kind, rate, betas, decay, clip: clip ?? 0, epsilon: ADAM_EPSILON };
   return optimizer.kind === "muon"

@@ -3,9 +3,8 @@
  * linear and are called directly. A hung verifier blocks its own thread only: the thread is terminated and
  * replaced, and the completion that hung it gets 0, since an unscored sample would be a way out for a policy.
  */
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
+import { startThread } from "../runtime/thread.ts";
 import { fault, oversized } from "./judge.ts";
 import type { Problem, Verdict } from "./problem.ts";
 import type { TaskSource, WorkerJob, WorkerReply } from "./verifier-worker.ts";
@@ -143,25 +142,10 @@ function nextReply(worker: Worker, limitMs: number): Promise<WorkerReply | Failu
   });
 }
 
-/** From the build (`.js`) as well as from source (`.ts`), which tsx then reads. */
 function startWorker(source: TaskSource, heapMb: number): Worker {
-  const options = { workerData: source, resourceLimits: { maxOldGenerationSizeMb: heapMb } };
-  const typescript = import.meta.url.endsWith(".ts");
-  const file = new URL(`./verifier-worker${typescript ? ".ts" : ".js"}`, import.meta.url);
-  const worker = typescript
-    ? new Worker(throughTsx(file), { ...options, eval: true, execArgv: [] })
-    : new Worker(file, options);
+  const resourceLimits = { maxOldGenerationSizeMb: heapMb };
+  const worker = startThread("verifier-worker", import.meta.url, { workerData: source, resourceLimits });
   // An idle verifier keeps no process alive.
   worker.unref();
   return worker;
-}
-
-/**
- * A thread's first code, which loads a `.ts` module: `--import tsx` in `execArgv` has no effect on a
- * thread's first module (tsx 4.23, Node 20), so the thread registers tsx by itself.
- */
-function throughTsx(file: URL): string {
-  const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx"));
-  const [api, module] = [new URL("./esm/api/index.mjs", tsx), file].map((url) => JSON.stringify(url.href));
-  return `import(${api}).then((tsx) => { tsx.register(); return import(${module}); });`;
 }

@@ -18,6 +18,16 @@ export interface PackingState {
   documents: number[];
 }
 
+export interface PackedBatch extends LanguageModelBatch {
+  /** The document of each token. */
+  documents: Int32Array;
+  /** Targets with weight 1. */
+  trained: number;
+}
+
+/** Documents without tokens, one after another, before the source is taken for empty. */
+const MAX_EMPTY = 1000;
+
 export class PackedBatches {
   private state: PackingState;
   private readonly source: DocumentSource;
@@ -36,7 +46,7 @@ export class PackedBatches {
   }
 
   /** The next rows; `weights` are 1 for trained targets and 0 for others, `documents` numbers each token's document. */
-  next(): LanguageModelBatch & { documents: Int32Array; trained: number } {
+  next(): PackedBatch {
     const { batch, seq } = this;
     const ids = new Int32Array(batch * seq);
     const targets = new Int32Array(batch * seq);
@@ -64,9 +74,12 @@ export class PackedBatches {
 
   private fill(length: number): void {
     const { state } = this;
+    let empty = 0;
     while (state.ids.length < length) {
       const index = state.nextDocument++;
       const document = this.source(index);
+      empty = document.ids.length === 0 ? empty + 1 : 0;
+      if (empty > MAX_EMPTY) throw new RangeError(`${MAX_EMPTY} documents in a row, up to number ${index}, have no tokens`);
       document.ids.forEach((id, i) => {
         state.ids.push(id);
         state.trained.push(i >= document.trainFrom);

@@ -2,11 +2,11 @@
 import { decoderParameters } from "../models/dense.ts";
 import type { Value } from "../runtime/session.ts";
 import { documentMask } from "./batch.ts";
-import { type DocumentSource, PackedBatches, type PackingState } from "./data.ts";
+import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
 import { batchFeeds, languageModelLoss } from "./language-model.ts";
 import { rateFactor, type Schedule } from "./schedule.ts";
 import { type Model, type StageSnapshot, type StepReport, snapshotTensors, type TrainingStage, tensorsUnder } from "./stage.ts";
-import { type OptimizerOptions, TrainStep } from "./step.ts";
+import { type OptimizerOptions, type Rates, TrainStep } from "./step.ts";
 
 export interface LanguageModelOptions {
   steps: number;
@@ -67,22 +67,13 @@ export class LanguageModelStage implements TrainingStage {
 
   async advance(): Promise<StepReport> {
     const start = performance.now();
-    const { options, step } = this;
+    const { options } = this;
     const factor = rateFactor(options.schedule, this.done, this.totalSteps);
     const rates = { rate: factor * (options.optimizer.adamRate ?? options.optimizer.rate), muonRate: factor * options.optimizer.rate };
     const micro = Array.from({ length: options.accumulate }, () => this.batches.next());
     const trained = micro.reduce((total, b) => total + b.trained, 0);
-    let loss = 0;
-    let norm = 0;
-    for (const batch of micro) {
-      const weights = batch.weights.map((w) => w / Math.max(1, trained));
-      const feeds = batchFeeds({ ...batch, weights });
-      if (options.documentMask) feeds.mask = documentMask(batch.documents, batch.batch, batch.seq);
-      const result = options.accumulate > 1 ? await step.accumulate(feeds) : await step.step(feeds, rates);
-      loss += result.loss;
-      norm = result.norm ?? 0;
-    }
-    if (options.accumulate > 1) norm = (await step.applyUpdate(rates)).norm;
+    // Without a trained token there is no update at all: decay and momentum would move the parameters blindly.
+    const { loss, norm } = trained === 0 ? { loss: null, norm: null } : await this.update(micro, trained, rates);
     this.done++;
     const seconds = (performance.now() - start) / 1000;
     const tokens = options.accumulate * options.batch * options.sequence;
@@ -100,6 +91,21 @@ export class LanguageModelStage implements TrainingStage {
       flops: this.flopsPerStep,
       tokens,
     };
+  }
+
+  private async update(micro: readonly PackedBatch[], trained: number, rates: Rates): Promise<{ loss: number; norm: number }> {
+    const { options, step } = this;
+    let loss = 0;
+    let norm = 0;
+    for (const batch of micro) {
+      const feeds = batchFeeds({ ...batch, weights: batch.weights.map((w) => w / trained) });
+      if (options.documentMask) feeds.mask = documentMask(batch.documents, batch.batch, batch.seq);
+      const result = options.accumulate > 1 ? await step.accumulate(feeds) : await step.step(feeds, rates);
+      loss += result.loss;
+      norm = result.norm ?? 0;
+    }
+    if (options.accumulate > 1) norm = (await step.applyUpdate(rates)).norm;
+    return { loss, norm };
   }
 
   parameters(): ReadonlyMap<string, Value> {

@@ -147,6 +147,12 @@ export function traceOptimizer(specs: readonly ParameterSpec[], optimizer: Optim
   return graph;
 }
 
+/** Learning rates of one update: AdamW's, and that of Muon's matrices. */
+export interface Rates {
+  rate: number;
+  muonRate: number;
+}
+
 export interface StepOptions {
   threads?: number;
   /** Prefix for ONNX Runtime's profile of the (accumulation or fused) step. */
@@ -169,8 +175,7 @@ export class TrainStep {
   private readonly momentState: DoubleBuffer;
   private readonly lossGraph: Graph;
   private readonly main: Session;
-  private readonly update: Session | null;
-  private readonly updateFlops: number;
+  private readonly update: { graph: Graph; session: Session; flops: number } | null;
   private readonly sums: { zeros: Record<string, Value>; buffers: DoubleBuffer } | null;
   private accumulated = 0;
 
@@ -180,7 +185,7 @@ export class TrainStep {
     parameters: ReadonlyMap<string, Value>,
     lossGraph: Graph,
     main: Session,
-    update: { session: Session; flops: number } | null,
+    update: { graph: Graph; session: Session; flops: number } | null,
     options: StepOptions,
   ) {
     this.specs = specs;
@@ -188,8 +193,7 @@ export class TrainStep {
     this.stepCount = options.step ?? 0;
     this.lossGraph = lossGraph;
     this.main = main;
-    this.update = update?.session ?? null;
-    this.updateFlops = update?.flops ?? 0;
+    this.update = update;
     this.parameterState = new DoubleBuffer(parameters);
     const moments = new Map<string, Value>();
     for (const spec of specs)
@@ -220,8 +224,9 @@ export class TrainStep {
     const graph = traceAccumulation(specs, buildLoss);
     const session = await Session.create(graph, { threads, profile, name: "accumulate" });
     const updateGraph = traceOptimizer(specs, optimizer);
-    const update = await Session.create(updateGraph, { threads, name: "optimizer" });
-    return new TrainStep(specs, optimizer, parameters, graph, session, { session: update, flops: countFlops(updateGraph).total }, options);
+    const updateSession = await Session.create(updateGraph, { threads, name: "optimizer" });
+    const update = { graph: updateGraph, session: updateSession, flops: countFlops(updateGraph).total };
+    return new TrainStep(specs, optimizer, parameters, graph, session, update, options);
   }
 
   /** The current parameters by name; valid until the update after the next. */
@@ -238,14 +243,14 @@ export class TrainStep {
     return countFlops(this.lossGraph, sizes).total;
   }
 
-  private async scalars(rates: { rate: number; muonRate: number }): Promise<Record<string, Value>> {
+  private async scalars(rates: Rates): Promise<Record<string, Value>> {
     const [beta1, beta2] = this.optimizer.betas;
     const values = stepScalarValues(this.stepCount + 1, rates.rate, rates.muonRate, beta1, beta2);
     return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, scalar(value)]));
   }
 
   /** One fused step. Throws `NonFiniteError` before anything is replaced. */
-  async step(batch: Record<string, Value>, rates: { rate: number; muonRate: number }): Promise<Record<string, number>> {
+  async step(batch: Record<string, Value>, rates: Rates): Promise<Record<string, number>> {
     const feeds = { ...this.parameterState.feeds(), ...this.momentState.feeds(), ...batch, ...pickInputs(this.main, await this.scalars(rates)) };
     const fetches = { ...this.parameterState.fetches(), ...this.momentState.fetches() };
     const results = numbers(await this.main.run(feeds, fetches));
@@ -269,29 +274,32 @@ export class TrainStep {
   }
 
   /** Applies the optimizer to what was accumulated; returns the gradient's norm before clipping. */
-  async applyUpdate(rates: { rate: number; muonRate: number }): Promise<{ norm: number }> {
+  async applyUpdate(rates: Rates): Promise<{ norm: number }> {
     if (this.sums === null || this.update === null || this.accumulated === 0) throw new GraphError("nothing was accumulated");
-    const feeds = { ...this.parameterState.feeds(), ...this.momentState.feeds(), ...this.sums.buffers.feeds(), ...pickInputs(this.update, await this.scalars(rates)) };
+    const feeds = { ...this.parameterState.feeds(), ...this.momentState.feeds(), ...this.sums.buffers.feeds(), ...pickInputs(this.update.session, await this.scalars(rates)) };
     const fetches = { ...this.parameterState.fetches(), ...this.momentState.fetches() };
-    const { norm } = numbers(await this.update.run(feeds, fetches));
-    if (!Number.isFinite(norm)) throw new NonFiniteError(this.stepCount + 1, null, "gradient norm");
+    const results = numbers(await this.update.session.run(feeds, fetches));
+    await this.checkFinite(results, feeds, this.update.graph);
     this.parameterState.swap();
     this.momentState.swap();
     this.accumulated = 0;
     this.stepCount++;
-    this.flops += this.updateFlops;
-    return { norm };
+    this.flops += this.update.flops;
+    return { norm: results.norm };
   }
 
-  private async checkFinite(results: Record<string, number>, feeds: Record<string, Value>): Promise<void> {
+  private async checkFinite(results: Record<string, number>, feeds: Record<string, Value>, graph = this.lossGraph): Promise<void> {
     for (const what of ["loss", "norm"])
-      if (what in results && !Number.isFinite(results[what]))
-        throw new NonFiniteError(this.stepCount + 1, await locateNonFinite(this.lossGraph, feeds), what === "norm" ? "gradient norm" : what);
+      if (what in results && !Number.isFinite(results[what])) {
+        // What was accumulated is lost with the step.
+        this.accumulated = 0;
+        throw new NonFiniteError(this.stepCount + 1, await locateNonFinite(graph, feeds), what === "norm" ? "gradient norm" : what);
+      }
   }
 
   async release(): Promise<void> {
     await this.main.release();
-    await this.update?.release();
+    await this.update?.session.release();
   }
 }
 

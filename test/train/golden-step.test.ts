@@ -6,7 +6,6 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
-import { input } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { type DecoderConfig, fromHuggingFace } from "../../src/models/config.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";

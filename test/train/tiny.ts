@@ -41,9 +41,14 @@ export function copyValues(values: ReadonlyMap<string, Value>): Map<string, Valu
   );
 }
 
-/** By name, as plain arrays: compared bit for bit by `toEqual`. */
-export const plain = (values: ReadonlyMap<string, Value>): Record<string, number[]> =>
-  Object.fromEntries([...values].map(([name, { data }]) => [name, Array.from(data as Float32Array)]));
+/** Names of the tensors that are not equal bit for bit (0 and -0 apart), and of those that only one side has. */
+export function differing(a: ReadonlyMap<string, Value>, b: ReadonlyMap<string, Value>): string[] {
+  const equal = (name: string): boolean => {
+    const [x, y] = [a.get(name), b.get(name)];
+    return x !== undefined && y !== undefined && furthest(x.data as Float32Array, y.data as Float32Array) === 0;
+  };
+  return [...new Set([...a.keys(), ...b.keys()])].filter((name) => !equal(name));
+}
 
 export const adamW: OptimizerOptions = {
   kind: "adamw",

@@ -1,0 +1,89 @@
+/**
+ * The training step of a 4-layer, width-256 dense decoder (sequence 256, batch 16, vocabulary 512, AdamW) against this
+ * machine's MatMul rate, PyTorch on the CPU and the best JavaScript peer; all sides alternate in one run.
+ */
+import { decoderParameters } from "../src/models/dense.ts";
+import { initialise } from "../src/models/layers.ts";
+import { measureMatmulRate } from "../src/runtime/measure.ts";
+import { Random } from "../src/runtime/random.ts";
+import { batchFeeds, languageModelLoss } from "../src/train/language-model.ts";
+import { TrainStep } from "../src/train/step.ts";
+import { Peer } from "./peer.ts";
+import { median, type Row } from "./rows.ts";
+
+export const MODEL = {
+  vocabSize: 512,
+  layers: 4,
+  width: 256,
+  heads: 4,
+  kvHeads: 4,
+  headDim: 64,
+  ffn: 704,
+  maxPositions: 256,
+  ropeTheta: 10_000,
+  normEps: 1e-6,
+  tieEmbeddings: false,
+};
+const [BATCH, SEQ] = [16, 256];
+const ROUNDS = 7;
+const STEPS = 3;
+
+const OPTIMIZER = { kind: "adamw" as const, rate: 1e-3, betas: [0.9, 0.95] as [number, number], epsilon: 1e-8, decay: 0.1, clip: 1, momentum: 0 };
+
+export async function benchTrain(): Promise<Row[]> {
+  const specs = decoderParameters(MODEL);
+  const created = performance.now();
+  const step = await TrainStep.create(specs, initialise(specs, 1), languageModelLoss(MODEL, { batch: BATCH, seq: SEQ, mask: "shared" }), OPTIMIZER);
+  const sessionSeconds = (performance.now() - created) / 1000;
+  const random = new Random(1, "bench");
+  const tokens = BATCH * SEQ;
+  const ids = () => Int32Array.from({ length: tokens }, () => random.integer(0, MODEL.vocabSize - 1));
+  const batch = batchFeeds({ ids: ids(), targets: ids(), weights: new Float32Array(tokens).fill(1 / tokens), batch: BATCH, seq: SEQ });
+  const flops = step.flopsOf({});
+  const ours = async (count: number): Promise<number[]> => {
+    const times: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const start = performance.now();
+      await step.step(batch, { rate: 1e-3, muonRate: 0 });
+      times.push(performance.now() - start);
+    }
+    return times;
+  };
+  await ours(3);
+
+  const shares: number[] = [];
+  const rates: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const before = await measureMatmulRate(7);
+    const ms = median(await ours(STEPS));
+    const after = await measureMatmulRate(7);
+    rates.push(flops / ms / 1e6);
+    shares.push(flops / (ms / 1000) / ((before + after) / 2));
+  }
+  const rows: Row[] = [
+    { name: "train/matmul-share", value: median(shares), unit: "of the MatMul rate", atLeast: 0.75, spread: extent(shares), note: `${median(rates).toFixed(0)} GFLOP/s, ${Math.round((tokens * median(rates) * 1e9) / flops)} tokens/s` },
+    { name: "train/session-seconds", value: sessionSeconds, unit: "s", atMost: 5 },
+  ];
+  for (const [name, atLeast, open, count] of [
+    ["train/vs-pytorch-eager", 1.1, () => Peer.pytorch("eager"), STEPS],
+    ["train/vs-pytorch-compile", 1, () => Peer.pytorch("compile"), STEPS],
+    ["train/vs-js", 4, () => Peer.jaxJs(), 1],
+  ] as const) {
+    const peer = await open();
+    if (peer === null) continue;
+    const ratios: number[] = [];
+    const theirs: number[] = [];
+    for (let round = 0; round < (count === 1 ? 3 : ROUNDS); round++) {
+      const mine = median(await ours(STEPS));
+      const other = median(await peer.steps(count));
+      theirs.push(other);
+      ratios.push(other / mine);
+    }
+    await peer.quit();
+    rows.push({ name, value: median(ratios), unit: "x faster", atLeast, spread: extent(ratios), note: `peer ${median(theirs).toFixed(0)} ms a step` });
+  }
+  await step.release();
+  return rows;
+}
+
+const extent = (values: readonly number[]): [number, number] => [Math.min(...values), Math.max(...values)];

@@ -1,0 +1,54 @@
+/** One answer, or several side by side, on the terminal. */
+import color from "picocolors";
+import type { ChatService } from "../server/chat.ts";
+import type { Verdict } from "../tasks/problem.ts";
+import { table } from "./screen.ts";
+
+export interface AskOptions {
+  temperature: number;
+  seed?: number;
+  model?: string;
+}
+
+/** Streams the thought. Returns false where the problem could not be read or the model failed. */
+export async function answer(service: ChatService, problem: string, options: AskOptions, signal: AbortSignal): Promise<boolean> {
+  const out = process.stdout;
+  let fine = true;
+  for await (const event of service.ask({ problem, ...options }, signal)) {
+    if (event.type === "prompt") out.write(color.dim(event.text));
+    else if (event.type === "token") out.write(event.text);
+    else if (event.type === "verdict") out.write(`\n${showVerdict(event.verdict)}`);
+    else if (event.type === "done") out.write(color.dim(`  ${event.tokens} tokens, ${event.seconds.toFixed(2)} s\n\n`));
+    else {
+      fine = false;
+      console.error(`${color.red("error")} ${event.message}${event.remedy === null ? "" : `\n${event.remedy}`}`);
+    }
+  }
+  if (signal.aborted) out.write(color.dim("\nstopped\n\n"));
+  return fine;
+}
+
+function showVerdict({ value, reason }: Verdict): string {
+  if (value === null) return color.yellow(`not judged: ${reason}`);
+  return value === 1 ? color.green("\u2713 right") : color.red(`\u2717 wrong: ${reason}`);
+}
+
+/** The same problem several times, each with a seed of its own. */
+export async function tries(service: ChatService, problem: string, count: number, options: AskOptions, signal: AbortSignal): Promise<void> {
+  const rows: string[][] = [];
+  let right = 0;
+  for (let i = 0; i < count && !signal.aborted; i++) {
+    const seed = options.seed === undefined ? undefined : options.seed + i;
+    let text = "";
+    for await (const event of service.ask({ problem, ...options, seed }, signal)) {
+      if (event.type === "token") text += event.text;
+      if (event.type === "error") return console.error(`${color.red("error")} ${event.message}`);
+      if (event.type !== "verdict") continue;
+      const { value, extracted, reason } = event.verdict;
+      if (value === 1) right++;
+      rows.push([value === 1 ? color.green("\u2713") : color.red("\u2717"), extracted ?? "-", `${text.split("\n").length - 2} lines`, value === 1 ? "" : reason]);
+    }
+  }
+  console.log(table(["", "answer", "thought", ""], rows));
+  console.log(`${right} of ${rows.length} right\n`);
+}

@@ -1,0 +1,68 @@
+/** `sputnik export RUN FOLDER`: the newest checkpoint's model as a Hugging Face folder, with its bill and report. */
+import fs from "node:fs";
+import { join } from "node:path";
+import { loadModel, saveModel } from "../checkpoint/folder.ts";
+import { decoderParameters } from "../models/dense.ts";
+import { countParameters } from "../models/layers.ts";
+import { findModel, UsageError } from "../recipe/find-model.ts";
+import { expectedShapes } from "../recipe/options.ts";
+import { writeReport } from "../recipe/report.ts";
+import { runPaths } from "../recipe/run-folder.ts";
+import { type RunData, readRun } from "../recipe/run-reader.ts";
+import { examLine } from "./progress.ts";
+import { runFolder } from "./report.ts";
+import { bytes, duration } from "./screen.ts";
+
+export function exportModel(run: string, folder: string): void {
+  const source = runFolder(run);
+  if (fs.existsSync(folder) && fs.readdirSync(folder).length > 0 && !fs.existsSync(join(folder, "config.json"))) {
+    throw new UsageError(`${folder} holds other files.`, "Give a new or an empty folder, or an earlier export.");
+  }
+  const model = loadModel(findModel(source).folder, expectedShapes);
+  saveModel(folder, model);
+  writeReport(source);
+  const paths = runPaths(source);
+  for (const file of [paths.recipe, paths.info, paths.evaluations, paths.bill, paths.report, paths.figures]) {
+    if (fs.existsSync(file)) fs.cpSync(file, join(folder, file.slice(source.length)), { recursive: true });
+  }
+  const parameters = countParameters(decoderParameters(model.config));
+  fs.writeFileSync(join(folder, "README.md"), card(readRun(source), parameters));
+  const size = fs.statSync(join(folder, "model.safetensors")).size;
+  console.log(`${folder}: ${parameters.toLocaleString("en-US")} parameters, ${bytes(size)}, with bill.json and report.md.`);
+}
+
+/** The model card, in Hugging Face's form. */
+function card({ info, recipe, evaluations, bill }: RunData, parameters: number): string {
+  const cost = bill?.dollars == null ? "unknown (no price was given)" : `$${bill.dollars.toFixed(4)}`;
+  const spent = bill === null ? "" : `It took ${duration(bill.seconds)} and ${(bill.flops / 1e12).toFixed(1)} TFLOP; its cost is ${cost}.`;
+  return `---
+license: mit
+library_name: sputnik-r1
+tags: [reasoning, grpo, r1-zero, countdown]
+---
+
+# ${info.name}
+
+${recipe.description ?? "A model trained by Sputnik."}
+
+A DeepSeek LLM decoder (Llama's layout) of ${parameters.toLocaleString("en-US")} parameters, trained from ${"from" in recipe.model ? recipe.model.from : "random weights"}
+by [recipe.yaml](recipe.yaml) with seed ${info.seed} on ${info.cpu}. ${spent}
+
+${evaluations.map((exam) => `- ${examLine(exam)}`).join("\n")}
+
+All of it is in [report.md](report.md) and [bill.json](bill.json).
+
+## Use
+
+\`\`\`sh
+npx sputnik chat ${info.name}
+\`\`\`
+
+## How to make it again
+
+\`\`\`sh
+npx sputnik train recipe.yaml --name ${info.name}
+npx sputnik export ${info.name} models/${info.name}
+\`\`\`
+`;
+}

@@ -1,0 +1,94 @@
+#!/usr/bin/env node
+/** The command `sputnik`. Each command has a file; it is loaded when it is called, so that help is instant. */
+import { createRequire } from "node:module";
+import { Command, InvalidArgumentError } from "commander";
+import { fail } from "./screen.ts";
+
+const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
+
+const program = new Command("sputnik")
+  .description("An open R1 that anyone can train, run and audit, in TypeScript.")
+  .version(version)
+  .showHelpAfterError("(sputnik help shows the commands, sputnik help COMMAND its options)");
+
+const whole = (low: number, high = Number.MAX_SAFE_INTEGER) => (text: string): number => {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value >= low && value <= high) return value;
+  throw new InvalidArgumentError(`Expected a whole number from ${low}${high === Number.MAX_SAFE_INTEGER ? " up" : ` to ${high}`}.`);
+};
+const real = (low: number, high: number) => (text: string): number => {
+  const value = Number(text);
+  if (text.trim() !== "" && value >= low && value <= high) return value;
+  throw new InvalidArgumentError(`Expected a number from ${low} to ${high}.`);
+};
+const list = (text: string): number[] => text.split(",").map(whole(2, 6));
+
+program
+  .command("train")
+  .argument("<recipe>", "a YAML file, such as recipes/tiny-r1-zero.yaml")
+  .description("run a recipe, or go on with an interrupted run of it")
+  .option("--name <name>", "name of the run's folder below runs/ (the recipe's name)")
+  .option("--fresh", "begin again; an earlier run is kept under another name")
+  .option("--quiet", "a line now and then instead of a progress bar")
+  .option("--json", "print one JSON document at the end")
+  .option("--dry-run", "say shapes, memory, FLOPs, time and cost; compute and write nothing")
+  .option("--profile", "measure some training steps and say where their time goes; write nothing")
+  .option("--serve", "show the run and a chat on a page while it goes on")
+  .option("--port <port>", "port of that page", whole(0, 65535))
+  .option("--threads <count>", "threads that compute (all that this process may use)", whole(1, 1024))
+  .action(async (recipe, options) => (await import("./train.ts")).train(recipe, options));
+
+program
+  .command("chat")
+  .argument("[run]", "a run, or a folder of a run, checkpoint or model (the shipped model)")
+  .description("type numbers and a target, and watch the model think")
+  .option("--temperature <t>", "0 takes the likeliest token", real(0, 2), 0.6)
+  .option("--seed <seed>", "makes the answers repeatable", whole(0, 2 ** 32 - 1))
+  .action(async (run, options) => (await import("./chat.ts")).chat(run, options));
+
+program
+  .command("eval")
+  .argument("<run>", "a run, or a folder of a run, checkpoint or model")
+  .description("pass@1 with its interval, maj@k, the truth of the thoughts")
+  .requiredOption("--task <task>", "countdown, arithmetic, equations or jsonl:FILE")
+  .option("--numbers <list>", "numbers of a countdown problem, such as 3 or 3,4", list, [3])
+  .option("--problems <count>", "problems", whole(1), 200)
+  .option("--samples <count>", "answers per problem", whole(1), 4)
+  .option("--temperature <t>", "0 takes the likeliest token", real(0, 2), 0.6)
+  .option("--seed <seed>", "chooses the problems and the answers", whole(0), 1)
+  .option("--threads <count>", "threads that compute", whole(1, 1024))
+  .option("--json", "print one JSON document")
+  .action(async (run, options) => (await import("./eval.ts")).evaluate(run, options));
+
+program
+  .command("report")
+  .argument("<run>", "a run or its folder")
+  .description("make report.md again from the run's files")
+  .action(async (run) => (await import("./report.ts")).report(run));
+
+program
+  .command("export")
+  .argument("<run>", "a run or its folder")
+  .argument("<folder>", "a new or empty folder")
+  .description("the newest model as a Hugging Face folder, with bill and report")
+  .action(async (run, folder) => (await import("./export.ts")).exportModel(run, folder));
+
+program
+  .command("doctor")
+  .description("what this machine offers, measured")
+  .option("--json", "print one JSON document")
+  .action(async (options) => (await import("./doctor.ts")).doctor(options));
+
+program
+  .command("start")
+  .description("train recipes/tiny-r1-zero.yaml with a live page, then chat (npm start)")
+  .option("--fresh", "begin again; an earlier run is kept under another name")
+  .option("--port <port>", "port of the page (4848, or the next free one)", whole(0, 65535))
+  .option("--threads <count>", "threads that compute", whole(1, 1024))
+  .action(async (options) => (await import("./start.ts")).start(options));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = fail(error, process.argv.includes("--json"));
+}

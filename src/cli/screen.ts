@@ -1,0 +1,70 @@
+/** How errors, figures and tables look on a terminal. */
+import Table from "cli-table3";
+import color from "picocolors";
+import { toFailure } from "../recipe/failure.ts";
+
+/** Shows an error on one screen, for a program as JSON; returns the exit code. SPUTNIK_DEBUG=1 adds the stack. */
+export function fail(error: unknown, json = false): number {
+  const failure = toFailure(error);
+  const { message, stack, unexpected } = failure;
+  const bug = "This is a fault of Sputnik. SPUTNIK_DEBUG=1 before the command shows where it happened.";
+  const remedy = failure.remedy ?? (unexpected ? bug : null);
+  console.error(`${color.red(color.bold("error"))} ${message}`);
+  if (remedy !== null) console.error(`\n${color.bold("what to do")}  ${remedy}`);
+  if (process.env.SPUTNIK_DEBUG === "1" && stack !== null) console.error(`\n${color.dim(stack)}`);
+  if (json) console.log(JSON.stringify({ error: { kind: failure.kind, message, remedy } }));
+  return 1;
+}
+
+/** A table with bare columns, as it fits any terminal; the first row is the head. Numbers stand right. */
+export function table(head: string[], rows: string[][]): string {
+  const isNumber = (text: string | undefined): boolean => /^[\d.,+-]+( ?[%a-zA-Z/]+)?$|^-$/.test(text ?? "");
+  const colAligns = head.map((_, i) => (rows.every((row) => isNumber(row[i])) ? ("right" as const) : ("left" as const)));
+  const bare = {
+    ...{ top: "", "top-mid": "", "top-left": "", "top-right": "", bottom: "", "bottom-mid": "", "bottom-left": "" },
+    ...{ "bottom-right": "", left: "", "left-mid": "", mid: "", "mid-mid": "", right: "", "right-mid": "", middle: "  " },
+  };
+  const style = { "padding-left": 0, "padding-right": 0, head: [], border: [] };
+  const drawn = new Table({ head: head.map((text) => color.dim(text)), colAligns, chars: bare, style });
+  drawn.push(...rows);
+  return drawn.toString();
+}
+
+const UNITS = ["", "k", "M", "G", "T", "P", "E"];
+
+/** 1234567 -> "1.23 M". */
+export function short(value: number, unit = ""): string {
+  let step = 0;
+  while (Math.abs(value) >= 999.5 && step < UNITS.length - 1) {
+    value /= 1000;
+    step++;
+  }
+  const suffix = `${UNITS[step]}${unit}`;
+  return `${step === 0 ? String(Math.round(value * 100) / 100) : value.toPrecision(3)}${suffix === "" ? "" : ` ${suffix}`}`;
+}
+
+/** Bytes as "12.3 MiB". */
+export function bytes(value: number): string {
+  let step = 0;
+  while (value >= 1024 && step < 4) {
+    value /= 1024;
+    step++;
+  }
+  return `${step === 0 ? value : value.toFixed(1)} ${["B", "KiB", "MiB", "GiB", "TiB"][step]}`;
+}
+
+/** "45 s", "3 min", "1 h 20 min", "12 days". */
+export function duration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return "unknown";
+  if (seconds < 9.5) return `${seconds.toFixed(1)} s`;
+  if (seconds < 99.5) return `${Math.round(seconds)} s`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 100) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 48) return `${hours} h ${minutes % 60} min`;
+  return `${Math.round(hours / 24).toLocaleString("en-US")} days`;
+}
+
+export const percent = (share: number | null, digits = 0): string => (share === null ? "-" : `${(100 * share).toFixed(digits)} %`);
+
+export const whole = (value: number): string => Math.round(value).toLocaleString("en-US");

@@ -1,0 +1,57 @@
+/** Watches a run from the terminal: its progress, its page, and Ctrl-C. */
+import color from "picocolors";
+import type { RunEvent } from "../recipe/events.ts";
+import { toFailure } from "../recipe/failure.ts";
+import { launchRun, type RunOrder } from "../recipe/launch.ts";
+import type { RunOutcome } from "../recipe/run.ts";
+import type { Progress } from "./progress.ts";
+
+export interface Watchers {
+  progress: Progress;
+  /** Hears every event too: the page. */
+  publish?: (event: RunEvent) => void;
+  /** The command that goes on, as a person would type it. */
+  command: string;
+}
+
+/** By convention 128 + SIGINT. */
+export const INTERRUPTED = 130;
+
+/** Runs to the end, or to the step at which the person pressed Ctrl-C. @throws FailureError */
+export async function supervise(order: RunOrder, { progress, publish, command }: Watchers): Promise<RunOutcome> {
+  const handle = launchRun(order, (event) => {
+    publish?.(event);
+    progress.show(event);
+  });
+  let asked = false;
+  const interrupt = (signal: NodeJS.Signals): void => {
+    if (asked) endAtOnce(signal);
+    asked = true;
+    handle.stop();
+    progress.say(`${color.bold("stopping")}: the step in flight ends and is saved. Ctrl-C again stops at once.`);
+  };
+  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  try {
+    const outcome = await handle.done;
+    if (outcome === "stopped") progress.say(`Saved. To go on: ${color.bold(command)}`);
+    return outcome;
+  } catch (error) {
+    const { message, remedy } = toFailure(error);
+    publish?.({ type: "error", message, remedy });
+    throw error;
+  } finally {
+    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+    progress.close();
+  }
+}
+
+/**
+ * Without waiting for the engine's thread, which may be deep in ONNX Runtime: an orderly exit would wait for
+ * it. What is on the disk is whole at any moment.
+ */
+function endAtOnce(signal: NodeJS.Signals): never {
+  if (process.stderr.isTTY) process.stderr.write("\x1b[?25h\n");
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+  throw new Error("unreachable: the signal ends the process");
+}

@@ -1,0 +1,76 @@
+/** `sputnik train RECIPE`: runs a recipe, or goes on with an interrupted run of it. */
+import fs from "node:fs";
+import { join } from "node:path";
+import color from "picocolors";
+import type { RunOrder } from "../recipe/launch.ts";
+import { parseRecipe, readRecipe } from "../recipe/load.ts";
+import { runPaths } from "../recipe/run-folder.ts";
+import { hashRecipe } from "../recipe/run-info.ts";
+import { readRun } from "../recipe/run-reader.ts";
+import type { Recipe } from "../recipe/schema.ts";
+import { openPage, type Page } from "./page.ts";
+import { progressFor } from "./progress.ts";
+import { fail } from "./screen.ts";
+import { printSummary, summarise } from "./summary.ts";
+import { INTERRUPTED, supervise } from "./supervise.ts";
+
+export interface TrainOptions {
+  name?: string;
+  fresh?: boolean;
+  quiet?: boolean;
+  json?: boolean;
+  dryRun?: boolean;
+  profile?: boolean;
+  serve?: boolean;
+  port?: number;
+  threads?: number;
+}
+
+export async function train(file: string, options: TrainOptions): Promise<void> {
+  const recipeText = readRecipe(file);
+  const recipe = parseRecipe(recipeText, file);
+  if (options.dryRun) return (await import("./dry-run.ts")).dryRun(recipe, options);
+  if (options.profile) return (await import("./profile.ts")).profile(recipe, options);
+  const { name = recipe.name, fresh = false, threads } = options;
+  const run = join("runs", name);
+  if (!fresh && isFinished(run, recipe)) return tellFinished(run, options);
+
+  const page = options.serve ? await openPage({ run, port: options.port, fresh }) : null;
+  const progress = progressFor(options);
+  if (page !== null) progress.say(`page ${color.cyan(page.url)}`);
+  const order: RunOrder = { recipeFile: file, recipeText, name, fresh, threads };
+  const command = `sputnik train ${file}${options.name === undefined ? "" : ` --name ${name}`}`;
+  try {
+    const outcome = await supervise(order, { progress, publish: page?.publish, command });
+    if (options.json) console.log(JSON.stringify(summarise(run, outcome)));
+    else if (outcome === "finished") printSummary(run);
+    if (outcome === "stopped") process.exitCode = INTERRUPTED;
+    else if (page !== null) await linger(page);
+  } catch (error) {
+    process.exitCode = fail(error, options.json);
+  } finally {
+    await page?.close();
+  }
+}
+
+/** The run in the folder is this recipe's and has come to its end. */
+export function isFinished(run: string, recipe: Recipe): boolean {
+  if (!fs.existsSync(runPaths(run).info)) return false;
+  const { info } = readRun(run);
+  return info.finishedAt !== null && info.recipeHash === hashRecipe(recipe);
+}
+
+function tellFinished(run: string, { json }: TrainOptions): void {
+  if (json) console.log(JSON.stringify(summarise(run, "finished")));
+  else {
+    printSummary(run);
+    console.log(`\nThis run was finished before. To train it again: add ${color.bold("--fresh")}, which keeps this one too.`);
+  }
+}
+
+/** With `--serve` the page stays until Ctrl-C, where a person can press it. */
+async function linger(page: Page): Promise<void> {
+  if (!process.stdin.isTTY) return;
+  console.error(`\nThe page stays at ${page.url} until Ctrl-C.`);
+  await new Promise<void>((resolve) => process.once("SIGINT", () => resolve()));
+}

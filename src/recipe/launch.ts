@@ -1,0 +1,66 @@
+/** Starts a run in a thread of its own, hands its events on, and can ask it to stop after the step in flight. */
+import { startThread } from "../runtime/thread.ts";
+import type { RunEvent } from "./events.ts";
+import { type Failure, FailureError } from "./failure.ts";
+import type { RunOutcome } from "./run.ts";
+
+/** What to run. */
+export interface RunOrder {
+  /** The recipe's file, for messages. */
+  recipeFile: string;
+  recipeText: string;
+  /** The recipe's name where it is left out. */
+  name?: string;
+  fresh?: boolean;
+  /** The folder of all runs, "runs" where it is left out. */
+  root?: string;
+  threads?: number;
+}
+
+export interface EngineData {
+  order: RunOrder;
+  /** Four bytes; 1 asks the run to save and stop. Shared, since a message would wait for the step to end. */
+  stopFlag: SharedArrayBuffer;
+}
+
+export type EngineMessage =
+  | { type: "event"; event: RunEvent }
+  | { type: "ended"; outcome: RunOutcome }
+  | { type: "failed"; failure: Failure };
+
+export interface RunHandle {
+  /** Rejects with a `FailureError`. */
+  done: Promise<RunOutcome>;
+  /** Finishes the step in flight, saves, and ends. */
+  stop(): void;
+}
+
+export function launchRun(order: RunOrder, onEvent: (event: RunEvent) => void): RunHandle {
+  const stopFlag = new SharedArrayBuffer(4);
+  const worker = startThread("engine-worker", import.meta.url, { workerData: { order, stopFlag } satisfies EngineData });
+  const done = new Promise<RunOutcome>((resolve, reject) => {
+    let last: EngineMessage | null = null;
+    worker.on("message", (message: EngineMessage) => {
+      if (message.type === "event") onEvent(message.event);
+      else last = message;
+    });
+    worker.on("error", (error) => reject(error));
+    // Only the thread's end says that ONNX Runtime has let go of everything.
+    worker.on("exit", (code) => {
+      if (last?.type === "ended") resolve(last.outcome);
+      else if (last?.type === "failed") reject(new FailureError(last.failure));
+      else reject(new FailureError(died(code)));
+    });
+  });
+  return { done, stop: () => void Atomics.store(new Int32Array(stopFlag), 0, 1) };
+}
+
+function died(code: number): Failure {
+  return {
+    kind: "EngineError",
+    message: `The training thread ended by itself (code ${code}), most likely for want of memory.`,
+    remedy: "Run the same command again: it goes on from the last checkpoint. A smaller batch needs less memory.",
+    stack: null,
+    unexpected: false,
+  };
+}

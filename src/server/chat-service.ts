@@ -1,0 +1,148 @@
+/** `ChatService` over the chat's thread, which answers while training goes on in another one. */
+import { randomInt } from "node:crypto";
+import fs from "node:fs";
+import { join } from "node:path";
+import type { Worker } from "node:worker_threads";
+import { decoderParameters } from "../models/dense.ts";
+import { fromHuggingFace } from "../models/config.ts";
+import { countParameters } from "../models/layers.ts";
+import { type FoundModel, findModel, lastExam, SHIPPED, trainedTask } from "../recipe/find-model.ts";
+import { runPaths } from "../recipe/run-folder.ts";
+import { startThread } from "../runtime/thread.ts";
+import type { ChatEvent, ChatModel, ChatRequest, ChatService } from "./chat.ts";
+import type { ChatMessage, ChatReply } from "./chat-worker.ts";
+
+export interface ThreadChatOptions {
+  /** A run whose newest checkpoint answers as "run", as soon as there is one. */
+  run?: string;
+  /** One model alone instead of the shipped one and the run. */
+  model?: FoundModel;
+}
+
+interface Answer {
+  events: ChatEvent[];
+  ended: boolean;
+  wake: () => void;
+}
+
+export class ThreadChat implements ChatService {
+  readonly #options: ThreadChatOptions;
+  readonly #answers = new Map<number, Answer>();
+  #worker: Worker | null = null;
+  #next = 0;
+
+  constructor(options: ThreadChatOptions) {
+    this.#options = options;
+  }
+
+  /** Loads the first model now, so that the first answer does not wait for it. */
+  warm(): void {
+    const first = this.#found().values().next().value;
+    if (first !== undefined) this.#post({ type: "load", folder: first.folder });
+  }
+
+  models(): ChatModel[] {
+    return [...this.#found()].map(([id, found]) => describe(id, found));
+  }
+
+  async *ask(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ChatEvent, void> {
+    const models = this.#found();
+    const found = request.model === undefined ? models.values().next().value : models.get(request.model);
+    if (found === undefined) {
+      yield { type: "error", message: "No model is ready yet.", remedy: "Wait for the run's first checkpoint." };
+      return;
+    }
+    const id = this.#next++;
+    const answer: Answer = { events: [], ended: false, wake: () => {} };
+    this.#answers.set(id, answer);
+    const abort = (): void => this.#post({ type: "abort", id });
+    signal.addEventListener("abort", abort);
+    const seed = request.seed ?? randomInt(2 ** 32);
+    this.#post({ type: "ask", id, request, folder: found.folder, task: trainedTask(found), seed });
+    try {
+      while (true) {
+        const event = answer.events.shift();
+        if (event !== undefined) yield event;
+        else if (answer.ended || signal.aborted) return;
+        else await new Promise<void>((resolve) => {
+          answer.wake = resolve;
+        });
+      }
+    } finally {
+      signal.removeEventListener("abort", abort);
+      if (!answer.ended) abort();
+      this.#answers.delete(id);
+    }
+  }
+
+  /** Ends the thread once it has let go of its sessions. */
+  async close(): Promise<void> {
+    const worker = this.#worker;
+    if (worker === null) return;
+    this.#worker = null;
+    await new Promise<void>((resolve) => {
+      worker.once("exit", () => resolve());
+      worker.postMessage({ type: "close" } satisfies ChatMessage);
+    });
+  }
+
+  /** Id -> model, the default one first. */
+  #found(): Map<string, FoundModel> {
+    const { run, model } = this.#options;
+    const found = new Map<string, FoundModel>();
+    if (model !== undefined) found.set("model", model);
+    else if (fs.existsSync(join(SHIPPED, "config.json"))) found.set("shipped", findModel());
+    const newest = run === undefined ? null : newestModel(run);
+    if (newest !== null) found.set("run", newest);
+    return found;
+  }
+
+  #post(message: ChatMessage): void {
+    this.#worker ??= this.#start();
+    this.#worker.postMessage(message);
+  }
+
+  #start(): Worker {
+    const worker = startThread("chat-worker", import.meta.url);
+    worker.unref();
+    worker.on("message", ({ id, event }: ChatReply) => {
+      const answer = this.#answers.get(id);
+      if (answer === undefined) return;
+      if (event === null) answer.ended = true;
+      else answer.events.push(event);
+      answer.wake();
+    });
+    const fail = (message: string): void => {
+      if (this.#worker === worker) this.#worker = null;
+      for (const answer of this.#answers.values()) {
+        answer.events.push({ type: "error", message, remedy: "Ask again: a new thread answers." });
+        answer.ended = true;
+        answer.wake();
+      }
+    };
+    worker.on("error", (error) => fail(`The chat's thread failed: ${error.message}`));
+    worker.on("exit", () => fail("The chat's thread ended."));
+    return worker;
+  }
+}
+
+/** By names alone: a page asks often, and the thread checks what it loads. */
+function newestModel(run: string): FoundModel | null {
+  const { checkpoints } = runPaths(run);
+  if (!fs.existsSync(checkpoints)) return null;
+  const newest = fs.readdirSync(checkpoints).filter((name) => /^step-\d+$/.test(name)).sort().at(-1);
+  if (newest === undefined) return null;
+  return { folder: join(checkpoints, newest, "model"), run, step: Number(newest.slice("step-".length)) };
+}
+
+function describe(id: string, found: FoundModel): ChatModel {
+  const config = fromHuggingFace(JSON.parse(fs.readFileSync(join(found.folder, "config.json"), "utf8")));
+  const size = countParameters(decoderParameters(config)).toLocaleString("en-US");
+  const exam = lastExam(found);
+  const grade =
+    exam === null
+      ? "It has not taken an exam yet."
+      : `It solved ${(100 * exam.passAt1).toFixed(0)} % of ${exam.problems} ${exam.task} problems in its last exam (${exam.label}).`;
+  const label = id === "shipped" ? "shipped model" : found.step === null ? found.folder : `this run, after step ${found.step}`;
+  return { id, label, description: `${size} parameters. ${grade}` };
+}

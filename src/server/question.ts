@@ -1,0 +1,39 @@
+/** What a person typed, as a problem with its verifier: Countdown in its own form, other tasks as text. */
+import type { TaskOptions } from "../recipe/schema.ts";
+import { countdown, parseUserProblem } from "../tasks/countdown.ts";
+import { solve } from "../tasks/countdown-solve.ts";
+import type { Verdict } from "../tasks/problem.ts";
+import { thinkPrompt } from "../tasks/prompt.ts";
+
+export interface Question {
+  prompt: string;
+  verify(completion: string): Verdict;
+}
+
+/** @throws CountdownInputError for what is no Countdown problem. */
+export function readQuestion(text: string, task: TaskOptions): Question {
+  if (task.kind === "countdown") return countdownQuestion(text);
+  const template = "template" in task && task.template === "r1" ? "r1" : "plain";
+  const reason = "nobody knows the right answer to a question of your own";
+  return {
+    prompt: thinkPrompt(text, template),
+    verify: (completion) => {
+      const answer = /<answer>([\s\S]*?)<\/answer>/.exec(completion)?.[1] ?? null;
+      return { value: null, extracted: answer, format: answer !== null, reason };
+    },
+  };
+}
+
+function countdownQuestion(text: string): Question {
+  const problem = parseUserProblem(text);
+  const ranges = { numberRange: [1, 99], targetRange: [10, 100], maxResult: 200 } as const;
+  const task = countdown({ kind: "countdown", numbers: [3], ...structuredClone(ranges) } as Parameters<typeof countdown>[0]);
+  return {
+    prompt: problem.prompt,
+    verify: (completion) => {
+      const verdict = task.verify(problem, completion);
+      if (verdict.value !== 0 || solve(problem.numbers, problem.target) !== null) return verdict;
+      return { ...verdict, reason: `${verdict.reason}; no expression of these numbers makes ${problem.target}` };
+    },
+  };
+}

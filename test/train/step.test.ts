@@ -1,0 +1,240 @@
+/** What a training step promises beyond its numbers: micro-batches add up, resuming is exact, NaN is found and named. */
+import { describe, expect, it } from "vitest";
+import { log, mul, sum } from "../../src/graph/ops.ts";
+import { input } from "../../src/graph/ops.ts";
+import { Graph, type Tensor } from "../../src/graph/tensor.ts";
+import { decoder, decoderParameters } from "../../src/models/dense.ts";
+import { parameterInputs } from "../../src/models/layers.ts";
+import { Random } from "../../src/runtime/random.ts";
+import { f32, i32, Session, type Value } from "../../src/runtime/session.ts";
+import { causalMask, documentMask } from "../../src/train/batch.ts";
+import type { Document } from "../../src/train/data.ts";
+import { locateNonFinite } from "../../src/train/diagnose.ts";
+import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
+import { LanguageModelStage, type LanguageModelOptions } from "../../src/train/language-model-stage.ts";
+import { type BuildLoss, NonFiniteError, TrainStep } from "../../src/train/step.ts";
+import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
+import { adamW, copyValues, differing, furthest, livelyParameters, muon, tinyConfig } from "./tiny.ts";
+
+const specs = decoderParameters(tinyConfig);
+const start = livelyParameters(tinyConfig, 3, 0.15);
+const symbolic = languageModelLoss(tinyConfig, { batch: "batch", seq: "seq", mask: "shared" });
+
+/** Random rows whose weights differ from token to token and are 0 on some. */
+function randomBatch(batch: number, seq: number, seed: number) {
+  const random = new Random(seed, "batch");
+  const ids = () => Int32Array.from({ length: batch * seq }, () => random.integer(0, tinyConfig.vocabSize - 1));
+  const weights = Float32Array.from({ length: batch * seq }, () => (random.uniform() < 0.3 ? 0 : random.uniform() / (batch * seq)));
+  return { batch, seq, ids: ids(), targets: ids(), weights };
+}
+
+const rows = ({ seq, ids, targets, weights }: ReturnType<typeof randomBatch>, from: number, to: number) => ({
+  batch: to - from,
+  seq,
+  ids: ids.slice(from * seq, to * seq),
+  targets: targets.slice(from * seq, to * seq),
+  weights: weights.slice(from * seq, to * seq),
+});
+
+describe("micro-batches", () => {
+  it.each([adamW, muon])("add up to the whole batch: $kind", async (optimizer) => {
+    const rates = { rate: 1e-3, muonRate: 1e-2 };
+    const whole = await TrainStep.create(specs, copyValues(start), symbolic, optimizer, { threads: 1 });
+    const parts = await TrainStep.create(specs, copyValues(start), symbolic, optimizer, { threads: 1, accumulate: true });
+    for (let i = 0; i < 3; i++) {
+      const batch = randomBatch(5, 8, i);
+      const { loss, norm } = await whole.step(batchFeeds(batch), rates);
+      let sumOfLosses = 0;
+      for (const [from, to] of [[0, 2], [2, 3], [3, 5]]) sumOfLosses += (await parts.accumulate(batchFeeds(rows(batch, from, to)))).loss;
+      const update = await parts.applyUpdate(rates);
+      // Sums of a few hundred terms in another order.
+      expect(Math.abs(loss - sumOfLosses)).toBeLessThan(1e-6);
+      expect(Math.abs(norm - update.norm) / norm).toBeLessThan(1e-5);
+    }
+    // Adam's first steps divide a gradient by its own size, so that noise in tiny ones grows: the rate bounds it.
+    for (const [name, { data }] of whole.parameters())
+      expect(furthest(data as Float32Array, parts.parameters().get(name)?.data as Float32Array), name).toBeLessThan(2e-5);
+    expect([whole.stepCount, parts.stepCount]).toEqual([3, 3]);
+    await whole.release();
+    await parts.release();
+  });
+
+  it("applyUpdate without anything accumulated, and accumulate on a fused step, throw", async () => {
+    const fused = await TrainStep.create(specs, copyValues(start), symbolic, adamW, { threads: 1 });
+    await expect(fused.accumulate(batchFeeds(randomBatch(1, 4, 0)))).rejects.toThrow(/without `accumulate`/);
+    await expect(fused.applyUpdate({ rate: 1, muonRate: 1 })).rejects.toThrow(/nothing was accumulated/);
+    await fused.release();
+  });
+});
+
+describe("NaN", () => {
+  /** loss = sum(a · log x): x = 0 gives -infinity. */
+  const specsOfLog = [{ name: "a", shape: [2], init: 1 }, { name: "x", shape: [2], init: 1 }];
+  const logLoss: BuildLoss = (graph, parameters) => {
+    const [a, x] = [parameters.get("a") as Tensor, parameters.get("x") as Tensor];
+    return { loss: graph.scope("entropy", () => sum(mul(a, log(mul(x, input(graph, "scale", "f32", [])))))), measurements: {} };
+  };
+  const values = (x: number[]): Map<string, Value> => new Map([["a", f32([1, 2])], ["x", f32(x)]]);
+  const rates = { rate: 0.1, muonRate: 0 };
+  const scale = (s: number) => ({ scale: { dtype: "f32" as const, shape: [], data: Float32Array.of(s) } });
+
+  it("names the step and the first node that made it, and leaves the parameters as they were", async () => {
+    const step = await TrainStep.create(specsOfLog, values([1, 3]), logLoss, adamW, { threads: 1 });
+    await step.step(scale(1), rates);
+    const [before, moments] = [copyValues(step.parameters()), copyValues(step.moments())];
+    const failure = await step.step(scale(0), rates).catch((error) => error);
+    expect(failure).toBeInstanceOf(NonFiniteError);
+    expect(failure).toMatchObject({ step: 2, node: '"entropy" (log, [2])' });
+    expect(failure.message).toMatchInlineSnapshot(`"step 2: the loss is not a finite number; the first node that made one is "entropy" (log, [2]). The parameters are still those of the step before."`);
+    expect(differing(step.parameters(), before)).toEqual([]);
+    expect(differing(step.moments(), moments)).toEqual([]);
+    expect(step.stepCount).toBe(1);
+    // And it goes on.
+    expect((await step.step(scale(1), rates)).loss).toBeLessThan(10);
+    await step.release();
+  });
+
+  it("names it too where only the gradient is not finite, fused or accumulated", async () => {
+    const root: BuildLoss = (graph, parameters) => {
+      const product = mul(parameters.get("a") as Tensor, input(graph, "scale", "f32", []));
+      return { loss: graph.scope("root", () => sum(mul(product, log(parameters.get("x") as Tensor)))), measurements: {} };
+    };
+    const zero = (): Map<string, Value> => new Map([["a", f32([0, 1e30])], ["x", f32([1, 1 + 1e-6])]]);
+    const fused = await TrainStep.create(specsOfLog, zero(), root, { ...adamW, clip: 0 }, { threads: 1 });
+    // a · log x = 1e24, but its square in the norm is infinite.
+    const failure = await fused.step(scale(1), rates).catch((error) => error);
+    expect(failure).toBeInstanceOf(NonFiniteError);
+    expect(failure.message).toMatch(/gradient norm is not a finite number; the first node that made one is "optimizer\.norm"/);
+    await fused.release();
+    const accumulated = await TrainStep.create(specsOfLog, zero(), root, { ...adamW, clip: 0 }, { threads: 1, accumulate: true });
+    await accumulated.accumulate(scale(1));
+    const second = await accumulated.applyUpdate(rates).catch((error) => error);
+    expect(second).toBeInstanceOf(NonFiniteError);
+    expect(second.node).toMatch(/optimizer\.norm/);
+    expect(differing(accumulated.parameters(), zero())).toEqual([]);
+    await accumulated.release();
+  });
+
+  it("names a weight that was NaN from the start, in the decoder", async () => {
+    const broken = copyValues(start);
+    (broken.get("model.layers.1.mlp.up_proj.weight")?.data as Float32Array)[5] = Number.NaN;
+    const step = await TrainStep.create(specs, broken, symbolic, adamW, { threads: 1 });
+    const failure = await step.step(batchFeeds(randomBatch(2, 6, 0)), rates).catch((error) => error);
+    expect(failure).toMatchObject({ name: "NonFiniteError", step: 1, node: 'the input "model.layers.1.mlp.up_proj.weight"' });
+    await step.release();
+  });
+
+  it("names the line of the model in which a finite weight overflows", async () => {
+    const graph = new Graph();
+    const large = copyValues(start);
+    (large.get("model.layers.0.mlp.gate_proj.weight")?.data as Float32Array).fill(3e38);
+    const parameters = parameterInputs(graph, specs);
+    graph.output("loss", symbolic(graph, parameters).loss);
+    const node = await locateNonFinite(graph, { ...Object.fromEntries(large), ...batchFeeds(randomBatch(1, 4, 1)) });
+    expect(node).toBe('"layers.0.mlp.gate" (matmul, [batch,seq,24])');
+    const fine = await locateNonFinite(graph, { ...Object.fromEntries(start), ...batchFeeds(randomBatch(1, 4, 1)) });
+    expect(fine).toBeNull();
+  });
+});
+
+describe("packed documents", () => {
+  it("with documentMask, a document's logits are those of the document alone", async () => {
+    const graph = new Graph();
+    const parameters = parameterInputs(graph, specs);
+    const ids = input(graph, "ids", "i32", ["batch", "seq"]);
+    const positions = input(graph, "positions", "i32", ["batch", "seq"]);
+    const mask = input(graph, "mask", "f32", ["batch", 1, "seq", "seq"]);
+    graph.output("logits", decoder(parameters, tinyConfig, { ids, positions, mask }).logits);
+    const session = await Session.create(graph, { threads: 1 });
+    const run = async (tokens: number[], m: Value) => {
+      const shape = [1, tokens.length];
+      const feeds = { ...Object.fromEntries(start), ids: i32(tokens, shape), positions: i32(tokens.map((_, i) => i), shape), mask: m };
+      return (await session.run(feeds)).logits.data as Float32Array;
+    };
+    const [first, second] = [[5, 9, 2, 7], [11, 3, 20, 8, 6]];
+    const packed = await run([...first, ...second], documentMask(Int32Array.from([0, 0, 0, 0, 1, 1, 1, 1, 1]), 1, 9));
+    const width = tinyConfig.vocabSize;
+    // Positions go on in the packed row; rotary angles depend on differences alone, up to f32 rounding of the angles.
+    expect(furthest(packed.slice(0, 4 * width), await run(first, causalMask(4)))).toBeLessThan(1e-5);
+    expect(furthest(packed.slice(4 * width), await run(second, causalMask(5)))).toBeLessThan(1e-5);
+    const leaky = await run([...first, ...second], causalMask(9));
+    expect(furthest(leaky.slice(4 * width), packed.slice(4 * width))).toBeGreaterThan(1e-2);
+    await session.release();
+  });
+});
+
+describe("LanguageModelStage", () => {
+  const source = (index: number): Document => {
+    const random = new Random(4, "document", index);
+    return { ids: Array.from({ length: random.integer(2, 11) }, () => random.integer(3, 28)), trainFrom: 1 };
+  };
+  const options: LanguageModelOptions = {
+    steps: 6,
+    batch: 2,
+    accumulate: 1,
+    sequence: 8,
+    documentMask: false,
+    recompute: false,
+    optimizer: adamW,
+    schedule: { kind: "cosine", warmup: 2, final: 0.1 },
+    threads: 1,
+  };
+  const model = (parameters: ReadonlyMap<string, Value>) => ({ config: tinyConfig, tokenizer: new CompactTokenizer(), parameters });
+  /** All but what the clock says. */
+  const timeless = (metrics: Record<string, number | null>) =>
+    Object.fromEntries(Object.entries(metrics).filter(([name]) => !/second/.test(name)));
+
+  it.each<[string, Partial<LanguageModelOptions>]>([
+    ["AdamW", {}],
+    ["Muon, accumulated, document masks, recomputation", { optimizer: muon, accumulate: 2, documentMask: true, recompute: true }],
+  ])("A9: resumed in the middle, it gives bit-identical parameters and metrics: %s", async (_name, rest) => {
+    const all = { ...options, ...rest };
+    const undisturbed = await LanguageModelStage.create(model(copyValues(start)), source, all);
+    const reports = [];
+    for (let i = 0; i < 6; i++) reports.push(await undisturbed.advance());
+
+    const killed = await LanguageModelStage.create(model(copyValues(start)), source, all);
+    for (let i = 0; i < 3; i++) await killed.advance();
+    const { tensors, state } = killed.snapshot();
+    const saved = { tensors: copyValues(tensors), state: JSON.parse(JSON.stringify(state)) };
+    await killed.advance();
+    await killed.release();
+
+    const parameters = new Map(specs.map(({ name }) => [name, saved.tensors.get(name) as Value]));
+    const resumed = await LanguageModelStage.create(model(parameters), source, all, saved);
+    expect(resumed.done).toBe(3);
+    for (let i = 3; i < 6; i++) {
+      const report = await resumed.advance();
+      expect(timeless(report.metrics)).toEqual(timeless(reports[i].metrics));
+      expect(report.flops).toBe(reports[i].flops);
+    }
+    expect(differing(resumed.snapshot().tensors, undisturbed.snapshot().tensors)).toEqual([]);
+    await undisturbed.release();
+    await resumed.release();
+  });
+
+  it("learns: a repeated document is soon known by heart", async () => {
+    const ids = [5, 9, 2, 7, 11, 3, 20];
+    const stage = await LanguageModelStage.create(model(livelyParameters(tinyConfig, 5, 0.05)), () => ({ ids, trainFrom: 0 }), {
+      ...options,
+      steps: 60,
+      sequence: 14,
+      optimizer: { ...adamW, rate: 2e-2, decay: 0 },
+    });
+    let loss = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < 60; i++) loss = (await stage.advance()).metrics.loss as number;
+    // log 29 = 3.37 at first; only the row's first token leaves room for doubt, and even that follows from the last.
+    expect(loss).toBeLessThan(0.1);
+    await stage.release();
+  });
+
+  it("A1: a step without a trained token is a no-op with a notice, never NaN", async () => {
+    const stage = await LanguageModelStage.create(model(copyValues(start)), () => ({ ids: [4, 5, 6], trainFrom: 3 }), options);
+    const { metrics, notices } = await stage.advance();
+    expect(metrics).toMatchObject({ loss: null, "grad/norm": null });
+    expect(notices[0]).toMatch(/No token of this step is trained/);
+    expect(differing(stage.parameters(), start)).toEqual([]);
+    expect(metrics.tokens).toBe(16);
+    await stage.release();
+  });
+});
