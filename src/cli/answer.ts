@@ -11,17 +11,25 @@ export interface AskOptions {
 }
 
 /** Streams the thought. Returns false where the problem could not be read or the model failed. */
-export async function answer(service: ChatService, problem: string, options: AskOptions, signal: AbortSignal): Promise<boolean> {
+export async function answer(
+  service: ChatService,
+  problem: string,
+  options: AskOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
   const out = process.stdout;
   let fine = true;
   for await (const event of service.ask({ problem, ...options }, signal)) {
     if (event.type === "prompt") out.write(color.dim(event.text));
     else if (event.type === "token") out.write(event.text);
     else if (event.type === "verdict") out.write(`\n${showVerdict(event.verdict)}`);
-    else if (event.type === "done") out.write(color.dim(`  ${event.tokens} tokens, ${event.seconds.toFixed(2)} s\n\n`));
+    else if (event.type === "done")
+      out.write(color.dim(`  ${event.tokens} tokens, ${event.seconds.toFixed(2)} s\n\n`));
     else {
       fine = false;
-      console.error(`${color.red("error")} ${event.message}${event.remedy === null ? "" : `\n${event.remedy}`}`);
+      console.error(
+        `${color.red("error")} ${event.message}${event.remedy === null ? "" : `\n${event.remedy}`}`,
+      );
     }
   }
   if (signal.aborted) out.write(color.dim("\nstopped\n\n"));
@@ -34,7 +42,13 @@ function showVerdict({ value, reason }: Verdict): string {
 }
 
 /** The same problem several times, each with a seed of its own. */
-export async function tries(service: ChatService, problem: string, count: number, options: AskOptions, signal: AbortSignal): Promise<void> {
+export async function tries(
+  service: ChatService,
+  problem: string,
+  count: number,
+  options: AskOptions,
+  signal: AbortSignal,
+): Promise<void> {
   const rows: string[][] = [];
   let right = 0;
   for (let i = 0; i < count && !signal.aborted; i++) {
@@ -46,7 +60,12 @@ export async function tries(service: ChatService, problem: string, count: number
       if (event.type !== "verdict") continue;
       const { value, extracted, reason } = event.verdict;
       if (value === 1) right++;
-      rows.push([value === 1 ? color.green("\u2713") : color.red("\u2717"), extracted ?? "-", `${text.split("\n").length - 2} lines`, value === 1 ? "" : reason]);
+      rows.push([
+        value === 1 ? color.green("\u2713") : color.red("\u2717"),
+        extracted ?? "-",
+        `${text.split("\n").length - 2} lines`,
+        value === 1 ? "" : reason,
+      ]);
     }
   }
   console.log(table(["", "answer", "thought", ""], rows));

@@ -51,7 +51,8 @@ export async function converse(service: ChatService, options: ChatOptions, model
     if (word === "/help") console.log(HELP);
     else if (word === "/temperature") setTemperature(state, value);
     else if (word === "/tries" && last === "") console.log("Ask something first.");
-    else if (word.startsWith("/") && word !== "/tries") console.log(`There is no ${word}. /help shows what there is.`);
+    else if (word.startsWith("/") && word !== "/tries")
+      console.log(`There is no ${word}. /help shows what there is.`);
     else if (word !== "") {
       thought = new AbortController();
       if (word === "/tries") await tries(service, last, clamp(Number(value) || 8), state, thought.signal);
@@ -69,7 +70,8 @@ const clamp = (count: number): number => Math.min(64, Math.max(1, Math.round(cou
 
 function setTemperature(state: AskOptions, text: string): void {
   const value = Number(text);
-  if (text === "" || !(value >= 0 && value <= 2)) console.log(`The temperature is ${state.temperature}; it may be 0 to 2.`);
+  if (text === "" || !(value >= 0 && value <= 2))
+    console.log(`The temperature is ${state.temperature}; it may be 0 to 2.`);
   else state.temperature = value;
 }
 

@@ -24,7 +24,10 @@ const ANSWER_SHARE = 0.75;
 export async function evaluate(run: string, options: EvalOptions): Promise<void> {
   const { problems, samples, temperature, seed, threads, json } = options;
   if (temperature === 0 && samples > 1)
-    throw new UsageError("At temperature 0 all answers to a problem are the same.", "Add --samples 1, or a temperature.");
+    throw new UsageError(
+      "At temperature 0 all answers to a problem are the same.",
+      "Add --samples 1, or a temperature.",
+    );
   const task = taskFrom(taskInput(options));
   const found = findModel(run);
   const model = openModel(found.folder);
@@ -38,27 +41,42 @@ export async function evaluate(run: string, options: EvalOptions): Promise<void>
   await sampler.release();
   const seconds = (performance.now() - start) / 1000;
   if (json) {
-    console.log(JSON.stringify({ model: found.folder, step: found.step, seed, ...record, seconds, flops, tokens }));
+    console.log(
+      JSON.stringify({ model: found.folder, step: found.step, seed, ...record, seconds, flops, tokens }),
+    );
     return;
   }
   const { passAt1, interval, majAtK, thoughtValidity, validityByPosition, meanTokens, truncated } = record;
   const rows = [
-    ["pass@1", `${percent(passAt1, 1)}   95 % interval ${percent(interval[0], 1)} to ${percent(interval[1], 1)}`],
+    [
+      "pass@1",
+      `${percent(passAt1, 1)}   95 % interval ${percent(interval[0], 1)} to ${percent(interval[1], 1)}`,
+    ],
     [`maj@${samples}`, percent(majAtK, 1)],
     ["true equations", percent(thoughtValidity, 1)],
     ["mean tokens", meanTokens.toFixed(1)],
     ["cut off", percent(truncated, 1)],
     ["time", `${seconds.toFixed(1)} s, ${Math.round(tokens / seconds)} tokens/s`],
   ];
-  console.log(table([record.task, `${problems} x ${samples} at temperature ${temperature}, seed ${seed}`], rows));
+  console.log(
+    table([record.task, `${problems} x ${samples} at temperature ${temperature}, seed ${seed}`], rows),
+  );
   if (validityByPosition.length < 2) return;
-  const positions = validityByPosition.map(({ from, to, share, equations }) => [`${from} to ${to - 1}`, percent(share, 1), String(equations)]);
+  const positions = validityByPosition.map(({ from, to, share, equations }) => [
+    `${from} to ${to - 1}`,
+    percent(share, 1),
+    String(equations),
+  ]);
   console.log(`\n${table(["position", "true", "equations"], positions)}`);
 }
 
 function taskInput({ task, numbers }: EvalOptions): TaskInput {
   if (task === "countdown") return { kind: "countdown", numbers };
   if (task === "arithmetic" || task === "equations") return { kind: task };
-  if (task.startsWith("jsonl:") && task.length > "jsonl:".length) return { kind: "jsonl", file: task.slice("jsonl:".length) };
-  throw new UsageError(`There is no task "${task}".`, "Choose countdown, arithmetic, equations, or jsonl:FILE.");
+  if (task.startsWith("jsonl:") && task.length > "jsonl:".length)
+    return { kind: "jsonl", file: task.slice("jsonl:".length) };
+  throw new UsageError(
+    `There is no task "${task}".`,
+    "Choose countdown, arithmetic, equations, or jsonl:FILE.",
+  );
 }

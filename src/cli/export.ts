@@ -15,8 +15,15 @@ import { bytes, duration } from "./screen.ts";
 
 export function exportModel(run: string, folder: string): void {
   const source = runFolder(run);
-  if (fs.existsSync(folder) && fs.readdirSync(folder).length > 0 && !fs.existsSync(join(folder, "config.json"))) {
-    throw new UsageError(`${folder} holds other files.`, "Give a new or an empty folder, or an earlier export.");
+  if (
+    fs.existsSync(folder) &&
+    fs.readdirSync(folder).length > 0 &&
+    !fs.existsSync(join(folder, "config.json"))
+  ) {
+    throw new UsageError(
+      `${folder} holds other files.`,
+      "Give a new or an empty folder, or an earlier export.",
+    );
   }
   const model = loadModel(findModel(source).folder, expectedShapes);
   saveModel(folder, model);
@@ -28,13 +35,18 @@ export function exportModel(run: string, folder: string): void {
   const parameters = countParameters(decoderParameters(model.config));
   fs.writeFileSync(join(folder, "README.md"), card(readRun(source), parameters));
   const size = fs.statSync(join(folder, "model.safetensors")).size;
-  console.log(`${folder}: ${parameters.toLocaleString("en-US")} parameters, ${bytes(size)}, with bill.json and report.md.`);
+  console.log(
+    `${folder}: ${parameters.toLocaleString("en-US")} parameters, ${bytes(size)}, with bill.json and report.md.`,
+  );
 }
 
 /** The model card, in Hugging Face's form. */
 function card({ info, recipe, evaluations, bill }: RunData, parameters: number): string {
   const cost = bill?.dollars == null ? "unknown (no price was given)" : `$${bill.dollars.toFixed(4)}`;
-  const spent = bill === null ? "" : `It took ${duration(bill.seconds)} and ${(bill.flops / 1e12).toFixed(1)} TFLOP; its cost is ${cost}.`;
+  const spent =
+    bill === null
+      ? ""
+      : `It took ${duration(bill.seconds)} and ${(bill.flops / 1e12).toFixed(1)} TFLOP; its cost is ${cost}.`;
   return `---
 license: mit
 library_name: sputnik-r1

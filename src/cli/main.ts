@@ -11,16 +11,22 @@ const program = new Command("sputnik")
   .version(version)
   .showHelpAfterError("(sputnik help shows the commands, sputnik help COMMAND its options)");
 
-const whole = (low: number, high = Number.MAX_SAFE_INTEGER) => (text: string): number => {
-  const value = Number(text);
-  if (/^\d+$/.test(text) && value >= low && value <= high) return value;
-  throw new InvalidArgumentError(`Expected a whole number from ${low}${high === Number.MAX_SAFE_INTEGER ? " up" : ` to ${high}`}.`);
-};
-const real = (low: number, high: number) => (text: string): number => {
-  const value = Number(text);
-  if (text.trim() !== "" && value >= low && value <= high) return value;
-  throw new InvalidArgumentError(`Expected a number from ${low} to ${high}.`);
-};
+const whole =
+  (low: number, high = Number.MAX_SAFE_INTEGER) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= low && value <= high) return value;
+    throw new InvalidArgumentError(
+      `Expected a whole number from ${low}${high === Number.MAX_SAFE_INTEGER ? " up" : ` to ${high}`}.`,
+    );
+  };
+const real =
+  (low: number, high: number) =>
+  (text: string): number => {
+    const value = Number(text);
+    if (text.trim() !== "" && value >= low && value <= high) return value;
+    throw new InvalidArgumentError(`Expected a number from ${low} to ${high}.`);
+  };
 const list = (text: string): number[] => text.split(",").map(whole(2, 6));
 
 program
@@ -86,6 +92,11 @@ program
   .option("--port <port>", "port of the page (4848, or the next free one)", whole(0, 65535))
   .option("--threads <count>", "threads that compute", whole(1, 1024))
   .action(async (options) => (await import("./start.ts")).start(options));
+
+// A reader that has seen enough (| head) is no error, and no reason to end a run.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+});
 
 try {
   await program.parseAsync();

@@ -8,7 +8,8 @@ export function renderMarkdown(text: string): string {
   for (let i = 0; i < lines.length; i++) {
     const line = lines[i];
     if (line.startsWith("```")) {
-      for (i++; i < lines.length && !lines[i].startsWith("```"); i++) rendered.push(`  ${color.dim(lines[i])}`);
+      for (i++; i < lines.length && !lines[i].startsWith("```"); i++)
+        rendered.push(`  ${color.dim(lines[i])}`);
     } else if (line.startsWith("|")) {
       const rows: string[][] = [];
       for (; i < lines.length && lines[i].startsWith("|"); i++) rows.push(cells(lines[i]));
@@ -18,11 +19,17 @@ export function renderMarkdown(text: string): string {
     } else if (line.startsWith("#")) rendered.push(color.bold(line.replace(/^#+ /, "")));
     else if (!line.startsWith("![")) rendered.push(inline(line));
   }
-  return rendered.join("\n").replace(/\n{3,}/g, "\n\n").trim();
+  return rendered
+    .join("\n")
+    .replace(/\n{3,}/g, "\n\n")
+    .trim();
 }
 
 function cells(row: string): string[] {
-  return row.split(/(?<!\\)\|/).slice(1, -1).map((cell) => inline(cell.trim().replaceAll("\\|", "|")));
+  return row
+    .split(/(?<!\\)\|/)
+    .slice(1, -1)
+    .map((cell) => inline(cell.trim().replaceAll("\\|", "|")));
 }
 
 function inline(text: string): string {

@@ -18,12 +18,21 @@ export interface Page extends RunningServer {
 const STATIC = fileURLToPath(new URL("../../dist/web", import.meta.url));
 
 /** `fresh`: an earlier run's curves are not shown. @throws PortError */
-export async function openPage({ run, port, fresh = false }: { run: string; port?: number; fresh?: boolean }): Promise<Page> {
+export async function openPage({
+  run,
+  port,
+  fresh = false,
+}: {
+  run: string;
+  port?: number;
+  fresh?: boolean;
+}): Promise<Page> {
   const events = new RunBus();
   const chat = new ThreadChat({ run });
   const server = await startServer({ events, chat, staticDir: STATIC, port });
   chat.warm();
-  if (!fresh && fs.existsSync(runPaths(run).info)) for (const event of replay(readRun(run))) events.publish(event);
+  if (!fresh && fs.existsSync(runPaths(run).info))
+    for (const event of replay(readRun(run))) events.publish(event);
   return {
     ...server,
     chat,

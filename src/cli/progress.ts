@@ -34,7 +34,14 @@ export function keyFigures({ metrics }: MetricsEvent): string {
   ].join("  ");
 }
 
-export function examLine({ label, passAt1, interval, problems, thoughtValidity, majAtK }: EvaluationRecord): string {
+export function examLine({
+  label,
+  passAt1,
+  interval,
+  problems,
+  thoughtValidity,
+  majAtK,
+}: EvaluationRecord): string {
   const parts = [
     `exam ${label}: pass@1 ${percent(passAt1, 1)} (${percent(interval[0], 1)} to ${percent(interval[1], 1)}) on ${problems} problems`,
     ...(majAtK === null ? [] : [`maj@k ${percent(majAtK, 1)}`]),
@@ -60,11 +67,14 @@ function milestone(event: RunEvent): string | null {
   }
 }
 
-export function lineProgress(write: (text: string) => void = (text) => void out.write(`${text}\n`)): Progress {
+export function lineProgress(
+  write: (text: string) => void = (text) => void out.write(`${text}\n`),
+): Progress {
   let last = Number.NEGATIVE_INFINITY;
   return {
     show(event) {
-      if (event.type === "stage") write(`stage ${event.stage.name} (${event.stage.kind}, ${steps(event.stage)})`);
+      if (event.type === "stage")
+        write(`stage ${event.stage.name} (${event.stage.kind}, ${steps(event.stage)})`);
       else if (event.type === "metrics") {
         const now = performance.now();
         if (event.step < event.totalSteps && event.step !== 1 && now - last < LINE_EVERY_MS) return;
@@ -97,7 +107,14 @@ export function barProgress(): Progress {
     end();
     bar = new SingleBar({
       format: `${stage.name.padEnd(11)} {bar} {percentage} %  {value}/{total}  {figures}  {left}`,
-      ...{ barCompleteChar: "\u2588", barIncompleteChar: "\u2591", barsize: 20, stream: out, hideCursor: true, linewrap: false },
+      ...{
+        barCompleteChar: "\u2588",
+        barIncompleteChar: "\u2591",
+        barsize: 20,
+        stream: out,
+        hideCursor: true,
+        linewrap: false,
+      },
     });
     bar.start(stage.totalSteps, 0, { figures: stage.kind === "evaluate" ? "taking an exam" : "", left: "" });
   };
@@ -105,7 +122,10 @@ export function barProgress(): Progress {
     show(event) {
       if (event.type === "stage") begin(event.stage);
       else if (event.type === "metrics") {
-        const left = event.secondsLeft === null || event.step === event.totalSteps ? "" : `left ${duration(event.secondsLeft)}`;
+        const left =
+          event.secondsLeft === null || event.step === event.totalSteps
+            ? ""
+            : `left ${duration(event.secondsLeft)}`;
         bar?.update(event.step, { figures: keyFigures(event), left });
       } else if (event.type === "evaluation") {
         bar?.update(1, { figures: "" });

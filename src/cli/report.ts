@@ -1,7 +1,7 @@
 /** `sputnik report RUN`: makes report.md again from the run's files. */
 import fs from "node:fs";
 import { join } from "node:path";
-import { UsageError, listRuns } from "../recipe/find-model.ts";
+import { listRuns, UsageError } from "../recipe/find-model.ts";
 import { writeReport } from "../recipe/report.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { printSummary } from "./summary.ts";
@@ -16,6 +16,9 @@ export function runFolder(run: string): string {
   const folder = [run, join("runs", run)].find((path) => fs.existsSync(runPaths(path).info));
   if (folder !== undefined) return folder;
   const known = listRuns();
-  const remedy = known.length === 0 ? "Make one with: sputnik train recipes/smoke.yaml" : `Known runs: ${known.join(", ")}.`;
+  const remedy =
+    known.length === 0
+      ? "Make one with: sputnik train recipes/smoke.yaml"
+      : `Known runs: ${known.join(", ")}.`;
   throw new UsageError(`There is no run "${run}".`, remedy);
 }

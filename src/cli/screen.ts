@@ -19,10 +19,29 @@ export function fail(error: unknown, json = false): number {
 /** A table with bare columns, as it fits any terminal; the first row is the head. Numbers stand right. */
 export function table(head: string[], rows: string[][]): string {
   const isNumber = (text: string | undefined): boolean => /^[\d.,+-]+( ?[%a-zA-Z/]+)?$|^-$/.test(text ?? "");
-  const colAligns = head.map((_, i) => (rows.every((row) => isNumber(row[i])) ? ("right" as const) : ("left" as const)));
+  const colAligns = head.map((_, i) =>
+    rows.every((row) => isNumber(row[i])) ? ("right" as const) : ("left" as const),
+  );
   const bare = {
-    ...{ top: "", "top-mid": "", "top-left": "", "top-right": "", bottom: "", "bottom-mid": "", "bottom-left": "" },
-    ...{ "bottom-right": "", left: "", "left-mid": "", mid: "", "mid-mid": "", right: "", "right-mid": "", middle: "  " },
+    ...{
+      top: "",
+      "top-mid": "",
+      "top-left": "",
+      "top-right": "",
+      bottom: "",
+      "bottom-mid": "",
+      "bottom-left": "",
+    },
+    ...{
+      "bottom-right": "",
+      left: "",
+      "left-mid": "",
+      mid: "",
+      "mid-mid": "",
+      right: "",
+      "right-mid": "",
+      middle: "  ",
+    },
   };
   const style = { "padding-left": 0, "padding-right": 0, head: [], border: [] };
   const drawn = new Table({ head: head.map((text) => color.dim(text)), colAligns, chars: bare, style });
@@ -65,6 +84,7 @@ export function duration(seconds: number): string {
   return `${Math.round(hours / 24).toLocaleString("en-US")} days`;
 }
 
-export const percent = (share: number | null, digits = 0): string => (share === null ? "-" : `${(100 * share).toFixed(digits)} %`);
+export const percent = (share: number | null, digits = 0): string =>
+  share === null ? "-" : `${(100 * share).toFixed(digits)} %`;
 
 export const whole = (value: number): string => Math.round(value).toLocaleString("en-US");

@@ -1,9 +1,11 @@
 /** How a run ended: for a program as one JSON document, for a person as the head of its report. */
 import fs from "node:fs";
 import color from "picocolors";
+import type { RunOutcome } from "../recipe/run.ts";
+import { bracket } from "../recipe/verdict.ts";
+import type { EvaluationRecord } from "../recipe/events.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { readRun } from "../recipe/run-reader.ts";
-import type { RunOutcome } from "../recipe/run.ts";
 import { renderMarkdown } from "./markdown.ts";
 
 export function summarise(folder: string, outcome: RunOutcome) {
@@ -17,25 +19,44 @@ export function summarise(folder: string, outcome: RunOutcome) {
     seed: info.seed,
     versions: info.versions,
     sessions: info.sessions.length,
-    last: last === undefined ? null : { stage: last.stage, step: last.step, totalSteps: last.totalSteps, metrics: last.metrics },
+    last:
+      last === undefined
+        ? null
+        : { stage: last.stage, step: last.step, totalSteps: last.totalSteps, metrics: last.metrics },
     evaluations: evaluations.map(({ examples: _, ...exam }) => exam),
     bill: bill === null ? null : { ...bill, sessions: undefined },
     report: fs.existsSync(report) ? report : null,
   };
 }
 
-/** The report without its curves and appendices. */
+/** The report without its curves and appendices, and one problem's thoughts in the first and the last exam. */
 export function printSummary(folder: string): void {
   const { report } = runPaths(folder);
   console.log(`\n${renderMarkdown(headOf(fs.readFileSync(report, "utf8")))}\n`);
+  const exams = bracket(readRun(folder).evaluations);
+  for (const exam of exams ?? []) printThought(exam);
   console.log(`${color.dim("report")}  ${report}`);
   console.log(`${color.dim("talk  ")}  sputnik chat ${folder}`);
 }
 
 /** Sections that a terminal shows; curves and the recipe are for the file. */
-const SHOWN = new Set(["Exams", "Answers", "Bill"]);
+const SHOWN = new Set(["Exams", "Bill"]);
+const THOUGHT_LINES = 12;
+
+function printThought({ label, examples = [] }: EvaluationRecord): void {
+  const [example] = examples;
+  if (example === undefined) return;
+  const [{ completion, verdict }] = example.samples;
+  const lines = `${example.prompt}${completion}`.trim().split("\n");
+  const cut = lines.length - THOUGHT_LINES;
+  const shown = cut <= 0 ? lines : [...lines.slice(0, THOUGHT_LINES), `(${cut} more lines)`];
+  console.log(`${color.bold(`A thought in the exam "${label}"`)}: ${verdict.reason}`);
+  console.log(`${shown.map((line) => `  ${color.dim(line)}`).join("\n")}\n`);
+}
 
 function headOf(markdown: string): string {
   const sections = markdown.split(/^(?=## )/m);
-  return sections.filter((section, i) => i === 0 || SHOWN.has(/^## (.*)$/m.exec(section)?.[1] ?? "")).join("");
+  return sections
+    .filter((section, i) => i === 0 || SHOWN.has(/^## (.*)$/m.exec(section)?.[1] ?? ""))
+    .join("");
 }

@@ -18,7 +18,10 @@ export interface Watchers {
 export const INTERRUPTED = 130;
 
 /** Runs to the end, or to the step at which the person pressed Ctrl-C. @throws FailureError */
-export async function supervise(order: RunOrder, { progress, publish, command }: Watchers): Promise<RunOutcome> {
+export async function supervise(
+  order: RunOrder,
+  { progress, publish, command }: Watchers,
+): Promise<RunOutcome> {
   const handle = launchRun(order, (event) => {
     publish?.(event);
     progress.show(event);
@@ -28,7 +31,9 @@ export async function supervise(order: RunOrder, { progress, publish, command }:
     if (asked) endAtOnce(signal);
     asked = true;
     handle.stop();
-    progress.say(`${color.bold("stopping")}: the step in flight ends and is saved. Ctrl-C again stops at once.`);
+    progress.say(
+      `${color.bold("stopping")}: the step in flight ends and is saved. Ctrl-C again stops at once.`,
+    );
   };
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
   try {

@@ -64,7 +64,9 @@ function tellFinished(run: string, { json }: TrainOptions): void {
   if (json) console.log(JSON.stringify(summarise(run, "finished")));
   else {
     printSummary(run);
-    console.log(`\nThis run was finished before. To train it again: add ${color.bold("--fresh")}, which keeps this one too.`);
+    console.log(
+      `\nThis run was finished before. To train it again: add ${color.bold("--fresh")}, which keeps this one too.`,
+    );
   }
 }
 

@@ -41,10 +41,9 @@ export function gradients(
     receive(output, seeds[i]);
   });
 
-  const stop = new Set(wrt.map((t) => t.node));
   for (let id = last; id >= 0; id--) {
     const node = graph.nodes[id];
-    if (!depends.has(node) || stop.has(node)) continue;
+    if (!depends.has(node)) continue;
     const incoming = node.outputs.map((output) => flow.get(output) ?? null);
     if (incoming.every((g) => g === null)) continue;
     graph.scopeAt(`${node.path}.grad`, () => {

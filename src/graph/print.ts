@@ -45,7 +45,7 @@ function attributeText(attrs: unknown): string {
   if (attrs === null || attrs === undefined) return "";
   if (Array.isArray(attrs) || typeof attrs !== "object") return ` {${attrs}}`;
   const parts = Object.entries(attrs)
-    .filter(([, value]) => value !== false && value !== 1)
+    .filter(([key, value]) => value !== false && !(key === "alpha" && value === 1))
     .map(([key, value]) => (value === true ? key : `${key}: ${value}`));
   return parts.length === 0 ? "" : ` {${parts.join(", ")}}`;
 }

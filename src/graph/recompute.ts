@@ -1,7 +1,7 @@
 /** Activation recomputation (Chen et al. 2016): a part's inner values are computed again in the backward pass, not kept. */
 import { gradients } from "./grad.ts";
 import { applyComposite, defineOp, type Op } from "./op.ts";
-import { add, mul, silu, slice, sum } from "./ops.ts";
+import { add, detach, mul, silu, slice, sum } from "./ops.ts";
 import type { Tensor } from "./tensor.ts";
 
 type Part = (inputs: readonly Tensor[]) => Tensor;
@@ -16,7 +16,8 @@ const recomputeOp: Op<Part> = defineOp<Part>({
     // The copy must differ from the first pass and wait for the gradient, or the engine would merge the two:
     // its input gets 0 · (a part of the gradient) added, which is not folded away because 0 · NaN is not 0.
     const wait = mul(sum(slice(g, -1, 0, 1)), 0);
-    const inputs = [add(first, wait), ...rest];
+    // Detached, so that the walk ends at the part's own inputs, whatever they depend on.
+    const inputs = [add(detach(first), wait), ...rest.map(detach)];
     const again = part(inputs);
     return gradients([again], [g], inputs);
   },

@@ -6,7 +6,7 @@ import type { Op, TensorSpec } from "./op.ts";
 
 export type DType = "f32" | "f16" | "bf16" | "i32" | "i64" | "bool";
 
-/** A size: a number, or a product of named symbols such as "batch", "batch*seq", "4*batch" or "(past+1)". */
+/** A size: a number, or a product of symbols and sums such as "batch", "batch*seq", "4*batch" or "(past+1)". */
 export type Dim = number | string;
 export type Shape = readonly Dim[];
 
@@ -21,7 +21,7 @@ export function product(dims: Shape): Dim {
   for (const dim of dims) {
     if (typeof dim === "number") factor *= dim;
     else
-      for (const part of dim.split("*")) {
+      for (const part of splitOutside(dim, "*")) {
         if (/^\d+$/.test(part)) factor *= Number(part);
         else symbols.push(part);
       }
@@ -31,15 +31,28 @@ export function product(dims: Shape): Dim {
   return factor === 1 ? symbols.join("*") : `${factor}*${symbols.join("*")}`;
 }
 
+/** The parts of a size between separators that stand in no parentheses. */
+function splitOutside(dim: string, separator: "*" | "+"): string[] {
+  const parts = [""];
+  let depth = 0;
+  for (const character of dim) {
+    if (character === "(") depth++;
+    if (character === ")") depth--;
+    if (character === separator && depth === 0) parts.push("");
+    else parts[parts.length - 1] += character;
+  }
+  return parts;
+}
+
 /** The number behind a size, once its symbols have values. Throws `GraphError` naming a symbol without one. */
 export function bindDim(dim: Dim, sizes: Record<string, number>): number {
   if (typeof dim === "number") return dim;
   let value = 1;
-  for (const part of dim.split("*")) {
+  for (const part of splitOutside(dim, "*")) {
     const bound = /^\d+$/.test(part)
       ? Number(part)
       : part.startsWith("(")
-        ? part.slice(1, -1).split("+").reduce((sum, term) => sum + bindDim(/^\d+$/.test(term) ? Number(term) : term, sizes), 0)
+        ? splitOutside(part.slice(1, -1), "+").reduce((sum, term) => sum + bindDim(term, sizes), 0)
         : sizes[part];
     if (bound === undefined) throw new GraphError(`size "${part}" has no value; give it one, e.g. { ${part}: 8 }`);
     value *= bound;

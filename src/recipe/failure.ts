@@ -48,8 +48,15 @@ export function toFailure(error: unknown): Failure {
   const code = "code" in error ? String(error.code) : "";
   const remedy = given ?? SYSTEM[code] ?? null;
   // Several classes end their message with the remedy; the screen shows it once.
-  const message = given !== null && error.message.endsWith(given) ? error.message.slice(0, -given.length) : error.message;
-  return { kind: name, message: message.trim(), remedy, stack, unexpected: !SPOKEN.has(name) && remedy === null };
+  const message =
+    given !== null && error.message.endsWith(given) ? error.message.slice(0, -given.length) : error.message;
+  return {
+    kind: name,
+    message: message.trim(),
+    remedy,
+    stack,
+    unexpected: !SPOKEN.has(name) && remedy === null,
+  };
 }
 
 /** A failure of a run whose checkpoints lie in `checkpoints`: a NaN names the one to return to. */

@@ -49,14 +49,20 @@ export function findModel(target?: string, root = "runs"): FoundModel {
     const saved = latestCheckpoint(runPaths(folder).checkpoints, (message) => skipped.push(message));
     if (saved !== null) return { folder: join(saved.path, "model"), run: folder, step: saved.step };
     const why = skipped.length > 0 ? skipped.join("; ") : "no checkpoint has been saved yet";
-    throw new UsageError(`The run ${folder} has no model to load: ${why}.`, "Run its recipe again: the run goes on and saves one.");
+    throw new UsageError(
+      `The run ${folder} has no model to load: ${why}.`,
+      "Run its recipe again: the run goes on and saves one.",
+    );
   }
   throw notFound(target, root);
 }
 
 function notFound(target: string | undefined, root: string): UsageError {
   if (target === undefined) {
-    return new UsageError(`The shipped model is missing (${SHIPPED}).`, "Name a run, or train one with: sputnik start");
+    return new UsageError(
+      `The shipped model is missing (${SHIPPED}).`,
+      "Name a run, or train one with: sputnik start",
+    );
   }
   const known = listRuns(root);
   const remedy =
@@ -68,7 +74,10 @@ function notFound(target: string | undefined, root: string): UsageError {
 
 export function listRuns(root = "runs"): string[] {
   if (!fs.existsSync(root)) return [];
-  return fs.readdirSync(root).filter((name) => fs.existsSync(runPaths(join(root, name)).info)).sort();
+  return fs
+    .readdirSync(root)
+    .filter((name) => fs.existsSync(runPaths(join(root, name)).info))
+    .sort();
 }
 
 /** The task that a model was trained on; Countdown where nobody says. */

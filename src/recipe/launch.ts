@@ -37,7 +37,9 @@ export interface RunHandle {
 
 export function launchRun(order: RunOrder, onEvent: (event: RunEvent) => void): RunHandle {
   const stopFlag = new SharedArrayBuffer(4);
-  const worker = startThread("engine-worker", import.meta.url, { workerData: { order, stopFlag } satisfies EngineData });
+  const worker = startThread("engine-worker", import.meta.url, {
+    workerData: { order, stopFlag } satisfies EngineData,
+  });
   const done = new Promise<RunOutcome>((resolve, reject) => {
     let last: EngineMessage | null = null;
     worker.on("message", (message: EngineMessage) => {
@@ -59,7 +61,8 @@ function died(code: number): Failure {
   return {
     kind: "EngineError",
     message: `The training thread ended by itself (code ${code}), most likely for want of memory.`,
-    remedy: "Run the same command again: it goes on from the last checkpoint. A smaller batch needs less memory.",
+    remedy:
+      "Run the same command again: it goes on from the last checkpoint. A smaller batch needs less memory.",
     stack: null,
     unexpected: false,
   };

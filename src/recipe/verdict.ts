@@ -20,7 +20,10 @@ export function stageVerdict(stage: Stage, run: RunData): string[] {
       `The stage "${stage.name}" did not finish: it stopped at step ${last.step} of ${last.totalSteps}.`,
     );
   }
-  const unknown = lines.filter((line) => line.metrics.loss === null).map(({ step }) => step);
+  // An RL step without an informative group makes no update, and so has no loss.
+  const unknown = lines
+    .filter(({ metrics }) => metrics.loss === null && metrics["groups/informative"] !== 0)
+    .map(({ step }) => step);
   if (unknown.length > 0) {
     sentences.push(`In "${stage.name}" the loss was not a number at ${steps(unknown)}.`);
   }

@@ -8,6 +8,18 @@ import { decoder, decoderParameters } from "../models/dense.ts";
 import { parameterInputs } from "../models/layers.ts";
 import { scalar, Session, type Value } from "../runtime/session.ts";
 
+/** The graph that gives `logProbs` [batch, seq] of `targets`. */
+export function traceScore(config: DecoderConfig): Graph {
+  const graph = new Graph();
+  const parameters = parameterInputs(graph, decoderParameters(config));
+  const perToken = (name: string) => input(graph, name, "i32", ["batch", "seq"]);
+  const inputs = { ids: perToken("ids"), positions: perToken("positions"), mask: input(graph, "mask", "f32", [1, 1, "seq", "seq"]) };
+  const { logits } = decoder(parameters, config, inputs);
+  const tempered = mul(logits, input(graph, "inverseTemperature", "f32", []));
+  graph.output("logProbs", tokenLogProbs(tempered, perToken("targets")).logProbs);
+  return graph;
+}
+
 export class Scorer {
   private readonly session: Session;
   private readonly graph: Graph;
@@ -19,13 +31,7 @@ export class Scorer {
   }
 
   static async create(config: DecoderConfig, options: { threads?: number } = {}): Promise<Scorer> {
-    const graph = new Graph();
-    const parameters = parameterInputs(graph, decoderParameters(config));
-    const perToken = (name: string) => input(graph, name, "i32", ["batch", "seq"]);
-    const inputs = { ids: perToken("ids"), positions: perToken("positions"), mask: input(graph, "mask", "f32", [1, 1, "seq", "seq"]) };
-    const { logits } = decoder(parameters, config, inputs);
-    const tempered = mul(logits, input(graph, "inverseTemperature", "f32", []));
-    graph.output("logProbs", tokenLogProbs(tempered, perToken("targets")).logProbs);
+    const graph = traceScore(config);
     return new Scorer(graph, await Session.create(graph, { ...options, name: "score" }));
   }
 

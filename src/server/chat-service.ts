@@ -3,8 +3,8 @@ import { randomInt } from "node:crypto";
 import fs from "node:fs";
 import { join } from "node:path";
 import type { Worker } from "node:worker_threads";
-import { decoderParameters } from "../models/dense.ts";
 import { fromHuggingFace } from "../models/config.ts";
+import { decoderParameters } from "../models/dense.ts";
 import { countParameters } from "../models/layers.ts";
 import { type FoundModel, findModel, lastExam, SHIPPED, trainedTask } from "../recipe/find-model.ts";
 import { runPaths } from "../recipe/run-folder.ts";
@@ -49,7 +49,11 @@ export class ThreadChat implements ChatService {
     const models = this.#found();
     const found = request.model === undefined ? models.values().next().value : models.get(request.model);
     if (found === undefined) {
-      yield { type: "error", message: "No model is ready yet.", remedy: "Wait for the run's first checkpoint." };
+      yield {
+        type: "error",
+        message: "No model is ready yet.",
+        remedy: "Wait for the run's first checkpoint.",
+      };
       return;
     }
     const id = this.#next++;
@@ -64,9 +68,10 @@ export class ThreadChat implements ChatService {
         const event = answer.events.shift();
         if (event !== undefined) yield event;
         else if (answer.ended || signal.aborted) return;
-        else await new Promise<void>((resolve) => {
-          answer.wake = resolve;
-        });
+        else
+          await new Promise<void>((resolve) => {
+            answer.wake = resolve;
+          });
       }
     } finally {
       signal.removeEventListener("abort", abort);
@@ -130,7 +135,11 @@ export class ThreadChat implements ChatService {
 function newestModel(run: string): FoundModel | null {
   const { checkpoints } = runPaths(run);
   if (!fs.existsSync(checkpoints)) return null;
-  const newest = fs.readdirSync(checkpoints).filter((name) => /^step-\d+$/.test(name)).sort().at(-1);
+  const newest = fs
+    .readdirSync(checkpoints)
+    .filter((name) => /^step-\d+$/.test(name))
+    .sort()
+    .at(-1);
   if (newest === undefined) return null;
   return { folder: join(checkpoints, newest, "model"), run, step: Number(newest.slice("step-".length)) };
 }
@@ -143,6 +152,11 @@ function describe(id: string, found: FoundModel): ChatModel {
     exam === null
       ? "It has not taken an exam yet."
       : `It solved ${(100 * exam.passAt1).toFixed(0)} % of ${exam.problems} ${exam.task} problems in its last exam (${exam.label}).`;
-  const label = id === "shipped" ? "shipped model" : found.step === null ? found.folder : `this run, after step ${found.step}`;
+  const label =
+    id === "shipped"
+      ? "shipped model"
+      : found.step === null
+        ? found.folder
+        : `this run, after step ${found.step}`;
   return { id, label, description: `${size} parameters. ${grade}` };
 }

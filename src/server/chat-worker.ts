@@ -19,7 +19,11 @@ export interface ChatOrder {
   seed: number;
 }
 
-export type ChatMessage = ChatOrder | { type: "abort"; id: number } | { type: "close" } | { type: "load"; folder: string };
+export type ChatMessage =
+  | ChatOrder
+  | { type: "abort"; id: number }
+  | { type: "close" }
+  | { type: "load"; folder: string };
 /** `event: null` ends an answer. */
 export type ChatReply = { id: number; event: ChatEvent | null };
 
@@ -62,7 +66,8 @@ async function answer({ id, request, folder, task, seed }: ChatOrder, signal: Ab
       temperature: request.temperature,
       stopIds: model.tokenizer.stopIds,
       signal,
-      onToken: (_, token) => send({ type: "token", text: model.tokenizer.decode([token], { skipSpecials: true }), id: token }),
+      onToken: (_, token) =>
+        send({ type: "token", text: model.tokenizer.decode([token], { skipSpecials: true }), id: token }),
     },
   );
   const { ids } = generations[0];

@@ -27,13 +27,18 @@ export function readQuestion(text: string, task: TaskOptions): Question {
 function countdownQuestion(text: string): Question {
   const problem = parseUserProblem(text);
   const ranges = { numberRange: [1, 99], targetRange: [10, 100], maxResult: 200 } as const;
-  const task = countdown({ kind: "countdown", numbers: [3], ...structuredClone(ranges) } as Parameters<typeof countdown>[0]);
+  const task = countdown({ kind: "countdown", numbers: [3], ...structuredClone(ranges) } as Parameters<
+    typeof countdown
+  >[0]);
   return {
     prompt: problem.prompt,
     verify: (completion) => {
       const verdict = task.verify(problem, completion);
       if (verdict.value !== 0 || solve(problem.numbers, problem.target) !== null) return verdict;
-      return { ...verdict, reason: `${verdict.reason}; no expression of these numbers makes ${problem.target}` };
+      return {
+        ...verdict,
+        reason: `${verdict.reason}; no expression of these numbers makes ${problem.target}`,
+      };
     },
   };
 }

@@ -176,10 +176,15 @@ export function policyLoss(tokens: PolicyTokens, options: PolicyLossOptions): Lo
 }
 
 /** Traces the policy loss of a decoder over whole rows; temperature is the sampler's. */
-export function grpoLoss(config: DecoderConfig, options: PolicyLossOptions): (graph: Graph, parameters: Parameters) => LossGraph {
+export function grpoLoss(
+  config: DecoderConfig,
+  options: PolicyLossOptions & { recompute?: boolean },
+): (graph: Graph, parameters: Parameters) => LossGraph {
   return (graph, parameters) => {
     const perToken = (name: string, dtype: "f32" | "i32" = "f32") => input(graph, name, dtype, ["batch", "seq"]);
-    const { logits } = decoder(parameters, config, sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" }));
+    const { logits } = decoder(parameters, config, sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" }), {
+      recompute: options.recompute,
+    });
     const targets = perToken("targets", "i32");
     const weights = perToken("weights");
     const sampled = perToken("sampled");

@@ -62,14 +62,16 @@ interface LossTotals {
   losses: readonly number[];
   /** Tokens trained, each epoch counted. */
   trained: number;
+  /** Tokens of the first mini-batch, whose log-probabilities are those of the policy that sampled. */
+  compared: number;
   /** Of each sequence with importance weights: its tokens, and how many of them had their weight cut. */
   corrected: readonly { length: number; cut: number }[];
 }
 
 /** Per-token means from the sums of all micro-batches; `null` where nothing was trained. */
 export function lossMetrics(totals: LossTotals, withKl: boolean): Metrics {
-  const perToken = (name: string): number | null =>
-    totals.trained === 0 ? null : (totals.sums.get(name) ?? 0) / totals.trained;
+  const perToken = (name: string, tokens = totals.trained): number | null =>
+    tokens === 0 ? null : (totals.sums.get(name) ?? 0) / tokens;
   return {
     loss: mean(totals.losses),
     "grad/norm": mean(totals.norms),
@@ -78,7 +80,7 @@ export function lossMetrics(totals: LossTotals, withKl: boolean): Metrics {
     "kl/bounded": withKl ? perToken("boundedKl") : null,
     "clip/low": perToken("clippedLow"),
     "clip/high": perToken("clippedHigh"),
-    "mismatch/mean": perToken("mismatchSum"),
+    "mismatch/mean": perToken("mismatchSum", totals.compared),
     "mismatch/max": totals.trained === 0 ? null : (totals.sums.get("mismatchMax") ?? 0),
     ...importanceMetrics(totals.corrected),
   };

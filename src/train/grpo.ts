@@ -45,6 +45,8 @@ export interface GrpoOptions {
   maskTruncated: boolean;
   importance: { level: ImportanceLevel; cap: number } | null;
   slots?: number;
+  /** Compute each block's activations again in the backward pass. */
+  recompute?: boolean;
   optimizer: OptimizerOptions;
   schedule: Schedule;
   threads?: number;
@@ -52,7 +54,7 @@ export interface GrpoOptions {
 }
 
 /** Padded tokens of a micro-batch: large enough for full products, small enough for the caches. */
-const MICRO_BATCH_TOKENS = 4096;
+export const MICRO_BATCH_TOKENS = 4096;
 
 /** Groups kept for the page and the journal. */
 const SHOWN_GROUPS = 2;
@@ -112,13 +114,13 @@ export class GrpoStage implements TrainingStage {
 
   static async create(model: Model, task: Task, options: GrpoOptions, resume?: StageSnapshot): Promise<GrpoStage> {
     const state = resume?.state as State | undefined;
-    const { ratio, clip, kl, threads, profile } = options;
+    const { ratio, clip, kl, recompute, threads, profile } = options;
     // The reference is a frozen copy of the policy that the stage starts from, whatever made that policy.
     const reference = kl === 0 ? null : resume === undefined ? copy(model.parameters) : tensorsUnder(resume.tensors, "reference.");
     const step = await TrainStep.create(
       decoderParameters(model.config),
       model.parameters,
-      grpoLoss(model.config, { ratio, clip, kl }),
+      grpoLoss(model.config, { ratio, clip, kl, recompute }),
       options.optimizer,
       { threads, profile, accumulate: true, step: state?.updates, moments: resume && tensorsUnder(resume.tensors, "optimizer.") },
     );
@@ -188,7 +190,7 @@ export class GrpoStage implements TrainingStage {
     const samples = kept.flatMap(({ group, advantages: a }) => group.samples.map((sample, i) => ({ sample, advantage: a[i] })));
     const usable = samples.filter(({ sample }) => sample.reward !== null && !(options.maskTruncated && sample.finish === "length"));
     const rows = usable.map(({ sample, advantage }) => trainingRow(sample, advantage));
-    const totals = { sums: new Map<string, number>(), norms: [] as number[], losses: [] as number[], trained: 0, corrected: [] as Corrected };
+    const totals = { sums: new Map<string, number>(), norms: [] as number[], losses: [] as number[], trained: 0, compared: 0, corrected: [] as Corrected };
     const flopsBefore = step.flops + (this.scorer?.flops ?? 0);
     let flops = 0;
     await this.annotate(rows, totals);
@@ -202,17 +204,24 @@ export class GrpoStage implements TrainingStage {
           row.weight = weights[i];
         });
         let loss = 0;
+        const tokens = batch.reduce((total, row) => total + row.ids.length, 0);
+        // Later batches are seen by a policy that has moved: only the first one shows how sampler and trainer differ.
+        const moved = totals.norms.length > 0;
+        if (!moved) totals.compared = tokens;
         for (const { rows: members, seq } of this.plan(batch)) {
           const feeds = { ...microBatchFeeds(members.map((i) => batch[i]), seq), inverseTemperature: scalar(1 / options.temperature) };
           const result = await step.accumulate(feeds);
           flops += this.accumulationFlops(members.length, seq);
           loss += result.loss;
-          for (const [name, value] of Object.entries(result))
-            totals.sums.set(name, name === "mismatchMax" ? Math.max(totals.sums.get(name) ?? 0, value) : (totals.sums.get(name) ?? 0) + value);
+          for (const [name, value] of Object.entries(result)) {
+            if (moved && name.startsWith("mismatch")) continue;
+            const before = totals.sums.get(name) ?? 0;
+            totals.sums.set(name, name === "mismatchMax" ? Math.max(before, value) : before + value);
+          }
         }
         totals.norms.push((await step.applyUpdate(rates)).norm);
         totals.losses.push(loss);
-        totals.trained += batch.reduce((total, row) => total + row.ids.length, 0);
+        totals.trained += tokens;
       }
     flops += step.flops + (this.scorer?.flops ?? 0) - flopsBefore;
     return { metrics: lossMetrics(totals, options.kl > 0), flops, tokens: totals.trained };

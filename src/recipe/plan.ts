@@ -1,0 +1,191 @@
+/** What a recipe will take, from the null device: its graphs are traced and counted, and nothing is computed. */
+import { countFlops, estimateMemory, neededNodes } from "../graph/analyse.ts";
+import type { Graph } from "../graph/tensor.ts";
+import type { DecoderConfig } from "../models/config.ts";
+import { decoderParameters } from "../models/dense.ts";
+import { traceDecode, tracePrefill } from "../sample/engine.ts";
+import { traceScore } from "../sample/logprobs.ts";
+import { type TaskInput, taskFrom } from "../tasks/registry.ts";
+import { MICRO_BATCH_TOKENS } from "../train/grpo.ts";
+import { grpoLoss } from "../train/grpo-loss.ts";
+import { languageModelLoss } from "../train/language-model.ts";
+import { traceAccumulation, traceOptimizer, traceStep } from "../train/step.ts";
+import { languageModelOptions, optimizerOptions, recipeShape } from "./options.ts";
+import { stageSteps } from "./run.ts";
+import type { EvaluateStage, GrpoStage, PretrainStage, Recipe, SftStage } from "./schema.ts";
+
+/** One graph of a stage, for sizes that it will (or, in RL, is assumed to) run with. */
+export interface Program {
+  name: string;
+  kind: "train" | "sample";
+  graph: Graph;
+  sizes: Record<string, number>;
+  runsPerStep: number;
+}
+
+export interface StagePlan {
+  name: string;
+  kind: string;
+  steps: number;
+  programs: Program[];
+  /** What was taken for granted, in sentences. */
+  assumptions: string[];
+}
+
+/** Answers are taken to be this share of their limit: a base that stops by itself is far below it. */
+const ANSWER_SHARE = 0.25;
+/** Prompts that are measured for their mean length. */
+const PROMPTS = 32;
+/** As the sampler has it, where a recipe says nothing. */
+const SLOTS = 128;
+
+interface Setting {
+  config: DecoderConfig;
+  promptTokens: number;
+}
+
+export function planRecipe(recipe: Recipe): { config: DecoderConfig; stages: StagePlan[] } {
+  const { config, tokenizer } = recipeShape(recipe);
+  const stages = recipe.stages.map((stage): StagePlan => {
+    const { name, kind } = stage;
+    const base = { name, kind, steps: stageSteps(stage) };
+    if (stage.kind === "pretrain" || stage.kind === "sft")
+      return { ...base, programs: languageModelPrograms(stage, config), assumptions: [] };
+    const task = taskFrom(((stage.kind === "evaluate" ? stage.task : undefined) ?? recipe.task) as TaskInput);
+    const prompts = Array.from(
+      { length: PROMPTS },
+      (_, index) => task.generate({ seed: recipe.seed, split: "train", index }).prompt,
+    );
+    const promptTokens = Math.ceil(
+      prompts.reduce((sum, text) => sum + tokenizer.encode(text, { specials: true }).length + 1, 0) / PROMPTS,
+    );
+    const plan = stage.kind === "grpo" ? grpoPrograms : examPrograms;
+    return { ...base, ...plan(stage as GrpoStage & EvaluateStage, { config, promptTokens }) };
+  });
+  return { config, stages };
+}
+
+function languageModelPrograms(stage: PretrainStage | SftStage, config: DecoderConfig): Program[] {
+  const { batch, accumulate, sequence, recompute, optimizer } = languageModelOptions(stage);
+  const specs = decoderParameters(config);
+  const loss = languageModelLoss(config, {
+    batch,
+    seq: sequence,
+    mask: stage.documentMask ? "each" : "shared",
+    recompute,
+  });
+  const program = { kind: "train" as const, sizes: {} };
+  if (accumulate === 1)
+    return [{ ...program, name: "training step", graph: traceStep(specs, loss, optimizer), runsPerStep: 1 }];
+  return [
+    { ...program, name: "gradients", graph: traceAccumulation(specs, loss), runsPerStep: accumulate },
+    { ...program, name: "optimizer", graph: traceOptimizer(specs, optimizer), runsPerStep: 1 },
+  ];
+}
+
+/** Prefill once a problem, then one decode step a token at the mean context. */
+function samplingPrograms(
+  { config, promptTokens }: Setting,
+  problems: number,
+  samples: number,
+  answer: number,
+  slots: number,
+): Program[] {
+  const batch = Math.min(slots, samples);
+  const chunk = Math.min(32, problems);
+  return [
+    {
+      name: "prefill",
+      kind: "sample",
+      graph: tracePrefill(config),
+      sizes: { batch: chunk, seq: promptTokens },
+      runsPerStep: problems / chunk,
+    },
+    {
+      name: "decode",
+      kind: "sample",
+      graph: traceDecode(config),
+      sizes: { batch, past: promptTokens + Math.ceil(answer / 2) },
+      runsPerStep: (samples / batch) * answer,
+    },
+  ];
+}
+
+function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "programs" | "assumptions"> {
+  const { config, promptTokens } = setting;
+  const specs = decoderParameters(config);
+  const samples = stage.problemsPerStep * stage.groupSize;
+  const answer = Math.ceil(stage.maxNewTokens * ANSWER_SHARE);
+  const seq = promptTokens + answer;
+  const batch = Math.max(1, Math.min(samples, Math.floor(MICRO_BATCH_TOKENS / seq)));
+  const passes = samples / batch;
+  const optimizer = optimizerOptions(stage.optimizer);
+  const scores = (stage.kl > 0 ? 1 : 0) + (stage.importance === undefined ? 0 : 1);
+  const { ratio, clip, kl } = stage;
+  const programs: Program[] = [
+    ...samplingPrograms(setting, stage.problemsPerStep, samples, answer, stage.slots ?? SLOTS),
+    {
+      name: "gradients",
+      kind: "train",
+      graph: traceAccumulation(specs, grpoLoss(config, { ratio, clip, kl })),
+      sizes: { batch, seq },
+      runsPerStep: passes * stage.epochs,
+    },
+    {
+      name: "optimizer",
+      kind: "train",
+      graph: traceOptimizer(specs, optimizer),
+      sizes: {},
+      runsPerStep: stage.epochs * stage.miniBatches,
+    },
+  ];
+  if (scores > 0)
+    programs.push({
+      name: "score",
+      kind: "train",
+      graph: traceScore(config),
+      sizes: { batch, seq },
+      runsPerStep: passes * scores,
+    });
+  const assumptions = [
+    `prompts of ${promptTokens} tokens (measured) and answers of ${answer}, a quarter of the limit of ${stage.maxNewTokens}; longer thoughts cost more`,
+    "every group teaches; groups of equal rewards are not trained, which is cheaper",
+  ];
+  return { programs, assumptions };
+}
+
+function examPrograms(stage: EvaluateStage, setting: Setting): Pick<StagePlan, "programs" | "assumptions"> {
+  const limit = stage.maxNewTokens ?? Math.floor(setting.config.maxPositions * 0.75);
+  const answer = Math.ceil(limit * ANSWER_SHARE);
+  const samples = stage.problems * stage.samples;
+  const programs = samplingPrograms(setting, stage.problems, samples, answer, stage.slots ?? SLOTS);
+  return { programs, assumptions: [`answers of ${answer} tokens, a quarter of what fits`] };
+}
+
+export interface ProgramCost {
+  nodes: number;
+  flopsPerRun: number;
+  /** Parameters, moments and batch, in and out: held all the time. */
+  persistentBytes: number;
+  /** Activations and gradients alive at once, at most. */
+  peakBytes: number;
+}
+
+export function costOf({ graph, sizes }: Program): ProgramCost {
+  const { persistent, peakIntermediate } = estimateMemory(graph, sizes);
+  return {
+    nodes: neededNodes(graph).length,
+    flopsPerRun: countFlops(graph, sizes).total,
+    persistentBytes: persistent,
+    peakBytes: peakIntermediate,
+  };
+}
+
+export function stageFlops({ programs, steps }: StagePlan): { train: number; sample: number } {
+  const sum = (kind: Program["kind"]): number =>
+    steps *
+    programs
+      .filter((program) => program.kind === kind)
+      .reduce((total, p) => total + p.runsPerStep * countFlops(p.graph, p.sizes).total, 0);
+  return { train: sum("train"), sample: sum("sample") };
+}
