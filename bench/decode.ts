@@ -16,14 +16,21 @@ const ROUNDS = 7;
 export async function benchDecode(): Promise<Row[]> {
   const parameters = initialise(decoderParameters(MODEL), 1);
   const sampler = await Sampler.create(MODEL);
-  const requests = Array.from({ length: BATCH }, (_, i) => ({ prompt: [1, 2, 3, i + 4], maxNewTokens: NEW_TOKENS, key: ["bench", i] }));
+  const requests = Array.from({ length: BATCH }, (_, i) => ({
+    prompt: [1, 2, 3, i + 4],
+    maxNewTokens: NEW_TOKENS,
+    key: ["bench", i],
+  }));
   const shares: number[] = [];
   const speeds: number[] = [];
   for (let round = 0; round <= ROUNDS; round++) {
     const product = { rows: BATCH, inner: MODEL.width, cols: MODEL.ffn };
     const before = await measureMatmulRate(200, undefined, product);
     const start = performance.now();
-    const { flops, tokens } = await sampler.generate(parameters, requests, { temperature: 1, stopIds: new Set() });
+    const { flops, tokens } = await sampler.generate(parameters, requests, {
+      temperature: 1,
+      stopIds: new Set(),
+    });
     const seconds = (performance.now() - start) / 1000;
     const after = await measureMatmulRate(200, undefined, product);
     if (round === 0) continue;
@@ -32,5 +39,14 @@ export async function benchDecode(): Promise<Row[]> {
   }
   await sampler.release();
   const spread: [number, number] = [Math.min(...shares), Math.max(...shares)];
-  return [{ name: "decode/matmul-share", value: median(shares), unit: "of the MatMul rate at batch 64", atLeast: 0.5, spread, note: `${median(speeds).toFixed(0)} tokens/s` }];
+  return [
+    {
+      name: "decode/matmul-share",
+      value: median(shares),
+      unit: "of the MatMul rate at batch 64",
+      atLeast: 0.5,
+      spread,
+      note: `${median(speeds).toFixed(0)} tokens/s`,
+    },
+  ];
 }

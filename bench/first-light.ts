@@ -19,7 +19,11 @@ interface Timed {
 /** Runs a command and watches the resident memory of its process tree (Linux). */
 function timed(command: string, args: string[], cwd: string): Promise<Timed> {
   const start = performance.now();
-  const child = spawn(command, args, { cwd, stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, CI: "true" } });
+  const child = spawn(command, args, {
+    cwd,
+    stdio: ["ignore", "inherit", "inherit"],
+    env: { ...process.env, CI: "true" },
+  });
   let peak = 0;
   const watch = setInterval(() => {
     peak = Math.max(peak, residentTree(child.pid as number));
@@ -55,14 +59,20 @@ function residentTree(root: number): number {
 }
 
 function evaluations(folder: string): { base: EvaluationRecord; final: EvaluationRecord } {
-  const lines = readFileSync(join(folder, "evaluations.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line) as EvaluationRecord);
+  const lines = readFileSync(join(folder, "evaluations.jsonl"), "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as EvaluationRecord);
   const find = (label: string) => lines.find((line) => line.label === label) as EvaluationRecord;
   return { base: find("base"), final: find("final") };
 }
 
 /** The recipe with another seed, in the clone. */
 function withSeed(clone: string, recipe: string, seed: number): string {
-  const text = readFileSync(join(clone, "recipes", `${recipe}.yaml`), "utf8").replace(/^seed: \d+$/m, `seed: ${seed}`);
+  const text = readFileSync(join(clone, "recipes", `${recipe}.yaml`), "utf8").replace(
+    /^seed: \d+$/m,
+    `seed: ${seed}`,
+  );
   const file = join(clone, `${recipe}-seed${seed}.yaml`);
   writeFileSync(file, text);
   return file;
@@ -85,7 +95,11 @@ export async function benchFirstLight(): Promise<Row[]> {
   const sputnik = join(clone, "dist", "cli", "main.js");
   for (const seed of SEEDS.slice(1)) {
     const name = `tiny-r1-zero-${seed}`;
-    await timed("node", [sputnik, "train", withSeed(clone, "tiny-r1-zero", seed), "--name", name, "--quiet"], clone);
+    await timed(
+      "node",
+      [sputnik, "train", withSeed(clone, "tiny-r1-zero", seed), "--name", name, "--quiet"],
+      clone,
+    );
     runs.push(evaluations(join(clone, "runs", name)));
   }
   const base = pooled(runs.map((r) => r.base));
@@ -97,12 +111,47 @@ export async function benchFirstLight(): Promise<Row[]> {
   const four = await timed("node", [sputnik, "train", "recipes/tiny-r1-zero-4.yaml", "--quiet"], clone);
   const hard = evaluations(join(clone, "runs", "tiny-r1-zero-4"));
   return [
-    { name: "first-light/minutes", value: (install.seconds + start.seconds) / 60, unit: "min", atMost: 15, note: "npm ci and npm start in a fresh clone" },
-    { name: "first-light/memory-gb", value: Math.max(install.gigabytes, start.gigabytes), unit: "GiB resident", atMost: 4 },
-    { name: "first-light/base-pass1", ...base, unit: `pass@1, ${SEEDS.length} seeds`, atLeast: 0.05, atMost: 0.4 },
+    {
+      name: "first-light/minutes",
+      value: (install.seconds + start.seconds) / 60,
+      unit: "min",
+      atMost: 15,
+      note: "npm ci and npm start in a fresh clone",
+    },
+    {
+      name: "first-light/memory-gb",
+      value: Math.max(install.gigabytes, start.gigabytes),
+      unit: "GiB resident",
+      atMost: 4,
+    },
+    {
+      name: "first-light/base-pass1",
+      ...base,
+      unit: `pass@1, ${SEEDS.length} seeds`,
+      atLeast: 0.05,
+      atMost: 0.4,
+    },
     { name: "first-light/rl-gain", value: mean(gains), spread: extent(gains), unit: "pass@1", atLeast: 0.45 },
-    { name: "first-light/final-pass1", ...final, unit: `pass@1, ${SEEDS.length} seeds`, atLeast: 0.8, note: `by seed ${runs.map((r) => r.final.passAt1.toFixed(3)).join(", ")}` },
-    { name: "first-light/thought-validity", value: median(validity), spread: extent(validity), unit: "share of true equations", atLeast: 0.95 },
-    { name: "first-light/gain-4", value: hard.final.passAt1 - hard.base.passAt1, unit: "pass@1, 4 numbers", atLeast: 0.2, note: `${hard.base.passAt1.toFixed(3)} to ${hard.final.passAt1.toFixed(3)} in ${(four.seconds / 60).toFixed(1)} min` },
+    {
+      name: "first-light/final-pass1",
+      ...final,
+      unit: `pass@1, ${SEEDS.length} seeds`,
+      atLeast: 0.8,
+      note: `by seed ${runs.map((r) => r.final.passAt1.toFixed(3)).join(", ")}`,
+    },
+    {
+      name: "first-light/thought-validity",
+      value: median(validity),
+      spread: extent(validity),
+      unit: "share of true equations",
+      atLeast: 0.95,
+    },
+    {
+      name: "first-light/gain-4",
+      value: hard.final.passAt1 - hard.base.passAt1,
+      unit: "pass@1, 4 numbers",
+      atLeast: 0.2,
+      note: `${hard.base.passAt1.toFixed(3)} to ${hard.final.passAt1.toFixed(3)} in ${(four.seconds / 60).toFixed(1)} min`,
+    },
   ];
 }

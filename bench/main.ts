@@ -5,20 +5,29 @@ import { benchFirstLight } from "./first-light.ts";
 import { circumstances, judgeRow, printRows, type Row } from "./rows.ts";
 import { benchTrain } from "./train.ts";
 
-const benches: Record<string, () => Promise<Row[]>> = { train: benchTrain, decode: benchDecode, "first-light": benchFirstLight };
+const benches: Record<string, () => Promise<Row[]>> = {
+  train: benchTrain,
+  decode: benchDecode,
+  "first-light": benchFirstLight,
+};
 
 const [name, ...flags] = process.argv.slice(2);
 const bench = benches[name];
 if (bench === undefined) {
-  console.error(`Unknown benchmark ${name === undefined ? "(none given)" : `"${name}"`}. One of: ${Object.keys(benches).join(", ")}.`);
+  console.error(
+    `Unknown benchmark ${name === undefined ? "(none given)" : `"${name}"`}. One of: ${Object.keys(benches).join(", ")}.`,
+  );
   process.exit(2);
 }
-const version = (createRequire(import.meta.url)("onnxruntime-node/package.json") as { version: string }).version;
+const version = (createRequire(import.meta.url)("onnxruntime-node/package.json") as { version: string })
+  .version;
 const setting = circumstances(version);
 const rows = (await bench()).map(judgeRow);
 if (flags.includes("--json")) console.log(JSON.stringify({ benchmark: name, ...setting, rows }));
 else {
-  console.log(`${name}: ${setting.machine}, Node ${setting.node}, ONNX Runtime ${setting.onnxruntime}, commit ${setting.commit}, load ${setting.loadBefore.toFixed(1)}, ${setting.date}`);
+  console.log(
+    `${name}: ${setting.machine}, Node ${setting.node}, ONNX Runtime ${setting.onnxruntime}, commit ${setting.commit}, load ${setting.loadBefore.toFixed(1)}, ${setting.date}`,
+  );
   printRows(rows);
 }
 process.exit(rows.every((row) => row.holds) ? 0 : 1);

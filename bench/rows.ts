@@ -49,12 +49,14 @@ export function circumstances(onnxruntime: string): Circumstances {
   };
 }
 
-export const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1];
+export const median = (values: readonly number[]): number =>
+  [...values].sort((a, b) => a - b)[values.length >> 1];
 
 export function printRows(rows: readonly JudgedRow[]): void {
   const width = Math.max(...rows.map((row) => row.name.length));
   for (const { name, value, unit, atLeast, atMost, spread, holds, note } of rows) {
-    const wanted = atLeast !== undefined ? `at least ${atLeast}` : atMost !== undefined ? `at most ${atMost}` : "";
+    const wanted =
+      atLeast !== undefined ? `at least ${atLeast}` : atMost !== undefined ? `at most ${atMost}` : "";
     const range = spread === undefined ? "" : ` [${spread.map((x) => x.toPrecision(3)).join(", ")}]`;
     console.log(
       `${holds ? "holds " : "MISSED"} ${name.padEnd(width)} ${value.toPrecision(3)}${range} ${unit} ${wanted}${note ? `  (${note})` : ""}`,

@@ -28,17 +28,36 @@ const [BATCH, SEQ] = [16, 256];
 const ROUNDS = 7;
 const STEPS = 3;
 
-const OPTIMIZER = { kind: "adamw" as const, rate: 1e-3, betas: [0.9, 0.95] as [number, number], epsilon: 1e-8, decay: 0.1, clip: 1, momentum: 0 };
+const OPTIMIZER = {
+  kind: "adamw" as const,
+  rate: 1e-3,
+  betas: [0.9, 0.95] as [number, number],
+  epsilon: 1e-8,
+  decay: 0.1,
+  clip: 1,
+  momentum: 0,
+};
 
 export async function benchTrain(): Promise<Row[]> {
   const specs = decoderParameters(MODEL);
   const created = performance.now();
-  const step = await TrainStep.create(specs, initialise(specs, 1), languageModelLoss(MODEL, { batch: BATCH, seq: SEQ, mask: "shared" }), OPTIMIZER);
+  const step = await TrainStep.create(
+    specs,
+    initialise(specs, 1),
+    languageModelLoss(MODEL, { batch: BATCH, seq: SEQ, mask: "shared" }),
+    OPTIMIZER,
+  );
   const sessionSeconds = (performance.now() - created) / 1000;
   const random = new Random(1, "bench");
   const tokens = BATCH * SEQ;
   const ids = () => Int32Array.from({ length: tokens }, () => random.integer(0, MODEL.vocabSize - 1));
-  const batch = batchFeeds({ ids: ids(), targets: ids(), weights: new Float32Array(tokens).fill(1 / tokens), batch: BATCH, seq: SEQ });
+  const batch = batchFeeds({
+    ids: ids(),
+    targets: ids(),
+    weights: new Float32Array(tokens).fill(1 / tokens),
+    batch: BATCH,
+    seq: SEQ,
+  });
   const flops = step.flopsOf({});
   const ours = async (count: number): Promise<number[]> => {
     const times: number[] = [];
@@ -61,7 +80,14 @@ export async function benchTrain(): Promise<Row[]> {
     shares.push(flops / (ms / 1000) / ((before + after) / 2));
   }
   const rows: Row[] = [
-    { name: "train/matmul-share", value: median(shares), unit: "of the MatMul rate", atLeast: 0.75, spread: extent(shares), note: `${median(rates).toFixed(0)} GFLOP/s, ${Math.round((tokens * median(rates) * 1e9) / flops)} tokens/s` },
+    {
+      name: "train/matmul-share",
+      value: median(shares),
+      unit: "of the MatMul rate",
+      atLeast: 0.75,
+      spread: extent(shares),
+      note: `${median(rates).toFixed(0)} GFLOP/s, ${Math.round((tokens * median(rates) * 1e9) / flops)} tokens/s`,
+    },
     { name: "train/session-seconds", value: sessionSeconds, unit: "s", atMost: 5 },
   ];
   for (const [name, atLeast, open, count] of [
@@ -80,7 +106,14 @@ export async function benchTrain(): Promise<Row[]> {
       ratios.push(other / mine);
     }
     await peer.quit();
-    rows.push({ name, value: median(ratios), unit: "x faster", atLeast, spread: extent(ratios), note: `peer ${median(theirs).toFixed(0)} ms a step` });
+    rows.push({
+      name,
+      value: median(ratios),
+      unit: "x faster",
+      atLeast,
+      spread: extent(ratios),
+      note: `peer ${median(theirs).toFixed(0)} ms a step`,
+    });
   }
   await step.release();
   return rows;

@@ -41,7 +41,9 @@ function row(name: string, lines: number, limit: number, count?: number): void {
   const over = lines > limit;
   if (over) faults.push(`${name} has ${lines} lines, ${lines - limit} above its limit of ${limit}`);
   const amount = count === undefined ? "" : `${String(count).padStart(4)} files`;
-  console.log(`${name.padEnd(12)}${String(lines).padStart(7)} of ${String(limit).padStart(6)}${amount}${over ? "  TOO LONG" : ""}`);
+  console.log(
+    `${name.padEnd(12)}${String(lines).padStart(7)} of ${String(limit).padStart(6)}${amount}${over ? "  TOO LONG" : ""}`,
+  );
 }
 
 for (const folder of new Set(files.map((file) => file.folder))) {
@@ -53,7 +55,8 @@ for (const [folder, limit] of Object.entries(LIMITS)) {
 row("core", sum(CORE), CORE_LIMIT);
 console.log(`all${String(sum(Object.keys(LIMITS))).padStart(16)}`);
 for (const { path, lines } of files) {
-  if (lines > FILE_LIMIT) faults.push(`${path} has ${lines} lines, above ${FILE_LIMIT}: it holds more than one idea`);
+  if (lines > FILE_LIMIT)
+    faults.push(`${path} has ${lines} lines, above ${FILE_LIMIT}: it holds more than one idea`);
 }
 for (const fault of faults) console.error(fault);
 process.exit(faults.length === 0 ? 0 : 1);

@@ -88,3 +88,7 @@ export const percent = (share: number | null, digits = 0): string =>
   share === null ? "-" : `${(100 * share).toFixed(digits)} %`;
 
 export const whole = (value: number): string => Math.round(value).toLocaleString("en-US");
+
+/** The command as this person would type it: through npx in a clone, by its name where it is installed. */
+export const commandLine = (words: string): string =>
+  `${process.env.npm_command === "exec" ? "npx sputnik" : "sputnik"} ${words}`;

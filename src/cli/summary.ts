@@ -1,12 +1,13 @@
 /** How a run ended: for a program as one JSON document, for a person as the head of its report. */
 import fs from "node:fs";
 import color from "picocolors";
-import type { RunOutcome } from "../recipe/run.ts";
-import { bracket } from "../recipe/verdict.ts";
 import type { EvaluationRecord } from "../recipe/events.ts";
+import type { RunOutcome } from "../recipe/run.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { readRun } from "../recipe/run-reader.ts";
+import { bracket } from "../recipe/verdict.ts";
 import { renderMarkdown } from "./markdown.ts";
+import { commandLine } from "./screen.ts";
 
 export function summarise(folder: string, outcome: RunOutcome) {
   const { info, metrics, evaluations, bill } = readRun(folder);
@@ -36,7 +37,7 @@ export function printSummary(folder: string): void {
   const exams = bracket(readRun(folder).evaluations);
   for (const exam of exams ?? []) printThought(exam);
   console.log(`${color.dim("report")}  ${report}`);
-  console.log(`${color.dim("talk  ")}  sputnik chat ${folder}`);
+  console.log(`${color.dim("talk  ")}  ${commandLine(`chat ${folder}`)}`);
 }
 
 /** Sections that a terminal shows; curves and the recipe are for the file. */

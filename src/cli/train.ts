@@ -10,7 +10,7 @@ import { readRun } from "../recipe/run-reader.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { openPage, type Page } from "./page.ts";
 import { progressFor } from "./progress.ts";
-import { fail } from "./screen.ts";
+import { commandLine, fail } from "./screen.ts";
 import { printSummary, summarise } from "./summary.ts";
 import { INTERRUPTED, supervise } from "./supervise.ts";
 
@@ -39,7 +39,7 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
   const progress = progressFor(options);
   if (page !== null) progress.say(`page ${color.cyan(page.url)}`);
   const order: RunOrder = { recipeFile: file, recipeText, name, fresh, threads };
-  const command = `sputnik train ${file}${options.name === undefined ? "" : ` --name ${name}`}`;
+  const command = commandLine(`train ${file}${options.name === undefined ? "" : ` --name ${name}`}`);
   try {
     const outcome = await supervise(order, { progress, publish: page?.publish, command });
     if (options.json) console.log(JSON.stringify(summarise(run, outcome)));

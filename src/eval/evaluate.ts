@@ -31,7 +31,11 @@ export async function exam(
 ): Promise<{ record: EvaluationRecord; examples: GroupRecord[]; flops: number; tokens: number }> {
   const indices = Array.from({ length: options.problems }, (_, i) => i);
   const rewards = { accuracy: 1, format: 0, validity: 0, overlong: null };
-  const { groups, flops, tokens } = await rollout(model, sampler, task, indices, { ...options, groupSize: options.samples, rewards });
+  const { groups, flops, tokens } = await rollout(model, sampler, task, indices, {
+    ...options,
+    groupSize: options.samples,
+    rewards,
+  });
   const samples = groups.flatMap((g) => g.samples);
   const tallies = groups.map((group) => {
     const scored = group.samples.filter((s) => s.verdict.value !== null);
@@ -39,7 +43,12 @@ export async function exam(
   });
   const { mean, interval } = passAt1(tallies.filter((tally) => tally.samples > 0));
   const equations = samples.flatMap((s) => s.equations);
-  const examples = groups.slice(0, EXAMPLES).map((group) => groupRecord(group, group.samples.map(() => 0)));
+  const examples = groups.slice(0, EXAMPLES).map((group) =>
+    groupRecord(
+      group,
+      group.samples.map(() => 0),
+    ),
+  );
   return {
     record: {
       label: options.label,
@@ -49,8 +58,12 @@ export async function exam(
       temperature: options.temperature,
       passAt1: mean,
       interval,
-      majAtK: options.samples < 2 ? null : groups.reduce((total, g) => total + majorityAtK(votes(g)), 0) / groups.length,
-      thoughtValidity: equations.length === 0 ? null : equations.filter((e) => e.holds).length / equations.length,
+      majAtK:
+        options.samples < 2
+          ? null
+          : groups.reduce((total, g) => total + majorityAtK(votes(g)), 0) / groups.length,
+      thoughtValidity:
+        equations.length === 0 ? null : equations.filter((e) => e.holds).length / equations.length,
       validityByPosition: validityByPosition(samples),
       meanTokens: samples.reduce((total, s) => total + s.ids.length, 0) / samples.length,
       truncated: samples.filter((s) => s.finish === "length").length / samples.length,

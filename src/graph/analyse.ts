@@ -15,7 +15,10 @@ export function neededNodes(graph: Graph): Node[] {
 }
 
 /** Floating-point operations of one run, in total and by path; `sizes` gives the symbols their values. */
-export function countFlops(graph: Graph, sizes: Record<string, number> = {}): { total: number; byPath: Map<string, number> } {
+export function countFlops(
+  graph: Graph,
+  sizes: Record<string, number> = {},
+): { total: number; byPath: Map<string, number> } {
   const byPath = new Map<string, number>();
   let total = 0;
   for (const node of neededNodes(graph)) {
@@ -41,12 +44,16 @@ const VIEWS = new Set(["reshape", "detach"]);
  * Bytes held by inputs and outputs, and the largest sum of intermediate values alive at once when nodes run in order
  * and a value is freed after its last reader: an estimate of what an engine with a perfect allocator would take.
  */
-export function estimateMemory(graph: Graph, sizes: Record<string, number> = {}): { persistent: number; peakIntermediate: number } {
+export function estimateMemory(
+  graph: Graph,
+  sizes: Record<string, number> = {},
+): { persistent: number; peakIntermediate: number } {
   const nodes = neededNodes(graph);
   const bytes = (dtype: DType, shape: readonly (number | string)[]): number =>
     BYTES[dtype] * bindShape(shape, sizes).reduce((total, dim) => total * dim, 1);
   let persistent = 0;
-  for (const tensor of [...graph.inputs.values(), ...graph.outputs.values()]) persistent += bytes(tensor.dtype, tensor.shape);
+  for (const tensor of [...graph.inputs.values(), ...graph.outputs.values()])
+    persistent += bytes(tensor.dtype, tensor.shape);
 
   const owner = new Map<Node, Node>();
   const resolve = (node: Node): Node => owner.get(node) ?? node;

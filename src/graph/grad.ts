@@ -68,7 +68,8 @@ function dependents(sources: readonly Tensor[], last: number): Set<Node> {
   const nodes = sources[0]?.graph.nodes ?? [];
   for (let id = 0; id <= last; id++) {
     const node = nodes[id];
-    if (node.inputs.some((input) => found.has(input.node)) || node.body?.some((t) => found.has(t.node))) found.add(node);
+    if (node.inputs.some((input) => found.has(input.node)) || node.body?.some((t) => found.has(t.node)))
+      found.add(node);
   }
   return found;
 }

@@ -4,7 +4,7 @@
  */
 import type { Op } from "./op.ts";
 import { type Attribute, encodeModel, type OnnxConstant, type OnnxModel, type OnnxNode } from "./proto.ts";
-import { type DType, GraphError, type Graph, type Node, type Shape, type Tensor } from "./tensor.ts";
+import { type DType, type Graph, GraphError, type Node, type Shape, type Tensor } from "./tensor.ts";
 
 export type Provider = "cpu";
 
@@ -36,7 +36,8 @@ export class Lowering {
   /** The ONNX name of a tensor that was lowered before. */
   value(tensor: Tensor): string {
     const name = this.names.get(tensor);
-    if (name === undefined) throw new GraphError(`${tensor.node.op.name} at "${tensor.node.path}" was used before it was lowered`);
+    if (name === undefined)
+      throw new GraphError(`${tensor.node.op.name} at "${tensor.node.path}" was used before it was lowered`);
     return name;
   }
 
@@ -57,16 +58,28 @@ export class Lowering {
     return this.emitAll(opType, inputs, 1, attributes, domain)[0];
   }
 
-  emitAll(opType: string, inputs: string[], outputs: number, attributes: Record<string, Attribute> = {}, domain = ""): string[] {
+  emitAll(
+    opType: string,
+    inputs: string[],
+    outputs: number,
+    attributes: Record<string, Attribute> = {},
+    domain = "",
+  ): string[] {
     const id = this.counter++;
     const label = this.path === "" ? opType : `${this.path}.${opType}`;
-    const names = Array.from({ length: outputs }, (_, i) => (outputs === 1 ? `${label}#${id}` : `${label}#${id}:${i}`));
+    const names = Array.from({ length: outputs }, (_, i) =>
+      outputs === 1 ? `${label}#${id}` : `${label}#${id}:${i}`,
+    );
     this.nodes.push({ opType, domain, name: `${label}#${id}`, inputs, outputs: names, attributes });
     return names;
   }
 
   /** A constant tensor; equal constants share one initializer. `values` are numbers in the dtype's domain. */
-  constant(dtype: "f32" | "i32" | "i64" | "bool", shape: readonly number[], values: ArrayLike<number>): string {
+  constant(
+    dtype: "f32" | "i32" | "i64" | "bool",
+    shape: readonly number[],
+    values: ArrayLike<number>,
+  ): string {
     const bytes = constantBytes(dtype, values);
     const key = `${dtype}[${shape}]${bytes.length <= 256 ? Buffer.from(bytes).toString("base64") : `#${this.counter++}`}`;
     let name = this.constantNames.get(key);
@@ -124,7 +137,8 @@ export function lower(graph: Graph, options: LowerOptions = {}): LoweredGraph {
     }
     const op = node.op as unknown as Op<unknown>;
     const rule = choice.fused.has(node) ? op.fused?.[provider]?.lower : op.lower;
-    if (rule === undefined || rule === "body") throw new GraphError(`${op.name} has no lowering for ${provider}`);
+    if (rule === undefined || rule === "body")
+      throw new GraphError(`${op.name} has no lowering for ${provider}`);
     const names = rule(ctx, node, node.attrs);
     node.outputs.forEach((output, i) => {
       if (names[i] !== undefined) ctx.bind(output, names[i]);
@@ -140,7 +154,14 @@ export function lower(graph: Graph, options: LowerOptions = {}): LoweredGraph {
   for (const [name, tensor] of graph.outputs) {
     const source = ctx.value(tensor);
     if (inputNames.has(source) || constantNames.has(source) || taken.has(source)) {
-      copies.push({ opType: "Identity", domain: "", name: `${name}.copy`, inputs: [source], outputs: [name], attributes: {} });
+      copies.push({
+        opType: "Identity",
+        domain: "",
+        name: `${name}.copy`,
+        inputs: [source],
+        outputs: [name],
+        attributes: {},
+      });
     } else {
       renamed.set(source, name);
       taken.add(source);
@@ -155,7 +176,14 @@ export function lower(graph: Graph, options: LowerOptions = {}): LoweredGraph {
   const describe = ([name, tensor]: [string, Tensor]) => ({ name, dtype: tensor.dtype, shape: tensor.shape });
   const inputs = [...graph.inputs].map(describe);
   const outputs = [...graph.outputs].map(describe);
-  const model: OnnxModel = { name: options.name ?? "sputnik", nodes, constants: ctx.constants, inputs, outputs, opset: 21 };
+  const model: OnnxModel = {
+    name: options.name ?? "sputnik",
+    nodes,
+    constants: ctx.constants,
+    inputs,
+    outputs,
+    opset: 21,
+  };
   return { model, bytes: encodeModel(model), inputs, outputs, forms };
 }
 
@@ -165,7 +193,12 @@ interface Choice {
 }
 
 /** Walks back from the outputs: which nodes are needed, and which composites stay whole. */
-function chooseForms(graph: Graph, provider: Provider, composed: boolean, forms: LoweredGraph["forms"]): Choice {
+function chooseForms(
+  graph: Graph,
+  provider: Provider,
+  composed: boolean,
+  forms: LoweredGraph["forms"],
+): Choice {
   const needed = new Set<Node>();
   const fused = new Set<Node>();
   for (const tensor of graph.outputs.values()) needed.add(tensor.node);
@@ -178,7 +211,11 @@ function chooseForms(graph: Graph, provider: Provider, composed: boolean, forms:
     }
     const op = node.op as unknown as Op<unknown>;
     const form = op.fused?.[provider];
-    const reason = composed ? "asked for" : form === undefined ? `no fused form on ${provider}` : form.reason(node, node.attrs);
+    const reason = composed
+      ? "asked for"
+      : form === undefined
+        ? `no fused form on ${provider}`
+        : form.reason(node, node.attrs);
     forms[op.name] ??= { fused: 0, composed: {} };
     if (reason === null) {
       fused.add(node);

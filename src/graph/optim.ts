@@ -2,8 +2,9 @@
  * Optimizers are more graph: from parameters, gradients and moments to the next parameters and moments. Rates and the
  * step's corrections are scalar inputs, so a schedule never makes a new graph.
  */
-import { add, concat, div, matmul, minimum, mul, reshape, sqrt, split, sub, sum, transpose } from "./ops.ts";
+
 import { input } from "./ops/source.ts";
+import { add, concat, div, matmul, minimum, mul, reshape, split, sqrt, sub, sum, transpose } from "./ops.ts";
 import { type Graph, GraphError, type Tensor } from "./tensor.ts";
 
 export interface AdamWOptions {
@@ -40,7 +41,13 @@ export function stepScalars(graph: Graph): StepScalars {
 }
 
 /** Their values at `step` (from 1). */
-export function stepScalarValues(step: number, rate: number, muonRate: number, beta1: number, beta2: number): Record<string, number> {
+export function stepScalarValues(
+  step: number,
+  rate: number,
+  muonRate: number,
+  beta1: number,
+  beta2: number,
+): Record<string, number> {
   return { rate, muonRate, correction1: 1 / (1 - beta1 ** step), correction2: 1 / (1 - beta2 ** step) };
 }
 
@@ -123,8 +130,19 @@ export function muon(
         return { nextMomentum, stacked: reshape(flat, [1, short, long]) };
       }),
     );
-    const orthogonal = graph.scope(`muon.${short}x${long}`, () => orthogonalise(concat(updates.map((u) => u.stacked), 0)));
-    const parts = split(orthogonal, 0, group.map(() => 1));
+    const orthogonal = graph.scope(`muon.${short}x${long}`, () =>
+      orthogonalise(
+        concat(
+          updates.map((u) => u.stacked),
+          0,
+        ),
+      ),
+    );
+    const parts = split(
+      orthogonal,
+      0,
+      group.map(() => 1),
+    );
     group.forEach(({ name, parameter }, i) => {
       graph.scope(name, () => {
         const flat = reshape(parts[i], [short, long]);
@@ -149,4 +167,3 @@ function groupByShape(members: readonly MuonGroupMember[]): MuonGroupMember[][] 
   }
   return [...groups.values()];
 }
-

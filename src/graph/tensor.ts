@@ -54,7 +54,8 @@ export function bindDim(dim: Dim, sizes: Record<string, number>): number {
       : part.startsWith("(")
         ? splitOutside(part.slice(1, -1), "+").reduce((sum, term) => sum + bindDim(term, sizes), 0)
         : sizes[part];
-    if (bound === undefined) throw new GraphError(`size "${part}" has no value; give it one, e.g. { ${part}: 8 }`);
+    if (bound === undefined)
+      throw new GraphError(`size "${part}" has no value; give it one, e.g. { ${part}: 8 }`);
     value *= bound;
   }
   return value;
@@ -77,7 +78,8 @@ export function broadcastShapes(a: Shape, b: Shape): Dim[] {
     const right = b[b.length - rank + i] ?? 1;
     if (left === right || right === 1) result.push(left);
     else if (left === 1) result.push(right);
-    else throw new GraphError(`shapes [${a}] and [${b}] do not broadcast: axis ${i} has ${left} and ${right}`);
+    else
+      throw new GraphError(`shapes [${a}] and [${b}] do not broadcast: axis ${i} has ${left} and ${right}`);
   }
   return result;
 }
@@ -162,7 +164,16 @@ export class Graph {
       if (!(error instanceof GraphError)) throw error;
       throw new GraphError(`${here === "" ? "" : `${here}: `}${op.name}: ${error.message}`);
     }
-    const node: Node = { graph: this, id: this.nodes.length, op, inputs, attrs, path: here, outputs: [], body };
+    const node: Node = {
+      graph: this,
+      id: this.nodes.length,
+      op,
+      inputs,
+      attrs,
+      path: here,
+      outputs: [],
+      body,
+    };
     node.outputs = specs.map((spec, i) => new Tensor(node, i, spec.dtype, spec.shape));
     this.nodes.push(node);
     return node;

@@ -1,6 +1,6 @@
 /** The processor's own energy counter (RAPL), where the system lets us read it. */
 import { readdirSync } from "node:fs";
-import { type ReadText, readText } from "./hardware.ts";
+import { type ReadText, readText } from "../runtime/cgroup.ts";
 
 const ROOT = "/sys/class/powercap";
 const MICROJOULES_PER_WATT_HOUR = 3.6e9;

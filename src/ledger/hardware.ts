@@ -1,18 +1,6 @@
 /** What this machine offers to this process: what it is allowed to use, not what is built in. */
-import { readFileSync } from "node:fs";
 import os from "node:os";
-import { cgroupCpuQuota, cgroupMemoryLimit } from "./cgroup.ts";
-
-/** A file's text, or `null` if it cannot be read. Tests hand in a machine of their own. */
-export type ReadText = (path: string) => string | null;
-
-export const readText: ReadText = (path) => {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return null;
-  }
-};
+import { cgroupCpuQuota, cgroupMemoryLimit, type ReadText, readText } from "../runtime/cgroup.ts";
 
 export interface Hardware {
   cpu: string;

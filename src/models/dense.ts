@@ -22,7 +22,16 @@ import {
 import { recompute } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { DecoderConfig } from "./config.ts";
-import { embed, mergeHeads, type ParameterSpec, type Parameters, parameter, projectHeads, type RotaryTables, rotaryTables } from "./layers.ts";
+import {
+  embed,
+  mergeHeads,
+  type ParameterSpec,
+  type Parameters,
+  parameter,
+  projectHeads,
+  type RotaryTables,
+  rotaryTables,
+} from "./layers.ts";
 
 /** Standard deviation of the initial matrices; those that write into the residual stream get it / sqrt(2 layers). */
 const INIT_STD = 0.02;
@@ -30,7 +39,9 @@ const INIT_STD = 0.02;
 export function decoderParameters(config: DecoderConfig): ParameterSpec[] {
   const { vocabSize, layers, width, heads, kvHeads, headDim, ffn } = config;
   const residual = INIT_STD / Math.sqrt(2 * layers);
-  const specs: ParameterSpec[] = [{ name: "model.embed_tokens.weight", shape: [vocabSize, width], init: INIT_STD }];
+  const specs: ParameterSpec[] = [
+    { name: "model.embed_tokens.weight", shape: [vocabSize, width], init: INIT_STD },
+  ];
   for (let layer = 0; layer < layers; layer++) {
     const block = (name: string, shape: number[], init: number | "ones"): void => {
       specs.push({ name: `model.layers.${layer}.${name}.weight`, shape, init });
@@ -46,7 +57,8 @@ export function decoderParameters(config: DecoderConfig): ParameterSpec[] {
     block("mlp.down_proj", [width, ffn], residual);
   }
   specs.push({ name: "model.norm.weight", shape: [width], init: "ones" });
-  if (!config.tieEmbeddings) specs.push({ name: "lm_head.weight", shape: [vocabSize, width], init: INIT_STD });
+  if (!config.tieEmbeddings)
+    specs.push({ name: "lm_head.weight", shape: [vocabSize, width], init: INIT_STD });
   return specs;
 }
 
@@ -79,7 +91,11 @@ const BLOCK_PARAMETERS = [
 type BlockWeights = Record<(typeof BLOCK_PARAMETERS)[number], Tensor>;
 
 /** x [batch, seq, width] + attention(norm(x)), then + SwiGLU(norm(.)). */
-function block(x: Tensor, weights: BlockWeights, { config, tables, positions, attend }: BlockContext): Tensor {
+function block(
+  x: Tensor,
+  weights: BlockWeights,
+  { config, tables, positions, attend }: BlockContext,
+): Tensor {
   const { graph } = x;
   const mixed = graph.scope("attn", () => {
     const normed = graph.scope("norm", () => rmsNorm(x, weights.input_layernorm, config.normEps));
@@ -91,14 +107,22 @@ function block(x: Tensor, weights: BlockWeights, { config, tables, positions, at
     };
     const q = rotated("q", config.heads);
     const context = attend(q, { keys: rotated("k", config.kvHeads), values: heads("v", config.kvHeads) });
-    return add(x, graph.scope("o", () => linear(context, weights["self_attn.o_proj"])));
+    return add(
+      x,
+      graph.scope("o", () => linear(context, weights["self_attn.o_proj"])),
+    );
   });
   return graph.scope("mlp", () => {
-    const normed = graph.scope("norm", () => rmsNorm(mixed, weights.post_attention_layernorm, config.normEps));
+    const normed = graph.scope("norm", () =>
+      rmsNorm(mixed, weights.post_attention_layernorm, config.normEps),
+    );
     const gate = graph.scope("gate", () => linear(normed, weights["mlp.gate_proj"]));
     const up = graph.scope("up", () => linear(normed, weights["mlp.up_proj"]));
     const hidden = graph.scope("swiglu", () => swiglu(gate, up));
-    return add(mixed, graph.scope("down", () => linear(hidden, weights["mlp.down_proj"])));
+    return add(
+      mixed,
+      graph.scope("down", () => linear(hidden, weights["mlp.down_proj"])),
+    );
   });
 }
 
@@ -116,11 +140,24 @@ function trunk(
   const tables = rotaryTables(graph, config.maxPositions, config.headDim, config.ropeTheta);
   let x = graph.scope("embed", () => embed(parameter(parameters, "model.embed_tokens.weight"), ids));
   for (let layer = 0; layer < config.layers; layer++) {
-    const context = { config, tables, positions, attend: (q: Tensor, kv: KeysValues) => attend(layer, q, kv) };
-    const weights = BLOCK_PARAMETERS.map((name) => parameter(parameters, `model.layers.${layer}.${name}.weight`));
+    const context = {
+      config,
+      tables,
+      positions,
+      attend: (q: Tensor, kv: KeysValues) => attend(layer, q, kv),
+    };
+    const weights = BLOCK_PARAMETERS.map((name) =>
+      parameter(parameters, `model.layers.${layer}.${name}.weight`),
+    );
     const make = ([input, ...own]: readonly Tensor[]) =>
-      block(input, Object.fromEntries(BLOCK_PARAMETERS.map((name, i) => [name, own[i]])) as BlockWeights, context);
-    x = graph.scope(`layers.${layer}`, () => (recomputed ? recompute([x, ...weights], make) : make([x, ...weights])));
+      block(
+        input,
+        Object.fromEntries(BLOCK_PARAMETERS.map((name, i) => [name, own[i]])) as BlockWeights,
+        context,
+      );
+    x = graph.scope(`layers.${layer}`, () =>
+      recomputed ? recompute([x, ...weights], make) : make([x, ...weights]),
+    );
   }
   return graph.scope("norm", () => rmsNorm(x, parameter(parameters, "model.norm.weight"), config.normEps));
 }
@@ -166,7 +203,11 @@ export interface CachedInputs {
 }
 
 /** One token a row over a cache: logits [batch, vocab], and the new keys and values to be stored. */
-export function cachedDecoder(parameters: Parameters, config: DecoderConfig, inputs: CachedInputs): { logits: Tensor; fresh: KeysValues[] } {
+export function cachedDecoder(
+  parameters: Parameters,
+  config: DecoderConfig,
+  inputs: CachedInputs,
+): { logits: Tensor; fresh: KeysValues[] } {
   const fresh: KeysValues[] = [];
   const [batch] = inputs.ids.shape;
   const hidden = trunk(parameters, config, inputs, (layer, q, kv) => {
@@ -182,7 +223,13 @@ export function cachedDecoder(parameters: Parameters, config: DecoderConfig, inp
  * with m the largest score, out = (e^(s - m) V + e^(s₀ - m) v₀) / (sum e^(s - m) + e^(s₀ - m)).
  * q [batch, heads, 1, headDim] -> [batch, 1, heads · headDim].
  */
-function cachedAttention(q: Tensor, own: KeysValues, past: KeysValues, mask: Tensor, config: DecoderConfig): Tensor {
+function cachedAttention(
+  q: Tensor,
+  own: KeysValues,
+  past: KeysValues,
+  mask: Tensor,
+  config: DecoderConfig,
+): Tensor {
   const { heads, kvHeads, headDim } = config;
   const [batch] = q.shape;
   const scale = headDim ** -0.5;

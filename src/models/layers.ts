@@ -1,6 +1,7 @@
 /** What every decoder shares: named parameters and their initialisation, projections into heads, rotary tables. */
-import { gather, linear, reshape, transpose } from "../graph/ops.ts";
+
 import { constant, input } from "../graph/ops/source.ts";
+import { gather, linear, reshape, transpose } from "../graph/ops.ts";
 import { type Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { Random } from "../runtime/random.ts";
 import { allocate, type Value } from "../runtime/session.ts";
@@ -65,7 +66,12 @@ export interface RotaryTables {
 }
 
 /** Tables of the rotary angles (Su et al. 2021, eq. 15) as constants. */
-export function rotaryTables(graph: Graph, maxPositions: number, headDim: number, theta: number): RotaryTables {
+export function rotaryTables(
+  graph: Graph,
+  maxPositions: number,
+  headDim: number,
+  theta: number,
+): RotaryTables {
   const half = headDim / 2;
   const cos = new Float32Array(maxPositions * half);
   const sin = new Float32Array(maxPositions * half);

@@ -2,11 +2,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadModel } from "../checkpoint/folder.ts";
+import type { Parameter } from "../checkpoint/safetensors.ts";
 import { checkDecoderConfig, type DecoderConfig, fromHuggingFace } from "../models/config.ts";
 import { decoderParameters } from "../models/dense.ts";
 import { initialise } from "../models/layers.ts";
 import { f32, type Value } from "../runtime/session.ts";
-import type { Parameter } from "../checkpoint/safetensors.ts";
 import { CompactTokenizer } from "../tokenizer/compact.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -49,7 +49,8 @@ export function initialModel(recipe: Recipe): Model {
 /** The same without any weights, as planning needs it. */
 export function recipeShape(recipe: Recipe): Pick<Model, "config" | "tokenizer"> {
   if ("from" in recipe.model) {
-    const read = (file: string): unknown => JSON.parse(readFileSync(join((recipe.model as { from: string }).from, file), "utf8"));
+    const read = (file: string): unknown =>
+      JSON.parse(readFileSync(join((recipe.model as { from: string }).from, file), "utf8"));
     return { config: fromHuggingFace(read("config.json")), tokenizer: tokenizerFrom(read("tokenizer.json")) };
   }
   const tokenizer = recipeTokenizer(recipe);
@@ -77,7 +78,9 @@ function recipeTokenizer({ tokenizer }: Recipe): Tokenizer {
     case "file":
       return tokenizerFrom(JSON.parse(readFileSync(tokenizer.path, "utf8")));
     case "bpe":
-      return tokenizerFrom(trainBpe([readFileSync(tokenizer.file, "utf8")], { vocabSize: tokenizer.vocabSize }));
+      return tokenizerFrom(
+        trainBpe([readFileSync(tokenizer.file, "utf8")], { vocabSize: tokenizer.vocabSize }),
+      );
   }
 }
 
@@ -94,7 +97,16 @@ export function optimizerOptions(optimizer: Optimizer): OptimizerOptions {
 export function languageModelOptions(stage: PretrainStage | SftStage): LanguageModelOptions {
   const { batch, accumulate, sequence, documentMask, recompute, schedule } = stage;
   const optimizer = optimizerOptions(stage.optimizer);
-  return { steps: languageModellingSteps(stage), batch, accumulate, sequence, documentMask, recompute, optimizer, schedule };
+  return {
+    steps: languageModellingSteps(stage),
+    batch,
+    accumulate,
+    sequence,
+    documentMask,
+    recompute,
+    optimizer,
+    schedule,
+  };
 }
 
 export function grpoOptions(stage: GrpoStage, seed: number): GrpoOptions {

@@ -11,13 +11,20 @@ import { decoderParameters } from "../models/dense.ts";
 import { countParameters } from "../models/layers.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
 import { Sampler } from "../sample/engine.ts";
-import { taskFrom, type TaskInput } from "../tasks/registry.ts";
+import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
 import { documentSource } from "../train/sources.ts";
 import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
 import type { RunEvent, StageInfo } from "./events.ts";
-import { asParameters, asValues, grpoOptions, initialModel, languageModelOptions, openModel } from "./options.ts";
+import {
+  asParameters,
+  asValues,
+  grpoOptions,
+  initialModel,
+  languageModelOptions,
+  openModel,
+} from "./options.ts";
 import { writeReport } from "./report.ts";
 import type { JournalPosition, RunFolder } from "./run-folder.ts";
 import type { EvaluateStage, Recipe, Stage } from "./schema.ts";
@@ -46,7 +53,11 @@ export function stageSteps(stage: Stage): number {
 }
 
 export function stageInfos(recipe: Recipe): StageInfo[] {
-  return recipe.stages.map((stage) => ({ name: stage.name, kind: stage.kind, totalSteps: stageSteps(stage) }));
+  return recipe.stages.map((stage) => ({
+    name: stage.name,
+    kind: stage.kind,
+    totalSteps: stageSteps(stage),
+  }));
 }
 
 /** One run in progress. */
@@ -134,7 +145,10 @@ export class Run {
     return this.hooks.shouldStop() && index + 1 < this.recipe.stages.length ? "stopped" : "finished";
   }
 
-  private createStage(stage: Exclude<Stage, EvaluateStage>, snapshot?: StageSnapshot): Promise<TrainingStage> {
+  private createStage(
+    stage: Exclude<Stage, EvaluateStage>,
+    snapshot?: StageSnapshot,
+  ): Promise<TrainingStage> {
     const { recipe, model, hooks } = this;
     const { threads } = hooks;
     if (stage.kind === "grpo") {

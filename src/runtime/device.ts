@@ -2,8 +2,8 @@
  * The one table of devices, and what a process may use of the CPU. Everything that differs between execution providers
  * stands here.
  */
-import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { cgroupCpuQuota, type ReadText, readText } from "./cgroup.ts";
 
 export type DeviceName = "cpu" | "null";
 
@@ -20,23 +20,6 @@ export const devices: Record<DeviceName, Device> = {
 };
 
 /** How many threads compute: the smaller of the CPU affinity and the control group's quota, at least 1. */
-export function threadCount(): number {
-  const quota = cgroupQuota();
-  return Math.max(1, Math.floor(Math.min(availableParallelism(), quota ?? Number.POSITIVE_INFINITY)));
-}
-
-/** CPUs that the control group (v2, then v1) grants, or `null` where it sets no limit. */
-export function cgroupQuota(): number | null {
-  const read = (path: string): string | null => {
-    try {
-      return readFileSync(path, "utf8").trim();
-    } catch {
-      return null;
-    }
-  };
-  const v2 = read("/sys/fs/cgroup/cpu.max")?.split(" ");
-  if (v2 !== undefined) return v2[0] === "max" ? null : Number(v2[0]) / Number(v2[1]);
-  const quota = Number(read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us") ?? -1);
-  const period = Number(read("/sys/fs/cgroup/cpu/cpu.cfs_period_us") ?? 0);
-  return quota > 0 && period > 0 ? quota / period : null;
+export function threadCount(affinity = availableParallelism(), read: ReadText = readText): number {
+  return Math.max(1, Math.floor(Math.min(affinity, cgroupCpuQuota(read) ?? Number.POSITIVE_INFINITY)));
 }

@@ -10,7 +10,10 @@ const PRODUCT = { rows: 4096, inner: 256, cols: 704 };
 export async function measureMatmulRate(runs = 15, threads?: number, product = PRODUCT): Promise<number> {
   const { rows, inner, cols } = product;
   const graph = new Graph();
-  graph.output("product", matmul(input(graph, "a", "f32", [rows, inner]), input(graph, "b", "f32", [inner, cols])));
+  graph.output(
+    "product",
+    matmul(input(graph, "a", "f32", [rows, inner]), input(graph, "b", "f32", [inner, cols])),
+  );
   const session = await Session.create(graph, { threads, name: "matmul-rate" });
   const feeds = {
     a: f32(new Float32Array(rows * inner).fill(0.5), [rows, inner]),

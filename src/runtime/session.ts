@@ -3,7 +3,7 @@
  * outputs for which the caller gives an array are written in place, without an allocation or a copy.
  */
 import * as ort from "onnxruntime-node";
-import { type LowerOptions, type LoweredGraph, lower } from "../graph/lower.ts";
+import { type LoweredGraph, type LowerOptions, lower } from "../graph/lower.ts";
 import { bindShape, type DType, type Graph } from "../graph/tensor.ts";
 import { devices, threadCount } from "./device.ts";
 
@@ -20,8 +20,21 @@ export class RuntimeError extends Error {
   override name = "RuntimeError";
 }
 
-const ORT_TYPE = { f32: "float32", f16: "float16", bf16: "uint16", i32: "int32", i64: "int64", bool: "bool" } as const;
-const FROM_ORT: Record<string, DType> = { float32: "f32", float16: "f16", int32: "i32", int64: "i64", bool: "bool" };
+const ORT_TYPE = {
+  f32: "float32",
+  f16: "float16",
+  bf16: "uint16",
+  i32: "int32",
+  i64: "int64",
+  bool: "bool",
+} as const;
+const FROM_ORT: Record<string, DType> = {
+  float32: "f32",
+  float16: "f16",
+  int32: "i32",
+  int64: "i64",
+  bool: "bool",
+};
 
 const ARRAY: Record<DType, new (length: number) => TypedArray> = {
   f32: Float32Array,
@@ -74,7 +87,11 @@ export class Session {
   readonly creationSeconds: number;
   private readonly inference: ort.InferenceSession;
 
-  private constructor(lowered: Pick<LoweredGraph, "inputs" | "outputs" | "forms">, inference: ort.InferenceSession, seconds: number) {
+  private constructor(
+    lowered: Pick<LoweredGraph, "inputs" | "outputs" | "forms">,
+    inference: ort.InferenceSession,
+    seconds: number,
+  ) {
     this.inputs = lowered.inputs;
     this.outputs = lowered.outputs;
     this.forms = lowered.forms;
@@ -97,13 +114,22 @@ export class Session {
    * Runs the graph. `feeds` has a value for each input; `fetches` gives arrays that outputs are written into
    * (others are allocated). Throws `RuntimeError` naming a missing or mis-shaped input.
    */
-  async run(feeds: Record<string, Value>, fetches: Record<string, Value> = {}): Promise<Record<string, Value>> {
+  async run(
+    feeds: Record<string, Value>,
+    fetches: Record<string, Value> = {},
+  ): Promise<Record<string, Value>> {
     const wrappedFeeds: Record<string, ort.Tensor> = {};
     for (const { name, dtype, shape } of this.inputs) {
       const value = feeds[name];
       if (value === undefined) throw new RuntimeError(`input "${name}" (${dtype} [${shape}]) was not fed`);
-      if (value.dtype !== dtype || value.shape.length !== shape.length || shape.some((d, i) => typeof d === "number" && d !== value.shape[i]))
-        throw new RuntimeError(`input "${name}" is ${value.dtype} [${value.shape}], expected ${dtype} [${shape}]`);
+      if (
+        value.dtype !== dtype ||
+        value.shape.length !== shape.length ||
+        shape.some((d, i) => typeof d === "number" && d !== value.shape[i])
+      )
+        throw new RuntimeError(
+          `input "${name}" is ${value.dtype} [${value.shape}], expected ${dtype} [${shape}]`,
+        );
       wrappedFeeds[name] = wrap(value);
     }
     const wanted: Record<string, ort.Tensor | null> = {};

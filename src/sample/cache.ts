@@ -59,7 +59,11 @@ export class KvCache {
     // From the end, so that nothing is overwritten before it has moved.
     for (const array of this.arrays)
       for (let i = active * this.heads - 1; i >= 0; i--)
-        array.copyWithin(i * this.window * this.headDim, i * before * this.headDim, (i + 1) * before * this.headDim);
+        array.copyWithin(
+          i * this.window * this.headDim,
+          i * before * this.headDim,
+          (i + 1) * before * this.headDim,
+        );
   }
 
   /** Fills row `row` with a prompt's keys and values. */
@@ -67,7 +71,10 @@ export class KvCache {
     const span = prefix.length * this.headDim;
     this.arrays.forEach((array, plane) => {
       for (let head = 0; head < this.heads; head++)
-        array.set(prefix.tensors[plane].subarray(head * span, (head + 1) * span), row * this.rowSize() + head * this.window * this.headDim);
+        array.set(
+          prefix.tensors[plane].subarray(head * span, (head + 1) * span),
+          row * this.rowSize() + head * this.window * this.headDim,
+        );
     });
   }
 

@@ -87,7 +87,10 @@ export class Sampler {
     this.cache = new KvCache(config);
   }
 
-  static async create(config: DecoderConfig, options: { threads?: number; profile?: string } = {}): Promise<Sampler> {
+  static async create(
+    config: DecoderConfig,
+    options: { threads?: number; profile?: string } = {},
+  ): Promise<Sampler> {
     const graphs: [Graph, Graph] = [tracePrefill(config), traceDecode(config)];
     const { threads, profile } = options;
     return new Sampler(config, graphs, [
@@ -100,11 +103,20 @@ export class Sampler {
    * Samples a completion for each request, in the order of `requests`. Throws `RuntimeError` where a prompt is empty or
    * has an id outside the vocabulary, no token is asked for, or both together do not fit the model's positions.
    */
-  async generate(parameters: ReadonlyMap<string, Value>, requests: readonly GenerationRequest[], options: GenerateOptions): Promise<GenerationResult> {
+  async generate(
+    parameters: ReadonlyMap<string, Value>,
+    requests: readonly GenerationRequest[],
+    options: GenerateOptions,
+  ): Promise<GenerationResult> {
     this.check(requests);
     const weights = Object.fromEntries(parameters);
     const scheduler = new Scheduler(requests, options.slots ?? 128);
-    const result: GenerationResult = { generations: new Array(requests.length), flops: 0, tokens: 0, steps: 0 };
+    const result: GenerationResult = {
+      generations: new Array(requests.length),
+      flops: 0,
+      tokens: 0,
+      steps: 0,
+    };
     const prefixes = await this.prefillAll(weights, requests, result);
     this.cache.reset(ladderSize(scheduler.slots));
 
@@ -124,11 +136,15 @@ export class Sampler {
   private check(requests: readonly GenerationRequest[]): void {
     const { vocabSize, maxPositions } = this.config;
     for (const [index, { prompt, maxNewTokens }] of requests.entries()) {
-      if (prompt.length === 0) throw new RuntimeError(`request ${index} has an empty prompt; begin it with the BOS token`);
-      if (maxNewTokens < 1) throw new RuntimeError(`request ${index} asks for ${maxNewTokens} new tokens; it needs at least 1`);
+      if (prompt.length === 0)
+        throw new RuntimeError(`request ${index} has an empty prompt; begin it with the BOS token`);
+      if (maxNewTokens < 1)
+        throw new RuntimeError(`request ${index} asks for ${maxNewTokens} new tokens; it needs at least 1`);
       const foreign = prompt.find((id) => !(id >= 0 && id < vocabSize));
       if (foreign !== undefined)
-        throw new RuntimeError(`request ${index}: id ${foreign} is not one of the model's ${vocabSize} tokens; is this its tokenizer?`);
+        throw new RuntimeError(
+          `request ${index}: id ${foreign} is not one of the model's ${vocabSize} tokens; is this its tokenizer?`,
+        );
       if (prompt.length + maxNewTokens > maxPositions)
         throw new RuntimeError(
           `request ${index}: ${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the model's ${maxPositions} positions`,
@@ -137,8 +153,14 @@ export class Sampler {
   }
 
   /** Keys and values of every different prompt but its last token, which the first decode step reads. */
-  private async prefillAll(weights: Record<string, Value>, requests: readonly GenerationRequest[], result: GenerationResult): Promise<Map<string, PrefixCache>> {
-    const unique = new Map(requests.filter((r) => r.prompt.length > 1).map((r) => [r.prompt.join(), r.prompt]));
+  private async prefillAll(
+    weights: Record<string, Value>,
+    requests: readonly GenerationRequest[],
+    result: GenerationResult,
+  ): Promise<Map<string, PrefixCache>> {
+    const unique = new Map(
+      requests.filter((r) => r.prompt.length > 1).map((r) => [r.prompt.join(), r.prompt]),
+    );
     const prompts = [...unique].sort((a, b) => a[1].length - b[1].length);
     const prefixes = new Map<string, PrefixCache>();
     for (let start = 0; start < prompts.length; start += PREFILL_BATCH) {
@@ -150,7 +172,12 @@ export class Sampler {
         ids.set(prompt.slice(0, -1), row * seq);
       });
       const shape = [chunk.length, seq];
-      const outputs = await this.prefill.run({ ...weights, ids: i32(ids, shape), positions: i32(positions, shape), mask: causalMask(seq) });
+      const outputs = await this.prefill.run({
+        ...weights,
+        ids: i32(ids, shape),
+        positions: i32(positions, shape),
+        mask: causalMask(seq),
+      });
       result.flops += countFlops(this.prefillGraph, { batch: chunk.length, seq }).total;
       chunk.forEach(([name, prompt], row) => {
         prefixes.set(name, this.sliceRow(outputs, row, prompt.length - 1, seq));
@@ -175,7 +202,11 @@ export class Sampler {
     return { length, tensors };
   }
 
-  private async decodeStep(weights: Record<string, Value>, scheduler: Scheduler, result: GenerationResult): Promise<{ logits: Float32Array; fresh: Float32Array[] }> {
+  private async decodeStep(
+    weights: Record<string, Value>,
+    scheduler: Scheduler,
+    result: GenerationResult,
+  ): Promise<{ logits: Float32Array; fresh: Float32Array[] }> {
     const { active } = scheduler;
     const batch = scheduler.batchSize();
     this.cache.ensure(Math.max(...active.map((row) => row.position + 1)), active.length);
@@ -199,7 +230,8 @@ export class Sampler {
     result.flops += this.decodeFlops(batch, window);
     const fresh: Float32Array[] = [];
     for (let layer = 0; layer < this.config.layers; layer++)
-      for (const kind of ["keys", "values"]) fresh.push(outputs[`fresh.${kind}.${layer}`].data as Float32Array);
+      for (const kind of ["keys", "values"])
+        fresh.push(outputs[`fresh.${kind}.${layer}`].data as Float32Array);
     return { logits: outputs.logits.data as Float32Array, fresh };
   }
 
@@ -215,11 +247,23 @@ export class Sampler {
     return flops;
   }
 
-  private postprocess(scheduler: Scheduler, logits: Float32Array, fresh: readonly Float32Array[], options: GenerateOptions, result: GenerationResult): void {
+  private postprocess(
+    scheduler: Scheduler,
+    logits: Float32Array,
+    fresh: readonly Float32Array[],
+    options: GenerateOptions,
+    result: GenerationResult,
+  ): void {
     const finished: number[] = [];
     scheduler.active.forEach((row, i) => {
       this.cache.append(i, row.position, fresh);
-      const { id, logProb } = sampleToken(logits, i * this.config.vocabSize, this.config.vocabSize, options, row.random);
+      const { id, logProb } = sampleToken(
+        logits,
+        i * this.config.vocabSize,
+        this.config.vocabSize,
+        options,
+        row.random,
+      );
       row.ids.push(id);
       row.logProbs.push(logProb);
       row.next = id;

@@ -1,19 +1,23 @@
 /** Log-probabilities of given sequences under given parameters: the reference policy, or the trainer's view of the sampler. */
 import { countFlops } from "../graph/analyse.ts";
-import { mul, tokenLogProbs } from "../graph/ops.ts";
 import { input } from "../graph/ops/source.ts";
+import { mul, tokenLogProbs } from "../graph/ops.ts";
 import { Graph } from "../graph/tensor.ts";
 import type { DecoderConfig } from "../models/config.ts";
 import { decoder, decoderParameters } from "../models/dense.ts";
 import { parameterInputs } from "../models/layers.ts";
-import { scalar, Session, type Value } from "../runtime/session.ts";
+import { Session, scalar, type Value } from "../runtime/session.ts";
 
 /** The graph that gives `logProbs` [batch, seq] of `targets`. */
 export function traceScore(config: DecoderConfig): Graph {
   const graph = new Graph();
   const parameters = parameterInputs(graph, decoderParameters(config));
   const perToken = (name: string) => input(graph, name, "i32", ["batch", "seq"]);
-  const inputs = { ids: perToken("ids"), positions: perToken("positions"), mask: input(graph, "mask", "f32", [1, 1, "seq", "seq"]) };
+  const inputs = {
+    ids: perToken("ids"),
+    positions: perToken("positions"),
+    mask: input(graph, "mask", "f32", [1, 1, "seq", "seq"]),
+  };
   const { logits } = decoder(parameters, config, inputs);
   const tempered = mul(logits, input(graph, "inverseTemperature", "f32", []));
   graph.output("logProbs", tokenLogProbs(tempered, perToken("targets")).logProbs);
@@ -36,11 +40,22 @@ export class Scorer {
   }
 
   /** log p(target) at the temperature, [batch · seq]; `rows` are the feeds ids, positions, mask and targets. */
-  async score(parameters: ReadonlyMap<string, Value>, rows: Record<string, Value>, temperature: number): Promise<Float32Array> {
+  async score(
+    parameters: ReadonlyMap<string, Value>,
+    rows: Record<string, Value>,
+    temperature: number,
+  ): Promise<Float32Array> {
     const { ids, positions, mask, targets } = rows;
     const [batch, seq] = ids.shape;
     this.flops += countFlops(this.graph, { batch, seq }).total;
-    const feeds = { ...Object.fromEntries(parameters), ids, positions, mask, targets, inverseTemperature: scalar(1 / temperature) };
+    const feeds = {
+      ...Object.fromEntries(parameters),
+      ids,
+      positions,
+      mask,
+      targets,
+      inverseTemperature: scalar(1 / temperature),
+    };
     return (await this.session.run(feeds)).logProbs.data as Float32Array;
   }
 

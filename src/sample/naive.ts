@@ -32,9 +32,22 @@ export async function generateNaively(
     while (generation.ids.length < request.maxNewTokens && generation.finish === "length") {
       const sequence = [...request.prompt, ...generation.ids];
       const seq = sequence.length;
-      const feeds = { ids: i32(sequence, [1, seq]), positions: i32(sequence.map((_, i) => i), [1, seq]), mask: causalMask(seq) };
+      const feeds = {
+        ids: i32(sequence, [1, seq]),
+        positions: i32(
+          sequence.map((_, i) => i),
+          [1, seq],
+        ),
+        mask: causalMask(seq),
+      };
       const { logits } = await session.run({ ...Object.fromEntries(parameters), ...feeds });
-      const { id, logProb } = sampleToken(logits.data as Float32Array, (seq - 1) * config.vocabSize, config.vocabSize, options, random);
+      const { id, logProb } = sampleToken(
+        logits.data as Float32Array,
+        (seq - 1) * config.vocabSize,
+        config.vocabSize,
+        options,
+        random,
+      );
       generation.ids.push(id);
       generation.logProbs.push(logProb);
       if (options.stopIds.has(id)) generation.finish = "stop";

@@ -20,7 +20,13 @@ export interface SampledToken {
 }
 
 /** Draws from softmax(logits / temperature) for the row that starts at `offset`, in double precision. */
-export function sampleToken(logits: Float32Array, offset: number, vocabSize: number, options: SamplingOptions, random: Random): SampledToken {
+export function sampleToken(
+  logits: Float32Array,
+  offset: number,
+  vocabSize: number,
+  options: SamplingOptions,
+  random: Random,
+): SampledToken {
   const greedy = options.temperature === 0;
   const scale = greedy ? 1 : 1 / options.temperature;
   let best = 0;
@@ -31,7 +37,9 @@ export function sampleToken(logits: Float32Array, offset: number, vocabSize: num
   const logProb = (id: number): number => logits[offset + id] * scale - peak - Math.log(total);
   if (greedy) return { id: best, logProb: logProb(best) };
 
-  const narrowed = (options.topP !== undefined && options.topP < 1) || (options.topK !== undefined && options.topK < vocabSize);
+  const narrowed =
+    (options.topP !== undefined && options.topP < 1) ||
+    (options.topK !== undefined && options.topK < vocabSize);
   if (!narrowed) {
     let rest = random.uniform() * total;
     for (let i = 0; i < vocabSize; i++) {
@@ -41,7 +49,9 @@ export function sampleToken(logits: Float32Array, offset: number, vocabSize: num
     return { id: best, logProb: logProb(best) };
   }
   const weight = (id: number): number => Math.exp(logits[offset + id] * scale - peak);
-  const ids = Array.from({ length: vocabSize }, (_, i) => i).sort((a, b) => logits[offset + b] - logits[offset + a] || a - b);
+  const ids = Array.from({ length: vocabSize }, (_, i) => i).sort(
+    (a, b) => logits[offset + b] - logits[offset + a] || a - b,
+  );
   // As in transformers and vLLM: top-k first, and top-p of what it leaves.
   const likeliest = ids.slice(0, options.topK ?? vocabSize);
   const nucleus = (options.topP ?? 1) * likeliest.reduce((sum, id) => sum + weight(id), 0);

@@ -66,7 +66,15 @@ export class Scheduler {
       const request = this.requests[index];
       const { prompt, key } = request;
       const position = prompt.length - 1;
-      const entry = { index, request, random: new Random(...(key as [string])), next: prompt[position], position, ids: [], logProbs: [] };
+      const entry = {
+        index,
+        request,
+        random: new Random(...(key as [string])),
+        next: prompt[position],
+        position,
+        ids: [],
+        logProbs: [],
+      };
       this.active.push(entry);
       admitted.push({ row: this.active.length - 1, entry });
     }

@@ -61,9 +61,6 @@ function combine(a: Part, op: Operator, b: Part, result: number): { part: Part; 
   };
 }
 
-/** How often a walk takes an operation that is possible: products and quotients seldom are, so not too seldom. */
-const WEIGHTS: Record<Operator, number> = { "+": 3, "-": 3, "*": 2, "/": 2 };
-
 /** The ordered pairs of parts on which an operation is valid; the larger operand comes first. */
 function pairsFor(op: Operator, parts: readonly Part[], maxResult: number): [number, number][] {
   const pairs: [number, number][] = [];
@@ -75,17 +72,26 @@ function pairsFor(op: Operator, parts: readonly Part[], maxResult: number): [num
   return pairs;
 }
 
-/** A random walk: an operation by weight, then a pair on which it is valid, until one number is left; `null` at a dead end. */
+/**
+ * A random walk: one of the operations that are possible, then a pair on which it is valid, until one number is left;
+ * `null` at a dead end. The operation comes first, or products and quotients, which few pairs allow, would hardly be tried.
+ */
 function walk(numbers: readonly number[], random: Random, maxResult: number): Attempt | null {
   let parts: Part[] = numbers.map((value) => ({ value, text: String(value), composite: false }));
   const equations: string[] = [];
   while (parts.length > 1) {
-    const possible = OPERATORS.map((op) => ({ op, pairs: pairsFor(op, parts, maxResult) })).filter(({ pairs }) => pairs.length > 0);
+    const possible = OPERATORS.map((op) => ({ op, pairs: pairsFor(op, parts, maxResult) })).filter(
+      ({ pairs }) => pairs.length > 0,
+    );
     if (possible.length === 0) return null;
-    let rest = random.uniform() * possible.reduce((total, { op }) => total + WEIGHTS[op], 0);
-    const { op, pairs } = possible.find(({ op: candidate }) => (rest -= WEIGHTS[candidate]) < 0) ?? possible[0];
+    const { op, pairs } = random.pick(possible);
     const [i, j] = random.pick(pairs);
-    const { part, equation } = combine(parts[i], op, parts[j], validResult(parts[i].value, op, parts[j].value, maxResult) as number);
+    const { part, equation } = combine(
+      parts[i],
+      op,
+      parts[j],
+      validResult(parts[i].value, op, parts[j].value, maxResult) as number,
+    );
     parts = [...parts.filter((_, k) => k !== i && k !== j), part];
     equations.push(equation);
   }
@@ -129,7 +135,12 @@ export function singleEquation(random: Random, maxResult: number): string {
 }
 
 /** Walks until one ends in a value that this thought has not had: a search that does not repeat itself. */
-function freshWalk(numbers: readonly number[], random: Random, maxResult: number, seen: ReadonlySet<number>): Attempt | null {
+function freshWalk(
+  numbers: readonly number[],
+  random: Random,
+  maxResult: number,
+  seen: ReadonlySet<number>,
+): Attempt | null {
   for (let tries = 0; tries < WALK_TRIES; tries++) {
     const attempt = walk(numbers, random, maxResult);
     if (attempt !== null && !seen.has(attempt.value)) return attempt;
@@ -154,9 +165,15 @@ export function attemptDocument(
   const lines: string[] = [];
   const seen = new Set<number>();
   let attempt: Attempt | null = null;
-  const patience = Math.min(options.maxAttempts, Math.floor((1 - random.uniform()) ** (-1 / options.patience)));
+  const patience = Math.min(
+    options.maxAttempts,
+    Math.floor((1 - random.uniform()) ** (-1 / options.patience)),
+  );
   for (let count = 0; count < patience; count++) {
-    const next = random.uniform() < options.hint ? solutionAttempt(problem) : freshWalk(problem.numbers, random, options.maxResult, seen);
+    const next =
+      random.uniform() < options.hint
+        ? solutionAttempt(problem)
+        : freshWalk(problem.numbers, random, options.maxResult, seen);
     if (next === null) break;
     attempt = next;
     seen.add(attempt.value);

@@ -79,7 +79,8 @@ export class PackedBatches {
       const index = state.nextDocument++;
       const document = this.source(index);
       empty = document.ids.length === 0 ? empty + 1 : 0;
-      if (empty > MAX_EMPTY) throw new RangeError(`${MAX_EMPTY} documents in a row, up to number ${index}, have no tokens`);
+      if (empty > MAX_EMPTY)
+        throw new RangeError(`${MAX_EMPTY} documents in a row, up to number ${index}, have no tokens`);
       document.ids.forEach((id, i) => {
         state.ids.push(id);
         state.trained.push(i >= document.trainFrom);

@@ -9,12 +9,20 @@ import { Session, type Value } from "../runtime/session.ts";
  */
 export async function locateNonFinite(graph: Graph, feeds: Record<string, Value>): Promise<string | null> {
   for (const [name, value] of Object.entries(feeds))
-    if (value.data instanceof Float32Array && !value.data.every(Number.isFinite)) return `the input "${name}"`;
-  const probe = Object.assign(Object.create(Graph.prototype), graph, { outputs: new Map<string, Tensor>() }) as Graph;
+    if (value.data instanceof Float32Array && !value.data.every(Number.isFinite))
+      return `the input "${name}"`;
+  const probe = Object.assign(Object.create(Graph.prototype), graph, {
+    outputs: new Map<string, Tensor>(),
+  }) as Graph;
   const watched: { name: string; tensor: Tensor }[] = [];
   for (const node of neededNodes(graph))
     for (const [i, tensor] of node.outputs.entries())
-      if (tensor.dtype === "f32" && node.op.name !== "input" && node.op.name !== "constant" && node.body === null)
+      if (
+        tensor.dtype === "f32" &&
+        node.op.name !== "input" &&
+        node.op.name !== "constant" &&
+        node.body === null
+      )
         watched.push({ name: `probe:${node.id}:${i}`, tensor });
   for (const { name, tensor } of watched) probe.outputs.set(name, tensor);
   const session = await Session.create(probe, { composed: true });

@@ -3,10 +3,30 @@
  * corrections that fill them: *advantage* from a group's rewards, *aggregation* from lengths to token weights (both
  * plain numbers), and *ratio*, which is traced into the graph.
  */
-import {
-  abs, add, and, cast, clip, detach, div, entropy, exp, greater, less, max, maximum, minimum, mul, neg, sub, sum, tokenLogProbs, where,
-} from "../graph/ops.ts";
+
 import { input } from "../graph/ops/source.ts";
+import {
+  abs,
+  add,
+  and,
+  cast,
+  clip,
+  detach,
+  div,
+  entropy,
+  exp,
+  greater,
+  less,
+  max,
+  maximum,
+  minimum,
+  mul,
+  neg,
+  sub,
+  sum,
+  tokenLogProbs,
+  where,
+} from "../graph/ops.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
 import type { DecoderConfig } from "../models/config.ts";
 import { decoder } from "../models/dense.ts";
@@ -59,7 +79,10 @@ export type AggregationName = "sequence-mean" | "token-mean" | "constant";
  * The weight of each token of each sequence in the loss. `lengths` counts trained tokens; 0 is a masked sequence, which
  * leaves numerator and denominator alike. `constant` is the length that Dr. GRPO divides by.
  */
-export const aggregations: Record<AggregationName, (lengths: readonly number[], constant: number) => number[]> = {
+export const aggregations: Record<
+  AggregationName,
+  (lengths: readonly number[], constant: number) => number[]
+> = {
   /** 1/N sum 1/|o| sum: GRPO's own (DeepSeekMath eq. 3). */
   "sequence-mean": (lengths) => {
     const kept = lengths.filter((length) => length > 0).length;
@@ -99,7 +122,10 @@ interface RatioTokens {
 }
 
 /** The surrogate to be maximised, per token [batch, seq], and the ratio that was clipped. */
-export const ratios: Record<RatioName, (tokens: RatioTokens, clip: Clip) => { surrogate: Tensor; ratio: Tensor }> = {
+export const ratios: Record<
+  RatioName,
+  (tokens: RatioTokens, clip: Clip) => { surrogate: Tensor; ratio: Tensor }
+> = {
   /** min(ρA, clip(ρ, 1-ε, 1+ε)A) with ρ per token (PPO, 1707.06347, eq. 7); ε_low ≠ ε_high is DAPO's clip-higher. */
   token: ({ logRatio, advantage }, limits) => {
     const ratio = exp(logRatio);
@@ -181,10 +207,16 @@ export function grpoLoss(
   options: PolicyLossOptions & { recompute?: boolean },
 ): (graph: Graph, parameters: Parameters) => LossGraph {
   return (graph, parameters) => {
-    const perToken = (name: string, dtype: "f32" | "i32" = "f32") => input(graph, name, dtype, ["batch", "seq"]);
-    const { logits } = decoder(parameters, config, sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" }), {
-      recompute: options.recompute,
-    });
+    const perToken = (name: string, dtype: "f32" | "i32" = "f32") =>
+      input(graph, name, dtype, ["batch", "seq"]);
+    const { logits } = decoder(
+      parameters,
+      config,
+      sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" }),
+      {
+        recompute: options.recompute,
+      },
+    );
     const targets = perToken("targets", "i32");
     const weights = perToken("weights");
     const sampled = perToken("sampled");

@@ -13,11 +13,14 @@ export const POSITION_BUCKET = 64;
 export function validityMetrics(samples: readonly Sample[]): Metrics {
   const all = samples.flatMap((s) => s.equations);
   const metrics: Metrics = { validity: mean(all.map((e) => (e.holds ? 1 : 0))) };
-  for (const { from, to, share } of validityByPosition(samples)) metrics[`validity/${from}-${to - 1}`] = share;
+  for (const { from, to, share } of validityByPosition(samples))
+    metrics[`validity/${from}-${to - 1}`] = share;
   return metrics;
 }
 
-export function validityByPosition(samples: readonly Sample[]): { from: number; to: number; share: number; equations: number }[] {
+export function validityByPosition(
+  samples: readonly Sample[],
+): { from: number; to: number; share: number; equations: number }[] {
   const buckets = new Map<number, { holds: number; count: number }>();
   for (const { position, holds } of samples.flatMap((s) => s.equations)) {
     const index = Math.floor(position / POSITION_BUCKET);
@@ -37,7 +40,10 @@ export function validityByPosition(samples: readonly Sample[]): { from: number; 
 }
 
 /** Metrics of what was sampled; throughput counts every generated token, masked or not. */
-export function rolloutMetrics(judged: readonly { group: Group }[], rewards: { rewards: { accuracy: number; format: number } }): Metrics {
+export function rolloutMetrics(
+  judged: readonly { group: Group }[],
+  rewards: { rewards: { accuracy: number; format: number } },
+): Metrics {
   const groups = judged.map(({ group }) => group);
   const samples = groups.flatMap((g) => g.samples);
   const scored = samples.filter((s) => s.reward !== null);
@@ -115,7 +121,9 @@ export function whyNothingWasLearned(metrics: Metrics, idleSteps: number, maxNew
   if (!due) return [];
   const percent = (name: string) => `${Math.round(100 * (metrics[name] ?? 0))} %`;
   const facts = `truncated ${percent("truncated")}, informative groups ${percent("groups/informative")}, pass@1 ${percent("pass1")}`;
-  const cause = allMasked ? "all samples were cut off, and maskTruncated leaves those out" : "in each group all rewards are equal";
+  const cause = allMasked
+    ? "all samples were cut off, and maskTruncated leaves those out"
+    : "in each group all rewards are equal";
   const remedy =
     (metrics.truncated ?? 0) > 0.5
       ? `Completions are cut off at ${maxNewTokens} tokens, before their answer: raise maxNewTokens.`

@@ -9,13 +9,29 @@ import { allocate, scalar, type Value } from "../runtime/session.ts";
 import { Sampler } from "../sample/engine.ts";
 import { Scorer } from "../sample/logprobs.ts";
 import type { Task } from "../tasks/problem.ts";
-import { type AdvantageName, type AggregationName, advantages, aggregations, type Clip, grpoLoss, informative, type RatioName } from "./grpo-loss.ts";
+import {
+  type AdvantageName,
+  type AggregationName,
+  advantages,
+  aggregations,
+  type Clip,
+  grpoLoss,
+  informative,
+  type RatioName,
+} from "./grpo-loss.ts";
 import { lossMetrics, rolloutMetrics, whyNothingWasLearned } from "./grpo-metrics.ts";
 import { type ImportanceLevel, importanceWeights } from "./importance.ts";
 import { microBatchFeeds, planMicroBatches, rowLength, type TrainingRow } from "./microbatch.ts";
 import { type Group, groupRecord, type RewardOptions, rollout, type Sample } from "./rollout.ts";
 import { rateFactor, type Schedule } from "./schedule.ts";
-import { type Model, type StageSnapshot, type StepReport, snapshotTensors, type TrainingStage, tensorsUnder } from "./stage.ts";
+import {
+  type Model,
+  type StageSnapshot,
+  type StepReport,
+  snapshotTensors,
+  type TrainingStage,
+  tensorsUnder,
+} from "./stage.ts";
 import { type OptimizerOptions, TrainStep } from "./step.ts";
 
 export interface GrpoOptions {
@@ -112,20 +128,37 @@ export class GrpoStage implements TrainingStage {
     this.idleSteps = state?.idleSteps ?? 0;
   }
 
-  static async create(model: Model, task: Task, options: GrpoOptions, resume?: StageSnapshot): Promise<GrpoStage> {
+  static async create(
+    model: Model,
+    task: Task,
+    options: GrpoOptions,
+    resume?: StageSnapshot,
+  ): Promise<GrpoStage> {
     const state = resume?.state as State | undefined;
     const { ratio, clip, kl, recompute, threads, profile } = options;
     // The reference is a frozen copy of the policy that the stage starts from, whatever made that policy.
-    const reference = kl === 0 ? null : resume === undefined ? copy(model.parameters) : tensorsUnder(resume.tensors, "reference.");
+    const reference =
+      kl === 0
+        ? null
+        : resume === undefined
+          ? copy(model.parameters)
+          : tensorsUnder(resume.tensors, "reference.");
     const step = await TrainStep.create(
       decoderParameters(model.config),
       model.parameters,
       grpoLoss(model.config, { ratio, clip, kl, recompute }),
       options.optimizer,
-      { threads, profile, accumulate: true, step: state?.updates, moments: resume && tensorsUnder(resume.tensors, "optimizer.") },
+      {
+        threads,
+        profile,
+        accumulate: true,
+        step: state?.updates,
+        moments: resume && tensorsUnder(resume.tensors, "optimizer."),
+      },
     );
     const sampler = await Sampler.create(model.config, { threads });
-    const scorer = kl > 0 || options.importance !== null ? await Scorer.create(model.config, { threads }) : null;
+    const scorer =
+      kl > 0 || options.importance !== null ? await Scorer.create(model.config, { threads }) : null;
     return new GrpoStage(model, task, options, { step, sampler, scorer }, reference, state);
   }
 
@@ -152,7 +185,8 @@ export class GrpoStage implements TrainingStage {
 
     this.done++;
     this.idleSteps = update.tokens === 0 ? this.idleSteps + 1 : 0;
-    if (options.referenceEvery > 0 && options.kl > 0 && this.done % options.referenceEvery === 0) this.reference = copy(this.step.parameters());
+    if (options.referenceEvery > 0 && options.kl > 0 && this.done % options.referenceEvery === 0)
+      this.reference = copy(this.step.parameters());
     return {
       metrics,
       groups: shown(sampled.all).map(({ group, advantages: a }) => groupRecord(group, a)),
@@ -167,10 +201,17 @@ export class GrpoStage implements TrainingStage {
     const { options } = this;
     const result = { all: [] as Judged[], kept: [] as Judged[], flops: 0, tokens: 0 };
     const policy = { ...this.model, parameters: this.step.parameters() };
-    for (let round = 0; round <= options.dynamicRounds && result.kept.length < options.problemsPerStep; round++) {
+    for (
+      let round = 0;
+      round <= options.dynamicRounds && result.kept.length < options.problemsPerStep;
+      round++
+    ) {
       const indices = Array.from({ length: options.problemsPerStep }, (_, i) => this.nextProblem + i);
       this.nextProblem += options.problemsPerStep;
-      const { groups, flops, tokens } = await rollout(policy, this.sampler, this.task, indices, { ...options, split: "train" });
+      const { groups, flops, tokens } = await rollout(policy, this.sampler, this.task, indices, {
+        ...options,
+        split: "train",
+      });
       result.flops += flops;
       result.tokens += tokens;
       for (const group of groups) {
@@ -185,21 +226,41 @@ export class GrpoStage implements TrainingStage {
   }
 
   /** Epochs and mini-batches over the informative groups' samples. */
-  private async update(kept: readonly Judged[], factor: number): Promise<{ metrics: Metrics; flops: number; tokens: number }> {
+  private async update(
+    kept: readonly Judged[],
+    factor: number,
+  ): Promise<{ metrics: Metrics; flops: number; tokens: number }> {
     const { options, step } = this;
-    const samples = kept.flatMap(({ group, advantages: a }) => group.samples.map((sample, i) => ({ sample, advantage: a[i] })));
-    const usable = samples.filter(({ sample }) => sample.reward !== null && !(options.maskTruncated && sample.finish === "length"));
+    const samples = kept.flatMap(({ group, advantages: a }) =>
+      group.samples.map((sample, i) => ({ sample, advantage: a[i] })),
+    );
+    const usable = samples.filter(
+      ({ sample }) => sample.reward !== null && !(options.maskTruncated && sample.finish === "length"),
+    );
     const rows = usable.map(({ sample, advantage }) => trainingRow(sample, advantage));
-    const totals = { sums: new Map<string, number>(), norms: [] as number[], losses: [] as number[], trained: 0, compared: 0, corrected: [] as Corrected };
+    const totals = {
+      sums: new Map<string, number>(),
+      norms: [] as number[],
+      losses: [] as number[],
+      trained: 0,
+      compared: 0,
+      corrected: [] as Corrected,
+    };
     const flopsBefore = step.flops + (this.scorer?.flops ?? 0);
     let flops = 0;
     await this.annotate(rows, totals);
-    const rates = { rate: factor * (options.optimizer.adamRate ?? options.optimizer.rate), muonRate: factor * options.optimizer.rate };
+    const rates = {
+      rate: factor * (options.optimizer.adamRate ?? options.optimizer.rate),
+      muonRate: factor * options.optimizer.rate,
+    };
     const perBatch = Math.ceil(rows.length / options.miniBatches);
     for (let epoch = 0; epoch < options.epochs; epoch++)
       for (let start = 0; start < rows.length; start += perBatch) {
         const batch = rows.slice(start, start + perBatch);
-        const weights = aggregations[options.aggregation](batch.map((row) => row.ids.length), options.aggregationLength);
+        const weights = aggregations[options.aggregation](
+          batch.map((row) => row.ids.length),
+          options.aggregationLength,
+        );
         batch.forEach((row, i) => {
           row.weight = weights[i];
         });
@@ -209,7 +270,13 @@ export class GrpoStage implements TrainingStage {
         const moved = totals.norms.length > 0;
         if (!moved) totals.compared = tokens;
         for (const { rows: members, seq } of this.plan(batch)) {
-          const feeds = { ...microBatchFeeds(members.map((i) => batch[i]), seq), inverseTemperature: scalar(1 / options.temperature) };
+          const feeds = {
+            ...microBatchFeeds(
+              members.map((i) => batch[i]),
+              seq,
+            ),
+            inverseTemperature: scalar(1 / options.temperature),
+          };
           const result = await step.accumulate(feeds);
           flops += this.accumulationFlops(members.length, seq);
           loss += result.loss;
@@ -291,7 +358,16 @@ export class GrpoStage implements TrainingStage {
 
 function trainingRow(sample: Sample, advantage: number): TrainingRow {
   const { prompt, ids, logProbs } = sample;
-  return { prompt, ids, sampled: logProbs, old: logProbs, reference: null, advantage, weight: 0, importance: ids.map(() => 1) };
+  return {
+    prompt,
+    ids,
+    sampled: logProbs,
+    old: logProbs,
+    reference: null,
+    advantage,
+    weight: 0,
+    importance: ids.map(() => 1),
+  };
 }
 
 function copy(parameters: ReadonlyMap<string, Value>): Map<string, Value> {

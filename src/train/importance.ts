@@ -13,6 +13,8 @@ export function importanceWeights(
 ): { weights: number[]; cut: number } {
   const difference = old.map((value, i) => value - sampled[i]);
   const total = difference.reduce((a, b) => a + b, 0);
-  const raw = difference.map((d) => Math.exp(level === "token" ? d : level === "sequence" ? total : total / difference.length));
+  const raw = difference.map((d) =>
+    Math.exp(level === "token" ? d : level === "sequence" ? total : total / difference.length),
+  );
   return { weights: raw.map((w) => Math.min(w, cap)), cut: raw.filter((w) => w > cap).length };
 }

@@ -5,7 +5,14 @@ import { documentMask } from "./batch.ts";
 import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
 import { batchFeeds, languageModelLoss } from "./language-model.ts";
 import { rateFactor, type Schedule } from "./schedule.ts";
-import { type Model, type StageSnapshot, type StepReport, snapshotTensors, type TrainingStage, tensorsUnder } from "./stage.ts";
+import {
+  type Model,
+  type StageSnapshot,
+  type StepReport,
+  snapshotTensors,
+  type TrainingStage,
+  tensorsUnder,
+} from "./stage.ts";
 import { type OptimizerOptions, type Rates, TrainStep } from "./step.ts";
 
 export interface LanguageModelOptions {
@@ -45,7 +52,12 @@ export class LanguageModelStage implements TrainingStage {
     this.flopsPerStep = options.accumulate * step.flopsOf({});
   }
 
-  static async create(model: Model, source: DocumentSource, options: LanguageModelOptions, resume?: StageSnapshot): Promise<LanguageModelStage> {
+  static async create(
+    model: Model,
+    source: DocumentSource,
+    options: LanguageModelOptions,
+    resume?: StageSnapshot,
+  ): Promise<LanguageModelStage> {
     const { batch, sequence, accumulate } = options;
     const state = resume?.state as State | undefined;
     const specs = decoderParameters(model.config);
@@ -62,18 +74,27 @@ export class LanguageModelStage implements TrainingStage {
       step: state?.done,
       moments: resume && tensorsUnder(resume.tensors, "optimizer."),
     });
-    return new LanguageModelStage(options, step, new PackedBatches(source, batch, sequence, state?.packing), state?.done ?? 0);
+    return new LanguageModelStage(
+      options,
+      step,
+      new PackedBatches(source, batch, sequence, state?.packing),
+      state?.done ?? 0,
+    );
   }
 
   async advance(): Promise<StepReport> {
     const start = performance.now();
     const { options } = this;
     const factor = rateFactor(options.schedule, this.done, this.totalSteps);
-    const rates = { rate: factor * (options.optimizer.adamRate ?? options.optimizer.rate), muonRate: factor * options.optimizer.rate };
+    const rates = {
+      rate: factor * (options.optimizer.adamRate ?? options.optimizer.rate),
+      muonRate: factor * options.optimizer.rate,
+    };
     const micro = Array.from({ length: options.accumulate }, () => this.batches.next());
     const trained = micro.reduce((total, b) => total + b.trained, 0);
     // Without a trained token there is no update at all: decay and momentum would move the parameters blindly.
-    const { loss, norm } = trained === 0 ? { loss: null, norm: null } : await this.update(micro, trained, rates);
+    const { loss, norm } =
+      trained === 0 ? { loss: null, norm: null } : await this.update(micro, trained, rates);
     this.done++;
     const seconds = (performance.now() - start) / 1000;
     const tokens = options.accumulate * options.batch * options.sequence;
@@ -87,13 +108,20 @@ export class LanguageModelStage implements TrainingStage {
         "flops-per-second": this.flopsPerStep / seconds,
       },
       groups: [],
-      notices: trained === 0 ? ["No token of this step is trained: every document was longer than a row, or had no completion."] : [],
+      notices:
+        trained === 0
+          ? ["No token of this step is trained: every document was longer than a row, or had no completion."]
+          : [],
       flops: this.flopsPerStep,
       tokens,
     };
   }
 
-  private async update(micro: readonly PackedBatch[], trained: number, rates: Rates): Promise<{ loss: number; norm: number }> {
+  private async update(
+    micro: readonly PackedBatch[],
+    trained: number,
+    rates: Rates,
+  ): Promise<{ loss: number; norm: number }> {
     const { options, step } = this;
     let loss = 0;
     let norm = 0;

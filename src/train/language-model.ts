@@ -1,13 +1,14 @@
 /** The language-modelling loss for pretraining and SFT, and the batch it reads. */
-import { mul, neg, sum, tokenLogProbs } from "../graph/ops.ts";
+
 import { input } from "../graph/ops/source.ts";
+import { mul, neg, sum, tokenLogProbs } from "../graph/ops.ts";
 import type { Dim, Graph } from "../graph/tensor.ts";
 import type { DecoderConfig } from "../models/config.ts";
 import { decoder } from "../models/dense.ts";
 import type { Parameters } from "../models/layers.ts";
 import { f32, i32, type Value } from "../runtime/session.ts";
-import type { LossGraph } from "./step.ts";
 import { causalMask } from "./batch.ts";
+import type { LossGraph } from "./step.ts";
 
 export interface BatchShape {
   batch: Dim;
@@ -19,7 +20,10 @@ export interface BatchShape {
 }
 
 /** Inputs that every whole-sequence graph has: ids, positions and mask. */
-export function sequenceInputs(graph: Graph, { batch, seq, mask }: Pick<BatchShape, "batch" | "seq" | "mask">) {
+export function sequenceInputs(
+  graph: Graph,
+  { batch, seq, mask }: Pick<BatchShape, "batch" | "seq" | "mask">,
+) {
   return {
     ids: input(graph, "ids", "i32", [batch, seq]),
     positions: input(graph, "positions", "i32", [batch, seq]),
@@ -31,7 +35,10 @@ export function sequenceInputs(graph: Graph, { batch, seq, mask }: Pick<BatchSha
  * Weighted cross-entropy: loss = -sum w_t log p(target_t), where the weights [batch, seq] carry both the loss mask and
  * the one denominator (1 / number of trained tokens of the whole update), so micro-batches add up exactly.
  */
-export function languageModelLoss(config: DecoderConfig, shape: BatchShape): (graph: Graph, parameters: Parameters) => LossGraph {
+export function languageModelLoss(
+  config: DecoderConfig,
+  shape: BatchShape,
+): (graph: Graph, parameters: Parameters) => LossGraph {
   return (graph, parameters) => {
     const inputs = sequenceInputs(graph, shape);
     const targets = input(graph, "targets", "i32", [shape.batch, shape.seq]);

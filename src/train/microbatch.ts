@@ -43,14 +43,16 @@ export function planMicroBatches(
 }
 
 /** Tokens that a row feeds: all but the last, which is only a target. */
-export const rowLength = (row: Pick<TrainingRow, "prompt" | "ids">): number => row.prompt.length + row.ids.length - 1;
+export const rowLength = (row: Pick<TrainingRow, "prompt" | "ids">): number =>
+  row.prompt.length + row.ids.length - 1;
 
 function checkLengths(row: TrainingRow, seq: number): void {
   const { sampled, old, reference, importance } = row;
   for (const [name, values] of Object.entries({ sampled, old, reference, importance }))
     if (values !== null && values.length !== row.ids.length)
       throw new RangeError(`a row has ${row.ids.length} ids but ${values.length} ${name} values`);
-  if (rowLength(row) > seq) throw new RangeError(`a row of ${rowLength(row)} tokens does not fit ${seq} positions`);
+  if (rowLength(row) > seq)
+    throw new RangeError(`a row of ${rowLength(row)} tokens does not fit ${seq} positions`);
 }
 
 /**
@@ -63,7 +65,14 @@ export function microBatchFeeds(rows: readonly TrainingRow[], seq: number): Reco
   const whole = () => new Int32Array(size);
   const real = () => new Float32Array(size);
   const [ids, targets, positions] = [whole(), whole(), whole()];
-  const [sampled, old, reference, advantage, weights, importance] = [real(), real(), real(), real(), real(), real()];
+  const [sampled, old, reference, advantage, weights, importance] = [
+    real(),
+    real(),
+    real(),
+    real(),
+    real(),
+    real(),
+  ];
   rows.forEach((row, r) => {
     checkLengths(row, seq);
     const sequence = [...row.prompt, ...row.ids];

@@ -31,13 +31,21 @@ export interface Group {
 }
 
 /** DAPO's penalty for a completion of `length` tokens with the limit `limit`: 0, then linear down to -penalty. */
-export function overlongPenalty(length: number, limit: number, { buffer, penalty }: { buffer: number; penalty: number }): number {
+export function overlongPenalty(
+  length: number,
+  limit: number,
+  { buffer, penalty }: { buffer: number; penalty: number },
+): number {
   const start = limit - buffer;
   return length <= start ? 0 : -penalty * Math.min(1, (length - start) / buffer);
 }
 
 /** The equations of a completion with their positions in tokens; `promptLength` tokens came before. */
-export function locateEquations(ids: readonly number[], promptLength: number, model: Model): Sample["equations"] {
+export function locateEquations(
+  ids: readonly number[],
+  promptLength: number,
+  model: Model,
+): Sample["equations"] {
   let text = "";
   const ends: number[] = [];
   for (const id of ids) {
@@ -53,7 +61,15 @@ export function locateEquations(ids: readonly number[], promptLength: number, mo
   });
 }
 
-export function judge(problem: Problem, generation: Generation, prompt: number[], task: Task, model: Model, rewards: RewardOptions, limit: number): Sample {
+export function judge(
+  problem: Problem,
+  generation: Generation,
+  prompt: number[],
+  task: Task,
+  model: Model,
+  rewards: RewardOptions,
+  limit: number,
+): Sample {
   const text = model.tokenizer.decode(generation.ids, { skipSpecials: true });
   const verdict = task.verify(problem, text);
   const found = locateEquations(generation.ids, prompt.length, model);
@@ -115,7 +131,9 @@ export async function rollout(
     problem,
     samples: generations
       .slice(i * options.groupSize, (i + 1) * options.groupSize)
-      .map((generation) => judge(problem, generation, prompts[i], task, model, options.rewards, options.maxNewTokens)),
+      .map((generation) =>
+        judge(problem, generation, prompts[i], task, model, options.rewards, options.maxNewTokens),
+      ),
   }));
   return { groups, flops, tokens };
 }

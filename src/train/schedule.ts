@@ -24,7 +24,9 @@ export function rateFactor(schedule: Schedule, step: number, total: number): num
       return schedule.final + (1 - schedule.final) * 0.5 * (1 + Math.cos(Math.PI * progress));
     case "wsd": {
       const start = 1 - schedule.decayFraction;
-      return progress < start ? 1 : schedule.final + (1 - schedule.final) * ((1 - progress) / schedule.decayFraction);
+      return progress < start
+        ? 1
+        : schedule.final + (1 - schedule.final) * ((1 - progress) / schedule.decayFraction);
     }
     case "linear":
       return schedule.final + (1 - schedule.final) * (1 - progress);

@@ -13,18 +13,35 @@ export function documentSource(data: TrainingData, tokenizer: Tokenizer, seed: n
   switch (data.kind) {
     case "countdown-attempts": {
       const { numbers, maxResult } = data;
-      const task = countdown({ kind: "countdown", numbers, numberRange: [1, 99], targetRange: [10, 100], maxResult });
+      const task = countdown({
+        kind: "countdown",
+        numbers,
+        numberRange: [1, 99],
+        targetRange: [10, 100],
+        maxResult,
+      });
       return (index) => {
         const { prompt, completion } = attemptDocument(task, data, seed, index);
-        return assemble(tokenizer, tokenizer.encode(prompt, { specials: true }), tokenizer.encode(completion, { specials: true }));
+        return assemble(
+          tokenizer,
+          tokenizer.encode(prompt, { specials: true }),
+          tokenizer.encode(completion, { specials: true }),
+        );
       };
     }
     case "text":
-      return shuffled(paragraphs(data.file).map((text) => assemble(tokenizer, [], tokenizer.encode(text))), seed);
+      return shuffled(
+        paragraphs(data.file).map((text) => assemble(tokenizer, [], tokenizer.encode(text))),
+        seed,
+      );
     case "jsonl":
       return shuffled(
         examples(data.file).map(({ prompt, completion }) =>
-          assemble(tokenizer, tokenizer.encode(prompt, { specials: true }), tokenizer.encode(completion, { specials: true })),
+          assemble(
+            tokenizer,
+            tokenizer.encode(prompt, { specials: true }),
+            tokenizer.encode(completion, { specials: true }),
+          ),
         ),
         seed,
       );
@@ -55,14 +72,23 @@ function read(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
-    throw new DataSetError(file, null, (error as Error).message, "a file in UTF-8; its path is relative to this directory");
+    throw new DataSetError(
+      file,
+      null,
+      (error as Error).message,
+      "a file in UTF-8; its path is relative to this directory",
+    );
   }
 }
 
 /** A document is what stands between blank lines. */
 function paragraphs(file: string): string[] {
-  const found = read(file).split(/\n\s*\n/).map((text) => text.trim()).filter((text) => text !== "");
-  if (found.length === 0) throw new DataSetError(file, null, "the file has no text", "documents with blank lines between them");
+  const found = read(file)
+    .split(/\n\s*\n/)
+    .map((text) => text.trim())
+    .filter((text) => text !== "");
+  if (found.length === 0)
+    throw new DataSetError(file, null, "the file has no text", "documents with blank lines between them");
   return found;
 }
 

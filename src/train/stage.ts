@@ -1,6 +1,7 @@
 /** What a training stage is to the run around it: it advances step by step, can be saved at any step, and is released. */
-import type { GroupRecord, Metrics } from "../recipe/events.ts";
+
 import type { DecoderConfig } from "../models/config.ts";
+import type { GroupRecord, Metrics } from "../recipe/events.ts";
 import type { Value } from "../runtime/session.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
@@ -38,7 +39,10 @@ export interface TrainingStage {
 }
 
 /** The tensors of a snapshot: parameters under their own names, moments under `optimizer.`. */
-export function snapshotTensors(parameters: ReadonlyMap<string, Value>, moments: ReadonlyMap<string, Value>): Map<string, Value> {
+export function snapshotTensors(
+  parameters: ReadonlyMap<string, Value>,
+  moments: ReadonlyMap<string, Value>,
+): Map<string, Value> {
   const tensors = new Map<string, Value>(parameters);
   for (const [name, value] of moments) tensors.set(`optimizer.${name}`, value);
   return tensors;
@@ -46,5 +50,9 @@ export function snapshotTensors(parameters: ReadonlyMap<string, Value>, moments:
 
 /** The inverse: what lies under `prefix` in a snapshot, without the prefix. */
 export function tensorsUnder(tensors: ReadonlyMap<string, Value>, prefix: string): Map<string, Value> {
-  return new Map([...tensors].flatMap(([name, value]) => (name.startsWith(prefix) ? [[name.slice(prefix.length), value]] : [])));
+  return new Map(
+    [...tensors].flatMap(([name, value]) =>
+      name.startsWith(prefix) ? [[name.slice(prefix.length), value]] : [],
+    ),
+  );
 }

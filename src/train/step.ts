@@ -4,14 +4,21 @@
  */
 import { countFlops } from "../graph/analyse.ts";
 import { gradients as differentiate } from "../graph/grad.ts";
-import { add, constant } from "../graph/ops.ts";
-import { adamW, clipFactor, globalNorm, type MuonGroupMember, muon, stepScalars, stepScalarValues } from "../graph/optim.ts";
-import { mul } from "../graph/ops.ts";
 import { input } from "../graph/ops/source.ts";
+import { add, constant, mul } from "../graph/ops.ts";
+import {
+  adamW,
+  clipFactor,
+  globalNorm,
+  type MuonGroupMember,
+  muon,
+  stepScalars,
+  stepScalarValues,
+} from "../graph/optim.ts";
 import { Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { type ParameterSpec, type Parameters, parameterInputs } from "../models/layers.ts";
 import { DoubleBuffer } from "../runtime/buffers.ts";
-import { allocate, scalar, Session, type Value } from "../runtime/session.ts";
+import { allocate, Session, scalar, type Value } from "../runtime/session.ts";
 import { locateNonFinite } from "./diagnose.ts";
 
 export interface OptimizerOptions {
@@ -95,14 +102,21 @@ function traceUpdate(
       });
     }
     if (members.length > 0)
-      for (const [name, next] of muon(members, scalars.muonRate, { momentum: optimizer.momentum, decay: optimizer.decay })) {
+      for (const [name, next] of muon(members, scalars.muonRate, {
+        momentum: optimizer.momentum,
+        decay: optimizer.decay,
+      })) {
         graph.output(`${name}.next`, next.parameter);
         graph.output(`${name}.momentum.next`, next.momentum);
       }
   });
 }
 
-function traceGradients(graph: Graph, specs: readonly ParameterSpec[], buildLoss: BuildLoss): { parameters: Parameters; gradients: Map<string, Tensor> } {
+function traceGradients(
+  graph: Graph,
+  specs: readonly ParameterSpec[],
+  buildLoss: BuildLoss,
+): { parameters: Parameters; gradients: Map<string, Tensor> } {
   const parameters = parameterInputs(graph, specs);
   const { loss, measurements } = buildLoss(graph, parameters);
   for (const [name, tensor] of Object.entries({ loss, ...measurements })) graph.output(name, tensor);
@@ -118,7 +132,11 @@ function traceGradients(graph: Graph, specs: readonly ParameterSpec[], buildLoss
 }
 
 /** The whole step in one graph: batch, parameters and moments in; next parameters and moments, loss and norm out. */
-export function traceStep(specs: readonly ParameterSpec[], buildLoss: BuildLoss, optimizer: OptimizerOptions): Graph {
+export function traceStep(
+  specs: readonly ParameterSpec[],
+  buildLoss: BuildLoss,
+  optimizer: OptimizerOptions,
+): Graph {
   const graph = new Graph();
   const { parameters, gradients } = traceGradients(graph, specs, buildLoss);
   traceUpdate(graph, specs, parameters, gradients, optimizer);
@@ -142,7 +160,9 @@ export function traceAccumulation(specs: readonly ParameterSpec[], buildLoss: Bu
 export function traceOptimizer(specs: readonly ParameterSpec[], optimizer: OptimizerOptions): Graph {
   const graph = new Graph();
   const parameters = parameterInputs(graph, specs);
-  const gradients = new Map(specs.map(({ name, shape }) => [name, input(graph, `${name}.sum`, "f32", shape)]));
+  const gradients = new Map(
+    specs.map(({ name, shape }) => [name, input(graph, `${name}.sum`, "f32", shape)]),
+  );
   traceUpdate(graph, specs, parameters, gradients, optimizer);
   return graph;
 }
@@ -197,12 +217,15 @@ export class TrainStep {
     this.parameterState = new DoubleBuffer(parameters);
     const moments = new Map<string, Value>();
     for (const spec of specs)
-      for (const name of momentNames(spec, optimizer)) moments.set(name, options.moments?.get(name) ?? allocate("f32", spec.shape));
+      for (const name of momentNames(spec, optimizer))
+        moments.set(name, options.moments?.get(name) ?? allocate("f32", spec.shape));
     this.momentState = new DoubleBuffer(moments);
     if (update === null) this.sums = null;
     else {
       const sums = new Map(specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)]));
-      const zeros = Object.fromEntries(specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)]));
+      const zeros = Object.fromEntries(
+        specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)]),
+      );
       this.sums = { zeros, buffers: new DoubleBuffer(sums) };
     }
   }
@@ -251,7 +274,12 @@ export class TrainStep {
 
   /** One fused step. Throws `NonFiniteError` before anything is replaced. */
   async step(batch: Record<string, Value>, rates: Rates): Promise<Record<string, number>> {
-    const feeds = { ...this.parameterState.feeds(), ...this.momentState.feeds(), ...batch, ...pickInputs(this.main, await this.scalars(rates)) };
+    const feeds = {
+      ...this.parameterState.feeds(),
+      ...this.momentState.feeds(),
+      ...batch,
+      ...pickInputs(this.main, await this.scalars(rates)),
+    };
     const fetches = { ...this.parameterState.fetches(), ...this.momentState.fetches() };
     const results = numbers(await this.main.run(feeds, fetches));
     await this.checkFinite(results, feeds);
@@ -275,8 +303,14 @@ export class TrainStep {
 
   /** Applies the optimizer to what was accumulated; returns the gradient's norm before clipping. */
   async applyUpdate(rates: Rates): Promise<{ norm: number }> {
-    if (this.sums === null || this.update === null || this.accumulated === 0) throw new GraphError("nothing was accumulated");
-    const feeds = { ...this.parameterState.feeds(), ...this.momentState.feeds(), ...this.sums.buffers.feeds(), ...pickInputs(this.update.session, await this.scalars(rates)) };
+    if (this.sums === null || this.update === null || this.accumulated === 0)
+      throw new GraphError("nothing was accumulated");
+    const feeds = {
+      ...this.parameterState.feeds(),
+      ...this.momentState.feeds(),
+      ...this.sums.buffers.feeds(),
+      ...pickInputs(this.update.session, await this.scalars(rates)),
+    };
     const fetches = { ...this.parameterState.fetches(), ...this.momentState.fetches() };
     const results = numbers(await this.update.session.run(feeds, fetches));
     await this.checkFinite(results, feeds, this.update.graph);
@@ -288,12 +322,20 @@ export class TrainStep {
     return { norm: results.norm };
   }
 
-  private async checkFinite(results: Record<string, number>, feeds: Record<string, Value>, graph = this.lossGraph): Promise<void> {
+  private async checkFinite(
+    results: Record<string, number>,
+    feeds: Record<string, Value>,
+    graph = this.lossGraph,
+  ): Promise<void> {
     for (const what of ["loss", "norm"])
       if (what in results && !Number.isFinite(results[what])) {
         // What was accumulated is lost with the step.
         this.accumulated = 0;
-        throw new NonFiniteError(this.stepCount + 1, await locateNonFinite(graph, feeds), what === "norm" ? "gradient norm" : what);
+        throw new NonFiniteError(
+          this.stepCount + 1,
+          await locateNonFinite(graph, feeds),
+          what === "norm" ? "gradient norm" : what,
+        );
       }
   }
 
@@ -304,12 +346,15 @@ export class TrainStep {
 }
 
 function pickInputs(session: Session, values: Record<string, Value>): Record<string, Value> {
-  return Object.fromEntries(session.inputs.flatMap(({ name }) => (name in values ? [[name, values[name]]] : [])));
+  return Object.fromEntries(
+    session.inputs.flatMap(({ name }) => (name in values ? [[name, values[name]]] : [])),
+  );
 }
 
 /** The scalar results as numbers. */
 function numbers(values: Record<string, Value>): Record<string, number> {
   const result: Record<string, number> = {};
-  for (const [name, value] of Object.entries(values)) if (value.shape.length === 0) result[name] = Number(value.data[0]);
+  for (const [name, value] of Object.entries(values))
+    if (value.shape.length === 0) result[name] = Number(value.data[0]);
   return result;
 }

@@ -3,9 +3,36 @@ import { describe, expect, it } from "vitest";
 import { countFlops, estimateMemory, neededNodes } from "../../src/graph/analyse.ts";
 import { grad } from "../../src/graph/grad.ts";
 import { lower } from "../../src/graph/lower.ts";
-import { add, concat, constant, detach, exp, input, linear, log, matmul, mean, mul, relu, reshape, rmsNorm, slice, split, sum } from "../../src/graph/ops.ts";
+import {
+  add,
+  concat,
+  constant,
+  detach,
+  exp,
+  input,
+  linear,
+  log,
+  matmul,
+  mean,
+  mul,
+  relu,
+  reshape,
+  rmsNorm,
+  slice,
+  split,
+  sum,
+} from "../../src/graph/ops.ts";
 import { printGraph } from "../../src/graph/print.ts";
-import { bindDim, bindShape, broadcastShapes, type Dim, Graph, GraphError, product, type Tensor } from "../../src/graph/tensor.ts";
+import {
+  bindDim,
+  bindShape,
+  broadcastShapes,
+  type Dim,
+  Graph,
+  GraphError,
+  product,
+  type Tensor,
+} from "../../src/graph/tensor.ts";
 import { f32, RuntimeError, Session } from "../../src/runtime/session.ts";
 
 describe("sizes", () => {
@@ -25,9 +52,13 @@ describe("sizes", () => {
 
   it("are bound to numbers", () => {
     const sizes = { batch: 3, seq: 5, past: 7 };
-    expect(bindShape([2, "batch", "batch*seq", "4*batch", "(past+1)", "2*(past+1)*seq"], sizes)).toEqual([2, 3, 15, 12, 8, 80]);
+    expect(bindShape([2, "batch", "batch*seq", "4*batch", "(past+1)", "2*(past+1)*seq"], sizes)).toEqual([
+      2, 3, 15, 12, 8, 80,
+    ]);
     expect(bindShape(["((past+batch)+1)", "(batch*seq+1)*batch"], sizes)).toEqual([11, 48]);
-    expect(() => bindDim("batch*heads", sizes)).toThrow('size "heads" has no value; give it one, e.g. { heads: 8 }');
+    expect(() => bindDim("batch*heads", sizes)).toThrow(
+      'size "heads" has no value; give it one, e.g. { heads: 8 }',
+    );
   });
 
   it("broadcast as in NumPy", () => {
@@ -58,12 +89,18 @@ describe("errors name the line of the model", () => {
     expect(message(() => matmul(x, input(graph, "w", "f32", [3, 4])))).toBe(
       "layers.3.attn.q: matmul: inner sizes of [batch,4] and [3,4] differ: 4 and 3",
     );
-    expect(message(() => reshape(x, [4, 4]))).toBe("layers.3.attn.q: reshape: [batch,4] does not have the size of [4,4]");
-    expect(message(() => add(x, input(graph, "ids", "i32", [4])))).toBe("layers.3.attn.q: add: operands are f32 and i32");
+    expect(message(() => reshape(x, [4, 4]))).toBe(
+      "layers.3.attn.q: reshape: [batch,4] does not have the size of [4,4]",
+    );
+    expect(message(() => add(x, input(graph, "ids", "i32", [4])))).toBe(
+      "layers.3.attn.q: add: operands are f32 and i32",
+    );
     expect(message(() => sum(x, [2]))).toMatch(/axis 2 of a tensor with 2 axes/);
     expect(message(() => split(x, 1, [1, 2]))).toMatch(/sizes 1,2 do not add up/);
     expect(message(() => slice(x, 0, 0, 1))).toMatch(/no fixed size/);
-    expect(message(() => add(x, constant(new Graph(), 1)))).toMatch(/add at "layers.3.attn.q": an operand belongs to another graph/);
+    expect(message(() => add(x, constant(new Graph(), 1)))).toMatch(
+      /add at "layers.3.attn.q": an operand belongs to another graph/,
+    );
   });
 
   it("a path ends where its scope does, also after an error", () => {
@@ -84,7 +121,9 @@ describe("grad", () => {
     const values = Object.fromEntries(Object.entries(feeds).map(([name, data]) => [name, f32(data)]));
     const result = await session.run(values);
     await session.release();
-    return Object.fromEntries(Object.entries(result).map(([name, { data }]) => [name, Array.from(data as Float32Array)]));
+    return Object.fromEntries(
+      Object.entries(result).map(([name, { data }]) => [name, Array.from(data as Float32Array)]),
+    );
   };
 
   it("adds up fan-out, sums over broadcast axes and stops at detach: by hand", async () => {
@@ -163,7 +202,10 @@ describe("a printed graph", () => {
     const graph = new Graph();
     const x = input(graph, "x", "f32", [2, 5]);
     const [left, right] = split(x, 1, [1, 4]);
-    graph.output("y", matmul(slice(right, 1, 1, 4), concat([left, left, left], 1), { transA: true, alpha: 0.5 }));
+    graph.output(
+      "y",
+      matmul(slice(right, 1, 1, 4), concat([left, left, left], 1), { transA: true, alpha: 0.5 }),
+    );
     graph.output("z", matmul(left, right, { transA: true }));
     expect(printGraph(graph)).toMatchInlineSnapshot(`
       "input x: f32[2,5]
@@ -199,7 +241,9 @@ describe("lowering", () => {
     expect(model.constants.length).toBe(2);
     const session = await Session.create(graph, { threads: 1 });
     const result = await session.run({ x: f32([1, 2]) });
-    expect(Object.entries(result).map(([name, { data }]) => [name, Array.from(data as Float32Array)])).toEqual([
+    expect(
+      Object.entries(result).map(([name, { data }]) => [name, Array.from(data as Float32Array)]),
+    ).toEqual([
       ["first", [4, 6]],
       ["second", [4, 6]],
       ["same", [1, 2]],
@@ -210,10 +254,19 @@ describe("lowering", () => {
 
   it("reshapes symbolic sizes, also where only another tensor tells the shape", async () => {
     const graph = new Graph();
-    const [x, like] = [input(graph, "x", "f32", ["batch*seq", 2]), input(graph, "like", "f32", ["batch", "seq"])];
-    graph.output("out", reshape(x, ["batch", "seq", 2], add(reshape(like, ["batch", "seq", 1]), constant(graph, [0, 0], [2]))));
+    const [x, like] = [
+      input(graph, "x", "f32", ["batch*seq", 2]),
+      input(graph, "like", "f32", ["batch", "seq"]),
+    ];
+    graph.output(
+      "out",
+      reshape(x, ["batch", "seq", 2], add(reshape(like, ["batch", "seq", 1]), constant(graph, [0, 0], [2]))),
+    );
     const session = await Session.create(graph, { threads: 1 });
-    const result = await session.run({ x: f32([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], [6, 2]), like: f32([0, 0, 0, 0, 0, 0], [2, 3]) });
+    const result = await session.run({
+      x: f32([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], [6, 2]),
+      like: f32([0, 0, 0, 0, 0, 0], [2, 3]),
+    });
     expect(result.out.shape).toEqual([2, 3, 2]);
     await session.release();
     const ambiguous = new Graph();
@@ -235,7 +288,9 @@ describe("a session", () => {
     expect(result.out).toBe(out);
     expect(Array.from(out.data as Float32Array)).toEqual([2, 4, 6, 8]);
     await expect(session.run({})).rejects.toThrow(new RuntimeError('input "x" (f32 [batch,2]) was not fed'));
-    await expect(session.run({ x: f32([1, 2, 3]) })).rejects.toThrow('input "x" is f32 [3], expected f32 [batch,2]');
+    await expect(session.run({ x: f32([1, 2, 3]) })).rejects.toThrow(
+      'input "x" is f32 [3], expected f32 [batch,2]',
+    );
     await session.release();
   });
 });
@@ -245,7 +300,10 @@ describe("counting", () => {
     const graph = new Graph();
     const x = input(graph, "x", "f32", ["batch", 4]);
     const y = graph.scope("layer", () => relu(linear(x, input(graph, "w", "f32", [3, 4]))));
-    graph.output("loss", graph.scope("loss", () => mean(mul(y, 2))));
+    graph.output(
+      "loss",
+      graph.scope("loss", () => mean(mul(y, 2))),
+    );
     const { total, byPath } = countFlops(graph, { batch: 5 });
     // 2 · 5 · 4 · 3 and one a ReLU; then a product and a sum an element.
     expect(Object.fromEntries(byPath)).toMatchObject({ layer: 120 + 15, loss: 30 });

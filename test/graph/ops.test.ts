@@ -47,14 +47,22 @@ interface Traced {
 /** The op's output, sum(weights ⊙ output) with uneven weights, so that nothing is right by symmetry, and its gradients. */
 function trace(sample: Sample): Traced {
   const graph = new Graph();
-  const operands: Tensor[] = sample.inputs.map((spec, i) => input(graph, `x${i}`, spec.dtype ?? "f32", spec.shape));
+  const operands: Tensor[] = sample.inputs.map((spec, i) =>
+    input(graph, `x${i}`, spec.dtype ?? "f32", spec.shape),
+  );
   const out = cast(sample.build(...operands), "f32");
   graph.output("out", out);
   const loss = sum(mul(out, input(graph, "weights", "f32", out.shape)));
   graph.output("loss", loss);
   const differentiable =
     sample.differentiable ?? sample.inputs.flatMap((spec, i) => ((spec.dtype ?? "f32") === "f32" ? [i] : []));
-  const gradients = differentiable.length === 0 ? [] : grad(loss, differentiable.map((i) => operands[i]));
+  const gradients =
+    differentiable.length === 0
+      ? []
+      : grad(
+          loss,
+          differentiable.map((i) => operands[i]),
+        );
   gradients.forEach((g, j) => {
     graph.output(`grad${differentiable[j]}`, g);
   });
@@ -78,7 +86,9 @@ function checkGradients(traced: Traced, feeds: Record<string, Array64>): Record<
       const numeric = (lossAt(operand.data[i] + STEP) - lossAt(operand.data[i] - STEP)) / (2 * STEP);
       const rule = gradient.data[i];
       const message = `operand ${position}, element ${i}: ${numeric} by differences, ${rule} by rule`;
-      expect(Math.abs(numeric - rule), message).toBeLessThanOrEqual(GRADIENT_TOLERANCE * Math.max(1, Math.abs(numeric)));
+      expect(Math.abs(numeric - rule), message).toBeLessThanOrEqual(
+        GRADIENT_TOLERANCE * Math.max(1, Math.abs(numeric)),
+      );
     }
   }
   return exact;
@@ -88,8 +98,14 @@ async function check(sample: Sample, seed: string): Promise<void> {
   const values = draw(sample, seed);
   const traced = trace(sample);
   const feeds: Record<string, Value> = Object.fromEntries(values.map((value, i) => [`x${i}`, value]));
-  feeds.weights = draw({ ...sample, inputs: [{ shape: traced.shape, values: (random) => random() + 0.5 }] }, "weights")[0];
-  const exact = checkGradients(traced, Object.fromEntries(Object.entries(feeds).map(([n, v]) => [n, toArray64(v)])));
+  feeds.weights = draw(
+    { ...sample, inputs: [{ shape: traced.shape, values: (random) => random() + 0.5 }] },
+    "weights",
+  )[0];
+  const exact = checkGradients(
+    traced,
+    Object.fromEntries(Object.entries(feeds).map(([n, v]) => [n, toArray64(v)])),
+  );
   for (const composed of [false, true]) {
     const session = await Session.create(traced.graph, { threads: 1, composed });
     const result = await session.run(feeds);
@@ -97,7 +113,10 @@ async function check(sample: Sample, seed: string): Promise<void> {
       const found = result[name];
       const form = `${name}, ${composed ? "composed" : "fused"}`;
       expect(found.shape, form).toEqual(shape);
-      const worst = data.reduce((most, v, i) => Math.max(most, Math.abs(Number(found.data[i]) - v) / Math.max(1, Math.abs(v))), 0);
+      const worst = data.reduce(
+        (most, v, i) => Math.max(most, Math.abs(Number(found.data[i]) - v) / Math.max(1, Math.abs(v))),
+        0,
+      );
       expect(worst, form).toBeLessThanOrEqual(F32_TOLERANCE);
     }
     await session.release();
@@ -109,9 +128,12 @@ async function check(sample: Sample, seed: string): Promise<void> {
  * equal. `null` where values depend on the sizes (ids, masks).
  */
 function resized(op: Op, sample: Sample, random: Random): Sample | null {
-  if (sample.inputs.some(({ dtype, values }) => (dtype ?? "f32") !== "f32" || (values?.length ?? 0) > 1)) return null;
+  if (sample.inputs.some(({ dtype, values }) => (dtype ?? "f32") !== "f32" || (values?.length ?? 0) > 1))
+    return null;
   // Size 0 only on axes on which a sample of the op has it: a mean of nothing means nothing.
-  const empty = new Set(op.samples.flatMap((s) => axes(s).flatMap(([axis, dim]) => (dim === 0 ? [axis] : []))));
+  const empty = new Set(
+    op.samples.flatMap((s) => axes(s).flatMap(([axis, dim]) => (dim === 0 ? [axis] : []))),
+  );
   const sizes = new Map<number, number>([[1, 1]]);
   const size = (old: number): number => {
     if (!sizes.has(old)) {
@@ -133,7 +155,9 @@ function axes(sample: Sample): [axis: string, dim: number][] {
 
 describe("every op", () => {
   it("has samples", () => {
-    const bare = registeredOps().filter((op) => op.samples.length === 0).map((op) => op.name);
+    const bare = registeredOps()
+      .filter((op) => op.samples.length === 0)
+      .map((op) => op.name);
     expect(bare.sort()).toEqual([...WITHOUT_SAMPLES].sort());
   });
 

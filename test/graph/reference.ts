@@ -72,7 +72,14 @@ function reduce(
   const kept = x.shape.map((dim, axis) => (reduced.includes(axis) ? 1 : dim));
   const inner = x.shape.map((dim, axis) => (reduced.includes(axis) ? dim : 1));
   const data = indices(kept).map((outer) =>
-    f(indices(inner).map((step) => at(x, outer.map((i, axis) => i + step[axis])))),
+    f(
+      indices(inner).map((step) =>
+        at(
+          x,
+          outer.map((i, axis) => i + step[axis]),
+        ),
+      ),
+    ),
   );
   return { shape: keepDims ? kept : x.shape.filter((_, axis) => !reduced.includes(axis)), data };
 }
@@ -91,7 +98,9 @@ function matmul(a: Array64, b: Array64, transA: boolean, transB: boolean, alpha:
     const [row, col] = index.slice(-2);
     let total = 0;
     for (let k = 0; k < inner; k++)
-      total += at(a, [...lead, ...(transA ? [k, row] : [row, k])]) * at(b, [...lead, ...(transB ? [col, k] : [k, col])]);
+      total +=
+        at(a, [...lead, ...(transA ? [k, row] : [row, k])]) *
+        at(b, [...lead, ...(transB ? [col, k] : [k, col])]);
     return alpha * total;
   });
 }
@@ -102,8 +111,15 @@ const flag = (f: (x: number, y: number) => boolean) => (x: number, y: number) =>
 
 type Rule = (inputs: Array64[], attributes: OnnxNode["attributes"], outputs: number) => Array64 | Array64[];
 const number = (value: OnnxNode["attributes"][string] | undefined, fallback: number): number =>
-  value === undefined ? fallback : typeof value === "object" && "float" in value ? value.float : Number(value);
-const elementwise = (f: (...values: number[]) => number): Rule => (x) => zip(x, f);
+  value === undefined
+    ? fallback
+    : typeof value === "object" && "float" in value
+      ? value.float
+      : Number(value);
+const elementwise =
+  (f: (...values: number[]) => number): Rule =>
+  (x) =>
+    zip(x, f);
 const positive = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
 const CAST_TO_BOOL = 9;
@@ -146,7 +162,8 @@ const rules: Record<string, Rule> = {
   ReduceSum: ([x, axes], { keepdims }) => reduce(x, ints(axes), keepdims === 1, total),
   ReduceMean: ([x, axes], { keepdims }) =>
     reduce(x, ints(axes), keepdims === 1, (values) => total(values) / values.length),
-  ReduceMax: ([x, axes], { keepdims }) => reduce(x, ints(axes), keepdims === 1, (values) => Math.max(...values)),
+  ReduceMax: ([x, axes], { keepdims }) =>
+    reduce(x, ints(axes), keepdims === 1, (values) => Math.max(...values)),
   ArgMax: ([x], { axis, keepdims }) =>
     reduce(x, [axis as number], keepdims === 1, (values) => values.indexOf(Math.max(...values))),
   Softmax: ([x]) =>
@@ -171,11 +188,14 @@ const rules: Record<string, Rule> = {
       if (row < 0 || row >= table.shape[0]) throw new RangeError(`row ${row} of ${table.shape[0]}`);
       // Read by offset: a table of one row must not be repeated.
       const inner = index.slice(ids.shape.length);
-      return table.data[row * sizeOf(rest) + rest.reduce((offset, dim, axis) => offset * dim + inner[axis], 0)];
+      return table.data[
+        row * sizeOf(rest) + rest.reduce((offset, dim, axis) => offset * dim + inner[axis], 0)
+      ];
     });
   },
   ScatterND: ([x, ids, updates], { reduction }) => {
-    if (reduction !== "add" || ids.shape[ids.shape.length - 1] !== 1) throw new Error("ScatterND: rows are added");
+    if (reduction !== "add" || ids.shape[ids.shape.length - 1] !== 1)
+      throw new Error("ScatterND: rows are added");
     const width = sizeOf(x.shape.slice(1));
     const data = [...x.data];
     ids.data.forEach((row, i) => {
@@ -198,7 +218,11 @@ const rules: Record<string, Rule> = {
     const order = perm as readonly number[];
     return fill(
       order.map((axis) => x.shape[axis]),
-      (index) => at(x, x.shape.map((_, axis) => index[order.indexOf(axis)])),
+      (index) =>
+        at(
+          x,
+          x.shape.map((_, axis) => index[order.indexOf(axis)]),
+        ),
     );
   },
   Expand: ([x, shape]) => fill(broadcast(x.shape, ints(shape)), (index) => at(x, index)),
@@ -206,7 +230,11 @@ const rules: Record<string, Rule> = {
     const [start, end, axis] = [starts.data[0], ends.data[0], axes.data[0]];
     return fill(
       x.shape.map((dim, a) => (a === axis ? end - start : dim)),
-      (index) => at(x, index.map((i, a) => (a === axis ? i + start : i))),
+      (index) =>
+        at(
+          x,
+          index.map((i, a) => (a === axis ? i + start : i)),
+        ),
     );
   },
   Pad: ([x, pads, value, axes]) => {
@@ -217,19 +245,24 @@ const rules: Record<string, Rule> = {
       (index) => {
         const inside = index[axis] - before;
         if (inside < 0 || inside >= x.shape[axis]) return value.data[0];
-        return at(x, index.map((i, a) => (a === axis ? inside : i)));
+        return at(
+          x,
+          index.map((i, a) => (a === axis ? inside : i)),
+        );
       },
     );
   },
   Concat: (parts, { axis }) => {
     const along = positive(axis as number, parts[0].shape.length);
-    const whole = total(parts.map((p) => p.shape[along]));
+    // Which part, and where in it, each index along the axis is.
+    const places = parts.flatMap((part) =>
+      Array.from({ length: part.shape[along] }, (_, i) => ({ part, i })),
+    );
     return fill(
-      parts[0].shape.map((dim, a) => (a === along ? whole : dim)),
+      parts[0].shape.map((dim, a) => (a === along ? places.length : dim)),
       (index) => {
-        let rest = index[along];
-        const part = parts.find((p) => rest < p.shape[along] || ((rest -= p.shape[along]), false)) as Array64;
-        return at(part, index.map((i, a) => (a === along ? rest : i)));
+        const { part, i } = places[index[along]];
+        return at(part, index.with(along, i));
       },
     );
   },
@@ -241,7 +274,11 @@ const rules: Record<string, Rule> = {
       start += size;
       return fill(
         x.shape.map((dim, a) => (a === along ? size : dim)),
-        (index) => at(x, index.map((i, a) => (a === along ? i + from : i))),
+        (index) =>
+          at(
+            x,
+            index.map((i, a) => (a === along ? i + from : i)),
+          ),
       );
     });
   },
@@ -269,7 +306,8 @@ export function interpret(
   for (const { name } of model.inputs) values.set(name, feeds[name]);
   for (const node of model.nodes) {
     const rule = rules[node.opType];
-    if (rule === undefined) throw new Error(`${node.name}: the interpreter has no ${node.opType}; add its rule`);
+    if (rule === undefined)
+      throw new Error(`${node.name}: the interpreter has no ${node.opType}; add its rule`);
     const result = rule(
       node.inputs.map((name) => values.get(name) as Array64),
       node.attributes,

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { cgroupCpuQuota, cgroupMemoryLimit } from "../../src/ledger/cgroup.ts";
 import { EnergyMeter } from "../../src/ledger/energy.ts";
-import { detectHardware, type ReadText } from "../../src/ledger/hardware.ts";
+import { detectHardware } from "../../src/ledger/hardware.ts";
+import { cgroupCpuQuota, cgroupMemoryLimit, type ReadText } from "../../src/runtime/cgroup.ts";
 
 const machine =
   (files: Record<string, string>): ReadText =>

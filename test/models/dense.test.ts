@@ -13,7 +13,7 @@ import { countParameters, initialise, parameterInputs } from "../../src/models/l
 import { allocate, f32, i32, Session, type Value } from "../../src/runtime/session.ts";
 import { traceDecode } from "../../src/sample/engine.ts";
 import { causalMask } from "../../src/train/batch.ts";
-import { batchFeeds, type BatchShape, languageModelLoss } from "../../src/train/language-model.ts";
+import { type BatchShape, batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { traceAccumulation, traceStep } from "../../src/train/step.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 import { adamW, furthest, livelyParameters, tinyConfig } from "../train/tiny.ts";
@@ -25,11 +25,18 @@ const [batch, seq] = [3, 10];
 const symbolic: BatchShape = { batch: "batch", seq: "seq", mask: "shared" };
 const fixed: BatchShape = { batch, seq, mask: "shared" };
 
-const some = (count: number, seed: number): Int32Array => Int32Array.from({ length: count }, (_, i) => (i * 7 + seed) % config.vocabSize);
+const some = (count: number, seed: number): Int32Array =>
+  Int32Array.from({ length: count }, (_, i) => (i * 7 + seed) % config.vocabSize);
 const feeds: Record<string, Value> = {
   ...Object.fromEntries(parameters),
   ...Object.fromEntries(specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)])),
-  ...batchFeeds({ batch, seq, ids: some(batch * seq, 1), targets: some(batch * seq, 8), weights: new Float32Array(batch * seq).fill(1 / (batch * seq)) }),
+  ...batchFeeds({
+    batch,
+    seq,
+    ids: some(batch * seq, 1),
+    targets: some(batch * seq, 8),
+    weights: new Float32Array(batch * seq).fill(1 / (batch * seq)),
+  }),
 };
 
 function forward(): Graph {
@@ -42,7 +49,10 @@ function forward(): Graph {
 }
 
 async function gradients(shape: BatchShape, composed = false): Promise<Record<string, Value>> {
-  const session = await Session.create(traceAccumulation(specs, languageModelLoss(config, shape)), { threads: 1, composed });
+  const session = await Session.create(traceAccumulation(specs, languageModelLoss(config, shape)), {
+    threads: 1,
+    composed,
+  });
   const result = await session.run(feeds);
   await session.release();
   return result;
@@ -50,7 +60,8 @@ async function gradients(shape: BatchShape, composed = false): Promise<Record<st
 
 function expectClose(a: Record<string, Value>, b: Record<string, Value>, tolerance: number): void {
   expect(Object.keys(a)).toEqual(Object.keys(b));
-  for (const [name, { data }] of Object.entries(a)) expect(furthest(data as Float32Array, b[name].data as Float32Array), name).toBeLessThan(tolerance);
+  for (const [name, { data }] of Object.entries(a))
+    expect(furthest(data as Float32Array, b[name].data as Float32Array), name).toBeLessThan(tolerance);
 }
 
 describe("forms", () => {
@@ -75,7 +86,10 @@ describe("forms", () => {
   });
 
   it("composed on request, with the reason", () => {
-    expect(lower(forward(), { composed: true }).forms.rmsNorm).toEqual({ fused: 0, composed: { "asked for": 9 } });
+    expect(lower(forward(), { composed: true }).forms.rmsNorm).toEqual({
+      fused: 0,
+      composed: { "asked for": 9 },
+    });
   });
 });
 
@@ -127,19 +141,27 @@ describe("twins", () => {
     lengths.forEach((length, row) => {
       mask.fill(-1e9, row * past + length, (row + 1) * past);
     });
-    const ids = (feeds.ids.data as Int32Array);
+    const ids = feeds.ids.data as Int32Array;
     const fast = await Session.create(traceDecode(config), { threads: 1 });
     const result = await fast.run({
       ...Object.fromEntries(parameters),
       ...cached,
-      ids: i32(lengths.map((length, row) => ids[row * seq + length]), [batch, 1]),
+      ids: i32(
+        lengths.map((length, row) => ids[row * seq + length]),
+        [batch, 1],
+      ),
       positions: i32(lengths, [batch, 1]),
       mask: f32(mask, [batch, 1, 1, past]),
     });
     const width = config.vocabSize;
     lengths.forEach((length, row) => {
-      const expected = (everything.logits.data as Float32Array).subarray((row * seq + length) * width, (row * seq + length + 1) * width);
-      expect(furthest((result.logits.data as Float32Array).subarray(row * width, (row + 1) * width), expected)).toBeLessThan(1e-5);
+      const expected = (everything.logits.data as Float32Array).subarray(
+        (row * seq + length) * width,
+        (row * seq + length + 1) * width,
+      );
+      expect(
+        furthest((result.logits.data as Float32Array).subarray(row * width, (row + 1) * width), expected),
+      ).toBeLessThan(1e-5);
     });
     await slow.release();
     await fast.release();
@@ -149,7 +171,10 @@ describe("twins", () => {
     const graph = new Graph();
     const traced = parameterInputs(graph, specs);
     const shape = ["batch", config.kvHeads, "past", config.headDim];
-    const cache = Array.from({ length: config.layers }, (_, layer) => ({ keys: input(graph, `keys.${layer}`, "f32", shape), values: input(graph, `values.${layer}`, "f32", shape) }));
+    const cache = Array.from({ length: config.layers }, (_, layer) => ({
+      keys: input(graph, `keys.${layer}`, "f32", shape),
+      values: input(graph, `values.${layer}`, "f32", shape),
+    }));
     const { logits, fresh } = cachedDecoder(traced, config, {
       ids: input(graph, "ids", "i32", ["batch", 1]),
       positions: input(graph, "positions", "i32", ["batch", 1]),
@@ -157,7 +182,9 @@ describe("twins", () => {
       mask: input(graph, "mask", "f32", ["batch", 1, 1, "past"]),
     });
     expect(logits.shape).toEqual(["batch", config.vocabSize]);
-    expect(fresh.map(({ keys }) => keys.shape)).toEqual(cache.map(() => ["batch", config.kvHeads, 1, config.headDim]));
+    expect(fresh.map(({ keys }) => keys.shape)).toEqual(
+      cache.map(() => ["batch", config.kvHeads, 1, config.headDim]),
+    );
   });
 });
 
@@ -190,7 +217,8 @@ describe("counts by hand", () => {
     const norms = (2 * layers + 1) * width;
     expect(countParameters(specs)).toBe(matrices + vocabSize * width + norms);
     expect(countParameters(decoderParameters({ ...config, tieEmbeddings: true }))).toBe(matrices + norms);
-    for (const [name, { shape }] of initialise(specs, 1)) expect(shape, name).toEqual(specs.find((s) => s.name === name)?.shape);
+    for (const [name, { shape }] of initialise(specs, 1))
+      expect(shape, name).toEqual(specs.find((s) => s.name === name)?.shape);
   });
 
   it("products of the forward pass: 2 a parameter and token, and attention", () => {
@@ -214,7 +242,10 @@ describe("counts by hand", () => {
 
   it("recomputation adds the blocks' forward pass, less what the backward pass does not read", () => {
     const plain = productFlops(traceAccumulation(specs, languageModelLoss(config, fixed)), {});
-    const again = productFlops(traceAccumulation(specs, languageModelLoss(config, { ...fixed, recompute: true })), {});
+    const again = productFlops(
+      traceAccumulation(specs, languageModelLoss(config, { ...fixed, recompute: true })),
+      {},
+    );
     // The last product of a block, down_proj, is nobody's input.
     expect(again - plain).toBe(2 * tokens * layers * (blockMatrices - width * ffn) + attention);
   });
@@ -232,7 +263,9 @@ function operators(bytes: Uint8Array): string[] {
     }
     return found;
   };
-  return field(bytes, 7).flatMap((graph) => field(graph, 1).flatMap((node) => field(node, 4).map((name) => new TextDecoder().decode(name))));
+  return field(bytes, 7).flatMap((graph) =>
+    field(graph, 1).flatMap((node) => field(node, 4).map((name) => new TextDecoder().decode(name))),
+  );
 }
 
 describe("recomputation", () => {
@@ -256,7 +289,10 @@ describe("recomputation", () => {
     const [kept, again] = [await optimised(false), await optimised(true)];
     const count = (list: string[], op: string): number => list.filter((name) => name === op).length;
     // The norms and attentions of all four layers run once more; the last norm lies outside.
-    expect([count(kept, "SimplifiedLayerNormalization"), count(again, "SimplifiedLayerNormalization")]).toEqual([9, 17]);
+    expect([
+      count(kept, "SimplifiedLayerNormalization"),
+      count(again, "SimplifiedLayerNormalization"),
+    ]).toEqual([9, 17]);
     expect([count(kept, "Softmax"), count(again, "Softmax")]).toEqual([4, 8]);
   });
 
@@ -264,7 +300,12 @@ describe("recomputation", () => {
     const deep = { ...config, layers: 12 };
     const deepSpecs = decoderParameters(deep);
     const peak = (recompute: boolean): number =>
-      estimateMemory(traceAccumulation(deepSpecs, languageModelLoss(deep, { batch: 8, seq: 64, mask: "shared", recompute }))).peakIntermediate;
+      estimateMemory(
+        traceAccumulation(
+          deepSpecs,
+          languageModelLoss(deep, { batch: 8, seq: 64, mask: "shared", recompute }),
+        ),
+      ).peakIntermediate;
     // Twelve blocks' values against one block's and twelve inputs.
     expect(peak(true)).toBeLessThan(peak(false) / 3);
   });

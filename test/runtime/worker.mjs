@@ -2,8 +2,14 @@
 import { parentPort, workerData } from "node:worker_threads";
 import * as ort from "onnxruntime-node";
 
-const session = await ort.InferenceSession.create(workerData.model, { intraOpNumThreads: 1, interOpNumThreads: 1 });
-const x = new ort.Tensor("float32", new Float32Array(workerData.size ** 2).fill(1 / workerData.size), [workerData.size, workerData.size]);
+const session = await ort.InferenceSession.create(workerData.model, {
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
+});
+const x = new ort.Tensor("float32", new Float32Array(workerData.size ** 2).fill(1 / workerData.size), [
+  workerData.size,
+  workerData.size,
+]);
 
 parentPort.postMessage("ready");
 parentPort.on("message", async (runs) => {

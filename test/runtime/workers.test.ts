@@ -43,7 +43,10 @@ it(`D1: two workers, one terminated during a run, a third started, ${ROUNDS} rou
     expect(await answer).toBeCloseTo(1 / SIZE, 6);
     if (round % 10 === 0) {
       const third = await start(model);
-      expect(await Promise.all([ask(third, 1), ask(steady, 1)])).toEqual([expect.closeTo(1 / SIZE, 6), expect.closeTo(1 / SIZE, 6)]);
+      expect(await Promise.all([ask(third, 1), ask(steady, 1)])).toEqual([
+        expect.closeTo(1 / SIZE, 6),
+        expect.closeTo(1 / SIZE, 6),
+      ]);
       await third.terminate();
     }
   }

@@ -21,7 +21,9 @@ const expected = (row: number, head: number, position: number): number[][] =>
 
 function prefix(row: number, length: number) {
   const tensors = [0, 1].map((plane) =>
-    Float32Array.from({ length: 2 * length * 3 }, (_, i) => label(plane, row, Math.floor(i / (length * 3)), Math.floor(i / 3) % length, i % 3)),
+    Float32Array.from({ length: 2 * length * 3 }, (_, i) =>
+      label(plane, row, Math.floor(i / (length * 3)), Math.floor(i / 3) % length, i % 3),
+    ),
   );
   return { length, tensors };
 }
@@ -54,9 +56,13 @@ describe("KvCache", () => {
     const rows = fresh([5, 5, 5]);
     for (const row of [0, 1, 2]) cache.append(row, 5, rows);
     for (const row of [0, 1, 2])
-      for (const head of [0, 1]) for (const position of [0, 4, 5]) expect(read(cache, 3, row, head, position)).toEqual(expected(row, head, position));
+      for (const head of [0, 1])
+        for (const position of [0, 4, 5])
+          expect(read(cache, 3, row, head, position)).toEqual(expected(row, head, position));
     cache.move(2, 0);
-    for (const head of [0, 1]) for (const position of [0, 5]) expect(read(cache, 1, 0, head, position)).toEqual(expected(2, head, position));
+    for (const head of [0, 1])
+      for (const position of [0, 5])
+        expect(read(cache, 1, 0, head, position)).toEqual(expected(2, head, position));
     expect(read(cache, 3, 1, 1, 5)).toEqual(expected(1, 1, 5));
   });
 
@@ -66,11 +72,19 @@ describe("KvCache", () => {
     [0, 1, 2].forEach((row) => {
       cache.load(row, prefix(row, 60));
     });
-    for (const [length, window] of [[64, 64], [65, 128], [128, 128], [129, 192], [400, 448]]) {
+    for (const [length, window] of [
+      [64, 64],
+      [65, 128],
+      [128, 128],
+      [129, 192],
+      [400, 448],
+    ]) {
       cache.ensure(length, 3);
       expect(cache.window).toBe(window);
       for (const row of [0, 1, 2])
-        for (const head of [0, 1]) for (const position of [0, 31, 59]) expect(read(cache, 3, row, head, position)).toEqual(expected(row, head, position));
+        for (const head of [0, 1])
+          for (const position of [0, 31, 59])
+            expect(read(cache, 3, row, head, position)).toEqual(expected(row, head, position));
     }
     cache.reset(2);
     expect(cache.window).toBe(64);

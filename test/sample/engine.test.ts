@@ -28,7 +28,7 @@ afterAll(() => sampler.release());
 
 /** Prompts of 1 to 8 tokens, some of them equal, and limits of 3 to 20. */
 const requests: GenerationRequest[] = Array.from({ length: 13 }, (_, i) => ({
-  prompt: Array.from({ length: 1 + ((i * 5) % 8) }, (_, j) => 4 + ((i % 9) * 3 + j * 7) % 25),
+  prompt: Array.from({ length: 1 + ((i * 5) % 8) }, (_, j) => 4 + (((i % 9) * 3 + j * 7) % 25)),
   maxNewTokens: 3 + ((i * 7) % 18),
   key: [11, "request", i],
 }));
@@ -60,7 +60,10 @@ describe("generate agrees with its slow twin, id for id", () => {
   });
 
   it("both endings occur above, and end where they should", async () => {
-    const { generations } = await sampler.generate(parameters, requests, { temperature: 1, stopIds: new Set([STOP, 17]) });
+    const { generations } = await sampler.generate(parameters, requests, {
+      temperature: 1,
+      stopIds: new Set([STOP, 17]),
+    });
     generations.forEach(({ ids, finish, logProbs }, i) => {
       const ended = [STOP, 17].includes(ids[ids.length - 1]);
       expect(finish).toBe(ended ? "stop" : "length");
@@ -72,7 +75,11 @@ describe("generate agrees with its slow twin, id for id", () => {
   });
 
   it("beyond the first window of 64, with rows that join and leave", async () => {
-    const long = [70, 5, 100, 130, 8].map((maxNewTokens, i) => ({ prompt: i === 3 ? requests[3].prompt : [5 + i, 9], maxNewTokens, key: ["long", i] }));
+    const long = [70, 5, 100, 130, 8].map((maxNewTokens, i) => ({
+      prompt: i === 3 ? requests[3].prompt : [5 + i, 9],
+      maxNewTokens,
+      key: ["long", i],
+    }));
     const options: GenerateOptions = { temperature: 0.8, stopIds: new Set(), slots: 3 };
     const { generations } = await sampler.generate(parameters, long, options);
     const naive = await generateNaively(config, parameters, long, options);
@@ -81,9 +88,14 @@ describe("generate agrees with its slow twin, id for id", () => {
     });
     // A long prompt that arrives when the window is small again.
     const prompt = generations[2].ids.slice(0, 80);
-    const next = [{ prompt, maxNewTokens: 4, key: ["next"] }, { prompt: [6], maxNewTokens: 4, key: ["short"] }];
+    const next = [
+      { prompt, maxNewTokens: 4, key: ["next"] },
+      { prompt: [6], maxNewTokens: 4, key: ["short"] },
+    ];
     const after = await sampler.generate(parameters, next, options);
-    expect(after.generations.map((g) => g.ids)).toEqual((await generateNaively(config, parameters, next, options)).map((g) => g.ids));
+    expect(after.generations.map((g) => g.ids)).toEqual(
+      (await generateNaively(config, parameters, next, options)).map((g) => g.ids),
+    );
   });
 });
 
@@ -92,7 +104,10 @@ describe("requests", () => {
 
   it("equal keys give equal completions, other keys others", async () => {
     const of = (key: (string | number)[]) => ({ prompt: [4, 9], maxNewTokens: 12, key });
-    const { generations } = await sampler.generate(parameters, [of(["a"]), of(["b"]), of(["a"])], { ...base, stopIds: new Set() });
+    const { generations } = await sampler.generate(parameters, [of(["a"]), of(["b"]), of(["a"])], {
+      ...base,
+      stopIds: new Set(),
+    });
     expect(generations[0].ids).toEqual(generations[2].ids);
     expect(generations[0].ids).not.toEqual(generations[1].ids);
   });
@@ -105,14 +120,31 @@ describe("requests", () => {
   });
 
   it("none gives none", async () => {
-    expect(await sampler.generate(parameters, [], base)).toEqual({ generations: [], flops: 0, tokens: 0, steps: 0 });
+    expect(await sampler.generate(parameters, [], base)).toEqual({
+      generations: [],
+      flops: 0,
+      tokens: 0,
+      steps: 0,
+    });
   });
 
   it.each<[string, GenerationRequest, RegExp]>([
-    ["an empty prompt", { prompt: [], maxNewTokens: 3, key: [1] }, /request 0 has an empty prompt; begin it with the BOS token/],
+    [
+      "an empty prompt",
+      { prompt: [], maxNewTokens: 3, key: [1] },
+      /request 0 has an empty prompt; begin it with the BOS token/,
+    ],
     ["no new token", { prompt: [4], maxNewTokens: 0, key: [1] }, /request 0 asks for 0 new tokens/],
-    ["too long", { prompt: [4, 5], maxNewTokens: 199, key: [1] }, /2 prompt tokens and 199 new ones exceed the model's 200 positions/],
-    ["an id outside the vocabulary", { prompt: [4, 29], maxNewTokens: 3, key: [1] }, /request 0: id 29 .* 29 tokens/],
+    [
+      "too long",
+      { prompt: [4, 5], maxNewTokens: 199, key: [1] },
+      /2 prompt tokens and 199 new ones exceed the model's 200 positions/,
+    ],
+    [
+      "an id outside the vocabulary",
+      { prompt: [4, 29], maxNewTokens: 3, key: [1] },
+      /request 0: id 29 .* 29 tokens/,
+    ],
   ])("refuses %s", async (_name, request, message) => {
     await expect(sampler.generate(parameters, [request], base)).rejects.toThrow(message);
   });
@@ -125,7 +157,9 @@ describe("requests", () => {
     };
     const request = { prompt: [4], maxNewTokens: 150, key: ["abort"] };
     const options = { ...base, stopIds: new Set<number>() };
-    await expect(sampler.generate(parameters, [request], { ...options, onToken, signal: controller.signal })).rejects.toThrow("enough");
+    await expect(
+      sampler.generate(parameters, [request], { ...options, onToken, signal: controller.signal }),
+    ).rejects.toThrow("enough");
     expect(tokens).toBe(10);
     const again = { ...request, maxNewTokens: 5 };
     expect((await sampler.generate(parameters, [again], options)).generations[0].ids.length).toBe(5);
@@ -135,11 +169,23 @@ describe("requests", () => {
 describe("Scorer", () => {
   it("gives the sampler's log-probabilities at its temperature", async () => {
     const temperature = 0.7;
-    const { generations } = await sampler.generate(parameters, requests, { temperature, stopIds: new Set([STOP]) });
+    const { generations } = await sampler.generate(parameters, requests, {
+      temperature,
+      stopIds: new Set([STOP]),
+    });
     const scorer = await Scorer.create(config, { threads: 1 });
     const rows = requests.map(({ prompt }, i) => {
       const { ids, logProbs } = generations[i];
-      return { prompt, ids, sampled: logProbs, old: logProbs, reference: null, advantage: 0, weight: 0, importance: ids.map(() => 1) };
+      return {
+        prompt,
+        ids,
+        sampled: logProbs,
+        old: logProbs,
+        reference: null,
+        advantage: 0,
+        weight: 0,
+        importance: ids.map(() => 1),
+      };
     });
     const seq = 40;
     const scores = await scorer.score(parameters, microBatchFeeds(rows, seq), temperature);
@@ -154,11 +200,21 @@ describe("Scorer", () => {
 // ── a model whose probabilities are known ───────────────────────────────────────────────────────────────────────────
 
 /** One layer that adds nothing, and one-hot embeddings: a Markov chain with logits[next] = chain[current][next]. */
-const chainConfig: DecoderConfig = { ...config, layers: 1, vocabSize: 10, width: 16, heads: 2, kvHeads: 2, headDim: 8 };
+const chainConfig: DecoderConfig = {
+  ...config,
+  layers: 1,
+  vocabSize: 10,
+  width: 16,
+  heads: 2,
+  kvHeads: 2,
+  headDim: 8,
+};
 
 function chainParameters(chain: Record<number, Record<number, number>>): Map<string, Value> {
   const { width, vocabSize } = chainConfig;
-  const values = new Map(decoderParameters(chainConfig).map(({ name, shape }) => [name, allocate("f32", shape)]));
+  const values = new Map(
+    decoderParameters(chainConfig).map(({ name, shape }) => [name, allocate("f32", shape)]),
+  );
   for (const [name, { data }] of values) if (name.includes("norm")) (data as Float32Array).fill(1);
   const matrix = (name: string): Float32Array => values.get(name)?.data as Float32Array;
   const [table, head] = [matrix("model.embed_tokens.weight"), matrix("lm_head.weight")];
@@ -166,7 +222,8 @@ function chainParameters(chain: Record<number, Record<number, number>>): Map<str
   for (let id = 0; id < vocabSize; id++) {
     table[id * width + id] = 1;
     // The norm makes the one-hot row sqrt(width) = 4 high.
-    for (const [next, probability] of Object.entries(chain[id] ?? { [id]: 1 })) head[Number(next) * width + id] = Math.log(probability) / 4;
+    for (const [next, probability] of Object.entries(chain[id] ?? { [id]: 1 }))
+      head[Number(next) * width + id] = Math.log(probability) / 4;
   }
   return values;
 }
@@ -181,13 +238,32 @@ describe("a Markov chain with known probabilities", () => {
 
   it("is sampled with its probabilities", async () => {
     const rows = 3000;
-    const many = Array.from({ length: rows }, (_, i) => ({ prompt: [4], maxNewTokens: 3, key: ["chain", i] }));
+    const many = Array.from({ length: rows }, (_, i) => ({
+      prompt: [4],
+      maxNewTokens: 3,
+      key: ["chain", i],
+    }));
     const { generations } = await engine.generate(chain, many, { temperature: 1, stopIds: new Set([7, 9]) });
-    const share = (of: (ids: number[]) => boolean): number => generations.filter((g) => of(g.ids)).length / rows;
-    for (const [text, p] of [["7", 0.25], ["9", 0.25], ["4,7", 0.125], ["4,4,7", 0.0625], ["4,4,4", 0.125]] as const)
-      // 5 standard errors.
-      expect(Math.abs(share((ids) => ids.join() === text) - p), text).toBeLessThan(5 * Math.sqrt((p * (1 - p)) / rows));
-    for (const { ids, logProbs } of generations) expect(furthest(logProbs, ids.map((id) => Math.log(id === 4 ? 0.5 : 0.25)))).toBeLessThan(1e-5);
+    const share = (of: (ids: number[]) => boolean): number =>
+      generations.filter((g) => of(g.ids)).length / rows;
+    // 5 standard errors.
+    for (const [text, p] of [
+      ["7", 0.25],
+      ["9", 0.25],
+      ["4,7", 0.125],
+      ["4,4,7", 0.0625],
+      ["4,4,4", 0.125],
+    ] as const)
+      expect(Math.abs(share((ids) => ids.join() === text) - p), text).toBeLessThan(
+        5 * Math.sqrt((p * (1 - p)) / rows),
+      );
+    for (const { ids, logProbs } of generations)
+      expect(
+        furthest(
+          logProbs,
+          ids.map((id) => Math.log(id === 4 ? 0.5 : 0.25)),
+        ),
+      ).toBeLessThan(1e-5);
   });
 
   it("A4: stop ids {7, 9}, EOS 9, completion [4, 4, 7]: ended at 7, length 3, not truncated", async () => {
@@ -202,7 +278,8 @@ describe("a Markov chain with known probabilities", () => {
 
   it("a stop id at the very last allowed token is a stop, not a truncation", async () => {
     const one = [{ prompt: [6], maxNewTokens: 1, key: ["last"] }];
-    const generate = async (stop: number[]) => (await engine.generate(chain, one, { temperature: 1, stopIds: new Set(stop) })).generations[0];
+    const generate = async (stop: number[]) =>
+      (await engine.generate(chain, one, { temperature: 1, stopIds: new Set(stop) })).generations[0];
     expect(await generate([5])).toMatchObject({ ids: [5], finish: "stop" });
     expect(await generate([9])).toMatchObject({ ids: [5], finish: "length" });
   });

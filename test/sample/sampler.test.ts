@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Random } from "../../src/runtime/random.ts";
-import { sampleToken, type SamplingOptions } from "../../src/sample/sampler.ts";
+import { type SamplingOptions, sampleToken } from "../../src/sample/sampler.ts";
 
 const DRAWS = 20_000;
 const logits = Float32Array.from([9, 9, 1.2, -0.4, 0.3, 2.0, -3, 0.9, 9]);
@@ -45,7 +45,9 @@ describe("sampleToken", () => {
     const found = counts(options);
     exact(options.temperature, kept).forEach((p, id) => {
       // 5 standard errors of a binomial count; what has no probability is never drawn.
-      expect(Math.abs(found[id] - DRAWS * p), `id ${id}: ${found[id]}`).toBeLessThanOrEqual(5 * Math.sqrt(DRAWS * p * (1 - p)));
+      expect(Math.abs(found[id] - DRAWS * p), `id ${id}: ${found[id]}`).toBeLessThanOrEqual(
+        5 * Math.sqrt(DRAWS * p * (1 - p)),
+      );
     });
   });
 
@@ -57,22 +59,40 @@ describe("sampleToken", () => {
     expect(random.state()).toEqual(before);
   });
 
-  it.each([0.5, 1, 0.7])("reports log softmax(logits / T) of the whole vocabulary, also under top-k and top-p: T = %s", (temperature) => {
-    const whole = exact(temperature, everything).map(Math.log);
-    for (const narrowing of [{}, { topK: 2 }, { topP: 0.6 }])
-      for (let i = 0; i < 20; i++) {
-        const { id, logProb } = sampleToken(logits, OFFSET, VOCABULARY, { temperature, ...narrowing }, new Random(i));
-        // The logits themselves are rounded to f32.
-        expect(logProb).toBeCloseTo(whole[id], 6);
-      }
-  });
+  it.each([0.5, 1, 0.7])(
+    "reports log softmax(logits / T) of the whole vocabulary, also under top-k and top-p: T = %s",
+    (temperature) => {
+      const whole = exact(temperature, everything).map(Math.log);
+      for (const narrowing of [{}, { topK: 2 }, { topP: 0.6 }])
+        for (let i = 0; i < 20; i++) {
+          const { id, logProb } = sampleToken(
+            logits,
+            OFFSET,
+            VOCABULARY,
+            { temperature, ...narrowing },
+            new Random(i),
+          );
+          // The logits themselves are rounded to f32.
+          expect(logProb).toBeCloseTo(whole[id], 6);
+        }
+    },
+  );
 
   it("reports the log-probability at temperature 1 when greedy", () => {
-    expect(sampleToken(logits, OFFSET, VOCABULARY, { temperature: 0 }, new Random(0)).logProb).toBeCloseTo(Math.log(exact(1, everything)[3]), 6);
+    expect(sampleToken(logits, OFFSET, VOCABULARY, { temperature: 0 }, new Random(0)).logProb).toBeCloseTo(
+      Math.log(exact(1, everything)[3]),
+      6,
+    );
   });
 
   it("stands large logits", () => {
-    const { id, logProb } = sampleToken(Float32Array.of(3e4, -3e4, 0), 0, 3, { temperature: 0.1 }, new Random(0));
+    const { id, logProb } = sampleToken(
+      Float32Array.of(3e4, -3e4, 0),
+      0,
+      3,
+      { temperature: 0.1 },
+      new Random(0),
+    );
     expect([id, logProb]).toEqual([0, 0]);
   });
 });

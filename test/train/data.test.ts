@@ -67,7 +67,8 @@ describe("PackedBatches", () => {
 });
 
 describe("masks", () => {
-  const visible = (data: ArrayLike<number>): number[] => Array.from(data, (v) => (v === 0 ? 1 : v === MASKED ? 0 : Number.NaN));
+  const visible = (data: ArrayLike<number>): number[] =>
+    Array.from(data, (v) => (v === 0 ? 1 : v === MASKED ? 0 : Number.NaN));
 
   it("causal: the past and oneself", () => {
     const mask = causalMask(3);
@@ -101,15 +102,19 @@ describe("planMicroBatches", () => {
 
   it("holds every row once, in rows long enough, within the limit", () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 200 })), fc.integer({ min: 16, max: 600 }), (lengths, tokens) => {
-        const plans = planMicroBatches(lengths, tokens);
-        expect(plans.flatMap((p) => p.rows).sort((a, b) => a - b)).toEqual(lengths.map((_, i) => i));
-        for (const { rows, seq } of plans) {
-          expect(Math.max(...rows.map((r) => lengths[r]))).toBeLessThanOrEqual(seq);
-          expect(seq % 16).toBe(0);
-          if (rows.length > 1) expect(rows.length * seq).toBeLessThanOrEqual(tokens);
-        }
-      }),
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 200 })),
+        fc.integer({ min: 16, max: 600 }),
+        (lengths, tokens) => {
+          const plans = planMicroBatches(lengths, tokens);
+          expect(plans.flatMap((p) => p.rows).sort((a, b) => a - b)).toEqual(lengths.map((_, i) => i));
+          for (const { rows, seq } of plans) {
+            expect(Math.max(...rows.map((r) => lengths[r]))).toBeLessThanOrEqual(seq);
+            expect(seq % 16).toBe(0);
+            if (rows.length > 1) expect(rows.length * seq).toBeLessThanOrEqual(tokens);
+          }
+        },
+      ),
       { seed: 2, numRuns: 200 },
     );
   });

@@ -116,7 +116,9 @@ describe.each(["golden-step", "golden-tied"])("%s", (folder) => {
 });
 
 describe("ten steps", () => {
-  const { batches, clip, ...runs } = json<{ batches: Batch[]; clip: number; adamw: Run; muon: Run }>("golden-step/steps.json");
+  const { batches, clip, ...runs } = json<{ batches: Batch[]; clip: number; adamw: Run; muon: Run }>(
+    "golden-step/steps.json",
+  );
   const config: DecoderConfig = fromHuggingFace(json("golden-step/config.json"));
   const specs = decoderParameters(config);
   let start: Map<string, Value>;
@@ -141,10 +143,16 @@ describe("ten steps", () => {
   ] as const)("with %s, %s", async (kind, form) => {
     const optimizer = optimizers[kind];
     const rates = { rate: optimizer.adamRate ?? optimizer.rate, muonRate: optimizer.rate };
-    const step = await TrainStep.create(specs, copyValues(start), languageModelLoss(config, fixedShape), optimizer, {
-      threads: 1,
-      accumulate: form === "accumulated",
-    });
+    const step = await TrainStep.create(
+      specs,
+      copyValues(start),
+      languageModelLoss(config, fixedShape),
+      optimizer,
+      {
+        threads: 1,
+        accumulate: form === "accumulated",
+      },
+    );
     steps.push(step);
     const [losses, norms]: [number[], number[]] = [[], []];
     for (const batch of batches) {
@@ -176,6 +184,7 @@ describe("ten steps", () => {
 
   it("traces one graph for all steps: rates and bias corrections are scalar inputs", () => {
     const graph = traceStep(specs, languageModelLoss(config, fixedShape), optimizers.muon);
-    for (const name of ["rate", "muonRate", "correction1", "correction2"]) expect(graph.inputs.get(name)?.shape).toEqual([]);
+    for (const name of ["rate", "muonRate", "correction1", "correction2"])
+      expect(graph.inputs.get(name)?.shape).toEqual([]);
   });
 });

@@ -2,20 +2,20 @@
 import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { grad } from "../../src/graph/grad.ts";
-import { constant, input, sum, tokenLogProbs, mul } from "../../src/graph/ops.ts";
+import { constant, input, mul, sum, tokenLogProbs } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/runtime/random.ts";
 import { f32, i32, Session, scalar, type Value } from "../../src/runtime/session.ts";
 import { sampleToken } from "../../src/sample/sampler.ts";
 import {
+  type AggregationName,
   advantages,
   aggregations,
-  type AggregationName,
   informative,
   k3,
   LOG_RATIO_BOUND,
-  policyLoss,
   type PolicyLossOptions,
+  policyLoss,
 } from "../../src/train/grpo-loss.ts";
 import { importanceWeights } from "../../src/train/importance.ts";
 import { microBatchFeeds, rowLength, type TrainingRow } from "../../src/train/microbatch.ts";
@@ -24,7 +24,13 @@ import { furthest } from "./tiny.ts";
 interface Case {
   name: string;
   aggregation: "sequence" | "token" | "constant";
-  options: { ratio: "token" | "sequence" | "cispo" | "none"; low: number | null; high: number; beta?: number; cap?: number };
+  options: {
+    ratio: "token" | "sequence" | "cispo" | "none";
+    low: number | null;
+    high: number;
+    beta?: number;
+    cap?: number;
+  };
   loss: number;
   gradient: number[][];
 }
@@ -67,7 +73,12 @@ describe("advantages are PyTorch's", () => {
 
   it("by hand: rewards 1, 0, 0, 1", () => {
     // mean 1/2, sample standard deviation sqrt(4 · 1/4 / 3) = 0.57735; the mean of the others of a 1 is 1/3.
-    expect(advantages.grpo([1, 0, 0, 1]).map((a) => a.toFixed(6))).toEqual(["0.866025", "-0.866025", "-0.866025", "0.866025"]);
+    expect(advantages.grpo([1, 0, 0, 1]).map((a) => a.toFixed(6))).toEqual([
+      "0.866025",
+      "-0.866025",
+      "-0.866025",
+      "0.866025",
+    ]);
     expect(advantages["dr-grpo"]([1, 0, 0, 1])).toEqual([0.5, -0.5, -0.5, 0.5]);
     expect(furthest(advantages.rloo([1, 0, 0, 1]), [2 / 3, -2 / 3, -2 / 3, 2 / 3])).toBeLessThan(1e-15);
   });
@@ -102,17 +113,28 @@ class Loss {
       },
       options,
     );
-    for (const [name, value] of Object.entries({ loss, ...measurements, gradient: grad(loss, [logProbs])[0] }))
+    for (const [name, value] of Object.entries({
+      loss,
+      ...measurements,
+      gradient: grad(loss, [logProbs])[0],
+    }))
       graph.output(name, value);
     const session = await Session.create(graph, { threads: 1 });
     this.sessions.push(session);
     const ones = feeds.logProbs.map((row) => row.map(() => 1));
     const values: Record<string, Value> = Object.fromEntries(
-      Object.entries({ importance: ones, ...feeds }).map(([name, data]) => [name, f32(data.flat(), [rows, tokens])]),
+      Object.entries({ importance: ones, ...feeds }).map(([name, data]) => [
+        name,
+        f32(data.flat(), [rows, tokens]),
+      ]),
     );
     const { gradient, ...scalars } = await session.run(values);
-    const numbers = Object.fromEntries(Object.entries(scalars).map(([name, { data }]) => [name, Number(data[0])]));
-    return { ...numbers, gradient: Array.from(gradient.data as Float32Array) } as Record<string, number> & { gradient: number[] };
+    const numbers = Object.fromEntries(
+      Object.entries(scalars).map(([name, { data }]) => [name, Number(data[0])]),
+    );
+    return { ...numbers, gradient: Array.from(gradient.data as Float32Array) } as Record<string, number> & {
+      gradient: number[];
+    };
   }
 
   async release(): Promise<void> {
@@ -168,7 +190,9 @@ describe.each(Object.entries(golden.batches))("losses and gradients are PyTorch'
     const counted = batch.mask.flat().filter(Boolean).length;
     for (const [limits, share] of Object.entries(batch.clipFraction)) {
       const [low, high] = limits.split("/").map(Number);
-      const one = batch.cases.find(({ name, aggregation }) => name === "token" && aggregation === "token") as Case;
+      const one = batch.cases.find(
+        ({ name, aggregation }) => name === "token" && aggregation === "token",
+      ) as Case;
       const found = await losses.run(feedsOf(one), { ratio: "token", clip: { low, high }, kl: 0 });
       expect((found.clippedLow + found.clippedHigh) / counted).toBeCloseTo(share, 12);
     }
@@ -181,7 +205,8 @@ describe("A1: one mask above and below each mean", () => {
   it("two completions of 4 tokens, the second masked: the token mean is 4/4, not 4/8", () => {
     const mean = (lengths: number[]): number =>
       aggregations["token-mean"](lengths, 8).reduce(
-        (total, weight, row) => total + perTokenLoss[row].reduce((sum: number, loss: number) => sum + weight * loss, 0),
+        (total, weight, row) =>
+          total + perTokenLoss[row].reduce((sum: number, loss: number) => sum + weight * loss, 0),
         0,
       );
     expect(mean([4, 0])).toBe(secondMasked.tokenMean);
@@ -202,7 +227,10 @@ describe("A1: one mask above and below each mean", () => {
     const feeds = { logProbs: batch.current, old: batch.old, reference: batch.reference, weights: zero };
     const advantage = batch.advantages.map((a) => new Array(TOKENS).fill(a));
     for (const ratio of ["token", "sequence", "cispo"] as const) {
-      const found = await losses.run({ ...feeds, advantage }, { ratio, clip: { low: 0.2, high: 0.2 }, kl: 0.04 });
+      const found = await losses.run(
+        { ...feeds, advantage },
+        { ratio, clip: { low: 0.2, high: 0.2 }, kl: 0.04 },
+      );
       expect(Math.abs(found.loss)).toBe(0);
       expect(found.gradient.every((g) => g === 0)).toBe(true);
       expect(found.kl).toBe(0);
@@ -215,7 +243,9 @@ describe("A2: one temperature for sampler and trainer", () => {
 
   it("logits 2, 1, 0 at T = 0.5: -0.1429 in the sampler", () => {
     const row = Float32Array.from(logits);
-    const draws = Array.from({ length: 50 }, (_, i) => sampleToken(row, 0, 3, { temperature }, new Random(i, "A2")));
+    const draws = Array.from({ length: 50 }, (_, i) =>
+      sampleToken(row, 0, 3, { temperature }, new Random(i, "A2")),
+    );
     const first = draws.find(({ id }) => id === token);
     expect(first?.logProb).toBeCloseTo(logProbability, 6);
     expect(first?.logProb).toBeCloseTo(-0.1429, 4);
@@ -224,10 +254,17 @@ describe("A2: one temperature for sampler and trainer", () => {
 
   it("and in the trainer", async () => {
     const graph = new Graph();
-    const tempered = mul(input(graph, "logits", "f32", [1, 1, 3]), input(graph, "inverseTemperature", "f32", []));
+    const tempered = mul(
+      input(graph, "logits", "f32", [1, 1, 3]),
+      input(graph, "inverseTemperature", "f32", []),
+    );
     graph.output("logProbs", tokenLogProbs(tempered, input(graph, "targets", "i32", [1, 1])).logProbs);
     const session = await Session.create(graph, { threads: 1 });
-    const feeds = { logits: f32(logits, [1, 1, 3]), targets: i32([token], [1, 1]), inverseTemperature: scalar(1 / temperature) };
+    const feeds = {
+      logits: f32(logits, [1, 1, 3]),
+      targets: i32([token], [1, 1]),
+      inverseTemperature: scalar(1 / temperature),
+    };
     expect((await session.run(feeds)).logProbs.data[0]).toBeCloseTo(logProbability, 6);
     await session.release();
   });
@@ -235,14 +272,25 @@ describe("A2: one temperature for sampler and trainer", () => {
 
 function trainingRow(prompt: number[], ids: number[], rest: Partial<TrainingRow> = {}): TrainingRow {
   const zeros = ids.map(() => 0);
-  return { prompt, ids, sampled: zeros, old: zeros, reference: null, advantage: 1, weight: 1, importance: ids.map(() => 1), ...rest };
+  return {
+    prompt,
+    ids,
+    sampled: zeros,
+    old: zeros,
+    reference: null,
+    advantage: 1,
+    weight: 1,
+    importance: ids.map(() => 1),
+    ...rest,
+  };
 }
 
 describe("A3: masks come from lengths, never from ids", () => {
   it("pad = eos = 2: the closing EOS of [5, 6, 2] is trained, and a row of five without EOS is trained whole", () => {
     const rows = [trainingRow([1], [5, 6, 2]), trainingRow([1], [5, 6, 7, 8, 9])];
     const { weights, targets, ids } = microBatchFeeds(rows, 5);
-    const row = (value: Value, r: number): number[] => Array.from(value.data as Float32Array).slice(r * 5, r * 5 + 5);
+    const row = (value: Value, r: number): number[] =>
+      Array.from(value.data as Float32Array).slice(r * 5, r * 5 + 5);
     expect(row(weights, 0)).toEqual([1, 1, 1, 0, 0]);
     expect(row(targets, 0).slice(0, 3)).toEqual([5, 6, 2]);
     expect(row(weights, 1)).toEqual([1, 1, 1, 1, 1]);
@@ -268,7 +316,13 @@ describe("A5: log-ratios are bounded before exp, and masked by Where", () => {
   ])("log π_ref = -1, log π = -101, %s: value and gradient are finite", async (_name, expected) => {
     const counted = expected.mask.filter(Boolean).length;
     const weights = [expected.mask.map((m: boolean) => (m ? 1 / counted : 0))];
-    const feeds = { logProbs: [current], old: [current], reference: [reference], weights, advantage: [[0, 0]] };
+    const feeds = {
+      logProbs: [current],
+      old: [current],
+      reference: [reference],
+      weights,
+      advantage: [[0, 0]],
+    };
     const found = await losses.run(feeds, { ratio: "token", clip: { low: 0.2, high: 0.2 }, kl: 1 });
     expect(Math.abs(found.loss / expected.mean - 1)).toBeLessThan(F32);
     expect(furthest(found.gradient, expected.gradient)).toBeLessThan(F32);
@@ -276,9 +330,19 @@ describe("A5: log-ratios are bounded before exp, and masked by Where", () => {
   });
 
   it.each(["token", "sequence", "cispo"] as const)("a policy ratio of e^±100 likewise: %s", async (ratio) => {
-    for (const [advantage, away] of [[1, 100], [1, -100], [-1, 100], [-1, -100]])
+    for (const [advantage, away] of [
+      [1, 100],
+      [1, -100],
+      [-1, 100],
+      [-1, -100],
+    ])
       for (const weight of [1, 0]) {
-        const feeds = { logProbs: [[-1, -1]], old: [[-1 - away, -1]], weights: [[weight, 0.5]], advantage: [[advantage, advantage]] };
+        const feeds = {
+          logProbs: [[-1, -1]],
+          old: [[-1 - away, -1]],
+          weights: [[weight, 0.5]],
+          advantage: [[advantage, advantage]],
+        };
         const found = await losses.run(feeds, { ratio, clip: { low: 0.2, high: 0.2 }, kl: 0 });
         expect(Number.isFinite(found.loss)).toBe(true);
         expect(found.gradient.every(Number.isFinite)).toBe(true);
@@ -289,7 +353,13 @@ describe("A5: log-ratios are bounded before exp, and masked by Where", () => {
 
   it("even an infinite log-probability on a masked position changes nothing", async () => {
     const infinite = Number.NEGATIVE_INFINITY;
-    const feeds = { logProbs: [[infinite, -1]], old: [[-1, -1.1]], reference: [[infinite, -1.2]], weights: [[0, 1]], advantage: [[1, 1]] };
+    const feeds = {
+      logProbs: [[infinite, -1]],
+      old: [[-1, -1.1]],
+      reference: [[infinite, -1.2]],
+      weights: [[0, 1]],
+      advantage: [[1, 1]],
+    };
     const found = await losses.run(feeds, { ratio: "token", clip: { low: 0.2, high: 0.2 }, kl: 0.04 });
     // ρ = e^0.1; k3 = e^-0.2 + 0.2 - 1.
     expect(found.loss).toBeCloseTo(-Math.exp(0.1) + 0.04 * (Math.exp(-0.2) + 0.2 - 1), 6);
@@ -309,27 +379,52 @@ describe("k3", () => {
     const { kl: values, gradient } = await session.run({ logProbs: f32([-1, -2, 0, -1.1]) });
     const x = [0, 1, -1, 0.1];
     expect(values.data[0]).toBe(0);
-    expect(furthest(values.data as Float32Array, x.map((v) => Math.exp(v) - v - 1))).toBeLessThan(F32);
-    expect(furthest(gradient.data as Float32Array, x.map((v) => 1 - Math.exp(v)))).toBeLessThan(F32);
+    expect(
+      furthest(
+        values.data as Float32Array,
+        x.map((v) => Math.exp(v) - v - 1),
+      ),
+    ).toBeLessThan(F32);
+    expect(
+      furthest(
+        gradient.data as Float32Array,
+        x.map((v) => 1 - Math.exp(v)),
+      ),
+    ).toBeLessThan(F32);
     await session.release();
   });
 });
 
 describe("A7: the sampler's ids and log-probabilities are the only truth", () => {
   it("a row whose log-probabilities do not fit its ids throws", () => {
-    expect(() => microBatchFeeds([trainingRow([1], [5, 6], { sampled: [-1] })], 16)).toThrow(/2 ids but 1 sampled/);
+    expect(() => microBatchFeeds([trainingRow([1], [5, 6], { sampled: [-1] })], 16)).toThrow(
+      /2 ids but 1 sampled/,
+    );
     expect(() => microBatchFeeds([trainingRow([1], [5, 6], { old: [-1, -1, -1] })], 16)).toThrow(/3 old/);
     expect(() => microBatchFeeds([trainingRow([1], [5, 6], { reference: [-1] })], 16)).toThrow(/1 reference/);
-    expect(() => microBatchFeeds([trainingRow([1], [5, 6], { importance: [1] })], 16)).toThrow(/1 importance/);
+    expect(() => microBatchFeeds([trainingRow([1], [5, 6], { importance: [1] })], 16)).toThrow(
+      /1 importance/,
+    );
     // One token longer than the row, and its end would have stood in the next one's place.
     expect(rowLength({ prompt: [1, 2, 3], ids: [5, 6] })).toBe(4);
     expect(() => microBatchFeeds([trainingRow([1, 2, 3], [5, 6])], 3)).toThrow(/4 tokens .* 3/);
   });
 
   it("values stand on the positions that predict their tokens", () => {
-    const row = trainingRow([9, 8], [5, 6], { sampled: [-0.1, -0.2], old: [-0.3, -0.4], reference: [-0.5, -0.6], advantage: 2, importance: [0.7, 0.8] });
+    const row = trainingRow([9, 8], [5, 6], {
+      sampled: [-0.1, -0.2],
+      old: [-0.3, -0.4],
+      reference: [-0.5, -0.6],
+      advantage: 2,
+      importance: [0.7, 0.8],
+    });
     const feeds = microBatchFeeds([row], 5);
-    const plain = Object.fromEntries(Object.entries(feeds).map(([name, { data }]) => [name, Array.from(data as Float32Array, (v) => Math.round(v * 10) / 10)]));
+    const plain = Object.fromEntries(
+      Object.entries(feeds).map(([name, { data }]) => [
+        name,
+        Array.from(data as Float32Array, (v) => Math.round(v * 10) / 10),
+      ]),
+    );
     expect(plain).toMatchObject({
       ids: [9, 8, 5, 0, 0],
       targets: [8, 5, 6, 0, 0],
@@ -349,7 +444,8 @@ describe("A10: the level of importance weights is a named option", () => {
   it("a mismatch of 0.012 a token at lengths 10, 100 and 1000", () => {
     lengths.forEach((length: number, i: number) => {
       const [old, sampled] = [new Array(length).fill(-1), new Array(length).fill(-1 - logRatio)];
-      const weightOf = (level: "token" | "sequence" | "length-normalised", limit: number) => importanceWeights(old, sampled, level, limit);
+      const weightOf = (level: "token" | "sequence" | "length-normalised", limit: number) =>
+        importanceWeights(old, sampled, level, limit);
       const sequence = weightOf("sequence", Number.POSITIVE_INFINITY);
       expect(sequence.weights[0] / sequenceWeights[i]).toBeCloseTo(1, 9);
       expect(sequence.cut).toBe(0);
@@ -366,9 +462,21 @@ describe("A10: the level of importance weights is a named option", () => {
   });
 
   it("levels differ where tokens differ", () => {
-    const [old, sampled] = [[-1, -1], [-1.5, -1]];
-    expect(importanceWeights(old, sampled, "token", 2).weights.map((w) => w.toFixed(4))).toEqual(["1.6487", "1.0000"]);
-    expect(importanceWeights(old, sampled, "sequence", 2).weights.map((w) => w.toFixed(4))).toEqual(["1.6487", "1.6487"]);
-    expect(importanceWeights(old, sampled, "length-normalised", 2).weights.map((w) => w.toFixed(4))).toEqual(["1.2840", "1.2840"]);
+    const [old, sampled] = [
+      [-1, -1],
+      [-1.5, -1],
+    ];
+    expect(importanceWeights(old, sampled, "token", 2).weights.map((w) => w.toFixed(4))).toEqual([
+      "1.6487",
+      "1.0000",
+    ]);
+    expect(importanceWeights(old, sampled, "sequence", 2).weights.map((w) => w.toFixed(4))).toEqual([
+      "1.6487",
+      "1.6487",
+    ]);
+    expect(importanceWeights(old, sampled, "length-normalised", 2).weights.map((w) => w.toFixed(4))).toEqual([
+      "1.2840",
+      "1.2840",
+    ]);
   });
 });

@@ -1,11 +1,11 @@
 /** GRPO through its real sampler and trainer on a tiny model: the pitfalls that only the whole loop can show. */
 import { describe, expect, it } from "vitest";
-import type { Metrics } from "../../src/recipe/events.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
+import type { Metrics } from "../../src/recipe/events.ts";
 import type { Value } from "../../src/runtime/session.ts";
 import type { Problem, Task, Verdict } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
-import { GrpoStage, type GrpoOptions } from "../../src/train/grpo.ts";
+import { type GrpoOptions, GrpoStage } from "../../src/train/grpo.ts";
 import { importanceMetrics, whyNothingWasLearned } from "../../src/train/grpo-metrics.ts";
 import { judge, overlongPenalty } from "../../src/train/rollout.ts";
 import type { Model, StepReport } from "../../src/train/stage.ts";
@@ -13,14 +13,22 @@ import { adamW, copyValues, differing, livelyParameters, muon, tinyConfig } from
 
 const tokenizer = new CompactTokenizer();
 const start = livelyParameters(tinyConfig, 9, 0.2);
-const model = (parameters: ReadonlyMap<string, Value> = copyValues(start), over: Partial<Model> = {}): Model => ({
+const model = (
+  parameters: ReadonlyMap<string, Value> = copyValues(start),
+  over: Partial<Model> = {},
+): Model => ({
   config: tinyConfig,
   tokenizer,
   parameters,
   ...over,
 });
 
-const verdict = (value: number | null): Verdict => ({ value, extracted: null, format: false, reason: value === 1 ? "right" : "wrong" });
+const verdict = (value: number | null): Verdict => ({
+  value,
+  extracted: null,
+  format: false,
+  reason: value === 1 ? "right" : "wrong",
+});
 
 /** Rewards completions with many even digits, which chance finds and training can find more often. */
 class Evens implements Task {
@@ -29,7 +37,10 @@ class Evens implements Task {
   readonly drawn: number[] = [];
   generate({ split, index }: { split: string; index: number }): Problem {
     this.drawn.push(index);
-    return { id: `evens/${split}/${index}`, prompt: `${(index * 37) % 100}, ${index % 10} make ${index % 7}\n` };
+    return {
+      id: `evens/${split}/${index}`,
+      prompt: `${(index * 37) % 100}, ${index % 10} make ${index % 7}\n`,
+    };
   }
   verify(_problem: Problem, completion: string): Verdict {
     return verdict((completion.match(/[02468]/g) ?? []).length >= 2 ? 1 : 0);
@@ -80,14 +91,20 @@ async function withStage<T>(
 const MISMATCH = 5e-6;
 
 describe("A2: sampler and trainer share the temperature", () => {
-  it.each([0.7, 1, 1.4])("at T = %s the first mini-batch's ratio is 1 within the measured mismatch", async (temperature) => {
-    const { metrics } = await withStage((stage) => stage.advance(), { temperature, clip: { low: 1e-5, high: 1e-5 } });
-    expect(metrics["groups/informative"]).toBeGreaterThan(0);
-    expect(metrics["mismatch/max"]).toBeLessThan(MISMATCH);
-    expect(metrics["clip/low"]).toBe(0);
-    expect(metrics["clip/high"]).toBe(0);
-    expect(metrics.loss).toBeDefined();
-  });
+  it.each([0.7, 1, 1.4])(
+    "at T = %s the first mini-batch's ratio is 1 within the measured mismatch",
+    async (temperature) => {
+      const { metrics } = await withStage((stage) => stage.advance(), {
+        temperature,
+        clip: { low: 1e-5, high: 1e-5 },
+      });
+      expect(metrics["groups/informative"]).toBeGreaterThan(0);
+      expect(metrics["mismatch/max"]).toBeLessThan(MISMATCH);
+      expect(metrics["clip/low"]).toBe(0);
+      expect(metrics["clip/high"]).toBe(0);
+      expect(metrics.loss).toBeDefined();
+    },
+  );
 });
 
 describe("A6: the reference is a frozen copy of the policy that the stage starts from", () => {
@@ -110,7 +127,12 @@ describe("A6: the reference is a frozen copy of the policy that the stage starts
   });
 
   it("replaced every N steps, it starts from 0 again", async () => {
-    const over = { kl: 0.1, problemsPerStep: 6, referenceEvery: 2, optimizer: { ...adamW, rate: 1e-2, decay: 0 } };
+    const over = {
+      kl: 0.1,
+      problemsPerStep: 6,
+      referenceEvery: 2,
+      optimizer: { ...adamW, rate: 1e-2, decay: 0 },
+    };
     await withStage(async (stage) => {
       const kl = [];
       for (let i = 0; i < 3; i++) kl.push((await stage.advance()).metrics.kl as number);
@@ -135,8 +157,20 @@ describe("A7: ids are the truth", () => {
       toJSON: () => ({}),
     };
     const generation = { ids: [0, 1], logProbs: [-0.5, -1.5], finish: "stop" as const };
-    const task = { ...new Evens(), generate: () => ({ id: "x", prompt: "a" }), verify: () => verdict(1) } as Task;
-    const sample = judge({ id: "x", prompt: "a" }, generation, [0], task, model(start, { tokenizer: merging }), options.rewards, 10);
+    const task = {
+      ...new Evens(),
+      generate: () => ({ id: "x", prompt: "a" }),
+      verify: () => verdict(1),
+    } as Task;
+    const sample = judge(
+      { id: "x", prompt: "a" },
+      generation,
+      [0],
+      task,
+      model(start, { tokenizer: merging }),
+      options.rewards,
+      10,
+    );
     expect(merging.encode(sample.text)).toEqual([2]);
     expect(sample).toMatchObject({ ids: [0, 1], logProbs: [-0.5, -1.5], text: "ab", reward: 1 });
   });
@@ -145,7 +179,9 @@ describe("A7: ids are the truth", () => {
 describe("A8: a stage that cannot learn says so", () => {
   /** Right needs 20 tokens, and no token ends a completion: all are cut. */
   const endless = Object.assign(Object.create(tokenizer), { stopIds: new Set<number>() });
-  const long = Object.assign(new Evens(), { verify: (_problem: Problem, text: string) => verdict(text.length >= 200 ? 1 : 0) });
+  const long = Object.assign(new Evens(), {
+    verify: (_problem: Problem, text: string) => verdict(text.length >= 200 ? 1 : 0),
+  });
 
   it("completion limit 8, 20 needed: cause and remedy within the first steps, and the parameters stay", async () => {
     await withStage(
@@ -154,7 +190,13 @@ describe("A8: a stage that cannot learn says so", () => {
         for (let i = 0; i < 3; i++) {
           const report = await stage.advance();
           notices.push(...report.notices);
-          expect(report.metrics).toMatchObject({ truncated: 1, "groups/informative": 0, loss: null, "grad/norm": null, "length/mean": 8 });
+          expect(report.metrics).toMatchObject({
+            truncated: 1,
+            "groups/informative": 0,
+            loss: null,
+            "grad/norm": null,
+            "length/mean": 8,
+          });
           expect(Object.values(report.metrics).every((v) => v === null || Number.isFinite(v))).toBe(true);
         }
         expect(notices).toEqual([
@@ -175,7 +217,9 @@ describe("A8: a stage that cannot learn says so", () => {
         const { metrics, notices, tokens } = await stage.advance();
         expect(metrics).toMatchObject({ truncated: 1, loss: null });
         expect(metrics["groups/informative"]).toBeGreaterThan(0);
-        expect(notices.join()).toMatch(/^Nothing was learned in this step: all samples were cut off, and maskTruncated leaves those out \(truncated 100 %/);
+        expect(notices.join()).toMatch(
+          /^Nothing was learned in this step: all samples were cut off, and maskTruncated leaves those out \(truncated 100 %/,
+        );
         expect(tokens).toBe(3 * 4 * 10);
         expect(differing(stage.parameters(), start)).toEqual([]);
         expect((await stage.advance()).notices).toEqual([]);
@@ -188,14 +232,17 @@ describe("A8: a stage that cannot learn says so", () => {
   it("other causes have other remedies", () => {
     const metrics = { truncated: 0, "groups/informative": 0, pass1: 1 };
     expect(whyNothingWasLearned(metrics, 3, 10)[0]).toMatch(/make the task harder/);
-    expect(whyNothingWasLearned({ ...metrics, pass1: 0 }, 6, 10)[0]).toMatch(/for 6 steps.*No sample earns a reward/);
+    expect(whyNothingWasLearned({ ...metrics, pass1: 0 }, 6, 10)[0]).toMatch(
+      /for 6 steps.*No sample earns a reward/,
+    );
     for (const idle of [0, 1, 2, 4]) expect(whyNothingWasLearned(metrics, idle, 10)).toEqual([]);
   });
 });
 
 describe("A9: a resumed stage is an undisturbed one", () => {
   /** All but what the clock says. */
-  const timeless = (metrics: Metrics): Metrics => Object.fromEntries(Object.entries(metrics).filter(([name]) => !/second/.test(name)));
+  const timeless = (metrics: Metrics): Metrics =>
+    Object.fromEntries(Object.entries(metrics).filter(([name]) => !/second/.test(name)));
   const specs = decoderParameters(tinyConfig);
 
   it.each<[string, Partial<GrpoOptions>]>([
@@ -215,7 +262,16 @@ describe("A9: a resumed stage is an undisturbed one", () => {
         aggregation: "sequence-mean",
       },
     ],
-    ["CISPO, constant length, overlong shaping, truncated masked", { ratio: "cispo", aggregation: "constant", advantage: "dr-grpo", maskTruncated: true, rewards: { ...options.rewards, overlong: { buffer: 4, penalty: 0.5 } } }],
+    [
+      "CISPO, constant length, overlong shaping, truncated masked",
+      {
+        ratio: "cispo",
+        aggregation: "constant",
+        advantage: "dr-grpo",
+        maskTruncated: true,
+        rewards: { ...options.rewards, overlong: { buffer: 4, penalty: 0.5 } },
+      },
+    ],
   ])("%s: the same problems, metrics, notices and parameters, bit for bit", async (_name, over) => {
     const undisturbed: StepReport[] = [];
     const whole = new Evens();
@@ -234,7 +290,11 @@ describe("A9: a resumed stage is an undisturbed one", () => {
       async (stage) => {
         for (let i = 0; i < 2; i++) await stage.advance();
         const { tensors, state } = stage.snapshot();
-        return { tensors: copyValues(tensors), state: JSON.parse(JSON.stringify(state)), drawn: [...killed.drawn] };
+        return {
+          tensors: copyValues(tensors),
+          state: JSON.parse(JSON.stringify(state)),
+          drawn: [...killed.drawn],
+        };
       },
       over,
       model(),
@@ -282,8 +342,15 @@ describe("A10: what importance weights cut is measured", () => {
 
   it("sits beside the mismatch, and counts a row once however many epochs train it", async () => {
     // A cap below every weight cuts every token.
-    const { metrics } = await withStage((stage) => stage.advance(), { epochs: 2, importance: { level: "token", cap: 0.5 } });
-    expect(metrics).toMatchObject({ "importance/cut": 1, "importance/cut-sequences": 1, "importance/cut/1-64": 1 });
+    const { metrics } = await withStage((stage) => stage.advance(), {
+      epochs: 2,
+      importance: { level: "token", cap: 0.5 },
+    });
+    expect(metrics).toMatchObject({
+      "importance/cut": 1,
+      "importance/cut-sequences": 1,
+      "importance/cut/1-64": 1,
+    });
     // Measured before the first update: what the second epoch's policy has moved is no mismatch.
     expect(metrics["mismatch/max"]).toBeLessThan(MISMATCH);
   });
@@ -300,14 +367,23 @@ describe("the loop", () => {
         expect(pass[0]).toBeLessThan(0.5);
         expect(mean(pass.slice(-5))).toBeGreaterThan(0.9);
       },
-      { steps: 30, problemsPerStep: 6, groupSize: 8, temperature: 1, slots: 48, optimizer: { ...adamW, rate: 3e-3, decay: 0 } },
+      {
+        steps: 30,
+        problemsPerStep: 6,
+        groupSize: 8,
+        temperature: 1,
+        slots: 48,
+        optimizer: { ...adamW, rate: 3e-3, decay: 0 },
+      },
     );
   });
 
   it("trains rows that fill the model's positions to the last", async () => {
     // 64 positions are a multiple of the rows' step; 55 are not, and padding to 64 would leave the rotary table.
     const config = { ...tinyConfig, maxPositions: 55 };
-    const promptTokens = 1 + tokenizer.encode(new Evens().generate({ split: "train", index: 0 }).prompt, { specials: true }).length;
+    const promptTokens =
+      1 +
+      tokenizer.encode(new Evens().generate({ split: "train", index: 0 }).prompt, { specials: true }).length;
     const endless = Object.assign(Object.create(tokenizer), { stopIds: new Set<number>() });
     const { metrics } = await withStage(
       (stage) => stage.advance(),
@@ -321,7 +397,9 @@ describe("the loop", () => {
 
   it("DAPO's overlong penalty: 0, then linear down to the whole penalty", () => {
     const shape = { buffer: 4, penalty: 0.5 };
-    expect([5, 6, 7, 8, 10].map((length) => overlongPenalty(length, 10, shape))).toEqual([0, 0, -0.125, -0.25, -0.5]);
+    expect([5, 6, 7, 8, 10].map((length) => overlongPenalty(length, 10, shape))).toEqual([
+      0, 0, -0.125, -0.25, -0.5,
+    ]);
   });
 
   it("an unscored sample leaves its group and is not trained", async () => {
@@ -330,6 +408,8 @@ describe("the loop", () => {
     const { metrics, groups } = await withStage((stage) => stage.advance(), {}, model(), flaky);
     expect(metrics).toMatchObject({ unscored: 3, pass1: 1 / 3 });
     // (r - 1/3) / 0.57735 over the three that were scored.
-    expect(groups[0].samples.map((s) => Number(s.advantage.toFixed(4)))).toEqual([1.1547, -0.5774, 0, -0.5774]);
+    expect(groups[0].samples.map((s) => Number(s.advantage.toFixed(4)))).toEqual([
+      1.1547, -0.5774, 0, -0.5774,
+    ]);
   });
 });

@@ -12,12 +12,16 @@ describe("rateFactor, by hand", () => {
 
   it("multi-step: 1, sqrt(0.1) from 80 %, 0.1 from 90 % (DeepSeek LLM, section 2.3)", () => {
     const steps = [0, 1, 2, 79, 80, 89, 90, 99];
-    expect(at({ kind: "multi-step", warmup: 2 }, 100, steps)).toEqual([0.5, 1, 1, 1, 0.316228, 0.316228, 0.1, 0.1]);
+    expect(at({ kind: "multi-step", warmup: 2 }, 100, steps)).toEqual([
+      0.5, 1, 1, 1, 0.316228, 0.316228, 0.1, 0.1,
+    ]);
   });
 
   it("cosine: 1 at its start, the middle half way, towards `final`", () => {
     // progress 0, 1/4, 1/2, 3/4: (1 + cos)/2 = 1, .853553, .5, .146447, scaled to [0.1, 1].
-    expect(at({ kind: "cosine", warmup: 2, final: 0.1 }, 10, [2, 4, 6, 8, 10])).toEqual([1, 0.868198, 0.55, 0.231802, 0.1]);
+    expect(at({ kind: "cosine", warmup: 2, final: 0.1 }, 10, [2, 4, 6, 8, 10])).toEqual([
+      1, 0.868198, 0.55, 0.231802, 0.1,
+    ]);
   });
 
   it("warm-up, stable, decay: flat, then linear over the last part", () => {

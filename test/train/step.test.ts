@@ -1,19 +1,18 @@
 /** What a training step promises beyond its numbers: micro-batches add up, resuming is exact, NaN is found and named. */
 import { describe, expect, it } from "vitest";
-import { log, mul, sum } from "../../src/graph/ops.ts";
-import { input } from "../../src/graph/ops.ts";
+import { input, log, mul, sum } from "../../src/graph/ops.ts";
 import { Graph, type Tensor } from "../../src/graph/tensor.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { Random } from "../../src/runtime/random.ts";
 import { f32, i32, Session, type Value } from "../../src/runtime/session.ts";
+import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { causalMask, documentMask } from "../../src/train/batch.ts";
 import type { Document } from "../../src/train/data.ts";
 import { locateNonFinite } from "../../src/train/diagnose.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
-import { LanguageModelStage, type LanguageModelOptions } from "../../src/train/language-model-stage.ts";
+import { type LanguageModelOptions, LanguageModelStage } from "../../src/train/language-model-stage.ts";
 import { type BuildLoss, NonFiniteError, TrainStep } from "../../src/train/step.ts";
-import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { adamW, copyValues, differing, furthest, livelyParameters, muon, tinyConfig } from "./tiny.ts";
 
 const specs = decoderParameters(tinyConfig);
@@ -23,8 +22,11 @@ const symbolic = languageModelLoss(tinyConfig, { batch: "batch", seq: "seq", mas
 /** Random rows whose weights differ from token to token and are 0 on some. */
 function randomBatch(batch: number, seq: number, seed: number) {
   const random = new Random(seed, "batch");
-  const ids = () => Int32Array.from({ length: batch * seq }, () => random.integer(0, tinyConfig.vocabSize - 1));
-  const weights = Float32Array.from({ length: batch * seq }, () => (random.uniform() < 0.3 ? 0 : random.uniform() / (batch * seq)));
+  const ids = () =>
+    Int32Array.from({ length: batch * seq }, () => random.integer(0, tinyConfig.vocabSize - 1));
+  const weights = Float32Array.from({ length: batch * seq }, () =>
+    random.uniform() < 0.3 ? 0 : random.uniform() / (batch * seq),
+  );
   return { batch, seq, ids: ids(), targets: ids(), weights };
 }
 
@@ -40,12 +42,20 @@ describe("micro-batches", () => {
   it.each([adamW, muon])("add up to the whole batch: $kind", async (optimizer) => {
     const rates = { rate: 1e-3, muonRate: 1e-2 };
     const whole = await TrainStep.create(specs, copyValues(start), symbolic, optimizer, { threads: 1 });
-    const parts = await TrainStep.create(specs, copyValues(start), symbolic, optimizer, { threads: 1, accumulate: true });
+    const parts = await TrainStep.create(specs, copyValues(start), symbolic, optimizer, {
+      threads: 1,
+      accumulate: true,
+    });
     for (let i = 0; i < 3; i++) {
       const batch = randomBatch(5, 8, i);
       const { loss, norm } = await whole.step(batchFeeds(batch), rates);
       let sumOfLosses = 0;
-      for (const [from, to] of [[0, 2], [2, 3], [3, 5]]) sumOfLosses += (await parts.accumulate(batchFeeds(rows(batch, from, to)))).loss;
+      for (const [from, to] of [
+        [0, 2],
+        [2, 3],
+        [3, 5],
+      ])
+        sumOfLosses += (await parts.accumulate(batchFeeds(rows(batch, from, to)))).loss;
       const update = await parts.applyUpdate(rates);
       // Sums of a few hundred terms in another order.
       expect(Math.abs(loss - sumOfLosses)).toBeLessThan(1e-6);
@@ -53,7 +63,10 @@ describe("micro-batches", () => {
     }
     // Adam's first steps divide a gradient by its own size, so that noise in tiny ones grows: the rate bounds it.
     for (const [name, { data }] of whole.parameters())
-      expect(furthest(data as Float32Array, parts.parameters().get(name)?.data as Float32Array), name).toBeLessThan(2e-5);
+      expect(
+        furthest(data as Float32Array, parts.parameters().get(name)?.data as Float32Array),
+        name,
+      ).toBeLessThan(2e-5);
     expect([whole.stepCount, parts.stepCount]).toEqual([3, 3]);
     await whole.release();
     await parts.release();
@@ -69,12 +82,22 @@ describe("micro-batches", () => {
 
 describe("NaN", () => {
   /** loss = sum(a · log x): x = 0 gives -infinity. */
-  const specsOfLog = [{ name: "a", shape: [2], init: 1 }, { name: "x", shape: [2], init: 1 }];
+  const specsOfLog = [
+    { name: "a", shape: [2], init: 1 },
+    { name: "x", shape: [2], init: 1 },
+  ];
   const logLoss: BuildLoss = (graph, parameters) => {
     const [a, x] = [parameters.get("a") as Tensor, parameters.get("x") as Tensor];
-    return { loss: graph.scope("entropy", () => sum(mul(a, log(mul(x, input(graph, "scale", "f32", [])))))), measurements: {} };
+    return {
+      loss: graph.scope("entropy", () => sum(mul(a, log(mul(x, input(graph, "scale", "f32", [])))))),
+      measurements: {},
+    };
   };
-  const values = (x: number[]): Map<string, Value> => new Map([["a", f32([1, 2])], ["x", f32(x)]]);
+  const values = (x: number[]): Map<string, Value> =>
+    new Map([
+      ["a", f32([1, 2])],
+      ["x", f32(x)],
+    ]);
   const rates = { rate: 0.1, muonRate: 0 };
   const scale = (s: number) => ({ scale: { dtype: "f32" as const, shape: [], data: Float32Array.of(s) } });
 
@@ -85,7 +108,9 @@ describe("NaN", () => {
     const failure = await step.step(scale(0), rates).catch((error) => error);
     expect(failure).toBeInstanceOf(NonFiniteError);
     expect(failure).toMatchObject({ step: 2, node: '"entropy" (log, [2])' });
-    expect(failure.message).toMatchInlineSnapshot(`"step 2: the loss is not a finite number; the first node that made one is "entropy" (log, [2]). The parameters are still those of the step before."`);
+    expect(failure.message).toMatchInlineSnapshot(
+      `"step 2: the loss is not a finite number; the first node that made one is "entropy" (log, [2]). The parameters are still those of the step before."`,
+    );
     expect(differing(step.parameters(), before)).toEqual([]);
     expect(differing(step.moments(), moments)).toEqual([]);
     expect(step.stepCount).toBe(1);
@@ -97,16 +122,31 @@ describe("NaN", () => {
   it("names it too where only the gradient is not finite, fused or accumulated", async () => {
     const root: BuildLoss = (graph, parameters) => {
       const product = mul(parameters.get("a") as Tensor, input(graph, "scale", "f32", []));
-      return { loss: graph.scope("root", () => sum(mul(product, log(parameters.get("x") as Tensor)))), measurements: {} };
+      return {
+        loss: graph.scope("root", () => sum(mul(product, log(parameters.get("x") as Tensor)))),
+        measurements: {},
+      };
     };
-    const zero = (): Map<string, Value> => new Map([["a", f32([0, 1e30])], ["x", f32([1, 1 + 1e-6])]]);
+    const zero = (): Map<string, Value> =>
+      new Map([
+        ["a", f32([0, 1e30])],
+        ["x", f32([1, 1 + 1e-6])],
+      ]);
     const fused = await TrainStep.create(specsOfLog, zero(), root, { ...adamW, clip: 0 }, { threads: 1 });
     // a · log x = 1e24, but its square in the norm is infinite.
     const failure = await fused.step(scale(1), rates).catch((error) => error);
     expect(failure).toBeInstanceOf(NonFiniteError);
-    expect(failure.message).toMatch(/gradient norm is not a finite number; the first node that made one is "optimizer\.norm"/);
+    expect(failure.message).toMatch(
+      /gradient norm is not a finite number; the first node that made one is "optimizer\.norm"/,
+    );
     await fused.release();
-    const accumulated = await TrainStep.create(specsOfLog, zero(), root, { ...adamW, clip: 0 }, { threads: 1, accumulate: true });
+    const accumulated = await TrainStep.create(
+      specsOfLog,
+      zero(),
+      root,
+      { ...adamW, clip: 0 },
+      { threads: 1, accumulate: true },
+    );
     await accumulated.accumulate(scale(1));
     const second = await accumulated.applyUpdate(rates).catch((error) => error);
     expect(second).toBeInstanceOf(NonFiniteError);
@@ -120,19 +160,30 @@ describe("NaN", () => {
     (broken.get("model.layers.1.mlp.up_proj.weight")?.data as Float32Array)[5] = Number.NaN;
     const step = await TrainStep.create(specs, broken, symbolic, adamW, { threads: 1 });
     const failure = await step.step(batchFeeds(randomBatch(2, 6, 0)), rates).catch((error) => error);
-    expect(failure).toMatchObject({ name: "NonFiniteError", step: 1, node: 'the input "model.layers.1.mlp.up_proj.weight"' });
+    expect(failure).toMatchObject({
+      name: "NonFiniteError",
+      step: 1,
+      node: 'the input "model.layers.1.mlp.up_proj.weight"',
+    });
     await step.release();
   });
 
   it("names the line of the model in which a finite weight overflows", async () => {
     const graph = new Graph();
     const large = copyValues(start);
-    (large.get("model.layers.0.mlp.gate_proj.weight")?.data as Float32Array).fill(3e38);
+    const gate = large.get("model.layers.0.mlp.gate_proj.weight") as Value;
+    (gate.data as Float32Array).fill(3e38);
     const parameters = parameterInputs(graph, specs);
     graph.output("loss", symbolic(graph, parameters).loss);
-    const node = await locateNonFinite(graph, { ...Object.fromEntries(large), ...batchFeeds(randomBatch(1, 4, 1)) });
+    const node = await locateNonFinite(graph, {
+      ...Object.fromEntries(large),
+      ...batchFeeds(randomBatch(1, 4, 1)),
+    });
     expect(node).toBe('"layers.0.mlp.gate" (matmul, [batch,seq,24])');
-    const fine = await locateNonFinite(graph, { ...Object.fromEntries(start), ...batchFeeds(randomBatch(1, 4, 1)) });
+    const fine = await locateNonFinite(graph, {
+      ...Object.fromEntries(start),
+      ...batchFeeds(randomBatch(1, 4, 1)),
+    });
     expect(fine).toBeNull();
   });
 });
@@ -148,11 +199,25 @@ describe("packed documents", () => {
     const session = await Session.create(graph, { threads: 1 });
     const run = async (tokens: number[], m: Value) => {
       const shape = [1, tokens.length];
-      const feeds = { ...Object.fromEntries(start), ids: i32(tokens, shape), positions: i32(tokens.map((_, i) => i), shape), mask: m };
+      const feeds = {
+        ...Object.fromEntries(start),
+        ids: i32(tokens, shape),
+        positions: i32(
+          tokens.map((_, i) => i),
+          shape,
+        ),
+        mask: m,
+      };
       return (await session.run(feeds)).logits.data as Float32Array;
     };
-    const [first, second] = [[5, 9, 2, 7], [11, 3, 20, 8, 6]];
-    const packed = await run([...first, ...second], documentMask(Int32Array.from([0, 0, 0, 0, 1, 1, 1, 1, 1]), 1, 9));
+    const [first, second] = [
+      [5, 9, 2, 7],
+      [11, 3, 20, 8, 6],
+    ];
+    const packed = await run(
+      [...first, ...second],
+      documentMask(Int32Array.from([0, 0, 0, 0, 1, 1, 1, 1, 1]), 1, 9),
+    );
     const width = tinyConfig.vocabSize;
     // Positions go on in the packed row; rotary angles depend on differences alone, up to f32 rounding of the angles.
     expect(furthest(packed.slice(0, 4 * width), await run(first, causalMask(4)))).toBeLessThan(1e-5);
@@ -179,14 +244,21 @@ describe("LanguageModelStage", () => {
     schedule: { kind: "cosine", warmup: 2, final: 0.1 },
     threads: 1,
   };
-  const model = (parameters: ReadonlyMap<string, Value>) => ({ config: tinyConfig, tokenizer: new CompactTokenizer(), parameters });
+  const model = (parameters: ReadonlyMap<string, Value>) => ({
+    config: tinyConfig,
+    tokenizer: new CompactTokenizer(),
+    parameters,
+  });
   /** All but what the clock says. */
   const timeless = (metrics: Record<string, number | null>) =>
     Object.fromEntries(Object.entries(metrics).filter(([name]) => !/second/.test(name)));
 
   it.each<[string, Partial<LanguageModelOptions>]>([
     ["AdamW", {}],
-    ["Muon, accumulated, document masks, recomputation", { optimizer: muon, accumulate: 2, documentMask: true, recompute: true }],
+    [
+      "Muon, accumulated, document masks, recomputation",
+      { optimizer: muon, accumulate: 2, documentMask: true, recompute: true },
+    ],
   ])("A9: resumed in the middle, it gives bit-identical parameters and metrics: %s", async (_name, rest) => {
     const all = { ...options, ...rest };
     const undisturbed = await LanguageModelStage.create(model(copyValues(start)), source, all);
@@ -215,12 +287,16 @@ describe("LanguageModelStage", () => {
 
   it("learns: a repeated document is soon known by heart", async () => {
     const ids = [5, 9, 2, 7, 11, 3, 20];
-    const stage = await LanguageModelStage.create(model(livelyParameters(tinyConfig, 5, 0.05)), () => ({ ids, trainFrom: 0 }), {
-      ...options,
-      steps: 60,
-      sequence: 14,
-      optimizer: { ...adamW, rate: 2e-2, decay: 0 },
-    });
+    const stage = await LanguageModelStage.create(
+      model(livelyParameters(tinyConfig, 5, 0.05)),
+      () => ({ ids, trainFrom: 0 }),
+      {
+        ...options,
+        steps: 60,
+        sequence: 14,
+        optimizer: { ...adamW, rate: 2e-2, decay: 0 },
+      },
+    );
     let loss = Number.POSITIVE_INFINITY;
     for (let i = 0; i < 60; i++) loss = (await stage.advance()).metrics.loss as number;
     // log 29 = 3.37 at first; only the row's first token leaves room for doubt, and even that follows from the last.
@@ -229,7 +305,11 @@ describe("LanguageModelStage", () => {
   });
 
   it("A1: a step without a trained token is a no-op with a notice, never NaN", async () => {
-    const stage = await LanguageModelStage.create(model(copyValues(start)), () => ({ ids: [4, 5, 6], trainFrom: 3 }), options);
+    const stage = await LanguageModelStage.create(
+      model(copyValues(start)),
+      () => ({ ids: [4, 5, 6], trainFrom: 3 }),
+      options,
+    );
     const { metrics, notices } = await stage.advance();
     expect(metrics).toMatchObject({ loss: null, "grad/norm": null });
     expect(notices[0]).toMatch(/No token of this step is trained/);

@@ -45,7 +45,9 @@ export function copyValues(values: ReadonlyMap<string, Value>): Map<string, Valu
 export function differing(a: ReadonlyMap<string, Value>, b: ReadonlyMap<string, Value>): string[] {
   const equal = (name: string): boolean => {
     const [x, y] = [a.get(name), b.get(name)];
-    return x !== undefined && y !== undefined && furthest(x.data as Float32Array, y.data as Float32Array) === 0;
+    return (
+      x !== undefined && y !== undefined && furthest(x.data as Float32Array, y.data as Float32Array) === 0
+    );
   };
   return [...new Set([...a.keys(), ...b.keys()])].filter((name) => !equal(name));
 }

@@ -7,16 +7,29 @@ type Operand = Tensor | number;
 
 function sameDtype(inputs: readonly Tensor[]): DType {
   for (const input of inputs)
-    if (input.dtype !== inputs[0].dtype) throw new GraphError(`operands are ${inputs[0].dtype} and ${input.dtype}`);
+    if (input.dtype !== inputs[0].dtype)
+      throw new GraphError(`operands are ${inputs[0].dtype} and ${input.dtype}`);
   return inputs[0].dtype;
 }
 
 const broadcastPairs: [number[], number[]][] = [
-  [[2, 3], [2, 3]],
-  [[4, 1, 3], [2, 1]],
+  [
+    [2, 3],
+    [2, 3],
+  ],
+  [
+    [4, 1, 3],
+    [2, 1],
+  ],
   [[3], []],
-  [[2, 0], [1, 1]],
-  [[1, 1], [3, 2]],
+  [
+    [2, 0],
+    [1, 1],
+  ],
+  [
+    [1, 1],
+    [3, 2],
+  ],
 ];
 
 type Range = (random: () => number) => number;
@@ -35,8 +48,14 @@ function binary(name: string, rule: Binary): (x: Operand, y: Operand) => Tensor 
   const op = defineOp<null>({
     name,
     shape: ([x, y]) => [{ dtype: sameDtype([x, y]), shape: broadcastShapes(x.shape, y.shape) }],
-    lower: (ctx, node) => [ctx.emit(rule.onnx, node.inputs.map((t) => ctx.value(t)))],
-    grad: (node, [g]) => (g === null ? [null, null] : rule.grad(g, node.inputs[0], node.inputs[1], node.outputs[0])),
+    lower: (ctx, node) => [
+      ctx.emit(
+        rule.onnx,
+        node.inputs.map((t) => ctx.value(t)),
+      ),
+    ],
+    grad: (node, [g]) =>
+      g === null ? [null, null] : rule.grad(g, node.inputs[0], node.inputs[1], node.outputs[0]),
     flops: perElement(rule.cost),
     samples: broadcastPairs.map(
       ([left, right]): Sample => ({
@@ -92,7 +111,9 @@ function unary(name: string, rule: Unary): (x: Tensor) => Tensor {
   const op = defineOp<null>({
     name,
     shape: ([x]) => [{ dtype: x.dtype, shape: x.shape }],
-    lower: (ctx, node) => [ctx.emit(rule.onnx, [ctx.value(node.inputs[0])], rule.attributes ?? {}, rule.domain)],
+    lower: (ctx, node) => [
+      ctx.emit(rule.onnx, [ctx.value(node.inputs[0])], rule.attributes ?? {}, rule.domain),
+    ],
     grad: (node, [g]) => [g && rule.grad(g, node.inputs[0], node.outputs[0])],
     flops: perElement(rule.cost),
     samples: [[2, 3], [], [1], [0, 4]].map(
@@ -114,7 +135,11 @@ export const exp = unary("exp", { onnx: "Exp", grad: (g, _x, out) => mul(g, out)
 // d(ln x) = dx / x
 export const log = unary("log", { onnx: "Log", range: positive, grad: (g, x) => div(g, x) });
 // d(sqrt x) = dx / (2 sqrt x)
-export const sqrt = unary("sqrt", { onnx: "Sqrt", range: positive, grad: (g, _x, out) => div(mul(g, 0.5), out) });
+export const sqrt = unary("sqrt", {
+  onnx: "Sqrt",
+  range: positive,
+  grad: (g, _x, out) => div(mul(g, 0.5), out),
+});
 // d(1 / x) = -dx / x^2
 export const reciprocal = unary("reciprocal", {
   onnx: "Reciprocal",
@@ -128,11 +153,19 @@ export const sigmoid = unary("sigmoid", {
   grad: (g, _x, out) => mul(g, mul(out, sub(1, out))),
 });
 // tanh' = 1 - tanh^2
-export const tanh = unary("tanh", { onnx: "Tanh", cost: 6, grad: (g, _x, out) => mul(g, sub(1, mul(out, out))) });
+export const tanh = unary("tanh", {
+  onnx: "Tanh",
+  cost: 6,
+  grad: (g, _x, out) => mul(g, sub(1, mul(out, out))),
+});
 // relu' = [x > 0]
 export const relu = unary("relu", { onnx: "Relu", range: apart, grad: (g, x) => where(greater(x, 0), g, 0) });
 // |x|' = sign x
-export const abs = unary("abs", { onnx: "Abs", range: apart, grad: (g, x) => where(greater(x, 0), g, neg(g)) });
+export const abs = unary("abs", {
+  onnx: "Abs",
+  range: apart,
+  grad: (g, x) => where(greater(x, 0), g, neg(g)),
+});
 
 function comparison(name: string, onnx: string): (x: Operand, y: Operand) => Tensor {
   const op = defineOp<null>({
@@ -141,7 +174,12 @@ function comparison(name: string, onnx: string): (x: Operand, y: Operand) => Ten
       sameDtype([x, y]);
       return [{ dtype: "bool", shape: broadcastShapes(x.shape, y.shape) }];
     },
-    lower: (ctx, node) => [ctx.emit(onnx, node.inputs.map((t) => ctx.value(t)))],
+    lower: (ctx, node) => [
+      ctx.emit(
+        onnx,
+        node.inputs.map((t) => ctx.value(t)),
+      ),
+    ],
     grad: () => [null, null],
     flops: perElement(),
     samples: broadcastPairs.map(([left, right]) => ({
@@ -170,7 +208,12 @@ function logical(name: string, onnx: string): (x: Tensor, y: Tensor) => Tensor {
       if (sameDtype([x, y]) !== "bool") throw new GraphError(`operands must be bool, not ${x.dtype}`);
       return [{ dtype: "bool", shape: broadcastShapes(x.shape, y.shape) }];
     },
-    lower: (ctx, node) => [ctx.emit(onnx, node.inputs.map((t) => ctx.value(t)))],
+    lower: (ctx, node) => [
+      ctx.emit(
+        onnx,
+        node.inputs.map((t) => ctx.value(t)),
+      ),
+    ],
     grad: () => [null, null],
     flops: perElement(),
     samples: [
@@ -194,7 +237,9 @@ const notOp = defineOp<null>({
   lower: (ctx, node) => [ctx.emit("Not", [ctx.value(node.inputs[0])])],
   grad: () => [null],
   flops: perElement(),
-  samples: [{ label: "mask", inputs: [{ shape: [2, 3] }], build: (x) => where(not(greater(x, 0)), x, mul(x, 2)) }],
+  samples: [
+    { label: "mask", inputs: [{ shape: [2, 3] }], build: (x) => where(not(greater(x, 0)), x, mul(x, 2)) },
+  ],
 });
 
 export function not(x: Tensor): Tensor {
@@ -204,12 +249,24 @@ export function not(x: Tensor): Tensor {
 const whereOp = defineOp<null>({
   name: "where",
   shape: ([condition, x, y]) => {
-    if (condition.dtype !== "bool") throw new GraphError(`the condition must be bool, not ${condition.dtype}`);
-    return [{ dtype: sameDtype([x, y]), shape: broadcastShapes(condition.shape, broadcastShapes(x.shape, y.shape)) }];
+    if (condition.dtype !== "bool")
+      throw new GraphError(`the condition must be bool, not ${condition.dtype}`);
+    return [
+      {
+        dtype: sameDtype([x, y]),
+        shape: broadcastShapes(condition.shape, broadcastShapes(x.shape, y.shape)),
+      },
+    ];
   },
-  lower: (ctx, node) => [ctx.emit("Where", node.inputs.map((t) => ctx.value(t)))],
+  lower: (ctx, node) => [
+    ctx.emit(
+      "Where",
+      node.inputs.map((t) => ctx.value(t)),
+    ),
+  ],
   // The branch that was not taken gets exactly 0, even where the other side is infinite.
-  grad: (node, [g]) => (g === null ? [null, null, null] : [null, where(node.inputs[0], g, 0), where(node.inputs[0], 0, g)]),
+  grad: (node, [g]) =>
+    g === null ? [null, null, null] : [null, where(node.inputs[0], g, 0), where(node.inputs[0], 0, g)],
   flops: perElement(),
   samples: [
     {
@@ -235,11 +292,18 @@ const castOp = defineOp<DType>({
   lower: (ctx, node, dtype) => [ctx.emit("Cast", [ctx.value(node.inputs[0])], { to: CAST_TYPE[dtype] })],
   grad: (node, [g], dtype) => {
     const floating = (d: DType) => d === "f32" || d === "f16" || d === "bf16";
-    return [g !== null && floating(node.inputs[0].dtype) && floating(dtype) ? cast(g, node.inputs[0].dtype) : null];
+    return [
+      g !== null && floating(node.inputs[0].dtype) && floating(dtype) ? cast(g, node.inputs[0].dtype) : null,
+    ];
   },
   flops: perElement(0),
   samples: [
-    { label: "to bool and back", inputs: [{ shape: [2, 3] }], build: (x) => cast(greater(x, 0), "f32"), differentiable: [] },
+    {
+      label: "to bool and back",
+      inputs: [{ shape: [2, 3] }],
+      build: (x) => cast(greater(x, 0), "f32"),
+      differentiable: [],
+    },
   ],
 });
 
@@ -257,7 +321,9 @@ const clipFlops: Flops<unknown> = perElement(2);
 const clipOp = defineOp<Bounds>({
   name: "clip",
   shape: ([x]) => [{ dtype: x.dtype, shape: x.shape }],
-  lower: (ctx, node, { low, high }) => [ctx.emit("Clip", [ctx.value(node.inputs[0]), ctx.float(low), ctx.float(high)])],
+  lower: (ctx, node, { low, high }) => [
+    ctx.emit("Clip", [ctx.value(node.inputs[0]), ctx.float(low), ctx.float(high)]),
+  ],
   grad: (node, [g], { low, high }) => {
     const [x] = node.inputs;
     return [g && where(and(greaterEqual(x, low), lessEqual(x, high)), g, 0)];

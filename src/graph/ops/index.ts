@@ -15,7 +15,11 @@ const oneHotOp = defineOp<number>({
     return [{ dtype: "f32", shape: [...ids.shape, depth] }];
   },
   lower: (ctx, node, depth) => [
-    ctx.emit("OneHot", [ctx.value(node.inputs[0]), ctx.constant("i32", [1], [depth]), ctx.constant("f32", [2], [0, 1])], { axis: -1 }),
+    ctx.emit(
+      "OneHot",
+      [ctx.value(node.inputs[0]), ctx.constant("i32", [1], [depth]), ctx.constant("f32", [2], [0, 1])],
+      { axis: -1 },
+    ),
   ],
   grad: () => [null],
   flops: free,
@@ -66,19 +70,30 @@ export function scatterRows(ids: Tensor, rows: Tensor, count: number): Tensor {
 const gatherOp = defineOp<null>({
   name: "gather",
   shape: ([table, ids]) => {
-    if (ids.dtype !== "i32" && ids.dtype !== "i64") throw new GraphError(`ids must be i32 or i64, not ${ids.dtype}`);
+    if (ids.dtype !== "i32" && ids.dtype !== "i64")
+      throw new GraphError(`ids must be i32 or i64, not ${ids.dtype}`);
     return [{ dtype: table.dtype, shape: [...ids.shape, ...table.shape.slice(1)] }];
   },
-  lower: (ctx, node) => [ctx.emit("Gather", node.inputs.map((t) => ctx.value(t)), { axis: 0 })],
+  lower: (ctx, node) => [
+    ctx.emit(
+      "Gather",
+      node.inputs.map((t) => ctx.value(t)),
+      { axis: 0 },
+    ),
+  ],
   grad: (node, [g]) => {
     if (g === null) return [null, null];
     const [table, ids] = node.inputs;
     const count = table.shape[0];
-    if (typeof count !== "number") throw new GraphError(`a table with a gradient needs a fixed number of rows, not ${count}`);
+    if (typeof count !== "number")
+      throw new GraphError(`a table with a gradient needs a fixed number of rows, not ${count}`);
     const flatIds = reshape(ids, [product(ids.shape)]);
     const width: Dim = product(table.shape.slice(1));
     const rows = reshape(g, [product(ids.shape), width]);
-    const flat = count <= ONE_HOT_ROWS ? matmul(oneHot(flatIds, count), rows, { transA: true }) : scatterRows(flatIds, rows, count);
+    const flat =
+      count <= ONE_HOT_ROWS
+        ? matmul(oneHot(flatIds, count), rows, { transA: true })
+        : scatterRows(flatIds, rows, count);
     return [reshape(flat, table.shape), null];
   },
   flops: free,

@@ -13,11 +13,21 @@ interface MatmulAttrs {
 const matmulOp = defineOp<MatmulAttrs>({
   name: "matmul",
   shape: ([a, b], { transA, transB }) => {
-    if (a.rank < 2 || b.rank < 2) throw new GraphError(`operands [${a.shape}] and [${b.shape}] need two axes at least`);
-    const [m, k] = transA ? [a.shape[a.rank - 1], a.shape[a.rank - 2]] : [a.shape[a.rank - 2], a.shape[a.rank - 1]];
-    const [k2, n] = transB ? [b.shape[b.rank - 1], b.shape[b.rank - 2]] : [b.shape[b.rank - 2], b.shape[b.rank - 1]];
-    if (k !== k2) throw new GraphError(`inner sizes of [${a.shape}]${transA ? "ᵀ" : ""} and [${b.shape}]${transB ? "ᵀ" : ""} differ: ${k} and ${k2}`);
-    return [{ dtype: a.dtype, shape: [...broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2)), m, n] }];
+    if (a.rank < 2 || b.rank < 2)
+      throw new GraphError(`operands [${a.shape}] and [${b.shape}] need two axes at least`);
+    const [m, k] = transA
+      ? [a.shape[a.rank - 1], a.shape[a.rank - 2]]
+      : [a.shape[a.rank - 2], a.shape[a.rank - 1]];
+    const [k2, n] = transB
+      ? [b.shape[b.rank - 1], b.shape[b.rank - 2]]
+      : [b.shape[b.rank - 2], b.shape[b.rank - 1]];
+    if (k !== k2)
+      throw new GraphError(
+        `inner sizes of [${a.shape}]${transA ? "ᵀ" : ""} and [${b.shape}]${transB ? "ᵀ" : ""} differ: ${k} and ${k2}`,
+      );
+    return [
+      { dtype: a.dtype, shape: [...broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2)), m, n] },
+    ];
   },
   lower: (ctx, node, { transA, transB, alpha }) => {
     const names = node.inputs.map((t) => ctx.value(t));
@@ -41,7 +51,9 @@ const matmulOp = defineOp<MatmulAttrs>({
         : matmul(rows, gradientRows, { transA: true, alpha });
       return [dA, dB];
     }
-    const dB = transB ? matmul(g, a, { transA: true, transB: transA, alpha }) : matmul(a, g, { transA: !transA, alpha });
+    const dB = transB
+      ? matmul(g, a, { transA: true, transB: transA, alpha })
+      : matmul(a, g, { transA: !transA, alpha });
     return [dA, dB];
   },
   flops: ([a], [out], { transA }) => 2 * size(out) * (transA ? a[a.length - 2] : a[a.length - 1]),

@@ -1,6 +1,14 @@
 /** Operators that move values without changing them. */
 import { apply, applyAll, defineOp, free } from "../op.ts";
-import { broadcastShapes, type Dim, GraphError, product, sameShape, type Shape, type Tensor } from "../tensor.ts";
+import {
+  broadcastShapes,
+  type Dim,
+  GraphError,
+  product,
+  type Shape,
+  sameShape,
+  type Tensor,
+} from "../tensor.ts";
 import { add } from "./elementwise.ts";
 
 interface ReshapeAttrs {
@@ -12,15 +20,22 @@ interface ReshapeAttrs {
 const reshapeOp = defineOp<ReshapeAttrs>({
   name: "reshape",
   shape: ([x], { shape }) => {
-    if (product(x.shape) !== product(shape)) throw new GraphError(`[${x.shape}] does not have the size of [${shape}]`);
+    if (product(x.shape) !== product(shape))
+      throw new GraphError(`[${x.shape}] does not have the size of [${shape}]`);
     return [{ dtype: x.dtype, shape }];
   },
   lower: (ctx, node, { shape, like }) => {
     const [x] = node.inputs;
     const spec = reshapeSpec(x.shape, shape);
-    if (spec !== null) return [ctx.emit("Reshape", [ctx.value(x), ctx.ints(spec)], { allowzero: shape.includes(0) ? 1 : 0 })];
-    if (!like) throw new GraphError(`reshape [${x.shape}] to [${shape}] is ambiguous; give a tensor of the wanted shape`);
-    return [ctx.emit("Reshape", [ctx.value(x), ctx.emit("Shape", [ctx.value(node.inputs[1])])], { allowzero: 1 })];
+    if (spec !== null)
+      return [ctx.emit("Reshape", [ctx.value(x), ctx.ints(spec)], { allowzero: shape.includes(0) ? 1 : 0 })];
+    if (!like)
+      throw new GraphError(
+        `reshape [${x.shape}] to [${shape}] is ambiguous; give a tensor of the wanted shape`,
+      );
+    return [
+      ctx.emit("Reshape", [ctx.value(x), ctx.emit("Shape", [ctx.value(node.inputs[1])])], { allowzero: 1 }),
+    ];
   },
   grad: (node, [g], { like }) => {
     const [x] = node.inputs;
@@ -61,7 +76,8 @@ export function reshape(x: Tensor, shape: Shape, like?: Tensor): Tensor {
 const transposeOp = defineOp<readonly number[]>({
   name: "transpose",
   shape: ([x], perm) => {
-    if (perm.length !== x.rank || new Set(perm).size !== x.rank) throw new GraphError(`permutation [${perm}] of [${x.shape}]`);
+    if (perm.length !== x.rank || new Set(perm).size !== x.rank)
+      throw new GraphError(`permutation [${perm}] of [${x.shape}]`);
     return [{ dtype: x.dtype, shape: perm.map((axis) => x.shape[axis]) }];
   },
   lower: (ctx, node, perm) => [ctx.emit("Transpose", [ctx.value(node.inputs[0])], { perm })],
@@ -84,7 +100,8 @@ export function transpose(x: Tensor, perm: readonly number[]): Tensor {
 const expandOp = defineOp<Shape>({
   name: "expand",
   shape: ([x], shape) => {
-    if (!sameShape(broadcastShapes(x.shape, shape), shape)) throw new GraphError(`[${x.shape}] does not broadcast to [${shape}]`);
+    if (!sameShape(broadcastShapes(x.shape, shape), shape))
+      throw new GraphError(`[${x.shape}] does not broadcast to [${shape}]`);
     return [{ dtype: x.dtype, shape }];
   },
   lower: (ctx, node, shape) => {
@@ -95,8 +112,18 @@ const expandOp = defineOp<Shape>({
   grad: (node, [g]) => [g, ...node.inputs.slice(1).map(() => null)],
   flops: free,
   samples: [
-    { label: "row", inputs: [{ shape: [3] }, { shape: [2, 3] }], build: (x, like) => expandLike(x, like), differentiable: [0] },
-    { label: "inner", inputs: [{ shape: [2, 1, 2] }, { shape: [2, 3, 2] }], build: (x, like) => expandLike(x, like), differentiable: [0] },
+    {
+      label: "row",
+      inputs: [{ shape: [3] }, { shape: [2, 3] }],
+      build: (x, like) => expandLike(x, like),
+      differentiable: [0],
+    },
+    {
+      label: "inner",
+      inputs: [{ shape: [2, 1, 2] }, { shape: [2, 3, 2] }],
+      build: (x, like) => expandLike(x, like),
+      differentiable: [0],
+    },
   ],
 });
 
@@ -116,13 +143,16 @@ const sliceOp = defineOp<SliceAttrs>({
   shape: ([x], { axis, start, end }) => {
     const dim = x.shape[axis];
     if (typeof dim !== "number") throw new GraphError(`axis ${axis} of [${x.shape}] has no fixed size`);
-    if (start < 0 || end > dim || start > end) throw new GraphError(`slice ${start}..${end} of axis ${axis} of [${x.shape}]`);
+    if (start < 0 || end > dim || start > end)
+      throw new GraphError(`slice ${start}..${end} of axis ${axis} of [${x.shape}]`);
     return [{ dtype: x.dtype, shape: x.shape.map((d, i) => (i === axis ? end - start : d)) }];
   },
   lower: (ctx, node, { axis, start, end }) => [
     ctx.emit("Slice", [ctx.value(node.inputs[0]), ctx.ints([start]), ctx.ints([end]), ctx.ints([axis])]),
   ],
-  grad: (node, [g], { axis, start, end }) => [g && pad(g, axis, start, (node.inputs[0].shape[axis] as number) - end)],
+  grad: (node, [g], { axis, start, end }) => [
+    g && pad(g, axis, start, (node.inputs[0].shape[axis] as number) - end),
+  ],
   flops: free,
   samples: [
     { label: "middle", inputs: [{ shape: [2, 5] }], build: (x) => slice(x, 1, 1, 4) },
@@ -177,15 +207,31 @@ const concatOp = defineOp<number>({
         throw new GraphError(`[${x.shape}] does not line up with [${first.shape}] along axis ${axis}`);
     return [{ dtype: first.dtype, shape: first.shape.map((d, i) => (i === axis ? total : d)) }];
   },
-  lower: (ctx, node, axis) => [ctx.emit("Concat", node.inputs.map((t) => ctx.value(t)), { axis })],
+  lower: (ctx, node, axis) => [
+    ctx.emit(
+      "Concat",
+      node.inputs.map((t) => ctx.value(t)),
+      { axis },
+    ),
+  ],
   grad: (node, [g], axis) => {
     if (g === null) return node.inputs.map(() => null);
-    return [...split(g, axis, node.inputs.map((x) => x.shape[axis] as number))];
+    return [
+      ...split(
+        g,
+        axis,
+        node.inputs.map((x) => x.shape[axis] as number),
+      ),
+    ];
   },
   flops: free,
   samples: [
     { label: "columns", inputs: [{ shape: [2, 3] }, { shape: [2, 1] }], build: (x, y) => concat([x, y], 1) },
-    { label: "with an empty one", inputs: [{ shape: [2, 3] }, { shape: [0, 3] }], build: (x, y) => concat([x, y], 0) },
+    {
+      label: "with an empty one",
+      inputs: [{ shape: [2, 3] }, { shape: [0, 3] }],
+      build: (x, y) => concat([x, y], 0),
+    },
   ],
 });
 
@@ -203,7 +249,8 @@ const splitOp = defineOp<SplitAttrs>({
   name: "split",
   shape: ([x], { axis, sizes }) => {
     const total = sizes.reduce((a, b) => a + b, 0);
-    if (x.shape[axis] !== total) throw new GraphError(`sizes ${sizes} do not add up to axis ${axis} of [${x.shape}]`);
+    if (x.shape[axis] !== total)
+      throw new GraphError(`sizes ${sizes} do not add up to axis ${axis} of [${x.shape}]`);
     return sizes.map((part) => ({ dtype: x.dtype, shape: x.shape.map((d, i) => (i === axis ? part : d)) }));
   },
   lower: (ctx, node, { axis, sizes }) =>
@@ -227,10 +274,13 @@ const splitOp = defineOp<SplitAttrs>({
   flops: free,
   samples: [
     { label: "first part used", inputs: [{ shape: [2, 5] }], build: (x) => split(x, 1, [2, 3])[0] },
-    { label: "both used", inputs: [{ shape: [4, 2] }], build: (x) => concat([...split(x, 0, [1, 3])].reverse(), 0) },
+    {
+      label: "both used",
+      inputs: [{ shape: [4, 2] }],
+      build: (x) => concat([...split(x, 0, [1, 3])].reverse(), 0),
+    },
   ],
 });
-
 
 /** Parts of the given sizes along `axis`. */
 export function split(x: Tensor, axis: number, sizes: readonly number[]): readonly Tensor[] {

@@ -26,11 +26,17 @@ const siluOp: Op<null> = defineOp<null>({
     return [mul(g, add(s, mul(y, sub(1, s))))];
   },
   flops: "body",
-  samples: [[2, 3], [0, 2], []].map((shape) => ({ label: `[${shape}]`, inputs: [{ shape }], build: (x) => silu(x) })),
+  samples: [[2, 3], [0, 2], []].map((shape) => ({
+    label: `[${shape}]`,
+    inputs: [{ shape }],
+    build: (x) => silu(x),
+  })),
   fused: {
     cpu: {
       reason: () => null,
-      lower: (ctx, node) => [ctx.emit("QuickGelu", [ctx.value(node.inputs[0])], { alpha: { float: 1 } }, "com.microsoft")],
+      lower: (ctx, node) => [
+        ctx.emit("QuickGelu", [ctx.value(node.inputs[0])], { alpha: { float: 1 } }, "com.microsoft"),
+      ],
     },
   },
 });
@@ -60,7 +66,11 @@ const rmsNormOp: Op<number> = defineOp<number>({
     return [mul(r, sub(gw, mul(normed, projection))), mul(g, normed)];
   },
   flops: "body",
-  samples: [[2, 3, 4], [1, 5], [0, 4]].map((shape) => ({
+  samples: [
+    [2, 3, 4],
+    [1, 5],
+    [0, 4],
+  ].map((shape) => ({
     label: `[${shape}]`,
     inputs: [{ shape }, { shape: shape.slice(-1) }],
     build: (x, w) => rmsNorm(x, w, 1e-6),
@@ -132,7 +142,13 @@ const ropeOp: Op<RopeAttrs> = defineOp<RopeAttrs>({
   },
 });
 
-function ropeApply(x: Tensor, cosTable: Tensor, sinTable: Tensor, positions: Tensor, inverse: boolean): Tensor {
+function ropeApply(
+  x: Tensor,
+  cosTable: Tensor,
+  sinTable: Tensor,
+  positions: Tensor,
+  inverse: boolean,
+): Tensor {
   return applyComposite(ropeOp, [x, cosTable, sinTable, positions], { inverse }, () => {
     const half = (x.shape[x.rank - 1] as number) / 2;
     const [left, right] = split(x, -1, [half, half]);
@@ -163,13 +179,23 @@ const attentionOp: Op<null> = defineOp<null>({
   samples: [
     {
       label: "grouped queries",
-      inputs: [{ shape: [2, 4, 3, 2] }, { shape: [2, 2, 3, 2] }, { shape: [2, 2, 3, 2] }, { shape: [1, 1, 3, 3], values: causal(3) }],
+      inputs: [
+        { shape: [2, 4, 3, 2] },
+        { shape: [2, 2, 3, 2] },
+        { shape: [2, 2, 3, 2] },
+        { shape: [1, 1, 3, 3], values: causal(3) },
+      ],
       build: (q, k, v, mask) => attention(q, k, v, mask),
       differentiable: [0, 1, 2],
     },
     {
       label: "one key",
-      inputs: [{ shape: [1, 1, 1, 2] }, { shape: [1, 1, 1, 2] }, { shape: [1, 1, 1, 4] }, { shape: [1, 1, 1, 1], values: () => 0 }],
+      inputs: [
+        { shape: [1, 1, 1, 2] },
+        { shape: [1, 1, 1, 2] },
+        { shape: [1, 1, 1, 4] },
+        { shape: [1, 1, 1, 1], values: () => 0 },
+      ],
       build: (q, k, v, mask) => attention(q, k, v, mask),
       differentiable: [0, 1, 2],
     },
@@ -191,11 +217,18 @@ export const MASKED = -1e9;
 export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor): Tensor {
   const [, heads, seq, headDim] = q.shape;
   const kvHeads = k.shape[1];
-  if (typeof heads !== "number" || typeof kvHeads !== "number" || typeof headDim !== "number" || heads % kvHeads !== 0)
+  if (
+    typeof heads !== "number" ||
+    typeof kvHeads !== "number" ||
+    typeof headDim !== "number" ||
+    heads % kvHeads !== 0
+  )
     throw new GraphError(`attention: ${heads} query heads over ${kvHeads} key heads of size ${headDim}`);
   return applyComposite(attentionOp, [q, k, v, mask], null, () => {
-    const [keys, values] = heads === kvHeads ? [k, v] : [repeatHeads(k, heads / kvHeads), repeatHeads(v, heads / kvHeads)];
-    if (typeof seq !== "number" || seq < 2 * QUERY_BLOCK || seq % QUERY_BLOCK !== 0) return [attend(q, keys, values, mask)];
+    const [keys, values] =
+      heads === kvHeads ? [k, v] : [repeatHeads(k, heads / kvHeads), repeatHeads(v, heads / kvHeads)];
+    if (typeof seq !== "number" || seq < 2 * QUERY_BLOCK || seq % QUERY_BLOCK !== 0)
+      return [attend(q, keys, values, mask)];
     const blocks = Array.from({ length: seq / QUERY_BLOCK }, (_, i) => {
       const end = (i + 1) * QUERY_BLOCK;
       const rows = (x: Tensor) => slice(x, 2, i * QUERY_BLOCK, end);
@@ -219,7 +252,10 @@ function attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor): Tensor {
 function repeatHeads(x: Tensor, times: number): Tensor {
   const [batch, kvHeads, seq, headDim] = x.shape;
   const grouped = reshape(x, [batch, kvHeads, 1, seq, headDim]);
-  const copies = concat(Array.from({ length: times }, () => grouped), 2);
+  const copies = concat(
+    Array.from({ length: times }, () => grouped),
+    2,
+  );
   return reshape(copies, [batch, (kvHeads as number) * times, seq, headDim]);
 }
 
@@ -251,7 +287,10 @@ const tokenLogProbsOp: Op<null> = defineOp<null>({
   samples: [
     {
       label: "batch",
-      inputs: [{ shape: [2, 3, 5] }, { shape: [2, 3], dtype: "i32", values: (random) => Math.floor(random() * 5) }],
+      inputs: [
+        { shape: [2, 3, 5] },
+        { shape: [2, 3], dtype: "i32", values: (random) => Math.floor(random() * 5) },
+      ],
       build: (logits, ids) => tokenLogProbs(logits, ids).logProbs,
       differentiable: [0],
     },

@@ -13,7 +13,8 @@ function normalise(rank: number, axes: readonly number[]): number[] {
   return axes
     .map((axis) => {
       const positive = axis < 0 ? axis + rank : axis;
-      if (positive < 0 || positive >= rank) throw new GraphError(`axis ${axis} of a tensor with ${rank} axes`);
+      if (positive < 0 || positive >= rank)
+        throw new GraphError(`axis ${axis} of a tensor with ${rank} axes`);
       return positive;
     })
     .sort((a, b) => a - b);
@@ -30,7 +31,10 @@ function reducedShape(shape: Shape, { axes, keepDims }: Axes): Dim[] {
 
 const perInput: Flops<unknown> = (inputs) => size(inputs[0]);
 
-const axisCases = (build: (x: Tensor, axes: readonly number[], keepDims: boolean) => Tensor, empty = true): Sample[] =>
+const axisCases = (
+  build: (x: Tensor, axes: readonly number[], keepDims: boolean) => Tensor,
+  empty = true,
+): Sample[] =>
   (
     [
       [[2, 3, 4], [1], false],
@@ -78,7 +82,8 @@ const meanOp = defineOp<Axes>({
   grad: (node, [g], { axes }) => {
     const [x] = node.inputs;
     const count = product(axes.map((axis) => x.shape[axis]));
-    if (typeof count !== "number") throw new GraphError(`the gradient of a mean over [${x.shape}] needs fixed sizes; use sum`);
+    if (typeof count !== "number")
+      throw new GraphError(`the gradient of a mean over [${x.shape}] needs fixed sizes; use sum`);
     return [g && expandLike(mul(keepAxes(g, x.shape, axes), 1 / count), x)];
   },
   flops: perInput,
@@ -86,7 +91,11 @@ const meanOp = defineOp<Axes>({
 });
 
 /** The mean over `axes` (default: all). */
-export function mean(x: Tensor, axes: readonly number[] = x.shape.map((_, i) => i), keepDims = false): Tensor {
+export function mean(
+  x: Tensor,
+  axes: readonly number[] = x.shape.map((_, i) => i),
+  keepDims = false,
+): Tensor {
   return apply(meanOp, [x], { axes: normalise(x.rank, axes), keepDims });
 }
 
@@ -98,7 +107,10 @@ const maxOp = defineOp<Axes>({
   ],
   grad: () => [null],
   flops: perInput,
-  samples: axisCases((x, axes, keepDims) => max(x, axes, keepDims), false).map((s) => ({ ...s, differentiable: [] })),
+  samples: axisCases((x, axes, keepDims) => max(x, axes, keepDims), false).map((s) => ({
+    ...s,
+    differentiable: [],
+  })),
 });
 
 /** The largest element along `axes` (default: all). A measurement: no gradient flows through it. */
@@ -106,7 +118,11 @@ export function max(x: Tensor, axes: readonly number[] = x.shape.map((_, i) => i
   return apply(maxOp, [x], { axes: normalise(x.rank, axes), keepDims });
 }
 
-const lastAxis: Sample[] = [[2, 3], [1, 4, 5], [3, 1]].map((shape) => ({
+const lastAxis: Sample[] = [
+  [2, 3],
+  [1, 4, 5],
+  [3, 1],
+].map((shape) => ({
   label: `[${shape}]`,
   inputs: [{ shape }],
   build: (x) => x,
@@ -158,4 +174,3 @@ const argmaxOp = defineOp<null>({
 export function argmax(x: Tensor): Tensor {
   return apply(argmaxOp, [x], null);
 }
-

@@ -1,6 +1,6 @@
 /** Where values come from: graph inputs, constants, and the two operators that shape gradients. */
 import { apply, defineOp, free } from "../op.ts";
-import { type DType, Graph, GraphError, type Shape, Tensor } from "../tensor.ts";
+import { type DType, type Graph, GraphError, type Shape, Tensor } from "../tensor.ts";
 
 interface InputAttrs {
   name: string;
@@ -20,7 +20,8 @@ const inputOp = defineOp<InputAttrs>({
 /** A value that is fed at each run. Sizes may be symbols: `input(graph, "ids", "i32", ["batch", "seq"])`. */
 export function input(graph: Graph, name: string, dtype: DType, shape: Shape): Tensor {
   if (graph.inputs.has(name)) throw new GraphError(`input "${name}" is defined twice`);
-  const tensor = graph.scopeAt(name, () => graph.addNode(inputOp as never, [], { name, dtype, shape })).outputs[0];
+  const tensor = graph.scopeAt(name, () => graph.addNode(inputOp as never, [], { name, dtype, shape }))
+    .outputs[0];
   graph.inputs.set(name, tensor);
   return tensor;
 }
@@ -57,7 +58,8 @@ export function constant(
 /** A number becomes a scalar constant of the other operand's dtype. */
 export function lift(value: Tensor | number, like: Tensor): Tensor {
   if (value instanceof Tensor) return value;
-  if (like.dtype === "f16" || like.dtype === "bf16") throw new GraphError(`a literal next to ${like.dtype} needs a cast`);
+  if (like.dtype === "f16" || like.dtype === "bf16")
+    throw new GraphError(`a literal next to ${like.dtype} needs a cast`);
   return constant(like.graph, value, [], like.dtype);
 }
 

@@ -1,5 +1,16 @@
 /** Limits that a container or a service manager sets, in both versions of Linux control groups. */
-import type { ReadText } from "./hardware.ts";
+import { readFileSync } from "node:fs";
+
+/** A file's text, or `null` if it cannot be read. Tests hand in a machine of their own. */
+export type ReadText = (path: string) => string | null;
+
+export const readText: ReadText = (path) => {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return null;
+  }
+};
 
 const ROOT = "/sys/fs/cgroup";
 
