@@ -53,8 +53,8 @@ const countdownAttempts = z.strictObject({
   /** Share of documents that are one equation. */
   singles: share,
   maxAttempts: count,
-  /** A thought has patience for n attempts or more with probability n^-patience. */
-  patience: positive,
+  /** Probability of another attempt after a miss. */
+  goOn: share,
   /** Largest intermediate result. */
   maxResult: count,
 });

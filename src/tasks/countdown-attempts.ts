@@ -1,7 +1,7 @@
 /**
  * The base model's diet for Countdown: attempts, right and wrong alike. An attempt is a random walk over valid
- * operations that uses all numbers, and its verdict; after a miss the thought goes on with something new or gives up. A
- * model of these documents can compute, check, go on and give up, but seldom solves: that is left for RL to learn.
+ * operations that uses all numbers, and its verdict; after a miss the thought goes on or gives up. A model of these
+ * documents can compute, check, go on and give up, but finds a solution seldom: what is left for RL to learn.
  */
 import { Random } from "../runtime/random.ts";
 import type { CountdownProblem } from "./countdown.ts";
@@ -14,11 +14,8 @@ export interface AttemptOptions {
   singles: number;
   /** Attempts in one thought, at most. */
   maxAttempts: number;
-  /**
-   * How soon a thought gives up: it has patience for n attempts or more with probability n^-patience. Most are short,
-   * and long searches are seen, rarely.
-   */
-  patience: number;
+  /** Probability of going on after a miss. */
+  goOn: number;
   /** Largest intermediate result. */
   maxResult: number;
 }
@@ -61,38 +58,20 @@ function combine(a: Part, op: Operator, b: Part, result: number): { part: Part; 
   };
 }
 
-/** The ordered pairs of parts on which an operation is valid; the larger operand comes first. */
-function pairsFor(op: Operator, parts: readonly Part[], maxResult: number): [number, number][] {
-  const pairs: [number, number][] = [];
-  for (const [i, a] of parts.entries())
-    for (const [j, b] of parts.entries()) {
-      const ordered = a.value > b.value || (a.value === b.value && i < j);
-      if (i !== j && ordered && validResult(a.value, op, b.value, maxResult) !== null) pairs.push([i, j]);
-    }
-  return pairs;
-}
-
-/**
- * A random walk: one of the operations that are possible, then a pair on which it is valid, until one number is left;
- * `null` at a dead end. The operation comes first, or products and quotients, which few pairs allow, would hardly be tried.
- */
+/** A random walk: two numbers at a time, in random order, by a random valid operation; `null` at a dead end. */
 function walk(numbers: readonly number[], random: Random, maxResult: number): Attempt | null {
-  let parts: Part[] = numbers.map((value) => ({ value, text: String(value), composite: false }));
+  const parts: Part[] = numbers.map((value) => ({ value, text: String(value), composite: false }));
   const equations: string[] = [];
   while (parts.length > 1) {
-    const possible = OPERATORS.map((op) => ({ op, pairs: pairsFor(op, parts, maxResult) })).filter(
-      ({ pairs }) => pairs.length > 0,
-    );
-    if (possible.length === 0) return null;
-    const { op, pairs } = random.pick(possible);
-    const [i, j] = random.pick(pairs);
-    const { part, equation } = combine(
-      parts[i],
-      op,
-      parts[j],
-      validResult(parts[i].value, op, parts[j].value, maxResult) as number,
-    );
-    parts = [...parts.filter((_, k) => k !== i && k !== j), part];
+    const [a, b] = [
+      parts.splice(random.integer(0, parts.length - 1), 1)[0],
+      parts.splice(random.integer(0, parts.length - 1), 1)[0],
+    ];
+    const valid = OPERATORS.filter((op) => validResult(a.value, op, b.value, maxResult) !== null);
+    if (valid.length === 0) return null;
+    const op = random.pick(valid);
+    const { part, equation } = combine(a, op, b, validResult(a.value, op, b.value, maxResult) as number);
+    parts.push(part);
     equations.push(equation);
   }
   return { equations, expression: parts[0].text, value: parts[0].value };
@@ -108,10 +87,7 @@ function solutionAttempt(problem: CountdownProblem): Attempt {
   };
   const equations: string[] = [];
   for (const { left, op, right, result } of problem.steps) {
-    const [a, b] = [take(left), take(right)];
-    // The order of a sum or a product is free: the larger operand first, as in every walk.
-    const swap = (op === "+" || op === "*") && a.value < b.value;
-    const { part, equation } = swap ? combine(b, op, a, result) : combine(a, op, b, result);
+    const { part, equation } = combine(take(left), op, take(right), result);
     parts.push(part);
     equations.push(equation);
   }
@@ -134,23 +110,6 @@ export function singleEquation(random: Random, maxResult: number): string {
   return op === "*" ? `${left} * ${right} = ${left * right}` : `${left * right} / ${left} = ${right}`;
 }
 
-/** Walks until one ends in a value that this thought has not had: a search that does not repeat itself. */
-function freshWalk(
-  numbers: readonly number[],
-  random: Random,
-  maxResult: number,
-  seen: ReadonlySet<number>,
-): Attempt | null {
-  for (let tries = 0; tries < WALK_TRIES; tries++) {
-    const attempt = walk(numbers, random, maxResult);
-    if (attempt !== null && !seen.has(attempt.value)) return attempt;
-  }
-  return null;
-}
-
-/** Draws before a thought gives up on finding something new. */
-const WALK_TRIES = 20;
-
 /** Document `index` of the stream `seed`: equal arguments give equal documents. */
 export function attemptDocument(
   task: Task<CountdownProblem>,
@@ -163,23 +122,17 @@ export function attemptDocument(
     return { prompt: "", completion: singleEquation(random, options.maxResult) };
   const problem = task.generate({ seed, split: "train", index });
   const lines: string[] = [];
-  const seen = new Set<number>();
   let attempt: Attempt | null = null;
-  const patience = Math.min(
-    options.maxAttempts,
-    Math.floor((1 - random.uniform()) ** (-1 / options.patience)),
-  );
-  for (let count = 0; count < patience; count++) {
+  for (let count = 0; count < options.maxAttempts; count++) {
     const next =
       random.uniform() < options.hint
         ? solutionAttempt(problem)
-        : freshWalk(problem.numbers, random, options.maxResult, seen);
-    if (next === null) break;
+        : walk(problem.numbers, random, options.maxResult);
+    if (next === null) continue;
     attempt = next;
-    seen.add(attempt.value);
     const hit = attempt.value === problem.target;
     lines.push(`${attempt.equations.join(", ")}${hit ? ", yes!" : ", no."}\n`);
-    if (hit) break;
+    if (hit || random.uniform() >= options.goOn) break;
   }
   const last = attempt ?? solutionAttempt(problem);
   return {
