@@ -6,6 +6,7 @@ import * as ort from "onnxruntime-node";
 import { type LoweredGraph, type LowerOptions, lower } from "../graph/lower.ts";
 import { bindShape, type DType, type Graph } from "../graph/tensor.ts";
 import { devices, threadCount } from "./device.ts";
+import { readModelSignature } from "./model-file.ts";
 
 export type TypedArray = Float32Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array;
 
@@ -108,6 +109,13 @@ export class Session {
     const start = performance.now();
     const inference = await ort.InferenceSession.create(lowered.bytes, sessionOptions(options));
     return new Session(lowered, inference, (performance.now() - start) / 1000);
+  }
+
+  /** Prepares a graph that `saveModelFile` wrote. */
+  static async load(path: string, options: SessionOptions = {}): Promise<Session> {
+    const start = performance.now();
+    const inference = await ort.InferenceSession.create(path, sessionOptions(options));
+    return new Session(readModelSignature(path), inference, (performance.now() - start) / 1000);
   }
 
   /**
