@@ -33,7 +33,7 @@ export function exportModel(run: string, folder: string): void {
     if (fs.existsSync(file)) fs.cpSync(file, join(folder, file.slice(source.length)), { recursive: true });
   }
   const parameters = countParameters(decoderParameters(model.config));
-  fs.writeFileSync(join(folder, "README.md"), card(readRun(source), parameters));
+  fs.writeFileSync(join(folder, "README.md"), card(readRun(source), parameters, folder));
   const size = fs.statSync(join(folder, "model.safetensors")).size;
   console.log(
     `${folder}: ${parameters.toLocaleString("en-US")} parameters, ${bytes(size)}, with bill.json and report.md.`,
@@ -41,7 +41,7 @@ export function exportModel(run: string, folder: string): void {
 }
 
 /** The model card, in Hugging Face's form. */
-function card({ info, recipe, evaluations, bill }: RunData, parameters: number): string {
+function card({ info, recipe, evaluations, bill }: RunData, parameters: number, folder: string): string {
   const cost = bill?.dollars == null ? "unknown (no price was given)" : `$${bill.dollars.toFixed(4)}`;
   const spent =
     bill === null
@@ -67,14 +67,14 @@ All of it is in [report.md](report.md) and [bill.json](bill.json).
 ## Use
 
 \`\`\`sh
-npx sputnik chat ${info.name}
+npx sputnik chat ${folder}
 \`\`\`
 
 ## How to make it again
 
 \`\`\`sh
-npx sputnik train recipe.yaml --name ${info.name}
-npx sputnik export ${info.name} models/${info.name}
+npx sputnik train ${folder}/recipe.yaml --name ${info.name}
+npx sputnik export ${info.name} ${folder}
 \`\`\`
 `;
 }

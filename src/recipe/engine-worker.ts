@@ -1,5 +1,6 @@
 /** The thread in which a run computes: ONNX Runtime blocks it, and the page and the terminal stay responsive. */
 import { parentPort, workerData } from "node:worker_threads";
+import { checkSources } from "./check-sources.ts";
 import { runFailure, toFailure } from "./failure.ts";
 import type { EngineData, EngineMessage } from "./launch.ts";
 import { parseRecipe } from "./load.ts";
@@ -13,6 +14,7 @@ const post = (message: EngineMessage): void => parentPort?.postMessage(message);
 /** The folder is closed and its lock free before the last message goes out. */
 async function work(): Promise<EngineMessage> {
   const recipe = parseRecipe(order.recipeText, order.recipeFile);
+  checkSources(recipe);
   const folder = resumeOrCreate(recipe, order);
   try {
     if (folder.movedTo !== null) {

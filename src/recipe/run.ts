@@ -97,7 +97,7 @@ export class Run {
       resumedAt: start.resumedStep,
     });
     for (const warning of recipeWarnings(recipe)) this.notice("warning", warning);
-    this.matmulRate = await measureMatmulRate();
+    this.matmulRate = await measureMatmulRate(undefined, hooks.threads);
     for (let index = start.stage; index < recipe.stages.length; index++) {
       hooks.emit({ type: "stage", index, stage: stages[index] });
       const snapshot = index === start.stage ? start.snapshot : undefined;
@@ -160,7 +160,7 @@ export class Run {
   }
 
   private async trainStage(index: number, name: string, stage: TrainingStage): Promise<RunOutcome> {
-    const { everySteps, keep } = this.recipe.checkpoint;
+    const { everySteps } = this.recipe.checkpoint;
     const began = performance.now();
     const first = stage.done;
     while (stage.done < stage.totalSteps) {
@@ -171,7 +171,6 @@ export class Run {
       const stopping = this.hooks.shouldStop();
       if (stage.done < stage.totalSteps && (stopping || stage.done % everySteps === 0)) {
         this.save(index, stage.done, stage.snapshot());
-        pruneCheckpoints(this.folder.paths.checkpoints, keep);
         if (stopping) return "stopped";
       }
     }
@@ -229,6 +228,7 @@ export class Run {
       state,
       model: { ...model, parameters: asParameters(model.parameters), generation: { temperature: 0.6 } },
     });
+    pruneCheckpoints(folder.paths.checkpoints, this.recipe.checkpoint.keep);
   }
 
   private notice(level: "info" | "warning", message: string): void {
