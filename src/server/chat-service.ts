@@ -109,7 +109,6 @@ export class ThreadChat implements ChatService {
 
   #start(): Worker {
     const worker = startThread("chat-worker", import.meta.url);
-    worker.unref();
     worker.on("message", ({ id, event }: ChatReply) => {
       const answer = this.#answers.get(id);
       if (answer === undefined) return;

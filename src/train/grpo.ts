@@ -184,7 +184,7 @@ export class GrpoStage implements TrainingStage {
     metrics["flops-per-second"] = flops / (rolloutSeconds + trainSeconds);
 
     this.done++;
-    this.idleSteps = update.tokens === 0 ? this.idleSteps + 1 : 0;
+    this.idleSteps = update.taught ? 0 : this.idleSteps + 1;
     if (options.referenceEvery > 0 && options.kl > 0 && this.done % options.referenceEvery === 0)
       this.reference = copy(this.step.parameters());
     return {
@@ -196,7 +196,7 @@ export class GrpoStage implements TrainingStage {
     };
   }
 
-  /** Rounds of groups until there are enough that can teach; `kept` are those, `all` everything sampled. */
+  /** Everything sampled, and the groups of the update: all, or with dynamic sampling as many as can teach. */
   private async sampleGroups(): Promise<{ all: Judged[]; kept: Judged[]; flops: number; tokens: number }> {
     const { options } = this;
     const result = { all: [] as Judged[], kept: [] as Judged[], flops: 0, tokens: 0 };
@@ -221,6 +221,9 @@ export class GrpoStage implements TrainingStage {
         if (informative(rewards)) result.kept.push(judged);
       }
     }
+    // Without dynamic sampling every group counts in the denominators: dropping the flat ones would weigh the others by
+    // difficulty, which is what Dr. GRPO removes.
+    if (options.dynamicRounds === 0) result.kept = [...result.all];
     result.kept.splice(options.problemsPerStep);
     return result;
   }
@@ -229,7 +232,7 @@ export class GrpoStage implements TrainingStage {
   private async update(
     kept: readonly Judged[],
     factor: number,
-  ): Promise<{ metrics: Metrics; flops: number; tokens: number }> {
+  ): Promise<{ metrics: Metrics; flops: number; tokens: number; taught: boolean }> {
     const { options, step } = this;
     const samples = kept.flatMap(({ group, advantages: a }) =>
       group.samples.map((sample, i) => ({ sample, advantage: a[i] })),
@@ -264,15 +267,18 @@ export class GrpoStage implements TrainingStage {
         batch.forEach((row, i) => {
           row.weight = weights[i];
         });
+        // Without a KL term a row without advantage has no gradient: it counts above and is not computed.
+        const computed = options.kl > 0 ? batch : batch.filter((row) => row.advantage !== 0);
+        if (computed.length === 0) continue;
         let loss = 0;
-        const tokens = batch.reduce((total, row) => total + row.ids.length, 0);
+        const tokens = computed.reduce((total, row) => total + row.ids.length, 0);
         // Later batches are seen by a policy that has moved: only the first one shows how sampler and trainer differ.
         const moved = totals.norms.length > 0;
         if (!moved) totals.compared = tokens;
-        for (const { rows: members, seq } of this.plan(batch)) {
+        for (const { rows: members, seq } of this.plan(computed)) {
           const feeds = {
             ...microBatchFeeds(
-              members.map((i) => batch[i]),
+              members.map((i) => computed[i]),
               seq,
             ),
             inverseTemperature: scalar(1 / options.temperature),
@@ -291,7 +297,8 @@ export class GrpoStage implements TrainingStage {
         totals.trained += tokens;
       }
     flops += step.flops + (this.scorer?.flops ?? 0) - flopsBefore;
-    return { metrics: lossMetrics(totals, options.kl > 0), flops, tokens: totals.trained };
+    const taught = rows.some((row) => row.advantage !== 0);
+    return { metrics: lossMetrics(totals, options.kl > 0), flops, tokens: totals.trained, taught };
   }
 
   /** Fills in the reference's log-probabilities, and old ones with importance weights, before the first update. */

@@ -58,11 +58,11 @@ export function temporaryFolder(): string {
   return fs.mkdtempSync(join(os.tmpdir(), "sputnik-cli-"));
 }
 
-/** Waits until `condition` holds, looking every `everyMs`; fails after a minute. */
+/** Waits until `condition` holds, looking every `everyMs`; fails after four minutes. */
 export async function until(condition: () => boolean, everyMs = 5): Promise<void> {
   const start = performance.now();
   while (!condition()) {
-    if (performance.now() - start > 60_000) throw new Error("waited for a minute");
+    if (performance.now() - start > 240_000) throw new Error("waited for four minutes");
     await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }
