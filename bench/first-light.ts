@@ -6,7 +6,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { EvaluationRecord } from "../src/recipe/events.ts";
+import type { EvaluationRecord } from "../src/events.ts";
 import { median, type Row } from "./rows.ts";
 
 const SEEDS = [1, 2, 3];

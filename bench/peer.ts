@@ -53,7 +53,9 @@ export class Peer {
   /** Milliseconds of each of `count` steps. */
   async steps(count: number): Promise<number[]> {
     this.child.stdin?.write(`step ${count}\n`);
-    return (await this.read())?.ms_per_step as number[];
+    const answer = await this.read();
+    if (answer === null) throw new Error("the peer ended in the middle of a measurement");
+    return answer.ms_per_step as number[];
   }
 
   /** Ends the process and waits until it is gone. */

@@ -93,10 +93,14 @@ export async function benchTrain(): Promise<Row[]> {
   for (const [name, atLeast, open, count] of [
     ["train/vs-pytorch-eager", 1.1, () => Peer.pytorch("eager"), STEPS],
     ["train/vs-pytorch-compile", 1, () => Peer.pytorch("compile"), STEPS],
+    // Of the two JavaScript peers jax-js is the faster: bench/peers/README.md has both.
     ["train/vs-js", 4, () => Peer.jaxJs(), 1],
   ] as const) {
     const peer = await open();
-    if (peer === null) continue;
+    if (peer === null) {
+      rows.push({ name, value: Number.NaN, unit: "x faster", atLeast, note: "the peer is not installed" });
+      continue;
+    }
     const ratios: number[] = [];
     const theirs: number[] = [];
     for (let round = 0; round < (count === 1 ? 3 : ROUNDS); round++) {

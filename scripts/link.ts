@@ -11,7 +11,8 @@ chmodSync(join("dist", "cli", "main.js"), 0o755);
 if (existsSync("node_modules")) {
   mkdirSync(bin, { recursive: true });
   const link = join(bin, "sputnik");
-  if (process.platform === "win32") writeFileSync(`${link}.cmd`, '@node "%~dp0\\..\\..\\dist\\cli\\main.js" %*\r\n');
+  if (process.platform === "win32")
+    writeFileSync(`${link}.cmd`, '@node "%~dp0\\..\\..\\dist\\cli\\main.js" %*\r\n');
   else {
     rmSync(link, { force: true });
     symlinkSync(join("..", "..", "dist", "cli", "main.js"), link);

@@ -1,7 +1,7 @@
 /** The live page of one run, with its chat. */
 import fs from "node:fs";
 import { fileURLToPath } from "node:url";
-import type { RunEvent } from "../recipe/events.ts";
+import type { RunEvent } from "../events.ts";
 import { replay } from "../recipe/replay.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { readRun } from "../recipe/run-reader.ts";

@@ -1,7 +1,7 @@
 /** A run's events on the terminal: a bar that moves, or a line now and then where nobody watches. */
 import { SingleBar } from "cli-progress";
 import color from "picocolors";
-import type { EvaluationRecord, RunEvent, StageInfo } from "../recipe/events.ts";
+import type { EvaluationRecord, RunEvent, StageInfo } from "../events.ts";
 import { duration, percent, short } from "./screen.ts";
 
 export interface Progress {

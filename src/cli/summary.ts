@@ -1,7 +1,7 @@
 /** How a run ended: for a program as one JSON document, for a person as the head of its report. */
 import fs from "node:fs";
 import color from "picocolors";
-import type { EvaluationRecord } from "../recipe/events.ts";
+import type { EvaluationRecord } from "../events.ts";
 import type { RunOutcome } from "../recipe/run.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { readRun } from "../recipe/run-reader.ts";

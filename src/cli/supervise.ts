@@ -1,6 +1,6 @@
 /** Watches a run from the terminal: its progress, its page, and Ctrl-C. */
 import color from "picocolors";
-import type { RunEvent } from "../recipe/events.ts";
+import type { RunEvent } from "../events.ts";
 import { toFailure } from "../recipe/failure.ts";
 import { launchRun, type RunOrder } from "../recipe/launch.ts";
 import type { RunOutcome } from "../recipe/run.ts";

@@ -1,5 +1,5 @@
 /** An exam: problems of a split, k samples each, pass@1 with its interval, and the truth of the thoughts. */
-import type { EvaluationRecord, GroupRecord } from "../recipe/events.ts";
+import type { EvaluationRecord, GroupRecord } from "../events.ts";
 import type { Sampler } from "../sample/engine.ts";
 import type { StreamKey, Task } from "../tasks/problem.ts";
 import { validityByPosition } from "../train/grpo-metrics.ts";

@@ -3,7 +3,7 @@
  * that one, so a resume adds up and nothing is counted twice. Work that a kill destroyed and that was
  * computed again was paid twice, and is counted twice.
  */
-import type { Bill } from "../recipe/events.ts";
+import type { Bill } from "../events.ts";
 import type { Rates } from "./prices.ts";
 
 export interface Usage {

@@ -53,6 +53,13 @@ export class ConfigError extends Error {
  * @throws ConfigError naming the first impossible field and a value that would work.
  */
 export function checkDecoderConfig(config: DecoderConfig): DecoderConfig {
+  if (config.width % config.heads !== 0 && config.headDim === config.width / config.heads)
+    throw new ConfigError({
+      field: "heads",
+      expected: `a divisor of width ${config.width}`,
+      found: String(config.heads),
+      remedy: `Use ${nearestDivisor(config.width, config.heads)} heads, or change the width.`,
+    });
   for (const field of [
     "vocabSize",
     "layers",
@@ -82,13 +89,6 @@ export function checkDecoderConfig(config: DecoderConfig): DecoderConfig {
         remedy: "Correct it.",
       });
   }
-  if (config.width % config.heads !== 0)
-    throw new ConfigError({
-      field: "heads",
-      expected: `a divisor of width ${config.width}`,
-      found: String(config.heads),
-      remedy: `Use ${nearestDivisor(config.width, config.heads)} heads, or change the width.`,
-    });
   if (config.heads % config.kvHeads !== 0)
     throw new ConfigError({
       field: "kvHeads",

@@ -1,8 +1,8 @@
 /** Reads every file that a later stage will read, so that a broken line is found before the first step, not after hours. */
 import { taskFrom } from "../tasks/registry.ts";
-import { documentSource } from "../train/sources.ts";
 import { recipeShape } from "./options.ts";
 import type { Recipe } from "./schema.ts";
+import { documentSource } from "./sources.ts";
 
 /** @throws DataSetError naming the file and the line. */
 export function checkSources(recipe: Recipe): void {

@@ -1,5 +1,5 @@
 /** A run's curves: which metrics stand together in which chart. */
-import type { EvaluationRecord } from "./events.ts";
+import type { EvaluationRecord } from "../events.ts";
 import type { MetricsLine } from "./run-folder.ts";
 import type { RunData } from "./run-reader.ts";
 import type { Stage } from "./schema.ts";

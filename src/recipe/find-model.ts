@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { latestCheckpoint } from "../checkpoint/resume.ts";
-import type { EvaluationRecord } from "./events.ts";
+import type { EvaluationRecord } from "../events.ts";
 import { readJournal } from "./journal.ts";
 import { parseRecipe } from "./load.ts";
 import { runPaths } from "./run-folder.ts";

@@ -1,7 +1,8 @@
 /** A run's files as the events that made them: what a page opened later, or after a resume, needs to know. */
+
+import type { RunEvent } from "../events.ts";
 import { decoderParameters } from "../models/dense.ts";
 import { countParameters } from "../models/layers.ts";
-import type { RunEvent } from "./events.ts";
 import { recipeShape } from "./options.ts";
 import { stageInfos } from "./run.ts";
 import { runPaths } from "./run-folder.ts";

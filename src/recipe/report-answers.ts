@@ -1,5 +1,5 @@
 /** Answers to the same problems before and after RL, side by side with their verdicts. */
-import type { EvaluationRecord, GroupRecord, SampleRecord } from "./events.ts";
+import type { EvaluationRecord, GroupRecord, SampleRecord } from "../events.ts";
 import type { RunData } from "./run-reader.ts";
 import { escapeXml } from "./svg.ts";
 import { bracket } from "./verdict.ts";

@@ -1,9 +1,9 @@
 /** `report.md`: what a run did, from the files of its folder alone. */
 import fs from "node:fs";
 import { join } from "node:path";
+import type { EvaluationRecord } from "../events.ts";
 import type { BillFile } from "../ledger/bill.ts";
 import { onDisk, writeAtomic } from "./disk.ts";
-import type { EvaluationRecord } from "./events.ts";
 import { type Figure, stageFigures, validityFigure } from "./figures.ts";
 import { answersSection } from "./report-answers.ts";
 import { runPaths } from "./run-folder.ts";

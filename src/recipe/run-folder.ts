@@ -6,9 +6,9 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
+import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
 import type { BillFile } from "../ledger/bill.ts";
 import { onDisk, RunFolderError, writeAtomic } from "./disk.ts";
-import type { EvaluationRecord, GroupRecord, Metrics } from "./events.ts";
 import { Journal } from "./journal.ts";
 import { loadRecipe } from "./load.ts";
 import { acquireLock, type Lock } from "./lock.ts";

@@ -1,8 +1,8 @@
 /** A run as its files tell it, finished or still going on. */
 import fs from "node:fs";
+import type { EvaluationRecord } from "../events.ts";
 import type { BillFile } from "../ledger/bill.ts";
 import { RunFolderError } from "./disk.ts";
-import type { EvaluationRecord } from "./events.ts";
 import { readJournal } from "./journal.ts";
 import { parseRecipe } from "./load.ts";
 import { type MetricsLine, runPaths, type SamplesLine } from "./run-folder.ts";

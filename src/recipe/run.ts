@@ -4,6 +4,7 @@
  */
 import { latestCheckpoint, loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "../checkpoint/resume.ts";
 import { exam } from "../eval/evaluate.ts";
+import type { RunEvent, StageInfo } from "../events.ts";
 import { BillBook } from "../ledger/bill.ts";
 import { EnergyMeter } from "../ledger/energy.ts";
 import { ratesFor } from "../ledger/prices.ts";
@@ -14,9 +15,7 @@ import { Sampler } from "../sample/engine.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
-import { documentSource } from "../train/sources.ts";
 import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
-import type { RunEvent, StageInfo } from "./events.ts";
 import {
   asParameters,
   asValues,
@@ -29,6 +28,7 @@ import { writeReport } from "./report.ts";
 import type { JournalPosition, RunFolder } from "./run-folder.ts";
 import type { EvaluateStage, Recipe, Stage } from "./schema.ts";
 import { languageModellingSteps, recipeWarnings } from "./sense.ts";
+import { documentSource } from "./sources.ts";
 
 export interface RunHooks {
   emit: (event: RunEvent) => void;

@@ -1,6 +1,6 @@
 /** What a run may honestly claim: which stages finished, what was learned, and what was not. */
 import { Z95 } from "../eval/statistics.ts";
-import type { EvaluationRecord } from "./events.ts";
+import type { EvaluationRecord } from "../events.ts";
 import type { MetricsLine } from "./run-folder.ts";
 import type { RunData } from "./run-reader.ts";
 import type { Stage } from "./schema.ts";

@@ -13,6 +13,8 @@ const EXTERNAL_BYTES = 1 << 20;
 /** ONNX Runtime maps external data from offsets that are multiples of this. */
 const ALIGNMENT = 4096;
 
+const WRITE_BYTES = 1 << 30;
+
 /** Saves a lowered graph as `path`, and as `path.data` what is large. */
 export function saveModelFile(lowered: LoweredGraph, path: string, externalBytes = EXTERNAL_BYTES): void {
   const location = `${basename(path)}.data`;
@@ -23,7 +25,9 @@ export function saveModelFile(lowered: LoweredGraph, path: string, externalBytes
     if (length < externalBytes) return constant;
     data ??= openSync(`${path}.data`, "w");
     offset = Math.ceil(offset / ALIGNMENT) * ALIGNMENT;
-    writeSync(data, constant.bytes, 0, length, offset);
+    // One call may write less than asked for, above 2 GB always.
+    for (let written = 0; written < length; )
+      written += writeSync(data, constant.bytes, written, Math.min(length - written, WRITE_BYTES), offset + written);
     const external = { location, offset, length };
     offset += length;
     return { ...constant, external };

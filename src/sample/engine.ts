@@ -10,7 +10,7 @@ import type { DecoderConfig } from "../models/config.ts";
 import { cachedDecoder, decoder, decoderParameters, type KeysValues } from "../models/dense.ts";
 import { parameterInputs } from "../models/layers.ts";
 import { f32, i32, RuntimeError, Session, type Value } from "../runtime/session.ts";
-import { causalMask } from "../train/batch.ts";
+import { causalMask } from "../models/masks.ts";
 import { KvCache, type PrefixCache } from "./cache.ts";
 import { type SamplingOptions, sampleToken } from "./sampler.ts";
 import { type Generation, type GenerationRequest, ladderSize, type Row, Scheduler } from "./scheduler.ts";
@@ -89,13 +89,13 @@ export class Sampler {
 
   static async create(
     config: DecoderConfig,
-    options: { threads?: number; profile?: string } = {},
+    options: { threads?: number } = {},
   ): Promise<Sampler> {
     const graphs: [Graph, Graph] = [tracePrefill(config), traceDecode(config)];
-    const { threads, profile } = options;
+    const { threads } = options;
     return new Sampler(config, graphs, [
       await Session.create(graphs[0], { threads, name: "prefill" }),
-      await Session.create(graphs[1], { threads, profile, name: "decode" }),
+      await Session.create(graphs[1], { threads, name: "decode" }),
     ]);
   }
 

@@ -6,7 +6,7 @@ import { decoder, decoderParameters } from "../models/dense.ts";
 import { parameterInputs } from "../models/layers.ts";
 import { Random } from "../runtime/random.ts";
 import { i32, Session, type Value } from "../runtime/session.ts";
-import { causalMask } from "../train/batch.ts";
+import { causalMask } from "../models/masks.ts";
 import type { GenerateOptions } from "./engine.ts";
 import { sampleToken } from "./sampler.ts";
 import type { Generation, GenerationRequest } from "./scheduler.ts";

@@ -1,6 +1,6 @@
 /** Where a run's events pass on their way to the pages: history for the late, a resume point for the cut off. */
 import { randomBytes } from "node:crypto";
-import type { RunEvent } from "../recipe/events.ts";
+import type { RunEvent } from "../events.ts";
 import { apply, emptyRun, GROUPS_KEPT, type RunState } from "./run-state.ts";
 
 /** `state` replaces all that a reader knows, `run` is one event on top of it. */

@@ -2,7 +2,7 @@
  * A run so far, as one value: the fold of its events. The server folds to answer a page that has
  * just been opened, the page folds to stay current, so both see the same run by construction.
  */
-import type { Bill, EvaluationRecord, GroupRecord, RunEvent, StageInfo } from "../recipe/events.ts";
+import type { Bill, EvaluationRecord, GroupRecord, RunEvent, StageInfo } from "../events.ts";
 
 /** One stage's metrics by column; every column is as long as `steps`, absent values are `null`. */
 export interface Curves {

@@ -1,5 +1,5 @@
 /** What a GRPO step says about itself, and in words why it taught nothing. */
-import type { Metrics } from "../recipe/events.ts";
+import type { Metrics } from "../events.ts";
 import { informative } from "./grpo-loss.ts";
 import type { Group, Sample } from "./rollout.ts";
 
@@ -39,19 +39,18 @@ export function validityByPosition(
     }));
 }
 
+/** A reward's parts: their means add up to the mean reward. */
+const COMPONENTS = ["accuracy", "format", "validity", "overlong"] as const;
+
 /** Metrics of what was sampled; throughput counts every generated token, masked or not. */
-export function rolloutMetrics(
-  judged: readonly { group: Group }[],
-  rewards: { rewards: { accuracy: number; format: number } },
-): Metrics {
+export function rolloutMetrics(judged: readonly { group: Group }[]): Metrics {
   const groups = judged.map(({ group }) => group);
   const samples = groups.flatMap((g) => g.samples);
   const scored = samples.filter((s) => s.reward !== null);
   const lengths = samples.map((s) => s.ids.length);
   return {
     "reward/mean": mean(scored.map((s) => s.reward as number)),
-    "reward/accuracy": mean(scored.map((s) => rewards.rewards.accuracy * (s.verdict.value as number))),
-    "reward/format": mean(scored.map((s) => rewards.rewards.format * (s.verdict.format ? 1 : 0))),
+    ...Object.fromEntries(COMPONENTS.map((name) => [`reward/${name}`, mean(scored.map((s) => s.components[name]))])),
     pass1: mean(scored.map((s) => s.verdict.value as number)),
     unscored: samples.length - scored.length,
     "length/mean": mean(lengths),
@@ -84,6 +83,7 @@ export function lossMetrics(totals: LossTotals, withKl: boolean): Metrics {
     entropy: perToken("entropy"),
     kl: withKl ? perToken("kl") : null,
     "kl/bounded": withKl ? perToken("boundedKl") : null,
+    "ratio/bounded": perToken("boundedRatios"),
     "clip/low": perToken("clippedLow"),
     "clip/high": perToken("clippedHigh"),
     "mismatch/mean": perToken("mismatchSum", totals.compared),

@@ -4,7 +4,7 @@
  * in grpo-loss.ts.
  */
 import { decoderParameters } from "../models/dense.ts";
-import type { Metrics } from "../recipe/events.ts";
+import type { Metrics } from "../events.ts";
 import { allocate, scalar, type Value } from "../runtime/session.ts";
 import { Sampler } from "../sample/engine.ts";
 import { Scorer } from "../sample/logprobs.ts";
@@ -66,7 +66,6 @@ export interface GrpoOptions {
   optimizer: OptimizerOptions;
   schedule: Schedule;
   threads?: number;
-  profile?: string;
 }
 
 /** Padded tokens of a micro-batch: large enough for full products, small enough for the caches. */
@@ -135,7 +134,7 @@ export class GrpoStage implements TrainingStage {
     resume?: StageSnapshot,
   ): Promise<GrpoStage> {
     const state = resume?.state as State | undefined;
-    const { ratio, clip, kl, recompute, threads, profile } = options;
+    const { ratio, clip, kl, recompute, threads } = options;
     // The reference is a frozen copy of the policy that the stage starts from, whatever made that policy.
     const reference =
       kl === 0
@@ -150,7 +149,6 @@ export class GrpoStage implements TrainingStage {
       options.optimizer,
       {
         threads,
-        profile,
         accumulate: true,
         step: state?.updates,
         moments: resume && tensorsUnder(resume.tensors, "optimizer."),
@@ -167,7 +165,7 @@ export class GrpoStage implements TrainingStage {
     const { options } = this;
     const sampled = await this.sampleGroups();
     const rolloutSeconds = (performance.now() - started) / 1000;
-    const metrics: Metrics = rolloutMetrics(sampled.all, options);
+    const metrics: Metrics = rolloutMetrics(sampled.all);
     metrics["tokens/rollout-per-second"] = sampled.tokens / rolloutSeconds;
     metrics["seconds/rollout"] = rolloutSeconds;
 

@@ -1,7 +1,7 @@
 /** Pretraining and SFT: packed rows, weighted cross-entropy, one update after another. They differ in data alone. */
 import { decoderParameters } from "../models/dense.ts";
 import type { Value } from "../runtime/session.ts";
-import { documentMask } from "./batch.ts";
+import { documentMask } from "../models/masks.ts";
 import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
 import { batchFeeds, languageModelLoss } from "./language-model.ts";
 import { rateFactor, type Schedule } from "./schedule.ts";
@@ -27,7 +27,6 @@ export interface LanguageModelOptions {
   optimizer: OptimizerOptions;
   schedule: Schedule;
   threads?: number;
-  profile?: string;
 }
 
 interface State {
@@ -69,7 +68,6 @@ export class LanguageModelStage implements TrainingStage {
     });
     const step = await TrainStep.create(specs, model.parameters, loss, options.optimizer, {
       threads: options.threads,
-      profile: options.profile,
       accumulate: accumulate > 1,
       step: state?.done,
       moments: resume && tensorsUnder(resume.tensors, "optimizer."),

@@ -1,5 +1,5 @@
 /** The experience of one RL step: problems, sampled completions, verdicts and rewards, group by group. */
-import type { GroupRecord } from "../recipe/events.ts";
+import type { GroupRecord } from "../events.ts";
 import type { Sampler } from "../sample/engine.ts";
 import type { Generation } from "../sample/scheduler.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
@@ -15,12 +15,16 @@ export interface RewardOptions {
   overlong: { buffer: number; penalty: number } | null;
 }
 
+/** A reward's parts, each with its weight. */
+export type RewardComponents = Record<"accuracy" | "format" | "validity" | "overlong", number>;
+
 export interface Sample extends Generation {
   prompt: number[];
   text: string;
   verdict: Verdict;
-  /** `null`: unscored. */
+  /** The sum of the components; `null`: unscored. */
   reward: number | null;
+  components: RewardComponents;
   /** Equations in the thought: position of each in tokens from the row's start, and whether it is true. */
   equations: { position: number; holds: boolean }[];
 }
@@ -74,14 +78,14 @@ export function judge(
   const verdict = task.verify(problem, text);
   const found = locateEquations(generation.ids, prompt.length, model);
   const validity = found.length === 0 ? 0 : found.filter((e) => e.holds).length / found.length;
-  const reward =
-    verdict.value === null
-      ? null
-      : rewards.accuracy * verdict.value +
-        rewards.format * (verdict.format ? 1 : 0) +
-        rewards.validity * validity +
-        (rewards.overlong === null ? 0 : overlongPenalty(generation.ids.length, limit, rewards.overlong));
-  return { ...generation, prompt, text, verdict, reward, equations: found };
+  const components: RewardComponents = {
+    accuracy: rewards.accuracy * (verdict.value ?? 0),
+    format: rewards.format * (verdict.format ? 1 : 0),
+    validity: rewards.validity * validity,
+    overlong: rewards.overlong === null ? 0 : overlongPenalty(generation.ids.length, limit, rewards.overlong),
+  };
+  const reward = verdict.value === null ? null : Object.values(components).reduce((a, b) => a + b, 0);
+  return { ...generation, prompt, text, verdict, reward, components, equations: found };
 }
 
 export interface RolloutOptions {
@@ -147,7 +151,7 @@ export function groupRecord(group: Group, advantages: readonly number[]): GroupR
       completion: sample.text,
       tokens: sample.ids.length,
       verdict: sample.verdict,
-      reward: sample.reward ?? 0,
+      reward: sample.reward,
       advantage: advantages[i],
     })),
   };

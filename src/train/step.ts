@@ -175,8 +175,6 @@ export interface Rates {
 
 export interface StepOptions {
   threads?: number;
-  /** Prefix for ONNX Runtime's profile of the (accumulation or fused) step. */
-  profile?: string;
   accumulate?: boolean;
   /** Moments and step count to go on from. */
   moments?: ReadonlyMap<string, Value>;
@@ -238,14 +236,14 @@ export class TrainStep {
     optimizer: OptimizerOptions,
     options: StepOptions = {},
   ): Promise<TrainStep> {
-    const { threads, profile } = options;
+    const { threads } = options;
     if (options.accumulate !== true) {
       const graph = traceStep(specs, buildLoss, optimizer);
-      const session = await Session.create(graph, { threads, profile, name: "train-step" });
+      const session = await Session.create(graph, { threads, name: "train-step" });
       return new TrainStep(specs, optimizer, parameters, graph, session, null, options);
     }
     const graph = traceAccumulation(specs, buildLoss);
-    const session = await Session.create(graph, { threads, profile, name: "accumulate" });
+    const session = await Session.create(graph, { threads, name: "accumulate" });
     const updateGraph = traceOptimizer(specs, optimizer);
     const updateSession = await Session.create(updateGraph, { threads, name: "optimizer" });
     const update = { graph: updateGraph, session: updateSession, flops: countFlops(updateGraph).total };

@@ -1,5 +1,5 @@
 /** Which metrics belong together in one chart, and what a reader should look for in it. */
-import type { StageInfo } from "../recipe/events.ts";
+import type { StageInfo } from "../events.ts";
 
 export interface ChartSpec {
   title: string;

@@ -1,6 +1,6 @@
 /** Each stage's curves, the latest stage first: what is happening now is on top. */
 import { useSignal } from "@preact/signals";
-import type { StageInfo } from "../recipe/events.ts";
+import type { StageInfo } from "../events.ts";
 import type { Curves as StageCurves } from "../server/run-state.ts";
 import { Chart } from "./chart.tsx";
 import { chartsFor } from "./chart-list.ts";

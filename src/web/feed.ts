@@ -1,6 +1,6 @@
 /** The run as the server tells it, kept current: the page's only source of truth about it. */
 import { signal } from "@preact/signals";
-import type { RunEvent } from "../recipe/events.ts";
+import type { RunEvent } from "../events.ts";
 import type { ChatModel } from "../server/chat.ts";
 import { apply, emptyRun, type RunState } from "../server/run-state.ts";
 

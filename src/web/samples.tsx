@@ -1,6 +1,6 @@
 /** One problem's completions side by side, early or late in the run: what the group's reward compares. */
 import { useSignal } from "@preact/signals";
-import type { GroupRecord, SampleRecord } from "../recipe/events.ts";
+import type { GroupRecord, SampleRecord } from "../events.ts";
 import { split } from "./completion.ts";
 import { run } from "./feed.ts";
 import { decimal, signed } from "./format.ts";
@@ -134,7 +134,7 @@ function Sample({ sample, number }: { sample: SampleRecord; number: number }) {
       <Thought text={thought} />
       <p class="answer">{answer === null ? <em>no answer</em> : answer}</p>
       <footer class="detail">
-        {outcome !== "right" && `${sample.verdict.reason} · `}reward {decimal(sample.reward)} ·{" "}
+        {outcome !== "right" && `${sample.verdict.reason} · `}{sample.reward === null ? "unscored" : `reward ${decimal(sample.reward)}`} ·{" "}
         {sample.tokens} tokens
       </footer>
     </article>

@@ -1,5 +1,5 @@
 /** The run as a story: from random weights to a model that thinks, with the two exams as its proof. */
-import type { EvaluationRecord, StageInfo } from "../recipe/events.ts";
+import type { EvaluationRecord, StageInfo } from "../events.ts";
 import { run } from "./feed.ts";
 import { decimal, percent, signed } from "./format.ts";
 

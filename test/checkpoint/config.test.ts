@@ -87,7 +87,7 @@ describe("Hugging Face config.json", () => {
 describe("impossible shapes", () => {
   it.each([
     [
-      { heads: 6 },
+      { heads: 6, headDim: 128 / 6 },
       "model heads: expected a divisor of width 128, found 6. Use 4 heads, or change the width.",
     ],
     [{ kvHeads: 3 }, "model kvHeads: expected a divisor of heads 4, found 3. Use 2 key and value heads."],

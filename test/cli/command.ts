@@ -30,8 +30,14 @@ interface Options {
   nodeOptions?: string[];
 }
 
-export function launch(args: string[], { cwd, input, env, wrapper = [], nodeOptions = [] }: Options): Running {
-  const [program, ...words] = [...wrapper, process.execPath, ...nodeOptions, MAIN, ...args] as [string, ...string[]];
+export function launch(
+  args: string[],
+  { cwd, input, env, wrapper = [], nodeOptions = [] }: Options,
+): Running {
+  const [program, ...words] = [...wrapper, process.execPath, ...nodeOptions, MAIN, ...args] as [
+    string,
+    ...string[],
+  ];
   // vitest's own settings are not the person's: NODE_OPTIONS and colours.
   const { NODE_OPTIONS: _, FORCE_COLOR: __, ...clean } = process.env;
   const child = spawn(program, words, { cwd, env: { ...clean, NO_COLOR: "1", ...env }, stdio: "pipe" });

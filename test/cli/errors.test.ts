@@ -49,7 +49,10 @@ describe("the recipe", () => {
   });
 
   test("a task file with a broken line: its number, before the first step", async () => {
-    fs.writeFileSync(join(cwd, "words.jsonl"), '{"question":"1+1?","answer":"#### 2"}\n{"question":"2+2?","answer":"#### 4"}\n{"question": oops}\n');
+    fs.writeFileSync(
+      join(cwd, "words.jsonl"),
+      '{"question":"1+1?","answer":"#### 2"}\n{"question":"2+2?","answer":"#### 4"}\n{"question": oops}\n',
+    );
     writeRecipe(cwd, TINY.replace("{ kind: countdown, numbers: [2] }", "{ kind: jsonl, file: words.jsonl }"));
     const screen = expectScreen(await sputnik(["train", "tiny.yaml"], { cwd }));
     expect(screen).toContain("words.jsonl, line 3");
@@ -77,23 +80,37 @@ describe("models and checkpoints", () => {
     writeRecipe(cwd);
     const running = launch(["train", "tiny.yaml", "--quiet"], { cwd });
     const checkpoints = join(cwd, "runs", "tiny", "checkpoints");
-    const saved = (): string[] => (fs.existsSync(checkpoints) ? fs.readdirSync(checkpoints).filter((name) => name.startsWith("step-")).sort() : []);
+    const saved = (): string[] =>
+      fs.existsSync(checkpoints)
+        ? fs
+            .readdirSync(checkpoints)
+            .filter((name) => name.startsWith("step-"))
+            .sort()
+        : [];
     await until(() => saved().length >= 2);
     running.child.kill("SIGKILL");
     await running.ended;
 
-    const [older, newest] = saved().slice(-2).map((name) => join(checkpoints, name)) as [string, string];
+    const [older, newest] = saved()
+      .slice(-2)
+      .map((name) => join(checkpoints, name)) as [string, string];
     fs.truncateSync(join(newest, "model", "model.safetensors"), 100);
     const resumed = await sputnik(["train", "tiny.yaml", "--quiet"], { cwd });
     expect(resumed.code, resumed.stderr).toBe(0);
-    expect(resumed.stderr).toContain(`skipped damaged checkpoint runs/tiny/checkpoints/${newest.slice(checkpoints.length + 1)}`);
+    expect(resumed.stderr).toContain(
+      `skipped damaged checkpoint runs/tiny/checkpoints/${newest.slice(checkpoints.length + 1)}`,
+    );
     expect(resumed.stderr).toContain(`resumed from step ${Number(/\d+$/.exec(older)?.[0])}`);
 
     for (const name of saved()) fs.truncateSync(join(checkpoints, name, "model", "model.safetensors"), 100);
     const screen = expectScreen(await sputnik(["eval", "tiny", "--task", "countdown"], { cwd }));
     expect(screen).toContain("expected");
     expect(screen).toContain("found 100");
-    const folder = expectScreen(await sputnik(["eval", join(checkpoints, saved()[0] as string, "model"), "--task", "countdown"], { cwd }));
+    const folder = expectScreen(
+      await sputnik(["eval", join(checkpoints, saved()[0] as string, "model"), "--task", "countdown"], {
+        cwd,
+      }),
+    );
     expect(folder).toContain("model.safetensors");
   });
 });
@@ -102,7 +119,11 @@ describe("the machine", () => {
   test("a disk that fills up: says so, keeps the checkpoints, and goes on later", async () => {
     writeRecipe(cwd);
     const preload = fileURLToPath(new URL("./full-disk.cjs", import.meta.url));
-    const ended = await sputnik(["train", "tiny.yaml", "--quiet"], { cwd, nodeOptions: ["--require", preload], env: { DISK_BYTES: "600000" } });
+    const ended = await sputnik(["train", "tiny.yaml", "--quiet"], {
+      cwd,
+      nodeOptions: ["--require", preload],
+      env: { DISK_BYTES: "600000" },
+    });
     const screen = expectScreen(ended);
     expect(screen).toMatch(/disk is full/i);
     expect(screen).toMatch(/free some space/i);
@@ -111,13 +132,19 @@ describe("the machine", () => {
     expect(resumed.stderr).toMatch(/resumed from step \d+/);
   });
 
-  test.skipIf(spawnSync("unshare", ["-rm", "true"]).status !== 0)("a real file system of 300 kB", async () => {
-    writeRecipe(cwd);
-    fs.mkdirSync(join(cwd, "runs"));
-    const script = 'mount -t tmpfs -o size=300k tmpfs runs && exec "$@"';
-    const ended = await sputnik(["train", "tiny.yaml", "--quiet"], { cwd, wrapper: ["unshare", "-rm", "sh", "-c", script, "sh"] });
-    expect(expectScreen(ended)).toMatch(/disk is full/i);
-  });
+  test.skipIf(spawnSync("unshare", ["-rm", "true"]).status !== 0)(
+    "a real file system of 300 kB",
+    async () => {
+      writeRecipe(cwd);
+      fs.mkdirSync(join(cwd, "runs"));
+      const script = 'mount -t tmpfs -o size=300k tmpfs runs && exec "$@"';
+      const ended = await sputnik(["train", "tiny.yaml", "--quiet"], {
+        cwd,
+        wrapper: ["unshare", "-rm", "sh", "-c", script, "sh"],
+      });
+      expect(expectScreen(ended)).toMatch(/disk is full/i);
+    },
+  );
 
   test("a port in use: before anything is computed", async () => {
     const server = createServer();
@@ -125,7 +152,9 @@ describe("the machine", () => {
       server.listen(0, "127.0.0.1", () => resolve((server.address() as { port: number }).port));
     });
     writeRecipe(cwd);
-    const screen = expectScreen(await sputnik(["train", "tiny.yaml", "--serve", "--port", String(port)], { cwd }));
+    const screen = expectScreen(
+      await sputnik(["train", "tiny.yaml", "--serve", "--port", String(port)], { cwd }),
+    );
     server.close();
     expect(screen).toContain(`Port ${port} is in use`);
     expect(screen).toContain("--port");
@@ -152,7 +181,10 @@ describe("Ctrl-C", () => {
     const ended = await running.ended;
     expect(ended.code).toBe(130);
     expect(ended.stderr).toContain("To go on: sputnik train tiny.yaml");
-    const [saved] = fs.readdirSync(join(cwd, "runs", "tiny", "checkpoints")).sort().reverse() as [string];
+    const [saved] = fs
+      .readdirSync(join(cwd, "runs", "tiny", "checkpoints"))
+      .sort()
+      .reverse() as [string];
     const again = launch(["train", "tiny.yaml", "--quiet"], { cwd });
     await until(() => again.output().includes("stage base"));
     expect(again.output()).toContain(`resumed from step ${Number(/\d+$/.exec(saved)?.[0])}`);

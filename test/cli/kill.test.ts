@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { type Running, launch, sputnik, temporaryFolder, until, writeRecipe } from "./command.ts";
+import { launch, type Running, sputnik, temporaryFolder, until, writeRecipe } from "./command.ts";
 
 const COMMAND = ["train", "tiny.yaml", "--quiet"];
 
@@ -28,7 +28,9 @@ function traces(cwd: string): Traces {
       return { ...entry, metrics: exact };
     });
   const newest = fs.readdirSync(join(run, "checkpoints")).sort().at(-1) as string;
-  const weights = fs.readFileSync(join(run, "checkpoints", newest, "model", "model.safetensors")).toString("base64");
+  const weights = fs
+    .readFileSync(join(run, "checkpoints", newest, "model", "model.safetensors"))
+    .toString("base64");
   return { metrics, samples: read("samples.jsonl"), evaluations: read("evaluations.jsonl"), weights };
 }
 
@@ -36,7 +38,10 @@ function begin(): { cwd: string; running: Running; run: string; lines: () => num
   const cwd = temporaryFolder();
   writeRecipe(cwd);
   const run = join(cwd, "runs", "tiny");
-  const lines = (): number => (fs.existsSync(join(run, "metrics.jsonl")) ? fs.readFileSync(join(run, "metrics.jsonl"), "utf8").split("\n").length - 1 : 0);
+  const lines = (): number =>
+    fs.existsSync(join(run, "metrics.jsonl"))
+      ? fs.readFileSync(join(run, "metrics.jsonl"), "utf8").split("\n").length - 1
+      : 0;
   return { cwd, running: launch(COMMAND, { cwd }), run, lines };
 }
 
@@ -77,7 +82,9 @@ describe("a run that is killed and resumed", { timeout: 300_000 }, () => {
     const { cwd, running, run, lines } = begin();
     await until(() => lines() >= 125, 1);
     // A step is its rollout, then its update: half of a step's time after a line, one is done and the other is not.
-    const last = JSON.parse(fs.readFileSync(join(run, "metrics.jsonl"), "utf8").trim().split("\n").at(-1) as string) as { metrics: Record<string, number> };
+    const last = JSON.parse(
+      fs.readFileSync(join(run, "metrics.jsonl"), "utf8").trim().split("\n").at(-1) as string,
+    ) as { metrics: Record<string, number> };
     await pause(1000 * (last.metrics["seconds/rollout"] as number));
     await killNow(running);
     expect(lines()).toBeLessThan(134);
@@ -87,7 +94,10 @@ describe("a run that is killed and resumed", { timeout: 300_000 }, () => {
   test("while it saves a checkpoint", async () => {
     const { cwd, running, run } = begin();
     const checkpoints = join(run, "checkpoints");
-    const halfWritten = (): string[] => (fs.existsSync(checkpoints) ? fs.readdirSync(checkpoints).filter((name) => name.startsWith(".tmp-step-")) : []);
+    const halfWritten = (): string[] =>
+      fs.existsSync(checkpoints)
+        ? fs.readdirSync(checkpoints).filter((name) => name.startsWith(".tmp-step-"))
+        : [];
     // Looks without a break: a save takes some milliseconds.
     const start = performance.now();
     while (halfWritten().length === 0 || !fs.existsSync(join(checkpoints, "step-000020"))) {
@@ -102,7 +112,10 @@ describe("a run that is killed and resumed", { timeout: 300_000 }, () => {
     const { cwd, running } = begin();
     let current = running;
     for (let kills = 0; kills < 4; kills++) {
-      const finished = await Promise.race([current.ended.then(() => true), pause(400 + Math.random() * 1600).then(() => false)]);
+      const finished = await Promise.race([
+        current.ended.then(() => true),
+        pause(400 + Math.random() * 1600).then(() => false),
+      ]);
       if (finished) break;
       await killNow(current);
       current = launch(COMMAND, { cwd });

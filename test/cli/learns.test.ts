@@ -1,7 +1,7 @@
 /** Training learns: recipes/smoke.yaml reaches a stated score by RL, well above its base. About a minute on two cores. */
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import type { EvaluationRecord } from "../../src/recipe/events.ts";
+import type { EvaluationRecord } from "../../src/events.ts";
 import { sputnik, temporaryFolder } from "./command.ts";
 
 /** Three seeds gave base BASES and final FINALS; the bounds leave room for another machine's rounding. */
@@ -15,7 +15,9 @@ test("a base that computes a little learns to solve by reward alone", { timeout:
   expect(code, stderr).toBe(0);
   const { evaluations } = JSON.parse(stdout) as { evaluations: EvaluationRecord[] };
   const [base, final] = evaluations as [EvaluationRecord, EvaluationRecord];
-  console.log(`base ${base.passAt1.toFixed(3)}, final ${final.passAt1.toFixed(3)}, true equations ${final.thoughtValidity?.toFixed(3)}`);
+  console.log(
+    `base ${base.passAt1.toFixed(3)}, final ${final.passAt1.toFixed(3)}, true equations ${final.thoughtValidity?.toFixed(3)}`,
+  );
   expect(final.passAt1).toBeGreaterThanOrEqual(FINAL_AT_LEAST);
   expect(final.passAt1 - base.passAt1).toBeGreaterThanOrEqual(GAIN_AT_LEAST);
   expect(final.thoughtValidity).toBeGreaterThan(base.thoughtValidity as number);

@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import type { RunEvent } from "../../src/recipe/events.ts";
+import type { RunEvent } from "../../src/events.ts";
 import { type Frame, RunBus } from "../../src/server/bus.ts";
 import { apply, type RunState } from "../../src/server/run-state.ts";
 import { replay } from "./replay.ts";

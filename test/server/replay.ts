@@ -1,5 +1,5 @@
 /** A run made up for tests of the server and the page, with numbers like the default recipe's. */
-import type { Bill, GroupRecord, RunEvent, SampleRecord, StageInfo } from "../../src/recipe/events.ts";
+import type { Bill, GroupRecord, RunEvent, SampleRecord, StageInfo } from "../../src/events.ts";
 import type { ChatEvent, ChatRequest, ChatService } from "../../src/server/chat.ts";
 import type { Verdict } from "../../src/tasks/problem.ts";
 
@@ -89,9 +89,9 @@ export function sampledGroups(step: number, count = 2): GroupRecord[] {
   return Array.from({ length: count }, (_, index) => {
     const rightOnes = Math.min(7, 2 + Math.floor(step / 25));
     const samples = Array.from({ length: 8 }, (_, number) => sample(step, number, number < rightOnes));
-    const mean = samples.reduce((sum, { reward }) => sum + reward, 0) / samples.length;
-    const deviation = Math.sqrt(samples.reduce((sum, { reward }) => sum + (reward - mean) ** 2, 0) / 8);
-    for (const each of samples) each.advantage = (each.reward - mean) / deviation;
+    const mean = samples.reduce((sum, { reward }) => sum + (reward ?? 0), 0) / samples.length;
+    const deviation = Math.sqrt(samples.reduce((sum, { reward }) => sum + ((reward ?? 0) - mean) ** 2, 0) / 8);
+    for (const each of samples) each.advantage = ((each.reward ?? 0) - mean) / deviation;
     const prompt = index === 0 ? PROMPT : `${10 + index}, ${step + 1}, 7 make 33\n<think>\n`;
     return { problem: `countdown/train/${step * 16 + index}`, prompt, samples };
   });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { RunEvent } from "../../src/recipe/events.ts";
+import type { RunEvent } from "../../src/events.ts";
 import { apply, emptyRun, GROUPS_KEPT, SAMPLED_STEPS_KEPT } from "../../src/server/run-state.ts";
 import { finish, opening, replay, sampledGroups } from "./replay.ts";
 

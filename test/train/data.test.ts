@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { MASKED } from "../../src/graph/ops/nn.ts";
-import { causalMask, documentMask } from "../../src/train/batch.ts";
+import { causalMask, documentMask } from "../../src/models/masks.ts";
 import { type Document, PackedBatches } from "../../src/train/data.ts";
 import { planMicroBatches } from "../../src/train/microbatch.ts";
 

@@ -7,7 +7,7 @@ import { parameterInputs } from "../../src/models/layers.ts";
 import { Random } from "../../src/runtime/random.ts";
 import { f32, i32, Session, type Value } from "../../src/runtime/session.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
-import { causalMask, documentMask } from "../../src/train/batch.ts";
+import { causalMask, documentMask } from "../../src/models/masks.ts";
 import type { Document } from "../../src/train/data.ts";
 import { locateNonFinite } from "../../src/train/diagnose.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";

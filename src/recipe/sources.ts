@@ -1,12 +1,12 @@
 /** Where pretraining and SFT get their documents: generated attempts, a text file, or JSONL. */
 import { readFileSync } from "node:fs";
-import type { TrainingData } from "../recipe/schema.ts";
 import { Random } from "../runtime/random.ts";
 import { countdown } from "../tasks/countdown.ts";
 import { attemptDocument } from "../tasks/countdown-attempts.ts";
 import { DataSetError } from "../tasks/jsonl-file.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { Document, DocumentSource } from "./data.ts";
+import type { Document, DocumentSource } from "../train/data.ts";
+import type { TrainingData } from "./schema.ts";
 
 /** Documents by index, without end: a file is read again in a new order each epoch. @throws DataSetError */
 export function documentSource(data: TrainingData, tokenizer: Tokenizer, seed: number): DocumentSource {

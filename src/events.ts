@@ -2,7 +2,7 @@
  * What a run says while it goes on: one line of `events` for the page, the terminal and `--json`.
  * The engine's worker posts these; metrics and samples are also appended to the run folder.
  */
-import type { Verdict } from "../tasks/problem.ts";
+import type { Verdict } from "./tasks/problem.ts";
 
 /** A metric that could not be computed is `null`, never NaN: every line stays valid JSON. */
 export type Metrics = Record<string, number | null>;
@@ -12,7 +12,8 @@ export interface SampleRecord {
   completion: string;
   tokens: number;
   verdict: Verdict;
-  reward: number;
+  /** `null`: unscored, it took no part in the group. */
+  reward: number | null;
   advantage: number;
 }
 

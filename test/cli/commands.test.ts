@@ -1,0 +1,262 @@
+/** Every command once, on a model that was trained in seconds; what `--json` prints is one document. */
+import fs from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { beforeAll, describe, expect, test } from "vitest";
+import { launch, sputnik, TINY, temporaryFolder, until, writeRecipe } from "./command.ts";
+
+let cwd: string;
+beforeAll(async () => {
+  cwd = temporaryFolder();
+  writeRecipe(cwd);
+  const ended = await sputnik(["train", "tiny.yaml", "--quiet"], { cwd });
+  expect(ended.code, ended.stderr).toBe(0);
+}, 240_000);
+
+const json = async (args: string[]): Promise<Record<string, unknown>> => {
+  const { code, stdout, stderr } = await sputnik([...args, "--json"], { cwd });
+  expect(code, stderr).toBe(0);
+  return JSON.parse(stdout) as Record<string, unknown>;
+};
+
+test("help names every command, and a wrong one gets help", async () => {
+  const { stdout } = await sputnik(["--help"], { cwd });
+  for (const name of ["train", "chat", "eval", "report", "export", "doctor", "start"])
+    expect(stdout).toContain(`  ${name}`);
+  expect((await sputnik(["trian"], { cwd })).stderr).toContain("Did you mean train?");
+});
+
+describe("train", () => {
+  test("a finished run is not trained again, and says how it could be", async () => {
+    const { code, stdout } = await sputnik(["train", "tiny.yaml"], { cwd });
+    expect(code).toBe(0);
+    expect(stdout).toContain("finished before");
+    expect(stdout).toContain("--fresh");
+  });
+
+  test("--json tells how it ended", async () => {
+    const summary = await json(["train", "tiny.yaml"]);
+    expect(summary).toMatchObject({
+      name: "tiny",
+      outcome: "finished",
+      report: "runs/tiny/report.md",
+      last: { stage: "r1-zero", step: 14 },
+    });
+    expect(summary.evaluations).toHaveLength(2);
+  });
+
+  test("--dry-run counts what the run then took, and writes nothing", async () => {
+    const elsewhere = temporaryFolder();
+    writeRecipe(elsewhere);
+    const { code, stdout, stderr } = await sputnik(["train", "tiny.yaml", "--dry-run", "--json"], {
+      cwd: elsewhere,
+    });
+    expect(code, stderr).toBe(0);
+    expect(fs.readdirSync(elsewhere)).toEqual(["tiny.yaml"]);
+    const plan = JSON.parse(stdout) as { parameters: number; stages: { name: string; flops: number }[] };
+    // 2 x 29 x 32 for embedding and head, 4 x 32 x 32 + 3 x 32 x 64 for the block, 3 norms of 32.
+    expect(plan.parameters).toBe(2 * 29 * 32 + 4 * 32 * 32 + 3 * 32 * 64 + 3 * 32);
+    const bill = JSON.parse(fs.readFileSync(join(cwd, "runs", "tiny", "bill.json"), "utf8")) as {
+      lines: { stage: string; flops: number }[];
+    };
+    const flops = (lines: { flops: number }[]): number => (lines[0] as { flops: number }).flops;
+    expect(flops(plan.stages)).toBe(flops(bill.lines));
+  });
+
+  test("--dry-run for people fits its columns", async () => {
+    const { stdout } = await sputnik(["train", "tiny.yaml", "--dry-run"], { cwd });
+    expect(stdout).toContain("model.layers.*.self_attn.q_proj.weight");
+    expect(stdout).toMatch(/Time: this machine's MatMul rate, measured now as .*FLOP\/s/);
+    expect(stdout).toMatch(/Bill: unknown, unknown/);
+  });
+
+  test("--dry-run of a model of DeepSeek LLM's size takes seconds and no such memory", async () => {
+    const model = "{ layers: 30, width: 4096, heads: 32, ffn: 11008, maxPositions: 4096 }";
+    writeRecipe(cwd, TINY.replace(/^model: .*$/m, `model: ${model}`), "seven-billion.yaml");
+    const plan = await json(["train", "seven-billion.yaml", "--dry-run"]);
+    expect(plan.parameters).toBe(30 * (4 * 4096 ** 2 + 3 * 4096 * 11008 + 2 * 4096) + 4096 + 2 * 29 * 4096);
+  });
+
+  test("--profile reads like the model", async () => {
+    const { results } = (await json(["train", "tiny.yaml", "--profile"])) as {
+      results: { program: string; profile: { byPath: { path: string; share: number }[] } }[];
+    };
+    const step = results.find(({ program }) => program === "training step");
+    const paths = step?.profile.byPath.map(({ path }) => path) ?? [];
+    expect(paths).toContain("layers.0.attn.q");
+    expect(paths).toContain("layers.0.mlp.up.grad");
+    const shares = step?.profile.byPath.reduce((sum, { share }) => sum + share, 0);
+    expect(shares).toBeCloseTo(1, 6);
+  });
+});
+
+test("eval: score, interval, maj@k and the truth of the thoughts", async () => {
+  const record = await json([
+    "eval",
+    "tiny",
+    "--task",
+    "countdown",
+    "--numbers",
+    "2",
+    "--problems",
+    "20",
+    "--samples",
+    "3",
+  ]);
+  expect(record).toMatchObject({ task: "countdown", problems: 20, samplesPerProblem: 3, temperature: 0.6 });
+  const { passAt1, interval, majAtK } = record as {
+    passAt1: number;
+    interval: [number, number];
+    majAtK: number;
+  };
+  expect(interval[0]).toBeLessThanOrEqual(passAt1);
+  expect(interval[1]).toBeGreaterThanOrEqual(passAt1);
+  expect(majAtK).toBeGreaterThanOrEqual(0);
+  const again = await json([
+    "eval",
+    "tiny",
+    "--task",
+    "countdown",
+    "--numbers",
+    "2",
+    "--problems",
+    "20",
+    "--samples",
+    "3",
+  ]);
+  expect(again.examples).toEqual(record.examples);
+});
+
+test("eval: a task that does not exist", async () => {
+  const { code, stderr } = await sputnik(["eval", "tiny", "--task", "chess"], { cwd });
+  expect(code).toBe(1);
+  expect(stderr).toContain("Choose countdown, arithmetic, equations, or jsonl:FILE.");
+});
+
+describe("chat without a terminal", () => {
+  test("answers a problem a line, and repeats itself for a seed", async () => {
+    const ask = () =>
+      sputnik(["chat", "tiny", "--seed", "3"], { cwd, input: "26 31 = 57\n\n5 and 7 make 12\n" });
+    const first = await ask();
+    expect(first.code, first.stderr).toBe(0);
+    expect(first.stdout).toMatch(/^26, 31 make 57\n<think>\n/);
+    expect(first.stdout).toContain("5, 7 make 12\n<think>\n");
+    expect(first.stdout.match(/right|wrong: /g)).toHaveLength(2);
+    const untimed = (text: string): string => text.replace(/[\d.]+ s$/gm, "");
+    expect(untimed((await ask()).stdout)).toBe(untimed(first.stdout));
+  });
+
+  test("says what a line lacks, goes on, and exits with 1", async () => {
+    const { code, stdout, stderr } = await sputnik(["chat", "tiny"], { cwd, input: "hello\n5 7 = 12\n" });
+    expect(stderr).toContain('such as "82 27 11 = 44"');
+    expect(stdout).toContain("5, 7 make 12");
+    expect(code).toBe(1);
+  });
+});
+
+test("report makes the same report again", async () => {
+  const file = join(cwd, "runs", "tiny", "report.md");
+  const before = fs.readFileSync(file, "utf8");
+  fs.rmSync(file);
+  const { code, stdout } = await sputnik(["report", "tiny"], { cwd });
+  expect(code).toBe(0);
+  expect(stdout).toContain("Exams");
+  expect(fs.readFileSync(file, "utf8")).toBe(before);
+});
+
+test("export: a Hugging Face folder with its bill, that chat opens", async () => {
+  const { code, stderr } = await sputnik(["export", "tiny", "models/tiny"], { cwd });
+  expect(code, stderr).toBe(0);
+  const files = fs.readdirSync(join(cwd, "models", "tiny"));
+  expect(files).toEqual(
+    expect.arrayContaining([
+      "README.md",
+      "bill.json",
+      "config.json",
+      "model.safetensors",
+      "report.md",
+      "tokenizer.json",
+    ]),
+  );
+  const answer = await sputnik(["chat", "models/tiny"], { cwd, input: "5 7 = 12\n" });
+  expect(answer.stdout).toContain("5, 7 make 12");
+  fs.mkdirSync(join(cwd, "other"));
+  fs.writeFileSync(join(cwd, "other", "thesis.tex"), "");
+  expect((await sputnik(["export", "tiny", "other"], { cwd })).stderr).toContain("holds other files");
+});
+
+test("doctor says what there is, and measures", async () => {
+  const facts = await json(["doctor"]);
+  expect(facts).toMatchObject({
+    node: process.versions.node,
+    platform: `${process.platform}-${process.arch}`,
+  });
+  const { allThreads } = facts.matmulFlopsPerSecond as { allThreads: number };
+  expect(allThreads).toBeGreaterThan(1e8);
+  expect((facts.providers as { name: string }[]).map(({ name }) => name)).toContain("cpu");
+});
+
+describe("a live page", () => {
+  const page = /http:\/\/localhost:\d+\//;
+
+  test("train --serve shows the run, and its newest checkpoint answers while training goes on", async () => {
+    const folder = temporaryFolder();
+    writeRecipe(folder, TINY.replace("steps: 120", "steps: 30000"));
+    const running = launch(["train", "tiny.yaml", "--serve", "--port", "0"], { cwd: folder });
+    await until(() => page.test(running.output()));
+    const url = page.exec(running.output())?.[0] as string;
+    const state = async () =>
+      (await (await fetch(`${url}api/state`)).json()) as {
+        run: { name: string } | null;
+        models: { id: string }[];
+      };
+    let answering = false;
+    while (!answering) {
+      answering = (await state()).models.some(({ id }) => id === "run");
+      expect(running.child.exitCode).toBeNull();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    expect((await state()).run?.name).toBe("tiny");
+    const response = await fetch(`${url}api/chat`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ problem: "5 7 = 12", model: "run" }),
+    });
+    const events = [...(await response.text()).matchAll(/^data: (.*)$/gm)].map(
+      ([, text]) => (JSON.parse(text as string) as { type: string }).type,
+    );
+    expect(events[0]).toBe("prompt");
+    expect(events).toContain("token");
+    expect(events.slice(-2)).toEqual(["verdict", "done"]);
+    running.child.kill("SIGINT");
+    expect((await running.ended).code).toBe(130);
+  });
+
+  test("start says where to watch at once, and Ctrl-C leaves a run to go on with", async () => {
+    const folder = temporaryFolder();
+    const running = launch(["start", "--port", "0"], { cwd: folder });
+    const began = performance.now();
+    await until(() => page.test(running.output()));
+    console.log(`start: the page's address after ${Math.round(performance.now() - began)} ms`);
+    const url = page.exec(running.output())?.[0] as string;
+    expect((await fetch(url)).status).toBe(200);
+    await until(() => running.output().includes("stage base"));
+    running.child.kill("SIGINT");
+    const { code, stderr } = await running.ended;
+    expect(code).toBe(130);
+    expect(stderr).toContain("To go on: npm start");
+    expect(fs.existsSync(join(folder, "runs", "tiny-r1-zero", "run.json"))).toBe(true);
+  });
+
+  const shipped = fileURLToPath(new URL("../../models/tiny-r1-zero/config.json", import.meta.url));
+  test.skipIf(!fs.existsSync(shipped))("the shipped model solves a problem at once", async () => {
+    const began = performance.now();
+    const running = launch(["chat", "--temperature", "0"], {
+      cwd: temporaryFolder(),
+      input: "82 27 11 = 44\n",
+    });
+    await until(() => running.output().includes("<think>"), 1);
+    console.log(`chat: the first token after ${Math.round(performance.now() - began)} ms`);
+    expect((await running.ended).code).toBe(0);
+  });
+});
