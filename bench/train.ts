@@ -73,9 +73,9 @@ export async function benchTrain(): Promise<Row[]> {
   const shares: number[] = [];
   const rates: number[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    const before = await measureMatmulRate(7);
+    const before = await measureMatmulRate();
     const ms = median(await ours(STEPS));
-    const after = await measureMatmulRate(7);
+    const after = await measureMatmulRate();
     rates.push(flops / ms / 1e6);
     shares.push(flops / (ms / 1000) / ((before + after) / 2));
   }

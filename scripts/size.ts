@@ -6,7 +6,8 @@ import { join } from "node:path";
 const LIMITS: Record<string, number> = {
   runtime: 600,
   graph: 2700,
-  models: 550,
+  models: 650,
+  "events.ts": 120,
   sample: 720,
   train: 2150,
   checkpoint: 1350,
@@ -22,7 +23,7 @@ const LIMITS: Record<string, number> = {
 
 /** What an afternoon's reading covers. */
 const CORE = ["runtime", "graph", "models", "sample", "train"];
-const CORE_LIMIT = 6450;
+const CORE_LIMIT = 6600;
 const FILE_LIMIT = 400;
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })

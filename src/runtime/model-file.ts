@@ -27,7 +27,13 @@ export function saveModelFile(lowered: LoweredGraph, path: string, externalBytes
     offset = Math.ceil(offset / ALIGNMENT) * ALIGNMENT;
     // One call may write less than asked for, above 2 GB always.
     for (let written = 0; written < length; )
-      written += writeSync(data, constant.bytes, written, Math.min(length - written, WRITE_BYTES), offset + written);
+      written += writeSync(
+        data,
+        constant.bytes,
+        written,
+        Math.min(length - written, WRITE_BYTES),
+        offset + written,
+      );
     const external = { location, offset, length };
     offset += length;
     return { ...constant, external };

@@ -9,8 +9,8 @@ import { Graph } from "../graph/tensor.ts";
 import type { DecoderConfig } from "../models/config.ts";
 import { cachedDecoder, decoder, decoderParameters, type KeysValues } from "../models/dense.ts";
 import { parameterInputs } from "../models/layers.ts";
-import { f32, i32, RuntimeError, Session, type Value } from "../runtime/session.ts";
 import { causalMask } from "../models/masks.ts";
+import { f32, i32, RuntimeError, Session, type Value } from "../runtime/session.ts";
 import { KvCache, type PrefixCache } from "./cache.ts";
 import { type SamplingOptions, sampleToken } from "./sampler.ts";
 import { type Generation, type GenerationRequest, ladderSize, type Row, Scheduler } from "./scheduler.ts";
@@ -87,10 +87,7 @@ export class Sampler {
     this.cache = new KvCache(config);
   }
 
-  static async create(
-    config: DecoderConfig,
-    options: { threads?: number } = {},
-  ): Promise<Sampler> {
+  static async create(config: DecoderConfig, options: { threads?: number } = {}): Promise<Sampler> {
     const graphs: [Graph, Graph] = [tracePrefill(config), traceDecode(config)];
     const { threads } = options;
     return new Sampler(config, graphs, [

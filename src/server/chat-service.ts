@@ -25,6 +25,9 @@ interface Answer {
   wake: () => void;
 }
 
+/** Newest checkpoints that may vanish before one is loaded. */
+const ATTEMPTS = 5;
+
 export class ThreadChat implements ChatService {
   readonly #options: ThreadChatOptions;
   readonly #answers = new Map<number, Answer>();
@@ -46,16 +49,34 @@ export class ThreadChat implements ChatService {
   }
 
   async *ask(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ChatEvent, void> {
-    const models = this.#found();
-    const found = request.model === undefined ? models.values().next().value : models.get(request.model);
-    if (found === undefined) {
-      yield {
-        type: "error",
-        message: "No model is ready yet.",
-        remedy: "Wait for the run's first checkpoint.",
-      };
+    for (let attempt = 1; ; attempt++) {
+      const models = this.#found();
+      const found = request.model === undefined ? models.values().next().value : models.get(request.model);
+      if (found === undefined) {
+        yield {
+          type: "error",
+          message: "No model is ready yet.",
+          remedy: "Wait for the run's first checkpoint.",
+        };
+        return;
+      }
+      const answer = this.#answer(request, found, signal);
+      const first = await answer.next();
+      if (first.done) return;
+      // A run removes its older checkpoints: this one was the newest when it was chosen, and is gone.
+      const removed = first.value.type === "error" && !fs.existsSync(found.folder);
+      if (removed && attempt < ATTEMPTS) continue;
+      yield first.value;
+      yield* answer;
       return;
     }
+  }
+
+  async *#answer(
+    request: ChatRequest,
+    found: FoundModel,
+    signal: AbortSignal,
+  ): AsyncGenerator<ChatEvent, void> {
     const id = this.#next++;
     const answer: Answer = { events: [], ended: false, wake: () => {} };
     this.#answers.set(id, answer);

@@ -50,7 +50,9 @@ export function rolloutMetrics(judged: readonly { group: Group }[]): Metrics {
   const lengths = samples.map((s) => s.ids.length);
   return {
     "reward/mean": mean(scored.map((s) => s.reward as number)),
-    ...Object.fromEntries(COMPONENTS.map((name) => [`reward/${name}`, mean(scored.map((s) => s.components[name]))])),
+    ...Object.fromEntries(
+      COMPONENTS.map((name) => [`reward/${name}`, mean(scored.map((s) => s.components[name]))]),
+    ),
     pass1: mean(scored.map((s) => s.verdict.value as number)),
     unscored: samples.length - scored.length,
     "length/mean": mean(lengths),

@@ -3,8 +3,9 @@
  * and update (DeepSeekMath, arXiv 2402.03300, algorithm 1; R1, arXiv 2501.12948, section 2). The objective's slots are
  * in grpo-loss.ts.
  */
-import { decoderParameters } from "../models/dense.ts";
+
 import type { Metrics } from "../events.ts";
+import { decoderParameters } from "../models/dense.ts";
 import { allocate, scalar, type Value } from "../runtime/session.ts";
 import { Sampler } from "../sample/engine.ts";
 import { Scorer } from "../sample/logprobs.ts";

@@ -1,7 +1,7 @@
 /** Pretraining and SFT: packed rows, weighted cross-entropy, one update after another. They differ in data alone. */
 import { decoderParameters } from "../models/dense.ts";
-import type { Value } from "../runtime/session.ts";
 import { documentMask } from "../models/masks.ts";
+import type { Value } from "../runtime/session.ts";
 import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
 import { batchFeeds, languageModelLoss } from "./language-model.ts";
 import { rateFactor, type Schedule } from "./schedule.ts";

@@ -6,8 +6,8 @@ import type { Dim, Graph } from "../graph/tensor.ts";
 import type { DecoderConfig } from "../models/config.ts";
 import { decoder } from "../models/dense.ts";
 import type { Parameters } from "../models/layers.ts";
-import { f32, i32, type Value } from "../runtime/session.ts";
 import { causalMask } from "../models/masks.ts";
+import { f32, i32, type Value } from "../runtime/session.ts";
 import type { LossGraph } from "./step.ts";
 
 export interface BatchShape {

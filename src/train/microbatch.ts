@@ -1,6 +1,7 @@
 /** Sequences of different lengths as micro-batches: sorted, padded little, one sequence a row. */
-import { f32, i32, type Value } from "../runtime/session.ts";
+
 import { causalMask } from "../models/masks.ts";
+import { f32, i32, type Value } from "../runtime/session.ts";
 
 /** Row lengths are rounded up to this, so that the engine sees few shapes. */
 const LENGTH_STEP = 16;

@@ -1,7 +1,7 @@
 /** What a training stage is to the run around it: it advances step by step, can be saved at any step, and is released. */
 
-import type { DecoderConfig } from "../models/config.ts";
 import type { GroupRecord, Metrics } from "../events.ts";
+import type { DecoderConfig } from "../models/config.ts";
 import type { Value } from "../runtime/session.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 

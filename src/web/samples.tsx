@@ -134,8 +134,8 @@ function Sample({ sample, number }: { sample: SampleRecord; number: number }) {
       <Thought text={thought} />
       <p class="answer">{answer === null ? <em>no answer</em> : answer}</p>
       <footer class="detail">
-        {outcome !== "right" && `${sample.verdict.reason} · `}{sample.reward === null ? "unscored" : `reward ${decimal(sample.reward)}`} ·{" "}
-        {sample.tokens} tokens
+        {outcome !== "right" && `${sample.verdict.reason} · `}
+        {sample.reward === null ? "unscored" : `reward ${decimal(sample.reward)}`} · {sample.tokens} tokens
       </footer>
     </article>
   );

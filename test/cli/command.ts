@@ -38,8 +38,9 @@ export function launch(
     string,
     ...string[],
   ];
-  // vitest's own settings are not the person's: NODE_OPTIONS and colours.
-  const { NODE_OPTIONS: _, FORCE_COLOR: __, ...clean } = process.env;
+  // What npm and vitest set is not the person's.
+  const foreign = /^(npm_|NODE_OPTIONS$|FORCE_COLOR$|VITEST|CI$)/;
+  const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
   const child = spawn(program, words, { cwd, env: { ...clean, NO_COLOR: "1", ...env }, stdio: "pipe" });
   let [stdout, stderr] = ["", ""];
   child.stdout.on("data", (data: Buffer) => {

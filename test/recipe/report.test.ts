@@ -2,12 +2,12 @@ import fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { EvaluationRecord, GroupRecord, Metrics } from "../../src/events.ts";
 import { BillBook } from "../../src/ledger/bill.ts";
 import { ratesFor } from "../../src/ledger/prices.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
 import { writeReport } from "../../src/recipe/report.ts";
 import { type RunFolder, resumeOrCreate } from "../../src/recipe/run-folder.ts";
-import type { EvaluationRecord, GroupRecord, Metrics } from "../../src/events.ts";
 
 const recipe = loadRecipe("recipes/tiny-r1-zero.yaml");
 let root: string;

@@ -3,11 +3,11 @@ import fs from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { EvaluationRecord } from "../../src/events.ts";
 import { RunFolderError } from "../../src/recipe/disk.ts";
 import { Journal, readJournal } from "../../src/recipe/journal.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
 import { type MetricsLine, type RunFolder, resumeOrCreate } from "../../src/recipe/run-folder.ts";
-import type { EvaluationRecord } from "../../src/events.ts";
 
 const recipe = loadRecipe("recipes/tiny-r1-zero.yaml");
 let root: string;

@@ -50,14 +50,23 @@ describe("a saved model", () => {
     const path = join(mkdtempSync(join(tmpdir(), "sputnik-step-")), "step.onnx");
     saveModelFile(lowered, path);
     const ids = Int32Array.from({ length: 16 }, (_, i) => (7 * i) % tinyConfig.vocabSize);
-    const batch = batchFeeds({ ids, targets: ids.toReversed(), weights: new Float32Array(16).fill(1 / 16), batch: 2, seq: 8 });
+    const batch = batchFeeds({
+      ids,
+      targets: ids.toReversed(),
+      weights: new Float32Array(16).fill(1 / 16),
+      batch: 2,
+      seq: 8,
+    });
     const parameters = livelyParameters(tinyConfig, 3);
     const feeds: Record<string, Value> = { ...Object.fromEntries(parameters), ...batch };
     for (const { name, dtype, shape } of lowered.inputs) feeds[name] ??= allocate(dtype, shape as number[]);
     for (const name of ["rate", "muonRate"]) feeds[name] = scalar(0.01);
     for (const name of ["correction1", "correction2"]) feeds[name] = scalar(10);
 
-    const [direct, loaded] = [await Session.fromLowered(lowered, { threads: 1 }), await Session.load(path, { threads: 1 })];
+    const [direct, loaded] = [
+      await Session.fromLowered(lowered, { threads: 1 }),
+      await Session.load(path, { threads: 1 }),
+    ];
     const [a, b] = [await direct.run(feeds), await loaded.run(feeds)];
     expect(Object.keys(b)).toEqual(Object.keys(a));
     for (const name of Object.keys(a)) expect(b[name].data, name).toEqual(a[name].data);

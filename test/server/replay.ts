@@ -90,7 +90,9 @@ export function sampledGroups(step: number, count = 2): GroupRecord[] {
     const rightOnes = Math.min(7, 2 + Math.floor(step / 25));
     const samples = Array.from({ length: 8 }, (_, number) => sample(step, number, number < rightOnes));
     const mean = samples.reduce((sum, { reward }) => sum + (reward ?? 0), 0) / samples.length;
-    const deviation = Math.sqrt(samples.reduce((sum, { reward }) => sum + ((reward ?? 0) - mean) ** 2, 0) / 8);
+    const deviation = Math.sqrt(
+      samples.reduce((sum, { reward }) => sum + ((reward ?? 0) - mean) ** 2, 0) / 8,
+    );
     for (const each of samples) each.advantage = ((each.reward ?? 0) - mean) / deviation;
     const prompt = index === 0 ? PROMPT : `${10 + index}, ${step + 1}, 7 make 33\n<think>\n`;
     return { problem: `countdown/train/${step * 16 + index}`, prompt, samples };

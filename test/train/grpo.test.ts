@@ -1,7 +1,7 @@
 /** GRPO through its real sampler and trainer on a tiny model: the pitfalls that only the whole loop can show. */
 import { describe, expect, it } from "vitest";
-import { decoderParameters } from "../../src/models/dense.ts";
 import type { Metrics } from "../../src/events.ts";
+import { decoderParameters } from "../../src/models/dense.ts";
 import type { Value } from "../../src/runtime/session.ts";
 import type { Problem, Task, Verdict } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";

@@ -1,0 +1,49 @@
+import fs from "node:fs";
+import os from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { findModel, listRuns, UsageError } from "../../src/recipe/find-model.ts";
+
+function folderWith(...files: string[]): string {
+  const root = fs.mkdtempSync(join(os.tmpdir(), "sputnik-find-"));
+  for (const file of files) {
+    fs.mkdirSync(join(root, file, ".."), { recursive: true });
+    fs.writeFileSync(join(root, file), "{}");
+  }
+  return root;
+}
+
+test("a model folder, with or without the files of its run", () => {
+  const bare = folderWith("config.json");
+  expect(findModel(bare)).toEqual({ folder: bare, run: null, step: null });
+  const described = folderWith("config.json", "run.json");
+  expect(findModel(described)).toEqual({ folder: described, run: described, step: null });
+});
+
+test("a checkpoint's folder", () => {
+  const root = folderWith(
+    "checkpoints/step-000020/manifest.json",
+    "checkpoints/step-000020/model/config.json",
+  );
+  const folder = join(root, "checkpoints", "step-000020");
+  expect(findModel(folder)).toMatchObject({ folder: join(folder, "model"), step: 20 });
+});
+
+test("a run without a whole checkpoint says why", () => {
+  const root = folderWith("x/run.json");
+  expect(() => findModel("x", root)).toThrow("no checkpoint has been saved yet");
+  fs.mkdirSync(join(root, "x", "checkpoints", "step-000010"), { recursive: true });
+  expect(() => findModel("x", root)).toThrow("no readable manifest.json");
+});
+
+test("what there is not: the runs that there are", () => {
+  const root = folderWith("one/run.json", "two/run.json", "three/notes.txt");
+  expect(listRuns(root)).toEqual(["one", "two"]);
+  try {
+    findModel("four", root);
+    expect.unreachable();
+  } catch (error) {
+    expect(error).toBeInstanceOf(UsageError);
+    expect((error as UsageError).remedy).toContain("one, two");
+  }
+});
