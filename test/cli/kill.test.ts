@@ -6,6 +6,9 @@ import { launch, type Running, sputnik, temporaryFolder, until, writeRecipe } fr
 
 const COMMAND = ["train", "tiny.yaml", "--quiet"];
 
+/** Kills at random moments; `npm run soak` asks for many. */
+const ROUNDS = Number(process.env.SPUTNIK_SOAK_KILLS ?? 4);
+
 interface Traces {
   metrics: unknown[];
   samples: string;
@@ -111,7 +114,7 @@ describe("a run that is killed and resumed", { timeout: 300_000 }, () => {
   test("again and again, at random", async () => {
     const { cwd, running } = begin();
     let current = running;
-    for (let kills = 0; kills < 4; kills++) {
+    for (let kills = 0; kills < ROUNDS; kills++) {
       const finished = await Promise.race([
         current.ended.then(() => true),
         pause(400 + Math.random() * 1600).then(() => false),

@@ -8,7 +8,8 @@ import { recipeWarnings } from "../../src/recipe/sense.ts";
 const recipes = readdirSync("recipes")
   .filter((file) => file.endsWith(".yaml"))
   .map((file) => `recipes/${file}`);
-const tiny = readFileSync("recipes/tiny-r1-zero.yaml", "utf8");
+/** Kept apart from the shipped recipes, whose values are tuned. */
+const tiny = readFileSync("test/fixtures/recipe.yaml", "utf8");
 
 function refusal(text: string): RecipeError {
   try {
