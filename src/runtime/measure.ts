@@ -6,12 +6,11 @@ import { f32, Session } from "./session.ts";
 /** Sizes of the measured product, [rows, inner] · [inner, cols]: a layer's, so that the share is of what is reachable. */
 const PRODUCT = { rows: 4096, inner: 256, cols: 704 };
 
-/** Threads of other sessions spin for a moment after their last run, and would take a core from the first products. */
-const SETTLE_MS = 100;
-const WARM_UP = 5;
+/** A processor that was idle, or busy with other memory, takes a while to reach its rate. */
+const WARM_UP_SECONDS = 0.6;
 
 /** The median rate of `runs` products, in FLOP/s. */
-export async function measureMatmulRate(runs = 25, threads?: number, product = PRODUCT): Promise<number> {
+export async function measureMatmulRate(runs = 40, threads?: number, product = PRODUCT): Promise<number> {
   const { rows, inner, cols } = product;
   const graph = new Graph();
   graph.output(
@@ -24,8 +23,8 @@ export async function measureMatmulRate(runs = 25, threads?: number, product = P
     b: f32(new Float32Array(inner * cols).fill(0.25), [inner, cols]),
   };
   const fetches = session.allocateOutputs(["product"]);
-  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
-  for (let i = 0; i < WARM_UP; i++) await session.run(feeds, fetches);
+  const warm = performance.now() + 1000 * WARM_UP_SECONDS;
+  while (performance.now() < warm) await session.run(feeds, fetches);
   const rates: number[] = [];
   for (let i = 0; i < runs; i++) {
     const start = performance.now();

@@ -1,9 +1,13 @@
 /** Every command once, on a model that was trained in seconds; what `--json` prints is one document. */
+import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test, vi } from "vitest";
 import { launch, sputnik, TINY, temporaryFolder, until, writeRecipe } from "./command.ts";
+
+// A busy machine may take long; what must be fast is measured and printed.
+vi.setConfig({ testTimeout: 240_000 });
 
 let cwd: string;
 beforeAll(async () => {
@@ -195,6 +199,19 @@ test("doctor says what there is, and measures", async () => {
   expect(allThreads).toBeGreaterThan(1e8);
   expect((facts.providers as { name: string }[]).map(({ name }) => name)).toContain("cpu");
 });
+
+test.skipIf(spawnSync("taskset", ["-c", "0", "true"]).status !== 0)(
+  "one core of many: one thread, and no complaints",
+  async () => {
+    const { code, stdout, stderr } = await sputnik(["doctor", "--json"], {
+      cwd,
+      wrapper: ["taskset", "-c", "0"],
+    });
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ threads: 1, allowedCores: 1 });
+    expect(stderr).toBe("");
+  },
+);
 
 describe("a live page", () => {
   const page = /http:\/\/localhost:\d+\//;

@@ -4,8 +4,10 @@ import fs from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { type Ended, launch, sputnik, TINY, temporaryFolder, until, writeRecipe } from "./command.ts";
+
+vi.setConfig({ testTimeout: 240_000 });
 
 let cwd: string;
 beforeEach(() => {

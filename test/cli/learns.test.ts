@@ -4,8 +4,11 @@ import { expect, test } from "vitest";
 import type { EvaluationRecord } from "../../src/events.ts";
 import { sputnik, temporaryFolder } from "./command.ts";
 
-/** Three seeds gave base BASES and final FINALS; the bounds leave room for another machine's rounding. */
-const FINAL_AT_LEAST = 0.5;
+/**
+ * Seeds 1, 2 and 3 gave 0.58, 0.56 and 0.64 before RL and 0.84, 0.86 and 0.87 after it. The bounds leave room for another
+ * machine's rounding: at 300 problems the standard error of a score is 0.02 to 0.03.
+ */
+const FINAL_AT_LEAST = 0.75;
 const GAIN_AT_LEAST = 0.15;
 
 test("a base that computes a little learns to solve by reward alone", { timeout: 600_000 }, async () => {
