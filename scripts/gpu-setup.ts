@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 
 const require = createRequire(import.meta.url);
 const script = require.resolve("onnxruntime-node/script/install.js");
-const env = { ...process.env, ONNXRUNTIME_NODE_INSTALL: "true" };
+const env: NodeJS.ProcessEnv = { ...process.env, ONNXRUNTIME_NODE_INSTALL: "true" };
 // npm hands the setting of .npmrc, which skips this download at install time, down to the script.
 delete env.npm_config_onnxruntime_node_install;
 const { status, stderr } = spawnSync(process.execPath, [script], {
@@ -20,7 +20,7 @@ if (status !== 0) {
       ?.trim() ?? "it gave no reason";
   console.error(`error ONNX Runtime's CUDA libraries could not be fetched: ${reason}`);
   console.error(
-    "\nwhat to do  They come from api.nuget.org: check that this machine reaches it (or its proxy). The CPU works without them.",
+    "\nwhat to do  They come from NuGet: check that this machine reaches it (or its proxy). The CPU works without them.",
   );
   process.exit(1);
 }
