@@ -19,6 +19,9 @@ export interface SampledToken {
   logProb: number;
 }
 
+/** e^(logit / temperature - peak) of the row at hand: computed once, and an allocation less for each token. */
+let weights = new Float64Array(0);
+
 /** Draws from softmax(logits / temperature) for the row that starts at `offset`, in double precision. */
 export function sampleToken(
   logits: Float32Array,
@@ -32,8 +35,12 @@ export function sampleToken(
   let best = 0;
   for (let i = 1; i < vocabSize; i++) if (logits[offset + i] > logits[offset + best]) best = i;
   const peak = logits[offset + best] * scale;
+  if (weights.length < vocabSize) weights = new Float64Array(vocabSize);
   let total = 0;
-  for (let i = 0; i < vocabSize; i++) total += Math.exp(logits[offset + i] * scale - peak);
+  for (let i = 0; i < vocabSize; i++) {
+    weights[i] = Math.exp(logits[offset + i] * scale - peak);
+    total += weights[i];
+  }
   const logProb = (id: number): number => logits[offset + id] * scale - peak - Math.log(total);
   if (greedy) return { id: best, logProb: logProb(best) };
 
@@ -43,12 +50,12 @@ export function sampleToken(
   if (!narrowed) {
     let rest = random.uniform() * total;
     for (let i = 0; i < vocabSize; i++) {
-      rest -= Math.exp(logits[offset + i] * scale - peak);
+      rest -= weights[i];
       if (rest < 0) return { id: i, logProb: logProb(i) };
     }
     return { id: best, logProb: logProb(best) };
   }
-  const weight = (id: number): number => Math.exp(logits[offset + id] * scale - peak);
+  const weight = (id: number): number => weights[id];
   const ids = Array.from({ length: vocabSize }, (_, i) => i).sort(
     (a, b) => logits[offset + b] - logits[offset + a] || a - b,
   );
