@@ -234,9 +234,19 @@ function cachedAttention(
   const [batch] = q.shape;
   const scale = headDim ** -0.5;
   // Queries that share a key head form its rows: [batch, kvHeads, heads / kvHeads, headDim].
-  const queries = reshape(q, [batch, kvHeads, heads / kvHeads, headDim]);
-  const scores = add(matmul(queries, past.keys, { transB: true, alpha: scale }), mask);
-  const ownScore = mul(sum(mul(queries, own.keys), [-1], true), scale);
+  const queries = mul(reshape(q, [batch, kvHeads, heads / kvHeads, headDim]), scale);
+  const products =
+    heads === kvHeads
+      ? // A query alone is a column: keys · query reads the keys twice as fast as query · keys^T.
+        reshape(matmul(past.keys, reshape(queries, [batch, kvHeads, headDim, 1])), [
+          batch,
+          kvHeads,
+          1,
+          past.keys.shape[2],
+        ])
+      : matmul(queries, past.keys, { transB: true });
+  const scores = add(products, mask);
+  const ownScore = sum(mul(queries, own.keys), [-1], true);
   const peak = maximum(max(scores, [-1], true), ownScore);
   const weights = exp(sub(scores, peak));
   const ownWeight = exp(sub(ownScore, peak));

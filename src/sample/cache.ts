@@ -6,7 +6,7 @@ import type { DecoderConfig } from "../models/config.ts";
 import { f32, type Value } from "../runtime/session.ts";
 
 /** Windows are multiples of this many tokens, so that the engine sees few shapes. */
-const WINDOW_STEP = 64;
+const WINDOW_STEP = 32;
 
 /** Keys and values of one prompt, copied into each row that starts from it: [kvHeads, length, headDim] a layer. */
 export interface PrefixCache {
@@ -80,15 +80,16 @@ export class KvCache {
 
   /** Stores the newest token of row `row` at `position`; `fresh` are the graph's outputs [batch, kvHeads, 1, headDim]. */
   append(row: number, position: number, fresh: readonly Float32Array[]): void {
-    const { headDim, heads } = this;
-    this.arrays.forEach((array, plane) => {
+    const { headDim, heads, window, arrays } = this;
+    const first = row * this.rowSize() + position * headDim;
+    for (let plane = 0; plane < arrays.length; plane++) {
+      const [array, source] = [arrays[plane], fresh[plane]];
       for (let head = 0; head < heads; head++) {
         const from = (row * heads + head) * headDim;
-        const to = row * this.rowSize() + (head * this.window + position) * headDim;
-        const source = fresh[plane];
+        const to = first + head * window * headDim;
         for (let i = 0; i < headDim; i++) array[to + i] = source[from + i];
       }
-    });
+    }
   }
 
   /** Row `from` takes the place of row `to`. */

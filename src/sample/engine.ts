@@ -5,14 +5,15 @@
 import { countFlops } from "../graph/analyse.ts";
 import { MASKED } from "../graph/ops/nn.ts";
 import { input } from "../graph/ops/source.ts";
+import { exp, max, mul, sub } from "../graph/ops.ts";
 import { Graph } from "../graph/tensor.ts";
 import type { DecoderConfig } from "../models/config.ts";
 import { cachedDecoder, decoder, decoderParameters, type KeysValues } from "../models/dense.ts";
 import { parameterInputs } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
-import { f32, i32, RuntimeError, Session, type Value } from "../runtime/session.ts";
+import { f32, i32, RuntimeError, Session, scalar, type Value } from "../runtime/session.ts";
 import { KvCache, type PrefixCache } from "./cache.ts";
-import { type SamplingOptions, sampleToken } from "./sampler.ts";
+import { logitScale, type SamplingOptions, sampleToken } from "./sampler.ts";
 import { type Generation, type GenerationRequest, ladderSize, type Row, Scheduler } from "./scheduler.ts";
 
 export interface GenerateOptions extends SamplingOptions {
@@ -33,6 +34,16 @@ export interface GenerationResult {
   steps: number;
 }
 
+/** The outputs of one run of the decode graph. */
+interface DecodedStep {
+  fetches: Record<string, Value>;
+  /** [batch, vocab]. */
+  logits: Float32Array;
+  weights: Float32Array;
+  /** The new keys of layer 0, values of layer 0, keys of layer 1, ... */
+  fresh: readonly Float32Array[];
+}
+
 /** Prompts that are prefilled together. */
 const PREFILL_BATCH = 32;
 
@@ -51,7 +62,10 @@ export function tracePrefill(config: DecoderConfig): Graph {
   return graph;
 }
 
-/** The graph that decodes one token a row: `logits` [batch, vocab], `fresh.keys.<layer>`, `fresh.values.<layer>`. */
+/**
+ * The graph that decodes one token a row: `logits` and `weights` = e^(logits · scale - largest) [batch, vocab],
+ * `fresh.keys.<layer>` and `fresh.values.<layer>` [batch, kvHeads, 1, headDim].
+ */
 export function traceDecode(config: DecoderConfig): Graph {
   const graph = new Graph();
   const parameters = parameterInputs(graph, decoderParameters(config));
@@ -65,6 +79,10 @@ export function traceDecode(config: DecoderConfig): Graph {
   }));
   const { logits, fresh } = cachedDecoder(parameters, config, { ids, positions, cache, mask });
   graph.output("logits", logits);
+  graph.scope("sampling", () => {
+    const scaled = mul(logits, input(graph, "scale", "f32", []));
+    graph.output("weights", exp(sub(scaled, max(scaled, [-1], true))));
+  });
   fresh.forEach(({ keys, values }, layer) => {
     graph.output(`fresh.keys.${layer}`, keys);
     graph.output(`fresh.values.${layer}`, values);
@@ -124,8 +142,8 @@ export class Sampler {
         this.cache.ensure(entry.position + 1, scheduler.active.length);
         if (prefix !== undefined) this.cache.load(row, prefix);
       }
-      const { logits, fresh } = await this.decodeStep(weights, scheduler, result);
-      this.postprocess(scheduler, logits, fresh, options, result);
+      const decoded = await this.decodeStep(weights, scheduler, logitScale(options), result);
+      this.postprocess(scheduler, decoded, options, result);
     }
     return result;
   }
@@ -202,8 +220,9 @@ export class Sampler {
   private async decodeStep(
     weights: Record<string, Value>,
     scheduler: Scheduler,
+    scale: number,
     result: GenerationResult,
-  ): Promise<{ logits: Float32Array; fresh: Float32Array[] }> {
+  ): Promise<DecodedStep> {
     const { active } = scheduler;
     const batch = scheduler.batchSize();
     this.cache.ensure(Math.max(...active.map((row) => row.position + 1)), active.length);
@@ -216,20 +235,38 @@ export class Sampler {
       positions[i] = row.position;
       mask.fill(MASKED, i * window + row.position, (i + 1) * window);
     });
-    const outputs = await this.decode.run({
+    const decoded = this.outputsFor(batch);
+    const feeds = {
       ...weights,
       ...this.cache.feeds(batch),
       ids: i32(ids, [batch, 1]),
       positions: i32(positions, [batch, 1]),
       mask: f32(mask, [batch, 1, 1, window]),
-    });
+      scale: scalar(scale),
+    };
+    await this.decode.run(feeds, decoded.fetches);
     result.steps++;
     result.flops += this.decodeFlops(batch, window);
-    const fresh: Float32Array[] = [];
-    for (let layer = 0; layer < this.config.layers; layer++)
-      for (const kind of ["keys", "values"])
-        fresh.push(outputs[`fresh.${kind}.${layer}`].data as Float32Array);
-    return { logits: outputs.logits.data as Float32Array, fresh };
+    return decoded;
+  }
+
+  private readonly knownOutputs = new Map<number, DecodedStep>();
+
+  /** The arrays that a step of `batch` rows is written into, the same ones at each step. */
+  private outputsFor(batch: number): DecodedStep {
+    let decoded = this.knownOutputs.get(batch);
+    if (decoded === undefined) {
+      const names = this.decode.outputs.map(({ name }) => name);
+      const fetches = this.decode.allocateOutputs(names, { batch });
+      const array = (name: string) => fetches[name].data as Float32Array;
+      const fresh = Array.from({ length: this.config.layers }, (_, layer) => [
+        array(`fresh.keys.${layer}`),
+        array(`fresh.values.${layer}`),
+      ]).flat();
+      decoded = { fetches, logits: array("logits"), weights: array("weights"), fresh };
+      this.knownOutputs.set(batch, decoded);
+    }
+    return decoded;
   }
 
   private readonly knownFlops = new Map<string, number>();
@@ -246,21 +283,15 @@ export class Sampler {
 
   private postprocess(
     scheduler: Scheduler,
-    logits: Float32Array,
-    fresh: readonly Float32Array[],
+    { logits, weights, fresh }: DecodedStep,
     options: GenerateOptions,
     result: GenerationResult,
   ): void {
     const finished: number[] = [];
+    const { vocabSize } = this.config;
     scheduler.active.forEach((row, i) => {
       this.cache.append(i, row.position, fresh);
-      const { id, logProb } = sampleToken(
-        logits,
-        i * this.config.vocabSize,
-        this.config.vocabSize,
-        options,
-        row.random,
-      );
+      const { id, logProb } = sampleToken(logits, i * vocabSize, vocabSize, options, row.random, weights);
       row.ids.push(id);
       row.logProbs.push(logProb);
       row.next = id;

@@ -19,30 +19,53 @@ export interface SampledToken {
   logProb: number;
 }
 
-/** e^(logit / temperature - peak) of the row at hand: computed once, and an allocation less for each token. */
-let weights = new Float64Array(0);
+/** What the logits are multiplied by before the softmax. */
+export function logitScale({ temperature }: SamplingOptions): number {
+  return temperature === 0 ? 1 : 1 / temperature;
+}
 
-/** Draws from softmax(logits / temperature) for the row that starts at `offset`, in double precision. */
+/** The likeliest id, the first of equals. */
+function likeliestId(logits: Float32Array, offset: number, vocabSize: number): number {
+  let best = 0;
+  for (let i = 1; i < vocabSize; i++) if (logits[offset + i] > logits[offset + best]) best = i;
+  return best;
+}
+
+/**
+ * e^(logit scale - largest) for a row of logits, at the row's own offset: what the decode graph computes for all rows.
+ */
+export function softmaxWeights(
+  logits: Float32Array,
+  offset: number,
+  vocabSize: number,
+  scale: number,
+): Float64Array {
+  const peak = logits[offset + likeliestId(logits, offset, vocabSize)] * scale;
+  const weights = new Float64Array(offset + vocabSize);
+  for (let i = offset; i < offset + vocabSize; i++) weights[i] = Math.exp(logits[i] * scale - peak);
+  return weights;
+}
+
+/**
+ * Draws from softmax(logits / temperature) for the row that starts at `offset`.
+ * @param weights `softmaxWeights` of the row, where they are known already
+ */
 export function sampleToken(
   logits: Float32Array,
   offset: number,
   vocabSize: number,
   options: SamplingOptions,
   random: Random,
+  weights: Float32Array | Float64Array = softmaxWeights(logits, offset, vocabSize, logitScale(options)),
 ): SampledToken {
-  const greedy = options.temperature === 0;
-  const scale = greedy ? 1 : 1 / options.temperature;
-  let best = 0;
-  for (let i = 1; i < vocabSize; i++) if (logits[offset + i] > logits[offset + best]) best = i;
-  const peak = logits[offset + best] * scale;
-  if (weights.length < vocabSize) weights = new Float64Array(vocabSize);
   let total = 0;
-  for (let i = 0; i < vocabSize; i++) {
-    weights[i] = Math.exp(logits[offset + i] * scale - peak);
-    total += weights[i];
-  }
-  const logProb = (id: number): number => logits[offset + id] * scale - peak - Math.log(total);
-  if (greedy) return { id: best, logProb: logProb(best) };
+  for (let i = offset; i < offset + vocabSize; i++) total += weights[i];
+  const logProb = (id: number): number => Math.log(weights[offset + id] / total);
+  const best = (): SampledToken => {
+    const id = likeliestId(logits, offset, vocabSize);
+    return { id, logProb: logProb(id) };
+  };
+  if (options.temperature === 0) return best();
 
   const narrowed =
     (options.topP !== undefined && options.topP < 1) ||
@@ -50,12 +73,12 @@ export function sampleToken(
   if (!narrowed) {
     let rest = random.uniform() * total;
     for (let i = 0; i < vocabSize; i++) {
-      rest -= weights[i];
+      rest -= weights[offset + i];
       if (rest < 0) return { id: i, logProb: logProb(i) };
     }
-    return { id: best, logProb: logProb(best) };
+    return best();
   }
-  const weight = (id: number): number => weights[id];
+  const weight = (id: number): number => weights[offset + id];
   const ids = Array.from({ length: vocabSize }, (_, i) => i).sort(
     (a, b) => logits[offset + b] - logits[offset + a] || a - b,
   );

@@ -11,7 +11,7 @@ import { bindShape, Graph } from "../../src/graph/tensor.ts";
 import { cachedDecoder, decoder, decoderParameters } from "../../src/models/dense.ts";
 import { countParameters, initialise, parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
-import { allocate, f32, i32, Session, type Value } from "../../src/runtime/session.ts";
+import { allocate, f32, i32, Session, scalar, type Value } from "../../src/runtime/session.ts";
 import { traceDecode } from "../../src/sample/engine.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { traceAccumulation, traceStep } from "../../src/train/step.ts";
@@ -146,6 +146,7 @@ describe("twins", () => {
     const result = await fast.run({
       ...Object.fromEntries(parameters),
       ...cached,
+      scale: scalar(1),
       ids: i32(
         lengths.map((length, row) => ids[row * seq + length]),
         [batch, 1],

@@ -43,8 +43,8 @@ describe("KvCache", () => {
     cache.reset(4);
     const feeds = cache.feeds(2);
     expect(Object.keys(feeds)).toEqual(["keys.0", "values.0"]);
-    expect(feeds["keys.0"].shape).toEqual([2, 2, 64, 3]);
-    expect(feeds["keys.0"].data.length).toBe(2 * 2 * 64 * 3);
+    expect(feeds["keys.0"].shape).toEqual([2, 2, 32, 3]);
+    expect(feeds["keys.0"].data.length).toBe(2 * 2 * 32 * 3);
   });
 
   it("holds prompts and new tokens where they belong, and moves a row whole", () => {
@@ -69,15 +69,16 @@ describe("KvCache", () => {
   it("keeps every value when the window grows, again and again, and when a batch starts over", () => {
     const cache = new KvCache(shape);
     cache.reset(3);
+    cache.ensure(60, 0);
     [0, 1, 2].forEach((row) => {
       cache.load(row, prefix(row, 60));
     });
     for (const [length, window] of [
       [64, 64],
-      [65, 128],
-      [128, 128],
-      [129, 192],
-      [400, 448],
+      [65, 96],
+      [96, 96],
+      [97, 128],
+      [400, 416],
     ]) {
       cache.ensure(length, 3);
       expect(cache.window).toBe(window);
@@ -87,7 +88,8 @@ describe("KvCache", () => {
             expect(read(cache, 3, row, head, position)).toEqual(expected(row, head, position));
     }
     cache.reset(2);
-    expect(cache.window).toBe(64);
+    expect(cache.window).toBe(32);
+    cache.ensure(60, 0);
     cache.load(1, prefix(1, 60));
     expect(read(cache, 2, 1, 1, 59)).toEqual(expected(1, 1, 59));
   });
