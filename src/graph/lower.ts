@@ -201,12 +201,19 @@ function chooseForms(
 ): Choice {
   const needed = new Set<Node>();
   const fused = new Set<Node>();
-  for (const tensor of graph.outputs.values()) needed.add(tensor.node);
+  const used = new Set<Tensor>();
+  const need = (tensors: Iterable<Tensor>): void => {
+    for (const tensor of tensors) {
+      needed.add(tensor.node);
+      used.add(tensor);
+    }
+  };
+  need(graph.outputs.values());
   for (let i = graph.nodes.length - 1; i >= 0; i--) {
     const node = graph.nodes[i];
     if (!needed.has(node)) continue;
     if (node.body === null) {
-      for (const input of node.inputs) needed.add(input.node);
+      need(node.inputs);
       continue;
     }
     const op = node.op as unknown as Op<unknown>;
@@ -215,15 +222,17 @@ function chooseForms(
       ? "asked for"
       : form === undefined
         ? `no fused form on ${provider}`
-        : form.reason(node, node.attrs);
+        : node.outputs.slice(form.outputs ?? node.outputs.length).some((output) => used.has(output))
+          ? "its intermediate results are used"
+          : form.reason(node, node.attrs);
     forms[op.name] ??= { fused: 0, composed: {} };
     if (reason === null) {
       fused.add(node);
       forms[op.name].fused++;
-      for (const input of node.inputs) needed.add(input.node);
+      need(node.inputs);
     } else {
       forms[op.name].composed[reason] = (forms[op.name].composed[reason] ?? 0) + 1;
-      for (const tensor of node.body) needed.add(tensor.node);
+      need(node.body);
     }
   }
   return { needed, fused };

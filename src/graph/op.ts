@@ -27,6 +27,8 @@ export interface FusedForm<A> {
   /** Why this node can't take the form, in words, or `null` where it can. */
   reason: (node: Node, attrs: A) => string | null;
   lower: (ctx: Lowering, node: Node, attrs: A) => string[];
+  /** How many of the op's outputs the kernel gives (default: all); where a later one is used, the body is lowered. */
+  outputs?: number;
 }
 
 export interface Op<A = never> {

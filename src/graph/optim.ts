@@ -63,19 +63,22 @@ export function clipFactor(norm: Tensor, limit: number): Tensor {
 
 /**
  * AdamW (Loshchilov and Hutter 2019, algorithm 2): decoupled decay, bias correction.
- * m ← β₁m + (1-β₁)g; v ← β₂v + (1-β₂)g²; θ ← θ(1 - ηλ) - η m̂ / (sqrt(v̂) + ε).
+ * m ← β₁m + (1-β₁)g; v ← β₂v + (1-β₂)g²; θ ← θ(1 - ηλ) - η m̂ / (sqrt(v̂) + ε), where g is `gradient` times `factor`.
+ * Scalars are gathered, so that the tensors are passed over as seldom as possible.
  */
 export function adamW(
   parameter: Tensor,
   gradient: Tensor,
+  factor: Tensor | null,
   m: Tensor,
   v: Tensor,
   scalars: StepScalars,
   { beta1, beta2, epsilon, decay }: AdamWOptions,
 ): { parameter: Tensor; m: Tensor; v: Tensor } {
-  const nextM = add(mul(m, beta1), mul(gradient, 1 - beta1));
-  const nextV = add(mul(v, beta2), mul(mul(gradient, gradient), 1 - beta2));
-  // η m̂ / (sqrt(v̂) + ε), with the scalars gathered so that the tensors are passed over as seldom as possible.
+  const [weight1, weight2] =
+    factor === null ? [1 - beta1, 1 - beta2] : [mul(factor, 1 - beta1), mul(mul(factor, factor), 1 - beta2)];
+  const nextM = add(mul(m, beta1), mul(gradient, weight1));
+  const nextV = add(mul(v, beta2), mul(mul(gradient, gradient), weight2));
   const denominator = add(mul(sqrt(nextV), sqrt(scalars.correction2)), epsilon);
   const update = mul(div(nextM, denominator), mul(scalars.rate, scalars.correction1));
   const kept = decay === 0 ? parameter : mul(parameter, sub(1, mul(scalars.rate, decay)));

@@ -88,14 +88,14 @@ function traceUpdate(
       const parameter = parameters.get(spec.name) as Tensor;
       const raw = gradients.get(spec.name) as Tensor;
       graph.scope(spec.name, () => {
-        const gradient = factor === null ? raw : mul(raw, factor);
         const moment = (suffix: string) => input(graph, `${spec.name}.${suffix}`, "f32", spec.shape);
         if (usesMuon(spec, optimizer)) {
+          const gradient = factor === null ? raw : mul(raw, factor);
           members.push({ name: spec.name, parameter, gradient, momentum: moment("momentum") });
           return;
         }
         const options = { beta1, beta2, epsilon: optimizer.epsilon, decay: optimizer.decay };
-        const next = adamW(parameter, gradient, moment("m"), moment("v"), scalars, options);
+        const next = adamW(parameter, raw, factor, moment("m"), moment("v"), scalars, options);
         graph.output(`${spec.name}.next`, next.parameter);
         graph.output(`${spec.name}.m.next`, next.m);
         graph.output(`${spec.name}.v.next`, next.v);

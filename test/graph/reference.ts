@@ -193,6 +193,20 @@ const rules: Record<string, Rule> = {
       ];
     });
   },
+  GatherElements: ([x, ids], { axis }) => {
+    if (axis !== -1) throw new Error("GatherElements: along the last axis");
+    return fill(ids.shape, (index) => at(x, [...index.slice(0, -1), at(ids, index)]));
+  },
+  ScatterElements: ([x, ids, updates], { axis, reduction }) => {
+    if (axis !== -1 || reduction !== "add") throw new Error("ScatterElements: added along the last axis");
+    const data = [...x.data];
+    const width = x.shape[x.shape.length - 1];
+    const each = ids.shape[ids.shape.length - 1];
+    ids.data.forEach((id, i) => {
+      data[Math.floor(i / each) * width + id] += updates.data[i];
+    });
+    return { shape: x.shape, data };
+  },
   ScatterND: ([x, ids, updates], { reduction }) => {
     if (reduction !== "add" || ids.shape[ids.shape.length - 1] !== 1)
       throw new Error("ScatterND: rows are added");
@@ -208,6 +222,10 @@ const rules: Record<string, Rule> = {
     const shape = ints(spec).map((dim, axis) => (dim === 0 && allowzero !== 1 ? x.shape[axis] : dim));
     const known = sizeOf(shape.filter((dim) => dim !== -1));
     return { shape: shape.map((dim) => (dim === -1 ? x.data.length / known : dim)), data: x.data };
+  },
+  Squeeze: ([x, axes]) => {
+    const removed = ints(axes).map((axis) => (axis < 0 ? axis + x.shape.length : axis));
+    return { shape: x.shape.filter((_, axis) => !removed.includes(axis)), data: x.data };
   },
   Unsqueeze: ([x, axes]) => {
     const shape = [...x.shape];

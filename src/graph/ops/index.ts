@@ -1,10 +1,9 @@
 /** Operators that look things up: embeddings, one-hot vectors, entries along an axis. */
 import { apply, defineOp, free, size } from "../op.ts";
-import { type Dim, GraphError, product, type Tensor } from "../tensor.ts";
+import { type Dim, type DType, GraphError, product, sameShape, type Tensor } from "../tensor.ts";
 import { mul } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { reshape } from "./movement.ts";
-import { sum } from "./reduce.ts";
 
 const wholeNumber = (below: number) => (random: () => number) => Math.floor(random() * below);
 
@@ -124,9 +123,90 @@ export function gather(table: Tensor, ids: Tensor): Tensor {
   return apply(gatherOp, [table, ids], null);
 }
 
-/** The entry of `x` [..., depth] at each id of `ids` [...] -> [...]. */
-export function pick(x: Tensor, ids: Tensor): Tensor {
+const lastAxisSample = [
+  { shape: [2, 3, 5] },
+  { shape: [2, 3], dtype: "i32" as const, values: wholeNumber(5) },
+  { shape: [2, 3] },
+];
+
+const pickOp = defineOp<null>({
+  name: "pick",
+  shape: ([x, ids]) => {
+    checkEntries(x, ids);
+    return [{ dtype: x.dtype, shape: ids.shape }];
+  },
+  lower: (ctx, node) => {
+    const [x, ids] = node.inputs;
+    const last = ctx.ints([-1]);
+    const column = ctx.emit("Unsqueeze", [ctx.value(ids), last]);
+    return [ctx.emit("Squeeze", [ctx.emit("GatherElements", [ctx.value(x), column], { axis: -1 }), last])];
+  },
+  grad: (node, [g]) => {
+    if (g === null) return [null, null];
+    const [x, ids] = node.inputs;
+    return [mul(oneHot(ids, fixedDepth(x)), reshape(g, [...g.shape, 1])), null];
+  },
+  flops: free,
+  samples: [
+    {
+      label: "entries",
+      inputs: lastAxisSample.slice(0, 2),
+      build: (x, ids) => pick(x, ids),
+      differentiable: [0],
+    },
+  ],
+});
+
+/** One entry for each row of `x` [..., depth]. */
+function checkEntries(x: Tensor, entries: Tensor, dtype: DType = "i32"): void {
+  if (entries.dtype === dtype && sameShape(entries.shape, x.shape.slice(0, -1))) return;
+  throw new GraphError(
+    `expected ${dtype} [${x.shape.slice(0, -1)}] beside [${x.shape}], not ${entries.dtype} [${entries.shape}]`,
+  );
+}
+
+function fixedDepth(x: Tensor): number {
   const depth = x.shape[x.rank - 1];
   if (typeof depth !== "number") throw new GraphError(`the last axis of [${x.shape}] must be fixed`);
-  return sum(mul(x, oneHot(ids, depth)), [-1]);
+  return depth;
+}
+
+/** The entry of `x` [..., depth] at each id of `ids` [...] -> [...]. */
+export function pick(x: Tensor, ids: Tensor): Tensor {
+  return apply(pickOp, [x, ids], null);
+}
+
+const addAtOp = defineOp<null>({
+  name: "addAt",
+  shape: ([x, ids, values]) => {
+    checkEntries(x, ids);
+    checkEntries(x, values, x.dtype);
+    return [{ dtype: x.dtype, shape: x.shape }];
+  },
+  lower: (ctx, node) => {
+    const [x, ids, values] = node.inputs;
+    const last = ctx.ints([-1]);
+    const column = (tensor: Tensor) => ctx.emit("Unsqueeze", [ctx.value(tensor), last]);
+    return [
+      ctx.emit("ScatterElements", [ctx.value(x), column(ids), column(values)], {
+        axis: -1,
+        reduction: "add",
+      }),
+    ];
+  },
+  grad: (node, [g]) => (g === null ? [null, null, null] : [g, null, pick(g, node.inputs[1])]),
+  flops: (inputs) => size(inputs[1]),
+  samples: [
+    {
+      label: "entries",
+      inputs: lastAxisSample,
+      build: (x, ids, values) => addAt(x, ids, values),
+      differentiable: [0, 2],
+    },
+  ],
+});
+
+/** `x` [..., depth] with `values` [...] added to its entries at `ids` [...] i32. */
+export function addAt(x: Tensor, ids: Tensor, values: Tensor): Tensor {
+  return apply(addAtOp, [x, ids, values], null);
 }

@@ -5,7 +5,7 @@
 import { applyComposite, defineOp, type Op } from "../op.ts";
 import { GraphError, type Tensor } from "../tensor.ts";
 import { add, exp, mul, neg, reciprocal, sigmoid, sqrt, sub } from "./elementwise.ts";
-import { gather, oneHot, pick } from "./index.ts";
+import { addAt, gather, pick } from "./index.ts";
 import { matmul } from "./matmul.ts";
 import { concat, reshape, slice, split } from "./movement.ts";
 import { logSoftmax, mean, softmax, sum } from "./reduce.ts";
@@ -16,14 +16,13 @@ const sameAsFirst = ([x]: readonly Tensor[]) => [{ dtype: x.dtype, shape: x.shap
 
 const siluOp: Op<null> = defineOp<null>({
   name: "silu",
-  shape: sameAsFirst,
+  shape: ([x]) => [x, x].map(({ dtype, shape }) => ({ dtype, shape })),
   lower: "body",
-  // y = x s: y' = s + y (1 - s)
+  // y = x s: y' = s + y - y s
   grad: (node, [g]) => {
     if (g === null) return [null];
-    const s = sigmoid(node.inputs[0]);
-    const y = node.outputs[0];
-    return [mul(g, add(s, mul(y, sub(1, s))))];
+    const [y, s] = node.outputs;
+    return [mul(g, add(s, sub(y, mul(y, s))))];
   },
   flops: "body",
   samples: [[2, 3], [0, 2], []].map((shape) => ({
@@ -34,6 +33,7 @@ const siluOp: Op<null> = defineOp<null>({
   fused: {
     cpu: {
       reason: () => null,
+      outputs: 1,
       lower: (ctx, node) => [
         ctx.emit("QuickGelu", [ctx.value(node.inputs[0])], { alpha: { float: 1 } }, "com.microsoft"),
       ],
@@ -43,7 +43,10 @@ const siluOp: Op<null> = defineOp<null>({
 
 /** x · sigmoid(x) (Elfwing et al. 2017). */
 export function silu(x: Tensor): Tensor {
-  return applyComposite(siluOp, [x], null, () => [mul(x, sigmoid(x))])[0];
+  return applyComposite(siluOp, [x], null, () => {
+    const s = sigmoid(x);
+    return [mul(x, s), s];
+  })[0];
 }
 
 // ── RMSNorm ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -242,10 +245,54 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor): Tensor
 /** Queries of one block. Three blocks of a row of 384 do two thirds of the whole square's work. */
 const QUERY_BLOCK = 128;
 
-function attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor): Tensor {
+const attendOp: Op<number> = defineOp<number>({
+  name: "attend",
+  shape: ([q, k, v]) => [
+    { dtype: q.dtype, shape: [...q.shape.slice(0, -1), v.shape[v.rank - 1]] },
+    { dtype: q.dtype, shape: [...q.shape.slice(0, -1), k.shape[k.rank - 2]] },
+  ],
+  lower: "body",
+  // FlashAttention's backward pass (Dao et al. 2022, appendix B.2): dS = P ⊙ (dO Vᵀ - rowsum(dO ⊙ O)).
+  grad: (node, [g], scale) => {
+    if (g === null) return [null, null, null, null];
+    const [q, k, v] = node.inputs;
+    const [out, p] = node.outputs;
+    const rows = sum(mul(g, out), [-1], true);
+    const ds = mul(p, sub(matmul(g, v, { transB: true }), rows));
+    return [
+      matmul(ds, k, { alpha: scale }),
+      matmul(ds, q, { transA: true, alpha: scale }),
+      matmul(p, g, { transA: true }),
+      null,
+    ];
+  },
+  flops: "body",
+  samples: [
+    {
+      label: "queries of a block",
+      inputs: [
+        { shape: [2, 3, 2, 4] },
+        { shape: [2, 3, 5, 4] },
+        { shape: [2, 3, 5, 3] },
+        {
+          shape: [1, 1, 2, 5],
+          values: (_random, index) => (index % 5 <= 2 + Math.floor(index / 5) ? 0 : MASKED),
+        },
+      ],
+      build: (q, k, v, mask) => attend(q, k, v, mask),
+      differentiable: [0, 1, 2],
+    },
+  ],
+});
+
+/** softmax(q kᵀ / sqrt(headDim) + mask) v for queries [..., rows, headDim] and keys [..., time, headDim]. */
+function attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor): Tensor {
   const scale = (q.shape[q.rank - 1] as number) ** -0.5;
-  const scores = q.graph.scope("scores", () => matmul(q, keys, { transB: true, alpha: scale }));
-  return matmul(softmax(add(scores, mask)), values);
+  return applyComposite(attendOp, [q, k, v, mask], scale, () => {
+    const scores = q.graph.scope("scores", () => matmul(q, k, { transB: true, alpha: scale }));
+    const p = softmax(add(scores, mask));
+    return [matmul(p, v), p];
+  })[0];
 }
 
 /** [batch, kvHeads, seq, headDim] -> [batch, kvHeads · times, seq, headDim], each head `times` in a row. */
@@ -278,10 +325,9 @@ const tokenLogProbsOp: Op<null> = defineOp<null>({
   // d log p(id) / d logits = onehot(id) - p
   grad: (node, [g]) => {
     if (g === null) return [null, null];
-    const [logits, ids] = node.inputs;
+    const [, ids] = node.inputs;
     const p = exp(node.outputs[1]);
-    const depth = logits.shape[logits.rank - 1] as number;
-    return [mul(reshape(g, [...g.shape, 1]), sub(oneHot(ids, depth), p)), null];
+    return [addAt(mul(p, neg(reshape(g, [...g.shape, 1]))), ids, g), null];
   },
   flops: "body",
   samples: [
