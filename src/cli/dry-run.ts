@@ -20,7 +20,7 @@ export async function dryRun(
 ): Promise<void> {
   const plan = planRecipe(recipe);
   const specs = decoderParameters(plan.config);
-  const rate = await measureMatmulRate(15, threads);
+  const rate = await measureMatmulRate(undefined, threads);
   const stages = plan.stages.map((stage) => describeStage(stage, rate));
   const parameters = countParameters(specs);
   const flops = stages.reduce((sum, stage) => sum + stage.flops, 0);
