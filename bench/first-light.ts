@@ -93,6 +93,8 @@ export async function benchFirstLight(): Promise<Row[]> {
   const start = await timed("npm", ["start"], clone);
   const runs = [evaluations(join(clone, "runs", "tiny-r1-zero"))];
   const sputnik = join(clone, "dist", "cli", "main.js");
+  const four = await timed("node", [sputnik, "train", "recipes/tiny-r1-zero-4.yaml", "--quiet"], clone);
+  const hard = evaluations(join(clone, "runs", "tiny-r1-zero-4"));
   for (const seed of SEEDS.slice(1)) {
     const name = `tiny-r1-zero-${seed}`;
     await timed(
@@ -108,8 +110,6 @@ export async function benchFirstLight(): Promise<Row[]> {
   const validity = runs.map((r) => r.final.thoughtValidity as number);
   const extent = (values: readonly number[]): [number, number] => [Math.min(...values), Math.max(...values)];
   const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
-  const four = await timed("node", [sputnik, "train", "recipes/tiny-r1-zero-4.yaml", "--quiet"], clone);
-  const hard = evaluations(join(clone, "runs", "tiny-r1-zero-4"));
   return [
     {
       name: "first-light/minutes",

@@ -57,6 +57,10 @@ const countdownAttempts = z.strictObject({
   goOn: share,
   /** Largest intermediate result. */
   maxResult: count,
+  /** Share of problems whose known solution multiplies or divides; 0: as they come, one in twelve for 3 numbers. */
+  products: share.default(0),
+  /** No attempt twice in one thought. */
+  distinct: z.boolean().default(false),
 });
 
 /** Files are relative to the directory where the command runs. */

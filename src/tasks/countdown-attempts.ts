@@ -18,6 +18,10 @@ export interface AttemptOptions {
   goOn: number;
   /** Largest intermediate result. */
   maxResult: number;
+  /** Share of problems redrawn until their known solution multiplies or divides. */
+  products: number;
+  /** Whether a thought never holds the same attempt twice. */
+  distinct: boolean;
 }
 
 /** A document in the compact vocabulary's text; only what follows `prompt` is trained. */
@@ -110,6 +114,26 @@ export function singleEquation(random: Random, maxResult: number): string {
   return op === "*" ? `${left} * ${right} = ${left * right}` : `${left * right} / ${left} = ${right}`;
 }
 
+/** Draws of the problem stream that belong to one document. */
+const DRAWS = 64;
+
+const multiplies = ({ steps }: CountdownProblem): boolean => steps.some(({ op }) => op === "*" || op === "/");
+
+/** The problem of document `index`. */
+function drawProblem(
+  task: Task<CountdownProblem>,
+  { products }: AttemptOptions,
+  random: Random,
+  seed: number,
+  index: number,
+): CountdownProblem {
+  const draws = random.uniform() < products ? DRAWS : 1;
+  for (let draw = 0; ; draw++) {
+    const problem = task.generate({ seed, split: "train", index: index * DRAWS + draw });
+    if (draw === draws - 1 || multiplies(problem)) return problem;
+  }
+}
+
 /** Document `index` of the stream `seed`: equal arguments give equal documents. */
 export function attemptDocument(
   task: Task<CountdownProblem>,
@@ -120,8 +144,9 @@ export function attemptDocument(
   const random = new Random(seed, "countdown-attempts", index);
   if (random.uniform() < options.singles)
     return { prompt: "", completion: singleEquation(random, options.maxResult) };
-  const problem = task.generate({ seed, split: "train", index });
+  const problem = drawProblem(task, options, random, seed, index);
   const lines: string[] = [];
+  const tried = new Set<string>();
   let attempt: Attempt | null = null;
   for (let count = 0; count < options.maxAttempts; count++) {
     const next =
@@ -129,9 +154,12 @@ export function attemptDocument(
         ? solutionAttempt(problem)
         : walk(problem.numbers, random, options.maxResult);
     if (next === null) continue;
+    const written = next.equations.join(", ");
+    if (options.distinct && tried.has(written)) continue;
+    tried.add(written);
     attempt = next;
     const hit = attempt.value === problem.target;
-    lines.push(`${attempt.equations.join(", ")}${hit ? ", yes!" : ", no."}\n`);
+    lines.push(`${written}${hit ? ", yes!" : ", no."}\n`);
     if (hit || random.uniform() >= options.goOn) break;
   }
   const last = attempt ?? solutionAttempt(problem);

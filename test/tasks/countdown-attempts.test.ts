@@ -1,0 +1,76 @@
+import { describe, expect, it } from "vitest";
+import { countdown } from "../../src/tasks/countdown.ts";
+import { type AttemptOptions, attemptDocument } from "../../src/tasks/countdown-attempts.ts";
+
+const task = countdown({
+  kind: "countdown",
+  numbers: [3],
+  numberRange: [1, 99],
+  targetRange: [10, 100],
+  maxResult: 200,
+});
+const options: AttemptOptions = {
+  hint: 0.12,
+  singles: 0.3,
+  maxAttempts: 12,
+  goOn: 0.5,
+  maxResult: 200,
+  products: 0,
+  distinct: false,
+};
+const COUNT = 2000;
+
+function documents(changed: Partial<AttemptOptions>): { prompt: string; completion: string }[] {
+  return Array.from({ length: COUNT }, (_, i) => attemptDocument(task, { ...options, ...changed }, 1, i));
+}
+
+const attempts = (completion: string): string[] =>
+  completion
+    .split("</think>")[0]
+    .split("\n")
+    .filter((line) => line !== "");
+
+describe("attemptDocument", () => {
+  it("gives the same document for the same seed and index, and others for others", () => {
+    const [a, b] = [documents({}), documents({})];
+    expect(a).toEqual(b);
+    expect(new Set(a.map(({ prompt, completion }) => prompt + completion)).size).toBeGreaterThan(
+      0.95 * COUNT,
+    );
+  });
+
+  it("writes true equations only, and says yes to a hit and no to a miss", () => {
+    for (const { prompt, completion } of documents({})) {
+      for (const [, a, op, b, result] of completion.matchAll(/(\d+) ([-+*/]) (\d+) = (\d+)/g))
+        expect({ "+": +a + +b, "-": +a - +b, "*": +a * +b, "/": +a / +b }[op], completion).toBe(+result);
+      const target = /make (\d+)/.exec(prompt)?.[1];
+      if (target === undefined) continue;
+      for (const line of attempts(completion))
+        expect(line.endsWith("yes!"), `${prompt}${line}`).toBe(
+          /= (\d+), (yes!|no\.)$/.exec(line)?.[1] === target,
+        );
+    }
+  });
+
+  it("never makes an attempt twice where they are to be distinct", () => {
+    const repeats = (distinct: boolean) =>
+      documents({ distinct, goOn: 1, hint: 0 }).filter(({ completion }) => {
+        const lines = attempts(completion);
+        return new Set(lines).size < lines.length;
+      }).length;
+    expect(repeats(false)).toBeGreaterThan(COUNT / 4);
+    expect(repeats(true)).toBe(0);
+  });
+
+  it("draws the asked share of problems that need a product or a quotient", () => {
+    // With hint 1 the one attempt is the known solution.
+    const share = (products: number) =>
+      documents({ products, hint: 1, singles: 0 }).filter(({ completion }) =>
+        / [*/] /.test(completion.split("</think>")[0]),
+      ).length / COUNT;
+    const plain = share(0);
+    expect(plain).toBeLessThan(0.15);
+    // 0.4 of the problems are redrawn, the others are as they come; 4 standard errors are 0.044.
+    expect(Math.abs(share(0.4) - (0.4 + 0.6 * plain))).toBeLessThan(0.05);
+  });
+});
