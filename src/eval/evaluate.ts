@@ -3,7 +3,7 @@ import type { EvaluationRecord, GroupRecord } from "../events.ts";
 import type { Sampler } from "../sample/engine.ts";
 import type { StreamKey, Task } from "../tasks/problem.ts";
 import { validityByPosition } from "../train/grpo-metrics.ts";
-import { type Group, groupRecord, rollout } from "../train/rollout.ts";
+import { type Group, groupRecord, type RolloutOptions, rollout } from "../train/rollout.ts";
 import type { Model } from "../train/stage.ts";
 import { majorityAtK, passAt1, type Vote } from "./statistics.ts";
 
@@ -18,6 +18,8 @@ export interface ExamOptions {
   topK?: number;
   maxNewTokens: number;
   slots?: number;
+  /** Throws when it is time to stop; what it throws reaches the caller. */
+  signal?: RolloutOptions["signal"];
 }
 
 /** Problems whose samples are kept, to be read and to be compared between exams. */

@@ -131,8 +131,9 @@ export class Run {
   private async runStage(index: number, snapshot?: StageSnapshot): Promise<RunOutcome> {
     const stage = this.recipe.stages[index];
     this.clock = performance.now();
-    if (stage.kind === "evaluate") await this.evaluate(stage);
-    else {
+    if (stage.kind === "evaluate") {
+      if ((await this.evaluate(stage)) === "stopped") return "stopped";
+    } else {
       const running = await this.createStage(stage, snapshot);
       try {
         const outcome = await this.trainStage(index, stage.name, running);
@@ -202,19 +203,33 @@ export class Run {
     this.hooks.emit({ type: "bill", bill: this.book.bill() });
   }
 
-  private async evaluate(stage: EvaluateStage): Promise<void> {
+  /** An exam that is interrupted leaves nothing behind: it is sat again from its beginning. */
+  private async evaluate(stage: EvaluateStage): Promise<RunOutcome> {
     const { recipe, model, folder, hooks } = this;
     const task = taskFrom((stage.task ?? recipe.task) as TaskInput);
     const sampler = await Sampler.create(model.config, { threads: hooks.threads });
-    const { record, flops, tokens } = await exam(model, sampler, task, {
-      ...stage,
-      seed: recipe.seed,
-      maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),
-    });
-    await sampler.release();
-    folder.appendEvaluation(record);
-    hooks.emit({ type: "evaluation", evaluation: record });
-    this.charge(stage.name, flops, tokens);
+    const interrupted = new Error("the exam was interrupted");
+    try {
+      const { record, flops, tokens } = await exam(model, sampler, task, {
+        ...stage,
+        seed: recipe.seed,
+        maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),
+        signal: {
+          throwIfAborted: () => {
+            if (hooks.shouldStop()) throw interrupted;
+          },
+        },
+      });
+      folder.appendEvaluation(record);
+      hooks.emit({ type: "evaluation", evaluation: record });
+      this.charge(stage.name, flops, tokens);
+      return "finished";
+    } catch (error) {
+      if (error === interrupted) return "stopped";
+      throw error;
+    } finally {
+      await sampler.release();
+    }
   }
 
   private save(stage: number, done: number, snapshot: StageSnapshot | null): void {

@@ -22,7 +22,8 @@ export interface GenerateOptions extends SamplingOptions {
   slots?: number;
   /** Called for each token as it is sampled. */
   onToken?: (requestIndex: number, id: number) => void;
-  signal?: AbortSignal;
+  /** Asked before each step: an `AbortSignal`, or anything that throws when it is time to stop. */
+  signal?: Pick<AbortSignal, "throwIfAborted">;
 }
 
 export interface GenerationResult {

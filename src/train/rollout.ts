@@ -1,6 +1,6 @@
 /** The experience of one RL step: problems, sampled completions, verdicts and rewards, group by group. */
 import type { GroupRecord } from "../events.ts";
-import type { Sampler } from "../sample/engine.ts";
+import type { GenerateOptions, Sampler } from "../sample/engine.ts";
 import type { Generation } from "../sample/scheduler.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
 import { equations } from "../tasks/thought-equations.ts";
@@ -98,6 +98,8 @@ export interface RolloutOptions {
   topK?: number;
   slots?: number;
   rewards: RewardOptions;
+  /** See `GenerateOptions.signal`. */
+  signal?: GenerateOptions["signal"];
 }
 
 /** The prompt's ids: BOS, then the template's text with its control tokens. */
@@ -123,12 +125,13 @@ export async function rollout(
       key: [options.seed, "sample", options.split, index, sample],
     })),
   );
-  const { temperature, topP, topK, slots } = options;
+  const { temperature, topP, topK, slots, signal } = options;
   const { generations, flops, tokens } = await sampler.generate(model.parameters, requests, {
     temperature,
     topP,
     topK,
     slots,
+    signal,
     stopIds: model.tokenizer.stopIds,
   });
   const groups = problems.map((problem, i) => ({
