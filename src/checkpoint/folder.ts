@@ -3,7 +3,8 @@
  */
 import fs from "node:fs";
 import { join } from "node:path";
-import { checkDecoderConfig, type DecoderConfig, fromHuggingFace, toHuggingFace } from "../models/config.ts";
+import { checkDecoderConfig, type DecoderConfig } from "../models/config.ts";
+import { fromHuggingFace, toHuggingFace } from "../models/hugging-face.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type FileSystem, guarded, replaceFile } from "./disk.ts";
