@@ -1,5 +1,5 @@
 /**
- * A model folder as other tools open it: Hugging Face's Llama layout.
+ * A model folder as other tools open it: Hugging Face's layout.
  */
 import fs from "node:fs";
 import { join } from "node:path";

@@ -55,20 +55,8 @@ export function recipeShape(recipe: Recipe): Pick<Model, "config" | "tokenizer">
     return { config: fromHuggingFace(read("config.json")), tokenizer: tokenizerFrom(read("tokenizer.json")) };
   }
   const tokenizer = recipeTokenizer(recipe);
-  const { layers, width, heads, ffn, maxPositions, ropeTheta, normEps, tieEmbeddings } = recipe.model;
-  const config = checkDecoderConfig({
-    vocabSize: tokenizer.vocabSize,
-    layers,
-    width,
-    heads,
-    kvHeads: recipe.model.kvHeads ?? heads,
-    headDim: recipe.model.headDim ?? width / heads,
-    ffn,
-    maxPositions,
-    ropeTheta,
-    normEps,
-    tieEmbeddings,
-  });
+  const { heads, kvHeads = heads, headDim = recipe.model.width / heads } = recipe.model;
+  const config = checkDecoderConfig({ ...recipe.model, vocabSize: tokenizer.vocabSize, kvHeads, headDim });
   return { config, tokenizer };
 }
 
