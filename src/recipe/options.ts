@@ -12,6 +12,7 @@ import { CompactTokenizer } from "../tokenizer/compact.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { trainBpe } from "../tokenizer/train.ts";
+import { FIM_TOKENS } from "../train/fill-in-the-middle.ts";
 import type { GrpoOptions } from "../train/grpo.ts";
 import type { LanguageModelOptions } from "../train/language-model-stage.ts";
 import type { Model } from "../train/stage.ts";
@@ -60,7 +61,7 @@ export function recipeShape(recipe: Recipe): Pick<Model, "config" | "tokenizer">
   return { config, tokenizer };
 }
 
-function recipeTokenizer({ tokenizer }: Recipe): Tokenizer {
+function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {
   switch (tokenizer.kind) {
     case "compact":
       return new CompactTokenizer();
@@ -68,7 +69,12 @@ function recipeTokenizer({ tokenizer }: Recipe): Tokenizer {
       return tokenizerFrom(JSON.parse(readFileSync(tokenizer.path, "utf8")));
     case "bpe":
       return tokenizerFrom(
-        trainBpe([readFileSync(tokenizer.file, "utf8")], { vocabSize: tokenizer.vocabSize }),
+        trainBpe([readFileSync(tokenizer.file, "utf8")], {
+          vocabSize: tokenizer.vocabSize,
+          extra: stages.some((stage) => "data" in stage && "fim" in stage.data && stage.data.fim)
+            ? Object.values(FIM_TOKENS)
+            : [],
+        }),
       );
   }
 }

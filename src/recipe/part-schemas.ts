@@ -86,11 +86,25 @@ const countdownAttempts = z.strictObject({
   maxResult: count,
 });
 
+/**
+ * The files below a folder, those that imports hold together as one document in the order of their imports
+ * (DeepSeek-Coder, 2401.14196, section 2.2), and cut for fill-in-the-middle (section 3.1.2) where `fim` stands.
+ */
+const repository = z.strictObject({
+  kind: z.literal("repository"),
+  folder: z.string().min(1),
+  /** Endings of the files that are read, without the dot. */
+  extensions: z.array(z.string().regex(/^[A-Za-z0-9+]+$/)).min(1),
+  /** `rate`: share of documents that are cut; `spm`: share of those with the suffix first. */
+  fim: z.strictObject({ rate: share.default(0.5), spm: share.default(0) }).optional(),
+});
+
 /** Files are relative to the directory where the command runs. */
 export const dataSchema = z.discriminatedUnion("kind", [
   countdownAttempts,
   z.strictObject({ kind: z.literal("jsonl"), file: z.string().min(1) }),
   z.strictObject({ kind: z.literal("text"), file: z.string().min(1) }),
+  repository,
 ]);
 
 export type Optimizer = z.infer<typeof optimizerSchema>;
