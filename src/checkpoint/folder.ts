@@ -1,9 +1,10 @@
 /**
- * A model folder as other tools open it: Hugging Face's Llama layout.
+ * A model folder as other tools open it: Hugging Face's layout.
  */
 import fs from "node:fs";
 import { join } from "node:path";
-import { checkDecoderConfig, type DecoderConfig, fromHuggingFace, toHuggingFace } from "../models/config.ts";
+import { checkDecoderConfig, type DecoderConfig } from "../models/config.ts";
+import { fromHuggingFace, toHuggingFace } from "../models/hugging-face.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type FileSystem, guarded, replaceFile } from "./disk.ts";

@@ -1,9 +1,29 @@
 /**
- * The shape of a dense decoder: DeepSeek LLM (arXiv 2401.02954, section 2.2), which is the Llama block.
+ * The shape of a dense decoder: DeepSeek LLM (arXiv 2401.02954, section 2.2), which is the Llama block, and the two
+ * families beside Llama that R1 was distilled into: Qwen2 (arXiv 2407.10671) and Qwen3 (arXiv 2505.09388).
  */
+import type { RopeScaling } from "./rope.ts";
+
+/** Hugging Face's name of a family; DeepSeek LLM, DeepSeek-Coder, Llama 3, SmolLM2 and Mistral are all "llama". */
+export type Architecture = "llama" | "qwen2" | "qwen3";
+
+interface Traits {
+  /** A bias on the query, key and value projections, and on no other. */
+  qkvBias: boolean;
+  /** RMSNorm over each head of the queries and of the keys, before the rotation. */
+  qkNorm: boolean;
+}
+
+const TRAITS: Record<Architecture, Traits> = {
+  llama: { qkvBias: false, qkNorm: false },
+  qwen2: { qkvBias: true, qkNorm: false },
+  qwen3: { qkvBias: false, qkNorm: true },
+};
 
 /** All sizes are counts; a checked config comes from `checkDecoderConfig` or `fromHuggingFace`. */
-export interface DecoderConfig {
+export interface DecoderConfig extends Partial<Traits> {
+  /** Follows from `qkvBias` and `qkNorm` where it is left out. */
+  architecture?: Architecture;
   /** Rows of the embedding; at least the tokenizer's vocabulary. */
   vocabSize: number;
   layers: number;
@@ -18,6 +38,8 @@ export interface DecoderConfig {
   ffn: number;
   maxPositions: number;
   ropeTheta: number;
+  /** How the rotary frequencies are stretched beyond the trained length; left out, not at all. */
+  ropeScaling?: RopeScaling;
   /** Epsilon of RMSNorm. */
   normEps: number;
   /** Whether the output matrix is the embedding itself. */
@@ -46,6 +68,24 @@ export class ConfigError extends Error {
     this.found = detail.found;
     this.remedy = detail.remedy;
   }
+}
+
+/**
+ * The family that a shape belongs to.
+ * @throws ConfigError if there is none with these traits, or if the config names another.
+ */
+export function architectureOf(config: Pick<DecoderConfig, "architecture" | keyof Traits>): Architecture {
+  const { qkvBias = false, qkNorm = false } = config;
+  const found = Object.entries(TRAITS).find(([, t]) => t.qkvBias === qkvBias && t.qkNorm === qkNorm)?.[0];
+  if (found !== undefined && (config.architecture ?? found) === found) return found as Architecture;
+  throw new ConfigError({
+    field: "architecture",
+    expected: Object.entries(TRAITS)
+      .map(([name, t]) => `${name} (qkvBias ${t.qkvBias}, qkNorm ${t.qkNorm})`)
+      .join(", "),
+    found: `${config.architecture ?? "none"} (qkvBias ${qkvBias}, qkNorm ${qkNorm})`,
+    remedy: "Set the traits of one family, and leave architecture out or name that family.",
+  });
 }
 
 /**
@@ -103,6 +143,8 @@ export function checkDecoderConfig(config: DecoderConfig): DecoderConfig {
       found: String(config.headDim),
       remedy: "Change width or heads so that width / heads is even, or set headDim.",
     });
+  architectureOf(config);
+  checkRopeScaling(config);
   return config;
 }
 
@@ -114,94 +156,34 @@ function nearestDivisor(total: number, wanted: number): number {
   return 1;
 }
 
-/** The content of a Hugging Face `config.json` (Llama format) for this shape. */
-export function toHuggingFace(config: DecoderConfig, ids: TokenIds): Record<string, unknown> {
-  return {
-    architectures: ["LlamaForCausalLM"],
-    model_type: "llama",
-    hidden_act: "silu",
-    hidden_size: config.width,
-    intermediate_size: config.ffn,
-    num_hidden_layers: config.layers,
-    num_attention_heads: config.heads,
-    num_key_value_heads: config.kvHeads,
-    head_dim: config.headDim,
-    vocab_size: config.vocabSize,
-    max_position_embeddings: config.maxPositions,
-    rope_theta: config.ropeTheta,
-    rope_scaling: null,
-    rms_norm_eps: config.normEps,
-    attention_bias: false,
-    mlp_bias: false,
-    attention_dropout: 0,
-    initializer_range: 0.02,
-    tie_word_embeddings: config.tieEmbeddings,
-    torch_dtype: "float32",
-    use_cache: true,
-    bos_token_id: ids.bosId,
-    eos_token_id: ids.eosIds.length === 1 ? ids.eosIds[0] : ids.eosIds.length === 0 ? null : [...ids.eosIds],
-    pad_token_id: ids.padId,
-  };
-}
-
-/**
- * Reads the shape from the content of a Hugging Face `config.json` in Llama format.
- * Defaults of absent fields are those of transformers' `LlamaConfig`.
- * @throws ConfigError for another architecture, a feature that would change the result (biases, scaled
- *   rotary positions, another activation), a field of the wrong type, or an impossible shape.
- */
-export function fromHuggingFace(json: unknown): DecoderConfig {
-  if (typeof json !== "object" || json === null || Array.isArray(json))
+function checkRopeScaling({ ropeScaling: scaling, headDim, maxPositions }: DecoderConfig): void {
+  if (scaling === undefined) return;
+  const refuse = (field: string, expected: string, found: number): never => {
     throw new ConfigError({
-      field: "config.json",
-      expected: "an object",
-      found: json === null ? "null" : Array.isArray(json) ? "a list" : typeof json,
-      remedy: "Point at a Hugging Face model folder.",
+      field: `ropeScaling.${field}`,
+      expected,
+      found: String(found),
+      remedy: "Correct it, or leave ropeScaling out.",
     });
-  const fields = json as Record<string, unknown>;
-  only(fields, "model_type", ["llama"], undefined);
-  only(fields, "hidden_act", ["silu"], "silu");
-  only(fields, "attention_bias", [false], false);
-  only(fields, "mlp_bias", [false], false);
-  // transformers 5 moved the rotary settings into `rope_parameters`; both forms are in use.
-  const rope = (fields.rope_parameters ?? {}) as Record<string, unknown>;
-  only(rope, "rope_type", ["default"], "default");
-  only(fields, "rope_scaling", [null], null);
-  const width = number(fields, "hidden_size");
-  const heads = number(fields, "num_attention_heads");
-  return checkDecoderConfig({
-    vocabSize: number(fields, "vocab_size"),
-    layers: number(fields, "num_hidden_layers"),
-    width,
-    heads,
-    kvHeads: number(fields, "num_key_value_heads", heads),
-    headDim: number(fields, "head_dim", width / heads),
-    ffn: number(fields, "intermediate_size"),
-    maxPositions: number(fields, "max_position_embeddings", 2048),
-    ropeTheta: number(rope, "rope_theta", number(fields, "rope_theta", 10000)),
-    normEps: number(fields, "rms_norm_eps", 1e-6),
-    tieEmbeddings: fields.tie_word_embeddings === true,
-  });
-}
-
-function number(fields: Record<string, unknown>, field: string, fallback?: number): number {
-  const value = fields[field] ?? fallback;
-  if (typeof value === "number") return value;
-  throw new ConfigError({
-    field,
-    expected: "a number",
-    found: value === undefined ? "nothing" : JSON.stringify(value),
-    remedy: "Is this a Hugging Face Llama config.json?",
-  });
-}
-
-function only(fields: Record<string, unknown>, field: string, allowed: unknown[], fallback: unknown): void {
-  const value = fields[field] ?? fallback;
-  if (allowed.includes(value)) return;
-  throw new ConfigError({
-    field,
-    expected: allowed.map((one) => JSON.stringify(one)).join(" or "),
-    found: value === undefined ? "nothing" : JSON.stringify(value),
-    remedy: "This program does not implement that variant; loading it would compute something else.",
-  });
+  };
+  for (const [field, value] of Object.entries(scaling))
+    if (typeof value === "number" && !(Number.isFinite(value) && value > 0))
+      refuse(field, "a positive number", value);
+  if (scaling.factor < 1) refuse("factor", "1 or more", scaling.factor);
+  if (scaling.kind === "llama3" && scaling.highFrequencyFactor <= scaling.lowFrequencyFactor)
+    refuse(
+      "highFrequencyFactor",
+      `more than lowFrequencyFactor ${scaling.lowFrequencyFactor}`,
+      scaling.highFrequencyFactor,
+    );
+  if (scaling.kind !== "dynamic") return;
+  // Its exponent is headDim / (headDim - 2); and config.json has no place for another number of positions.
+  if (headDim <= 2) refuse("kind", '"linear" or "yarn" for heads of 2 numbers', headDim);
+  const positions = Math.floor(scaling.factor * scaling.originalPositions);
+  if (positions !== maxPositions)
+    refuse(
+      "originalPositions",
+      `${maxPositions} positions / factor ${scaling.factor}`,
+      scaling.originalPositions,
+    );
 }

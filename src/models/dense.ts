@@ -1,6 +1,7 @@
 /**
  * The dense DeepSeek LLM decoder (arXiv 2401.02954, section 2.2; Llama's block): pre-norm RMSNorm, attention with RoPE
- * and MHA or grouped queries, SwiGLU. Parameter names are those of Hugging Face's LlamaForCausalLM.
+ * and MHA or grouped queries, SwiGLU; on request with Qwen2's biases or Qwen3's norms of queries and keys. Parameter
+ * names are those of Hugging Face's LlamaForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM.
  */
 import {
   add,
@@ -22,41 +23,56 @@ import {
 import { recompute } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { DecoderConfig } from "./config.ts";
-import {
-  embed,
-  mergeHeads,
-  type ParameterSpec,
-  type Parameters,
-  parameter,
-  projectHeads,
-  type RotaryTables,
-  rotaryTables,
-} from "./layers.ts";
+import { embed, mergeHeads, type ParameterSpec, type Parameters, parameter, projectHeads } from "./layers.ts";
+import { type RotaryTables, rotaryTables } from "./rope.ts";
 
 /** Standard deviation of the initial matrices; those that write into the residual stream get it / sqrt(2 layers). */
 const INIT_STD = 0.02;
 
-export function decoderParameters(config: DecoderConfig): ParameterSpec[] {
-  const { vocabSize, layers, width, heads, kvHeads, headDim, ffn } = config;
+type BlockParameter =
+  | `${"input" | "post_attention"}_layernorm.weight`
+  | `self_attn.${"q" | "k" | "v" | "o"}_proj.weight`
+  | `mlp.${"gate" | "up" | "down"}_proj.weight`;
+/** What only some families have. */
+type FamilyParameter = `self_attn.${"q" | "k" | "v"}_proj.bias` | `self_attn.${"q" | "k"}_norm.weight`;
+
+type BlockWeights = Record<BlockParameter, Tensor> & Partial<Record<FamilyParameter, Tensor>>;
+
+/** The parameters of one block, named without the block. */
+function blockParameters(config: DecoderConfig): (ParameterSpec & { name: keyof BlockWeights })[] {
+  const { layers, width, heads, kvHeads, headDim, ffn, qkvBias, qkNorm } = config;
   const residual = INIT_STD / Math.sqrt(2 * layers);
+  const projection = (name: "q" | "k" | "v", count: number) => [
+    { name: `self_attn.${name}_proj.weight`, shape: [count * headDim, width], init: INIT_STD } as const,
+    ...(qkvBias ? [{ name: `self_attn.${name}_proj.bias`, shape: [count * headDim], init: 0 } as const] : []),
+  ];
+  const headNorm = (name: "q" | "k") =>
+    qkNorm ? [{ name: `self_attn.${name}_norm.weight`, shape: [headDim], init: "ones" } as const] : [];
+  return [
+    { name: "input_layernorm.weight", shape: [width], init: "ones" },
+    ...projection("q", heads),
+    ...headNorm("q"),
+    ...projection("k", kvHeads),
+    ...headNorm("k"),
+    ...projection("v", kvHeads),
+    { name: "self_attn.o_proj.weight", shape: [width, heads * headDim], init: residual },
+    { name: "post_attention_layernorm.weight", shape: [width], init: "ones" },
+    { name: "mlp.gate_proj.weight", shape: [ffn, width], init: INIT_STD },
+    { name: "mlp.up_proj.weight", shape: [ffn, width], init: INIT_STD },
+    { name: "mlp.down_proj.weight", shape: [width, ffn], init: residual },
+  ];
+}
+
+export function decoderParameters(config: DecoderConfig): ParameterSpec[] {
+  const { vocabSize, layers, width } = config;
+  const blocks = Array.from({ length: layers }, (_, layer) =>
+    blockParameters(config).map((spec) => ({ ...spec, name: `model.layers.${layer}.${spec.name}` })),
+  );
   const specs: ParameterSpec[] = [
     { name: "model.embed_tokens.weight", shape: [vocabSize, width], init: INIT_STD },
+    ...blocks.flat(),
+    { name: "model.norm.weight", shape: [width], init: "ones" },
   ];
-  for (let layer = 0; layer < layers; layer++) {
-    const block = (name: string, shape: number[], init: number | "ones"): void => {
-      specs.push({ name: `model.layers.${layer}.${name}.weight`, shape, init });
-    };
-    block("input_layernorm", [width], "ones");
-    block("self_attn.q_proj", [heads * headDim, width], INIT_STD);
-    block("self_attn.k_proj", [kvHeads * headDim, width], INIT_STD);
-    block("self_attn.v_proj", [kvHeads * headDim, width], INIT_STD);
-    block("self_attn.o_proj", [width, heads * headDim], residual);
-    block("post_attention_layernorm", [width], "ones");
-    block("mlp.gate_proj", [ffn, width], INIT_STD);
-    block("mlp.up_proj", [ffn, width], INIT_STD);
-    block("mlp.down_proj", [width, ffn], residual);
-  }
-  specs.push({ name: "model.norm.weight", shape: [width], init: "ones" });
   if (!config.tieEmbeddings)
     specs.push({ name: "lm_head.weight", shape: [vocabSize, width], init: INIT_STD });
   return specs;
@@ -76,20 +92,6 @@ interface BlockContext {
   attend: (q: Tensor, kv: KeysValues) => Tensor;
 }
 
-/** The parameters of a block, in the order in which they are declared. */
-const BLOCK_PARAMETERS = [
-  "input_layernorm",
-  "self_attn.q_proj",
-  "self_attn.k_proj",
-  "self_attn.v_proj",
-  "self_attn.o_proj",
-  "post_attention_layernorm",
-  "mlp.gate_proj",
-  "mlp.up_proj",
-  "mlp.down_proj",
-] as const;
-type BlockWeights = Record<(typeof BLOCK_PARAMETERS)[number], Tensor>;
-
 /** x [batch, seq, width] + attention(norm(x)), then + SwiGLU(norm(.)). */
 function block(
   x: Tensor,
@@ -98,30 +100,37 @@ function block(
 ): Tensor {
   const { graph } = x;
   const mixed = graph.scope("attn", () => {
-    const normed = graph.scope("norm", () => rmsNorm(x, weights.input_layernorm, config.normEps));
+    const normed = graph.scope("norm", () => rmsNorm(x, weights["input_layernorm.weight"], config.normEps));
     const heads = (name: "q" | "k" | "v", count: number) =>
-      graph.scope(name, () => projectHeads(normed, weights[`self_attn.${name}_proj`], count, config.headDim));
+      graph.scope(name, () => {
+        const weight = weights[`self_attn.${name}_proj.weight`];
+        return projectHeads(normed, weight, count, config.headDim, weights[`self_attn.${name}_proj.bias`]);
+      });
     const rotated = (name: "q" | "k", count: number) => {
       const projected = heads(name, count);
-      return graph.scope(name, () => rope(projected, tables.cos, tables.sin, positions));
+      return graph.scope(name, () => {
+        const norm = weights[`self_attn.${name}_norm.weight`];
+        const scaled = norm === undefined ? projected : rmsNorm(projected, norm, config.normEps);
+        return rope(scaled, tables.cos, tables.sin, positions);
+      });
     };
     const q = rotated("q", config.heads);
     const context = attend(q, { keys: rotated("k", config.kvHeads), values: heads("v", config.kvHeads) });
     return add(
       x,
-      graph.scope("o", () => linear(context, weights["self_attn.o_proj"])),
+      graph.scope("o", () => linear(context, weights["self_attn.o_proj.weight"])),
     );
   });
   return graph.scope("mlp", () => {
     const normed = graph.scope("norm", () =>
-      rmsNorm(mixed, weights.post_attention_layernorm, config.normEps),
+      rmsNorm(mixed, weights["post_attention_layernorm.weight"], config.normEps),
     );
-    const gate = graph.scope("gate", () => linear(normed, weights["mlp.gate_proj"]));
-    const up = graph.scope("up", () => linear(normed, weights["mlp.up_proj"]));
+    const gate = graph.scope("gate", () => linear(normed, weights["mlp.gate_proj.weight"]));
+    const up = graph.scope("up", () => linear(normed, weights["mlp.up_proj.weight"]));
     const hidden = graph.scope("swiglu", () => swiglu(gate, up));
     return add(
       mixed,
-      graph.scope("down", () => linear(hidden, weights["mlp.down_proj"])),
+      graph.scope("down", () => linear(hidden, weights["mlp.down_proj.weight"])),
     );
   });
 }
@@ -137,7 +146,8 @@ function trunk(
   recomputed = false,
 ): Tensor {
   const { graph } = ids;
-  const tables = rotaryTables(graph, config.maxPositions, config.headDim, config.ropeTheta);
+  const tables = rotaryTables(graph, config);
+  const names = blockParameters(config).map(({ name }) => name);
   let x = graph.scope("embed", () => embed(parameter(parameters, "model.embed_tokens.weight"), ids));
   for (let layer = 0; layer < config.layers; layer++) {
     const context = {
@@ -146,15 +156,9 @@ function trunk(
       positions,
       attend: (q: Tensor, kv: KeysValues) => attend(layer, q, kv),
     };
-    const weights = BLOCK_PARAMETERS.map((name) =>
-      parameter(parameters, `model.layers.${layer}.${name}.weight`),
-    );
+    const weights = names.map((name) => parameter(parameters, `model.layers.${layer}.${name}`));
     const make = ([input, ...own]: readonly Tensor[]) =>
-      block(
-        input,
-        Object.fromEntries(BLOCK_PARAMETERS.map((name, i) => [name, own[i]])) as BlockWeights,
-        context,
-      );
+      block(input, Object.fromEntries(names.map((name, i) => [name, own[i]])) as BlockWeights, context);
     x = graph.scope(`layers.${layer}`, () =>
       recomputed ? recompute([x, ...weights], make) : make([x, ...weights]),
     );

@@ -1,7 +1,7 @@
-/** What every decoder shares: named parameters and their initialisation, projections into heads, rotary tables. */
+/** What every decoder shares: named parameters and their initialisation, projections into heads. */
 
-import { constant, input } from "../graph/ops/source.ts";
-import { gather, linear, reshape, transpose } from "../graph/ops.ts";
+import { input } from "../graph/ops/source.ts";
+import { add, gather, linear, reshape, transpose } from "../graph/ops.ts";
 import { type Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { Random } from "../runtime/random.ts";
 import { allocate, type Value } from "../runtime/session.ts";
@@ -10,7 +10,7 @@ import { allocate, type Value } from "../runtime/session.ts";
 export interface ParameterSpec {
   name: string;
   shape: readonly number[];
-  /** Standard deviation of its normal initialisation, or "ones" for the weight of a norm. */
+  /** Standard deviation of its normal initialisation (0 for a bias), or "ones" for the weight of a norm. */
   init: number | "ones";
 }
 
@@ -34,7 +34,7 @@ export function initialise(specs: readonly ParameterSpec[], seed: number): Map<s
       const value = allocate("f32", shape);
       const data = value.data as Float32Array;
       if (init === "ones") data.fill(1);
-      else {
+      else if (init > 0) {
         const random = new Random(seed, "init", name);
         for (let i = 0; i < data.length; i++) data[i] = init * random.normal();
       }
@@ -47,44 +47,24 @@ export function countParameters(specs: readonly ParameterSpec[]): number {
   return specs.reduce((total, { shape }) => total + shape.reduce((size, dim) => size * dim, 1), 0);
 }
 
-/** x Wᵀ cut into heads: [batch, seq, width] -> [batch, heads, seq, headDim]. */
-export function projectHeads(x: Tensor, weight: Tensor, heads: number, headDim: number): Tensor {
+/** x Wᵀ, plus a bias where there is one, cut into heads: [batch, seq, width] -> [batch, heads, seq, headDim]. */
+export function projectHeads(
+  x: Tensor,
+  weight: Tensor,
+  heads: number,
+  headDim: number,
+  bias?: Tensor,
+): Tensor {
   const [batch, seq] = x.shape;
-  return transpose(reshape(linear(x, weight), [batch, seq, heads, headDim]), [0, 2, 1, 3]);
+  const product = linear(x, weight);
+  const projected = bias === undefined ? product : add(product, bias);
+  return transpose(reshape(projected, [batch, seq, heads, headDim]), [0, 2, 1, 3]);
 }
 
 /** The inverse of cutting into heads: [batch, heads, seq, headDim] -> [batch, seq, heads · headDim]. */
 export function mergeHeads(x: Tensor): Tensor {
   const [batch, heads, seq, headDim] = x.shape;
   return reshape(transpose(x, [0, 2, 1, 3]), [batch, seq, (heads as number) * (headDim as number)]);
-}
-
-export interface RotaryTables {
-  /** cos(position · theta^(-2i/headDim)), [maxPositions, headDim/2], and sin likewise. */
-  cos: Tensor;
-  sin: Tensor;
-}
-
-/** Tables of the rotary angles (Su et al. 2021, eq. 15) as constants. */
-export function rotaryTables(
-  graph: Graph,
-  maxPositions: number,
-  headDim: number,
-  theta: number,
-): RotaryTables {
-  const half = headDim / 2;
-  const cos = new Float32Array(maxPositions * half);
-  const sin = new Float32Array(maxPositions * half);
-  for (let position = 0; position < maxPositions; position++)
-    for (let i = 0; i < half; i++) {
-      const angle = position * theta ** ((-2 * i) / headDim);
-      cos[position * half + i] = Math.cos(angle);
-      sin[position * half + i] = Math.sin(angle);
-    }
-  return {
-    cos: graph.scopeAt("rotary.cos", () => constant(graph, cos, [maxPositions, half])),
-    sin: graph.scopeAt("rotary.sin", () => constant(graph, sin, [maxPositions, half])),
-  };
 }
 
 /** Rows of the embedding table [vocab, width] at `ids` [...] -> [..., width]. */

@@ -3,14 +3,16 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { loadModel } from "../checkpoint/folder.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
-import { checkDecoderConfig, type DecoderConfig, fromHuggingFace } from "../models/config.ts";
+import { checkDecoderConfig, type DecoderConfig } from "../models/config.ts";
 import { decoderParameters } from "../models/dense.ts";
+import { fromHuggingFace } from "../models/hugging-face.ts";
 import { initialise } from "../models/layers.ts";
 import { f32, type Value } from "../runtime/session.ts";
 import { CompactTokenizer } from "../tokenizer/compact.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { trainBpe } from "../tokenizer/train.ts";
+import { FIM_TOKENS } from "../train/fill-in-the-middle.ts";
 import type { GrpoOptions } from "../train/grpo.ts";
 import type { LanguageModelOptions } from "../train/language-model-stage.ts";
 import type { Model } from "../train/stage.ts";
@@ -54,24 +56,12 @@ export function recipeShape(recipe: Recipe): Pick<Model, "config" | "tokenizer">
     return { config: fromHuggingFace(read("config.json")), tokenizer: tokenizerFrom(read("tokenizer.json")) };
   }
   const tokenizer = recipeTokenizer(recipe);
-  const { layers, width, heads, ffn, maxPositions, ropeTheta, normEps, tieEmbeddings } = recipe.model;
-  const config = checkDecoderConfig({
-    vocabSize: tokenizer.vocabSize,
-    layers,
-    width,
-    heads,
-    kvHeads: recipe.model.kvHeads ?? heads,
-    headDim: recipe.model.headDim ?? width / heads,
-    ffn,
-    maxPositions,
-    ropeTheta,
-    normEps,
-    tieEmbeddings,
-  });
+  const { heads, kvHeads = heads, headDim = recipe.model.width / heads } = recipe.model;
+  const config = checkDecoderConfig({ ...recipe.model, vocabSize: tokenizer.vocabSize, kvHeads, headDim });
   return { config, tokenizer };
 }
 
-function recipeTokenizer({ tokenizer }: Recipe): Tokenizer {
+function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {
   switch (tokenizer.kind) {
     case "compact":
       return new CompactTokenizer();
@@ -79,7 +69,12 @@ function recipeTokenizer({ tokenizer }: Recipe): Tokenizer {
       return tokenizerFrom(JSON.parse(readFileSync(tokenizer.path, "utf8")));
     case "bpe":
       return tokenizerFrom(
-        trainBpe([readFileSync(tokenizer.file, "utf8")], { vocabSize: tokenizer.vocabSize }),
+        trainBpe([readFileSync(tokenizer.file, "utf8")], {
+          vocabSize: tokenizer.vocabSize,
+          extra: stages.some((stage) => "data" in stage && "fim" in stage.data && stage.data.fim)
+            ? Object.values(FIM_TOKENS)
+            : [],
+        }),
       );
   }
 }

@@ -41,6 +41,33 @@ export const scheduleSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("constant"), warmup }),
 ]);
 
+const factor = z.number().min(1);
+const originalPositions = count;
+
+/** How rotary positions reach beyond the `originalPositions` of training: src/models/rope.ts has each formula's paper. */
+export const ropeScalingSchema = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("linear"), factor }),
+  z.strictObject({ kind: z.literal("dynamic"), factor, originalPositions }),
+  z.strictObject({
+    kind: z.literal("llama3"),
+    factor,
+    originalPositions,
+    lowFrequencyFactor: positive.default(1),
+    highFrequencyFactor: positive.default(4),
+  }),
+  z.strictObject({
+    kind: z.literal("yarn"),
+    factor,
+    originalPositions,
+    betaFast: positive.default(32),
+    betaSlow: positive.default(1),
+    truncate: z.boolean().optional(),
+    attentionFactor: positive.optional(),
+    mscale: positive.optional(),
+    mscaleAllDim: positive.optional(),
+  }),
+]);
+
 /** How many numbers a Countdown problem has; several entries are drawn evenly. */
 export const numbers = z.array(z.int().min(2).max(6)).min(1);
 
@@ -63,11 +90,25 @@ const countdownAttempts = z.strictObject({
   distinct: z.boolean().default(false),
 });
 
+/**
+ * The files below a folder, those that imports hold together as one document in the order of their imports
+ * (DeepSeek-Coder, 2401.14196, section 2.2), and cut for fill-in-the-middle (section 3.1.2) where `fim` stands.
+ */
+const repository = z.strictObject({
+  kind: z.literal("repository"),
+  folder: z.string().min(1),
+  /** Endings of the files that are read, without the dot. */
+  extensions: z.array(z.string().regex(/^[A-Za-z0-9+]+$/)).min(1),
+  /** `rate`: share of documents that are cut; `spm`: share of those with the suffix first. */
+  fim: z.strictObject({ rate: share.default(0.5), spm: share.default(0) }).optional(),
+});
+
 /** Files are relative to the directory where the command runs. */
 export const dataSchema = z.discriminatedUnion("kind", [
   countdownAttempts,
   z.strictObject({ kind: z.literal("jsonl"), file: z.string().min(1) }),
   z.strictObject({ kind: z.literal("text"), file: z.string().min(1) }),
+  repository,
 ]);
 
 export type Optimizer = z.infer<typeof optimizerSchema>;

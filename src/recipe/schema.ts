@@ -3,7 +3,7 @@
  * key is an error and never a silent default. Files are relative to the directory of the command.
  */
 import { z } from "zod";
-import { count, positive } from "./part-schemas.ts";
+import { count, positive, ropeScalingSchema } from "./part-schemas.ts";
 import { expandPresets } from "./presets.ts";
 import { checkSense } from "./sense.ts";
 import { stageSchema } from "./stage-schemas.ts";
@@ -13,7 +13,7 @@ export type { Optimizer, Schedule, TrainingData } from "./part-schemas.ts";
 export type { EvaluateStage, GrpoStage, PretrainStage, SftStage, Stage } from "./stage-schemas.ts";
 export type { TaskOptions } from "./task-schema.ts";
 
-/** The dense DeepSeek LLM decoder (arXiv 2401.02954, section 2.2), in any size. */
+/** The dense DeepSeek LLM decoder (arXiv 2401.02954, section 2.2), in any size, or one of its relatives. */
 export const modelShapeSchema = z.strictObject({
   layers: count,
   width: count,
@@ -26,6 +26,10 @@ export const modelShapeSchema = z.strictObject({
   ffn: count,
   maxPositions: z.int().min(2),
   ropeTheta: positive.default(10000),
+  ropeScaling: ropeScalingSchema.optional(),
+  /** Biases of queries, keys and values (Qwen2), or norms of queries and keys (Qwen3); not both. */
+  qkvBias: z.boolean().optional(),
+  qkNorm: z.boolean().optional(),
   normEps: positive.default(1e-6),
   tieEmbeddings: z.boolean().default(false),
 });

@@ -1,11 +1,14 @@
-/** Where pretraining and SFT get their documents: generated attempts, a text file, or JSONL. */
-import { readFileSync } from "node:fs";
+/** Where pretraining and SFT get their documents: generated attempts, a text file, JSONL, or code. */
+import { readdirSync, readFileSync } from "node:fs";
+import { join, sep } from "node:path";
 import { Random } from "../runtime/random.ts";
 import { countdown } from "../tasks/countdown.ts";
 import { attemptDocument } from "../tasks/countdown-attempts.ts";
 import { DataSetError } from "../tasks/jsonl-file.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Document, DocumentSource } from "../train/data.ts";
+import { encodePieces, fimDocument, promptPieces } from "../train/fill-in-the-middle.ts";
+import { repositoryDocuments, type SourceFile } from "../train/repository.ts";
 import type { TrainingData } from "./schema.ts";
 
 /** Documents by index, without end: a file is read again in a new order each epoch. @throws DataSetError */
@@ -34,6 +37,8 @@ export function documentSource(data: TrainingData, tokenizer: Tokenizer, seed: n
         paragraphs(data.file).map((text) => assemble(tokenizer, [], tokenizer.encode(text))),
         seed,
       );
+    case "repository":
+      return repositorySource(data, tokenizer, seed);
     case "jsonl":
       return shuffled(
         examples(data.file).map(({ prompt, completion }) =>
@@ -48,6 +53,35 @@ export function documentSource(data: TrainingData, tokenizer: Tokenizer, seed: n
   }
 }
 
+/** A document is cut at other places each time it comes up. */
+function repositorySource(
+  { folder, extensions, fim = { rate: 0, spm: 0 } }: TrainingData & { kind: "repository" },
+  tokenizer: Tokenizer,
+  seed: number,
+): DocumentSource {
+  // Says at the start whether the vocabulary has the tokens.
+  if (fim.rate > 0) encodePieces(tokenizer, promptPieces("", ""));
+  const texts = shuffled(repositoryDocuments(sourceFiles(folder, extensions)), seed);
+  return (index) => fimDocument(tokenizer, texts(index), fim, new Random(seed, "fim", index));
+}
+
+/** Files with these endings, by path; what is hidden or installed is not read. */
+function sourceFiles(folder: string, extensions: readonly string[]): SourceFile[] {
+  const expected = `files that end in .${extensions.join(" or .")}`;
+  let paths: string[];
+  try {
+    paths = readdirSync(folder, { recursive: true, encoding: "utf8" });
+  } catch (error) {
+    throw new DataSetError(folder, null, (error as Error).message, `a folder of ${expected}`);
+  }
+  const wanted = paths
+    .map((path) => path.replaceAll(sep, "/"))
+    .filter((path) => extensions.some((extension) => path.endsWith(`.${extension}`)))
+    .filter((path) => !path.split("/").some((part) => part.startsWith(".") || part === "node_modules"));
+  if (wanted.length === 0) throw new DataSetError(folder, null, "there are none in it", expected);
+  return wanted.sort().map((path) => ({ path, text: read(join(folder, path)) }));
+}
+
 /** BOS, prompt, completion, EOS; the completion and its EOS are trained. */
 function assemble(tokenizer: Tokenizer, prompt: number[], completion: number[]): Document {
   const begin = tokenizer.bosId === null ? prompt : [tokenizer.bosId, ...prompt];
@@ -55,7 +89,7 @@ function assemble(tokenizer: Tokenizer, prompt: number[], completion: number[]):
   return { ids: [...begin, ...completion, ...end], trainFrom: begin.length };
 }
 
-function shuffled(documents: readonly Document[], seed: number): DocumentSource {
+function shuffled<Item>(documents: readonly Item[], seed: number): (index: number) => Item {
   let epoch = -1;
   let order: number[] = [];
   return (index) => {

@@ -1,7 +1,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { isMap, isScalar, LineCounter, parseDocument, visit } from "yaml";
+import { architectureOf, ConfigError } from "../../src/models/config.ts";
 import { loadRecipe, parseRecipe, RecipeError } from "../../src/recipe/load.ts";
+import { recipeShape } from "../../src/recipe/options.ts";
 import type { GrpoStage, Recipe } from "../../src/recipe/schema.ts";
 import { recipeWarnings } from "../../src/recipe/sense.ts";
 
@@ -223,5 +225,33 @@ describe("presets", () => {
     const text = tiny.replace(objective, "    preset: dapoo\n    optimizer");
     expect(refusal(text).message).toContain("Expected grpo, dr-grpo, dapo, rloo or gspo.");
     expect(refusal(tiny.replace(objective, "    optimizer")).message).toContain("or a preset that sets it");
+  });
+});
+
+describe("the families", () => {
+  const shape = (lines: string) =>
+    recipeShape(parseRecipe(edited(["  ropeTheta: 10000\n", `  ropeTheta: 10000\n${lines}`]), "r.yaml"))
+      .config;
+
+  test("a recipe may ask for Qwen3's norms and for scaled rotary positions", () => {
+    const yarn = "{ kind: yarn, factor: 4, originalPositions: 128 }";
+    const config = shape(`  qkNorm: true\n  ropeScaling: ${yarn}\n`);
+    expect(architectureOf(config)).toBe("qwen3");
+    expect(config.ropeScaling).toEqual({
+      kind: "yarn",
+      factor: 4,
+      originalPositions: 128,
+      betaFast: 32,
+      betaSlow: 1,
+    });
+  });
+
+  test("and for nothing that no family has", () => {
+    expect(() => shape("  qkNorm: true\n  qkvBias: true\n")).toThrow(ConfigError);
+    // 512 positions are not twice 128.
+    expect(() => shape("  ropeScaling: { kind: dynamic, factor: 2, originalPositions: 128 }\n")).toThrow(
+      /ropeScaling.originalPositions: expected 512 positions \/ factor 2, found 128/,
+    );
+    expect(() => shape("  ropeScaling: { kind: ntk, factor: 2 }\n")).toThrow(RecipeError);
   });
 });

@@ -1,18 +1,18 @@
 /**
  * Whole training steps against PyTorch and transformers: logits, loss, every named gradient and the global norm on one
  * batch, then ten steps with AdamW and with Muon. test/fixtures/README.md gives the formulas; scripts/fixtures/golden_step.py
- * made the numbers.
+ * and golden_families.py made the numbers.
  */
-import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { type DecoderConfig, fromHuggingFace } from "../../src/models/config.ts";
+import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
+import { fromHuggingFace } from "../../src/models/hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { allocate, Session, type Value } from "../../src/runtime/session.ts";
 import { batchFeeds, languageModelLoss, sequenceInputs } from "../../src/train/language-model.ts";
 import { type OptimizerOptions, TrainStep, traceAccumulation, traceStep } from "../../src/train/step.ts";
+import { json, tensors } from "./fixture.ts";
 import { copyValues, furthest } from "./tiny.ts";
 
 interface Batch {
@@ -36,21 +36,6 @@ const GRADIENT = 5e-7;
 const TEN_LOSSES = 1e-5;
 const WEIGHTS = 1e-5;
 
-const fixture = (name: string): URL => new URL(`../fixtures/${name}`, import.meta.url);
-const json = <T>(name: string): T => JSON.parse(readFileSync(fixture(name), "utf8"));
-
-function tensors(name: string): Map<string, Value> {
-  return withSafetensors(fixture(name).pathname, (file) => {
-    const names = [...file.header.tensors.keys()];
-    return new Map(
-      names.map((tensor) => {
-        const { data, shape } = file.readFloat32(tensor);
-        return [tensor, { dtype: "f32" as const, shape, data }];
-      }),
-    );
-  });
-}
-
 /** Position t predicts token t + 1, and counts where the mask says so; weights carry the one denominator. */
 function feedsOf({ ids, mask }: Batch): Record<string, Value> {
   const [batch, seq] = [ids.length, ids[0].length];
@@ -67,53 +52,56 @@ function feedsOf({ ids, mask }: Batch): Record<string, Value> {
 const fixedShape = { batch: 3, seq: 12, mask: "shared" } as const;
 const symbolicShape = { batch: "batch", seq: "seq", mask: "shared" } as const;
 
-describe.each(["golden-step", "golden-tied"])("%s", (folder) => {
-  const config = fromHuggingFace(json(`${folder}/config.json`));
-  const parameters = tensors(`${folder}/model.safetensors`);
-  const expected = tensors(`${folder}/expected.safetensors`);
-  const batch = json<Batch>(`${folder}/batch.json`);
-  const specs = decoderParameters(config);
-  const feeds = { ...Object.fromEntries(parameters), ...feedsOf(batch) };
-  const wanted = (name: string): Float32Array => expected.get(name)?.data as Float32Array;
+describe.each(["golden-step", "golden-tied", "golden-llama3", "golden-qwen2", "golden-qwen3"])(
+  "%s",
+  (folder) => {
+    const config = fromHuggingFace(json(`${folder}/config.json`));
+    const parameters = tensors(`${folder}/model.safetensors`);
+    const expected = tensors(`${folder}/expected.safetensors`);
+    const batch = json<Batch>(`${folder}/batch.json`);
+    const specs = decoderParameters(config);
+    const feeds = { ...Object.fromEntries(parameters), ...feedsOf(batch) };
+    const wanted = (name: string): Float32Array => expected.get(name)?.data as Float32Array;
 
-  it("has Hugging Face's names and shapes", () => {
-    const ours = specs.map(({ name, shape }) => [name, [...shape]]).sort();
-    expect(ours).toEqual([...parameters].map(([name, { shape }]) => [name, [...shape]]).sort());
-  });
+    it("has Hugging Face's names and shapes", () => {
+      const ours = specs.map(({ name, shape }) => [name, [...shape]]).sort();
+      expect(ours).toEqual([...parameters].map(([name, { shape }]) => [name, [...shape]]).sort());
+    });
 
-  it.each([true, false])("gives the logits (composed: %s)", async (composed) => {
-    const graph = new Graph();
-    const traced = parameterInputs(graph, specs);
-    graph.output("logits", decoder(traced, config, sequenceInputs(graph, symbolicShape)).logits);
-    const session = await Session.create(graph, { threads: 1, composed });
-    const { logits } = await session.run(feeds);
-    expect(logits.shape).toEqual([3, 12, 40]);
-    expect(furthest(logits.data as Float32Array, wanted("logits"))).toBeLessThan(LOGITS);
-    await session.release();
-  });
+    it.each([true, false])("gives the logits (composed: %s)", async (composed) => {
+      const graph = new Graph();
+      const traced = parameterInputs(graph, specs);
+      graph.output("logits", decoder(traced, config, sequenceInputs(graph, symbolicShape)).logits);
+      const session = await Session.create(graph, { threads: 1, composed });
+      const { logits } = await session.run(feeds);
+      expect(logits.shape).toEqual([3, 12, 40]);
+      expect(furthest(logits.data as Float32Array, wanted("logits"))).toBeLessThan(LOGITS);
+      await session.release();
+    });
 
-  it.each([
-    ["fixed sizes, fused", fixedShape, false],
-    ["fixed sizes, composed", fixedShape, true],
-    ["symbolic sizes", symbolicShape, false],
-    ["recomputation", { ...fixedShape, recompute: true }, false],
-  ])("gives the loss, every gradient and the norm: %s", async (_label, shape, composed) => {
-    const graph = traceAccumulation(specs, languageModelLoss(config, shape));
-    const session = await Session.create(graph, { threads: 1, composed });
-    const sums = specs.map((spec) => [`${spec.name}.sum`, allocate("f32", spec.shape)]);
-    const result = await session.run({ ...feeds, ...Object.fromEntries(sums) });
-    expect(Math.abs(Number(result.loss.data[0]) - wanted("loss")[0])).toBeLessThan(LOSS);
-    let squares = 0;
-    for (const { name } of specs) {
-      const gradient = result[`${name}.sum.next`].data as Float32Array;
-      expect(furthest(gradient, wanted(`grad.${name}`)), name).toBeLessThan(GRADIENT);
-      for (const g of gradient) squares += g * g;
-    }
-    expect([...expected.keys()].filter((name) => name.startsWith("grad.")).length).toBe(specs.length);
-    expect(Math.abs(Math.sqrt(squares) - wanted("globalNorm")[0])).toBeLessThan(2e-6);
-    await session.release();
-  });
-});
+    it.each([
+      ["fixed sizes, fused", fixedShape, false],
+      ["fixed sizes, composed", fixedShape, true],
+      ["symbolic sizes", symbolicShape, false],
+      ["recomputation", { ...fixedShape, recompute: true }, false],
+    ])("gives the loss, every gradient and the norm: %s", async (_label, shape, composed) => {
+      const graph = traceAccumulation(specs, languageModelLoss(config, shape));
+      const session = await Session.create(graph, { threads: 1, composed });
+      const sums = specs.map((spec) => [`${spec.name}.sum`, allocate("f32", spec.shape)]);
+      const result = await session.run({ ...feeds, ...Object.fromEntries(sums) });
+      expect(Math.abs(Number(result.loss.data[0]) - wanted("loss")[0])).toBeLessThan(LOSS);
+      let squares = 0;
+      for (const { name } of specs) {
+        const gradient = result[`${name}.sum.next`].data as Float32Array;
+        expect(furthest(gradient, wanted(`grad.${name}`)), name).toBeLessThan(GRADIENT);
+        for (const g of gradient) squares += g * g;
+      }
+      expect([...expected.keys()].filter((name) => name.startsWith("grad.")).length).toBe(specs.length);
+      expect(Math.abs(Math.sqrt(squares) - wanted("globalNorm")[0])).toBeLessThan(2e-6);
+      await session.release();
+    });
+  },
+);
 
 describe("ten steps", () => {
   const { batches, clip, ...runs } = json<{ batches: Batch[]; clip: number; adamw: Run; muon: Run }>(

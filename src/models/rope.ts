@@ -1,0 +1,143 @@
+/**
+ * Rotary positions (Su et al. 2021, arXiv 2104.09864, eq. 15) and the ways to stretch them beyond the trained length,
+ * each as transformers computes it: its models are what our logits are compared with.
+ */
+import { constant } from "../graph/ops/source.ts";
+import type { Graph, Tensor } from "../graph/tensor.ts";
+
+export type RopeScaling =
+  /** All frequencies divided by `factor` (Chen et al. 2023, arXiv 2306.15595); DeepSeek-Coder has factor 4. */
+  | { kind: "linear"; factor: number }
+  /**
+   * A larger base for longer sequences (YaRN, arXiv 2309.00071, section 3.3). A position gets the frequencies of a
+   * sequence that ends with it, which is what transformers computes token by token over its cache. Given a whole
+   * sequence, transformers rotates every position by the frequencies of the longest row of the batch, so that its
+   * own cached and uncached forms differ beyond `originalPositions`; ours are one.
+   */
+  | { kind: "dynamic"; factor: number; originalPositions: number }
+  /** Llama 3.1: low frequencies divided by `factor`, high ones kept, a blend between. */
+  | {
+      kind: "llama3";
+      factor: number;
+      originalPositions: number;
+      lowFrequencyFactor: number;
+      highFrequencyFactor: number;
+    }
+  /** YaRN (arXiv 2309.00071, section 3.2 and eq. 22). */
+  | {
+      kind: "yarn";
+      factor: number;
+      originalPositions: number;
+      /** Turns within the trained length above which a frequency is kept, and below which it is divided. */
+      betaFast: number;
+      betaSlow: number;
+      /** Whether the ends of the blend are rounded outwards to whole dimensions; left out, they are. */
+      truncate?: boolean;
+      /** Factor of cos and sin; left out, it follows from `factor`, `mscale` and `mscaleAllDim`. */
+      attentionFactor?: number;
+      mscale?: number;
+      mscaleAllDim?: number;
+    };
+
+export interface RotarySettings {
+  maxPositions: number;
+  /** Width of what is rotated. */
+  headDim: number;
+  ropeTheta: number;
+  ropeScaling?: RopeScaling;
+}
+
+export interface RotaryTables {
+  /** cos(position · frequency), [maxPositions, headDim/2], and sin likewise. */
+  cos: Tensor;
+  sin: Tensor;
+}
+
+/** Tables of the rotary angles as constants. */
+export function rotaryTables(graph: Graph, settings: RotarySettings): RotaryTables {
+  const { maxPositions, headDim, ropeScaling: scaling } = settings;
+  const half = headDim / 2;
+  const magnitude = scaling?.kind === "yarn" ? yarnAttentionFactor(scaling) : 1;
+  const cos = new Float32Array(maxPositions * half);
+  const sin = new Float32Array(maxPositions * half);
+  let frequencies = rotaryFrequencies(settings, 1);
+  for (let position = 0; position < maxPositions; position++) {
+    if (scaling?.kind === "dynamic" && position >= scaling.originalPositions)
+      frequencies = rotaryFrequencies(settings, position + 1);
+    for (let i = 0; i < half; i++) {
+      const angle = position * frequencies[i];
+      cos[position * half + i] = magnitude * Math.cos(angle);
+      sin[position * half + i] = magnitude * Math.sin(angle);
+    }
+  }
+  return {
+    cos: graph.scopeAt("rotary.cos", () => constant(graph, cos, [maxPositions, half])),
+    sin: graph.scopeAt("rotary.sin", () => constant(graph, sin, [maxPositions, half])),
+  };
+}
+
+/** Radians a position, [headDim/2], in a sequence of `length` tokens (which only "dynamic" asks for). */
+export function rotaryFrequencies(
+  { headDim, ropeTheta, ropeScaling: scaling }: RotarySettings,
+  length: number,
+): number[] {
+  const plain = (theta: number): number[] =>
+    Array.from({ length: headDim / 2 }, (_, i) => theta ** ((-2 * i) / headDim));
+  switch (scaling?.kind) {
+    case undefined:
+      return plain(ropeTheta);
+    case "linear":
+      return plain(ropeTheta).map((frequency) => frequency / scaling.factor);
+    case "dynamic": {
+      const { factor, originalPositions } = scaling;
+      const stretch = (factor * Math.max(length, originalPositions)) / originalPositions - (factor - 1);
+      return plain(ropeTheta * stretch ** (headDim / (headDim - 2)));
+    }
+    case "llama3": {
+      const { factor, originalPositions, lowFrequencyFactor: low, highFrequencyFactor: high } = scaling;
+      return plain(ropeTheta).map((frequency) => {
+        const turns = (originalPositions * frequency) / (2 * Math.PI);
+        return blend(frequency, frequency / factor, (turns - low) / (high - low));
+      });
+    }
+    case "yarn": {
+      const [low, high] = yarnRange(scaling, headDim, ropeTheta);
+      return plain(ropeTheta).map((frequency, i) =>
+        blend(frequency, frequency / scaling.factor, 1 - (i - low) / (high - low)),
+      );
+    }
+  }
+}
+
+/** `kept` at a share of 1 or more, `stretched` at 0 or less, and in proportion between. */
+function blend(kept: number, stretched: number, share: number): number {
+  const within = Math.min(Math.max(share, 0), 1);
+  return within * kept + (1 - within) * stretched;
+}
+
+/** The dimensions between which YaRN blends: those that turn `betaFast` and `betaSlow` times in the trained length. */
+function yarnRange(
+  { betaFast, betaSlow, originalPositions, truncate = true }: RopeScaling & { kind: "yarn" },
+  headDim: number,
+  theta: number,
+): [number, number] {
+  const dimension = (turns: number): number =>
+    (headDim * Math.log(originalPositions / (2 * Math.PI * turns))) / (2 * Math.log(theta));
+  const round = (end: number, rounded: (x: number) => number): number => (truncate ? rounded(end) : end);
+  const low = Math.max(round(dimension(betaFast), Math.floor), 0);
+  const high = Math.min(round(dimension(betaSlow), Math.ceil), headDim - 1);
+  // The reference's way around a division by zero.
+  return [low, low === high ? high + 0.001 : high];
+}
+
+/** Factor of cos and sin: 0.1 ln(factor) + 1 (eq. 22), or the ratio of two such terms where both weights are given. */
+export function yarnAttentionFactor({
+  factor,
+  attentionFactor,
+  mscale,
+  mscaleAllDim,
+}: RopeScaling & { kind: "yarn" }): number {
+  const term = (weight: number): number => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1);
+  if (attentionFactor !== undefined) return attentionFactor;
+  return mscale && mscaleAllDim ? term(mscale) / term(mscaleAllDim) : term(1);
+}

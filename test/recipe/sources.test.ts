@@ -1,0 +1,92 @@
+/** Code as training data: from a recipe's words to the documents of its stage. */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { parseRecipe } from "../../src/recipe/load.ts";
+import { recipeShape } from "../../src/recipe/options.ts";
+import type { TrainingData } from "../../src/recipe/schema.ts";
+import { documentSource } from "../../src/recipe/sources.ts";
+import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
+import { FIM_TOKENS } from "../../src/train/fill-in-the-middle.ts";
+import { temporaryFolder } from "../checkpoint/temporary.ts";
+
+const folder = temporaryFolder();
+const files = {
+  "app.ts": 'import { x } from "./lib/x.ts";\n',
+  "lib/x.ts": "export const x = 1;\n",
+  "alone.ts": "export {};\n",
+  "node_modules/a/b.ts": "installed",
+  ".hidden/c.ts": "hidden",
+  "notes.txt": "no code",
+};
+for (const [path, text] of Object.entries(files)) {
+  mkdirSync(dirname(join(folder, path)), { recursive: true });
+  writeFileSync(join(folder, path), text);
+}
+const whole = [
+  "// alone.ts\nexport {};\n",
+  '// lib/x.ts\nexport const x = 1;\n// app.ts\nimport { x } from "./lib/x.ts";\n',
+];
+
+const recipe = (fim: string) =>
+  parseRecipe(
+    `
+name: coder
+seed: 1
+model: { layers: 1, width: 16, heads: 2, ffn: 16, maxPositions: 64 }
+tokenizer: { kind: bpe, vocabSize: 300, file: ${JSON.stringify(join(folder, "app.ts"))} }
+task: { kind: countdown, numbers: [3] }
+checkpoint: { everySteps: 1, keep: 1 }
+stages:
+  - name: base
+    kind: pretrain
+    data: { kind: repository, folder: ${JSON.stringify(folder)}, extensions: [ts]${fim} }
+    steps: 1
+    batch: 1
+    sequence: 32
+    optimizer: { kind: adamw, rate: 1.0e-3 }
+    schedule: { kind: constant }
+`,
+    "coder.yaml",
+  );
+
+function documentsOf(fim: string) {
+  const parsed = recipe(fim);
+  const { tokenizer } = recipeShape(parsed);
+  const { data } = parsed.stages[0] as { data: TrainingData };
+  const source = documentSource(data, tokenizer, parsed.seed);
+  return { tokenizer, texts: [0, 1, 2, 3].map((index) => tokenizer.decode(source(index).ids.slice(1, -1))) };
+}
+
+describe("a repository", () => {
+  it("is its connected parts, each once an epoch", () => {
+    const { texts } = documentsOf("");
+    expect(texts.slice(0, 2).sort()).toEqual(whole);
+    expect(texts.slice(2).sort()).toEqual(whole);
+  });
+
+  it("with fim, every epoch cuts its documents at other places, with tokens of the recipe's own vocabulary", () => {
+    const { tokenizer, texts } = documentsOf(", fim: { rate: 1 }");
+    expect(tokenizer.encode(FIM_TOKENS.hole, { specials: true })).toHaveLength(1);
+    const restored = texts.map((text) => {
+      const [, prefix, suffix, middle] = text.split(new RegExp(Object.values(FIM_TOKENS).join("|")));
+      return prefix + middle + suffix;
+    });
+    expect(restored.slice(0, 2).sort()).toEqual(whole);
+    expect(new Set(texts).size).toBe(4);
+  });
+
+  it("says what is missing: the folder, its files, the tokens", () => {
+    const data: TrainingData = { kind: "repository", folder, extensions: ["ts"], fim: { rate: 1, spm: 0 } };
+    const tokenizer = new CompactTokenizer();
+    expect(() =>
+      documentSource({ ...data, folder: join(folder, "none"), fim: undefined }, tokenizer, 1),
+    ).toThrow(/none: ENOENT.* Expected: a folder of files that end in .ts/);
+    expect(() => documentSource({ ...data, extensions: ["rs"], fim: undefined }, tokenizer, 1)).toThrow(
+      /there are none in it. Expected: files that end in .rs/,
+    );
+    expect(() => documentSource(data, tokenizer, 1)).toThrow(
+      /expected the control token <｜fim▁begin｜>, found none. .* leave fim out/,
+    );
+  });
+});
