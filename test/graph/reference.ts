@@ -193,6 +193,41 @@ const rules: Record<string, Rule> = {
       ];
     });
   },
+  GatherElements: ([x, ids]) => {
+    const [from, to] = [x, ids].map(({ shape }) => shape[shape.length - 1]);
+    return { shape: ids.shape, data: ids.data.map((id, i) => x.data[Math.floor(i / to) * from + id]) };
+  },
+  ScatterElements: ([x, ids, updates], { reduction }) => {
+    const [to, from] = [x, ids].map(({ shape }) => shape[shape.length - 1]);
+    const data = [...x.data];
+    ids.data.forEach((id, i) => {
+      const place = Math.floor(i / from) * to + id;
+      data[place] = updates.data[i] + (reduction === "add" ? data[place] : 0);
+    });
+    return { shape: x.shape, data };
+  },
+  TopK: ([x, count], { largest }) => {
+    const [k] = count.data;
+    const width = x.shape[x.shape.length - 1];
+    const shape = [...x.shape.slice(0, -1), k];
+    const indices = Array.from({ length: width === 0 ? 0 : x.data.length / width }, (_, row) => {
+      const values = x.data.slice(row * width, (row + 1) * width);
+      const order = values
+        .map((_, i) => i)
+        .sort((a, b) => (values[b] - values[a]) * (largest ? 1 : -1) || a - b);
+      return order.slice(0, k);
+    });
+    const values = indices.flatMap((row, r) => row.map((i) => x.data[r * width + i]));
+    return [
+      { shape, data: values },
+      { shape, data: indices.flat() },
+    ];
+  },
+  Range: ([start, end, step]) => {
+    const data: number[] = [];
+    for (let v = start.data[0]; v < end.data[0]; v += step.data[0]) data.push(v);
+    return { shape: [data.length], data };
+  },
   ScatterND: ([x, ids, updates], { reduction }) => {
     if (reduction !== "add" || ids.shape[ids.shape.length - 1] !== 1)
       throw new Error("ScatterND: rows are added");
@@ -203,7 +238,11 @@ const rules: Record<string, Rule> = {
     });
     return { shape: x.shape, data };
   },
-  Shape: ([x]) => ({ shape: [x.shape.length], data: [...x.shape] }),
+  Shape: ([x], { start, end }) => {
+    const data = x.shape.slice(number(start, 0), end === undefined ? undefined : number(end, 0));
+    return { shape: [data.length], data };
+  },
+  Squeeze: ([x, axes]) => ({ shape: x.shape.filter((_, axis) => !ints(axes).includes(axis)), data: x.data }),
   Reshape: ([x, spec], { allowzero }) => {
     const shape = ints(spec).map((dim, axis) => (dim === 0 && allowzero !== 1 ? x.shape[axis] : dim));
     const known = sizeOf(shape.filter((dim) => dim !== -1));
