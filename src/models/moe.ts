@@ -39,7 +39,8 @@ export function swigluLayer(x: Tensor, weights: Weights, name: string): Tensor {
   const { graph } = x;
   const part = (which: string, input: Tensor) =>
     graph.scope(which, () => linear(input, weights(`${name}.${which}_proj.weight`)));
-  const hidden = graph.scope("swiglu", () => swiglu(part("gate", x), part("up", x)));
+  const [gate, up] = [part("gate", x), part("up", x)];
+  const hidden = graph.scope("swiglu", () => swiglu(gate, up));
   return part("down", hidden);
 }
 
