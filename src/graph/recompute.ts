@@ -4,10 +4,11 @@ import { applyComposite, defineOp, type Op, type TensorSpec } from "./op.ts";
 import { add, detach, mul, silu, slice, sum } from "./ops.ts";
 import type { Tensor } from "./tensor.ts";
 
-type Part = (inputs: readonly Tensor[]) => readonly Tensor[];
+type Part = (inputs: readonly Tensor[]) => Tensor;
+type Parts = (inputs: readonly Tensor[]) => readonly Tensor[];
 
 interface RecomputeAttrs {
-  part: Part;
+  part: Parts;
   outputs: TensorSpec[];
 }
 
@@ -31,21 +32,26 @@ const recomputeOp: Op<RecomputeAttrs> = defineOp<RecomputeAttrs>({
     {
       label: "a block",
       inputs: [{ shape: [2, 3] }, { shape: [3] }],
-      build: (x, w) => recompute([x, w], ([a, b]) => [mul(silu(mul(a, b)), a)])[0],
+      build: (x, w) => recompute([x, w], ([a, b]) => mul(silu(mul(a, b)), a)),
     },
     {
       label: "a second result",
       inputs: [{ shape: [2, 3] }, { shape: [3] }],
       build: (x, w) => {
-        const [y, z] = recompute([x, w], ([a, b]) => [mul(silu(a), b), sum(mul(a, b))]);
+        const [y, z] = recomputeAll([x, w], ([a, b]) => [mul(silu(a), b), sum(mul(a, b))]);
         return add(y, z);
       },
     },
   ],
 });
 
-/** `part(inputs)`, whose gradient traces `part` once more. */
-export function recompute(inputs: readonly Tensor[], part: Part): readonly Tensor[] {
+/** `part(inputs)` whose gradient traces `part` once more. */
+export function recompute(inputs: readonly Tensor[], part: Part): Tensor {
+  return recomputeAll(inputs, (again) => [part(again)])[0];
+}
+
+/** The same for a part with several results. */
+export function recomputeAll(inputs: readonly Tensor[], part: Parts): readonly Tensor[] {
   const traced = inputs[0].graph.scope("recompute", () => part(inputs));
   const outputs = traced.map(({ dtype, shape }) => ({ dtype, shape }));
   return applyComposite(recomputeOp, inputs, { part, outputs }, () => traced);

@@ -2,10 +2,25 @@
  * The dense DeepSeek LLM decoder (arXiv 2401.02954, section 2.2; Llama's block): pre-norm RMSNorm, attention with RoPE
  * and MHA or grouped queries, SwiGLU. Parameter names are those of Hugging Face's LlamaForCausalLM.
  */
-import { add, attention, linear, reshape, rmsNorm, rope, swiglu } from "../graph/ops.ts";
+import {
+  add,
+  attention,
+  div,
+  exp,
+  linear,
+  matmul,
+  max,
+  maximum,
+  mul,
+  reshape,
+  rmsNorm,
+  rope,
+  sub,
+  sum,
+  swiglu,
+} from "../graph/ops.ts";
 import { recompute } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { cachedAttention, type KeysValues } from "./cached-attention.ts";
 import type { DecoderConfig } from "./config.ts";
 import {
   embed,
@@ -47,7 +62,11 @@ export function decoderParameters(config: DecoderConfig): ParameterSpec[] {
   return specs;
 }
 
-export type { KeysValues };
+/** Keys and values of one layer, [batch, kvHeads, seq, headDim]. */
+export interface KeysValues {
+  keys: Tensor;
+  values: Tensor;
+}
 
 interface BlockContext {
   config: DecoderConfig;
@@ -137,7 +156,7 @@ function trunk(
         context,
       );
     x = graph.scope(`layers.${layer}`, () =>
-      recomputed ? recompute([x, ...weights], (inputs) => [make(inputs)])[0] : make([x, ...weights]),
+      recomputed ? recompute([x, ...weights], make) : make([x, ...weights]),
     );
   }
   return graph.scope("norm", () => rmsNorm(x, parameter(parameters, "model.norm.weight"), config.normEps));
@@ -193,12 +212,35 @@ export function cachedDecoder(
   const [batch] = inputs.ids.shape;
   const hidden = trunk(parameters, config, inputs, (layer, q, kv) => {
     fresh[layer] = kv;
-    const { heads, kvHeads, headDim } = config;
-    // Queries that share a key head form its rows: [batch, kvHeads, heads / kvHeads, headDim].
-    const queries = reshape(q, [batch, kvHeads, heads / kvHeads, headDim]);
-    const context = cachedAttention(queries, kv, inputs.cache[layer], inputs.mask, headDim ** -0.5);
-    return reshape(context, [batch, 1, heads * headDim]);
+    return cachedAttention(q, kv, inputs.cache[layer], inputs.mask, config);
   });
   const logits = head(parameters, config, hidden);
   return { logits: reshape(logits, [batch, config.vocabSize]), fresh };
+}
+
+/**
+ * Attention of one new token to the cache and to itself, the two joined in one softmax without a copy of the cache:
+ * with m the largest score, out = (e^(s - m) V + e^(s₀ - m) v₀) / (sum e^(s - m) + e^(s₀ - m)).
+ * q [batch, heads, 1, headDim] -> [batch, 1, heads · headDim].
+ */
+function cachedAttention(
+  q: Tensor,
+  own: KeysValues,
+  past: KeysValues,
+  mask: Tensor,
+  config: DecoderConfig,
+): Tensor {
+  const { heads, kvHeads, headDim } = config;
+  const [batch] = q.shape;
+  const scale = headDim ** -0.5;
+  // Queries that share a key head form its rows: [batch, kvHeads, heads / kvHeads, headDim].
+  const queries = reshape(q, [batch, kvHeads, heads / kvHeads, headDim]);
+  const scores = add(matmul(queries, past.keys, { transB: true, alpha: scale }), mask);
+  const ownScore = mul(sum(mul(queries, own.keys), [-1], true), scale);
+  const peak = maximum(max(scores, [-1], true), ownScore);
+  const weights = exp(sub(scores, peak));
+  const ownWeight = exp(sub(ownScore, peak));
+  const total = add(sum(weights, [-1], true), ownWeight);
+  const context = div(add(matmul(weights, past.values), mul(ownWeight, own.values)), total);
+  return reshape(context, [batch, 1, heads * headDim]);
 }

@@ -9,6 +9,7 @@ import {
   expandLike,
   linear,
   matmul,
+  mul,
   reshape,
   rmsNorm,
   rope,
@@ -95,7 +96,9 @@ export function expandedAttention(
     const [plainKeys, values] = split(expanded, -1, [nopeDim, valueDim]);
     // [batch, heads, seq, nope + rope]
     const keys = concat([plainKeys, expandLike(compressed.key, q.turned)], -1);
-    return attention(concat([q.plain, q.turned], -1), keys, values, mask, scoreFactor(yarn));
+    const joined = concat([q.plain, q.turned], -1);
+    const scaled = yarn === null ? joined : mul(joined, scoreFactor(yarn));
+    return attention(scaled, keys, values, mask);
   });
   const out = graph.scope("o", () => linear(mergeHeads(mixed), weights("self_attn.o_proj.weight")));
   return { out, cache: cacheEntry(compressed) };

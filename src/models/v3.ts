@@ -3,7 +3,7 @@
  * layers, DeepSeekMoE; and the module that predicts a further token.
  */
 import { add, concat, linear, reshape, rmsNorm } from "../graph/ops.ts";
-import { recompute } from "../graph/recompute.ts";
+import { recomputeAll } from "../graph/recompute.ts";
 import { GraphError, type Tensor } from "../graph/tensor.ts";
 import type { DecoderInputs } from "./dense.ts";
 import { embed, type Parameters, parameter } from "./layers.ts";
@@ -88,7 +88,7 @@ function runBlock(
   const names = layerParameters(config, layer).map(({ name }) => name);
   const weights = layerWeights(parameters, layer);
   const outputs = graph.scope(`layers.${layer}`, () =>
-    recompute([x, ...names.map(weights)], ([input, ...own]) => {
+    recomputeAll([x, ...names.map(weights)], ([input, ...own]) => {
       const byName = new Map(names.map((name, i) => [name, own[i]]));
       const result = make(input, (name) => byName.get(name) as Tensor);
       const { choices, load, balance } = result.routing ?? {};

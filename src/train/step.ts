@@ -95,14 +95,15 @@ function traceUpdate(
     graph.output("norm", norm);
     const factor = optimizer.clip > 0 ? graph.scope("clip", () => clipFactor(norm, optimizer.clip)) : null;
     const members: MuonGroupMember[] = [];
-    for (const spec of specs) {
+    for (const { name, balances } of specs)
+      if (balances) {
+        const [bias, load] = [parameters.get(name) as Tensor, gradients.get(name) as Tensor];
+        graph.output(`${name}.next`, balanceBias(bias, load, scalars.biasRate as Tensor));
+      }
+    for (const spec of specs.filter(({ balances }) => !balances)) {
       const parameter = parameters.get(spec.name) as Tensor;
       const raw = gradients.get(spec.name) as Tensor;
       graph.scope(spec.name, () => {
-        if (spec.balances) {
-          graph.output(`${spec.name}.next`, balanceBias(parameter, raw, scalars.biasRate as Tensor));
-          return;
-        }
         const gradient = factor === null ? raw : mul(raw, factor);
         const moment = (suffix: string) => input(graph, `${spec.name}.${suffix}`, "f32", spec.shape);
         if (usesMuon(spec, optimizer)) {

@@ -218,11 +218,11 @@ function causal(length: number): (random: () => number, index: number) => number
 export const MASKED = -1e9;
 
 /**
- * softmax(factor · q kᵀ / sqrt(headDim) + mask) v (Vaswani et al. 2017, eq. 1), with grouped queries (Ainslie et al. 2023).
+ * softmax(q kᵀ / sqrt(headDim) + mask) v (Vaswani et al. 2017, eq. 1), with grouped queries (Ainslie et al. 2023).
  * q [batch, heads, seq, headDim]; k, v [batch, kvHeads, seq, headDim]; the mask broadcasts to [batch, heads, seq, seq]
  * and is causal: long rows of a fixed length are computed in blocks of queries, each with the keys up to its end only.
  */
-export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, factor = 1): Tensor {
+export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor): Tensor {
   const [, heads, seq, headDim] = q.shape;
   const kvHeads = k.shape[1];
   if (
@@ -236,12 +236,12 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, factor 
     const [keys, values] =
       heads === kvHeads ? [k, v] : [repeatHeads(k, heads / kvHeads), repeatHeads(v, heads / kvHeads)];
     if (typeof seq !== "number" || seq < 2 * QUERY_BLOCK || seq % QUERY_BLOCK !== 0)
-      return [attend(q, keys, values, mask, factor)];
+      return [attend(q, keys, values, mask)];
     const blocks = Array.from({ length: seq / QUERY_BLOCK }, (_, i) => {
       const end = (i + 1) * QUERY_BLOCK;
       const rows = (x: Tensor) => slice(x, 2, i * QUERY_BLOCK, end);
       const upTo = (x: Tensor, axis: number) => slice(x, axis, 0, end);
-      return attend(rows(q), upTo(keys, 2), upTo(values, 2), upTo(rows(mask), 3), factor);
+      return attend(rows(q), upTo(keys, 2), upTo(values, 2), upTo(rows(mask), 3));
     });
     return [concat(blocks, 2)];
   })[0];
@@ -250,8 +250,8 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, factor 
 /** Queries of one block. Three blocks of a row of 384 do two thirds of the whole square's work. */
 const QUERY_BLOCK = 128;
 
-function attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor, factor: number): Tensor {
-  const scale = factor * (q.shape[q.rank - 1] as number) ** -0.5;
+function attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor): Tensor {
+  const scale = (q.shape[q.rank - 1] as number) ** -0.5;
   const scores = q.graph.scope("scores", () => matmul(q, keys, { transB: true, alpha: scale }));
   return matmul(softmax(add(scores, mask)), values);
 }
