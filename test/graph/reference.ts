@@ -166,6 +166,27 @@ const rules: Record<string, Rule> = {
     reduce(x, ints(axes), keepdims === 1, (values) => Math.max(...values)),
   ArgMax: ([x], { axis, keepdims }) =>
     reduce(x, [axis as number], keepdims === 1, (values) => values.indexOf(Math.max(...values))),
+  TopK: ([x, count], { largest }) => {
+    const [k] = count.data;
+    const width = x.shape[x.shape.length - 1];
+    const sign = largest === 1 ? 1 : -1;
+    const order = Array.from({ length: width === 0 ? 0 : x.data.length / width }, (_, row) => {
+      const values = x.data.slice(row * width, (row + 1) * width);
+      const sorted = values.map((_, i) => i).sort((a, b) => sign * (values[b] - values[a]) || a - b);
+      return sorted.slice(0, k);
+    });
+    const shape = [...x.shape.slice(0, -1), k];
+    const values = order.flatMap((row, r) => row.map((i) => x.data[r * width + i]));
+    return [
+      { shape, data: values },
+      { shape, data: order.flat() },
+    ];
+  },
+  Range: ([start, end, step]) => {
+    const data: number[] = [];
+    for (let v = start.data[0]; v < end.data[0]; v += step.data[0]) data.push(v);
+    return { shape: [data.length], data };
+  },
   Softmax: ([x]) =>
     alongLast(x, (row) => {
       const weights = row.map((v) => Math.exp(v - Math.max(...row)));
@@ -193,40 +214,19 @@ const rules: Record<string, Rule> = {
       ];
     });
   },
-  GatherElements: ([x, ids]) => {
-    const [from, to] = [x, ids].map(({ shape }) => shape[shape.length - 1]);
-    return { shape: ids.shape, data: ids.data.map((id, i) => x.data[Math.floor(i / to) * from + id]) };
+  GatherElements: ([x, ids], { axis }) => {
+    if (axis !== -1) throw new Error("GatherElements: along the last axis");
+    return fill(ids.shape, (index) => at(x, [...index.slice(0, -1), at(ids, index)]));
   },
-  ScatterElements: ([x, ids, updates], { reduction }) => {
-    const [to, from] = [x, ids].map(({ shape }) => shape[shape.length - 1]);
+  ScatterElements: ([x, ids, updates], { axis, reduction }) => {
+    if (axis !== -1 || reduction !== "add") throw new Error("ScatterElements: added along the last axis");
     const data = [...x.data];
+    const width = x.shape[x.shape.length - 1];
+    const each = ids.shape[ids.shape.length - 1];
     ids.data.forEach((id, i) => {
-      const place = Math.floor(i / from) * to + id;
-      data[place] = updates.data[i] + (reduction === "add" ? data[place] : 0);
+      data[Math.floor(i / each) * width + id] += updates.data[i];
     });
     return { shape: x.shape, data };
-  },
-  TopK: ([x, count], { largest }) => {
-    const [k] = count.data;
-    const width = x.shape[x.shape.length - 1];
-    const shape = [...x.shape.slice(0, -1), k];
-    const indices = Array.from({ length: width === 0 ? 0 : x.data.length / width }, (_, row) => {
-      const values = x.data.slice(row * width, (row + 1) * width);
-      const order = values
-        .map((_, i) => i)
-        .sort((a, b) => (values[b] - values[a]) * (largest ? 1 : -1) || a - b);
-      return order.slice(0, k);
-    });
-    const values = indices.flatMap((row, r) => row.map((i) => x.data[r * width + i]));
-    return [
-      { shape, data: values },
-      { shape, data: indices.flat() },
-    ];
-  },
-  Range: ([start, end, step]) => {
-    const data: number[] = [];
-    for (let v = start.data[0]; v < end.data[0]; v += step.data[0]) data.push(v);
-    return { shape: [data.length], data };
   },
   ScatterND: ([x, ids, updates], { reduction }) => {
     if (reduction !== "add" || ids.shape[ids.shape.length - 1] !== 1)
@@ -242,11 +242,14 @@ const rules: Record<string, Rule> = {
     const data = x.shape.slice(number(start, 0), end === undefined ? undefined : number(end, 0));
     return { shape: [data.length], data };
   },
-  Squeeze: ([x, axes]) => ({ shape: x.shape.filter((_, axis) => !ints(axes).includes(axis)), data: x.data }),
   Reshape: ([x, spec], { allowzero }) => {
     const shape = ints(spec).map((dim, axis) => (dim === 0 && allowzero !== 1 ? x.shape[axis] : dim));
     const known = sizeOf(shape.filter((dim) => dim !== -1));
     return { shape: shape.map((dim) => (dim === -1 ? x.data.length / known : dim)), data: x.data };
+  },
+  Squeeze: ([x, axes]) => {
+    const removed = ints(axes).map((axis) => (axis < 0 ? axis + x.shape.length : axis));
+    return { shape: x.shape.filter((_, axis) => !removed.includes(axis)), data: x.data };
   },
   Unsqueeze: ([x, axes]) => {
     const shape = [...x.shape];

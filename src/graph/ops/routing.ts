@@ -144,10 +144,10 @@ const routeOp = defineOp<number>({
     const keys = ctx.emit("Add", [ctx.emit("Mul", [flat, pairs]), index]);
     const [, order] = ctx.emitAll("TopK", [keys, shape], 2, { axis: 0, largest: 0, sorted: 1 });
     const blank = ctx.emit("Expand", [zero, shape]);
-    const place = ctx.emit("ScatterElements", [blank, order, index], { axis: 0 });
+    const place = ctx.emit("ScatterElements", [blank, order, index], { axis: -1, reduction: "add" });
     const none = ctx.constant("i64", [experts], new Array(experts).fill(0));
     const ones = ctx.emit("Expand", [one, shape]);
-    const counts = ctx.emit("ScatterElements", [none, flat, ones], { axis: 0, reduction: "add" });
+    const counts = ctx.emit("ScatterElements", [none, flat, ones], { axis: -1, reduction: "add" });
     return [order, place, counts];
   },
   grad: () => [null],
