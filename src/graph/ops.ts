@@ -5,4 +5,5 @@ export * from "./ops/matmul.ts";
 export * from "./ops/movement.ts";
 export * from "./ops/nn.ts";
 export * from "./ops/reduce.ts";
+export * from "./ops/routing.ts";
 export * from "./ops/source.ts";

@@ -4,7 +4,25 @@
  */
 
 import { input } from "./ops/source.ts";
-import { add, concat, div, matmul, minimum, mul, reshape, split, sqrt, sub, sum, transpose } from "./ops.ts";
+import {
+  add,
+  concat,
+  constant,
+  div,
+  greater,
+  less,
+  matmul,
+  mean,
+  minimum,
+  mul,
+  reshape,
+  split,
+  sqrt,
+  sub,
+  sum,
+  transpose,
+  where,
+} from "./ops.ts";
 import { type Graph, GraphError, type Tensor } from "./tensor.ts";
 
 export interface AdamWOptions {
@@ -169,4 +187,14 @@ function groupByShape(members: readonly MuonGroupMember[]): MuonGroupMember[][] 
     groups.set(key, [...(groups.get(key) ?? []), member]);
   }
   return [...groups.values()];
+}
+
+/**
+ * Balancing without a loss (DeepSeek-V3, section 2.1.2): the bias of an expert with more than the mean load moves down
+ * by `rate`, that of one with less moves up. bias and load [experts].
+ */
+export function balanceBias(bias: Tensor, load: Tensor, rate: Tensor): Tensor {
+  const gap = sub(mean(load), load);
+  const direction = where(greater(gap, 0), 1, where(less(gap, 0), constant(bias.graph, -1), 0));
+  return add(bias, mul(direction, rate));
 }

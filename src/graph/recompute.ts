@@ -1,25 +1,31 @@
 /** Activation recomputation (Chen et al. 2016): a part's inner values are computed again in the backward pass, not kept. */
 import { gradients } from "./grad.ts";
-import { applyComposite, defineOp, type Op } from "./op.ts";
+import { applyComposite, defineOp, type Op, type TensorSpec } from "./op.ts";
 import { add, detach, mul, silu, slice, sum } from "./ops.ts";
 import type { Tensor } from "./tensor.ts";
 
 type Part = (inputs: readonly Tensor[]) => Tensor;
+type Parts = (inputs: readonly Tensor[]) => readonly Tensor[];
 
-const recomputeOp: Op<Part> = defineOp<Part>({
+interface RecomputeAttrs {
+  part: Parts;
+  outputs: TensorSpec[];
+}
+
+const recomputeOp: Op<RecomputeAttrs> = defineOp<RecomputeAttrs>({
   name: "recompute",
-  shape: ([x]) => [{ dtype: x.dtype, shape: x.shape }],
+  shape: (_inputs, { outputs }) => outputs,
   lower: "body",
-  grad: (node, [g], part) => {
-    if (g === null) return node.inputs.map(() => null);
+  grad: (node, incoming, { part }) => {
+    const g = incoming.find((one) => one !== null);
+    if (g === undefined || g === null) return node.inputs.map(() => null);
     const [first, ...rest] = node.inputs;
     // The copy must differ from the first pass and wait for the gradient, or the engine would merge the two:
     // its input gets 0 · (a part of the gradient) added, which is not folded away because 0 · NaN is not 0.
-    const wait = mul(sum(slice(g, -1, 0, 1)), 0);
+    const wait = mul(g.rank === 0 ? g : sum(slice(g, -1, 0, 1)), 0);
     // Detached, so that the walk ends at the part's own inputs, whatever they depend on.
     const inputs = [add(detach(first), wait), ...rest.map(detach)];
-    const again = part(inputs);
-    return gradients([again], [g], inputs);
+    return gradients(part(inputs), incoming, inputs);
   },
   flops: "body",
   samples: [
@@ -28,10 +34,25 @@ const recomputeOp: Op<Part> = defineOp<Part>({
       inputs: [{ shape: [2, 3] }, { shape: [3] }],
       build: (x, w) => recompute([x, w], ([a, b]) => mul(silu(mul(a, b)), a)),
     },
+    {
+      label: "a second result",
+      inputs: [{ shape: [2, 3] }, { shape: [3] }],
+      build: (x, w) => {
+        const [y, z] = recomputeAll([x, w], ([a, b]) => [mul(silu(a), b), sum(mul(a, b))]);
+        return add(y, z);
+      },
+    },
   ],
 });
 
-/** `part(inputs)` whose gradient traces `part` once more; the result has the shape of the first input. */
+/** `part(inputs)` whose gradient traces `part` once more. */
 export function recompute(inputs: readonly Tensor[], part: Part): Tensor {
-  return applyComposite(recomputeOp, inputs, part, () => [part(inputs)])[0];
+  return recomputeAll(inputs, (again) => [part(again)])[0];
+}
+
+/** The same for a part with several results. */
+export function recomputeAll(inputs: readonly Tensor[], part: Parts): readonly Tensor[] {
+  const traced = inputs[0].graph.scope("recompute", () => part(inputs));
+  const outputs = traced.map(({ dtype, shape }) => ({ dtype, shape }));
+  return applyComposite(recomputeOp, inputs, { part, outputs }, () => traced);
 }

@@ -6,7 +6,7 @@ import type { Op, TensorSpec } from "./op.ts";
 
 export type DType = "f32" | "f16" | "bf16" | "i32" | "i64" | "bool";
 
-/** A size: a number, or a product of symbols and sums such as "batch", "batch*seq", "4*batch" or "(past+1)". */
+/** A size: a number, or a product of symbols and sums such as "batch", "batch*seq", "4*batch" or "(past+1)"; see `partDim`. */
 export type Dim = number | string;
 export type Shape = readonly Dim[];
 
@@ -31,6 +31,14 @@ export function product(dims: Shape): Dim {
   return factor === 1 ? symbols.join("*") : `${factor}*${symbols.join("*")}`;
 }
 
+/**
+ * The size of one of `parts` parts of `total` rows that only a run decides. Where a number is needed (FLOPs, memory) it
+ * is the expected one, total / parts; what is linear in the rows adds up exactly over the parts.
+ */
+export function partDim(part: number, parts: number, total: Dim): Dim {
+  return parts === 1 ? total : `part(${part},${parts},${total})`;
+}
+
 /** The parts of a size between separators that stand in no parentheses. */
 function splitOutside(dim: string, separator: "*" | "+"): string[] {
   const parts = [""];
@@ -49,6 +57,11 @@ export function bindDim(dim: Dim, sizes: Record<string, number>): number {
   if (typeof dim === "number") return dim;
   let value = 1;
   for (const part of splitOutside(dim, "*")) {
+    const share = /^part\(\d+,(\d+),(.*)\)$/.exec(part);
+    if (share !== null) {
+      value *= bindDim(share[2], sizes) / Number(share[1]);
+      continue;
+    }
     const bound = /^\d+$/.test(part)
       ? Number(part)
       : part.startsWith("(")

@@ -12,6 +12,8 @@ export interface ParameterSpec {
   shape: readonly number[];
   /** Standard deviation of its normal initialisation (0 for a bias), or "ones" for the weight of a norm. */
   init: number | "ones";
+  /** Moved by the load of experts and not by a gradient: the bias of a router (DeepSeek-V3, eq. 16). */
+  balances?: true;
 }
 
 export type Parameters = ReadonlyMap<string, Tensor>;

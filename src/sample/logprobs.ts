@@ -3,22 +3,22 @@ import { countFlops } from "../graph/analyse.ts";
 import { input } from "../graph/ops/source.ts";
 import { mul, tokenLogProbs } from "../graph/ops.ts";
 import { Graph } from "../graph/tensor.ts";
-import type { DecoderConfig } from "../models/config.ts";
-import { decoder, decoderParameters } from "../models/dense.ts";
+import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { parameterInputs } from "../models/layers.ts";
 import { Session, scalar, type Value } from "../runtime/session.ts";
 
 /** The graph that gives `logProbs` [batch, seq] of `targets`. */
-export function traceScore(config: DecoderConfig): Graph {
+export function traceScore(config: ModelConfig): Graph {
   const graph = new Graph();
-  const parameters = parameterInputs(graph, decoderParameters(config));
+  const design = designOf(config);
+  const parameters = parameterInputs(graph, design.parameters);
   const perToken = (name: string) => input(graph, name, "i32", ["batch", "seq"]);
   const inputs = {
     ids: perToken("ids"),
     positions: perToken("positions"),
     mask: input(graph, "mask", "f32", [1, 1, "seq", "seq"]),
   };
-  const { logits } = decoder(parameters, config, inputs);
+  const { logits } = design.whole(parameters, inputs);
   const tempered = mul(logits, input(graph, "inverseTemperature", "f32", []));
   graph.output("logProbs", tokenLogProbs(tempered, perToken("targets")).logProbs);
   return graph;
@@ -34,7 +34,7 @@ export class Scorer {
     this.session = session;
   }
 
-  static async create(config: DecoderConfig, options: { threads?: number } = {}): Promise<Scorer> {
+  static async create(config: ModelConfig, options: { threads?: number } = {}): Promise<Scorer> {
     const graph = traceScore(config);
     return new Scorer(graph, await Session.create(graph, { ...options, name: "score" }));
   }

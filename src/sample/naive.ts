@@ -1,8 +1,7 @@
 /** The slow twin of the engine: one sequence at a time, no cache, the whole forward pass for each token. */
 import { input } from "../graph/ops/source.ts";
 import { Graph } from "../graph/tensor.ts";
-import type { DecoderConfig } from "../models/config.ts";
-import { decoder, decoderParameters } from "../models/dense.ts";
+import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { parameterInputs } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
 import { Random } from "../runtime/random.ts";
@@ -13,17 +12,18 @@ import type { Generation, GenerationRequest } from "./scheduler.ts";
 
 /** What `Sampler.generate` computes, in the plainest way: the tests hold the two side by side. */
 export async function generateNaively(
-  config: DecoderConfig,
+  config: ModelConfig,
   parameters: ReadonlyMap<string, Value>,
   requests: readonly GenerationRequest[],
   options: GenerateOptions,
 ): Promise<Generation[]> {
   const graph = new Graph();
-  const traced = parameterInputs(graph, decoderParameters(config));
+  const design = designOf(config);
+  const traced = parameterInputs(graph, design.parameters);
   const ids = input(graph, "ids", "i32", [1, "seq"]);
   const positions = input(graph, "positions", "i32", [1, "seq"]);
   const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
-  graph.output("logits", decoder(traced, config, { ids, positions, mask }).logits);
+  graph.output("logits", design.whole(traced, { ids, positions, mask }).logits);
   const session = await Session.create(graph, { composed: true });
   const generations: Generation[] = [];
   for (const request of requests) {

@@ -28,8 +28,7 @@ import {
   where,
 } from "../graph/ops.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
-import type { DecoderConfig } from "../models/config.ts";
-import { decoder } from "../models/dense.ts";
+import { designOf, type ModelConfig } from "../models/architecture.ts";
 import type { Parameters } from "../models/layers.ts";
 import { sequenceInputs } from "./language-model.ts";
 import type { LossGraph } from "./step.ts";
@@ -203,15 +202,14 @@ export function policyLoss(tokens: PolicyTokens, options: PolicyLossOptions): Lo
 
 /** Traces the policy loss of a decoder over whole rows; temperature is the sampler's. */
 export function grpoLoss(
-  config: DecoderConfig,
+  config: ModelConfig,
   options: PolicyLossOptions & { recompute?: boolean },
 ): (graph: Graph, parameters: Parameters) => LossGraph {
   return (graph, parameters) => {
     const perToken = (name: string, dtype: "f32" | "i32" = "f32") =>
       input(graph, name, dtype, ["batch", "seq"]);
-    const { logits } = decoder(
+    const { logits } = designOf(config).whole(
       parameters,
-      config,
       sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" }),
       {
         recompute: options.recompute,

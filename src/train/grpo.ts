@@ -5,7 +5,7 @@
  */
 
 import type { Metrics } from "../events.ts";
-import { decoderParameters } from "../models/dense.ts";
+import { designOf } from "../models/architecture.ts";
 import { allocate, scalar, type Value } from "../runtime/session.ts";
 import { Sampler } from "../sample/engine.ts";
 import { Scorer } from "../sample/logprobs.ts";
@@ -144,7 +144,7 @@ export class GrpoStage implements TrainingStage {
           ? copy(model.parameters)
           : tensorsUnder(resume.tensors, "reference.");
     const step = await TrainStep.create(
-      decoderParameters(model.config),
+      designOf(model.config).parameters,
       model.parameters,
       grpoLoss(model.config, { ratio, clip, kl, recompute }),
       options.optimizer,

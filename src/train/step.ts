@@ -5,9 +5,10 @@
 import { countFlops } from "../graph/analyse.ts";
 import { gradients as differentiate } from "../graph/grad.ts";
 import { input } from "../graph/ops/source.ts";
-import { add, constant, mul } from "../graph/ops.ts";
+import { add, constant, expandLike, mul } from "../graph/ops.ts";
 import {
   adamW,
+  balanceBias,
   clipFactor,
   globalNorm,
   type MuonGroupMember,
@@ -40,6 +41,8 @@ export interface LossGraph {
   loss: Tensor;
   /** Scalars to be reported, such as sums over the batch. */
   measurements: Record<string, Tensor>;
+  /** Tokens of each expert, [experts] f32, by the name of the router's bias that balances them. */
+  loads?: ReadonlyMap<string, Tensor>;
 }
 
 /** Traces the loss; it defines the batch's inputs itself. */
@@ -61,6 +64,7 @@ export class NonFiniteError extends Error {
 
 /** The state of one parameter's optimizer: Muon keeps a momentum, AdamW two moments. */
 function momentNames(spec: ParameterSpec, optimizer: OptimizerOptions): string[] {
+  if (spec.balances) return [];
   return usesMuon(spec, optimizer) ? [`${spec.name}.momentum`] : [`${spec.name}.m`, `${spec.name}.v`];
 }
 
@@ -77,14 +81,26 @@ function traceUpdate(
   gradients: ReadonlyMap<string, Tensor>,
   optimizer: OptimizerOptions,
 ): void {
-  const scalars = graph.scope("optimizer", () => stepScalars(graph));
+  const balanced = specs.some(({ balances }) => balances);
+  const scalars = graph.scope("optimizer", () => ({
+    ...stepScalars(graph),
+    biasRate: balanced ? input(graph, "biasRate", "f32", []) : null,
+  }));
   const [beta1, beta2] = optimizer.betas;
   graph.scope("optimizer", () => {
-    const norm = graph.scope("norm", () => globalNorm([...gradients.values()]));
+    const learned = specs
+      .filter(({ balances }) => !balances)
+      .map(({ name }) => gradients.get(name) as Tensor);
+    const norm = graph.scope("norm", () => globalNorm(learned));
     graph.output("norm", norm);
     const factor = optimizer.clip > 0 ? graph.scope("clip", () => clipFactor(norm, optimizer.clip)) : null;
     const members: MuonGroupMember[] = [];
-    for (const spec of specs) {
+    for (const { name, balances } of specs)
+      if (balances) {
+        const [bias, load] = [parameters.get(name) as Tensor, gradients.get(name) as Tensor];
+        graph.output(`${name}.next`, balanceBias(bias, load, scalars.biasRate as Tensor));
+      }
+    for (const spec of specs.filter(({ balances }) => !balances)) {
       const parameter = parameters.get(spec.name) as Tensor;
       const raw = gradients.get(spec.name) as Tensor;
       graph.scope(spec.name, () => {
@@ -118,16 +134,27 @@ function traceGradients(
   buildLoss: BuildLoss,
 ): { parameters: Parameters; gradients: Map<string, Tensor> } {
   const parameters = parameterInputs(graph, specs);
-  const { loss, measurements } = buildLoss(graph, parameters);
+  const { loss, measurements, loads } = buildLoss(graph, parameters);
   for (const [name, tensor] of Object.entries({ loss, ...measurements })) graph.output(name, tensor);
   const seed = graph.scopeAt("loss.grad", () => constant(graph, 1));
-  const found = differentiate([loss], [seed], [...parameters.values()]);
+  const learned = specs.filter(({ balances }) => !balances).map(({ name }) => name);
+  const found = differentiate(
+    [loss],
+    [seed],
+    learned.map((name) => parameters.get(name) as Tensor),
+  );
   const gradients = new Map<string, Tensor>();
-  [...parameters.keys()].forEach((name, i) => {
+  learned.forEach((name, i) => {
     const gradient = found[i];
     if (gradient === null) throw new GraphError(`the loss does not depend on "${name}"`);
     gradients.set(name, gradient);
   });
+  // A bias that balances experts has their load in the place of a gradient: it adds up over micro-batches as well.
+  for (const { name, balances } of specs)
+    if (balances) {
+      const none = expandLike(constant(graph, 0), parameters.get(name) as Tensor);
+      gradients.set(name, loads?.get(name) ?? none);
+    }
   return { parameters, gradients };
 }
 
@@ -171,7 +198,11 @@ export function traceOptimizer(specs: readonly ParameterSpec[], optimizer: Optim
 export interface Rates {
   rate: number;
   muonRate: number;
+  /** γ: how far a router's bias moves (DeepSeek-V3, section 4.2: 0.001, and 0 for the last tokens). */
+  biasRate?: number;
 }
+
+const BIAS_RATE = 0.001;
 
 export interface StepOptions {
   threads?: number;
@@ -266,7 +297,10 @@ export class TrainStep {
 
   private async scalars(rates: Rates): Promise<Record<string, Value>> {
     const [beta1, beta2] = this.optimizer.betas;
-    const values = stepScalarValues(this.stepCount + 1, rates.rate, rates.muonRate, beta1, beta2);
+    const values = {
+      ...stepScalarValues(this.stepCount + 1, rates.rate, rates.muonRate, beta1, beta2),
+      biasRate: rates.biasRate ?? BIAS_RATE,
+    };
     return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, scalar(value)]));
   }
 

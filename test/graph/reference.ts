@@ -166,6 +166,27 @@ const rules: Record<string, Rule> = {
     reduce(x, ints(axes), keepdims === 1, (values) => Math.max(...values)),
   ArgMax: ([x], { axis, keepdims }) =>
     reduce(x, [axis as number], keepdims === 1, (values) => values.indexOf(Math.max(...values))),
+  TopK: ([x, count], { largest }) => {
+    const [k] = count.data;
+    const width = x.shape[x.shape.length - 1];
+    const sign = largest === 1 ? 1 : -1;
+    const order = Array.from({ length: width === 0 ? 0 : x.data.length / width }, (_, row) => {
+      const values = x.data.slice(row * width, (row + 1) * width);
+      const sorted = values.map((_, i) => i).sort((a, b) => sign * (values[b] - values[a]) || a - b);
+      return sorted.slice(0, k);
+    });
+    const shape = [...x.shape.slice(0, -1), k];
+    const values = order.flatMap((row, r) => row.map((i) => x.data[r * width + i]));
+    return [
+      { shape, data: values },
+      { shape, data: order.flat() },
+    ];
+  },
+  Range: ([start, end, step]) => {
+    const data: number[] = [];
+    for (let v = start.data[0]; v < end.data[0]; v += step.data[0]) data.push(v);
+    return { shape: [data.length], data };
+  },
   Softmax: ([x]) =>
     alongLast(x, (row) => {
       const weights = row.map((v) => Math.exp(v - Math.max(...row)));
@@ -217,7 +238,10 @@ const rules: Record<string, Rule> = {
     });
     return { shape: x.shape, data };
   },
-  Shape: ([x]) => ({ shape: [x.shape.length], data: [...x.shape] }),
+  Shape: ([x], { start, end }) => {
+    const data = x.shape.slice(number(start, 0), end === undefined ? undefined : number(end, 0));
+    return { shape: [data.length], data };
+  },
   Reshape: ([x, spec], { allowzero }) => {
     const shape = ints(spec).map((dim, axis) => (dim === 0 && allowzero !== 1 ? x.shape[axis] : dim));
     const known = sizeOf(shape.filter((dim) => dim !== -1));
@@ -229,7 +253,7 @@ const rules: Record<string, Rule> = {
   },
   Unsqueeze: ([x, axes]) => {
     const shape = [...x.shape];
-    for (const axis of ints(axes)) shape.splice(axis, 0, 1);
+    for (const axis of ints(axes)) shape.splice(axis < 0 ? axis + shape.length + 1 : axis, 0, 1);
     return { shape, data: x.data };
   },
   Transpose: ([x], { perm }) => {

@@ -107,6 +107,8 @@ export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
 interface RopeAttrs {
   /** Rotate by the opposite angle: the backward pass. */
   inverse: boolean;
+  /** Pairs are neighbours (2i, 2i + 1), DeepSeek's layout, and not (i, i + headDim/2), Hugging Face's. */
+  interleaved: boolean;
 }
 
 const ropeOp: Op<RopeAttrs> = defineOp<RopeAttrs>({
@@ -114,32 +116,33 @@ const ropeOp: Op<RopeAttrs> = defineOp<RopeAttrs>({
   shape: sameAsFirst,
   lower: "body",
   // A rotation's gradient is the opposite rotation.
-  grad: (node, [g], { inverse }) => {
+  grad: (node, [g], { inverse, interleaved }) => {
     const [, cos, sin, positions] = node.inputs;
-    return [g && ropeApply(g, cos, sin, positions, !inverse), null, null, null];
+    const back = { inverse: !inverse, interleaved };
+    return [g && ropeApply(g, cos, sin, positions, back), null, null, null];
   },
   flops: "body",
-  samples: [
-    {
-      label: "heads",
-      inputs: [
-        { shape: [2, 3, 4, 6] },
-        { shape: [8, 3] },
-        { shape: [8, 3] },
-        { shape: [2, 4], dtype: "i32", values: (random) => Math.floor(random() * 8) },
-      ],
-      build: (x, cos, sin, positions) => ropeApply(x, cos, sin, positions, false),
-      differentiable: [0],
-    },
-  ],
+  samples: [false, true].map((interleaved) => ({
+    label: interleaved ? "neighbours" : "halves",
+    inputs: [
+      { shape: [2, 3, 4, 6] },
+      { shape: [8, 3] },
+      { shape: [8, 3] },
+      { shape: [2, 4], dtype: "i32", values: (random) => Math.floor(random() * 8) },
+    ],
+    build: (x, cos, sin, positions) => rope(x, cos, sin, positions, interleaved),
+    differentiable: [0],
+  })),
   fused: {
     cpu: {
       reason: (node) => (node.inputs[0].rank === 4 ? null : "needs [batch, heads, seq, headDim]"),
-      lower: (ctx, node, { inverse }) => {
+      lower: (ctx, node, { inverse, interleaved }) => {
         const [x, cos, sin, positions] = node.inputs;
         const sine = inverse ? ctx.emit("Neg", [ctx.value(sin)]) : ctx.value(sin);
         const ids = ctx.emit("Cast", [ctx.value(positions)], { to: 7 });
-        return [ctx.emit("RotaryEmbedding", [ctx.value(x), ids, ctx.value(cos), sine], {}, "com.microsoft")];
+        const operands = [ctx.value(x), ids, ctx.value(cos), sine];
+        const attributes = { interleaved: interleaved ? 1 : 0 };
+        return [ctx.emit("RotaryEmbedding", operands, attributes, "com.microsoft")];
       },
     },
   },
@@ -150,25 +153,30 @@ function ropeApply(
   cosTable: Tensor,
   sinTable: Tensor,
   positions: Tensor,
-  inverse: boolean,
+  attrs: RopeAttrs,
 ): Tensor {
-  return applyComposite(ropeOp, [x, cosTable, sinTable, positions], { inverse }, () => {
+  return applyComposite(ropeOp, [x, cosTable, sinTable, positions], attrs, () => {
     const half = (x.shape[x.rank - 1] as number) / 2;
-    const [left, right] = split(x, -1, [half, half]);
+    // Neighbours stand in an axis of their own: [..., half, 2].
+    const pairs = attrs.interleaved ? reshape(x, [...x.shape.slice(0, -1), half, 2]) : x;
+    const part = attrs.interleaved ? 1 : half;
+    const [left, right] = split(pairs, -1, [part, part]);
     const [batch, seq] = positions.shape;
-    const rows = (table: Tensor) => reshape(gather(table, positions), [batch, 1, seq, half]);
+    const angles = [batch, 1, seq, half, ...(attrs.interleaved ? [1] : [])];
+    const rows = (table: Tensor) => reshape(gather(table, positions), angles);
     const cos = rows(cosTable);
-    const sin = inverse ? neg(rows(sinTable)) : rows(sinTable);
-    return [concat([sub(mul(left, cos), mul(right, sin)), add(mul(right, cos), mul(left, sin))], -1)];
+    const sin = attrs.inverse ? neg(rows(sinTable)) : rows(sinTable);
+    const turned = concat([sub(mul(left, cos), mul(right, sin)), add(mul(right, cos), mul(left, sin))], -1);
+    return [reshape(turned, x.shape, x)];
   })[0];
 }
 
 /**
- * Rotary position embedding (Su et al. 2021, eq. 34) in Hugging Face's half-split layout: pairs (i, i + headDim/2).
- * x [batch, heads, seq, headDim]; cos, sin [positions, headDim/2]; positions [batch, seq] i32.
+ * Rotary position embedding (Su et al. 2021, eq. 34) in Hugging Face's half-split layout, pairs (i, i + headDim/2), or
+ * of neighbours. x [batch, heads, seq, headDim]; cos, sin [positions, headDim/2]; positions [batch, seq] i32.
  */
-export function rope(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor): Tensor {
-  return ropeApply(x, cos, sin, positions, false);
+export function rope(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, interleaved = false): Tensor {
+  return ropeApply(x, cos, sin, positions, { inverse: false, interleaved });
 }
 
 // ── attention ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,31 @@
+/** Attention of one new token a row over what a cache holds. */
+import { add, div, exp, matmul, max, maximum, mul, sub, sum } from "../graph/ops.ts";
+import type { Tensor } from "../graph/tensor.ts";
+
+/** Keys and values of one layer, [batch, kvHeads, seq, width] each. */
+export interface KeysValues {
+  keys: Tensor;
+  values: Tensor;
+}
+
+/**
+ * Attention of one new token to the cache and to itself, the two joined in one softmax without a copy of the cache:
+ * with m the largest score, out = (e^(s - m) V + e^(s₀ - m) v₀) / (sum e^(s - m) + e^(s₀ - m)).
+ * queries [batch, kvHeads, rows, width] (rows: the heads that share a key head), own [batch, kvHeads, 1, width],
+ * past [batch, kvHeads, past, width] -> [batch, kvHeads, rows, value width].
+ */
+export function cachedAttention(
+  queries: Tensor,
+  own: KeysValues,
+  past: KeysValues,
+  mask: Tensor,
+  scale: number,
+): Tensor {
+  const scores = add(matmul(queries, past.keys, { transB: true, alpha: scale }), mask);
+  const ownScore = mul(sum(mul(queries, own.keys), [-1], true), scale);
+  const peak = maximum(max(scores, [-1], true), ownScore);
+  const weights = exp(sub(scores, peak));
+  const ownWeight = exp(sub(ownScore, peak));
+  const total = add(sum(weights, [-1], true), ownWeight);
+  return div(add(matmul(weights, past.values), mul(ownWeight, own.values)), total);
+}

@@ -1,0 +1,153 @@
+/**
+ * Multi-head latent attention (DeepSeek-V3, arXiv 2412.19437, section 2.1.1, eq. 1 to 11): keys and values of all heads
+ * are made from one latent a token, beside one rotated key that all heads share. The expanded form is for whole
+ * sequences; the absorbed form attends in the latent itself, so that a cache holds nothing else.
+ */
+import {
+  attention,
+  concat,
+  expandLike,
+  linear,
+  matmul,
+  mul,
+  reshape,
+  rmsNorm,
+  rope,
+  slice,
+  split,
+  transpose,
+} from "../graph/ops.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { cachedAttention } from "./cached-attention.ts";
+import { mergeHeads } from "./layers.ts";
+import type { RotaryTables } from "./rope.ts";
+import type { V3Config } from "./v3-config.ts";
+import type { Weights } from "./v3-parameters.ts";
+import { scoreFactor } from "./yarn.ts";
+
+/** Epsilon of the norms on latents; the reference leaves it at its default, whatever the config says of the others. */
+const LATENT_EPSILON = 1e-6;
+
+export interface MlaContext {
+  config: V3Config;
+  tables: RotaryTables;
+  /** [batch, seq] i32. */
+  positions: Tensor;
+}
+
+/** Queries of all heads, [batch, seq, heads · (nope + rope)] (eq. 6 to 8). */
+function queries(x: Tensor, weights: Weights, { queryRank }: V3Config): Tensor {
+  const { graph } = x;
+  if (queryRank === null) return graph.scope("q", () => linear(x, weights("self_attn.q_proj.weight")));
+  const down = graph.scope("qA", () => linear(x, weights("self_attn.q_a_proj.weight")));
+  const normed = graph.scope("qNorm", () =>
+    rmsNorm(down, weights("self_attn.q_a_layernorm.weight"), LATENT_EPSILON),
+  );
+  return graph.scope("qB", () => linear(normed, weights("self_attn.q_b_proj.weight")));
+}
+
+/** The latent [batch, seq, latent] after its norm and the shared key [batch, 1, seq, rope] after its rotation (eq. 1, 3). */
+function compress(x: Tensor, weights: Weights, context: MlaContext): { latent: Tensor; key: Tensor } {
+  const { graph } = x;
+  const { latent: rank, ropeDim } = context.config;
+  const [batch, seq] = x.shape;
+  const both = graph.scope("kvA", () => linear(x, weights("self_attn.kv_a_proj_with_mqa.weight")));
+  const [raw, rawKey] = graph.scope("kvA", () => split(both, -1, [rank, ropeDim]));
+  const latent = graph.scope("kvNorm", () =>
+    rmsNorm(raw, weights("self_attn.kv_a_layernorm.weight"), LATENT_EPSILON),
+  );
+  const key = graph.scope("kRope", () => rotate(reshape(rawKey, [batch, 1, seq, ropeDim]), context));
+  return { latent, key };
+}
+
+const rotate = (x: Tensor, { tables, positions }: MlaContext): Tensor =>
+  rope(x, tables.cos, tables.sin, positions, true);
+
+/** What the cache holds of each token: [batch, 1, seq, latent + rope]. */
+function cacheEntry({ latent, key }: { latent: Tensor; key: Tensor }): Tensor {
+  const [batch, seq, rank] = latent.shape;
+  return latent.graph.scope("cache", () => concat([reshape(latent, [batch, 1, seq, rank]), key], -1));
+}
+
+/** Heads of [batch, seq, heads · width] -> [batch, heads, seq, width]. */
+function cutHeads(x: Tensor, heads: number): Tensor {
+  const [batch, seq, width] = x.shape;
+  return transpose(reshape(x, [batch, seq, heads, (width as number) / heads]), [0, 2, 1, 3]);
+}
+
+/** The expanded form over whole sequences: x [batch, seq, width] -> the same, and what a cache would hold. */
+export function expandedAttention(
+  x: Tensor,
+  weights: Weights,
+  mask: Tensor,
+  context: MlaContext,
+): { out: Tensor; cache: Tensor } {
+  const { graph } = x;
+  const { heads, nopeDim, ropeDim, valueDim, yarn } = context.config;
+  const projected = queries(x, weights, context.config);
+  const compressed = compress(x, weights, context);
+  const q = graph.scope("q", () => {
+    const [plain, turned] = split(cutHeads(projected, heads), -1, [nopeDim, ropeDim]);
+    return { plain, turned: rotate(turned, context) };
+  });
+  const expanded = graph.scope("kvB", () =>
+    cutHeads(linear(compressed.latent, weights("self_attn.kv_b_proj.weight")), heads),
+  );
+  const mixed = graph.scope("heads", () => {
+    const [plainKeys, values] = split(expanded, -1, [nopeDim, valueDim]);
+    // [batch, heads, seq, nope + rope]
+    const keys = concat([plainKeys, expandLike(compressed.key, q.turned)], -1);
+    const joined = concat([q.plain, q.turned], -1);
+    const scaled = yarn === null ? joined : mul(joined, scoreFactor(yarn));
+    return attention(scaled, keys, values, mask);
+  });
+  const out = graph.scope("o", () => linear(mergeHeads(mixed), weights("self_attn.o_proj.weight")));
+  return { out, cache: cacheEntry(compressed) };
+}
+
+/**
+ * The absorbed form for one token a row: x [batch, 1, width] over a cache [batch, 1, past, latent + rope]. With W_UK and
+ * W_UV the rows of kv_b_proj, q_C · (W_UK c) = (W_UKᵀ q_C) · c and sum p (W_UV c) = W_UV (sum p c): all heads attend to
+ * one key and value, the cache entry itself, whose rope part of the result is left out.
+ */
+export function absorbedAttention(
+  x: Tensor,
+  weights: Weights,
+  mask: Tensor,
+  past: Tensor,
+  context: MlaContext,
+): { out: Tensor; cache: Tensor } {
+  const { graph } = x;
+  const { heads, nopeDim, ropeDim, valueDim, latent, yarn } = context.config;
+  const [batch] = x.shape;
+  const cache = cacheEntry(compress(x, weights, context));
+  const [upKeys, upValues] = graph.scope("kvB", () =>
+    split(reshape(weights("self_attn.kv_b_proj.weight"), [heads, nopeDim + valueDim, latent]), 1, [
+      nopeDim,
+      valueDim,
+    ]),
+  );
+  const projected = queries(x, weights, context.config);
+  const q = graph.scope("q", () => {
+    const [plain, turned] = split(reshape(projected, [batch, heads, 1, nopeDim + ropeDim]), -1, [
+      nopeDim,
+      ropeDim,
+    ]);
+    // Head by head over the whole batch: [heads, batch, nope] · [heads, nope, latent].
+    const rows = transpose(reshape(plain, [batch, heads, nopeDim]), [1, 0, 2]);
+    const absorbed = transpose(matmul(rows, upKeys), [1, 0, 2]);
+    const rotated = reshape(rotate(turned, context), [batch, heads, ropeDim]);
+    return reshape(concat([absorbed, rotated], -1), [batch, 1, heads, latent + ropeDim]);
+  });
+  const mixed = graph.scope("heads", () => {
+    const scale = scoreFactor(yarn) * (nopeDim + ropeDim) ** -0.5;
+    const entry = (tensor: Tensor) => ({ keys: tensor, values: tensor });
+    const attended = cachedAttention(q, entry(cache), entry(past), mask, scale);
+    const inLatent = reshape(slice(attended, -1, 0, latent), [batch, heads, latent]);
+    // [heads, batch, latent] · [heads, latent, value]
+    const values = matmul(transpose(inLatent, [1, 0, 2]), upValues, { transB: true });
+    return reshape(transpose(values, [1, 0, 2]), [batch, 1, heads * valueDim]);
+  });
+  const out = graph.scope("o", () => linear(mixed, weights("self_attn.o_proj.weight")));
+  return { out, cache };
+}

@@ -1,0 +1,124 @@
+/**
+ * DeepSeekMoE as V3 has it (arXiv 2412.19437, section 2.1.2): shared experts for every token and routed ones that a
+ * sigmoid affinity chooses, balanced by a bias on the choice alone. Only the chosen experts compute.
+ */
+
+import { constant } from "../graph/ops/source.ts";
+import {
+  add,
+  collect,
+  combine,
+  detach,
+  dispatch,
+  div,
+  expandLike,
+  gatherLast,
+  greater,
+  join,
+  linear,
+  mean,
+  mul,
+  partition,
+  reshape,
+  route,
+  scatterLast,
+  sigmoid,
+  sum,
+  swiglu,
+  topK,
+  where,
+} from "../graph/ops.ts";
+import { product, type Tensor } from "../graph/tensor.ts";
+import type { V3Config } from "./v3-config.ts";
+import type { Weights } from "./v3-parameters.ts";
+
+/** Keeps the weights of a token whose affinities are all 0 finite. */
+const TINY = 1e-20;
+
+export function swigluLayer(x: Tensor, weights: Weights, name: string): Tensor {
+  const { graph } = x;
+  const part = (which: string, input: Tensor) =>
+    graph.scope(which, () => linear(input, weights(`${name}.${which}_proj.weight`)));
+  const [gate, up] = [part("gate", x), part("up", x)];
+  const hidden = graph.scope("swiglu", () => swiglu(gate, up));
+  return part("down", hidden);
+}
+
+/** What the router decides for rows [rows, width]. */
+export interface RouterResult {
+  /** Affinities s, [rows, experts]. */
+  scores: Tensor;
+  /** The chosen experts, [rows, active] i64, and what their results are multiplied by, [rows, active]. */
+  choices: Tensor;
+  weights: Tensor;
+}
+
+const ones = (like: Tensor): Tensor => expandLike(constant(like.graph, 1), like);
+
+/**
+ * s = sigmoid(W u); the choice is made by s + b in the best groups (a group's worth is the sum of its best two, the
+ * others are left out whatever the sign of their scores), the weights come from s alone (eq. 12 to 16).
+ */
+export function router(u: Tensor, gate: Tensor, bias: Tensor, config: V3Config): RouterResult {
+  const { experts, groups, activeGroups, activeExperts } = config;
+  const scores = sigmoid(linear(u, gate));
+  let candidates = add(detach(scores), bias);
+  if (activeGroups < groups) {
+    const [rows] = candidates.shape;
+    const grouped = reshape(candidates, [rows, groups, experts / groups]);
+    const worth = sum(topK(grouped, 2).values, [-1]);
+    const best = topK(worth, activeGroups);
+    const kept = scatterLast(ones(best.values), best.indices, groups);
+    const inKept = greater(reshape(kept, [rows, groups, 1]), 0);
+    candidates = reshape(where(inKept, grouped, Number.NEGATIVE_INFINITY), [rows, experts]);
+  }
+  const choices = topK(candidates, activeExperts).indices;
+  const chosen = gatherLast(scores, choices);
+  const shares = config.normaliseWeights ? div(chosen, add(sum(chosen, [-1], true), TINY)) : chosen;
+  return { scores, choices, weights: mul(shares, config.routedScale) };
+}
+
+/**
+ * The sequence-wise balance loss without its factor α (eq. 17 to 20), the mean over the sequences:
+ * sum over experts of f P, with f the share of tokens whose best affinities include the expert (times N_r / K_r, without
+ * gradient) and P the mean of its normalised affinity. scores [batch · seq, experts] -> scalar.
+ */
+export function balanceLoss(scores: Tensor, batch: number, seq: number, config: V3Config): Tensor {
+  const { experts, activeExperts } = config;
+  const best = topK(detach(scores), activeExperts);
+  const rows = (x: Tensor) => reshape(x, [batch, seq * activeExperts]);
+  const counts = scatterLast(rows(ones(best.values)), rows(best.indices), experts);
+  const f = mul(counts, experts / (activeExperts * seq));
+  const shares = div(scores, sum(scores, [-1], true));
+  const p = mean(reshape(shares, [batch, seq, experts]), [1]);
+  return mul(sum(mul(f, p)), 1 / batch);
+}
+
+export interface MoeResult extends RouterResult {
+  out: Tensor;
+  /** Tokens of each expert, [experts] i64. */
+  load: Tensor;
+}
+
+/** x [batch, seq, width] -> shared experts + the weighted sum of each token's routed experts. */
+export function moe(x: Tensor, weights: Weights, config: V3Config): MoeResult {
+  const { graph } = x;
+  const { experts, width } = config;
+  const rows = product(x.shape.slice(0, -1));
+  const flat = reshape(x, [rows, width]);
+  const routed = graph.scope("router", () =>
+    router(flat, weights("mlp.gate.weight"), weights("mlp.gate.e_score_correction_bias"), config),
+  );
+  const routing = graph.scope("route", () => route(routed.choices, experts));
+  const parts = graph.scope("dispatch", () => partition(dispatch(flat, routing), routing.counts));
+  const results = parts.map((part, expert) =>
+    graph.scope(`experts.${expert}`, () => swigluLayer(part, weights, `mlp.experts.${expert}`)),
+  );
+  const mixed = graph.scope("combine", () => {
+    const pairs = routing.order.shape[0];
+    return combine(collect(join(results, routing.counts, pairs), routing), routed.weights);
+  });
+  const shared = graph.scope("shared", () => swigluLayer(x, weights, "mlp.shared_experts"));
+  const out = graph.scope("combine", () => add(shared, reshape(mixed, x.shape, x)));
+  return { ...routed, out, load: routing.counts };
+}

@@ -1,0 +1,242 @@
+/** The shape of DeepSeek-V3 and R1 (arXiv 2412.19437, section 4.2) and of models of its design, any size. */
+import { ConfigError, type TokenIds } from "./config.ts";
+
+/** YaRN (Peng et al. 2023, arXiv 2309.00071) as DeepSeek configures it. */
+export interface Yarn {
+  factor: number;
+  /** Positions of the training before the extension. */
+  originalPositions: number;
+  /** Rotations over those positions above which a frequency is kept, and below which it is interpolated. */
+  betaFast: number;
+  betaSlow: number;
+  /** Factors of ln(factor) / 10 in the scale of the rotated parts and of all scores. */
+  mscale: number;
+  mscaleAllDim: number;
+}
+
+/** All sizes are counts; a checked config comes from `checkV3Config` or `v3FromHuggingFace`. */
+export interface V3Config {
+  architecture: "deepseek_v3";
+  /** Rows of the embedding; at least the tokenizer's vocabulary. */
+  vocabSize: number;
+  layers: number;
+  /** Model width (hidden size). */
+  width: number;
+  heads: number;
+  /** Width of the queries' latent, d_c'; `null`: queries are projected at once. */
+  queryRank: number | null;
+  /** Width of the latent that keys and values share, d_c. */
+  latent: number;
+  /** Widths of a head: the part of query and key without position, the rotated part, and the value. */
+  nopeDim: number;
+  ropeDim: number;
+  valueDim: number;
+  /** Inner width of the SwiGLU of the first `denseLayers` layers. */
+  ffn: number;
+  denseLayers: number;
+  /** Inner width of one expert. */
+  expertFfn: number;
+  /** Routed experts, N_r, and how many of them a token uses, K_r. */
+  experts: number;
+  activeExperts: number;
+  /** Experts that every token uses, N_s: one SwiGLU of their joint width. */
+  sharedExperts: number;
+  /** Groups of routed experts (nodes), and how many of them a token may use. */
+  groups: number;
+  activeGroups: number;
+  /** Whether the weights of the chosen experts are made to sum to 1, and what they are then multiplied by. */
+  normaliseWeights: boolean;
+  routedScale: number;
+  maxPositions: number;
+  ropeTheta: number;
+  yarn: Yarn | null;
+  /** Epsilon of RMSNorm. */
+  normEps: number;
+  /** Modules that predict a further token: 0 or 1. */
+  mtpLayers: number;
+  /** Whether the output matrix is the embedding itself. */
+  tieEmbeddings: boolean;
+}
+
+function refuse(field: string, expected: string, found: unknown, remedy = "Correct it."): never {
+  const text = found === undefined ? "nothing" : JSON.stringify(found);
+  throw new ConfigError({ field, expected, found: text, remedy });
+}
+
+/**
+ * Returns `config` if a model of that shape can be built.
+ * @throws ConfigError naming the first impossible field and what would work.
+ */
+export function checkV3Config(config: V3Config): V3Config {
+  const counts = [
+    ...([
+      "vocabSize",
+      "layers",
+      "width",
+      "heads",
+      "latent",
+      "nopeDim",
+      "ropeDim",
+      "valueDim",
+      "ffn",
+    ] as const),
+    ...(["expertFfn", "experts", "activeExperts", "sharedExperts", "groups", "activeGroups"] as const),
+    "maxPositions" as const,
+    ...(config.queryRank === null ? [] : ["queryRank" as const]),
+  ];
+  for (const field of counts) {
+    const value = config[field] as number;
+    if (!Number.isSafeInteger(value) || value < 1) refuse(field, "a whole number, 1 or more", value);
+  }
+  for (const field of ["ropeTheta", "normEps", "routedScale"] as const)
+    if (!Number.isFinite(config[field]) || config[field] <= 0)
+      refuse(field, "a positive number", config[field]);
+  if (!Number.isSafeInteger(config.denseLayers) || config.denseLayers < 0)
+    refuse("denseLayers", "a whole number, 0 or more", config.denseLayers);
+  if (config.ropeDim % 2 !== 0) refuse("ropeDim", "an even number (pairs are turned)", config.ropeDim);
+  if (config.mtpLayers !== 0 && config.mtpLayers !== 1)
+    refuse("mtpLayers", "0 or 1", config.mtpLayers, "Deeper prediction is not implemented.");
+  const { experts, groups, activeGroups, activeExperts } = config;
+  if (experts % groups !== 0) refuse("groups", `a divisor of experts ${experts}`, groups);
+  if (activeGroups > groups) refuse("activeGroups", `at most groups ${groups}`, activeGroups);
+  const inGroup = experts / groups;
+  if (groups > 1 && inGroup < 2)
+    refuse("groups", "groups of 2 experts or more (a group is judged by its best two)", groups);
+  if (activeExperts > activeGroups * inGroup)
+    refuse(
+      "activeExperts",
+      `at most ${activeGroups * inGroup}, the experts of ${activeGroups} groups`,
+      activeExperts,
+    );
+  return config;
+}
+
+/** The content of a Hugging Face `config.json` for this shape, as DeepSeek publishes it. */
+export function v3ToHuggingFace(config: V3Config, ids: TokenIds): Record<string, unknown> {
+  const { yarn } = config;
+  return {
+    architectures: ["DeepseekV3ForCausalLM"],
+    model_type: "deepseek_v3",
+    hidden_act: "silu",
+    hidden_size: config.width,
+    intermediate_size: config.ffn,
+    moe_intermediate_size: config.expertFfn,
+    num_hidden_layers: config.layers,
+    num_nextn_predict_layers: config.mtpLayers,
+    num_attention_heads: config.heads,
+    num_key_value_heads: config.heads,
+    n_routed_experts: config.experts,
+    n_shared_experts: config.sharedExperts,
+    num_experts_per_tok: config.activeExperts,
+    n_group: config.groups,
+    topk_group: config.activeGroups,
+    topk_method: "noaux_tc",
+    scoring_func: "sigmoid",
+    norm_topk_prob: config.normaliseWeights,
+    routed_scaling_factor: config.routedScale,
+    first_k_dense_replace: config.denseLayers,
+    moe_layer_freq: 1,
+    q_lora_rank: config.queryRank,
+    kv_lora_rank: config.latent,
+    qk_nope_head_dim: config.nopeDim,
+    qk_rope_head_dim: config.ropeDim,
+    v_head_dim: config.valueDim,
+    vocab_size: config.vocabSize,
+    max_position_embeddings: config.maxPositions,
+    rope_theta: config.ropeTheta,
+    rope_interleave: true,
+    rope_scaling: yarn && {
+      type: "yarn",
+      rope_type: "yarn",
+      factor: yarn.factor,
+      original_max_position_embeddings: yarn.originalPositions,
+      beta_fast: yarn.betaFast,
+      beta_slow: yarn.betaSlow,
+      mscale: yarn.mscale,
+      mscale_all_dim: yarn.mscaleAllDim,
+    },
+    rms_norm_eps: config.normEps,
+    attention_bias: false,
+    attention_dropout: 0,
+    initializer_range: 0.02,
+    tie_word_embeddings: config.tieEmbeddings,
+    torch_dtype: "float32",
+    use_cache: true,
+    bos_token_id: ids.bosId,
+    eos_token_id: ids.eosIds.length > 1 ? [...ids.eosIds] : (ids.eosIds[0] ?? null),
+    pad_token_id: ids.padId,
+  };
+}
+
+/**
+ * Reads the shape from the content of a `config.json` of DeepseekV3ForCausalLM, DeepSeek's or transformers 5's, whose
+ * defaults absent fields take.
+ * @throws ConfigError for a variant that would compute something else, a field of the wrong type, or an impossible shape.
+ */
+export function v3FromHuggingFace(json: Readonly<Record<string, unknown>>): V3Config {
+  const number = (field: string, fallback?: number, from = json): number => {
+    const value = from[field] ?? fallback;
+    return typeof value === "number"
+      ? value
+      : refuse(field, "a number", value, "Is it DeepSeek-V3's config?");
+  };
+  const only = (field: string, allowed: unknown, from = json): void => {
+    const value = from[field] ?? allowed;
+    if (value !== allowed)
+      refuse(field, JSON.stringify(allowed), value, "This program does not implement that variant.");
+  };
+  if (json.model_type !== "deepseek_v3") refuse("model_type", '"deepseek_v3"', json.model_type);
+  only("hidden_act", "silu");
+  only("attention_bias", false);
+  only("topk_method", "noaux_tc");
+  only("scoring_func", "sigmoid");
+  only("moe_layer_freq", 1);
+  only("rope_interleave", true);
+  const heads = number("num_attention_heads", 128);
+  only("num_key_value_heads", heads);
+  const rope = (json.rope_parameters ?? json.rope_scaling ?? {}) as Record<string, unknown>;
+  const kind = rope.rope_type ?? rope.type ?? "default";
+  if (kind !== "default" && kind !== "yarn") refuse("rope_scaling", '"yarn" or none', kind);
+  for (const field of ["attention_factor", "partial_rotary_factor", "truncate"])
+    if (rope[field] !== undefined && rope[field] !== null)
+      refuse(field, "nothing", rope[field], "This program does not implement that variant.");
+  return checkV3Config({
+    architecture: "deepseek_v3",
+    vocabSize: number("vocab_size", 129280),
+    layers: number("num_hidden_layers", 61),
+    width: number("hidden_size", 7168),
+    heads,
+    // null says that there is none; only an absent field takes the default.
+    queryRank: json.q_lora_rank === null ? null : number("q_lora_rank", 1536),
+    latent: number("kv_lora_rank", 512),
+    nopeDim: number("qk_nope_head_dim", 128),
+    ropeDim: number("qk_rope_head_dim", 64),
+    valueDim: number("v_head_dim", 128),
+    ffn: number("intermediate_size", 18432),
+    denseLayers: number("first_k_dense_replace", 3),
+    expertFfn: number("moe_intermediate_size", 2048),
+    experts: number("n_routed_experts", 256),
+    activeExperts: number("num_experts_per_tok", 8),
+    sharedExperts: number("n_shared_experts", 1),
+    groups: number("n_group", 8),
+    activeGroups: number("topk_group", 4),
+    normaliseWeights: json.norm_topk_prob !== false,
+    routedScale: number("routed_scaling_factor", 2.5),
+    maxPositions: number("max_position_embeddings", 4096),
+    ropeTheta: number("rope_theta", number("rope_theta", 10000), rope),
+    yarn:
+      kind === "default"
+        ? null
+        : {
+            factor: number("factor", undefined, rope),
+            originalPositions: number("original_max_position_embeddings", undefined, rope),
+            betaFast: number("beta_fast", 32, rope),
+            betaSlow: number("beta_slow", 1, rope),
+            mscale: number("mscale", 0, rope),
+            mscaleAllDim: number("mscale_all_dim", 0, rope),
+          },
+    normEps: number("rms_norm_eps", 1e-6),
+    mtpLayers: number("num_nextn_predict_layers", number("num_mtp_layers", 0)),
+    tieEmbeddings: json.tie_word_embeddings === true,
+  });
+}

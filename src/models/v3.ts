@@ -1,0 +1,213 @@
+/**
+ * DeepSeek-V3 (arXiv 2412.19437, section 2): pre-norm blocks of multi-head latent attention and, after the first dense
+ * layers, DeepSeekMoE; and the module that predicts a further token.
+ */
+import { add, concat, linear, reshape, rmsNorm } from "../graph/ops.ts";
+import { recomputeAll } from "../graph/recompute.ts";
+import { GraphError, type Tensor } from "../graph/tensor.ts";
+import type { DecoderInputs } from "./dense.ts";
+import { embed, type Parameters, parameter } from "./layers.ts";
+import { absorbedAttention, expandedAttention, type MlaContext } from "./mla.ts";
+import { balanceLoss, moe, swigluLayer } from "./moe.ts";
+import type { V3Config } from "./v3-config.ts";
+import { isRouted, layerParameters, layerWeights, type Weights } from "./v3-parameters.ts";
+import { v3RotaryTables } from "./yarn.ts";
+
+/** What one routed layer did. */
+export interface LayerRouting {
+  layer: number;
+  /** The experts that each token chose, [batch · seq, active] i64, best first. */
+  choices: Tensor;
+  /** Tokens of each expert, [experts] i64. */
+  load: Tensor;
+  /** The sequence-wise balance loss without its factor, where it was asked for. */
+  balance: Tensor | null;
+}
+
+export interface V3Options {
+  /** Compute each block again in the backward pass instead of keeping its activations. */
+  recompute?: boolean;
+  /** Trace the balance loss of each routed layer; sizes must be fixed. */
+  balance?: boolean;
+}
+
+type Attend = (x: Tensor, weights: Weights) => { out: Tensor; cache: Tensor };
+
+interface BlockResult {
+  x: Tensor;
+  /** What a cache would hold of this layer, [batch, 1, seq, latent + rope]. */
+  cache: Tensor;
+  routing: Omit<LayerRouting, "layer"> | null;
+}
+
+/** x + attention(norm(x)), then + SwiGLU or experts of norm(.). */
+function block(
+  x: Tensor,
+  weights: Weights,
+  config: V3Config,
+  layer: number,
+  attend: Attend,
+  balanced: boolean,
+): BlockResult {
+  const { graph } = x;
+  const normed = (input: Tensor, name: string) =>
+    graph.scope("norm", () => rmsNorm(input, weights(`${name}.weight`), config.normEps));
+  const [mixed, cache] = graph.scope("attn", () => {
+    const { out, cache } = attend(normed(x, "input_layernorm"), weights);
+    return [add(x, out), cache];
+  });
+  return graph.scope("mlp", () => {
+    const input = normed(mixed, "post_attention_layernorm");
+    if (!isRouted(config, layer))
+      return { x: add(mixed, swigluLayer(input, weights, "mlp")), cache, routing: null };
+    const { out, choices, load, scores } = moe(input, weights, config);
+    const [batch, seq] = x.shape;
+    if (balanced && (typeof batch !== "number" || typeof seq !== "number"))
+      throw new GraphError("the balance loss needs a fixed batch and sequence");
+    const balance = balanced
+      ? graph.scope("balance", () => balanceLoss(scores, batch as number, seq as number, config))
+      : null;
+    return { x: add(mixed, out), cache, routing: { choices, load, balance } };
+  });
+}
+
+/** A block whose inner values are kept, or computed again in the backward pass. */
+function runBlock(
+  x: Tensor,
+  parameters: Parameters,
+  config: V3Config,
+  layer: number,
+  attend: Attend,
+  options: V3Options,
+): BlockResult {
+  const { graph } = x;
+  const balanced = options.balance === true;
+  const make = (input: Tensor, weights: Weights) => block(input, weights, config, layer, attend, balanced);
+  if (options.recompute !== true)
+    return graph.scope(`layers.${layer}`, () => make(x, layerWeights(parameters, layer)));
+  const names = layerParameters(config, layer).map(({ name }) => name);
+  const weights = layerWeights(parameters, layer);
+  const outputs = graph.scope(`layers.${layer}`, () =>
+    recomputeAll([x, ...names.map(weights)], ([input, ...own]) => {
+      const byName = new Map(names.map((name, i) => [name, own[i]]));
+      const result = make(input, (name) => byName.get(name) as Tensor);
+      const { choices, load, balance } = result.routing ?? {};
+      return [result.x, result.cache, choices, load, balance].filter((t) => t !== undefined && t !== null);
+    }),
+  );
+  const [out, cache, choices, load, balance] = outputs;
+  const routing = choices === undefined ? null : { choices, load, balance: balance ?? null };
+  return { x: out, cache, routing };
+}
+
+export interface V3Result {
+  /** [batch, seq, vocab] */
+  logits: Tensor;
+  /** After the final norm, [batch, seq, width]: what the module that predicts a further token reads. */
+  hidden: Tensor;
+  /** For each layer what a cache holds, [batch, 1, seq, latent + rope]. */
+  cache: Tensor[];
+  routing: LayerRouting[];
+  context: MlaContext;
+}
+
+function embedding(parameters: Parameters, ids: Tensor): Tensor {
+  return ids.graph.scope("embed", () => embed(parameter(parameters, "model.embed_tokens.weight"), ids));
+}
+
+function head(parameters: Parameters, config: V3Config, hidden: Tensor): Tensor {
+  const name = config.tieEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
+  return hidden.graph.scope("head", () => linear(hidden, parameter(parameters, name)));
+}
+
+function trunk(
+  parameters: Parameters,
+  config: V3Config,
+  { ids, positions }: { ids: Tensor; positions: Tensor },
+  attend: (layer: number, context: MlaContext) => Attend,
+  options: V3Options,
+): V3Result {
+  const { graph } = ids;
+  const context = { config, tables: v3RotaryTables(graph, config), positions };
+  let x = embedding(parameters, ids);
+  const cache: Tensor[] = [];
+  const routing: LayerRouting[] = [];
+  for (let layer = 0; layer < config.layers; layer++) {
+    const result = runBlock(x, parameters, config, layer, attend(layer, context), options);
+    x = result.x;
+    cache.push(result.cache);
+    if (result.routing !== null) routing.push({ layer, ...result.routing });
+  }
+  const hidden = graph.scope("norm", () =>
+    rmsNorm(x, parameter(parameters, "model.norm.weight"), config.normEps),
+  );
+  return { logits: head(parameters, config, hidden), hidden, cache, routing, context };
+}
+
+/** Whole sequences, attention in its expanded form. */
+export function v3Decoder(
+  parameters: Parameters,
+  config: V3Config,
+  inputs: DecoderInputs,
+  options: V3Options = {},
+): V3Result {
+  return trunk(parameters, config, inputs, (_layer, context) => expanded(inputs.mask, context), options);
+}
+
+const expanded =
+  (mask: Tensor, context: MlaContext): Attend =>
+  (x, weights) =>
+    expandedAttention(x, weights, mask, context);
+
+export interface V3CachedInputs {
+  /** The newest token of each row, [batch, 1] i32, and its position. */
+  ids: Tensor;
+  positions: Tensor;
+  /** What each layer stored of earlier tokens, [batch, 1, past, latent + rope]. */
+  cache: readonly Tensor[];
+  /** 0 for a slot of the cache that the row has filled and `MASKED` for others, [batch, 1, 1, past]. */
+  mask: Tensor;
+}
+
+/** One token a row over a cache, attention in its absorbed form: logits [batch, vocab], and what is to be stored. */
+export function v3CachedDecoder(
+  parameters: Parameters,
+  config: V3Config,
+  inputs: V3CachedInputs,
+): { logits: Tensor; fresh: Tensor[] } {
+  const attend =
+    (layer: number, context: MlaContext): Attend =>
+    (x, weights) =>
+      absorbedAttention(x, weights, inputs.mask, inputs.cache[layer], context);
+  const { logits, cache: fresh } = trunk(parameters, config, inputs, attend, {});
+  return { logits: reshape(logits, [inputs.ids.shape[0], config.vocabSize]), fresh };
+}
+
+/**
+ * The module that predicts the token after the next (section 2.2, eq. 21 to 23): for position i,
+ * h' = M [RMSNorm(Emb(t_{i+1})) ; RMSNorm(h_i)] in the order of the published weights, one block, the shared head.
+ * `next` holds the tokens t_{i+1}, [batch, seq] i32. Logits [batch, seq, vocab] of t_{i+2}.
+ */
+export function mtpModule(
+  parameters: Parameters,
+  { hidden, context }: Pick<V3Result, "hidden" | "context">,
+  { next, mask }: { next: Tensor; mask: Tensor },
+  options: V3Options = {},
+): Pick<V3Result, "logits" | "routing"> {
+  const { graph } = hidden;
+  const { config } = context;
+  const layer = config.layers;
+  const weights = layerWeights(parameters, layer);
+  const norm = (x: Tensor, name: string) =>
+    graph.scope(name, () => rmsNorm(x, weights(`${name}.weight`), config.normEps));
+  const joined = graph.scope(`layers.${layer}`, () => {
+    const both = concat([norm(embedding(parameters, next), "enorm"), norm(hidden, "hnorm")], -1);
+    return graph.scope("join", () => linear(both, weights("eh_proj.weight")));
+  });
+  const { x, routing } = runBlock(joined, parameters, config, layer, expanded(mask, context), options);
+  const normed = graph.scope(`layers.${layer}`, () => norm(x, "shared_head.norm"));
+  return {
+    logits: head(parameters, config, normed),
+    routing: routing === null ? [] : [{ layer, ...routing }],
+  };
+}

@@ -1,0 +1,84 @@
+/** The loss that DeepSeek-V3 is trained on, and what it reports of its experts. */
+import { input } from "../graph/ops/source.ts";
+import { add, cast, div, max, mean, mul, neg, sum, tokenLogProbs } from "../graph/ops.ts";
+import type { Graph, Tensor } from "../graph/tensor.ts";
+import type { Parameters } from "../models/layers.ts";
+import { type LayerRouting, mtpModule, v3Decoder } from "../models/v3.ts";
+import type { V3Config } from "../models/v3-config.ts";
+import { f32, i32, type Value } from "../runtime/session.ts";
+import { type BatchShape, type LanguageModelBatch, sequenceInputs } from "./language-model.ts";
+import type { LossGraph } from "./step.ts";
+
+export interface V3LossOptions {
+  /** α of the sequence-wise balance loss; 1e-4 in the paper, 0 for none. */
+  balanceFactor: number;
+  /** λ of the prediction of a further token; 0.3, later 0.1 in the paper (section 4.2), 0 for none. */
+  mtpFactor: number;
+}
+
+/**
+ * Weighted cross-entropy (see `languageModelLoss`) + λ · that of the token after the next (eq. 24, 25) + α · the balance
+ * losses of all routed layers (eq. 17 to 20). The latter count a micro-batch by the weight of its tokens.
+ */
+export function v3Loss(
+  config: V3Config,
+  shape: BatchShape,
+  { balanceFactor, mtpFactor }: V3LossOptions,
+): (graph: Graph, parameters: Parameters) => LossGraph {
+  return (graph, parameters) => {
+    const perToken = (name: string, dtype: "i32" | "f32") =>
+      input(graph, name, dtype, [shape.batch, shape.seq]);
+    const inputs = sequenceInputs(graph, shape);
+    const targets = perToken("targets", "i32");
+    const weights = perToken("weights", "f32");
+    const options = { recompute: shape.recompute, balance: balanceFactor > 0 };
+    const trunk = v3Decoder(parameters, config, inputs, options);
+    const routing = [...trunk.routing];
+    const entropy = (logits: Tensor, ids: Tensor, counted: Tensor) =>
+      graph.scope("loss", () => neg(sum(mul(tokenLogProbs(logits, ids).logProbs, counted))));
+
+    const crossEntropy = entropy(trunk.logits, targets, weights);
+    const measurements: Record<string, Tensor> = { "cross-entropy": crossEntropy };
+    let loss = crossEntropy;
+    if (mtpFactor > 0 && config.mtpLayers > 0) {
+      const further = mtpModule(parameters, trunk, { next: targets, mask: inputs.mask }, options);
+      routing.push(...further.routing);
+      const [ids, counted] = [perToken("furtherTargets", "i32"), perToken("furtherWeights", "f32")];
+      measurements["mtp-cross-entropy"] = entropy(further.logits, ids, counted);
+      loss = add(loss, mul(measurements["mtp-cross-entropy"], mtpFactor));
+    }
+    const balances = routing.flatMap(({ balance }) => (balance === null ? [] : [balance]));
+    graph.scope("balance", () => {
+      if (balances.length === 0) return;
+      measurements.balance = balances.reduce((total, one) => add(total, one));
+      loss = add(loss, mul(mul(measurements.balance, sum(weights)), balanceFactor));
+    });
+    const loads = new Map<string, Tensor>();
+    graph.scope("load", () => {
+      for (const one of routing) Object.assign(measurements, measureLoad(one, loads));
+    });
+    return { loss, measurements, loads };
+  };
+}
+
+/** The fullest expert's tokens over the mean, which is 1 where the load is even. */
+function measureLoad({ layer, load }: LayerRouting, loads: Map<string, Tensor>): Record<string, Tensor> {
+  const counts = cast(load, "f32");
+  loads.set(`model.layers.${layer}.mlp.gate.e_score_correction_bias`, counts);
+  return { [`experts/${layer}/max-load`]: div(max(counts), mean(counts)) };
+}
+
+/**
+ * What the further prediction is held against: position i predicts the target of position i + 1 where both count, under
+ * the weight of the latter. The last position of a row predicts nothing.
+ */
+export function furtherFeeds({ targets, weights, batch, seq }: LanguageModelBatch): Record<string, Value> {
+  const ids = new Int32Array(batch * seq);
+  const counted = new Float32Array(batch * seq);
+  for (let i = 0; i + 1 < batch * seq; i++) {
+    if (i % seq === seq - 1) continue;
+    ids[i] = targets[i + 1];
+    if (weights[i] !== 0) counted[i] = weights[i + 1];
+  }
+  return { furtherTargets: i32(ids, [batch, seq]), furtherWeights: f32(counted, [batch, seq]) };
+}

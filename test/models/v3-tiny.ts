@@ -1,0 +1,48 @@
+/** A V3 of a few thousand parameters with lively weights. */
+import { initialise } from "../../src/models/layers.ts";
+import type { V3Config } from "../../src/models/v3-config.ts";
+import { v3Parameters } from "../../src/models/v3-parameters.ts";
+import { Random } from "../../src/runtime/random.ts";
+import type { Value } from "../../src/runtime/session.ts";
+
+export const tinyV3: V3Config = {
+  architecture: "deepseek_v3",
+  vocabSize: 29,
+  layers: 2,
+  width: 16,
+  heads: 2,
+  queryRank: 12,
+  latent: 10,
+  nopeDim: 6,
+  ropeDim: 4,
+  valueDim: 8,
+  ffn: 24,
+  denseLayers: 1,
+  expertFfn: 6,
+  experts: 8,
+  activeExperts: 2,
+  sharedExperts: 1,
+  groups: 4,
+  activeGroups: 2,
+  normaliseWeights: true,
+  routedScale: 2.5,
+  maxPositions: 64,
+  ropeTheta: 50,
+  yarn: { factor: 4, originalPositions: 16, betaFast: 32, betaSlow: 1, mscale: 1, mscaleAllDim: 1 },
+  normEps: 1e-6,
+  mtpLayers: 1,
+  tieEmbeddings: false,
+};
+
+/** Far from a fresh initialisation: matrices N(0, 0.3²), norms near 1, biases of routers around -0.6. */
+export function livelyV3(config: V3Config, seed: number): Map<string, Value> {
+  const specs = v3Parameters(config);
+  const parameters = initialise(specs, seed);
+  for (const { name, init, balances } of specs) {
+    const { data } = parameters.get(name) as Value;
+    const random = new Random(seed, "lively", name);
+    for (let i = 0; i < data.length; i++)
+      (data as Float32Array)[i] = (balances ? -0.6 : init === "ones" ? 1 : 0) + 0.3 * random.normal();
+  }
+  return parameters;
+}
