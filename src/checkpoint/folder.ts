@@ -43,13 +43,11 @@ const CHAT_TEMPLATE = "chat_template.jinja";
 /** Shards as large as transformers' used to be. */
 const SHARD_BYTES = 5e9;
 
-/** What `saveModel` writes; above `shardBytes` shards and their index stand for the first. */
-export const MODEL_FILES = [WEIGHTS, CONFIG, TOKENIZER, TOKENIZER_CONFIG, GENERATION_CONFIG] as const;
-
 /**
  * Writes the files, each as a whole; other files in the folder stay, but for older weights and chat templates.
  * A tied model holds one matrix and the flag. `dtype` is the type on disk (BF16 and F16 round), `shardBytes` the size
  * above which the weights are split.
+ * @returns the names of the files
  * @throws CheckpointError for a vocabulary larger than the embedding, a tied pair that differs, or a full disk.
  */
 export function saveModel(
@@ -60,7 +58,7 @@ export function saveModel(
     shardBytes = SHARD_BYTES,
     disk = fs,
   }: { dtype?: StoredType; shardBytes?: number; disk?: FileSystem } = {},
-): void {
+): string[] {
   const { config, tokenizer } = model;
   checkDecoderConfig(config);
   checkVocabulary(folder, config, tokenizer);
@@ -68,7 +66,7 @@ export function saveModel(
     ? withoutTiedHead(join(folder, WEIGHTS), model.parameters)
     : model.parameters;
   guarded(folder, () => disk.mkdirSync(folder, { recursive: true }));
-  writeWeights(folder, parameters, { dtype, shardBytes, disk });
+  const weights = writeWeights(folder, parameters, { dtype, shardBytes, disk });
   const ids = { bosId: tokenizer.bosId, eosIds: [...tokenizer.stopIds], padId: tokenizer.padId };
   const shape = { ...toHuggingFace(config, ids), torch_dtype: TORCH_DTYPES[dtype] };
   const { bos_token_id, eos_token_id, pad_token_id } = shape as Record<string, unknown>;
@@ -81,6 +79,7 @@ export function saveModel(
   for (const [name, value] of json)
     replaceFile(join(folder, name), [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)], disk);
   disk.rmSync(join(folder, CHAT_TEMPLATE), { force: true });
+  return [...weights, ...json.map(([name]) => name)];
 }
 
 const TORCH_DTYPES = { F32: "float32", BF16: "bfloat16", F16: "float16" };

@@ -34,12 +34,15 @@ export function weightFiles(folder: string): string[] {
   });
 }
 
-/** Writes the parameters in as few files as `shardBytes` allows; files of an earlier save go afterwards. */
+/**
+ * Writes the parameters in as few files as `shardBytes` allows; files of an earlier save go afterwards.
+ * @returns the names of the files
+ */
 export function writeWeights(
   folder: string,
   parameters: ReadonlyMap<string, Parameter>,
   { dtype, shardBytes, disk }: { dtype: StoredType; shardBytes: number; disk: FileSystem },
-): void {
+): string[] {
   const shards = split(parameters, DTYPES[dtype].bytes, shardBytes);
   const number = (value: number) => String(value).padStart(5, "0");
   const names = shards.map((_, i) =>
@@ -73,6 +76,7 @@ export function writeWeights(
   for (const name of fs.readdirSync(folder))
     if ((name === WEIGHTS || name === INDEX || SHARD.test(name)) && !ours.has(name))
       disk.rmSync(join(folder, name), { force: true });
+  return [...ours];
 }
 
 /** In the given order; a tensor above the limit has a shard of its own. */

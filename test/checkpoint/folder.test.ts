@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { loadModel, MODEL_FILES, type Model, saveModel } from "../../src/checkpoint/folder.ts";
+import { loadModel, type Model, saveModel } from "../../src/checkpoint/folder.ts";
 import type { Parameter } from "../../src/checkpoint/safetensors.ts";
 import { withSafetensors, writeSafetensors } from "../../src/checkpoint/safetensors.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
@@ -64,8 +64,13 @@ function store(folder: string, weights: Iterable<[string, Parameter]>, file = "m
 
 describe("round trip", () => {
   it("restores config, parameters and tokenizer", () => {
-    const folder = saved({ generation: { temperature: 0.6 } });
-    expect(fs.readdirSync(folder).sort()).toEqual([...MODEL_FILES].sort());
+    const folder = folderName();
+    const files = saveModel(folder, { ...model, generation: { temperature: 0.6 } });
+    expect(fs.readdirSync(folder).sort()).toEqual(files.sort());
+    expect(files).toEqual([
+      ...["config.json", "generation_config.json", "model.safetensors"],
+      ...["tokenizer.json", "tokenizer_config.json"],
+    ]);
     const loaded = loadModel(folder, shapes);
     expect(loaded.config).toEqual(config);
     expect(loaded.parameters).toEqual(new Map([...parameters].sort()));
@@ -159,7 +164,7 @@ describe("shards", () => {
   it("splits above a size, in order, with an index that transformers reads", () => {
     const folder = folderName();
     // Embedding and head have 1024 bytes each, the norm 32.
-    saveModel(folder, model, { shardBytes: 1056 });
+    expect(saveModel(folder, model, { shardBytes: 1056 }).sort()).toEqual(fs.readdirSync(folder).sort());
     expect(weightsOf(folder)).toEqual([
       "model-00001-of-00002.safetensors",
       "model-00002-of-00002.safetensors",
