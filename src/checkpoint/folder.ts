@@ -9,8 +9,10 @@ import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type FileSystem, guarded, replaceFile } from "./disk.ts";
 import { CheckpointError } from "./errors.ts";
+import { blockSize } from "./fp8.ts";
 import { readJson } from "./json.ts";
-import { type Parameter, writeSafetensors } from "./safetensors.ts";
+import type { Parameter } from "./safetensors.ts";
+import { type StoredType, WEIGHTS, writeWeights } from "./shards.ts";
 import { readWeights, type Shapes, withoutTiedHead } from "./weights.ts";
 
 export interface Model {
@@ -20,62 +22,65 @@ export interface Model {
   tokenizer: Tokenizer;
   /** Recommended sampling, for `generation_config.json`, e.g. `{ temperature: 0.6, top_p: 0.95 }`. */
   generation?: Record<string, unknown>;
+  /** Fields of `tokenizer_config.json` to keep, above all `chat_template`. */
+  tokenizerConfig?: Record<string, unknown>;
 }
 
 export interface LoadedModel extends Model {
   parameters: Map<string, Parameter>;
   /** All of `generation_config.json`. */
   generation: Record<string, unknown>;
+  /** All of `tokenizer_config.json`; `chat_template` holds the text of `chat_template.jinja` where that exists. */
+  tokenizerConfig: Record<string, unknown>;
 }
 
-const WEIGHTS = "model.safetensors";
 const CONFIG = "config.json";
 const TOKENIZER = "tokenizer.json";
 const TOKENIZER_CONFIG = "tokenizer_config.json";
 const GENERATION_CONFIG = "generation_config.json";
+/** Where newer tools keep the chat template; it counts for more than the field. */
+const CHAT_TEMPLATE = "chat_template.jinja";
 
-/** What `saveModel` writes. */
-export const MODEL_FILES = [WEIGHTS, CONFIG, TOKENIZER, TOKENIZER_CONFIG, GENERATION_CONFIG] as const;
+/** Shards as large as transformers' used to be. */
+const SHARD_BYTES = 5e9;
 
 /**
- * Writes the five files, each as a whole; other files in the folder stay.
- * A tied model holds one matrix and the flag. `dtype` is the type on disk (BF16 and F16 round).
+ * Writes the files, each as a whole; other files in the folder stay, but for older weights and chat templates.
+ * A tied model holds one matrix and the flag. `dtype` is the type on disk (BF16 and F16 round), `shardBytes` the size
+ * above which the weights are split.
+ * @returns the names of the files
  * @throws CheckpointError for a vocabulary larger than the embedding, a tied pair that differs, or a full disk.
  */
 export function saveModel(
   folder: string,
   model: Model,
-  { dtype = "F32", disk = fs }: { dtype?: "F32" | "BF16" | "F16"; disk?: FileSystem } = {},
-): void {
+  {
+    dtype = "F32",
+    shardBytes = SHARD_BYTES,
+    disk = fs,
+  }: { dtype?: StoredType; shardBytes?: number; disk?: FileSystem } = {},
+): string[] {
   const { config, tokenizer } = model;
   checkDecoderConfig(config);
   checkVocabulary(folder, config, tokenizer);
-  const weights = join(folder, WEIGHTS);
-  const parameters = config.tieEmbeddings ? withoutTiedHead(weights, model.parameters) : model.parameters;
+  const parameters = config.tieEmbeddings
+    ? withoutTiedHead(join(folder, WEIGHTS), model.parameters)
+    : model.parameters;
   guarded(folder, () => disk.mkdirSync(folder, { recursive: true }));
-  const partial = `${weights}.tmp`;
-  try {
-    writeSafetensors(
-      partial,
-      new Map([...parameters].map(([name, parameter]) => [name, { dtype, ...parameter }])),
-      { metadata: { format: "pt" }, disk },
-    );
-    guarded(weights, () => disk.renameSync(partial, weights));
-  } catch (error) {
-    disk.rmSync(partial, { force: true });
-    throw error;
-  }
+  const weights = writeWeights(folder, parameters, { dtype, shardBytes, disk });
   const ids = { bosId: tokenizer.bosId, eosIds: [...tokenizer.stopIds], padId: tokenizer.padId };
   const shape = { ...toHuggingFace(config, ids), torch_dtype: TORCH_DTYPES[dtype] };
   const { bos_token_id, eos_token_id, pad_token_id } = shape as Record<string, unknown>;
   const json: [string, unknown][] = [
     [CONFIG, shape],
     [TOKENIZER, tokenizer.toJSON()],
-    [TOKENIZER_CONFIG, tokenizerConfig(config, tokenizer)],
+    [TOKENIZER_CONFIG, { ...tokenizerConfig(config, tokenizer), ...model.tokenizerConfig }],
     [GENERATION_CONFIG, { ...model.generation, bos_token_id, eos_token_id, pad_token_id }],
   ];
   for (const [name, value] of json)
     replaceFile(join(folder, name), [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)], disk);
+  disk.rmSync(join(folder, CHAT_TEMPLATE), { force: true });
+  return [...weights, ...json.map(([name]) => name)];
 }
 
 const TORCH_DTYPES = { F32: "float32", BF16: "bfloat16", F16: "float16" };
@@ -90,14 +95,30 @@ export function loadModel(folder: string, expected?: (config: DecoderConfig) => 
   const modelConfig = readJson(join(folder, CONFIG));
   const config = fromHuggingFace(modelConfig);
   const generationConfig = readJson(join(folder, GENERATION_CONFIG), { optional: true });
+  const tokenizerConfig = readJson(join(folder, TOKENIZER_CONFIG), { optional: true });
   const tokenizer = tokenizerFrom(readJson(join(folder, TOKENIZER)), {
     modelConfig,
     generationConfig,
-    tokenizerConfig: readJson(join(folder, TOKENIZER_CONFIG), { optional: true }),
+    tokenizerConfig,
   });
   checkVocabulary(folder, config, tokenizer);
-  const parameters = readWeights(folder, config.tieEmbeddings, expected?.(config));
-  return { config, tokenizer, parameters, generation: (generationConfig ?? {}) as Record<string, unknown> };
+  const parameters = readWeights(folder, {
+    tied: config.tieEmbeddings,
+    expected: expected?.(config),
+    block: blockSize(join(folder, CONFIG), modelConfig),
+  });
+  return {
+    config,
+    tokenizer,
+    parameters,
+    generation: (generationConfig ?? {}) as Record<string, unknown>,
+    tokenizerConfig: { ...(tokenizerConfig as Record<string, unknown> | undefined), ...chatTemplate(folder) },
+  };
+}
+
+function chatTemplate(folder: string): { chat_template?: string } {
+  const file = join(folder, CHAT_TEMPLATE);
+  return fs.existsSync(file) ? { chat_template: fs.readFileSync(file, "utf8") } : {};
 }
 
 function checkVocabulary(folder: string, config: DecoderConfig, tokenizer: Tokenizer): void {

@@ -8,7 +8,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { type FileSystem, guarded, syncFolder, writeFileDurably } from "./disk.ts";
 import { CheckpointError } from "./errors.ts";
-import { MODEL_FILES, type Model, saveModel } from "./folder.ts";
+import { type Model, saveModel } from "./folder.ts";
 import { exactJson, readJson } from "./json.ts";
 import { checkManifest, writeManifest } from "./manifest.ts";
 import { type Parameter, withSafetensors, writeSafetensors } from "./safetensors.ts";
@@ -80,8 +80,8 @@ function fill(
   writeSafetensors(join(folder, TENSORS), arrays, { disk });
   const files = [STATE, TENSORS];
   if (model !== undefined) {
-    saveModel(join(folder, MODEL), model, { disk });
-    files.push(...MODEL_FILES.map((file) => `${MODEL}/${file}`));
+    const saved = saveModel(join(folder, MODEL), model, { disk });
+    files.push(...saved.map((file) => `${MODEL}/${file}`));
   }
   writeManifest(folder, step, files, disk);
   guarded(folder, () => syncFolder(folder, disk));

@@ -3,9 +3,9 @@
  */
 import fs from "node:fs";
 import { type FileSystem, writeFileDurably } from "./disk.ts";
-import { type DataOf, DTYPES, type Dtype } from "./dtypes.ts";
+import { type DataOf, DTYPES, type Dtype, isWeightType, WEIGHT_TYPES, widen } from "./dtypes.ts";
 import { CheckpointError, systemCode } from "./errors.ts";
-import { type Header, headerLength, parseHeader } from "./header.ts";
+import { type Header, headerLength, parseHeader, type TensorInfo } from "./header.ts";
 
 /** A tensor in memory, row-major; F16 and BF16 are held as f32. */
 export type TensorData = { [D in Dtype]: { dtype: D; shape: readonly number[]; data: DataOf[D] } }[Dtype];
@@ -37,16 +37,21 @@ export class SafetensorsFile {
   }
 
   /** @throws CheckpointError if there is no such tensor. */
-  read(tensor: string): TensorData {
+  info(tensor: string): TensorInfo {
     const info = this.header.tensors.get(tensor);
-    if (info === undefined)
-      throw new CheckpointError({
-        file: this.file,
-        tensor,
-        expected: "the tensor to be in the file",
-        found: `${this.header.tensors.size} others`,
-        remedy: "Is this the file of another model?",
-      });
+    if (info !== undefined) return info;
+    throw new CheckpointError({
+      file: this.file,
+      tensor,
+      expected: "the tensor to be in the file",
+      found: `${this.header.tensors.size} others`,
+      remedy: "Is this the file of another model?",
+    });
+  }
+
+  /** @throws CheckpointError if there is no such tensor. */
+  read(tensor: string): TensorData {
+    const info = this.info(tensor);
     // A buffer of its own: data behind an odd header length would be unaligned in a view of the file.
     const raw = this.bytes(this.header.dataStart + info.begin, info.end - info.begin);
     return { dtype: info.dtype, shape: info.shape, data: DTYPES[info.dtype].decode(raw) } as TensorData;
@@ -54,16 +59,41 @@ export class SafetensorsFile {
 
   /** The tensor as f32; only F64 loses anything. @throws CheckpointError if it holds integers. */
   readFloat32(tensor: string): Parameter {
-    const { dtype, shape, data } = this.read(tensor);
-    if (data instanceof Float32Array) return { shape, data };
-    if (data instanceof Float64Array) return { shape, data: Float32Array.from(data) };
-    throw new CheckpointError({
-      file: this.file,
-      tensor,
-      expected: "F32, F16, BF16 or F64",
-      found: dtype,
-      remedy: "A quantised or integer tensor cannot be used as a weight here.",
-    });
+    const { shape } = this.info(tensor);
+    const data = new Float32Array(shape.reduce((product, size) => product * size, 1));
+    this.readRange(tensor, 0, data);
+    return { shape, data };
+  }
+
+  /**
+   * Elements `start` to `start + target.length` as f32, converted on the way in pieces of a few megabytes.
+   * @throws CheckpointError if the tensor holds integers
+   */
+  readRange(tensor: string, start: number, target: Float32Array): void {
+    const { dtype, begin, end } = this.info(tensor);
+    if (!isWeightType(dtype))
+      throw new CheckpointError({
+        file: this.file,
+        tensor,
+        expected: `a weight: ${WEIGHT_TYPES.join(", ")}`,
+        found: dtype,
+        remedy: "A quantised or integer tensor cannot be used as a weight here.",
+      });
+    const width = DTYPES[dtype].bytes;
+    const position = this.header.dataStart + begin + start * width;
+    if (start < 0 || begin + (start + target.length) * width > end)
+      throw new RangeError(`${tensor}: elements ${start} to ${start + target.length} lie outside it`);
+    if (dtype === "F32") {
+      this.fill(position, new Uint8Array(target.buffer, target.byteOffset, target.byteLength));
+      return;
+    }
+    const raw = new Uint8Array(Math.min(target.length, CONVERT_ELEMENTS) * width);
+    for (let done = 0; done < target.length; done += CONVERT_ELEMENTS) {
+      const piece = target.subarray(done, done + CONVERT_ELEMENTS);
+      const bytes = raw.subarray(0, piece.length * width);
+      this.fill(position + done * width, bytes);
+      widen(dtype, bytes, piece);
+    }
   }
 
   close(): void {
@@ -72,20 +102,31 @@ export class SafetensorsFile {
 
   private bytes(position: number, length: number): Uint8Array<ArrayBuffer> {
     const result = new Uint8Array(length);
+    this.fill(position, result);
+    return result;
+  }
+
+  private fill(position: number, target: Uint8Array): void {
+    const { byteLength } = target;
     let done = 0;
-    while (done < length) {
+    while (done < byteLength) {
       // The system reads at most 2 GB at once.
-      const read = fs.readSync(this.handle, result, done, Math.min(length - done, 2 ** 30), position + done);
+      const read = fs.readSync(
+        this.handle,
+        target,
+        done,
+        Math.min(byteLength - done, 2 ** 30),
+        position + done,
+      );
       if (read === 0)
         throw new CheckpointError({
           file: this.file,
-          expected: `${length} bytes at ${position}`,
+          expected: `${byteLength} bytes at ${position}`,
           found: `${done}`,
           remedy: "The file was cut short while it was read: try again.",
         });
       done += read;
     }
-    return result;
   }
 }
 

@@ -1,11 +1,10 @@
 /**
  * The tensors of a model folder: which files hold them, whether they are all there, and the tied pair.
  */
-import fs from "node:fs";
-import { basename, join } from "node:path";
 import { CheckpointError } from "./errors.ts";
-import { readJson } from "./json.ts";
+import { applyScales, type Block, takeScales } from "./fp8.ts";
 import { type Parameter, SafetensorsFile } from "./safetensors.ts";
+import { weightFiles } from "./shards.ts";
 
 /** Wanted shape by Hugging Face tensor name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
@@ -18,10 +17,15 @@ const HEAD = "lm_head.weight";
 const DERIVED = /\.rotary_emb\.inv_freq$/;
 
 /**
- * Every tensor as f32. Nothing is read before all names and shapes agree, and nothing is ever made up.
+ * Every tensor as f32, read straight into place: beside the result, a few megabytes at most are held.
+ * Nothing is read before all names and shapes agree, and nothing is ever made up.
  * A tied model may store either or both of the pair; the result holds the embedding alone.
+ * @param block rows and columns that share a scale, where weights are in FP8
  */
-export function readWeights(folder: string, tied: boolean, expected?: Shapes): Map<string, Parameter> {
+export function readWeights(
+  folder: string,
+  { tied, expected, block }: { tied: boolean; expected?: Shapes; block: Block },
+): Map<string, Parameter> {
   const files: SafetensorsFile[] = [];
   try {
     for (const file of weightFiles(folder)) files.push(new SafetensorsFile(file));
@@ -31,11 +35,38 @@ export function readWeights(folder: string, tied: boolean, expected?: Shapes): M
         if (holders.has(name)) throw twice(name, holders.get(name)!, file);
         if (!DERIVED.test(name)) holders.set(name, file);
       }
+    const scales = takeScales(holders, block);
     if (expected !== undefined) compare(holders, tied, expected, files.map(({ file }) => file).join(", "));
-    const found = new Map([...holders].map(([name, file]) => [name, file.readFloat32(name)]));
+    const both = tied && holders.has(HEAD) && holders.has(EMBEDDING);
+    const found = new Map<string, Parameter>();
+    for (const [name, file] of holders) {
+      if (both && name === HEAD) continue;
+      const parameter = file.readFloat32(name);
+      const scale = scales.get(name)?.readFloat32(`${name}_scale_inv`);
+      if (scale !== undefined) applyScales(parameter, scale, block);
+      found.set(name, parameter);
+    }
+    if (both) checkSame(holders.get(HEAD)!, found.get(EMBEDDING)!);
     return tied ? withoutTiedHead(files[0]!.file, found) : found;
   } finally {
     for (const file of files) file.close();
+  }
+}
+
+/** Elements of the pair that are compared at once. */
+const COMPARE_ELEMENTS = 1 << 20;
+
+/** The stored head must repeat the embedding; it is compared in pieces, so that the pair never lies in memory twice. */
+function checkSame(file: SafetensorsFile, embedding: Parameter): void {
+  const { shape } = file.info(HEAD);
+  if (String(shape) !== String(embedding.shape)) throw untied(file.file, `shape [${shape.join(", ")}]`);
+  const { data } = embedding;
+  const piece = new Float32Array(Math.min(COMPARE_ELEMENTS, data.length));
+  for (let start = 0; start < data.length; start += piece.length) {
+    const part = piece.subarray(0, data.length - start);
+    file.readRange(HEAD, start, part);
+    const different = part.findIndex((value, i) => !Object.is(value, data[start + i]));
+    if (different >= 0) throw untied(file.file, `others, first at element ${start + different}`);
   }
 }
 
@@ -55,30 +86,16 @@ export function withoutTiedHead(
   if (embedding === undefined) return result.set(EMBEDDING, head);
   const different = head.data.findIndex((value, i) => !Object.is(value, embedding.data[i]));
   if (different < 0 && head.data.length === embedding.data.length) return result;
-  throw new CheckpointError({
+  throw untied(file, `others${different < 0 ? "" : `, first at element ${different}`}`);
+}
+
+function untied(file: string, found: string): CheckpointError {
+  return new CheckpointError({
     file,
     tensor: HEAD,
     expected: `the values of ${EMBEDDING}, since the config ties the two`,
-    found: `others${different < 0 ? "" : `, first at element ${different}`}`,
+    found,
     remedy: "Set tie_word_embeddings to false to keep both, or delete the one that is not wanted.",
-  });
-}
-
-/** One file, or the shards that the index names. */
-function weightFiles(folder: string): string[] {
-  const index = readJson(join(folder, "model.safetensors.index.json"), { optional: true });
-  const single = join(folder, "model.safetensors");
-  if (index === undefined || fs.existsSync(single)) return [single];
-  const map = (index as { weight_map?: unknown } | null)?.weight_map;
-  const names = typeof map === "object" && map !== null ? [...new Set<unknown>(Object.values(map))] : [];
-  // A name with a path in it would read outside the folder.
-  if (names.length > 0 && names.every((name) => typeof name === "string" && name === basename(name)))
-    return (names as string[]).sort().map((name) => join(folder, name));
-  throw new CheckpointError({
-    file: join(folder, "model.safetensors.index.json"),
-    expected: "a weight_map from tensors to files of this folder",
-    found: JSON.stringify(map ?? null).slice(0, 100),
-    remedy: "Download the folder again.",
   });
 }
 

@@ -26,7 +26,7 @@ export function exportModel(run: string, folder: string): void {
     );
   }
   const model = loadModel(findModel(source).folder, expectedShapes);
-  saveModel(folder, model);
+  const files = saveModel(folder, model);
   writeReport(source);
   const paths = runPaths(source);
   for (const file of [paths.recipe, paths.info, paths.evaluations, paths.bill, paths.report, paths.figures]) {
@@ -34,7 +34,7 @@ export function exportModel(run: string, folder: string): void {
   }
   const parameters = countParameters(decoderParameters(model.config));
   fs.writeFileSync(join(folder, "README.md"), card(readRun(source), parameters, folder));
-  const size = fs.statSync(join(folder, "model.safetensors")).size;
+  const size = files.reduce((total, file) => total + fs.statSync(join(folder, file)).size, 0);
   console.log(
     `${folder}: ${parameters.toLocaleString("en-US")} parameters, ${bytes(size)}, with bill.json and report.md.`,
   );

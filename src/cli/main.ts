@@ -80,6 +80,16 @@ program
   .action(async (run, folder) => (await import("./export.ts")).exportModel(run, folder));
 
 program
+  .command("pull")
+  .argument("<name>", "a model on the Hugging Face Hub, such as HuggingFaceTB/SmolLM2-135M-Instruct")
+  .description("download a model, or go on with an interrupted download (HF_ENDPOINT, HF_TOKEN)")
+  .option("--revision <revision>", "branch, tag or commit (main)")
+  .option("--to <folder>", "a new or empty folder (a cache, SPUTNIK_CACHE)")
+  .option("--file <file>", "this GGUF file of the model")
+  .option("--json", "print one JSON document")
+  .action(async (name, options) => (await import("./pull.ts")).pull(name, options));
+
+program
   .command("doctor")
   .description("what this machine offers, measured")
   .option("--json", "print one JSON document")

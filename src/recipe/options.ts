@@ -37,8 +37,8 @@ export function expectedShapes(config: DecoderConfig): Map<string, readonly numb
 
 /** A model folder as a model that runs. */
 export function openModel(folder: string): Model {
-  const { config, tokenizer, parameters } = loadModel(folder, expectedShapes);
-  return { config, tokenizer, parameters: asValues(parameters) };
+  const { parameters, config, tokenizer, tokenizerConfig } = loadModel(folder, expectedShapes);
+  return { config, tokenizer, tokenizerConfig, parameters: asValues(parameters) };
 }
 
 /** The model before the first stage: fresh weights, or those of a folder. */

@@ -5,7 +5,7 @@ import { Tokenizer as HubImplementation } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { wellFormed } from "./byte-level.ts";
 import { TokenizerError } from "./errors.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import type { ControlToken, Tokenizer } from "./tokenizer.ts";
 import { BPE_SPECIALS } from "./train.ts";
 
 /** The files that may lie beside `tokenizer.json`, parsed. */
@@ -20,6 +20,8 @@ const AddedToken = z.looseObject({
   id: z.int().nonnegative(),
   content: z.string().min(1),
   special: z.boolean().default(false),
+  lstrip: z.boolean().default(false),
+  rstrip: z.boolean().default(false),
 });
 
 const TokenizerJson = z.looseObject({
@@ -65,6 +67,7 @@ export class BpeTokenizer implements Tokenizer {
   readonly eosId: number | null;
   readonly padId: number;
   readonly stopIds: ReadonlySet<number>;
+  readonly controls: readonly ControlToken[];
   private readonly json: unknown;
   private readonly full: HubTokenizer;
   /** The same without control tokens: their spelling in a message is ordinary text. */
@@ -84,6 +87,7 @@ export class BpeTokenizer implements Tokenizer {
     this.full = hub(parsed);
     this.plain = hub(withoutControls(parsed));
     this.specialIds = new Set(parsed.added_tokens.filter(({ special }) => special).map(({ id }) => id));
+    this.controls = parsed.added_tokens.filter(isControl);
     this.vocabSize = largestId(parsed) + 1;
 
     const idOf = (field: string, content: string | null | undefined) => {

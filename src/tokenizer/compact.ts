@@ -11,7 +11,7 @@
  *     <answer>(82 - 27) - 11</answer>
  */
 import { UnknownCharacterError } from "./errors.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import type { ControlToken, Tokenizer } from "./tokenizer.ts";
 
 /** Names by id; `COMPACT_TOKENS[id]` is the text. */
 const NAMED = [
@@ -86,6 +86,11 @@ export class CompactTokenizer implements Tokenizer {
   readonly eosId = compactIds.eos;
   readonly padId = compactIds.pad;
   readonly stopIds: ReadonlySet<number> = new Set([compactIds.eos]);
+  readonly controls: readonly ControlToken[] = CONTROL_IDS.map((id) => ({
+    content: COMPACT_TOKENS[id]!,
+    lstrip: false,
+    rstrip: false,
+  }));
 
   /**
    * Longest match over the token texts; spacing is strict. Adds no bos or eos.

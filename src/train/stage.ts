@@ -10,6 +10,8 @@ export interface Model {
   config: DecoderConfig;
   tokenizer: Tokenizer;
   parameters: ReadonlyMap<string, Value>;
+  /** What came with the model and goes on with it, above all its chat template. */
+  tokenizerConfig?: Record<string, unknown>;
 }
 
 export interface StepReport {

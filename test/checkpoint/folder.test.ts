@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { loadModel, MODEL_FILES, type Model, saveModel } from "../../src/checkpoint/folder.ts";
+import { loadModel, type Model, saveModel } from "../../src/checkpoint/folder.ts";
 import type { Parameter } from "../../src/checkpoint/safetensors.ts";
 import { withSafetensors, writeSafetensors } from "../../src/checkpoint/safetensors.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
@@ -64,8 +64,13 @@ function store(folder: string, weights: Iterable<[string, Parameter]>, file = "m
 
 describe("round trip", () => {
   it("restores config, parameters and tokenizer", () => {
-    const folder = saved({ generation: { temperature: 0.6 } });
-    expect(fs.readdirSync(folder).sort()).toEqual([...MODEL_FILES].sort());
+    const folder = folderName();
+    const files = saveModel(folder, { ...model, generation: { temperature: 0.6 } });
+    expect(fs.readdirSync(folder).sort()).toEqual(files.sort());
+    expect(files).toEqual([
+      ...["config.json", "generation_config.json", "model.safetensors"],
+      ...["tokenizer.json", "tokenizer_config.json"],
+    ]);
     const loaded = loadModel(folder, shapes);
     expect(loaded.config).toEqual(config);
     expect(loaded.parameters).toEqual(new Map([...parameters].sort()));
@@ -145,6 +150,100 @@ describe("round trip", () => {
     expect(loadModel(folder, shapes).parameters.size).toBe(3);
     edit(folder, "model.safetensors.index.json", { weight_map: { a: "../a.safetensors" } });
     expect(() => loadModel(folder)).toThrow(/files of this folder/);
+  });
+});
+
+describe("shards", () => {
+  const INDEX = "model.safetensors.index.json";
+  const weightsOf = (folder: string) =>
+    fs
+      .readdirSync(folder)
+      .filter((name) => name.startsWith("model"))
+      .sort();
+
+  it("splits above a size, in order, with an index that transformers reads", () => {
+    const folder = folderName();
+    // Embedding and head have 1024 bytes each, the norm 32.
+    expect(saveModel(folder, model, { shardBytes: 1056 }).sort()).toEqual(fs.readdirSync(folder).sort());
+    expect(weightsOf(folder)).toEqual([
+      "model-00001-of-00002.safetensors",
+      "model-00002-of-00002.safetensors",
+      INDEX,
+    ]);
+    expect(JSON.parse(fs.readFileSync(join(folder, INDEX), "utf8"))).toEqual({
+      metadata: { total_size: 2080 },
+      weight_map: {
+        [HEAD]: "model-00002-of-00002.safetensors",
+        [EMBEDDING]: "model-00001-of-00002.safetensors",
+        "model.norm.weight": "model-00001-of-00002.safetensors",
+      },
+    });
+    expect(loadModel(folder, shapes).parameters).toEqual(new Map([...parameters].sort()));
+  });
+
+  it("gives a tensor above the size a shard of its own, and counts stored bytes", () => {
+    const folder = folderName();
+    saveModel(folder, model, { shardBytes: 1 });
+    expect(weightsOf(folder)).toHaveLength(4);
+    saveModel(folder, model, { shardBytes: 528, dtype: "BF16" });
+    expect(JSON.parse(fs.readFileSync(join(folder, INDEX), "utf8")).metadata).toEqual({ total_size: 1040 });
+  });
+
+  it("replaces one file by shards and shards by one file", () => {
+    const folder = saved();
+    const other = new Map([...parameters].map(([name, { shape }]) => [name, parameter([...shape], 9)]));
+    saveModel(folder, { ...model, parameters: other }, { shardBytes: 1056 });
+    expect(weightsOf(folder)).not.toContain("model.safetensors");
+    expect(loadModel(folder, shapes).parameters).toEqual(new Map([...other].sort()));
+    saveModel(folder, model);
+    expect(weightsOf(folder)).toEqual(["model.safetensors"]);
+    expect(loadModel(folder, shapes).parameters).toEqual(new Map([...parameters].sort()));
+  });
+
+  it("a missing and a truncated shard are named (C5)", () => {
+    const folder = folderName();
+    saveModel(folder, model, { shardBytes: 1056 });
+    const second = join(folder, "model-00002-of-00002.safetensors");
+    const size = fs.statSync(second).size;
+    fs.truncateSync(second, size - 1024);
+    expect(() => loadModel(folder, shapes)).toThrow(`${second}: expected ${size} bytes`);
+    fs.rmSync(second);
+    expect(() => loadModel(folder, shapes)).toThrow(
+      `${second}: expected a safetensors file, found no such file`,
+    );
+  });
+
+  it("a tensor in two shards", () => {
+    const folder = folderName();
+    saveModel(folder, model, { shardBytes: 1056 });
+    store(folder, parameters, "model-00001-of-00002.safetensors");
+    expect(() => loadModel(folder, shapes)).toThrow(/tensor lm_head.weight: expected each tensor once/);
+  });
+});
+
+describe("the chat template", () => {
+  const template = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}\u00e9\ud83d\ude42";
+
+  it("survives saving and loading, beside other fields of tokenizer_config.json", () => {
+    const folder = saved({ tokenizerConfig: { chat_template: template, padding_side: "left" } });
+    const { tokenizerConfig } = loadModel(folder, shapes);
+    expect(tokenizerConfig).toMatchObject({
+      chat_template: template,
+      padding_side: "left",
+      eos_token: "<eos>",
+    });
+    const again = saved({ tokenizerConfig });
+    expect(loadModel(again, shapes).tokenizerConfig).toEqual(tokenizerConfig);
+  });
+
+  it("in a file of its own counts for more, and is saved in tokenizer_config.json", () => {
+    const folder = saved({ tokenizerConfig: { chat_template: "old" } });
+    fs.writeFileSync(join(folder, "chat_template.jinja"), template);
+    const { tokenizerConfig } = loadModel(folder, shapes);
+    expect(tokenizerConfig.chat_template).toBe(template);
+    saveModel(folder, { ...model, tokenizerConfig });
+    expect(fs.existsSync(join(folder, "chat_template.jinja"))).toBe(false);
+    expect(loadModel(folder, shapes).tokenizerConfig).toEqual(tokenizerConfig);
   });
 });
 

@@ -1,0 +1,100 @@
+/**
+ * The weight files of a folder: `model.safetensors`, or shards and an index above a size, as transformers names them.
+ */
+import fs from "node:fs";
+import { basename, join } from "node:path";
+import { type FileSystem, guarded, replaceFile } from "./disk.ts";
+import { DTYPES } from "./dtypes.ts";
+import { CheckpointError } from "./errors.ts";
+import { readJson } from "./json.ts";
+import { type Parameter, writeSafetensors } from "./safetensors.ts";
+
+export const WEIGHTS = "model.safetensors";
+export const INDEX = "model.safetensors.index.json";
+const SHARD = /^model-\d{5}-of-\d{5}\.safetensors$/;
+
+/** Types that we write weights in. */
+export type StoredType = "F32" | "BF16" | "F16";
+
+/** Paths of the one file, or of the shards that the index names. */
+export function weightFiles(folder: string): string[] {
+  const index = readJson(join(folder, INDEX), { optional: true });
+  const single = join(folder, WEIGHTS);
+  if (index === undefined || fs.existsSync(single)) return [single];
+  const map = (index as { weight_map?: unknown } | null)?.weight_map;
+  const names = typeof map === "object" && map !== null ? [...new Set<unknown>(Object.values(map))] : [];
+  // A name with a path in it would read outside the folder.
+  if (names.length > 0 && names.every((name) => typeof name === "string" && name === basename(name)))
+    return (names as string[]).sort().map((name) => join(folder, name));
+  throw new CheckpointError({
+    file: join(folder, INDEX),
+    expected: "a weight_map from tensors to files of this folder",
+    found: JSON.stringify(map ?? null).slice(0, 100),
+    remedy: "Download the folder again.",
+  });
+}
+
+/**
+ * Writes the parameters in as few files as `shardBytes` allows; files of an earlier save go afterwards.
+ * @returns the names of the files
+ */
+export function writeWeights(
+  folder: string,
+  parameters: ReadonlyMap<string, Parameter>,
+  { dtype, shardBytes, disk }: { dtype: StoredType; shardBytes: number; disk: FileSystem },
+): string[] {
+  const shards = split(parameters, DTYPES[dtype].bytes, shardBytes);
+  const number = (value: number) => String(value).padStart(5, "0");
+  const names = shards.map((_, i) =>
+    shards.length === 1 ? WEIGHTS : `model-${number(i + 1)}-of-${number(shards.length)}.safetensors`,
+  );
+  for (const [i, shard] of shards.entries()) {
+    const file = join(folder, names[i]!);
+    const partial = `${file}.tmp`;
+    try {
+      const tensors = new Map(shard.map(([name, parameter]) => [name, { dtype, ...parameter }]));
+      writeSafetensors(partial, tensors, { metadata: { format: "pt" }, disk });
+      guarded(file, () => disk.renameSync(partial, file));
+    } catch (error) {
+      disk.rmSync(partial, { force: true });
+      throw error;
+    }
+  }
+  if (shards.length > 1) {
+    const total_size = [...parameters.values()].reduce(
+      (total, { data }) => total + data.length * DTYPES[dtype].bytes,
+      0,
+    );
+    const weight_map = Object.fromEntries(
+      shards.flatMap((shard, i) => shard.map(([name]) => [name, names[i]!])).sort(),
+    );
+    const index = JSON.stringify({ metadata: { total_size }, weight_map }, null, 2);
+    replaceFile(join(folder, INDEX), [Buffer.from(`${index}\n`)], disk);
+  }
+  // A reader would prefer an older single file to our shards, and an older index to nothing.
+  const ours = new Set(shards.length > 1 ? [...names, INDEX] : names);
+  for (const name of fs.readdirSync(folder))
+    if ((name === WEIGHTS || name === INDEX || SHARD.test(name)) && !ours.has(name))
+      disk.rmSync(join(folder, name), { force: true });
+  return [...ours];
+}
+
+/** In the given order; a tensor above the limit has a shard of its own. */
+function split(
+  parameters: ReadonlyMap<string, Parameter>,
+  width: number,
+  limit: number,
+): [string, Parameter][][] {
+  const shards: [string, Parameter][][] = [[]];
+  let bytes = 0;
+  for (const entry of parameters) {
+    const size = entry[1].data.length * width;
+    if (bytes > 0 && bytes + size > limit) {
+      shards.push([]);
+      bytes = 0;
+    }
+    shards.at(-1)!.push(entry);
+    bytes += size;
+  }
+  return shards;
+}

@@ -1,0 +1,158 @@
+/**
+ * From a conversation to ids. Only the template emits control tokens: what stands in a message, a tool's result or a
+ * tool's description is text, whatever it spells.
+ *
+ * How: every character that begins a control token ("<" of "<|im_end|>") is replaced, within messages only, by a
+ * private-use character before rendering. Control tokens that the rendered text still holds are the template's own;
+ * the text between them gets its characters back and is encoded as text.
+ */
+import { ChatTemplate, ChatTemplateError } from "./chat-template.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+
+/** A message as OpenAI's API and transformers know it. */
+export interface ChatMessage {
+  role: "system" | "developer" | "user" | "assistant" | "tool" | "function";
+  content?: string | null | { type: string; [field: string]: unknown }[];
+  /** `tool_calls`, `tool_call_id`, `name`, `reasoning_content`, ... */
+  [field: string]: unknown;
+}
+
+export interface ChatOptions {
+  /** End with what opens the assistant's turn. */
+  addGenerationPrompt?: boolean;
+  /** JSON schemas of functions. */
+  tools?: unknown[] | null;
+  /** Further variables of the template, such as `{ enable_thinking: false }`. */
+  variables?: Record<string, unknown>;
+}
+
+/** Template and names of control tokens, from the content of `tokenizer_config.json`. */
+export interface Chat {
+  template: ChatTemplate;
+  /** `bos_token`, `eos_token`, ... as templates spell them. */
+  tokens: Record<string, string>;
+}
+
+const ROLES: readonly string[] = ["system", "developer", "user", "assistant", "tool", "function"];
+
+/** A model wrote these itself, so in its own turns they are control tokens again, and templates cut at them. */
+const THOUGHT_TAGS = ["<think>", "</think>"];
+
+/** The chat of a model, or `null` where it has no template. @throws ChatTemplateError if the template is broken */
+export function chatOf(tokenizerConfig: Record<string, unknown>): Chat | null {
+  const { chat_template: field } = tokenizerConfig;
+  // Several templates by name: the default one is for conversations.
+  const named = Array.isArray(field) ? field.find((one) => one?.name === "default")?.template : field;
+  if (typeof named !== "string") return null;
+  const tokens: Record<string, string> = {};
+  for (const [name, value] of Object.entries(tokenizerConfig)) {
+    const text = typeof value === "object" && value !== null && "content" in value ? value.content : value;
+    if (name.endsWith("_token") && typeof text === "string") tokens[name] = text;
+  }
+  return { template: new ChatTemplate(named), tokens };
+}
+
+/** The conversation as text, as transformers' `apply_chat_template` renders it. */
+export function renderChat(
+  { template, tokens }: Chat,
+  messages: readonly ChatMessage[],
+  { addGenerationPrompt = false, tools = null, variables = {} }: ChatOptions = {},
+): string {
+  // Some templates build a control token around the role.
+  for (const { role } of messages)
+    if (!ROLES.includes(role))
+      throw new ChatTemplateError({
+        line: null,
+        found: `a message has the role ${JSON.stringify(role)}`,
+        remedy: `Use one of ${ROLES.join(", ")}.`,
+      });
+  const fixed = { messages, tools, documents: null, add_generation_prompt: addGenerationPrompt };
+  return template.render({ ...tokens, ...variables, ...fixed });
+}
+
+/** The conversation as ids; those of messages never hold a control token (thought tags of the assistant excepted). */
+export function encodeChat(
+  tokenizer: Tokenizer,
+  chat: Chat,
+  messages: readonly ChatMessage[],
+  { tools = null, ...options }: ChatOptions = {},
+): number[] {
+  const controls = [...tokenizer.controls].sort((a, b) => b.content.length - a.content.length);
+  const shield = shieldFor(
+    controls.map(({ content }) => content),
+    chat.template.source + JSON.stringify([messages, tools, options.variables]),
+  );
+  const shielded = messages.map(({ role, content, ...fields }) => ({
+    role,
+    content: shield.hide(content, role === "assistant" ? THOUGHT_TAGS : []),
+    ...(shield.hide(fields) as Record<string, unknown>),
+  })) as ChatMessage[];
+  const variables = shield.hide(options.variables ?? {}) as Record<string, unknown>;
+  const text = renderChat(chat, shielded, {
+    ...options,
+    variables,
+    tools: shield.hide(tools) as unknown[] | null,
+  });
+  if (controls.length === 0) return tokenizer.encode(text);
+  // Some tokens swallow the blanks beside them.
+  const pattern = controls
+    .map(
+      ({ content, lstrip, rstrip }) =>
+        `${lstrip ? "\\s*" : ""}${escapeRegExp(content)}${rstrip ? "\\s*" : ""}`,
+    )
+    .join("|");
+  const ids: number[] = [];
+  for (const [i, part] of text.split(new RegExp(`(${pattern})`, "u")).entries())
+    ids.push(
+      ...(i % 2 === 0 ? tokenizer.encode(shield.show(part)) : tokenizer.encode(part, { specials: true })),
+    );
+  return ids;
+}
+
+/** Whether the prompt leaves a thought open, so that the completion begins inside it (DeepSeek-R1's template). */
+export function opensThought(prompt: string): boolean {
+  return prompt.lastIndexOf("<think>") > prompt.lastIndexOf("</think>");
+}
+
+interface Shield {
+  /** In every text inside `value`, but for the texts to `keep`. */
+  hide(value: unknown, keep?: readonly string[]): unknown;
+  show(text: string): string;
+}
+
+function shieldFor(controls: readonly string[], taken: string): Shield {
+  const standIns = new Map<string, string>();
+  let next = 0xe000;
+  for (const first of new Set(controls.map((content) => String.fromCodePoint(content.codePointAt(0)!)))) {
+    while (taken.includes(String.fromCharCode(next)) || taken.includes(`u${next.toString(16)}`)) next++;
+    standIns.set(first, String.fromCharCode(next++));
+  }
+  const swap = (text: string, pairs: Iterable<[string, string]>): string => {
+    let result = text;
+    for (const [from, to] of pairs) result = result.replaceAll(from, to);
+    return result;
+  };
+  const back = [...standIns].flatMap(([first, standIn]): [string, string][] => [
+    [standIn, first],
+    // As `tojson(ensure_ascii=True)` writes it.
+    [`\\u${standIn.charCodeAt(0).toString(16)}`, first],
+  ]);
+  const hide = (value: unknown, keep: readonly string[] = []): unknown => {
+    if (typeof value === "string") {
+      if (keep.length === 0) return swap(value, standIns);
+      const kept = new RegExp(`(${keep.map(escapeRegExp).join("|")})`);
+      return value
+        .split(kept)
+        .map((part, i) => (i % 2 === 1 ? part : swap(part, standIns)))
+        .join("");
+    }
+    if (Array.isArray(value)) return value.map((item) => hide(item, keep));
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(
+      Object.entries(value).map(([key, item]) => [swap(key, standIns), hide(item, keep)]),
+    );
+  };
+  return { hide, show: (text) => swap(text, back) };
+}
+
+const escapeRegExp = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");

@@ -1,0 +1,293 @@
+/** Downloads from a real server on this machine that redirects, breaks off, and lies. */
+import fs from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import {
+  checksum,
+  type DownloadOptions,
+  downloadFiles,
+  type Progress,
+} from "../../src/checkpoint/download.ts";
+import { HubError, type HubFile, listModel, neededFiles } from "../../src/checkpoint/hub.ts";
+import { COMMIT, FakeHub, gitSum, NAME, sha256 } from "./fake-hub.ts";
+import { temporaryFolder } from "./temporary.ts";
+
+const WEIGHTS = "model.safetensors";
+const weights = Buffer.from(Uint8Array.from({ length: 200_000 }, (_, i) => (i * 7919) >> 3));
+const hub = new FakeHub({
+  ".gitattributes": "x",
+  "README.md": "hello",
+  "config.json": '{"a": 1}',
+  "tokenizer.json": "{}",
+  [WEIGHTS]: weights,
+  "pytorch_model.bin": Buffer.alloc(5000),
+});
+beforeAll(() => hub.start());
+afterAll(() => hub.stop());
+
+let folder: string;
+const root = temporaryFolder();
+beforeEach(() => {
+  folder = fs.mkdtempSync(join(root, "to-"));
+  hub.requests.length = 0;
+  hub.stored.length = 0;
+  hub.faults.clear();
+  hub.gated = null;
+  hub.bare = false;
+});
+
+async function pull(options: DownloadOptions = {}) {
+  const all = { endpoint: hub.endpoint, pauseMs: 1, ...options };
+  const model = await listModel(NAME, "main", all);
+  return downloadFiles(folder, model, neededFiles(model), all);
+}
+const failing = async (options: DownloadOptions = {}): Promise<HubError> => {
+  const error: unknown = await pull(options).then(
+    () => null,
+    (thrown: unknown) => thrown,
+  );
+  expect(error).toBeInstanceOf(HubError);
+  return error as HubError;
+};
+const partials = () => fs.readdirSync(folder).filter((name) => name.endsWith(".part"));
+const ranges = () => hub.stored.map(({ range }) => range);
+
+describe("a download", () => {
+  it("brings the needed files alone, from one commit, and reports progress", async () => {
+    const seen: Progress[] = [];
+    const files = await pull({ onProgress: (progress) => seen.push(progress) });
+    expect(fs.readdirSync(folder).sort()).toEqual(["config.json", WEIGHTS, "tokenizer.json"]);
+    expect(fs.readFileSync(join(folder, WEIGHTS)).equals(weights)).toBe(true);
+    expect(files.map(({ path, bytes, kept }) => [path, bytes, kept])).toEqual([
+      ["config.json", 8, false],
+      ["tokenizer.json", 2, false],
+      [WEIGHTS, 200_000, false],
+    ]);
+    expect(hub.requests.slice(1).every(({ path }) => path.startsWith(`/${NAME}/resolve/${COMMIT}/`))).toBe(
+      true,
+    );
+    expect(seen.at(-1)).toEqual({
+      file: WEIGHTS,
+      bytes: 200_000,
+      total: 200_000,
+      allBytes: 200_010,
+      allTotal: 200_010,
+    });
+    expect(seen.map(({ allBytes }) => allBytes)).toEqual(
+      seen.map(({ allBytes }) => allBytes).sort((a, b) => a - b),
+    );
+  });
+
+  it("does not fetch again what is there", async () => {
+    await pull();
+    hub.requests.length = 0;
+    const files = await pull();
+    expect(files.every(({ kept }) => kept)).toBe(true);
+    expect(hub.requests).toHaveLength(1);
+  });
+
+  it("gives the token to the Hub, and not to the storage that it redirects to", async () => {
+    hub.gated = "hf_secret";
+    await pull({ token: "hf_secret" });
+    expect(hub.requests.every(({ authorization }) => authorization === "Bearer hf_secret")).toBe(true);
+    expect(hub.stored).toHaveLength(1);
+    expect(hub.stored[0]!.authorization).toBeUndefined();
+  });
+
+  it("takes sizes and checksums from headers where the listing has none", async () => {
+    hub.bare = true;
+    const files = await pull();
+    expect(files.map(({ bytes, sum }) => [bytes, sum])).toEqual([
+      [8, { kind: "git", hex: gitSum(Buffer.from('{"a": 1}')) }],
+      [2, { kind: "git", hex: gitSum(Buffer.from("{}")) }],
+      [200_000, { kind: "sha256", hex: sha256(weights) }],
+    ]);
+  });
+
+  it("computes git's checksum as git does", async () => {
+    const file = join(folder, "x");
+    fs.writeFileSync(file, "hello\n");
+    // `printf 'hello\n' | git hash-object --stdin`
+    expect(await checksum(file, "git")).toBe("ce013625030ba8dba906f756967f9e9ca394464a");
+    expect(await checksum(file, "sha256")).toBe(
+      "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03",
+    );
+  });
+});
+
+describe("an interruption", () => {
+  it("is continued within the same call, each time from the last byte", async () => {
+    hub.faults.set(WEIGHTS, [
+      { kind: "cut", after: 50_000 },
+      { kind: "cut", after: 30_000 },
+      { kind: "status", status: 503 },
+    ]);
+    await pull();
+    expect(fs.readFileSync(join(folder, WEIGHTS)).equals(weights)).toBe(true);
+    expect(partials()).toEqual([]);
+    const starts = ranges().map((range) => Number(/\d+/.exec(range ?? "0")![0]));
+    expect(starts).toHaveLength(4);
+    expect(starts[0]).toBe(0);
+    expect(starts[1]).toBeGreaterThan(0);
+    expect(starts[2]).toBeGreaterThan(starts[1]!);
+    expect(starts[3]).toBe(starts[2]);
+  });
+
+  it("leaves a partial file that the next call goes on with", async () => {
+    hub.faults.set(WEIGHTS, [{ kind: "cut", after: 120_000 }]);
+    const error = await failing({ tries: 1 });
+    expect(error.message).toMatch(/^No answer from 127.0.0.1:\d+ \(/);
+    expect(error.remedy).toContain("the same command goes on from there");
+    const [partial] = partials();
+    const size = fs.statSync(join(folder, partial!)).size;
+    expect(size).toBeGreaterThan(0);
+    await pull();
+    expect(ranges().at(-1)).toBe(`bytes=${size}-`);
+    expect(fs.readFileSync(join(folder, WEIGHTS)).equals(weights)).toBe(true);
+  });
+
+  it("by silence counts as one", async () => {
+    hub.faults.set(WEIGHTS, [{ kind: "silence", after: 1000 }]);
+    await pull({ silenceMs: 200 });
+    expect(ranges()).toEqual([undefined, "bytes=1000-"]);
+  });
+
+  it("begins again where the server knows no ranges", async () => {
+    hub.faults.set(WEIGHTS, [{ kind: "cut", after: 50_000 }, { kind: "no ranges" }]);
+    await pull();
+    expect(fs.readFileSync(join(folder, WEIGHTS)).equals(weights)).toBe(true);
+  });
+
+  it("does not continue bytes of another version, nor a partial file that is too long", async () => {
+    fs.writeFileSync(join(folder, `${WEIGHTS}.ffffffffffff.part`), "other");
+    fs.writeFileSync(join(folder, `${WEIGHTS}.${sha256(weights).slice(0, 12)}.part`), Buffer.alloc(300_000));
+    await pull();
+    expect(ranges()).toEqual([undefined]);
+  });
+});
+
+describe("what goes wrong, in words", () => {
+  it("another checksum: the file is removed, and the next call brings the right one", async () => {
+    hub.faults.set(WEIGHTS, [{ kind: "other bytes" }]);
+    const error = await failing();
+    expect(error.message).toBe(
+      `${WEIGHTS} arrived with another checksum than the Hub's ${sha256(weights)}; it was removed.`,
+    );
+    expect(error.remedy).toMatch(/^Run the command again/);
+    expect(fs.readdirSync(folder).sort()).toEqual(["config.json", "tokenizer.json"]);
+    await pull();
+    expect(fs.readFileSync(join(folder, WEIGHTS)).equals(weights)).toBe(true);
+  });
+
+  it("a damaged partial file is caught by the same checksum", async () => {
+    fs.writeFileSync(join(folder, `${WEIGHTS}.${sha256(weights).slice(0, 12)}.part`), Buffer.alloc(1000, 9));
+    expect((await failing()).message).toContain("another checksum");
+    expect(partials()).toEqual([]);
+  });
+
+  it("a small file's git checksum counts too", async () => {
+    hub.faults.set("config.json", [{ kind: "other bytes" }]);
+    expect((await failing()).message).toContain(
+      `another checksum than the Hub's ${gitSum(Buffer.from('{"a": 1}'))}`,
+    );
+  });
+
+  it("no such model, no such revision, no name", async () => {
+    const options = { endpoint: hub.endpoint };
+    await expect(listModel("org/none", "main", options)).rejects.toThrow(
+      /^There is no model org\/none on 127/,
+    );
+    await expect(listModel(NAME, "v9", options)).rejects.toThrow('org/tiny-model has no revision "v9".');
+    for (const name of ["../etc", "a/b/c", "a b", "/x", "..", "https://x/y"])
+      await expect(listModel(name, "main", options)).rejects.toThrow("is no name of a model");
+  });
+
+  it("a gated model: where to accept the terms, and how to log in", async () => {
+    hub.gated = "hf_secret";
+    const error = await failing();
+    expect(error.message).toBe(`${NAME} is gated: its authors want to know who downloads it.`);
+    expect(error.remedy).toContain(`Accept their terms on ${hub.endpoint}/${NAME}`);
+    expect(error.remedy).toContain(`HF_TOKEN=hf_... sputnik pull ${NAME}`);
+    expect((await failing({ token: "wrong" })).remedy).toContain("with the account of your HF_TOKEN");
+  });
+
+  it("no network", async () => {
+    await expect(listModel(NAME, "main", { endpoint: "http://127.0.0.1:9" })).rejects.toThrow(
+      /^No answer from 127.0.0.1:9 \(/,
+    );
+    await expect(listModel(NAME, "main", { endpoint: "http://no-such-host.invalid" })).rejects.toMatchObject({
+      message: expect.stringMatching(/^No answer from no-such-host.invalid \(E/),
+      remedy: expect.stringContaining("HF_ENDPOINT"),
+    });
+  });
+
+  it("a disk without room, before anything is fetched; one that fills up keeps the partial file", async () => {
+    const little = { statfsSync: () => ({ bavail: 1, bsize: 4096 }), writeSync: fs.writeSync };
+    expect((await failing({ disk: little as unknown as typeof fs })).message).toContain(
+      "needs room for 0.0 GB more",
+    );
+    expect(hub.stored).toEqual([]);
+    let left = 100_000;
+    const filling = {
+      statfsSync: fs.statfsSync,
+      writeSync: (handle: number, data: Uint8Array, offset: number, length: number, position: number) => {
+        if (left <= 0) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+        left -= length;
+        return fs.writeSync(handle, data, offset, length, position);
+      },
+    };
+    const error = await failing({ disk: filling as unknown as typeof fs });
+    expect(error.message).toMatch(/^The disk of .*part is full\.$/);
+    expect(partials()).toHaveLength(1);
+    await pull();
+    expect(ranges().at(-1)).toMatch(/^bytes=[1-9]/);
+  });
+
+  it("a person's own file of other content is not replaced, one in the cache is", async () => {
+    fs.writeFileSync(join(folder, "config.json"), '{"a": 2}');
+    expect((await failing()).message).toBe(
+      `${join(folder, "config.json")} is already there, with other content.`,
+    );
+    await pull({ replace: true });
+    expect(fs.readFileSync(join(folder, "config.json"), "utf8")).toBe('{"a": 1}');
+  });
+});
+
+describe("which files", () => {
+  const model = (...paths: string[]) => ({
+    name: "org/m",
+    commit: COMMIT,
+    files: paths.map((path): HubFile => ({ path, bytes: 1, sum: null })),
+  });
+  const names = (...paths: string[]) => neededFiles(model(...paths)).map(({ path }) => path);
+
+  it("shards with their index, never other formats or folders", () => {
+    const shards = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    const index = "model.safetensors.index.json";
+    expect(
+      names(
+        "config.json",
+        "original/model.safetensors",
+        "consolidated.safetensors",
+        ...shards,
+        index,
+        "x-Q8_0.gguf",
+      ),
+    ).toEqual(["config.json", index, ...shards]);
+    expect(names("model.safetensors", ...shards, index)).toEqual(["model.safetensors"]);
+  });
+
+  it("one GGUF, the most exact that is not needlessly large, or the named one", () => {
+    const ggufs = ["m-Q4_K_M.gguf", "m-F32.gguf", "m.q8_0.gguf", "m-IQ2.gguf"];
+    expect(names("config.json", ...ggufs)).toEqual(["m.q8_0.gguf"]);
+    expect(names("m-IQ2.gguf", "m-F32.gguf")).toEqual(["m-F32.gguf"]);
+    expect(neededFiles(model(...ggufs), "m-IQ2.gguf").map(({ path }) => path)).toEqual(["m-IQ2.gguf"]);
+    expect(() => neededFiles(model(...ggufs), "x.gguf")).toThrow(/no GGUF file "x.gguf"/);
+  });
+
+  it("pickles are refused with the reason", () => {
+    expect(() => names("config.json", "pytorch_model.bin")).toThrow(
+      /neither safetensors nor a GGUF file: it has config.json, pytorch_model.bin/,
+    );
+  });
+});

@@ -1,0 +1,96 @@
+/** `sputnik pull` as a person runs it, against a Hub on this machine. */
+import fs from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { COMMIT, FakeHub, NAME } from "../checkpoint/fake-hub.ts";
+import { launch, sputnik, temporaryFolder, until } from "./command.ts";
+
+vi.setConfig({ testTimeout: 240_000 });
+
+const fixture = new URL("../fixtures/golden-folder/", import.meta.url);
+const hub = new FakeHub(
+  Object.fromEntries(fs.readdirSync(fixture).map((name) => [name, fs.readFileSync(new URL(name, fixture))])),
+);
+beforeAll(() => hub.start());
+afterAll(() => hub.stop());
+
+let cwd: string;
+beforeEach(() => {
+  cwd = temporaryFolder();
+  hub.faults.clear();
+  hub.gated = null;
+});
+const run = (args: string[], env: Record<string, string> = {}) =>
+  sputnik(["pull", ...args], {
+    cwd,
+    env: { HF_ENDPOINT: hub.endpoint, HF_TOKEN: "", SPUTNIK_CACHE: join(cwd, "cache"), ...env },
+  });
+
+const NEEDED = [
+  "chat_template.jinja",
+  "config.json",
+  "generation_config.json",
+  "model-00001-of-00002.safetensors",
+  "model-00002-of-00002.safetensors",
+  "model.safetensors.index.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+];
+
+test("into the cache, a line a file, and the second time nothing to do", async () => {
+  const folder = join(cwd, "cache", "models", "org--tiny-model", COMMIT.slice(0, 12));
+  const first = await run([NAME]);
+  expect(first.code, first.stderr).toBe(0);
+  expect(first.stdout).toMatch(new RegExp(`^${folder}: 8 files, 99\\.\\d KiB, .* s; checksums agree\\.\n$`));
+  expect(first.stderr).toContain("model-00001-of-00002.safetensors  49.6 KiB of 49.6 KiB");
+  expect(fs.readdirSync(folder).sort()).toEqual(NEEDED);
+  for (const name of NEEDED)
+    expect(fs.readFileSync(join(folder, name)).equals(fs.readFileSync(new URL(name, fixture)))).toBe(true);
+  expect((await run([NAME])).stdout).toContain("all there already");
+});
+
+test("for a program: one JSON document, of a result and of an error", async () => {
+  const { stdout, stderr, code } = await run([NAME, "--to", "here", "--revision", COMMIT, "--json"]);
+  expect(code, stderr).toBe(0);
+  expect(stderr).toBe("");
+  const document = JSON.parse(stdout);
+  expect(document).toMatchObject({ model: NAME, commit: COMMIT, folder: "here" });
+  expect(document.files.map(({ path }: { path: string }) => path).sort()).toEqual(NEEDED);
+  const missing = await run(["org/none", "--json"]);
+  expect(missing.code).toBe(1);
+  expect(JSON.parse(missing.stdout)).toMatchObject({ error: { kind: "HubError" } });
+});
+
+test("killed in the middle of a file, it goes on from there", async () => {
+  const shard = "model-00001-of-00002.safetensors";
+  hub.faults.set(shard, [{ kind: "silence", after: 20_000 }]);
+  const env = { HF_ENDPOINT: hub.endpoint, HF_TOKEN: "" };
+  const { child, ended } = launch(["pull", NAME, "--to", "here"], { cwd, env });
+  const partial = () =>
+    fs.existsSync(join(cwd, "here")) &&
+    fs.readdirSync(join(cwd, "here")).find((name) => name.endsWith(".part"));
+  await until(() => {
+    const name = partial();
+    return (
+      typeof name === "string" &&
+      name.startsWith(shard) &&
+      fs.statSync(join(cwd, "here", name)).size === 20_000
+    );
+  });
+  child.kill("SIGKILL");
+  await ended;
+  const again = await run([NAME, "--to", "here"]);
+  expect(again.code, again.stderr).toBe(0);
+  expect(hub.stored.filter(({ path }) => path.includes(shard)).at(-1)!.range).toBe("bytes=20000-");
+  expect(fs.readdirSync(join(cwd, "here")).sort()).toEqual(NEEDED);
+});
+
+test("a gated model, one screen: how to log in", async () => {
+  hub.gated = "hf_secret";
+  const { code, stderr } = await run([NAME]);
+  expect(code).toBe(1);
+  expect(stderr).toContain("org/tiny-model is gated");
+  expect(stderr).toContain("what to do  Accept their terms on");
+  expect(stderr).not.toMatch(/^ {4}at /m);
+  expect((await run([NAME], { HF_TOKEN: "hf_secret" })).code).toBe(0);
+});
