@@ -8,7 +8,7 @@ const LIMITS: Record<string, number> = {
   graph: 2700,
   models: 650,
   "events.ts": 120,
-  sample: 720,
+  sample: 760,
   train: 2150,
   checkpoint: 1350,
   tokenizer: 850,
