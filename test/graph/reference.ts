@@ -229,7 +229,7 @@ const rules: Record<string, Rule> = {
   },
   Unsqueeze: ([x, axes]) => {
     const shape = [...x.shape];
-    for (const axis of ints(axes)) shape.splice(axis, 0, 1);
+    for (const axis of ints(axes)) shape.splice(axis < 0 ? axis + shape.length + 1 : axis, 0, 1);
     return { shape, data: x.data };
   },
   Transpose: ([x], { perm }) => {
