@@ -194,6 +194,8 @@ describe("on random sizes", () => {
   it("reaches all ops but those whose samples fix the sizes", () => {
     expect([...FIXED].sort()).toMatchInlineSnapshot(`
       [
+        "addAt",
+        "attend",
         "collect",
         "dispatch",
         "gather",
@@ -201,6 +203,7 @@ describe("on random sizes", () => {
         "join",
         "oneHot",
         "partition",
+        "pick",
         "rope",
         "route",
         "scatterLast",
