@@ -22,6 +22,23 @@ const DERIVED = /\.rotary_emb\.inv_freq$/;
  * A tied model may store either or both of the pair; the result holds the embedding alone.
  */
 export function readWeights(folder: string, tied: boolean, expected?: Shapes): Map<string, Parameter> {
+  return withOpenWeights(folder, (tensors, files) => {
+    if (expected !== undefined) compare(tensors, tied, expected, files.join(", "));
+    const found = new Map(
+      [...tensors].map(([name, { shape, read }]): [string, Parameter] => [name, { shape, data: read() }]),
+    );
+    return tied ? withoutTiedHead(files[0]!, found) : found;
+  });
+}
+
+/** The tensors of a folder by name; each is read, as f32, when it is asked for. Opens, hands over and closes. */
+export function withOpenWeights<T>(
+  folder: string,
+  use: (
+    tensors: ReadonlyMap<string, { shape: readonly number[]; read(): Float32Array }>,
+    files: readonly string[],
+  ) => T,
+): T {
   const files: SafetensorsFile[] = [];
   try {
     for (const file of weightFiles(folder)) files.push(new SafetensorsFile(file));
@@ -31,9 +48,16 @@ export function readWeights(folder: string, tied: boolean, expected?: Shapes): M
         if (holders.has(name)) throw twice(name, holders.get(name)!, file);
         if (!DERIVED.test(name)) holders.set(name, file);
       }
-    if (expected !== undefined) compare(holders, tied, expected, files.map(({ file }) => file).join(", "));
-    const found = new Map([...holders].map(([name, file]) => [name, file.readFloat32(name)]));
-    return tied ? withoutTiedHead(files[0]!.file, found) : found;
+    const tensors = new Map(
+      [...holders].map(([name, file]) => {
+        const { shape } = file.header.tensors.get(name)!;
+        return [name, { shape, read: () => file.readFloat32(name).data }];
+      }),
+    );
+    return use(
+      tensors,
+      files.map(({ file }) => file),
+    );
   } finally {
     for (const file of files) file.close();
   }
@@ -82,14 +106,15 @@ function weightFiles(folder: string): string[] {
   });
 }
 
-function compare(
-  holders: Map<string, SafetensorsFile>,
+/** @throws CheckpointError naming tensors that are missing, left over or mis-shaped. */
+export function compare(
+  tensors: ReadonlyMap<string, { shape: readonly number[] }>,
   tied: boolean,
   expected: Shapes,
   searched: string,
 ): void {
   const wanted = new Map(expected);
-  const found = new Map([...holders].map(([name, file]) => [name, file.header.tensors.get(name)!.shape]));
+  const found = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
   if (tied) {
     const head = found.get(HEAD);
     wanted.delete(HEAD);
