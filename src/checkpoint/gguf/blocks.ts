@@ -164,7 +164,7 @@ export type WrittenType = "F32" | "F16" | "Q8_0";
 /** f32 as whole blocks; F16 rounds to nearest even, Q8_0 as ggml's reference does (halves away from zero). */
 export function encodeBlocks(type: WrittenType, data: Float32Array): Uint8Array {
   if (type === "F32") return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  if (type === "F16") return new Uint8Array(Uint16Array.from(data, toFloat16).buffer);
+  if (type === "F16") return DTYPES.F16.encode(data);
   const { elements, bytes } = BLOCKS.Q8_0;
   const out = new DataView(new ArrayBuffer((data.length / elements) * bytes));
   for (let from = 0, at = 0; from < data.length; from += elements, at += bytes) {

@@ -149,8 +149,9 @@ function* tensorBytes(file: string, tensor: GgufTensor, alignment: number): Iter
 
 /** F16 would make an infinity of a large number, and Q8_0 of a block's scale. */
 function checkRange(file: string, tensor: string, data: Float32Array): void {
-  const bad = data.findIndex((value) => !(Math.abs(value) < 65520));
-  if (bad < 0) return;
+  let bad = 0;
+  while (bad < data.length && Math.abs(data[bad]!) < 65520) bad++;
+  if (bad === data.length) return;
   throw new CheckpointError({
     file,
     tensor,

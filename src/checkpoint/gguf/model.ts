@@ -72,7 +72,7 @@ export interface ExportOptions {
   dtype?: WrittenType;
   /** `general.name`. */
   name?: string;
-  /** `false` leaves the tokenizer out: the file then takes ids only. */
+  /** `false` leaves the tokenizer out: the file then takes ids only (node-llama-cpp 3.22.1 crashes on such a file). */
   tokenizer?: boolean;
   disk?: FileSystem;
 }

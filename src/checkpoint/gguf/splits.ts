@@ -25,7 +25,11 @@ const byteLevel = (regex: boolean): Json => ({
   trim_offsets: true,
   use_regex: regex,
 });
-const digits: Json = { type: "Digits", individual_digits: true };
+/**
+ * Every digit alone. Hugging Face's own step for that, "Digits", means any number (½, Ⅻ) in the official library and in
+ * llama.cpp, but decimal digits only in the JavaScript one; this means the former in all of them.
+ */
+const digits = split("\\p{N}");
 const sequence = (...pretokenizers: Json[]): Json => ({ type: "Sequence", pretokenizers });
 const rule = (
   pre_tokenizer: Json,
@@ -41,9 +45,12 @@ const qwen = sequence(split(cl100k("\\p{N}")), byteLevel(false));
 const DEEPSEEK_V3 =
   "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
-/** Cased letters, Unicode's category LC in ranges, as DeepSeek LLM lists them. */
+/**
+ * Cased letters (Unicode's category LC, not all of it) in ranges, as DeepSeek LLM lists them. Escapes stand for
+ * characters that text tools would normalise to others.
+ */
 const LETTERS =
-  "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼιῂ-ῄῆ-ῌῐ-ΐῖ-Ίῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤΩℨK-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃";
+  "A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-\u1F7Dᾀ-ᾴᾶ-ᾼ\u1FBEῂ-ῄῆ-ῌῐ-\u1FD3ῖ-\u1FDBῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ\u2126ℨ\u212A-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃";
 const CJK = split("[一-龥ࠀ-一가-퟿]+");
 
 export const SPLIT_RULES: Readonly<Record<string, SplitRule>> = {
@@ -60,7 +67,7 @@ export const SPLIT_RULES: Readonly<Record<string, SplitRule>> = {
         split("\\s?[!-/:-~！-／：-～‘-‟　-。]+"),
         split("\\s+$"),
       ],
-      ...[CJK, digits, byteLevel(false)],
+      ...[CJK, split("\\p{N}+"), byteLevel(false)],
     ),
   ),
   "deepseek-coder": rule(
@@ -77,16 +84,35 @@ export function ruleName(json: {
   normalizer?: unknown;
   model: Json;
 }): string | undefined {
-  const wanted = [plain(json.pre_tokenizer), plain(json.normalizer), json.model.ignore_merges === true];
-  return Object.entries(SPLIT_RULES).find(([, { pre_tokenizer, normalizer, ignoreMerges }]) =>
-    isDeepStrictEqual(wanted, [plain(pre_tokenizer), plain(normalizer), ignoreMerges]),
-  )?.[0];
+  const own = plain(json.pre_tokenizer);
+  const rest = [plain(json.normalizer), json.model.ignore_merges === true];
+  const named = (cuts: unknown): string | undefined =>
+    Object.entries(SPLIT_RULES).find(([, { pre_tokenizer, normalizer, ignoreMerges }]) =>
+      isDeepStrictEqual([cuts, ...rest], [plain(pre_tokenizer), plain(normalizer), ignoreMerges]),
+    )?.[0];
+  return named(own) ?? (joinsDigits(json.model.merges) ? undefined : named(inRuns(own)));
+}
+
+/**
+ * DeepSeek LLM's own file cuts between digits where llama.cpp's rule of that name does not; the ids are the same as
+ * long as no merge joins two digits.
+ */
+function inRuns(cuts: unknown): unknown {
+  const alone = plain(digits);
+  return Array.isArray(cuts)
+    ? cuts.map((cut) => (isDeepStrictEqual(cut, alone) ? plain(split("\\p{N}+")) : cut))
+    : cuts;
+}
+
+function joinsDigits(merges: unknown): boolean {
+  return !Array.isArray(merges) || merges.some((merge) => /[0-9][ ,]?[0-9]/.test(String(merge)));
 }
 
 /** Without what does not change the split: offsets, defaults, how line ends are spelled, empty or single sequences. */
 function plain(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return null;
   const { trim_offsets: _, normalizers, pretokenizers, pattern, ...rest } = value as Json;
+  if (rest.type === "Digits" && rest.individual_digits === true) return plain(digits);
   const list = pretokenizers ?? normalizers;
   if (Array.isArray(list)) {
     if (list.length <= 1) return plain(list[0]);

@@ -36,7 +36,7 @@ export function toTokenizerContent(metadata: Metadata): TokenizerContent {
   const stops = [...new Set([eos, eot].filter((stop) => stop !== null))];
   const word = (at: number | null): string | null => (at === null ? null : words[at]!);
   return {
-    tokenizer: compact(words) ?? bpe(metadata, words),
+    tokenizer: compact(metadata, words) ?? bpe(metadata, words),
     tokenizerConfig: {
       tokenizer_class: "PreTrainedTokenizerFast",
       ...{ bos_token: word(bos), eos_token: word(eos), pad_token: word(pad) },
@@ -49,10 +49,16 @@ export function toTokenizerContent(metadata: Metadata): TokenizerContent {
 }
 
 /** Our closed vocabulary, known by its words. */
-function compact(words: readonly string[]): Json | undefined {
+function compact(metadata: Metadata, words: readonly string[]): Json | undefined {
   const json = compactTokenizerJson();
+  const kinds = metadata.integers(`${KEY}.token_type`);
   const { vocab } = json.model as { vocab: Record<string, number> };
-  return isDeepStrictEqual([...words], byId(vocab)) ? json : undefined;
+  return isDeepStrictEqual(
+    words.filter((_, id) => kinds?.[id] !== KIND.unused),
+    byId(vocab),
+  )
+    ? json
+    : undefined;
 }
 
 function byId(vocab: Record<string, number>): string[] {
@@ -70,7 +76,7 @@ function bpe(metadata: Metadata, words: readonly string[]): Json {
       `a split rule out of ${Object.keys(SPLIT_RULES).join(", ")}`,
       "Guessing it would give wrong ids without an error. Use the model's Hugging Face folder, with its tokenizer.json.",
     );
-  const kinds = metadata.integers(`${KEY}.token_type`) ?? words.map(() => KIND.normal);
+  const kinds = metadata.integers(`${KEY}.token_type`) ?? new Int32Array(words.length).fill(KIND.normal);
   if (kinds.length !== words.length) throw metadata.wrong(`${KEY}.token_type`, `${words.length} numbers`);
   const twice = words.find((word, id) => kinds[id] !== KIND.unused && firstId(words).get(word) !== id);
   if (twice !== undefined)

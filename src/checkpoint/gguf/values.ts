@@ -120,7 +120,7 @@ export class Metadata extends Map<string, MetadataValue> {
   }
 
   /** Whole numbers of at most 32 bits. */
-  integers(key: string): ArrayLike<number> | undefined {
+  integers(key: string): Int32Array | undefined {
     const found = this.get(key);
     if (found === undefined) return undefined;
     if (found.type === "ARRAY" && /^[IU](8|16|32)$/.test(found.item)) return found.value as Int32Array;
