@@ -50,8 +50,10 @@ export class Cursor {
     );
   }
 
-  string(): string {
+  /** Text of at most `limit` bytes. */
+  string(limit = MAX_HEADER_BYTES): string {
     const length = this.count("bytes of text", 1);
+    if (length > limit) this.fail(`at most ${limit} bytes of text`, `${length}`);
     const bytes = this.raw(length);
     if (!isUtf8(bytes)) this.fail("text in UTF-8", "bytes that are not");
     return Buffer.from(bytes.buffer, bytes.byteOffset, length).toString("utf8");

@@ -36,6 +36,8 @@ export const MAGIC = 0x46554747;
 export const DEFAULT_ALIGNMENT = 32;
 export const ALIGNMENT_KEY = "general.alignment";
 
+/** Of a key or a tensor; ggml takes 64 for a tensor, and errors quote it whole. */
+const MAX_NAME_BYTES = 1000;
 /** ggml's limit. */
 const MAX_DIMENSIONS = 4;
 /** Lists in lists: nobody writes them, the format allows them. */
@@ -69,7 +71,7 @@ function readMetadata(cursor: Cursor, file: string): Metadata {
   const keys = cursor.count("metadata keys", 13);
   for (let i = 0; i < keys; i++) {
     cursor.place = `metadata key ${i + 1} of ${keys}`;
-    const key = cursor.string();
+    const key = cursor.string(MAX_NAME_BYTES);
     if (metadata.has(key)) cursor.fail("each key once", `${JSON.stringify(key)} again`);
     cursor.place = `key ${JSON.stringify(key)}`;
     metadata.set(key, readValue(cursor, readType(cursor), 0));
@@ -169,7 +171,7 @@ function readTensors(cursor: Cursor, count: number): Claim[] {
   const seen = new Set<string>();
   for (let i = 0; i < count; i++) {
     cursor.place = `tensor ${i + 1} of ${count}`;
-    const name = cursor.string();
+    const name = cursor.string(MAX_NAME_BYTES);
     if (seen.has(name)) cursor.fail("each tensor once", `${JSON.stringify(name)} again`);
     seen.add(name);
     cursor.place = `tensor ${JSON.stringify(name)}`;

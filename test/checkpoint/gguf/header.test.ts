@@ -197,6 +197,11 @@ describe("refused, with file, place, expected, found and remedy", () => {
     );
   });
 
+  it("a name that would fill an error message", () => {
+    writeGguf(file, METADATA, [tensor("n".repeat(1001), [1])]);
+    expect(() => new GgufFile(file)).toThrow(/tensor 1 of 1 .*at most 1000 bytes of text, found 1001/);
+  });
+
   it("lists in lists without end", () => {
     const level = Buffer.alloc(12);
     level.writeUInt32LE(9);
