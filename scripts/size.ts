@@ -10,7 +10,7 @@ const LIMITS: Record<string, number> = {
   "events.ts": 120,
   sample: 760,
   train: 2250,
-  checkpoint: 3200,
+  checkpoint: 4100,
   tokenizer: 1200,
   tasks: 2100,
   eval: 300,

@@ -2,9 +2,9 @@
  * Reads and writes safetensors files, one tensor at a time: neither side holds the whole file in memory.
  */
 import fs from "node:fs";
-import { type FileSystem, writeFileDurably } from "./disk.ts";
+import { type FileSystem, openToRead, readBytes, readInto, writeFileDurably } from "./disk.ts";
 import { type DataOf, DTYPES, type Dtype, isWeightType, WEIGHT_TYPES, widen } from "./dtypes.ts";
-import { CheckpointError, systemCode } from "./errors.ts";
+import { CheckpointError } from "./errors.ts";
 import { type Header, headerLength, parseHeader, type TensorInfo } from "./header.ts";
 
 /** A tensor in memory, row-major; F16 and BF16 are held as f32. */
@@ -25,7 +25,7 @@ export class SafetensorsFile {
   /** @throws CheckpointError if the file is missing, damaged, or not a safetensors file. */
   constructor(file: string) {
     this.file = file;
-    this.handle = open(file);
+    this.handle = openToRead(file, "a safetensors file");
     try {
       const size = fs.fstatSync(this.handle).size;
       const length = headerLength(file, this.bytes(0, Math.min(8, size)), size);
@@ -101,32 +101,11 @@ export class SafetensorsFile {
   }
 
   private bytes(position: number, length: number): Uint8Array<ArrayBuffer> {
-    const result = new Uint8Array(length);
-    this.fill(position, result);
-    return result;
+    return readBytes(this.file, this.handle, position, length);
   }
 
   private fill(position: number, target: Uint8Array): void {
-    const { byteLength } = target;
-    let done = 0;
-    while (done < byteLength) {
-      // The system reads at most 2 GB at once.
-      const read = fs.readSync(
-        this.handle,
-        target,
-        done,
-        Math.min(byteLength - done, 2 ** 30),
-        position + done,
-      );
-      if (read === 0)
-        throw new CheckpointError({
-          file: this.file,
-          expected: `${byteLength} bytes at ${position}`,
-          found: `${done}`,
-          remedy: "The file was cut short while it was read: try again.",
-        });
-      done += read;
-    }
+    readInto(this.file, this.handle, position, target);
   }
 }
 
@@ -137,21 +116,6 @@ export function withSafetensors<T>(file: string, use: (opened: SafetensorsFile) 
     return use(opened);
   } finally {
     opened.close();
-  }
-}
-
-function open(file: string): number {
-  try {
-    return fs.openSync(file, "r");
-  } catch (error) {
-    const missing = systemCode(error) === "ENOENT";
-    throw new CheckpointError({
-      file,
-      expected: "a safetensors file",
-      found: missing ? "no such file" : String(systemCode(error)),
-      remedy: "Check the path, or copy the file again.",
-      cause: error,
-    });
   }
 }
 

@@ -26,6 +26,30 @@ export function readWeights(
   folder: string,
   { tied, expected, block }: { tied: boolean; expected?: Shapes; block: Block },
 ): Map<string, Parameter> {
+  return withOpenWeights(folder, block, (tensors, files) => {
+    if (expected !== undefined) compare(tensors, tied, expected, files.join(", "));
+    const both = tied && tensors.has(HEAD) && tensors.has(EMBEDDING);
+    const found = new Map<string, Parameter>();
+    for (const [name, { shape, read }] of tensors)
+      if (!(both && name === HEAD)) found.set(name, { shape, data: read() });
+    if (both) checkSame((tensors.get(HEAD) as OpenTensor).file, found.get(EMBEDDING)!);
+    return tied ? withoutTiedHead(files[0]!, found) : found;
+  });
+}
+
+/** A stored tensor that is read, as f32, when it is asked for. */
+interface OpenTensor {
+  shape: readonly number[];
+  file: SafetensorsFile;
+  read(): Float32Array;
+}
+
+/** The tensors of a folder by name, FP8 with its scales applied. Opens, hands over and closes. */
+export function withOpenWeights<T>(
+  folder: string,
+  block: Block,
+  use: (tensors: ReadonlyMap<string, OpenTensor>, files: readonly string[]) => T,
+): T {
   const files: SafetensorsFile[] = [];
   try {
     for (const file of weightFiles(folder)) files.push(new SafetensorsFile(file));
@@ -36,18 +60,22 @@ export function readWeights(
         if (!DERIVED.test(name)) holders.set(name, file);
       }
     const scales = takeScales(holders, block);
-    if (expected !== undefined) compare(holders, tied, expected, files.map(({ file }) => file).join(", "));
-    const both = tied && holders.has(HEAD) && holders.has(EMBEDDING);
-    const found = new Map<string, Parameter>();
-    for (const [name, file] of holders) {
-      if (both && name === HEAD) continue;
-      const parameter = file.readFloat32(name);
-      const scale = scales.get(name)?.readFloat32(`${name}_scale_inv`);
-      if (scale !== undefined) applyScales(parameter, scale, block);
-      found.set(name, parameter);
-    }
-    if (both) checkSame(holders.get(HEAD)!, found.get(EMBEDDING)!);
-    return tied ? withoutTiedHead(files[0]!.file, found) : found;
+    const tensors = new Map<string, OpenTensor>();
+    for (const [name, file] of holders)
+      tensors.set(name, {
+        shape: file.info(name).shape,
+        file,
+        read: () => {
+          const parameter = file.readFloat32(name);
+          const scale = scales.get(name)?.readFloat32(`${name}_scale_inv`);
+          if (scale !== undefined) applyScales(parameter, scale, block);
+          return parameter.data;
+        },
+      });
+    return use(
+      tensors,
+      files.map(({ file }) => file),
+    );
   } finally {
     for (const file of files) file.close();
   }
@@ -99,14 +127,15 @@ function untied(file: string, found: string): CheckpointError {
   });
 }
 
-function compare(
-  holders: Map<string, SafetensorsFile>,
+/** @throws CheckpointError naming tensors that are missing, left over or mis-shaped. */
+export function compare(
+  tensors: ReadonlyMap<string, { shape: readonly number[] }>,
   tied: boolean,
   expected: Shapes,
   searched: string,
 ): void {
   const wanted = new Map(expected);
-  const found = new Map([...holders].map(([name, file]) => [name, file.header.tensors.get(name)!.shape]));
+  const found = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
   if (tied) {
     const head = found.get(HEAD);
     wanted.delete(HEAD);

@@ -1,0 +1,242 @@
+/** GGUF metadata <-> the content of a Hugging Face `config.json`, for the architectures that we know. */
+import { CheckpointError } from "../errors.ts";
+import { type Architecture, ROPE_FREQS, type TensorLayout, type TensorSource } from "./names.ts";
+import { ropeMetadata, ropeOf, ropeScaling } from "./rope.ts";
+import { f32, flag, type Metadata, type MetadataValue, text, u32 } from "./values.ts";
+
+type Fields = Record<string, unknown>;
+
+/** Hugging Face's `model_type` and class of each architecture; the first is written on reading. */
+const FAMILIES: Record<Architecture, { types: readonly string[]; className: string }> = {
+  llama: { types: ["llama"], className: "LlamaForCausalLM" },
+  qwen2: { types: ["qwen2"], className: "Qwen2ForCausalLM" },
+  qwen3: { types: ["qwen3"], className: "Qwen3ForCausalLM" },
+  deepseek2: { types: ["deepseek_v3", "deepseek_v2"], className: "DeepseekV3ForCausalLM" },
+};
+const known = Object.keys(FAMILIES).join(", ");
+
+/** Numbers that stand in both under another name. */
+const COUNTS: readonly [gguf: string, hf: string][] = [
+  ["context_length", "max_position_embeddings"],
+  ["embedding_length", "hidden_size"],
+  ["block_count", "num_hidden_layers"],
+  ["feed_forward_length", "intermediate_size"],
+  ["attention.head_count", "num_attention_heads"],
+];
+const MLA_COUNTS: readonly [gguf: string, hf: string][] = [
+  ["attention.kv_lora_rank", "kv_lora_rank"],
+  ["rope.dimension_count", "qk_rope_head_dim"],
+];
+const MOE_COUNTS: readonly [gguf: string, hf: string, fallback: number][] = [
+  ["leading_dense_block_count", "first_k_dense_replace", 0],
+  ["expert_feed_forward_length", "moe_intermediate_size", 0],
+  ["expert_count", "n_routed_experts", 0],
+  ["expert_used_count", "num_experts_per_tok", 0],
+  ["expert_shared_count", "n_shared_experts", 0],
+  ["expert_group_count", "n_group", 1],
+  ["expert_group_used_count", "topk_group", 1],
+];
+/** llama.cpp's numbers for the function that turns router logits into weights. */
+const GATING: Record<string, number> = { softmax: 1, sigmoid: 2 };
+
+/** The architecture of a Hugging Face config. @throws CheckpointError naming those that are known. */
+export function architectureOf(file: string, config: Fields): Architecture {
+  for (const [architecture, { types }] of Object.entries(FAMILIES))
+    if (types.includes(String(config.model_type))) return architecture as Architecture;
+  throw new CheckpointError({
+    file,
+    place: "config.json model_type",
+    expected: Object.values(FAMILIES)
+      .flatMap(({ types }) => types)
+      .join(", "),
+    found: JSON.stringify(config.model_type) ?? "nothing",
+    remedy: `GGUF is written for the architectures ${known}.`,
+  });
+}
+
+/** What the tensor mapping needs. */
+export function layoutOf(architecture: Architecture, config: Fields): TensorLayout {
+  const count = (field: string, fallback = 0): number => Number(config[field] ?? fallback);
+  const heads = count("num_attention_heads");
+  return {
+    architecture,
+    heads,
+    layers: count("num_hidden_layers"),
+    kvHeads: count("num_key_value_heads", heads),
+    experts: count("n_routed_experts"),
+    nope: count("qk_nope_head_dim"),
+    vHead: count("v_head_dim"),
+  };
+}
+
+/** Metadata of a config, `general.architecture` first. @throws CheckpointError for what GGUF cannot express. */
+export function toMetadata(file: string, config: Fields): [string, MetadataValue][] {
+  const arch = architectureOf(file, config);
+  const key = (name: string): string => `${arch}.${name}`;
+  const count = (field: string, fallback?: number): number => {
+    const value = config[field] ?? fallback;
+    if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
+    const found = JSON.stringify(value) ?? "nothing";
+    const place = `config.json ${field}`;
+    throw new CheckpointError({
+      file,
+      place,
+      expected: "a whole number",
+      found,
+      remedy: "Is the config whole?",
+    });
+  };
+  const entries: [string, MetadataValue][] = [
+    ["general.architecture", text(arch)],
+    ["general.type", text("model")],
+    [key("vocab_size"), u32(count("vocab_size"))],
+    ...COUNTS.map(([gguf, hf]): [string, MetadataValue] => [key(gguf), u32(count(hf))]),
+    [key("attention.layer_norm_rms_epsilon"), f32(Number(config.rms_norm_eps ?? 1e-6))],
+    ...ropeMetadata(file, config, arch),
+  ];
+  const heads = count("num_attention_heads");
+  if (arch === "deepseek2") return [...entries, ...latentMetadata(file, config, count, key)];
+  const headDim = count("head_dim", count("hidden_size") / heads);
+  entries.push(
+    [key("attention.head_count_kv"), u32(count("num_key_value_heads", heads))],
+    [key("attention.key_length"), u32(headDim)],
+    [key("attention.value_length"), u32(headDim)],
+    [key("rope.dimension_count"), u32(headDim)],
+  );
+  return entries;
+}
+
+/** Latent attention as multi-query attention over the latent, and the experts (arXiv 2412.19437, section 2.1). */
+function latentMetadata(
+  file: string,
+  config: Fields,
+  count: (field: string, fallback?: number) => number,
+  key: (name: string) => string,
+): [string, MetadataValue][] {
+  const gating =
+    GATING[String(config.scoring_func ?? (config.model_type === "deepseek_v3" ? "sigmoid" : "softmax"))];
+  if (gating === undefined || config.rope_interleave === false)
+    throw new CheckpointError({
+      file,
+      place: "config.json scoring_func, rope_interleave",
+      expected: "softmax or sigmoid, and interleaved rotary pairs",
+      found: `${config.scoring_func}, ${config.rope_interleave}`,
+      remedy: "llama.cpp would compute something else.",
+    });
+  const latent = count("kv_lora_rank");
+  const rope = count("qk_rope_head_dim");
+  const queries: [string, MetadataValue][] =
+    config.q_lora_rank == null ? [] : [[key("attention.q_lora_rank"), u32(count("q_lora_rank"))]];
+  return [
+    ...queries,
+    [key("attention.head_count_kv"), u32(1)],
+    [key("attention.key_length"), u32(latent + rope)],
+    [key("attention.value_length"), u32(latent)],
+    [key("attention.key_length_mla"), u32(count("qk_nope_head_dim") + rope)],
+    [key("attention.value_length_mla"), u32(count("v_head_dim"))],
+    ...MLA_COUNTS.map(([gguf, hf]): [string, MetadataValue] => [key(gguf), u32(count(hf))]),
+    ...MOE_COUNTS.map(([gguf, hf, fallback]): [string, MetadataValue] => [
+      key(gguf),
+      u32(count(hf, fallback)),
+    ]),
+    [key("expert_weights_scale"), f32(Number(config.routed_scaling_factor ?? 1))],
+    [key("expert_weights_norm"), flag(config.norm_topk_prob === true)],
+    [key("expert_gating_func"), u32(gating)],
+  ];
+}
+
+/**
+ * The content of `config.json` for a file's metadata.
+ * @param tensors by GGUF name: whether there are biases, and an output matrix of its own, shows only there
+ * @throws CheckpointError for an architecture or feature that is not known here, naming the key
+ */
+export function toHuggingFaceConfig(metadata: Metadata, tensors: TensorSource): Fields {
+  const arch = metadata.text("general.architecture");
+  if (!Object.hasOwn(FAMILIES, arch))
+    throw metadata.wrong(
+      "general.architecture",
+      `one of ${known}`,
+      "This program does not implement that architecture.",
+    );
+  const { types, className } = FAMILIES[arch as Architecture];
+  const key = (name: string): string => `${arch}.${name}`;
+  const heads = metadata.count(key("attention.head_count"));
+  const shared: Fields = {
+    architectures: [className],
+    model_type: types[0],
+    hidden_act: "silu",
+    vocab_size: tensors.get("token_embd.weight")?.shape[0] ?? metadata.count(key("vocab_size")),
+    ...Object.fromEntries(COUNTS.map(([gguf, hf]) => [hf, metadata.count(key(gguf))])),
+    rms_norm_eps: metadata.number(key("attention.layer_norm_rms_epsilon")),
+    rope_theta: metadata.number(key("rope.freq_base"), 10000),
+    tie_word_embeddings: !tensors.has("output.weight"),
+    attention_bias: arch !== "qwen2" && tensors.has("blk.0.attn_q.bias"),
+    mlp_bias: false,
+  };
+  if (arch === "deepseek2") return latentConfig(metadata, shared, key, heads);
+  if (metadata.count(key("expert_count"), 0) > 0)
+    throw metadata.wrong(
+      key("expert_count"),
+      "a dense model",
+      "Mixtures of experts are read as deepseek2 only.",
+    );
+  const headDim = metadata.count(key("attention.key_length"), Number(shared.hidden_size) / heads);
+  const rotated = metadata.count(key("rope.dimension_count"), headDim);
+  if (rotated !== headDim)
+    throw metadata.wrong(key("rope.dimension_count"), `${headDim}, the width of a head`);
+  return {
+    ...shared,
+    num_key_value_heads: metadata.count(key("attention.head_count_kv"), heads),
+    head_dim: headDim,
+    rope_scaling: ropeScaling(metadata, arch, tensors, headDim),
+  };
+}
+
+function latentConfig(
+  metadata: Metadata,
+  shared: Fields,
+  key: (name: string) => string,
+  heads: number,
+): Fields {
+  const rope = metadata.count(key("rope.dimension_count"));
+  // Files from before the absorbed form give a head's own widths.
+  const mla = metadata.has(key("attention.key_length_mla")) ? "_mla" : "";
+  const gating = metadata.count(key("expert_gating_func"), 1);
+  const scoring = Object.entries(GATING).find(([, number]) => number === gating)?.[0];
+  if (scoring === undefined) throw metadata.wrong(key("expert_gating_func"), "1 (softmax) or 2 (sigmoid)");
+  const v3 = scoring === "sigmoid";
+  return {
+    ...shared,
+    ...(!v3 && { architectures: ["DeepseekV2ForCausalLM"], model_type: "deepseek_v2" }),
+    ...Object.fromEntries(MLA_COUNTS.map(([gguf, hf]) => [hf, metadata.count(key(gguf))])),
+    ...Object.fromEntries(
+      MOE_COUNTS.map(([gguf, hf, fallback]) => [hf, metadata.count(key(gguf), fallback)]),
+    ),
+    num_key_value_heads: heads,
+    q_lora_rank: metadata.count(key("attention.q_lora_rank"), null),
+    qk_nope_head_dim: metadata.count(key(`attention.key_length${mla}`)) - rope,
+    v_head_dim: metadata.count(key(`attention.value_length${mla}`)),
+    routed_scaling_factor: metadata.number(key("expert_weights_scale"), 1),
+    norm_topk_prob: metadata.flag(key("expert_weights_norm"), false),
+    scoring_func: scoring,
+    topk_method: v3
+      ? "noaux_tc"
+      : metadata.count(key("expert_group_count"), 1) > 1
+        ? "group_limited_greedy"
+        : "greedy",
+    moe_layer_freq: 1,
+    num_nextn_predict_layers: 0,
+    rope_interleave: true,
+    rope_scaling: ropeScaling(metadata, "deepseek2", new Map(), rope),
+  };
+}
+
+/** Whether a config wants the tensor of frequency factors, and for which width of a head. */
+export function llama3Rope(
+  config: Fields,
+): { scaling: Fields; theta: number; headDim: number; name: string } | null {
+  const { theta, scaling } = ropeOf(config);
+  if (scaling?.rope_type !== "llama3") return null;
+  const headDim = Number(config.head_dim ?? Number(config.hidden_size) / Number(config.num_attention_heads));
+  return { scaling, theta, headDim, name: ROPE_FREQS };
+}

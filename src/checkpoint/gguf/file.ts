@@ -1,0 +1,208 @@
+/** Reads and writes GGUF files by ranges: neither side holds the whole file in memory. */
+import fs from "node:fs";
+import { type FileSystem, openToRead, readBytes, replaceFile } from "../disk.ts";
+import { CheckpointError } from "../errors.ts";
+import { BLOCKS, decodeBlocks, encodeBlocks, type WrittenType } from "./blocks.ts";
+import type { ByteSource } from "./cursor.ts";
+import {
+  ALIGNMENT_KEY,
+  DEFAULT_ALIGNMENT,
+  type GgufHeader,
+  type GgufTensorInfo,
+  MAGIC,
+  padded,
+  parseGguf,
+} from "./header.ts";
+import { Metadata, type MetadataValue, VALUE_TYPES } from "./values.ts";
+
+/** Elements decoded or encoded at once; a multiple of every block. */
+const CHUNK_ELEMENTS = 1 << 20;
+
+/** An open file whose layout has been checked. Close it when done. */
+export class GgufFile implements ByteSource {
+  readonly file: string;
+  readonly size: number;
+  readonly header: GgufHeader;
+  private readonly handle: number;
+
+  /** @throws CheckpointError if the file is missing, damaged, or not a GGUF file. */
+  constructor(file: string) {
+    this.file = file;
+    this.handle = openToRead(file, "a GGUF file");
+    try {
+      this.size = fs.fstatSync(this.handle).size;
+      this.header = parseGguf(this);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Row-major shape. @throws CheckpointError if there is no such tensor. */
+  shape(tensor: string): readonly number[] {
+    return this.info(tensor).shape;
+  }
+
+  /**
+   * Elements of a tensor as f32, all of them or a part that starts and ends with a row.
+   * @throws CheckpointError if there is no such tensor.
+   */
+  read(tensor: string, start = 0, count?: number): Float32Array<ArrayBuffer> {
+    const { type, shape, begin } = this.info(tensor);
+    const { elements, bytes } = BLOCKS[type];
+    const out = new Float32Array(count ?? shape.reduce((product, size) => product * size, 1));
+    for (let done = 0; done < out.length; done += CHUNK_ELEMENTS) {
+      const part = out.subarray(done, done + CHUNK_ELEMENTS);
+      const at = begin + ((start + done) / elements) * bytes;
+      decodeBlocks(type, this.bytes(at, (part.length / elements) * bytes), part);
+    }
+    return out;
+  }
+
+  bytes(position: number, length: number): Uint8Array<ArrayBuffer> {
+    return readBytes(this.file, this.handle, position, length);
+  }
+
+  close(): void {
+    fs.closeSync(this.handle);
+  }
+
+  private info(tensor: string): GgufTensorInfo {
+    const info = this.header.tensors.get(tensor);
+    if (info !== undefined) return info;
+    throw new CheckpointError({
+      file: this.file,
+      tensor,
+      expected: "the tensor to be in the file",
+      found: `${this.header.tensors.size} others`,
+      remedy: "Is this the file of another model?",
+    });
+  }
+}
+
+/** A tensor to be written; its data come when their turn has come, in pieces that start and end with a row. */
+export interface GgufTensor {
+  name: string;
+  shape: readonly number[];
+  type: WrittenType;
+  pieces(): Iterable<Float32Array>;
+}
+
+/**
+ * Writes a version 3 file as a whole. Tensors are aligned to 32 bytes, or as the metadata say.
+ * @throws CheckpointError if a number is too large for F16, or the disk is full.
+ */
+export function writeGguf(
+  file: string,
+  metadata: ReadonlyMap<string, MetadataValue>,
+  tensors: readonly GgufTensor[],
+  { disk = fs }: { disk?: FileSystem } = {},
+): void {
+  const alignment = new Metadata(file, metadata).count(ALIGNMENT_KEY, DEFAULT_ALIGNMENT);
+  replaceFile(file, contents(file, metadata, tensors, alignment), disk);
+}
+
+function* contents(
+  file: string,
+  metadata: ReadonlyMap<string, MetadataValue>,
+  tensors: readonly GgufTensor[],
+  alignment: number,
+): Iterable<Uint8Array> {
+  const header = [
+    numbers("U32", [MAGIC, 3]),
+    numbers("U64", [tensors.length, metadata.size]),
+    ...[...metadata].flatMap(([key, value]) => [string(key), typeNumber(value.type), ...valueBytes(value)]),
+  ];
+  let offset = 0;
+  for (const { name, shape, type } of tensors) {
+    const dimensions = [numbers("U32", [shape.length]), numbers("U64", shape.toReversed())];
+    header.push(string(name), ...dimensions, numbers("U32", [BLOCKS[type].id]), numbers("U64", [offset]));
+    offset = padded(offset + byteLength(type, shape), alignment);
+  }
+  yield* filled(Buffer.concat(header), alignment);
+  for (const tensor of tensors) yield* tensorBytes(file, tensor, alignment);
+}
+
+function* tensorBytes(file: string, tensor: GgufTensor, alignment: number): Iterable<Uint8Array> {
+  const { name, shape, type, pieces } = tensor;
+  const expected = byteLength(type, shape);
+  let written = 0;
+  for (const piece of pieces()) {
+    for (let start = 0; start < piece.length; start += CHUNK_ELEMENTS) {
+      const part = piece.subarray(start, start + CHUNK_ELEMENTS);
+      if (type !== "F32") checkRange(file, name, part);
+      const bytes = encodeBlocks(type, part);
+      written += bytes.byteLength;
+      yield bytes;
+    }
+  }
+  if (written !== expected)
+    throw new CheckpointError({
+      file,
+      tensor: name,
+      expected: `${expected} bytes for ${type} [${shape}]`,
+      found: `${written}`,
+      remedy: "This is a fault of the program that writes it.",
+    });
+  yield new Uint8Array(padded(expected, alignment) - expected);
+}
+
+/** F16 would make an infinity of a large number, and Q8_0 of a block's scale. */
+function checkRange(file: string, tensor: string, data: Float32Array): void {
+  let bad = 0;
+  while (bad < data.length && Math.abs(data[bad]!) < 65520) bad++;
+  if (bad === data.length) return;
+  throw new CheckpointError({
+    file,
+    tensor,
+    expected: "numbers below 65520, the range of F16",
+    found: `${data[bad]}`,
+    remedy: "Write F32 instead.",
+  });
+}
+
+function byteLength(type: WrittenType, shape: readonly number[]): number {
+  const { elements, bytes } = BLOCKS[type];
+  return (shape.reduce((product, size) => product * size, 1) / elements) * bytes;
+}
+
+function* filled(bytes: Uint8Array, alignment: number): Iterable<Uint8Array> {
+  yield bytes;
+  yield new Uint8Array(padded(bytes.byteLength, alignment) - bytes.byteLength);
+}
+
+const ARRAYS = {
+  ...{ U8: Uint8Array, I8: Int8Array, U16: Uint16Array, I16: Int16Array, U32: Uint32Array, I32: Int32Array },
+  ...{ F32: Float32Array, F64: Float64Array, BOOL: Uint8Array },
+};
+
+function numbers(
+  type: keyof typeof ARRAYS | "U64" | "I64",
+  values: readonly (number | bigint)[],
+): Uint8Array {
+  const list =
+    type === "U64" || type === "I64"
+      ? BigInt64Array.from(values, (value) => BigInt.asIntN(64, BigInt(value)))
+      : ARRAYS[type].from(values as readonly number[]);
+  return new Uint8Array(list.buffer);
+}
+
+function string(value: string): Uint8Array {
+  const bytes = Buffer.from(value, "utf8");
+  return Buffer.concat([numbers("U64", [bytes.byteLength]), bytes]);
+}
+
+function typeNumber(type: MetadataValue["type"]): Uint8Array {
+  return numbers("U32", [VALUE_TYPES.indexOf(type)]);
+}
+
+function valueBytes(value: MetadataValue): Uint8Array[] {
+  if (value.type === "STRING") return [string(value.value)];
+  if (value.type !== "ARRAY")
+    return [numbers(value.type, [typeof value.value === "bigint" ? value.value : Number(value.value)])];
+  const head = [typeNumber(value.item), numbers("U64", [value.value.length])];
+  if (value.item === "STRING") return [...head, ...value.value.map(string)];
+  if (value.item === "ARRAY") return [...head, ...value.value.flatMap(valueBytes)];
+  const { buffer, byteOffset, byteLength: length } = value.value;
+  return [...head, new Uint8Array(buffer as ArrayBuffer, byteOffset, length)];
+}

@@ -1,0 +1,156 @@
+/** Models in GGUF files: opened as a Hugging Face folder would be, and exported from a folder or from memory. */
+import fs from "node:fs";
+import { join } from "node:path";
+import type { DecoderConfig } from "../../models/config.ts";
+import { fromHuggingFace, toHuggingFace } from "../../models/hugging-face.ts";
+import { tokenizerFrom } from "../../tokenizer/load.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import type { FileSystem } from "../disk.ts";
+import type { LoadedModel, Model } from "../folder.ts";
+import { blockSize } from "../fp8.ts";
+import { readJson } from "../json.ts";
+import type { Parameter } from "../safetensors.ts";
+import { compare, type Shapes, withOpenWeights, withoutTiedHead } from "../weights.ts";
+import { BLOCKS, type WrittenType } from "./blocks.ts";
+import { architectureOf, layoutOf, llama3Rope, toHuggingFaceConfig, toMetadata } from "./config.ts";
+import { GgufFile, type GgufTensor, writeGguf } from "./file.ts";
+import { sourceOf, type TensorSource, toGgufTensors, toHuggingFaceTensors } from "./names.ts";
+import { llama3Factors } from "./rope.ts";
+import { type TokenizerContent, tokenizerMetadata, toTokenizerContent } from "./tokenizer.ts";
+import { text, u32 } from "./values.ts";
+
+type Fields = Record<string, unknown>;
+
+/** A GGUF file in Hugging Face's terms; tensors are read one by one when asked for, while the file is open. */
+export interface GgufContent extends TokenizerContent {
+  /** Content of `config.json`, with the special ids. */
+  config: Fields;
+  tensors: TensorSource;
+}
+
+/** Opens, hands over and closes. @throws CheckpointError for what cannot be read, naming file and place. */
+export function withGguf<T>(file: string, use: (content: GgufContent) => T): T {
+  const opened = new GgufFile(file);
+  try {
+    const { metadata, tensors: infos } = opened.header;
+    const source: TensorSource = new Map(
+      [...infos].map(([name, { shape }]) => [
+        name,
+        { shape, read: (start, count) => opened.read(name, start, count) },
+      ]),
+    );
+    const shape = toHuggingFaceConfig(metadata, source);
+    const tensors = toHuggingFaceTensors(file, source, layoutOf(architectureOf(file, shape), shape));
+    const content = toTokenizerContent(metadata);
+    return use({ ...content, config: { ...shape, ...content.ids }, tensors });
+  } finally {
+    opened.close();
+  }
+}
+
+/**
+ * Reads a model of one GGUF file, as f32. Memory beyond the result is one matrix.
+ * @param expected the caller's shapes for a config; every tensor is compared with them before it is used
+ * @throws CheckpointError, ConfigError or TokenizerError, as `loadModel` does
+ */
+export function loadGguf(file: string, expected?: (config: DecoderConfig) => Shapes): LoadedModel {
+  return withGguf(file, ({ config: fields, tensors, tokenizer, tokenizerConfig, ids }) => {
+    const config = fromHuggingFace(fields);
+    if (expected !== undefined) compare(tensors, config.tieEmbeddings, expected(config), file);
+    const parameters = new Map(
+      [...tensors].map(([name, { shape, read }]): [string, Parameter] => [name, { shape, data: read() }]),
+    );
+    return {
+      config,
+      tokenizer: tokenizerFrom(tokenizer, { modelConfig: fields, tokenizerConfig }),
+      parameters: config.tieEmbeddings ? withoutTiedHead(file, parameters) : parameters,
+      generation: ids,
+      tokenizerConfig,
+    };
+  });
+}
+
+export interface ExportOptions {
+  /** Of the matrices; vectors and routers stay F32. Rows that Q8_0's blocks of 32 do not fill are F16. */
+  dtype?: WrittenType;
+  /** `general.name`. */
+  name?: string;
+  /** `false` leaves the tokenizer out: the file then takes ids only (node-llama-cpp 3.22.1 crashes on such a file). */
+  tokenizer?: boolean;
+  disk?: FileSystem;
+}
+
+/**
+ * Writes a model folder, or a model in memory, as one GGUF file; a folder is streamed tensor by tensor.
+ * @throws CheckpointError for an architecture, rotary scaling or split rule that llama.cpp would compute otherwise
+ */
+export function exportGguf(from: string | Model, file: string, options: ExportOptions = {}): void {
+  if (typeof from !== "string") {
+    const { config, tokenizer, parameters } = from;
+    const ids = { bosId: tokenizer.bosId, eosIds: [...tokenizer.stopIds], padId: tokenizer.padId };
+    write(
+      file,
+      { fields: toHuggingFace(config, ids), tokenizer, tokenizerConfig: {}, source: sourceOf(parameters) },
+      options,
+    );
+    return;
+  }
+  const json = (name: string): unknown => readJson(join(from, name), { optional: name !== "config.json" });
+  const fields = json("config.json") as Fields;
+  const tokenizerConfig = (json("tokenizer_config.json") ?? {}) as Fields;
+  const template = join(from, "chat_template.jinja");
+  if (fs.existsSync(template)) tokenizerConfig.chat_template = fs.readFileSync(template, "utf8");
+  const files = { modelConfig: fields, generationConfig: json("generation_config.json"), tokenizerConfig };
+  const tokenizer = options.tokenizer === false ? null : tokenizerFrom(json("tokenizer.json"), files);
+  const block = blockSize(join(from, "config.json"), fields);
+  withOpenWeights(from, block, (source) =>
+    write(file, { fields, tokenizer, tokenizerConfig, source }, options),
+  );
+}
+
+interface ExportSource {
+  fields: Fields;
+  tokenizer: Tokenizer | null;
+  tokenizerConfig: Fields;
+  source: TensorSource;
+}
+
+/** llama.cpp's numbers for what most tensors are. */
+const FILE_TYPES: Record<WrittenType, number> = { F32: 0, F16: 1, Q8_0: 7 };
+
+function write(
+  file: string,
+  { fields, tokenizer, tokenizerConfig, source }: ExportSource,
+  options: ExportOptions,
+): void {
+  const { dtype = "F16", name, disk } = options;
+  const architecture = architectureOf(file, fields);
+  const stored = new Map(source);
+  if (fields.tie_word_embeddings === true) stored.delete("lm_head.weight");
+  const tensors = toGgufTensors(file, stored, layoutOf(architecture, fields)).map(
+    (tensor): GgufTensor => ({ ...tensor, type: typeOf(tensor, dtype) }),
+  );
+  const rope = llama3Rope(fields);
+  if (rope !== null) {
+    const factors = llama3Factors(rope.scaling, rope.theta, rope.headDim);
+    tensors.push({ name: rope.name, shape: [factors.length], type: "F32", pieces: () => [factors] });
+  }
+  const metadata = new Map([
+    ...toMetadata(file, fields),
+    ...(name === undefined ? [] : [["general.name", text(name)] as const]),
+    ["general.file_type", u32(FILE_TYPES[dtype])] as const,
+    ["general.quantization_version", u32(2)] as const,
+    ...(tokenizer === null || options.tokenizer === false
+      ? [["tokenizer.ggml.model", text("none")] as const]
+      : tokenizerMetadata(file, tokenizer, tokenizerConfig, Number(fields.vocab_size))),
+  ]);
+  writeGguf(file, metadata, tensors, { disk });
+}
+
+function typeOf(
+  { name, shape }: { name: string; shape: readonly number[] },
+  dtype: WrittenType,
+): WrittenType {
+  if (shape.length < 2 || name.endsWith("ffn_gate_inp.weight")) return "F32";
+  return dtype === "Q8_0" && shape.at(-1)! % BLOCKS.Q8_0.elements !== 0 ? "F16" : dtype;
+}

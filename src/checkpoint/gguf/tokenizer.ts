@@ -1,0 +1,209 @@
+/** The tokenizer in a GGUF file's metadata <-> the content of Hugging Face's `tokenizer.json` and its config. */
+import { isDeepStrictEqual } from "node:util";
+import { compactTokenizerJson } from "../../tokenizer/compact.ts";
+import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
+import { BPE_SPECIALS } from "../../tokenizer/train.ts";
+import { CheckpointError } from "../errors.ts";
+import { ruleName, SPLIT_RULES } from "./splits.ts";
+import { flag, i32s, type Metadata, type MetadataValue, text, texts, u32 } from "./values.ts";
+
+type Json = Record<string, unknown>;
+
+/** Kinds of tokens in `tokenizer.ggml.token_type`. */
+const KIND = { normal: 1, control: 3, added: 4, unused: 5 };
+const KEY = "tokenizer.ggml";
+const TEMPLATE = "tokenizer.chat_template";
+
+/** What lies in a Hugging Face folder beside the weights, as far as a GGUF file knows it. */
+export interface TokenizerContent {
+  tokenizer: Json;
+  tokenizerConfig: Json;
+  /** bos, eos and pad ids, for `config.json` and `generation_config.json`. */
+  ids: Json;
+}
+
+/** @throws CheckpointError for a tokenizer or split rule that is not known: its ids would be others without a word. */
+export function toTokenizerContent(metadata: Metadata): TokenizerContent {
+  if (metadata.text(`${KEY}.model`) !== "gpt2")
+    throw metadata.wrong(`${KEY}.model`, '"gpt2", a byte-level BPE', "Other tokenizers are not read.");
+  const words = metadata.texts(`${KEY}.tokens`);
+  const id = (name: string): number | null => {
+    const found = metadata.count(`${KEY}.${name}_token_id`, null);
+    if (found === null || found < words.length) return found;
+    throw metadata.wrong(`${KEY}.${name}_token_id`, `an id below ${words.length}`);
+  };
+  const [bos, eos, eot, pad] = [id("bos"), id("eos"), id("eot"), id("padding")];
+  const stops = [...new Set([eos, eot].filter((stop) => stop !== null))];
+  const word = (at: number | null): string | null => (at === null ? null : words[at]!);
+  return {
+    tokenizer: compact(metadata, words) ?? bpe(metadata, words),
+    tokenizerConfig: {
+      tokenizer_class: "PreTrainedTokenizerFast",
+      ...{ bos_token: word(bos), eos_token: word(eos), pad_token: word(pad) },
+      add_bos_token: metadata.flag(`${KEY}.add_bos_token`, metadata.text(`${KEY}.pre`, "") === "llama-bpe"),
+      clean_up_tokenization_spaces: false,
+      ...(metadata.has(TEMPLATE) && { chat_template: metadata.text(TEMPLATE) }),
+    },
+    ids: { bos_token_id: bos, eos_token_id: stops.length > 1 ? stops : eos, pad_token_id: pad },
+  };
+}
+
+/** Our closed vocabulary, known by its words. */
+function compact(metadata: Metadata, words: readonly string[]): Json | undefined {
+  const json = compactTokenizerJson();
+  const kinds = metadata.integers(`${KEY}.token_type`);
+  const { vocab } = json.model as { vocab: Record<string, number> };
+  return isDeepStrictEqual(
+    words.filter((_, id) => kinds?.[id] !== KIND.unused),
+    byId(vocab),
+  )
+    ? json
+    : undefined;
+}
+
+function byId(vocab: Record<string, number>): string[] {
+  return Object.entries(vocab)
+    .sort(([, a], [, b]) => a - b)
+    .map(([word]) => word);
+}
+
+function bpe(metadata: Metadata, words: readonly string[]): Json {
+  const name = metadata.text(`${KEY}.pre`);
+  const rule = Object.hasOwn(SPLIT_RULES, name) ? SPLIT_RULES[name] : undefined;
+  if (rule === undefined)
+    throw metadata.wrong(
+      `${KEY}.pre`,
+      `a split rule out of ${Object.keys(SPLIT_RULES).join(", ")}`,
+      "Guessing it would give wrong ids without an error. Use the model's Hugging Face folder, with its tokenizer.json.",
+    );
+  const kinds = metadata.integers(`${KEY}.token_type`) ?? new Int32Array(words.length).fill(KIND.normal);
+  if (kinds.length !== words.length) throw metadata.wrong(`${KEY}.token_type`, `${words.length} numbers`);
+  const twice = words.find((word, id) => kinds[id] !== KIND.unused && firstId(words).get(word) !== id);
+  if (twice !== undefined)
+    throw metadata.wrong(`${KEY}.tokens`, `each token once, ${JSON.stringify(twice)} too`);
+  const vocab: [string, number][] = [];
+  const added: Json[] = [];
+  for (const [id, content] of words.entries()) {
+    const kind = kinds[id];
+    if (kind === KIND.normal) vocab.push([content, id]);
+    else if (kind !== KIND.unused) added.push(addedToken(id, content, kind !== KIND.added));
+  }
+  return {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: added,
+    normalizer: rule.normalizer,
+    pre_tokenizer: rule.pre_tokenizer,
+    post_processor: null,
+    decoder: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
+    model: {
+      type: "BPE",
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: false,
+      byte_fallback: false,
+      ignore_merges: rule.ignoreMerges,
+      vocab: Object.fromEntries(vocab),
+      merges: metadata.texts(`${KEY}.merges`),
+    },
+  };
+}
+
+const firstIds = new WeakMap<readonly string[], Map<string, number>>();
+function firstId(words: readonly string[]): Map<string, number> {
+  const known = firstIds.get(words) ?? new Map(words.map((word, id) => [word, id]));
+  firstIds.set(words, known);
+  return known;
+}
+
+function addedToken(id: number, content: string, special: boolean): Json {
+  return { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special };
+}
+
+interface TokenizerJson {
+  added_tokens?: { id: number; content: string; special?: boolean }[];
+  model: { type?: string; vocab: Record<string, number>; merges?: (string | [string, string])[] };
+  pre_tokenizer?: Json | null;
+  normalizer?: Json | null;
+  post_processor?: unknown;
+}
+
+/**
+ * Metadata of a tokenizer, padded with unused tokens to the rows of the embedding.
+ * @param config content of `tokenizer_config.json`: the chat template, and whether a text begins with bos
+ * @throws CheckpointError if llama.cpp has no name for its split rule
+ */
+export function tokenizerMetadata(
+  file: string,
+  tokenizer: Tokenizer,
+  config: Json,
+  rows: number,
+): [string, MetadataValue][] {
+  const json = tokenizer.toJSON() as TokenizerJson;
+  const words = Array.from({ length: rows }, (_, id) => `[PAD${id}]`);
+  const kinds = new Int32Array(rows).fill(KIND.unused);
+  const put = (id: number, word: string, kind: number): void => {
+    words[id] = word;
+    kinds[id] = kind;
+  };
+  const isCompact = isDeepStrictEqual(json.model, compactTokenizerJson().model);
+  // The compact vocabulary has no merges: its words are found in the text as they stand, like added tokens.
+  for (const [word, id] of Object.entries(json.model.vocab))
+    put(id, word, isCompact ? KIND.added : KIND.normal);
+  for (const { id, content, special } of json.added_tokens ?? [])
+    put(id, content, special ? KIND.control : KIND.added);
+  const merges = (json.model.merges ?? []).map((merge) =>
+    typeof merge === "string" ? merge : merge.join(" "),
+  );
+  const ids = { bos: tokenizer.bosId, eos: tokenizer.eosId, padding: tokenizer.padId };
+  const otherStop = [...tokenizer.stopIds].find((id) => id !== tokenizer.eosId);
+  const template = chatTemplate(config);
+  return [
+    [`${KEY}.model`, text("gpt2")],
+    [`${KEY}.pre`, text(isCompact ? "gpt-2" : splitRule(file, json))],
+    [`${KEY}.tokens`, texts(words)],
+    [`${KEY}.token_type`, i32s(kinds)],
+    [`${KEY}.merges`, texts(merges)],
+    ...Object.entries({ ...ids, eot: otherStop ?? null })
+      .filter((entry): entry is [string, number] => entry[1] !== null)
+      .map(([name, id]): [string, MetadataValue] => [`${KEY}.${name}_token_id`, u32(id)]),
+    [`${KEY}.add_bos_token`, flag(addsBos(tokenizer, json, config, words))],
+    [`${KEY}.add_space_prefix`, flag(false)],
+    ...(template === undefined ? [] : [[TEMPLATE, text(template)] as [string, MetadataValue]]),
+  ];
+}
+
+function splitRule(file: string, json: TokenizerJson): string {
+  const name = json.model.type === undefined || json.model.type === "BPE" ? ruleName(json) : undefined;
+  if (name !== undefined) return name;
+  throw new CheckpointError({
+    file,
+    place: "tokenizer.json pre_tokenizer",
+    expected: `a byte-level BPE with a split rule that llama.cpp has a name for: ${Object.keys(SPLIT_RULES).join(", ")}`,
+    found: JSON.stringify(json.pre_tokenizer ?? null).slice(0, 200),
+    remedy:
+      "Under another name llama.cpp would give other ids. Leave the tokenizer out, or train one with such a split rule.",
+  });
+}
+
+/** Told by the config, by a post-processor that names the token, or because our own training begins texts with it. */
+function addsBos({ bosId }: Tokenizer, json: TokenizerJson, config: Json, words: readonly string[]): boolean {
+  if (bosId === null) return false;
+  if (typeof config.add_bos_token === "boolean") return config.add_bos_token;
+  const bos = words[bosId]!;
+  return (
+    [BPE_SPECIALS.bos, "<bos>"].includes(bos) ||
+    JSON.stringify(json.post_processor ?? null).includes(JSON.stringify(bos))
+  );
+}
+
+/** A template, or the one named "default" of several. */
+function chatTemplate({ chat_template: template }: Json): string | undefined {
+  if (typeof template === "string") return template;
+  const list = Array.isArray(template) ? (template as { name?: unknown; template?: unknown }[]) : [];
+  const found = list.find(({ name }) => name === "default")?.template;
+  return typeof found === "string" ? found : undefined;
+}

@@ -1,0 +1,126 @@
+/**
+ * llama.cpp opens our files and says what we say. It runs where node-llama-cpp can be imported (see llama-cpp.ts), with
+ * `npm install --no-save --ignore-scripts node-llama-cpp@3.22.1 @node-llama-cpp/linux-x64@3.22.1`, for instance.
+ */
+import fs from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import { exportGguf } from "../../../src/checkpoint/gguf/model.ts";
+import { SPLIT_RULES } from "../../../src/checkpoint/gguf/splits.ts";
+import { decoderParameters } from "../../../src/models/dense.ts";
+import { initialise } from "../../../src/models/layers.ts";
+import { Random } from "../../../src/runtime/random.ts";
+import { f32, type Value } from "../../../src/runtime/session.ts";
+import { generateNaively } from "../../../src/sample/naive.ts";
+import { CompactTokenizer } from "../../../src/tokenizer/compact.ts";
+import { tokenizerFrom } from "../../../src/tokenizer/load.ts";
+import type { Tokenizer } from "../../../src/tokenizer/tokenizer.ts";
+import { temporaryFolder } from "../temporary.ts";
+import { LlamaCpp } from "./llama-cpp.ts";
+import { RULE_TEXTS, withRule } from "./rules.ts";
+
+const folder = temporaryFolder();
+const fixtures = new URL("../../fixtures/gguf/", import.meta.url).pathname;
+const available = await LlamaCpp.available();
+
+/** Weights N(0, 0.3): the likeliest token is ahead by far, so rounding does not decide. */
+function lively(tokenizer: Tokenizer) {
+  const config = {
+    ...{
+      vocabSize: tokenizer.vocabSize + 3,
+      layers: 2,
+      width: 64,
+      heads: 4,
+      kvHeads: 2,
+      headDim: 16,
+      ffn: 96,
+    },
+    ...{ maxPositions: 128, ropeTheta: 10000, normEps: 1e-5, tieEmbeddings: false },
+  };
+  // Multiples of 1/256 below 2: F16 holds them, so both types are the same model.
+  const parameters = new Map<string, Value & { data: Float32Array }>();
+  for (const [name, { shape, data }] of initialise(decoderParameters(config), 5)) {
+    const random = new Random("lively", name);
+    const one = name.includes("norm") ? 1 : 0;
+    const rounded = Float32Array.from(
+      data as Float32Array,
+      () => Math.round((one + 0.3 * random.normal()) * 256) / 256,
+    );
+    parameters.set(name, f32(rounded, shape) as Value & { data: Float32Array });
+  }
+  return { config, parameters, tokenizer };
+}
+
+async function withLlamaCpp(file: string, use: (llama: LlamaCpp) => Promise<void>): Promise<void> {
+  const llama = await LlamaCpp.open(file);
+  try {
+    await use(llama);
+  } finally {
+    await llama.close();
+  }
+}
+
+describe.skipIf(!available)("llama.cpp", () => {
+  const model = lively(tokenizerFrom(withRule("deepseek-v3")));
+  const prompts = Array.from({ length: 20 }, (_, i) => {
+    const words = RULE_TEXTS[i % RULE_TEXTS.length]!.slice(i, i + 12) || "a";
+    return [model.tokenizer.bosId!, ...model.tokenizer.encode(words)].slice(0, 20);
+  });
+
+  it.each(["F32", "F16"] as const)("continues 20 prompts as we do, token for token, in %s", async (dtype) => {
+    const requests = prompts.map((prompt, i) => ({ prompt, maxNewTokens: 16, key: ["greedy", i] }));
+    const options = { temperature: 0, stopIds: new Set<number>() };
+    const ours = await generateNaively(model.config, model.parameters, requests, options);
+    const file = join(folder, `${dtype}.gguf`);
+    exportGguf(model, file, { dtype });
+    await withLlamaCpp(file, async (llama) => {
+      for (const [i, prompt] of prompts.entries())
+        expect(await llama.greedy(prompt, 16), `prompt ${i}`).toEqual(ours[i]!.ids);
+    });
+    expect(new Set(ours.flatMap(({ ids }) => ids)).size).toBeGreaterThan(20);
+  });
+
+  it.each(["llama", "qwen2", "qwen3", "deepseek2"])(
+    "continues as transformers does: %s",
+    async (architecture) => {
+      const source = join(folder, architecture);
+      fs.cpSync(join(fixtures, architecture), source, { recursive: true });
+      // node-llama-cpp cannot open a file without words; these ids have none, so any 29 will do.
+      fs.writeFileSync(join(source, "tokenizer.json"), JSON.stringify(new CompactTokenizer().toJSON()));
+      const file = join(folder, `${architecture}.gguf`);
+      exportGguf(source, file, { dtype: "F32" });
+      const cases = JSON.parse(fs.readFileSync(join(source, "greedy.json"), "utf8")) as {
+        prompt: number[];
+        continuation: number[];
+      }[];
+      await withLlamaCpp(file, async (llama) => {
+        for (const { prompt, continuation } of cases)
+          expect(await llama.greedy(prompt, continuation.length)).toEqual(continuation);
+      });
+    },
+  );
+
+  it.each(Object.keys(SPLIT_RULES))("cuts texts as we do: %s", async (name) => {
+    const tokenizer = tokenizerFrom(withRule(name));
+    const file = join(folder, `${name}.gguf`);
+    exportGguf(lively(tokenizer), file);
+    await withLlamaCpp(file, async (llama) => {
+      for (const one of RULE_TEXTS) {
+        // llama.cpp does not normalise.
+        const text = SPLIT_RULES[name]!.normalizer === null ? one : one.normalize("NFC");
+        expect(llama.encode(text), text).toEqual(tokenizer.encode(text));
+      }
+    });
+  });
+
+  it("reads our closed vocabulary", async () => {
+    const tokenizer = new CompactTokenizer();
+    const file = join(folder, "compact.gguf");
+    exportGguf(lively(tokenizer), file);
+    const thought =
+      "82, 27, 11 make 44\n<think>\n82 - 27 = 55, 55 - 11 = 44, yes!\n</think>\n<answer>(82 - 27) - 11</answer>";
+    await withLlamaCpp(file, async (llama) => {
+      expect(llama.encode(thought)).toEqual(tokenizer.encode(thought, { specials: true }));
+    });
+  });
+});

@@ -1,0 +1,30 @@
+import { SPLIT_RULES } from "../../../src/checkpoint/gguf/splits.ts";
+import { BYTE_CHARACTERS } from "../../../src/tokenizer/byte-level.ts";
+import { trainBpe } from "../../../src/tokenizer/train.ts";
+import { CORPUS, HARD_TEXTS } from "../../tokenizer/corpus.ts";
+
+export const RULE_TEXTS = [
+  ...CORPUS,
+  ...HARD_TEXTS.filter((one) => one !== ""),
+  "x'S y'LL don’t $1,234.56 (a)[b]\n\n\n  end  ",
+];
+
+const trained = trainBpe(CORPUS, { vocabSize: 360, extra: ["<think>", "</think>"] });
+const { vocab, merges } = trained.model as { vocab: Record<string, number>; merges: string[] };
+// Every pair of neighbouring bytes is a word, so that a text's ids show each cut between them.
+for (const text of RULE_TEXTS) {
+  const bytes = [...Buffer.from(text)].map((byte) => BYTE_CHARACTERS[byte]!);
+  for (let i = 0; i + 1 < bytes.length; i++) {
+    const word = bytes[i]! + bytes[i + 1]!;
+    if (Object.hasOwn(vocab, word)) continue;
+    vocab[word] = Object.keys(vocab).length;
+    merges.push(`${bytes[i]} ${bytes[i + 1]}`);
+  }
+}
+
+/** A small `tokenizer.json` with one of the known split rules. */
+export function withRule(name: string): Record<string, unknown> {
+  const { pre_tokenizer, normalizer, ignoreMerges } = SPLIT_RULES[name]!;
+  const model = { ...(trained.model as Record<string, unknown>), ignore_merges: ignoreMerges };
+  return { ...trained, pre_tokenizer, normalizer, model };
+}
