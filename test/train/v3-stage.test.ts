@@ -1,0 +1,80 @@
+/** Pretraining V3 as a stage: it learns, reports its experts, resumes exactly; what it does not train stays as it was. */
+import { describe, expect, it } from "vitest";
+import type { Value } from "../../src/runtime/session.ts";
+import type { DocumentSource } from "../../src/train/data.ts";
+import { type LanguageModelOptions, LanguageModelStage } from "../../src/train/language-model-stage.ts";
+import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
+import { adamW, copyValues, differing } from "./tiny.ts";
+
+const options: LanguageModelOptions = {
+  steps: 16,
+  batch: 4,
+  accumulate: 2,
+  sequence: 12,
+  documentMask: true,
+  recompute: true,
+  optimizer: { ...adamW, rate: 1e-2 },
+  schedule: { kind: "constant", warmup: 0 },
+  threads: 1,
+};
+
+/** Each token follows from the one before. */
+const source: DocumentSource = (index) => ({
+  ids: Array.from({ length: 9 }, (_, i) => (index + 5 * i) % tinyV3.vocabSize),
+  trainFrom: 0,
+});
+const start = livelyV3(tinyV3, 9);
+const model = (parameters: ReadonlyMap<string, Value> = copyValues(start)) => ({
+  config: tinyV3,
+  parameters,
+});
+
+describe("the language-model stage", () => {
+  it("lowers the cross-entropy and reports the further losses and each routed layer's load", async () => {
+    const stage = await LanguageModelStage.create(model(), source, options);
+    const reports = [];
+    for (let i = 0; i < options.steps; i++) reports.push((await stage.advance()).metrics);
+    const [first, last] = [reports[0], reports[options.steps - 1]];
+    expect(last.loss).toBeLessThan(0.6 * (first.loss as number));
+    expect(last["mtp-cross-entropy"]).toBeLessThan(first["mtp-cross-entropy"] as number);
+    for (const metrics of reports) {
+      // The sum of the parts, each under its factor.
+      const parts =
+        (metrics.loss as number) +
+        0.3 * (metrics["mtp-cross-entropy"] as number) +
+        1e-4 * (metrics.balance as number);
+      expect(metrics["loss/total"]).toBeCloseTo(parts, 3);
+      // Between an even load and one expert for all.
+      for (const layer of [1, 2]) {
+        const load = metrics[`experts/${layer}/max-load`] as number;
+        expect(load >= 1 && load <= tinyV3.experts / tinyV3.activeExperts).toBe(true);
+      }
+    }
+    await stage.release();
+  });
+
+  it("goes on from a snapshot as if it had never stopped", async () => {
+    const undisturbed = await LanguageModelStage.create(model(), source, options);
+    for (let i = 0; i < 4; i++) await undisturbed.advance();
+    const killed = await LanguageModelStage.create(model(), source, options);
+    for (let i = 0; i < 2; i++) await killed.advance();
+    const saved = structuredClone(killed.snapshot());
+    const parameters = new Map([...saved.tensors].filter(([name]) => start.has(name)));
+    const resumed = await LanguageModelStage.create(model(parameters), source, options, saved);
+    for (let i = 0; i < 2; i++) await resumed.advance();
+    expect(differing(undisturbed.parameters(), resumed.parameters())).toEqual([]);
+    for (const stage of [undisturbed, killed, resumed]) await stage.release();
+  });
+
+  it("leaves the further module alone where its loss is not asked for, and keeps its weights", async () => {
+    const v3 = { balanceFactor: 0, mtpFactor: 0 };
+    const stage = await LanguageModelStage.create(model(), source, { ...options, v3 });
+    for (let i = 0; i < 3; i++) await stage.advance();
+    const changed = differing(stage.parameters(), start);
+    expect(changed.some((name) => name.startsWith("model.layers.2."))).toBe(false);
+    expect(changed).toContain("model.layers.1.mlp.gate.e_score_correction_bias");
+    expect(changed).toContain("model.layers.1.mlp.gate.weight");
+    expect([...stage.parameters().keys()].sort()).toEqual([...start.keys()].sort());
+    await stage.release();
+  });
+});
