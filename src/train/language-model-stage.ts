@@ -74,7 +74,7 @@ export class LanguageModelStage implements TrainingStage {
   }
 
   static async create(
-    model: Pick<Model, "parameters"> & { config: ModelConfig },
+    model: Pick<Model<ModelConfig>, "config" | "parameters">,
     source: DocumentSource,
     options: LanguageModelOptions,
     resume?: StageSnapshot,

@@ -1,7 +1,10 @@
 /** Pretraining V3 as a stage: it learns, reports its experts, resumes exactly; what it does not train stays as it was. */
 import { describe, expect, it } from "vitest";
 import type { Value } from "../../src/runtime/session.ts";
+import type { Task } from "../../src/tasks/problem.ts";
+import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import type { DocumentSource } from "../../src/train/data.ts";
+import { type GrpoOptions, GrpoStage } from "../../src/train/grpo.ts";
 import { type LanguageModelOptions, LanguageModelStage } from "../../src/train/language-model-stage.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { adamW, copyValues, differing } from "./tiny.ts";
@@ -75,6 +78,58 @@ describe("the language-model stage", () => {
     expect(changed).toContain("model.layers.1.mlp.gate.e_score_correction_bias");
     expect(changed).toContain("model.layers.1.mlp.gate.weight");
     expect([...stage.parameters().keys()].sort()).toEqual([...start.keys()].sort());
+    await stage.release();
+  });
+});
+
+describe("GRPO", () => {
+  /** Rewards completions with two even digits or more. */
+  const evens: Task = {
+    name: "evens",
+    generate: ({ split, index }) => ({ id: `evens/${split}/${index}`, prompt: `${index % 10}\n` }),
+    verify: (_problem, completion) => {
+      const value = (completion.match(/[02468]/g) ?? []).length >= 2 ? 1 : 0;
+      return { value, extracted: null, format: false, reason: "" };
+    },
+  };
+  const grpo: GrpoOptions = {
+    seed: 5,
+    steps: 8,
+    problemsPerStep: 3,
+    groupSize: 4,
+    maxNewTokens: 10,
+    temperature: 0.7,
+    rewards: { accuracy: 1, format: 0, validity: 0, overlong: null },
+    advantage: "grpo",
+    ratio: "token",
+    aggregation: "token-mean",
+    aggregationLength: 10,
+    clip: { low: 0.2, high: 0.28 },
+    kl: 0.01,
+    referenceEvery: 0,
+    epochs: 1,
+    miniBatches: 1,
+    dynamicRounds: 0,
+    maskTruncated: false,
+    importance: { level: "token", cap: 2 },
+    optimizer: { ...adamW, rate: 3e-3, decay: 0 },
+    schedule: { kind: "constant", warmup: 0 },
+    threads: 1,
+  };
+
+  it("samples and trains V3: what it samples is what it trains on, routers' biases and the further module rest", async () => {
+    const from = { ...model(), tokenizer: new CompactTokenizer() };
+    const stage = await GrpoStage.create(from, evens, grpo);
+    let mismatch = 0;
+    for (let i = 0; i < 3; i++) {
+      const { metrics } = await stage.advance();
+      mismatch = Math.max(mismatch, (metrics["mismatch/max"] as number | null) ?? 0);
+    }
+    expect(mismatch).toBeLessThan(1e-4);
+    const changed = differing(stage.parameters(), start);
+    expect(changed).toContain("model.layers.1.mlp.gate.weight");
+    expect(changed).toContain("model.layers.0.self_attn.kv_b_proj.weight");
+    expect(changed.some((name) => /correction_bias|^model\.layers\.2\./.test(name))).toBe(false);
     await stage.release();
   });
 });
