@@ -7,7 +7,7 @@ import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState
 import { type BatchShape, batchFeeds, languageModelLoss } from "./language-model.ts";
 import { rateFactor, type Schedule } from "./schedule.ts";
 import {
-  type Model,
+  type AnyModel,
   type StageSnapshot,
   type StepReport,
   snapshotTensors,
@@ -74,7 +74,7 @@ export class LanguageModelStage implements TrainingStage {
   }
 
   static async create(
-    model: Pick<Model<ModelConfig>, "config" | "parameters">,
+    model: Pick<AnyModel, "config" | "parameters">,
     source: DocumentSource,
     options: LanguageModelOptions,
     resume?: StageSnapshot,

@@ -1,11 +1,10 @@
 /** The experience of one RL step: problems, sampled completions, verdicts and rewards, group by group. */
 import type { GroupRecord } from "../events.ts";
-import type { ModelConfig } from "../models/architecture.ts";
 import type { Sampler } from "../sample/engine.ts";
 import type { Generation } from "../sample/scheduler.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
 import { equations } from "../tasks/thought-equations.ts";
-import type { Model } from "./stage.ts";
+import type { AnyModel } from "./stage.ts";
 
 export interface RewardOptions {
   accuracy: number;
@@ -49,7 +48,7 @@ export function overlongPenalty(
 export function locateEquations(
   ids: readonly number[],
   promptLength: number,
-  model: Model<ModelConfig>,
+  model: AnyModel,
 ): Sample["equations"] {
   let text = "";
   const ends: number[] = [];
@@ -71,7 +70,7 @@ export function judge(
   generation: Generation,
   prompt: number[],
   task: Task,
-  model: Model<ModelConfig>,
+  model: AnyModel,
   rewards: RewardOptions,
   limit: number,
 ): Sample {
@@ -102,14 +101,14 @@ export interface RolloutOptions {
 }
 
 /** The prompt's ids: BOS, then the template's text with its control tokens. */
-export function encodePrompt(model: Model<ModelConfig>, prompt: string): number[] {
+export function encodePrompt(model: AnyModel, prompt: string): number[] {
   const ids = model.tokenizer.encode(prompt, { specials: true });
   return model.tokenizer.bosId === null ? ids : [model.tokenizer.bosId, ...ids];
 }
 
 /** Samples `groupSize` completions for each problem index in turn and judges them. */
 export async function rollout(
-  model: Model<ModelConfig>,
+  model: AnyModel,
   sampler: Sampler,
   task: Task,
   indices: readonly number[],

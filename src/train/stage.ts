@@ -6,12 +6,15 @@ import type { DecoderConfig } from "../models/config.ts";
 import type { Value } from "../runtime/session.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-/** A model between stages, of one architecture or, as `Model<ModelConfig>`, of any. */
+/** A model between stages, of one architecture. */
 export interface Model<Config extends ModelConfig = DecoderConfig> {
   config: Config;
   tokenizer: Tokenizer;
   parameters: ReadonlyMap<string, Value>;
 }
+
+/** A model of any architecture. */
+export type AnyModel = Model<ModelConfig>;
 
 export interface StepReport {
   metrics: Metrics;
