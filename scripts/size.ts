@@ -9,7 +9,7 @@ const LIMITS: Record<string, number> = {
   models: 2000,
   "events.ts": 120,
   sample: 760,
-  train: 2250,
+  train: 2300,
   checkpoint: 4100,
   tokenizer: 1200,
   tasks: 2100,

@@ -1,51 +1,47 @@
 /**
- * The KV cache: for each layer, keys and values [rows, kvHeads, window, headDim] in one array each. Rows are outermost,
- * so the first n of them are one contiguous view; the window grows in place when a row outgrows it.
+ * The KV cache: one array [rows, heads, window, width] for each plane of the design, such as a layer's keys. Rows are
+ * outermost, so the first n of them are one contiguous view; the window grows in place when a row outgrows it.
  */
-import type { DecoderConfig } from "../models/config.ts";
+import type { CachePlane } from "../models/architecture.ts";
 import { f32, type Value } from "../runtime/session.ts";
 
 /** Windows are multiples of this many tokens, so that the engine sees few shapes. */
 const WINDOW_STEP = 32;
 
-/** Keys and values of one prompt, copied into each row that starts from it: [kvHeads, length, headDim] a layer. */
+/** What the cache holds of one prompt, copied into each row that starts from it. */
 export interface PrefixCache {
   length: number;
-  /** Keys of layer 0, values of layer 0, keys of layer 1, ... */
+  /** [heads, length, width] for each plane. */
   tensors: Float32Array[];
 }
 
 export class KvCache {
   window = WINDOW_STEP;
-  private readonly planes: number;
-  private readonly heads: number;
-  private readonly headDim: number;
+  private readonly planes: readonly CachePlane[];
   private arrays: Float32Array[] = [];
   private rows = 0;
 
-  constructor({ layers, kvHeads, headDim }: Pick<DecoderConfig, "layers" | "kvHeads" | "headDim">) {
-    this.planes = 2 * layers;
-    this.heads = kvHeads;
-    this.headDim = headDim;
+  constructor(planes: readonly CachePlane[]) {
+    this.planes = planes;
   }
 
-  private rowSize(): number {
-    return this.heads * this.window * this.headDim;
+  private rowSize({ heads, width }: CachePlane): number {
+    return heads * this.window * width;
   }
 
   /** Starts over with room for `rows` rows; arrays of an earlier batch are used again. */
   reset(rows: number): void {
     this.window = WINDOW_STEP;
     this.rows = rows;
-    this.fit(rows * this.rowSize());
+    this.fit();
   }
 
-  private fit(length: number): void {
-    if (this.arrays.length > 0 && this.arrays[0].length >= length) return;
-    const old = this.arrays;
-    this.arrays = Array.from({ length: this.planes }, (_, i) => {
+  private fit(): void {
+    this.arrays = this.planes.map((plane, i) => {
+      const [old, length] = [this.arrays[i], this.rows * this.rowSize(plane)];
+      if (old !== undefined && old.length >= length) return old;
       const grown = new Float32Array(length);
-      if (old.length > 0) grown.set(old[i]);
+      if (old !== undefined) grown.set(old);
       return grown;
     });
   }
@@ -55,56 +51,55 @@ export class KvCache {
     if (length <= this.window) return;
     const before = this.window;
     this.window = Math.ceil(length / WINDOW_STEP) * WINDOW_STEP;
-    this.fit(this.rows * this.rowSize());
+    this.fit();
     // From the end, so that nothing is overwritten before it has moved.
-    for (const array of this.arrays)
-      for (let i = active * this.heads - 1; i >= 0; i--)
-        array.copyWithin(
-          i * this.window * this.headDim,
-          i * before * this.headDim,
-          (i + 1) * before * this.headDim,
-        );
+    this.planes.forEach(({ heads, width }, plane) => {
+      for (let i = active * heads - 1; i >= 0; i--)
+        this.arrays[plane].copyWithin(i * this.window * width, i * before * width, (i + 1) * before * width);
+    });
   }
 
-  /** Fills row `row` with a prompt's keys and values. */
+  /** Fills row `row` with what the cache holds of a prompt. */
   load(row: number, prefix: PrefixCache): void {
-    const span = prefix.length * this.headDim;
-    this.arrays.forEach((array, plane) => {
-      for (let head = 0; head < this.heads; head++)
-        array.set(
-          prefix.tensors[plane].subarray(head * span, (head + 1) * span),
-          row * this.rowSize() + head * this.window * this.headDim,
+    this.planes.forEach((plane, i) => {
+      const span = prefix.length * plane.width;
+      for (let head = 0; head < plane.heads; head++)
+        this.arrays[i].set(
+          prefix.tensors[i].subarray(head * span, (head + 1) * span),
+          row * this.rowSize(plane) + head * this.window * plane.width,
         );
     });
   }
 
-  /** Stores the newest token of row `row` at `position`; `fresh` are the graph's outputs [batch, kvHeads, 1, headDim]. */
+  /** Stores the newest token of row `row` at `position`; `fresh` are the graph's outputs [batch, heads, 1, width]. */
   append(row: number, position: number, fresh: readonly Float32Array[]): void {
-    const { headDim, heads, window, arrays } = this;
-    const first = row * this.rowSize() + position * headDim;
-    for (let plane = 0; plane < arrays.length; plane++) {
+    const { planes, arrays, window } = this;
+    for (let plane = 0; plane < planes.length; plane++) {
+      const { heads, width } = planes[plane];
       const [array, source] = [arrays[plane], fresh[plane]];
+      const first = row * heads * window * width + position * width;
       for (let head = 0; head < heads; head++) {
-        const from = (row * heads + head) * headDim;
-        const to = first + head * window * headDim;
-        for (let i = 0; i < headDim; i++) array[to + i] = source[from + i];
+        const from = (row * heads + head) * width;
+        const to = first + head * window * width;
+        for (let i = 0; i < width; i++) array[to + i] = source[from + i];
       }
     }
   }
 
   /** Row `from` takes the place of row `to`. */
   move(from: number, to: number): void {
-    const size = this.rowSize();
-    for (const array of this.arrays) array.copyWithin(to * size, from * size, (from + 1) * size);
+    this.planes.forEach((plane, i) => {
+      const size = this.rowSize(plane);
+      this.arrays[i].copyWithin(to * size, from * size, (from + 1) * size);
+    });
   }
 
-  /** The first `batch` rows as graph inputs: `keys.<layer>` and `values.<layer>`. */
+  /** The first `batch` rows as graph inputs, by the planes' names. */
   feeds(batch: number): Record<string, Value> {
-    const shape = [batch, this.heads, this.window, this.headDim];
     const feeds: Record<string, Value> = {};
-    this.arrays.forEach((array, plane) => {
-      const name = `${plane % 2 === 0 ? "keys" : "values"}.${plane >> 1}`;
-      feeds[name] = f32(array.subarray(0, batch * this.rowSize()), shape);
+    this.planes.forEach((plane, i) => {
+      const shape = [batch, plane.heads, this.window, plane.width];
+      feeds[plane.name] = f32(this.arrays[i].subarray(0, batch * this.rowSize(plane)), shape);
     });
     return feeds;
   }

@@ -7,8 +7,7 @@ import { MASKED } from "../graph/ops/nn.ts";
 import { input } from "../graph/ops/source.ts";
 import { exp, max, mul, sub } from "../graph/ops.ts";
 import { Graph } from "../graph/tensor.ts";
-import type { DecoderConfig } from "../models/config.ts";
-import { cachedDecoder, decoder, decoderParameters, type KeysValues } from "../models/dense.ts";
+import { type CachePlane, designOf, type ModelConfig } from "../models/architecture.ts";
 import { parameterInputs } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
 import { f32, i32, RuntimeError, Session, scalar, type Value } from "../runtime/session.ts";
@@ -41,72 +40,72 @@ interface DecodedStep {
   /** [batch, vocab]. */
   logits: Float32Array;
   weights: Float32Array;
-  /** The new keys of layer 0, values of layer 0, keys of layer 1, ... */
+  /** What each plane of the cache gets. */
   fresh: readonly Float32Array[];
 }
 
 /** Prompts that are prefilled together. */
 const PREFILL_BATCH = 32;
 
-/** The graph that reads prompts and returns keys and values: `keys.<layer>` and `values.<layer>`. */
-export function tracePrefill(config: DecoderConfig): Graph {
+/** The graph that reads prompts and returns what the cache holds of them, by the planes' names. */
+export function tracePrefill(config: ModelConfig): Graph {
   const graph = new Graph();
-  const parameters = parameterInputs(graph, decoderParameters(config));
+  const design = designOf(config);
+  const parameters = parameterInputs(graph, design.parameters);
   const ids = input(graph, "ids", "i32", ["batch", "seq"]);
   const positions = input(graph, "positions", "i32", ["batch", "seq"]);
   const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
-  const { cache } = decoder(parameters, config, { ids, positions, mask });
-  cache.forEach(({ keys, values }, layer) => {
-    graph.output(`keys.${layer}`, keys);
-    graph.output(`values.${layer}`, values);
+  const { cache } = design.whole(parameters, { ids, positions, mask });
+  design.planes.forEach(({ name }, i) => {
+    graph.output(name, cache[i]);
   });
   return graph;
 }
 
 /**
- * The graph that decodes one token a row: `logits` and `weights` = e^(logits · scale - largest) [batch, vocab],
- * `fresh.keys.<layer>` and `fresh.values.<layer>` [batch, kvHeads, 1, headDim].
+ * The graph that decodes one token a row: `logits` and `weights` = e^(logits · scale - largest) [batch, vocab], and
+ * `fresh.<plane>` [batch, heads, 1, width].
  */
-export function traceDecode(config: DecoderConfig): Graph {
+export function traceDecode(config: ModelConfig): Graph {
   const graph = new Graph();
-  const parameters = parameterInputs(graph, decoderParameters(config));
+  const design = designOf(config);
+  const parameters = parameterInputs(graph, design.parameters);
   const ids = input(graph, "ids", "i32", ["batch", 1]);
   const positions = input(graph, "positions", "i32", ["batch", 1]);
   const mask = input(graph, "mask", "f32", ["batch", 1, 1, "past"]);
-  const shape = ["batch", config.kvHeads, "past", config.headDim];
-  const cache: KeysValues[] = Array.from({ length: config.layers }, (_, layer) => ({
-    keys: input(graph, `keys.${layer}`, "f32", shape),
-    values: input(graph, `values.${layer}`, "f32", shape),
-  }));
-  const { logits, fresh } = cachedDecoder(parameters, config, { ids, positions, cache, mask });
+  const cache = design.planes.map(({ name, heads, width }) =>
+    input(graph, name, "f32", ["batch", heads, "past", width]),
+  );
+  const { logits, fresh } = design.cached(parameters, { ids, positions, cache, mask });
   graph.output("logits", logits);
   graph.scope("sampling", () => {
     const scaled = mul(logits, input(graph, "scale", "f32", []));
     graph.output("weights", exp(sub(scaled, max(scaled, [-1], true))));
   });
-  fresh.forEach(({ keys, values }, layer) => {
-    graph.output(`fresh.keys.${layer}`, keys);
-    graph.output(`fresh.values.${layer}`, values);
+  design.planes.forEach(({ name }, i) => {
+    graph.output(`fresh.${name}`, fresh[i]);
   });
   return graph;
 }
 
 export class Sampler {
-  private readonly config: DecoderConfig;
+  private readonly config: ModelConfig;
   private readonly prefillGraph: Graph;
   private readonly decodeGraph: Graph;
   private readonly prefill: Session;
   private readonly decode: Session;
+  private readonly planes: readonly CachePlane[];
   private readonly cache: KvCache;
 
-  private constructor(config: DecoderConfig, graphs: [Graph, Graph], sessions: [Session, Session]) {
+  private constructor(config: ModelConfig, graphs: [Graph, Graph], sessions: [Session, Session]) {
     this.config = config;
     [this.prefillGraph, this.decodeGraph] = graphs;
     [this.prefill, this.decode] = sessions;
-    this.cache = new KvCache(config);
+    this.planes = designOf(config).planes;
+    this.cache = new KvCache(this.planes);
   }
 
-  static async create(config: DecoderConfig, options: { threads?: number } = {}): Promise<Sampler> {
+  static async create(config: ModelConfig, options: { threads?: number } = {}): Promise<Sampler> {
     const graphs: [Graph, Graph] = [tracePrefill(config), traceDecode(config)];
     const { threads } = options;
     return new Sampler(config, graphs, [
@@ -203,18 +202,15 @@ export class Sampler {
   }
 
   private sliceRow(outputs: Record<string, Value>, row: number, length: number, seq: number): PrefixCache {
-    const { layers, kvHeads, headDim } = this.config;
-    const tensors: Float32Array[] = [];
-    for (let layer = 0; layer < layers; layer++)
-      for (const kind of ["keys", "values"]) {
-        const source = outputs[`${kind}.${layer}`].data as Float32Array;
-        const copy = new Float32Array(kvHeads * length * headDim);
-        for (let head = 0; head < kvHeads; head++) {
-          const from = (row * kvHeads + head) * seq * headDim;
-          copy.set(source.subarray(from, from + length * headDim), head * length * headDim);
-        }
-        tensors.push(copy);
+    const tensors = this.planes.map(({ name, heads, width }) => {
+      const source = outputs[name].data as Float32Array;
+      const copy = new Float32Array(heads * length * width);
+      for (let head = 0; head < heads; head++) {
+        const from = (row * heads + head) * seq * width;
+        copy.set(source.subarray(from, from + length * width), head * length * width);
       }
+      return copy;
+    });
     return { length, tensors };
   }
 
@@ -260,10 +256,7 @@ export class Sampler {
       const names = this.decode.outputs.map(({ name }) => name);
       const fetches = this.decode.allocateOutputs(names, { batch });
       const array = (name: string) => fetches[name].data as Float32Array;
-      const fresh = Array.from({ length: this.config.layers }, (_, layer) => [
-        array(`fresh.keys.${layer}`),
-        array(`fresh.values.${layer}`),
-      ]).flat();
+      const fresh = this.planes.map(({ name }) => array(`fresh.${name}`));
       decoded = { fetches, logits: array("logits"), weights: array("weights"), fresh };
       this.knownOutputs.set(batch, decoded);
     }

@@ -1,19 +1,21 @@
 /** Pretraining and SFT: packed rows, weighted cross-entropy, one update after another. They differ in data alone. */
-import { decoderParameters } from "../models/dense.ts";
+import { designOf, isV3, type ModelConfig } from "../models/architecture.ts";
+import type { ParameterSpec } from "../models/layers.ts";
 import { documentMask } from "../models/masks.ts";
 import type { Value } from "../runtime/session.ts";
 import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
-import { batchFeeds, languageModelLoss } from "./language-model.ts";
+import { type BatchShape, batchFeeds, languageModelLoss } from "./language-model.ts";
 import { rateFactor, type Schedule } from "./schedule.ts";
 import {
-  type Model,
+  type AnyModel,
   type StageSnapshot,
   type StepReport,
   snapshotTensors,
   type TrainingStage,
   tensorsUnder,
 } from "./stage.ts";
-import { type OptimizerOptions, type Rates, TrainStep } from "./step.ts";
+import { type BuildLoss, type OptimizerOptions, type Rates, TrainStep } from "./step.ts";
+import { furtherFeeds, V3_LOSS, type V3LossOptions, v3Loss } from "./v3-loss.ts";
 
 export interface LanguageModelOptions {
   steps: number;
@@ -26,7 +28,27 @@ export interface LanguageModelOptions {
   recompute: boolean;
   optimizer: OptimizerOptions;
   schedule: Schedule;
+  /** Factors of DeepSeek-V3's further losses; the paper's first ones where absent. */
+  v3?: V3LossOptions;
   threads?: number;
+}
+
+/** What a language model of this design is trained on, and which parameters that needs. */
+export function trainedOn(
+  config: ModelConfig,
+  options: Pick<LanguageModelOptions, "batch" | "sequence" | "documentMask" | "recompute" | "v3">,
+): { specs: ParameterSpec[]; loss: BuildLoss } {
+  const { parameters, further } = designOf(config);
+  const shape: BatchShape = {
+    batch: options.batch,
+    seq: options.sequence,
+    mask: options.documentMask ? "each" : "shared",
+    recompute: options.recompute,
+  };
+  if (!isV3(config)) return { specs: parameters, loss: languageModelLoss(config, shape) };
+  const factors = options.v3 ?? V3_LOSS;
+  const specs = factors.mtpFactor > 0 ? [...parameters, ...further] : parameters;
+  return { specs, loss: v3Loss(config, shape, factors) };
 }
 
 interface State {
@@ -52,20 +74,14 @@ export class LanguageModelStage implements TrainingStage {
   }
 
   static async create(
-    model: Model,
+    model: Pick<AnyModel, "config" | "parameters">,
     source: DocumentSource,
     options: LanguageModelOptions,
     resume?: StageSnapshot,
   ): Promise<LanguageModelStage> {
     const { batch, sequence, accumulate } = options;
     const state = resume?.state as State | undefined;
-    const specs = decoderParameters(model.config);
-    const loss = languageModelLoss(model.config, {
-      batch,
-      seq: sequence,
-      mask: options.documentMask ? "each" : "shared",
-      recompute: options.recompute,
-    });
+    const { specs, loss } = trainedOn(model.config, options);
     const step = await TrainStep.create(specs, model.parameters, loss, options.optimizer, {
       threads: options.threads,
       accumulate: accumulate > 1,
@@ -91,14 +107,15 @@ export class LanguageModelStage implements TrainingStage {
     const micro = Array.from({ length: options.accumulate }, () => this.batches.next());
     const trained = micro.reduce((total, b) => total + b.trained, 0);
     // Without a trained token there is no update at all: decay and momentum would move the parameters blindly.
-    const { loss, norm } =
-      trained === 0 ? { loss: null, norm: null } : await this.update(micro, trained, rates);
+    const { loss, norm, measured } =
+      trained === 0 ? { loss: null, norm: null, measured: {} } : await this.update(micro, trained, rates);
     this.done++;
     const seconds = (performance.now() - start) / 1000;
     const tokens = options.accumulate * options.batch * options.sequence;
     return {
       metrics: {
         loss,
+        ...measured,
         "grad/norm": norm,
         rate: options.optimizer.kind === "muon" ? rates.muonRate : rates.rate,
         tokens: this.done * tokens,
@@ -119,19 +136,26 @@ export class LanguageModelStage implements TrainingStage {
     micro: readonly PackedBatch[],
     trained: number,
     rates: Rates,
-  ): Promise<{ loss: number; norm: number }> {
+  ): Promise<{ loss: number; norm: number; measured: Record<string, number> }> {
     const { options, step } = this;
-    let loss = 0;
     let norm = 0;
+    const measured: Record<string, number> = {};
     for (const batch of micro) {
-      const feeds = batchFeeds({ ...batch, weights: batch.weights.map((w) => w / trained) });
+      const weighted = { ...batch, weights: batch.weights.map((w) => w / trained) };
+      const feeds = { ...batchFeeds(weighted), ...furtherFeeds(weighted) };
       if (options.documentMask) feeds.mask = documentMask(batch.documents, batch.batch, batch.seq);
       const result = options.accumulate > 1 ? await step.accumulate(feeds) : await step.step(feeds, rates);
-      loss += result.loss;
       norm = result.norm ?? 0;
+      // Losses carry the one denominator and add up; loads and balance are means over the micro-batches.
+      for (const [name, value] of Object.entries(result)) {
+        const share = /^(experts\/|balance)/.test(name) ? value / micro.length : value;
+        if (name !== "norm") measured[name] = (measured[name] ?? 0) + share;
+      }
     }
     if (options.accumulate > 1) norm = (await step.applyUpdate(rates)).norm;
-    return { loss, norm };
+    // The loss that all designs share is the cross-entropy; what is minimised may hold more.
+    const { loss, "cross-entropy": entropy = loss, ...rest } = measured;
+    return { loss: entropy, norm, measured: entropy === loss ? rest : { ...rest, "loss/total": loss } };
   }
 
   parameters(): ReadonlyMap<string, Value> {

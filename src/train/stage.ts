@@ -1,18 +1,22 @@
 /** What a training stage is to the run around it: it advances step by step, can be saved at any step, and is released. */
 
 import type { GroupRecord, Metrics } from "../events.ts";
+import type { ModelConfig } from "../models/architecture.ts";
 import type { DecoderConfig } from "../models/config.ts";
 import type { Value } from "../runtime/session.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-/** A model between stages. */
-export interface Model {
-  config: DecoderConfig;
+/** A model between stages, of one architecture. */
+export interface Model<Config extends ModelConfig = DecoderConfig> {
+  config: Config;
   tokenizer: Tokenizer;
   parameters: ReadonlyMap<string, Value>;
   /** What came with the model and goes on with it, above all its chat template. */
   tokenizerConfig?: Record<string, unknown>;
 }
+
+/** A model of any architecture. */
+export type AnyModel = Model<ModelConfig>;
 
 export interface StepReport {
   metrics: Metrics;

@@ -221,6 +221,7 @@ export class TrainStep {
   /** FLOPs run so far, counted from the graphs. */
   flops = 0;
   private readonly parameterState: DoubleBuffer;
+  private readonly untouched: ReadonlyMap<string, Value>;
   private readonly momentState: DoubleBuffer;
   private readonly lossGraph: Graph;
   private readonly main: Session;
@@ -243,7 +244,12 @@ export class TrainStep {
     this.lossGraph = lossGraph;
     this.main = main;
     this.update = update;
-    this.parameterState = new DoubleBuffer(parameters);
+    // What the step does not train, such as modules that its loss does not read, stays beside it.
+    const trained = new Set(specs.map(({ name }) => name));
+    const pick = (wanted: boolean) =>
+      new Map([...parameters].filter(([name]) => trained.has(name) === wanted));
+    this.parameterState = new DoubleBuffer(pick(true));
+    this.untouched = pick(false);
     const moments = new Map<string, Value>();
     for (const spec of specs)
       for (const name of momentNames(spec, optimizer))
@@ -283,7 +289,8 @@ export class TrainStep {
 
   /** The current parameters by name; valid until the update after the next. */
   parameters(): ReadonlyMap<string, Value> {
-    return this.parameterState.values();
+    const values = this.parameterState.values();
+    return this.untouched.size === 0 ? values : new Map([...values, ...this.untouched]);
   }
 
   moments(): ReadonlyMap<string, Value> {

@@ -16,6 +16,9 @@ export interface V3LossOptions {
   mtpFactor: number;
 }
 
+/** As V3's pretraining begins (section 4.2). */
+export const V3_LOSS: V3LossOptions = { balanceFactor: 1e-4, mtpFactor: 0.3 };
+
 /**
  * Weighted cross-entropy (see `languageModelLoss`) + λ · that of the token after the next (eq. 24, 25) + α · the balance
  * losses of all routed layers (eq. 17 to 20). The latter count a micro-batch by the weight of its tokens.

@@ -1,7 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { KvCache } from "../../src/sample/cache.ts";
 
-const shape = { layers: 1, kvHeads: 2, headDim: 3 };
+const planes = [
+  { name: "keys.0", heads: 2, width: 3 },
+  { name: "values.0", heads: 2, width: 3 },
+];
 
 /** A value that names its plane, row, head, position and dimension. */
 const label = (plane: number, row: number, head: number, position: number, dim: number): number =>
@@ -39,7 +42,7 @@ const fresh = (positions: number[]): Float32Array[] =>
 
 describe("KvCache", () => {
   it("feeds the first rows as one view of [rows, kvHeads, window, headDim]", () => {
-    const cache = new KvCache(shape);
+    const cache = new KvCache(planes);
     cache.reset(4);
     const feeds = cache.feeds(2);
     expect(Object.keys(feeds)).toEqual(["keys.0", "values.0"]);
@@ -48,7 +51,7 @@ describe("KvCache", () => {
   });
 
   it("holds prompts and new tokens where they belong, and moves a row whole", () => {
-    const cache = new KvCache(shape);
+    const cache = new KvCache(planes);
     cache.reset(3);
     [0, 1, 2].forEach((row) => {
       cache.load(row, prefix(row, 5));
@@ -67,7 +70,7 @@ describe("KvCache", () => {
   });
 
   it("keeps every value when the window grows, again and again, and when a batch starts over", () => {
-    const cache = new KvCache(shape);
+    const cache = new KvCache(planes);
     cache.reset(3);
     cache.ensure(60, 0);
     [0, 1, 2].forEach((row) => {
@@ -92,5 +95,25 @@ describe("KvCache", () => {
     cache.ensure(60, 0);
     cache.load(1, prefix(1, 60));
     expect(read(cache, 2, 1, 1, 59)).toEqual(expected(1, 1, 59));
+  });
+
+  it("keeps planes of different widths apart", () => {
+    const cache = new KvCache([
+      { name: "a", heads: 1, width: 5 },
+      { name: "b", heads: 2, width: 1 },
+    ]);
+    cache.reset(2);
+    const count = (length: number, from: number) => Float32Array.from({ length }, (_, i) => from + i);
+    cache.append(0, 3, [count(10, 0), count(4, 100)]);
+    cache.append(1, 3, [count(10, 0), count(4, 100)]);
+    cache.ensure(200, 2);
+    const { a, b } = cache.feeds(2);
+    expect([a.shape, b.shape]).toEqual([
+      [2, 1, cache.window, 5],
+      [2, 2, cache.window, 1],
+    ]);
+    const second = (cache.window + 3) * 5;
+    expect([...(a.data as Float32Array).subarray(second, second + 5)]).toEqual([5, 6, 7, 8, 9]);
+    expect([1, 2, 3].map((head) => b.data[head * cache.window + 3])).toEqual([101, 102, 103]);
   });
 });

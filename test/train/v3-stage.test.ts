@@ -1,0 +1,135 @@
+/** Pretraining V3 as a stage: it learns, reports its experts, resumes exactly; what it does not train stays as it was. */
+import { describe, expect, it } from "vitest";
+import type { Value } from "../../src/runtime/session.ts";
+import type { Task } from "../../src/tasks/problem.ts";
+import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
+import type { DocumentSource } from "../../src/train/data.ts";
+import { type GrpoOptions, GrpoStage } from "../../src/train/grpo.ts";
+import { type LanguageModelOptions, LanguageModelStage } from "../../src/train/language-model-stage.ts";
+import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
+import { adamW, copyValues, differing } from "./tiny.ts";
+
+const options: LanguageModelOptions = {
+  steps: 16,
+  batch: 4,
+  accumulate: 2,
+  sequence: 12,
+  documentMask: true,
+  recompute: true,
+  optimizer: { ...adamW, rate: 1e-2 },
+  schedule: { kind: "constant", warmup: 0 },
+  threads: 1,
+};
+
+/** Each token follows from the one before. */
+const source: DocumentSource = (index) => ({
+  ids: Array.from({ length: 9 }, (_, i) => (index + 5 * i) % tinyV3.vocabSize),
+  trainFrom: 0,
+});
+const start = livelyV3(tinyV3, 9);
+const model = (parameters: ReadonlyMap<string, Value> = copyValues(start)) => ({
+  config: tinyV3,
+  parameters,
+});
+
+describe("the language-model stage", () => {
+  it("lowers the cross-entropy and reports the further losses and each routed layer's load", async () => {
+    const stage = await LanguageModelStage.create(model(), source, options);
+    const reports = [];
+    for (let i = 0; i < options.steps; i++) reports.push((await stage.advance()).metrics);
+    const [first, last] = [reports[0], reports[options.steps - 1]];
+    expect(last.loss).toBeLessThan(0.6 * (first.loss as number));
+    expect(last["mtp-cross-entropy"]).toBeLessThan(first["mtp-cross-entropy"] as number);
+    for (const metrics of reports) {
+      // The sum of the parts, each under its factor.
+      const parts =
+        (metrics.loss as number) +
+        0.3 * (metrics["mtp-cross-entropy"] as number) +
+        1e-4 * (metrics.balance as number);
+      expect(metrics["loss/total"]).toBeCloseTo(parts, 3);
+      // Between an even load and one expert for all.
+      for (const layer of [1, 2]) {
+        const load = metrics[`experts/${layer}/max-load`] as number;
+        expect(load >= 1 && load <= tinyV3.experts / tinyV3.activeExperts).toBe(true);
+      }
+    }
+    await stage.release();
+  });
+
+  it("goes on from a snapshot as if it had never stopped", async () => {
+    const undisturbed = await LanguageModelStage.create(model(), source, options);
+    for (let i = 0; i < 4; i++) await undisturbed.advance();
+    const killed = await LanguageModelStage.create(model(), source, options);
+    for (let i = 0; i < 2; i++) await killed.advance();
+    const saved = structuredClone(killed.snapshot());
+    const parameters = new Map([...saved.tensors].filter(([name]) => start.has(name)));
+    const resumed = await LanguageModelStage.create(model(parameters), source, options, saved);
+    for (let i = 0; i < 2; i++) await resumed.advance();
+    expect(differing(undisturbed.parameters(), resumed.parameters())).toEqual([]);
+    for (const stage of [undisturbed, killed, resumed]) await stage.release();
+  });
+
+  it("leaves the further module alone where its loss is not asked for, and keeps its weights", async () => {
+    const v3 = { balanceFactor: 0, mtpFactor: 0 };
+    const stage = await LanguageModelStage.create(model(), source, { ...options, v3 });
+    for (let i = 0; i < 3; i++) await stage.advance();
+    const changed = differing(stage.parameters(), start);
+    expect(changed.some((name) => name.startsWith("model.layers.2."))).toBe(false);
+    expect(changed).toContain("model.layers.1.mlp.gate.e_score_correction_bias");
+    expect(changed).toContain("model.layers.1.mlp.gate.weight");
+    expect([...stage.parameters().keys()].sort()).toEqual([...start.keys()].sort());
+    await stage.release();
+  });
+});
+
+describe("GRPO", () => {
+  /** Rewards completions with two even digits or more. */
+  const evens: Task = {
+    name: "evens",
+    generate: ({ split, index }) => ({ id: `evens/${split}/${index}`, prompt: `${index % 10}\n` }),
+    verify: (_problem, completion) => {
+      const value = (completion.match(/[02468]/g) ?? []).length >= 2 ? 1 : 0;
+      return { value, extracted: null, format: false, reason: "" };
+    },
+  };
+  const grpo: GrpoOptions = {
+    seed: 5,
+    steps: 8,
+    problemsPerStep: 3,
+    groupSize: 4,
+    maxNewTokens: 10,
+    temperature: 0.7,
+    rewards: { accuracy: 1, format: 0, validity: 0, overlong: null },
+    advantage: "grpo",
+    ratio: "token",
+    aggregation: "token-mean",
+    aggregationLength: 10,
+    clip: { low: 0.2, high: 0.28 },
+    kl: 0.01,
+    referenceEvery: 0,
+    epochs: 1,
+    miniBatches: 1,
+    dynamicRounds: 0,
+    maskTruncated: false,
+    importance: { level: "token", cap: 2 },
+    optimizer: { ...adamW, rate: 3e-3, decay: 0 },
+    schedule: { kind: "constant", warmup: 0 },
+    threads: 1,
+  };
+
+  it("samples and trains V3: what it samples is what it trains on, routers' biases and the further module rest", async () => {
+    const from = { ...model(), tokenizer: new CompactTokenizer() };
+    const stage = await GrpoStage.create(from, evens, grpo);
+    let mismatch = 0;
+    for (let i = 0; i < 3; i++) {
+      const { metrics } = await stage.advance();
+      mismatch = Math.max(mismatch, (metrics["mismatch/max"] as number | null) ?? 0);
+    }
+    expect(mismatch).toBeLessThan(1e-4);
+    const changed = differing(stage.parameters(), start);
+    expect(changed).toContain("model.layers.1.mlp.gate.weight");
+    expect(changed).toContain("model.layers.0.self_attn.kv_b_proj.weight");
+    expect(changed.some((name) => /correction_bias|^model\.layers\.2\./.test(name))).toBe(false);
+    await stage.release();
+  });
+});
