@@ -3,25 +3,10 @@
  * and MHA or grouped queries, SwiGLU; on request with Qwen2's biases or Qwen3's norms of queries and keys. Parameter
  * names are those of Hugging Face's LlamaForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM.
  */
-import {
-  add,
-  attention,
-  div,
-  exp,
-  linear,
-  matmul,
-  max,
-  maximum,
-  mul,
-  reshape,
-  rmsNorm,
-  rope,
-  sub,
-  sum,
-  swiglu,
-} from "../graph/ops.ts";
+import { add, attention, linear, reshape, rmsNorm, rope, swiglu } from "../graph/ops.ts";
 import { recompute } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import { cachedAttention, type KeysValues } from "./cached-attention.ts";
 import type { DecoderConfig } from "./config.ts";
 import { embed, mergeHeads, type ParameterSpec, type Parameters, parameter, projectHeads } from "./layers.ts";
 import { type RotaryTables, rotaryTables } from "./rope.ts";
@@ -76,12 +61,6 @@ export function decoderParameters(config: DecoderConfig): ParameterSpec[] {
   if (!config.tieEmbeddings)
     specs.push({ name: "lm_head.weight", shape: [vocabSize, width], init: INIT_STD });
   return specs;
-}
-
-/** Keys and values of one layer, [batch, kvHeads, seq, headDim]. */
-export interface KeysValues {
-  keys: Tensor;
-  values: Tensor;
 }
 
 interface BlockContext {
@@ -214,47 +193,14 @@ export function cachedDecoder(
 ): { logits: Tensor; fresh: KeysValues[] } {
   const fresh: KeysValues[] = [];
   const [batch] = inputs.ids.shape;
+  const { heads, kvHeads, headDim } = config;
   const hidden = trunk(parameters, config, inputs, (layer, q, kv) => {
     fresh[layer] = kv;
-    return cachedAttention(q, kv, inputs.cache[layer], inputs.mask, config);
+    // Queries that share a key head are its rows.
+    const queries = reshape(q, [batch, kvHeads, heads / kvHeads, headDim]);
+    const context = cachedAttention(queries, kv, inputs.cache[layer], inputs.mask, headDim ** -0.5);
+    return reshape(context, [batch, 1, heads * headDim]);
   });
   const logits = head(parameters, config, hidden);
   return { logits: reshape(logits, [batch, config.vocabSize]), fresh };
-}
-
-/**
- * Attention of one new token to the cache and to itself, the two joined in one softmax without a copy of the cache:
- * with m the largest score, out = (e^(s - m) V + e^(s₀ - m) v₀) / (sum e^(s - m) + e^(s₀ - m)).
- * q [batch, heads, 1, headDim] -> [batch, 1, heads · headDim].
- */
-function cachedAttention(
-  q: Tensor,
-  own: KeysValues,
-  past: KeysValues,
-  mask: Tensor,
-  config: DecoderConfig,
-): Tensor {
-  const { heads, kvHeads, headDim } = config;
-  const [batch] = q.shape;
-  const scale = headDim ** -0.5;
-  // Queries that share a key head form its rows: [batch, kvHeads, heads / kvHeads, headDim].
-  const queries = mul(reshape(q, [batch, kvHeads, heads / kvHeads, headDim]), scale);
-  const products =
-    heads === kvHeads
-      ? // A query alone is a column: keys · query reads the keys twice as fast as query · keys^T.
-        reshape(matmul(past.keys, reshape(queries, [batch, kvHeads, headDim, 1])), [
-          batch,
-          kvHeads,
-          1,
-          past.keys.shape[2],
-        ])
-      : matmul(queries, past.keys, { transB: true });
-  const scores = add(products, mask);
-  const ownScore = sum(mul(queries, own.keys), [-1], true);
-  const peak = maximum(max(scores, [-1], true), ownScore);
-  const weights = exp(sub(scores, peak));
-  const ownWeight = exp(sub(ownScore, peak));
-  const total = add(sum(weights, [-1], true), ownWeight);
-  const context = div(add(matmul(weights, past.values), mul(ownWeight, own.values)), total);
-  return reshape(context, [batch, 1, heads * headDim]);
 }

@@ -5,7 +5,7 @@
 import { applyComposite, defineOp, type Op } from "../op.ts";
 import { GraphError, type Tensor } from "../tensor.ts";
 import { add, exp, mul, neg, reciprocal, sigmoid, sqrt, sub } from "./elementwise.ts";
-import { addAt, gather, pick } from "./index.ts";
+import { addAt, gather, pick } from "./lookup.ts";
 import { matmul } from "./matmul.ts";
 import { concat, reshape, slice, split } from "./movement.ts";
 import { logSoftmax, mean, softmax, sum } from "./reduce.ts";

@@ -6,6 +6,7 @@
 import { apply, applyAll, defineOp, free, size } from "../op.ts";
 import { type Dim, GraphError, partDim, product, type Shape, type Tensor } from "../tensor.ts";
 import { cast, mul } from "./elementwise.ts";
+import { scatterLast } from "./lookup.ts";
 import { reshape } from "./movement.ts";
 import { sum } from "./reduce.ts";
 
@@ -43,72 +44,6 @@ const topKOp = defineOp<number>({
 export function topK(x: Tensor, k: number): { values: Tensor; indices: Tensor } {
   const [values, indices] = applyAll(topKOp, [x], k);
   return { values, indices };
-}
-
-const gatherLastOp = defineOp<null>({
-  name: "gatherLast",
-  shape: ([x, indices]) => [{ dtype: x.dtype, shape: indices.shape }],
-  lower: (ctx, node) => [
-    ctx.emit(
-      "GatherElements",
-      node.inputs.map((t) => ctx.value(t)),
-      { axis: -1 },
-    ),
-  ],
-  grad: (node, [g]) => {
-    const [x, indices] = node.inputs;
-    return [g && scatterLast(g, indices, x.shape[x.rank - 1] as number), null];
-  },
-  flops: free,
-  samples: [
-    {
-      label: "entries of rows",
-      inputs: [{ shape: [3, 5] }, { shape: [3, 2], dtype: "i32", values: below(5) }],
-      build: (x, ids) => gatherLast(x, cast(ids, "i64")),
-      differentiable: [0],
-    },
-  ],
-});
-
-/** Entries of each row of `x` [..., depth] at `indices` [..., k] i64 -> [..., k]. */
-export function gatherLast(x: Tensor, indices: Tensor): Tensor {
-  return apply(gatherLastOp, [x, indices], null);
-}
-
-const scatterLastOp = defineOp<number>({
-  name: "scatterLast",
-  shape: ([values, indices], depth) => {
-    if (values.rank !== indices.rank) throw new GraphError(`[${values.shape}] at [${indices.shape}]`);
-    return [{ dtype: values.dtype, shape: [...values.shape.slice(0, -1), depth] }];
-  },
-  lower: (ctx, node, depth) => {
-    const [values, indices] = node.inputs.map((t) => ctx.value(t));
-    const rows = ctx.emit("Shape", [values], { start: 0, end: -1 });
-    const shape = ctx.emit("Concat", [rows, ctx.ints([depth])], { axis: 0 });
-    const zeros = ctx.emit("Expand", [ctx.float(0), shape]);
-    return [ctx.emit("ScatterElements", [zeros, indices, values], { axis: -1, reduction: "add" })];
-  },
-  grad: (node, [g]) => [g && gatherLast(g, node.inputs[1]), null],
-  flops: (inputs) => size(inputs[0]),
-  samples: [
-    {
-      label: "repeated places",
-      inputs: [{ shape: [2, 4] }, { shape: [2, 4], dtype: "i32", values: below(3) }],
-      build: (x, ids) => scatterLast(x, cast(ids, "i64"), 3),
-      differentiable: [0],
-    },
-    {
-      label: "one row",
-      inputs: [{ shape: [4] }, { shape: [4], dtype: "i32", values: below(6) }],
-      build: (x, ids) => scatterLast(x, cast(ids, "i64"), 6),
-      differentiable: [0],
-    },
-  ],
-});
-
-/** Adds `values` [..., k] f32 into rows of zeros [..., depth] at `indices` [..., k] i64. */
-export function scatterLast(values: Tensor, indices: Tensor, depth: number): Tensor {
-  return apply(scatterLastOp, [values, indices], depth);
 }
 
 // ── the order of pairs ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,7 @@
 /** Operators that look things up: embeddings, one-hot vectors, entries along an axis. */
 import { apply, defineOp, free, size } from "../op.ts";
-import { type Dim, type DType, GraphError, product, sameShape, type Tensor } from "../tensor.ts";
-import { mul } from "./elementwise.ts";
+import { type Dim, GraphError, product, type Shape, sameShape, type Tensor } from "../tensor.ts";
+import { cast, mul } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { reshape } from "./movement.ts";
 
@@ -123,46 +123,13 @@ export function gather(table: Tensor, ids: Tensor): Tensor {
   return apply(gatherOp, [table, ids], null);
 }
 
-const lastAxisSample = [
-  { shape: [2, 3, 5] },
-  { shape: [2, 3], dtype: "i32" as const, values: wholeNumber(5) },
-  { shape: [2, 3] },
-];
+// ── entries of the last axis ────────────────────────────────────────────────────────────────────────────────────────
 
-const pickOp = defineOp<null>({
-  name: "pick",
-  shape: ([x, ids]) => {
-    checkEntries(x, ids);
-    return [{ dtype: x.dtype, shape: ids.shape }];
-  },
-  lower: (ctx, node) => {
-    const [x, ids] = node.inputs;
-    const last = ctx.ints([-1]);
-    const column = ctx.emit("Unsqueeze", [ctx.value(ids), last]);
-    return [ctx.emit("Squeeze", [ctx.emit("GatherElements", [ctx.value(x), column], { axis: -1 }), last])];
-  },
-  grad: (node, [g]) => {
-    if (g === null) return [null, null];
-    const [x, ids] = node.inputs;
-    return [mul(oneHot(ids, fixedDepth(x)), reshape(g, [...g.shape, 1])), null];
-  },
-  flops: free,
-  samples: [
-    {
-      label: "entries",
-      inputs: lastAxisSample.slice(0, 2),
-      build: (x, ids) => pick(x, ids),
-      differentiable: [0],
-    },
-  ],
-});
-
-/** One entry for each row of `x` [..., depth]. */
-function checkEntries(x: Tensor, entries: Tensor, dtype: DType = "i32"): void {
-  if (entries.dtype === dtype && sameShape(entries.shape, x.shape.slice(0, -1))) return;
-  throw new GraphError(
-    `expected ${dtype} [${x.shape.slice(0, -1)}] beside [${x.shape}], not ${entries.dtype} [${entries.shape}]`,
-  );
+/** Some entries for each row of `x` [..., depth]: the shape of `indices` [..., k]. */
+function entryShape(x: Tensor, indices: Tensor): Shape {
+  const whole = indices.dtype === "i32" || indices.dtype === "i64";
+  if (whole && sameShape(indices.shape.slice(0, -1), x.shape.slice(0, -1))) return indices.shape;
+  throw new GraphError(`${indices.dtype} [${indices.shape}] are no places in the rows of [${x.shape}]`);
 }
 
 function fixedDepth(x: Tensor): number {
@@ -171,42 +138,112 @@ function fixedDepth(x: Tensor): number {
   return depth;
 }
 
-/** The entry of `x` [..., depth] at each id of `ids` [...] -> [...]. */
-export function pick(x: Tensor, ids: Tensor): Tensor {
-  return apply(pickOp, [x, ids], null);
+const gatherLastOp = defineOp<null>({
+  name: "gatherLast",
+  shape: ([x, indices]) => [{ dtype: x.dtype, shape: entryShape(x, indices) }],
+  lower: (ctx, node) => [
+    ctx.emit(
+      "GatherElements",
+      node.inputs.map((t) => ctx.value(t)),
+      { axis: -1 },
+    ),
+  ],
+  grad: (node, [g]) => {
+    const [x, indices] = node.inputs;
+    return [g && scatterLast(g, indices, fixedDepth(x)), null];
+  },
+  flops: free,
+  samples: [
+    {
+      label: "entries of rows",
+      inputs: [{ shape: [3, 5] }, { shape: [3, 2], dtype: "i32", values: wholeNumber(5) }],
+      build: (x, ids) => gatherLast(x, cast(ids, "i64")),
+      differentiable: [0],
+    },
+  ],
+});
+
+/** Entries of each row of `x` [..., depth] at `indices` [..., k], i32 or i64 -> [..., k]. */
+export function gatherLast(x: Tensor, indices: Tensor): Tensor {
+  return apply(gatherLastOp, [x, indices], null);
 }
 
-const addAtOp = defineOp<null>({
-  name: "addAt",
-  shape: ([x, ids, values]) => {
-    checkEntries(x, ids);
-    checkEntries(x, values, x.dtype);
+const scatterLastOp = defineOp<number>({
+  name: "scatterLast",
+  shape: ([values, indices], depth) => {
+    if (values.rank !== indices.rank) throw new GraphError(`[${values.shape}] at [${indices.shape}]`);
+    return [{ dtype: values.dtype, shape: [...values.shape.slice(0, -1), depth] }];
+  },
+  lower: (ctx, node, depth) => {
+    const [values, indices] = node.inputs.map((t) => ctx.value(t));
+    const rows = ctx.emit("Shape", [values], { start: 0, end: -1 });
+    const shape = ctx.emit("Concat", [rows, ctx.ints([depth])], { axis: 0 });
+    const zeros = ctx.emit("Expand", [ctx.float(0), shape]);
+    return [ctx.emit("ScatterElements", [zeros, indices, values], { axis: -1, reduction: "add" })];
+  },
+  grad: (node, [g]) => [g && gatherLast(g, node.inputs[1]), null],
+  flops: (inputs) => size(inputs[0]),
+  samples: [
+    {
+      label: "repeated places",
+      inputs: [{ shape: [2, 4] }, { shape: [2, 4], dtype: "i32", values: wholeNumber(3) }],
+      build: (x, ids) => scatterLast(x, cast(ids, "i64"), 3),
+      differentiable: [0],
+    },
+    {
+      label: "one row",
+      inputs: [{ shape: [4] }, { shape: [4], dtype: "i32", values: wholeNumber(6) }],
+      build: (x, ids) => scatterLast(x, cast(ids, "i64"), 6),
+      differentiable: [0],
+    },
+  ],
+});
+
+/** Adds `values` [..., k] f32 into rows of zeros [..., depth] at `indices` [..., k], i32 or i64. */
+export function scatterLast(values: Tensor, indices: Tensor, depth: number): Tensor {
+  return apply(scatterLastOp, [values, indices], depth);
+}
+
+const addLastOp = defineOp<null>({
+  name: "addLast",
+  shape: ([x, indices, values]) => {
+    if (!sameShape(entryShape(x, indices), values.shape))
+      throw new GraphError(`[${values.shape}] values for places [${indices.shape}]`);
     return [{ dtype: x.dtype, shape: x.shape }];
   },
-  lower: (ctx, node) => {
-    const [x, ids, values] = node.inputs;
-    const last = ctx.ints([-1]);
-    const column = (tensor: Tensor) => ctx.emit("Unsqueeze", [ctx.value(tensor), last]);
-    return [
-      ctx.emit("ScatterElements", [ctx.value(x), column(ids), column(values)], {
-        axis: -1,
-        reduction: "add",
-      }),
-    ];
-  },
-  grad: (node, [g]) => (g === null ? [null, null, null] : [g, null, pick(g, node.inputs[1])]),
+  lower: (ctx, node) => [
+    ctx.emit(
+      "ScatterElements",
+      node.inputs.map((t) => ctx.value(t)),
+      { axis: -1, reduction: "add" },
+    ),
+  ],
+  grad: (node, [g]) => [g, null, g && gatherLast(g, node.inputs[1])],
   flops: (inputs) => size(inputs[1]),
   samples: [
     {
       label: "entries",
-      inputs: lastAxisSample,
-      build: (x, ids, values) => addAt(x, ids, values),
+      inputs: [{ shape: [2, 5] }, { shape: [2, 3], dtype: "i32", values: wholeNumber(5) }, { shape: [2, 3] }],
+      build: (x, indices, values) => addLast(x, indices, values),
       differentiable: [0, 2],
     },
   ],
 });
 
-/** `x` [..., depth] with `values` [...] added to its entries at `ids` [...] i32. */
+/** `x` [..., depth] with `values` [..., k] added to its entries at `indices` [..., k], i32 or i64. */
+export function addLast(x: Tensor, indices: Tensor, values: Tensor): Tensor {
+  return apply(addLastOp, [x, indices, values], null);
+}
+
+/** [...] -> [..., 1]: one place, or one value, for each row. */
+const column = (x: Tensor): Tensor => reshape(x, [...x.shape, 1]);
+
+/** The entry of `x` [..., depth] at each id of `ids` [...] -> [...]. */
+export function pick(x: Tensor, ids: Tensor): Tensor {
+  return reshape(gatherLast(x, column(ids)), ids.shape);
+}
+
+/** `x` [..., depth] with `values` [...] added to its entries at `ids` [...]. */
 export function addAt(x: Tensor, ids: Tensor, values: Tensor): Tensor {
-  return apply(addAtOp, [x, ids, values], null);
+  return addLast(x, column(ids), column(values));
 }
