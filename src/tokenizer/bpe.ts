@@ -187,7 +187,7 @@ function hub(json: Json): HubTokenizer {
   // The library requires these keys to be present, even where they are null.
   const parts = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
   try {
-    return new HubImplementation({ ...parts, ...json }, {});
+    return new HubImplementation({ ...parts, ...json, pre_tokenizer: asOfficial(json.pre_tokenizer) }, {});
   } catch (error) {
     throw new TokenizerError({
       field: "tokenizer.json",
@@ -196,6 +196,23 @@ function hub(json: Json): HubTokenizer {
       remedy: "Export it with a current version of Hugging Face's tokenizers.",
     });
   }
+}
+
+/**
+ * A pre-tokenizer with its "Digits" steps spelled out: the official library and llama.cpp isolate any number (½, Ⅻ, ²),
+ * the JavaScript one decimal digits only. SmolLM2, DeepSeek LLM and Coder have such a step.
+ */
+function asOfficial(step: unknown): unknown {
+  if (typeof step !== "object" || step === null) return null;
+  const { type, individual_digits: alone, pretokenizers } = step as Record<string, unknown>;
+  if (Array.isArray(pretokenizers)) return { ...step, pretokenizers: pretokenizers.map(asOfficial) };
+  if (type !== "Digits") return step;
+  return {
+    type: "Split",
+    pattern: { Regex: alone === true ? "\\p{N}" : "\\p{N}+" },
+    behavior: "Isolated",
+    invert: false,
+  };
 }
 
 function parse<T>(file: string, schema: z.ZodType<T>, value: unknown): T {

@@ -9,8 +9,9 @@ import * as jinja from "@huggingface/jinja";
 
 /** Milliseconds that one rendering may take; a long conversation takes a few. */
 const TIME_LIMIT_MS = 2000;
-/** Characters of any text, and entries of any list, that a template may build. */
-const MAX_LENGTH = 1 << 24;
+/** Characters of any text that a template may build, and entries of any list; both are reached well within the time. */
+const MAX_CHARACTERS = 1 << 24;
+const MAX_ENTRIES = 1 << 20;
 
 /** A template that cannot be read, fails, asks for too much, or refuses the conversation. */
 export class ChatTemplateError extends Error {
@@ -60,15 +61,17 @@ class BoundedInterpreter extends Interpreter {
 }
 
 function checkSize(value: unknown): void {
-  if ((typeof value === "string" || Array.isArray(value)) && value.length > MAX_LENGTH)
-    throw new TooLarge(`it builds more than ${MAX_LENGTH} characters or entries`);
+  if (typeof value === "string" && value.length > MAX_CHARACTERS)
+    throw new TooLarge(`it builds more than ${MAX_CHARACTERS} characters`);
+  if (Array.isArray(value) && value.length > MAX_ENTRIES)
+    throw new TooLarge(`it builds more than ${MAX_ENTRIES} entries`);
 }
 
 /** Python's range, refused before it fills the memory. */
 function range(first: number, last?: number, step = 1): number[] {
   const [start, stop] = last === undefined ? [0, first] : [first, last];
   const count = Math.max(0, Math.ceil((stop - start) / step));
-  if (!(count <= MAX_LENGTH)) throw new TooLarge(`range() of ${count} numbers`);
+  if (!(count <= MAX_ENTRIES)) throw new TooLarge(`range() of ${count} numbers`);
   return Array.from({ length: count }, (_, i) => start + i * step);
 }
 

@@ -10,6 +10,7 @@
  *     </think>
  *     <answer>(82 - 27) - 11</answer>
  */
+import { addedToken } from "./bpe-json.ts";
 import { UnknownCharacterError } from "./errors.ts";
 import type { ControlToken, Tokenizer } from "./tokenizer.ts";
 
@@ -138,23 +139,14 @@ export class CompactTokenizer implements Tokenizer {
  * word list behind a split at the token texts. There is no unknown token, so unknown text is an error there too.
  */
 export function compactTokenizerJson(): Record<string, unknown> {
-  const added = (id: number, content: string, special: boolean) => ({
-    id,
-    content,
-    single_word: false,
-    lstrip: false,
-    rstrip: false,
-    normalized: false,
-    special,
-  });
   const words = BY_LENGTH.filter(({ id }) => !CONTROL_IDS.includes(id)).map(({ text }) => escapeRegex(text));
   return {
     version: "1.0",
     truncation: null,
     padding: null,
     added_tokens: [
-      ...SILENT.map((name) => added(compactIds[name], `<${name}>`, true)),
-      ...CONTROL_IDS.map((id) => added(id, COMPACT_TOKENS[id]!, false)),
+      ...SILENT.map((name) => addedToken(compactIds[name], `<${name}>`, true)),
+      ...CONTROL_IDS.map((id) => addedToken(id, COMPACT_TOKENS[id]!, false)),
     ],
     normalizer: null,
     pre_tokenizer: {

@@ -3,6 +3,7 @@
  * (Sennrich et al., arXiv 1508.07909, over bytes as in GPT-2). Pairs are counted over unique pre-tokens
  * and kept in a heap, so a merge touches only the words that hold the pair.
  */
+import { addedToken, bpeJson } from "./bpe-json.ts";
 import { BYTE_CHARACTERS, SPLIT_PATTERN, wellFormed } from "./byte-level.ts";
 import { TokenizerError } from "./errors.ts";
 import { PairHeap } from "./pair-heap.ts";
@@ -50,7 +51,18 @@ export function trainBpe(texts: Iterable<string>, options: TrainOptions): Record
     count,
   }));
   const merges = mergePairs(words, tokens, ids, options.vocabSize, Math.max(1, options.minFrequency ?? 2));
-  return tokenizerJson(ids, merges, specials);
+  return bpeJson({
+    added: specials.map((content, id) => addedToken(id, content, true)),
+    vocab: ids,
+    merges,
+    preTokenizer: {
+      type: "Sequence",
+      pretokenizers: [
+        { type: "Split", pattern: { Regex: SPLIT_PATTERN }, behavior: "Isolated", invert: false },
+        { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
+      ],
+    },
+  });
 }
 
 function countWords(texts: Iterable<string>): [string, number][] {
@@ -134,47 +146,4 @@ function replacePair(symbols: number[], left: number, right: number, id: number)
     } else result.push(symbols[i]!);
   }
   return result;
-}
-
-function tokenizerJson(
-  ids: Map<string, number>,
-  merges: string[],
-  specials: string[],
-): Record<string, unknown> {
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: specials.map((content, id) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
-    normalizer: null,
-    pre_tokenizer: {
-      type: "Sequence",
-      pretokenizers: [
-        { type: "Split", pattern: { Regex: SPLIT_PATTERN }, behavior: "Isolated", invert: false },
-        { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
-      ],
-    },
-    post_processor: null,
-    decoder: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
-    model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab: Object.fromEntries(ids),
-      merges,
-    },
-  };
 }

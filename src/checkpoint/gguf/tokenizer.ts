@@ -1,5 +1,6 @@
 /** The tokenizer in a GGUF file's metadata <-> the content of Hugging Face's `tokenizer.json` and its config. */
 import { isDeepStrictEqual } from "node:util";
+import { addedToken, bpeJson } from "../../tokenizer/bpe-json.ts";
 import { compactTokenizerJson } from "../../tokenizer/compact.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { BPE_SPECIALS } from "../../tokenizer/train.ts";
@@ -88,28 +89,9 @@ function bpe(metadata: Metadata, words: readonly string[]): Json {
     if (kind === KIND.normal) vocab.push([content, id]);
     else if (kind !== KIND.unused) added.push(addedToken(id, content, kind !== KIND.added));
   }
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: added,
-    normalizer: rule.normalizer,
-    pre_tokenizer: rule.pre_tokenizer,
-    post_processor: null,
-    decoder: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
-    model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: rule.ignoreMerges,
-      vocab: Object.fromEntries(vocab),
-      merges: metadata.texts(`${KEY}.merges`),
-    },
-  };
+  const { pre_tokenizer: preTokenizer, normalizer, ignoreMerges } = rule;
+  const merges = metadata.texts(`${KEY}.merges`);
+  return bpeJson({ added, vocab, merges, preTokenizer, normalizer, ignoreMerges });
 }
 
 const firstIds = new WeakMap<readonly string[], Map<string, number>>();
@@ -117,10 +99,6 @@ function firstId(words: readonly string[]): Map<string, number> {
   const known = firstIds.get(words) ?? new Map(words.map((word, id) => [word, id]));
   firstIds.set(words, known);
   return known;
-}
-
-function addedToken(id: number, content: string, special: boolean): Json {
-  return { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special };
 }
 
 interface TokenizerJson {
