@@ -1,6 +1,6 @@
 /** `sputnik export RUN FOLDER`: the newest checkpoint's model as a Hugging Face folder, with its bill and report. */
 import fs from "node:fs";
-import { join } from "node:path";
+import { basename, isAbsolute, join, relative } from "node:path";
 import { loadModel, saveModel } from "../checkpoint/folder.ts";
 import { decoderParameters } from "../models/dense.ts";
 import { countParameters } from "../models/layers.ts";
@@ -33,11 +33,17 @@ export function exportModel(run: string, folder: string): void {
     if (fs.existsSync(file)) fs.cpSync(file, join(folder, file.slice(source.length)), { recursive: true });
   }
   const parameters = countParameters(decoderParameters(model.config));
-  fs.writeFileSync(join(folder, "README.md"), card(readRun(source), parameters, folder));
+  fs.writeFileSync(join(folder, "README.md"), card(readRun(source), parameters, named(folder)));
   const size = files.reduce((total, file) => total + fs.statSync(join(folder, file)).size, 0);
   console.log(
     `${folder}: ${parameters.toLocaleString("en-US")} parameters, ${bytes(size)}, with bill.json and report.md.`,
   );
+}
+
+/** The folder as a stranger may call it: a card must not tell where it lay on this machine. */
+function named(folder: string): string {
+  const here = relative("", folder);
+  return here === "" || here.startsWith("..") || isAbsolute(here) ? basename(folder) : here;
 }
 
 /** The model card, in Hugging Face's form. */

@@ -1,19 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { architectureOf, checkDecoderConfig, type DecoderConfig } from "../../src/models/config.ts";
-
-const config: DecoderConfig = {
-  vocabSize: 29,
-  layers: 4,
-  width: 128,
-  heads: 4,
-  kvHeads: 4,
-  headDim: 32,
-  ffn: 344,
-  maxPositions: 512,
-  ropeTheta: 10000,
-  normEps: 1e-6,
-  tieEmbeddings: false,
-};
+import { architectureOf, checkDecoderConfig } from "../../src/models/config.ts";
+import { shippedShape as config } from "./shipped-shape.ts";
 
 describe("impossible shapes", () => {
   it.each([

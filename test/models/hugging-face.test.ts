@@ -1,20 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { fromHuggingFace, toHuggingFace } from "../../src/models/hugging-face.ts";
+import { shippedShape as config } from "./shipped-shape.ts";
 
-const config: DecoderConfig = {
-  vocabSize: 29,
-  layers: 4,
-  width: 128,
-  heads: 4,
-  kvHeads: 4,
-  headDim: 32,
-  ffn: 344,
-  maxPositions: 512,
-  ropeTheta: 10000,
-  normEps: 1e-6,
-  tieEmbeddings: false,
-};
 const ids = { bosId: 1, eosIds: [2], padId: 0 };
 
 describe("Hugging Face config.json", () => {

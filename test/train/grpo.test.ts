@@ -9,7 +9,7 @@ import { type GrpoOptions, GrpoStage } from "../../src/train/grpo.ts";
 import { importanceMetrics, whyNothingWasLearned } from "../../src/train/grpo-metrics.ts";
 import { judge, overlongPenalty } from "../../src/train/rollout.ts";
 import type { Model, StepReport } from "../../src/train/stage.ts";
-import { adamW, copyValues, differing, livelyParameters, muon, tinyConfig } from "./tiny.ts";
+import { adamW, copyValues, differing, livelyParameters, muon, tinyConfig, tinyGrpo } from "./tiny.ts";
 
 const tokenizer = new CompactTokenizer();
 const start = livelyParameters(tinyConfig, 9, 0.2);
@@ -47,31 +47,7 @@ class Evens implements Task {
   }
 }
 
-const options: GrpoOptions = {
-  seed: 5,
-  steps: 8,
-  problemsPerStep: 3,
-  groupSize: 4,
-  maxNewTokens: 10,
-  temperature: 0.7,
-  rewards: { accuracy: 1, format: 0, validity: 0, overlong: null },
-  advantage: "grpo",
-  ratio: "token",
-  aggregation: "token-mean",
-  aggregationLength: 10,
-  clip: { low: 0.2, high: 0.28 },
-  kl: 0,
-  referenceEvery: 0,
-  epochs: 1,
-  miniBatches: 1,
-  dynamicRounds: 0,
-  maskTruncated: false,
-  importance: null,
-  slots: 5,
-  optimizer: { ...adamW, rate: 3e-3, decay: 0 },
-  schedule: { kind: "constant", warmup: 0 },
-  threads: 1,
-};
+const options: GrpoOptions = { ...tinyGrpo, slots: 5 };
 
 async function withStage<T>(
   use: (stage: GrpoStage, task: Evens) => Promise<T>,

@@ -4,6 +4,7 @@ import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { Random } from "../../src/runtime/random.ts";
 import { allocate, type Value } from "../../src/runtime/session.ts";
+import type { GrpoOptions } from "../../src/train/grpo.ts";
 import type { OptimizerOptions } from "../../src/train/step.ts";
 
 export const tinyConfig: DecoderConfig = {
@@ -73,3 +74,29 @@ export function furthest(a: ArrayLike<number>, b: ArrayLike<number>): number {
   }
   return most;
 }
+
+/** Three groups of four short completions a step, on a fixed rate. */
+export const tinyGrpo: GrpoOptions = {
+  seed: 5,
+  steps: 8,
+  problemsPerStep: 3,
+  groupSize: 4,
+  maxNewTokens: 10,
+  temperature: 0.7,
+  rewards: { accuracy: 1, format: 0, validity: 0, overlong: null },
+  advantage: "grpo",
+  ratio: "token",
+  aggregation: "token-mean",
+  aggregationLength: 10,
+  clip: { low: 0.2, high: 0.28 },
+  kl: 0,
+  referenceEvery: 0,
+  epochs: 1,
+  miniBatches: 1,
+  dynamicRounds: 0,
+  maskTruncated: false,
+  importance: null,
+  optimizer: { ...adamW, rate: 3e-3, decay: 0 },
+  schedule: { kind: "constant", warmup: 0 },
+  threads: 1,
+};

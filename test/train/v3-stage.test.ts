@@ -7,7 +7,7 @@ import type { DocumentSource } from "../../src/train/data.ts";
 import { type GrpoOptions, GrpoStage } from "../../src/train/grpo.ts";
 import { type LanguageModelOptions, LanguageModelStage } from "../../src/train/language-model-stage.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
-import { adamW, copyValues, differing } from "./tiny.ts";
+import { adamW, copyValues, differing, tinyGrpo } from "./tiny.ts";
 
 const options: LanguageModelOptions = {
   steps: 16,
@@ -93,28 +93,10 @@ describe("GRPO", () => {
     },
   };
   const grpo: GrpoOptions = {
-    seed: 5,
-    steps: 8,
-    problemsPerStep: 3,
-    groupSize: 4,
-    maxNewTokens: 10,
-    temperature: 0.7,
-    rewards: { accuracy: 1, format: 0, validity: 0, overlong: null },
-    advantage: "grpo",
-    ratio: "token",
-    aggregation: "token-mean",
-    aggregationLength: 10,
+    ...tinyGrpo,
     clip: { low: 0.2, high: 0.28 },
     kl: 0.01,
-    referenceEvery: 0,
-    epochs: 1,
-    miniBatches: 1,
-    dynamicRounds: 0,
-    maskTruncated: false,
     importance: { level: "token", cap: 2 },
-    optimizer: { ...adamW, rate: 3e-3, decay: 0 },
-    schedule: { kind: "constant", warmup: 0 },
-    threads: 1,
   };
 
   it("samples and trains V3: what it samples is what it trains on, routers' biases and the further module rest", async () => {
