@@ -3,7 +3,7 @@
  */
 import fs from "node:fs";
 import { join } from "node:path";
-import { checkDecoderConfig, type DecoderConfig } from "../models/config.ts";
+import { checkConfig, type ModelConfig, storedConfig } from "../models/architecture.ts";
 import { fromHuggingFace, toHuggingFace } from "../models/hugging-face.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -13,10 +13,10 @@ import { blockSize } from "./fp8.ts";
 import { readJson } from "./json.ts";
 import type { Parameter } from "./safetensors.ts";
 import { type StoredType, WEIGHTS, writeWeights } from "./shards.ts";
-import { readWeights, type Shapes, withoutTiedHead } from "./weights.ts";
+import { readWeights, type Shapes, storedNames, withoutTiedHead } from "./weights.ts";
 
 export interface Model {
-  config: DecoderConfig;
+  config: ModelConfig;
   /** By Hugging Face tensor name. */
   parameters: ReadonlyMap<string, Parameter>;
   tokenizer: Tokenizer;
@@ -61,7 +61,7 @@ export function saveModel(
   }: { dtype?: StoredType; shardBytes?: number; disk?: FileSystem } = {},
 ): string[] {
   const { config, tokenizer } = model;
-  checkDecoderConfig(config);
+  checkConfig(config);
   checkVocabulary(folder, config, tokenizer);
   const parameters = config.tieEmbeddings
     ? withoutTiedHead(join(folder, WEIGHTS), model.parameters)
@@ -91,9 +91,9 @@ const TORCH_DTYPES = { F32: "float32", BF16: "bfloat16", F16: "float16" };
  * @throws CheckpointError naming each file or tensor that is missing, left over, mis-shaped or damaged;
  *   ConfigError and TokenizerError for the content of those files
  */
-export function loadModel(folder: string, expected?: (config: DecoderConfig) => Shapes): LoadedModel {
+export function loadModel(folder: string, expected?: (config: ModelConfig) => Shapes): LoadedModel {
   const modelConfig = readJson(join(folder, CONFIG));
-  const config = fromHuggingFace(modelConfig);
+  const config = storedConfig(fromHuggingFace(modelConfig), storedNames(folder));
   const generationConfig = readJson(join(folder, GENERATION_CONFIG), { optional: true });
   const tokenizerConfig = readJson(join(folder, TOKENIZER_CONFIG), { optional: true });
   const tokenizer = tokenizerFrom(readJson(join(folder, TOKENIZER)), {
@@ -121,7 +121,7 @@ function chatTemplate(folder: string): { chat_template?: string } {
   return fs.existsSync(file) ? { chat_template: fs.readFileSync(file, "utf8") } : {};
 }
 
-function checkVocabulary(folder: string, config: DecoderConfig, tokenizer: Tokenizer): void {
+function checkVocabulary(folder: string, config: ModelConfig, tokenizer: Tokenizer): void {
   if (tokenizer.vocabSize <= config.vocabSize) return;
   throw new CheckpointError({
     file: folder,
@@ -132,7 +132,7 @@ function checkVocabulary(folder: string, config: DecoderConfig, tokenizer: Token
 }
 
 /** The names that transformers wants beside the ids; their texts stand in `tokenizer.json`. */
-function tokenizerConfig(config: DecoderConfig, tokenizer: Tokenizer): Record<string, unknown> {
+function tokenizerConfig(config: ModelConfig, tokenizer: Tokenizer): Record<string, unknown> {
   const { added_tokens: added = [] } = tokenizer.toJSON() as {
     added_tokens?: { id: number; content: string }[];
   };

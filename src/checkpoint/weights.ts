@@ -13,8 +13,11 @@ export type Shapes = ReadonlyMap<string, readonly number[]>;
 const EMBEDDING = "model.embed_tokens.weight";
 const HEAD = "lm_head.weight";
 
-/** Old Llama files hold these tables; they follow from the config. */
-const DERIVED = /\.rotary_emb\.inv_freq$/;
+/**
+ * Tensors that follow from others: tables in old Llama files, and the copies of embedding and head that DeepSeek-V3
+ * stores with its last layer.
+ */
+const DERIVED = /\.rotary_emb\.inv_freq$|^model\.layers\.\d+\.(embed_tokens|shared_head\.head)\.weight$/;
 
 /**
  * Every tensor as f32, read straight into place: beside the result, a few megabytes at most are held.
@@ -35,6 +38,17 @@ export function readWeights(
     if (both) checkSame((tensors.get(HEAD) as OpenTensor).file, found.get(EMBEDDING)!);
     return tied ? withoutTiedHead(files[0]!, found) : found;
   });
+}
+
+/** Names of the stored tensors. */
+export function storedNames(folder: string): Set<string> {
+  const names = new Set<string>();
+  for (const file of weightFiles(folder)) {
+    const opened = new SafetensorsFile(file);
+    for (const name of opened.header.tensors.keys()) names.add(name);
+    opened.close();
+  }
+  return names;
 }
 
 /** A stored tensor that is read, as f32, when it is asked for. */

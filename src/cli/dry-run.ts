@@ -3,7 +3,7 @@ import { availableParallelism, loadavg } from "node:os";
 import color from "picocolors";
 import type { DType } from "../graph/tensor.ts";
 import { ratesFor } from "../ledger/prices.ts";
-import { decoderParameters } from "../models/dense.ts";
+import { allParameters } from "../models/architecture.ts";
 import { countParameters, type ParameterSpec } from "../models/layers.ts";
 import { costOf, planRecipe, type StagePlan, stageFlops } from "../recipe/plan.ts";
 import type { Recipe } from "../recipe/schema.ts";
@@ -19,7 +19,7 @@ export async function dryRun(
   { json, threads }: { json?: boolean; threads?: number },
 ): Promise<void> {
   const plan = planRecipe(recipe);
-  const specs = decoderParameters(plan.config);
+  const specs = allParameters(plan.config);
   const rate = await measureMatmulRate(undefined, threads);
   const stages = plan.stages.map((stage) => describeStage(stage, rate));
   const parameters = countParameters(specs);

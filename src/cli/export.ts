@@ -1,8 +1,13 @@
-/** `sputnik export RUN FOLDER`: the newest checkpoint's model as a Hugging Face folder, with its bill and report. */
+/**
+ * `sputnik export RUN FOLDER`: the newest checkpoint's model as a Hugging Face folder, with its bill and report.
+ * `sputnik export RUN FILE.gguf`: the same model for llama.cpp and what is built on it.
+ */
 import fs from "node:fs";
 import { basename, isAbsolute, join, relative } from "node:path";
-import { loadModel, saveModel } from "../checkpoint/folder.ts";
-import { decoderParameters } from "../models/dense.ts";
+import { saveModel } from "../checkpoint/folder.ts";
+import { exportGguf } from "../checkpoint/gguf/model.ts";
+import { isGguf, openModelFiles } from "../checkpoint/model.ts";
+import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
 import { findModel, UsageError } from "../recipe/find-model.ts";
 import { expectedShapes } from "../recipe/options.ts";
@@ -13,7 +18,27 @@ import { examLine } from "./progress.ts";
 import { runFolder } from "./report.ts";
 import { bytes, duration } from "./screen.ts";
 
-export function exportModel(run: string, folder: string): void {
+export interface ExportOptions {
+  /** Of the matrices; F32 in a folder and F16 in a GGUF file where it is left out. */
+  dtype?: "F32" | "F16" | "BF16" | "Q8_0";
+}
+
+export function exportModel(run: string, target: string, { dtype }: ExportOptions): void {
+  if (isGguf(target)) {
+    if (dtype === "BF16") throw wrongType(dtype, "F32, F16 or Q8_0 in a GGUF file");
+    const from = findModel(run).folder;
+    exportGguf(isGguf(from) ? openModelFiles(from, expectedShapes) : from, target, { dtype });
+    console.log(`${target}: ${bytes(fs.statSync(target).size)}.`);
+    return;
+  }
+  if (dtype === "Q8_0") throw wrongType(dtype, "F32, F16 or BF16 in a folder");
+  exportFolder(run, target, dtype);
+}
+
+const wrongType = (dtype: string, known: string): UsageError =>
+  new UsageError(`${dtype} cannot be written there.`, `Choose ${known}.`);
+
+function exportFolder(run: string, folder: string, dtype?: "F32" | "F16" | "BF16"): void {
   const source = runFolder(run);
   if (
     fs.existsSync(folder) &&
@@ -25,14 +50,14 @@ export function exportModel(run: string, folder: string): void {
       "Give a new or an empty folder, or an earlier export.",
     );
   }
-  const model = loadModel(findModel(source).folder, expectedShapes);
-  const files = saveModel(folder, model);
+  const model = openModelFiles(findModel(source).folder, expectedShapes);
+  const files = saveModel(folder, model, { dtype });
   writeReport(source);
   const paths = runPaths(source);
   for (const file of [paths.recipe, paths.info, paths.evaluations, paths.bill, paths.report, paths.figures]) {
     if (fs.existsSync(file)) fs.cpSync(file, join(folder, file.slice(source.length)), { recursive: true });
   }
-  const parameters = countParameters(decoderParameters(model.config));
+  const parameters = countParameters(allParameters(model.config));
   fs.writeFileSync(join(folder, "README.md"), card(readRun(source), parameters, named(folder)));
   const size = files.reduce((total, file) => total + fs.statSync(join(folder, file)).size, 0);
   console.log(

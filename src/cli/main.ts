@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command `sputnik`. Each command has a file; it is loaded when it is called, so that help is instant. */
 import { createRequire } from "node:module";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { fail } from "./screen.ts";
 
 const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
@@ -74,10 +74,15 @@ program
 
 program
   .command("export")
-  .argument("<run>", "a run or its folder")
-  .argument("<folder>", "a new or empty folder")
-  .description("the newest model as a Hugging Face folder, with bill and report")
-  .action(async (run, folder) => (await import("./export.ts")).exportModel(run, folder));
+  .argument("<run>", "a run or its folder; for a GGUF file any folder of a model will do")
+  .argument("<target>", "a new or empty folder, or a file whose name ends with .gguf")
+  .description("the newest model as a Hugging Face folder, with bill and report, or as one GGUF file")
+  .addOption(
+    new Option("--dtype <type>", "of the matrices (F32 in a folder, F16 in a GGUF file)").choices([
+      ...["F32", "F16", "BF16", "Q8_0"],
+    ]),
+  )
+  .action(async (run, target, options) => (await import("./export.ts")).exportModel(run, target, options));
 
 program
   .command("pull")

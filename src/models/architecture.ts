@@ -1,16 +1,35 @@
 /** The table of architectures: what sampling and training need of a model, whatever its design. */
 import type { Tensor } from "../graph/tensor.ts";
-import type { DecoderConfig } from "./config.ts";
+import { checkDecoderConfig, type DecoderConfig } from "./config.ts";
 import { cachedDecoder, type DecoderInputs, decoder, decoderParameters } from "./dense.ts";
 import type { ParameterSpec, Parameters } from "./layers.ts";
 import { v3CachedDecoder, v3Decoder } from "./v3.ts";
-import type { V3Config } from "./v3-config.ts";
+import { checkV3Config, type V3Config } from "./v3-config.ts";
 import { v3Parameters } from "./v3-parameters.ts";
 
 export type ModelConfig = DecoderConfig | V3Config;
 
 export const isV3 = (config: ModelConfig): config is V3Config =>
   "architecture" in config && config.architecture === "deepseek_v3";
+
+/** @throws ConfigError naming the first impossible field and what would work. */
+export const checkConfig = (config: ModelConfig): ModelConfig =>
+  isV3(config) ? checkV3Config(config) : checkDecoderConfig(config);
+
+/** Everything that training may read and a checkpoint holds. */
+export function allParameters(config: ModelConfig): ParameterSpec[] {
+  const { parameters, further } = designOf(config);
+  return [...parameters, ...further];
+}
+
+/**
+ * The config of what is really stored: transformers keeps `num_nextn_predict_layers` in V3's config and leaves the
+ * module itself out.
+ */
+export function storedConfig(config: ModelConfig, stored: ReadonlySet<string>): ModelConfig {
+  const whole = !isV3(config) || stored.has(`model.layers.${config.layers}.eh_proj.weight`);
+  return whole ? config : { ...config, mtpLayers: 0 };
+}
 
 /** One array of the cache, [rows, heads, window, width]. */
 export interface CachePlane {

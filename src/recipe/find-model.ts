@@ -2,6 +2,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { holdsModel } from "../checkpoint/model.ts";
 import { latestCheckpoint } from "../checkpoint/resume.ts";
 import type { EvaluationRecord } from "../events.ts";
 import { readJournal } from "./journal.ts";
@@ -10,7 +11,7 @@ import { runPaths } from "./run-folder.ts";
 import type { TaskOptions } from "./schema.ts";
 
 export interface FoundModel {
-  /** A Hugging Face folder. */
+  /** A Hugging Face folder, or a GGUF file. */
   folder: string;
   /** The folder of the run that made it, where its journals can be read; `null` if unknown. */
   run: string | null;
@@ -35,7 +36,7 @@ export const SHIPPED = fileURLToPath(new URL("../../models/tiny-r1-zero", import
 /** @throws UsageError naming what is there instead. */
 export function findModel(target?: string, root = "runs"): FoundModel {
   const folder = target === undefined ? SHIPPED : fs.existsSync(target) ? target : join(root, target);
-  if (fs.existsSync(join(folder, "config.json"))) {
+  if (holdsModel(folder)) {
     const described = fs.existsSync(runPaths(folder).info);
     return { folder, run: described ? folder : null, step: null };
   }
@@ -68,7 +69,7 @@ function notFound(target: string | undefined, root: string): UsageError {
   const remedy =
     known.length === 0
       ? "There are no runs here yet. Train one with: sputnik train recipes/smoke.yaml"
-      : `Known runs: ${known.join(", ")}. A folder of a run, a checkpoint or a model (config.json) will do too.`;
+      : `Known runs: ${known.join(", ")}. A folder of a run, a checkpoint or a model (config.json), or a GGUF file will do too.`;
   return new UsageError(`There is no run and no model called "${target}".`, remedy);
 }
 

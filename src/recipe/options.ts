@@ -1,11 +1,8 @@
 /** From a recipe's stage to the options of the code that runs it, and from its model block to a model. */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
-import { loadModel } from "../checkpoint/folder.ts";
+import { openModelFiles, readShape } from "../checkpoint/model.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
-import { checkDecoderConfig, type DecoderConfig } from "../models/config.ts";
-import { decoderParameters } from "../models/dense.ts";
-import { fromHuggingFace } from "../models/hugging-face.ts";
+import { allParameters, checkConfig, type ModelConfig } from "../models/architecture.ts";
 import { initialise } from "../models/layers.ts";
 import { f32, type Value } from "../runtime/session.ts";
 import { CompactTokenizer } from "../tokenizer/compact.ts";
@@ -31,13 +28,13 @@ export function asParameters(values: ReadonlyMap<string, Value>): Map<string, Pa
 }
 
 /** Shapes by name, as a folder's tensors are checked against. */
-export function expectedShapes(config: DecoderConfig): Map<string, readonly number[]> {
-  return new Map(decoderParameters(config).map(({ name, shape }) => [name, shape]));
+export function expectedShapes(config: ModelConfig): Map<string, readonly number[]> {
+  return new Map(allParameters(config).map(({ name, shape }) => [name, shape]));
 }
 
-/** A model folder as a model that runs. */
-export function openModel(folder: string): Model {
-  const { parameters, config, tokenizer, tokenizerConfig } = loadModel(folder, expectedShapes);
+/** A model folder, or a GGUF file, as a model that runs. */
+export function openModel(path: string): Model {
+  const { parameters, config, tokenizer, tokenizerConfig } = openModelFiles(path, expectedShapes);
   return { config, tokenizer, tokenizerConfig, parameters: asValues(parameters) };
 }
 
@@ -45,20 +42,18 @@ export function openModel(folder: string): Model {
 export function initialModel(recipe: Recipe): Model {
   if ("from" in recipe.model) return openModel(recipe.model.from);
   const { config, tokenizer } = recipeShape(recipe);
-  return { config, tokenizer, parameters: initialise(decoderParameters(config), recipe.seed) };
+  return { config, tokenizer, parameters: initialise(allParameters(config), recipe.seed) };
 }
 
 /** The same without any weights, as planning needs it. */
 export function recipeShape(recipe: Recipe): Pick<Model, "config" | "tokenizer"> {
-  if ("from" in recipe.model) {
-    const read = (file: string): unknown =>
-      JSON.parse(readFileSync(join((recipe.model as { from: string }).from, file), "utf8"));
-    return { config: fromHuggingFace(read("config.json")), tokenizer: tokenizerFrom(read("tokenizer.json")) };
-  }
+  if ("from" in recipe.model) return readShape(recipe.model.from);
   const tokenizer = recipeTokenizer(recipe);
+  const { vocabSize } = tokenizer;
+  if ("architecture" in recipe.model)
+    return { config: checkConfig({ ...recipe.model, vocabSize }), tokenizer };
   const { heads, kvHeads = heads, headDim = recipe.model.width / heads } = recipe.model;
-  const config = checkDecoderConfig({ ...recipe.model, vocabSize: tokenizer.vocabSize, kvHeads, headDim });
-  return { config, tokenizer };
+  return { config: checkConfig({ ...recipe.model, vocabSize, kvHeads, headDim }), tokenizer };
 }
 
 function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {

@@ -1,14 +1,13 @@
 /** What a recipe will take, from the null device: its graphs are traced and counted, and nothing is computed. */
 import { countFlops, estimateMemory, neededNodes } from "../graph/analyse.ts";
 import type { Graph } from "../graph/tensor.ts";
-import type { DecoderConfig } from "../models/config.ts";
-import { decoderParameters } from "../models/dense.ts";
+import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { traceDecode, tracePrefill } from "../sample/engine.ts";
 import { traceScore } from "../sample/logprobs.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { MICRO_BATCH_TOKENS } from "../train/grpo.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
-import { languageModelLoss } from "../train/language-model.ts";
+import { trainedOn } from "../train/language-model-stage.ts";
 import { traceAccumulation, traceOptimizer, traceStep } from "../train/step.ts";
 import { languageModelOptions, optimizerOptions, recipeShape } from "./options.ts";
 import { stageSteps } from "./run.ts";
@@ -40,11 +39,11 @@ const PROMPTS = 32;
 const SLOTS = 128;
 
 interface Setting {
-  config: DecoderConfig;
+  config: ModelConfig;
   promptTokens: number;
 }
 
-export function planRecipe(recipe: Recipe): { config: DecoderConfig; stages: StagePlan[] } {
+export function planRecipe(recipe: Recipe): { config: ModelConfig; stages: StagePlan[] } {
   const { config, tokenizer } = recipeShape(recipe);
   const stages = recipe.stages.map((stage): StagePlan => {
     const { name, kind } = stage;
@@ -65,15 +64,10 @@ export function planRecipe(recipe: Recipe): { config: DecoderConfig; stages: Sta
   return { config, stages };
 }
 
-function languageModelPrograms(stage: PretrainStage | SftStage, config: DecoderConfig): Program[] {
-  const { batch, accumulate, sequence, recompute, optimizer } = languageModelOptions(stage);
-  const specs = decoderParameters(config);
-  const loss = languageModelLoss(config, {
-    batch,
-    seq: sequence,
-    mask: stage.documentMask ? "each" : "shared",
-    recompute,
-  });
+function languageModelPrograms(stage: PretrainStage | SftStage, config: ModelConfig): Program[] {
+  const options = languageModelOptions(stage);
+  const { accumulate, optimizer } = options;
+  const { specs, loss } = trainedOn(config, options);
   const program = { kind: "train" as const, sizes: {} };
   if (accumulate === 1)
     return [{ ...program, name: "training step", graph: traceStep(specs, loss, optimizer), runsPerStep: 1 }];
@@ -113,7 +107,7 @@ function samplingPrograms(
 
 function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "programs" | "assumptions"> {
   const { config, promptTokens } = setting;
-  const specs = decoderParameters(config);
+  const specs = designOf(config).parameters;
   const samples = stage.problemsPerStep * stage.groupSize;
   const answer = Math.ceil(stage.maxNewTokens * ANSWER_SHARE);
   const seq = promptTokens + answer;

@@ -1,7 +1,7 @@
 /** A run's files as the events that made them: what a page opened later, or after a resume, needs to know. */
 
 import type { RunEvent } from "../events.ts";
-import { decoderParameters } from "../models/dense.ts";
+import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
 import { recipeShape } from "./options.ts";
 import { stageInfos } from "./run.ts";
@@ -12,7 +12,7 @@ import type { RunData } from "./run-reader.ts";
 export function* replay(run: RunData): Generator<RunEvent> {
   const { recipe, info, folder } = run;
   const stages = stageInfos(recipe);
-  const parameters = countParameters(decoderParameters(recipeShape(recipe).config));
+  const parameters = countParameters(allParameters(recipeShape(recipe).config));
   const { name, seed, startedAt } = info;
   yield { type: "run", name, folder, seed, parameters, stages, startedAt, resumedAt: null };
   for (const [index, stage] of stages.entries()) {

@@ -8,7 +8,7 @@ import type { RunEvent, StageInfo } from "../events.ts";
 import { BillBook } from "../ledger/bill.ts";
 import { EnergyMeter } from "../ledger/energy.ts";
 import { ratesFor } from "../ledger/prices.ts";
-import { decoderParameters } from "../models/dense.ts";
+import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
 import { Sampler } from "../sample/engine.ts";
@@ -91,7 +91,7 @@ export class Run {
       name: folder.name,
       folder: folder.folder,
       seed: recipe.seed,
-      parameters: countParameters(decoderParameters(this.model.config)),
+      parameters: countParameters(allParameters(this.model.config)),
       stages,
       startedAt: folder.info.startedAt,
       resumedAt: start.resumedStep,

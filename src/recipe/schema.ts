@@ -3,7 +3,8 @@
  * key is an error and never a silent default. Files are relative to the directory of the command.
  */
 import { z } from "zod";
-import { count, positive, ropeScalingSchema } from "./part-schemas.ts";
+import { denseShapeSchema, modelFolderSchema, v3ShapeSchema } from "./model-schemas.ts";
+import { count, positive } from "./part-schemas.ts";
 import { expandPresets } from "./presets.ts";
 import { checkSense } from "./sense.ts";
 import { stageSchema } from "./stage-schemas.ts";
@@ -12,30 +13,6 @@ import { taskSchema } from "./task-schema.ts";
 export type { Optimizer, Schedule, TrainingData } from "./part-schemas.ts";
 export type { EvaluateStage, GrpoStage, PretrainStage, SftStage, Stage } from "./stage-schemas.ts";
 export type { TaskOptions } from "./task-schema.ts";
-
-/** The dense DeepSeek LLM decoder (arXiv 2401.02954, section 2.2), in any size, or one of its relatives. */
-export const modelShapeSchema = z.strictObject({
-  layers: count,
-  width: count,
-  heads: count,
-  /** Fewer than `heads` is grouped-query attention; left out it equals `heads`. */
-  kvHeads: count.optional(),
-  /** `width / heads` where it is left out. */
-  headDim: count.optional(),
-  /** Inner width of SwiGLU. */
-  ffn: count,
-  maxPositions: z.int().min(2),
-  ropeTheta: positive.default(10000),
-  ropeScaling: ropeScalingSchema.optional(),
-  /** Biases of queries, keys and values (Qwen2), or norms of queries and keys (Qwen3); not both. */
-  qkvBias: z.boolean().optional(),
-  qkNorm: z.boolean().optional(),
-  normEps: positive.default(1e-6),
-  tieEmbeddings: z.boolean().default(false),
-});
-
-/** Weights to start from: a folder with config.json and safetensors, or a run. */
-const modelFolderSchema = z.strictObject({ from: z.string().min(1) });
 
 const tokenizerSchema = z.discriminatedUnion("kind", [
   /** The built-in vocabulary of the number tasks. */
@@ -53,7 +30,7 @@ const recipeObject = z.strictObject({
   }),
   seed: z.int().min(0),
   description: z.string().optional(),
-  model: z.union([modelShapeSchema, modelFolderSchema]),
+  model: z.union([denseShapeSchema, v3ShapeSchema, modelFolderSchema]),
   tokenizer: tokenizerSchema,
   task: taskSchema,
   stages: z.array(stageSchema).min(1),
@@ -66,5 +43,6 @@ const recipeObject = z.strictObject({
 
 export const recipeSchema = z.preprocess(expandPresets, recipeObject.superRefine(checkSense));
 
-export type ModelShape = z.infer<typeof modelShapeSchema>;
+export type DenseShape = z.infer<typeof denseShapeSchema>;
+export type V3Shape = z.infer<typeof v3ShapeSchema>;
 export type Recipe = z.infer<typeof recipeObject>;

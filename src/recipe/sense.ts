@@ -3,7 +3,9 @@
  * says why and what to write instead.
  */
 import type { z } from "zod";
-import type { ModelShape, Recipe } from "./schema.ts";
+import { ConfigError } from "../models/config.ts";
+import { checkV3Config } from "../models/v3-config.ts";
+import type { DenseShape, Recipe, V3Shape } from "./schema.ts";
 import type { EvaluateStage, GrpoStage, PretrainStage, SftStage } from "./stage-schemas.ts";
 
 type Path = (string | number)[];
@@ -13,7 +15,8 @@ type Refuse = (path: Path, message: string) => void;
 export function checkSense(recipe: Recipe, context: z.RefinementCtx): void {
   const refuse: Refuse = (path, message) => context.addIssue({ code: "custom", path, message });
   const shape = "from" in recipe.model ? null : recipe.model;
-  if (shape !== null) checkModel(shape, refuse);
+  if (shape !== null && "architecture" in shape) checkV3(shape, refuse);
+  else if (shape !== null) checkDense(shape, refuse);
   checkUnique(recipe, refuse);
   recipe.stages.forEach((stage, index) => {
     const at: Refuse = (path, message) => refuse(["stages", index, ...path], message);
@@ -23,7 +26,7 @@ export function checkSense(recipe: Recipe, context: z.RefinementCtx): void {
   });
 }
 
-function checkModel(model: ModelShape, refuse: Refuse): void {
+function checkDense(model: DenseShape, refuse: Refuse): void {
   const { width, heads, kvHeads = heads } = model;
   if (model.headDim === undefined && width % heads !== 0) {
     refuse(
@@ -43,6 +46,17 @@ function checkModel(model: ModelShape, refuse: Refuse): void {
       ["model", "kvHeads"],
       `${heads} heads cannot share ${kvHeads} key-value heads evenly: kvHeads must divide heads.`,
     );
+  }
+}
+
+function checkV3(model: V3Shape, refuse: Refuse): void {
+  try {
+    // The vocabulary is the tokenizer's, which is not loaded to check a recipe.
+    checkV3Config({ ...model, vocabSize: 1 });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const { field, expected, found, remedy } = error;
+    refuse(["model", field], `"${field}" is ${found}. Expected ${expected}. ${remedy}`);
   }
 }
 
@@ -76,7 +90,7 @@ export function languageModellingSteps(stage: PretrainStage | SftStage): number 
 
 function checkLanguageModelling(
   stage: PretrainStage | SftStage,
-  model: ModelShape | null,
+  model: DenseShape | V3Shape | null,
   refuse: Refuse,
 ): void {
   if ((stage.tokens === undefined) === (stage.steps === undefined)) {
@@ -113,7 +127,7 @@ function checkWarmup(warmup: number, steps: number, refuse: Refuse): void {
   );
 }
 
-function checkGrpo(stage: GrpoStage, model: ModelShape | null, refuse: Refuse): void {
+function checkGrpo(stage: GrpoStage, model: DenseShape | V3Shape | null, refuse: Refuse): void {
   const samples = stage.problemsPerStep * stage.groupSize;
   if (stage.miniBatches > samples) {
     refuse(
@@ -156,7 +170,7 @@ function checkGrpo(stage: GrpoStage, model: ModelShape | null, refuse: Refuse): 
   checkWarmup(stage.schedule.warmup, stage.steps, refuse);
 }
 
-function checkEvaluate(stage: EvaluateStage, model: ModelShape | null, refuse: Refuse): void {
+function checkEvaluate(stage: EvaluateStage, model: DenseShape | V3Shape | null, refuse: Refuse): void {
   if (stage.temperature === 0 && stage.samples > 1) {
     refuse(
       ["samples"],
@@ -167,7 +181,7 @@ function checkEvaluate(stage: EvaluateStage, model: ModelShape | null, refuse: R
 }
 
 /** The prompt's length is the task's; that it needs at least one position is sure here. */
-function checkLimit(maxNewTokens: number, model: ModelShape | null, refuse: Refuse): void {
+function checkLimit(maxNewTokens: number, model: DenseShape | V3Shape | null, refuse: Refuse): void {
   if (model === null || maxNewTokens < model.maxPositions) return;
   refuse(
     ["maxNewTokens"],

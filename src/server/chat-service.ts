@@ -3,8 +3,8 @@ import { randomInt } from "node:crypto";
 import fs from "node:fs";
 import { join } from "node:path";
 import type { Worker } from "node:worker_threads";
-import { decoderParameters } from "../models/dense.ts";
-import { fromHuggingFace } from "../models/hugging-face.ts";
+import { readShape } from "../checkpoint/model.ts";
+import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
 import { type FoundModel, findModel, lastExam, SHIPPED, trainedTask } from "../recipe/find-model.ts";
 import { runPaths } from "../recipe/run-folder.ts";
@@ -165,8 +165,7 @@ function newestModel(run: string): FoundModel | null {
 }
 
 function describe(id: string, found: FoundModel): ChatModel {
-  const config = fromHuggingFace(JSON.parse(fs.readFileSync(join(found.folder, "config.json"), "utf8")));
-  const size = countParameters(decoderParameters(config)).toLocaleString("en-US");
+  const size = countParameters(allParameters(readShape(found.folder).config)).toLocaleString("en-US");
   const exam = lastExam(found);
   const grade =
     exam === null

@@ -26,7 +26,7 @@ import { microBatchFeeds, planMicroBatches, rowLength, type TrainingRow } from "
 import { type Group, groupRecord, type RewardOptions, rollout, type Sample } from "./rollout.ts";
 import { rateFactor, type Schedule } from "./schedule.ts";
 import {
-  type AnyModel,
+  type Model,
   type StageSnapshot,
   type StepReport,
   snapshotTensors,
@@ -97,7 +97,7 @@ export class GrpoStage implements TrainingStage {
   readonly totalSteps: number;
   done: number;
   private nextProblem: number;
-  private readonly model: AnyModel;
+  private readonly model: Model;
   private readonly task: Task;
   private readonly options: GrpoOptions;
   private readonly step: TrainStep;
@@ -108,7 +108,7 @@ export class GrpoStage implements TrainingStage {
   private idleSteps: number;
 
   private constructor(
-    model: AnyModel,
+    model: Model,
     task: Task,
     options: GrpoOptions,
     engines: { step: TrainStep; sampler: Sampler; scorer: Scorer | null },
@@ -129,7 +129,7 @@ export class GrpoStage implements TrainingStage {
   }
 
   static async create(
-    model: AnyModel,
+    model: Model,
     task: Task,
     options: GrpoOptions,
     resume?: StageSnapshot,

@@ -7,7 +7,7 @@ import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState
 import { type BatchShape, batchFeeds, languageModelLoss } from "./language-model.ts";
 import { rateFactor, type Schedule } from "./schedule.ts";
 import {
-  type AnyModel,
+  type Model,
   type StageSnapshot,
   type StepReport,
   snapshotTensors,
@@ -74,7 +74,7 @@ export class LanguageModelStage implements TrainingStage {
   }
 
   static async create(
-    model: Pick<AnyModel, "config" | "parameters">,
+    model: Pick<Model, "config" | "parameters">,
     source: DocumentSource,
     options: LanguageModelOptions,
     resume?: StageSnapshot,

@@ -4,7 +4,7 @@ import type { GenerateOptions, Sampler } from "../sample/engine.ts";
 import type { Generation } from "../sample/scheduler.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
 import { equations } from "../tasks/thought-equations.ts";
-import type { AnyModel } from "./stage.ts";
+import type { Model } from "./stage.ts";
 
 export interface RewardOptions {
   accuracy: number;
@@ -48,7 +48,7 @@ export function overlongPenalty(
 export function locateEquations(
   ids: readonly number[],
   promptLength: number,
-  model: AnyModel,
+  model: Model,
 ): Sample["equations"] {
   let text = "";
   const ends: number[] = [];
@@ -70,7 +70,7 @@ export function judge(
   generation: Generation,
   prompt: number[],
   task: Task,
-  model: AnyModel,
+  model: Model,
   rewards: RewardOptions,
   limit: number,
 ): Sample {
@@ -103,14 +103,14 @@ export interface RolloutOptions {
 }
 
 /** The prompt's ids: BOS, then the template's text with its control tokens. */
-export function encodePrompt(model: AnyModel, prompt: string): number[] {
+export function encodePrompt(model: Model, prompt: string): number[] {
   const ids = model.tokenizer.encode(prompt, { specials: true });
   return model.tokenizer.bosId === null ? ids : [model.tokenizer.bosId, ...ids];
 }
 
 /** Samples `groupSize` completions for each problem index in turn and judges them. */
 export async function rollout(
-  model: AnyModel,
+  model: Model,
   sampler: Sampler,
   task: Task,
   indices: readonly number[],

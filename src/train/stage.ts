@@ -2,21 +2,17 @@
 
 import type { GroupRecord, Metrics } from "../events.ts";
 import type { ModelConfig } from "../models/architecture.ts";
-import type { DecoderConfig } from "../models/config.ts";
 import type { Value } from "../runtime/session.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
-/** A model between stages, of one architecture. */
-export interface Model<Config extends ModelConfig = DecoderConfig> {
-  config: Config;
+/** A model between stages, of any architecture. */
+export interface Model {
+  config: ModelConfig;
   tokenizer: Tokenizer;
   parameters: ReadonlyMap<string, Value>;
   /** What came with the model and goes on with it, above all its chat template. */
   tokenizerConfig?: Record<string, unknown>;
 }
-
-/** A model of any architecture. */
-export type AnyModel = Model<ModelConfig>;
 
 export interface StepReport {
   metrics: Metrics;

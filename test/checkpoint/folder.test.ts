@@ -40,7 +40,7 @@ const parameters = new Map([
   [HEAD, parameter([32, 8], 2)],
 ]);
 const model: Model = { config, parameters, tokenizer: new CompactTokenizer() };
-const shapes = ({ tieEmbeddings }: DecoderConfig) =>
+const shapes = ({ tieEmbeddings }: Pick<DecoderConfig, "tieEmbeddings">) =>
   new Map(
     [...parameters]
       .filter(([name]) => !tieEmbeddings || name !== HEAD)

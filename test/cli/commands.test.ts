@@ -184,9 +184,29 @@ test("export: a Hugging Face folder with its bill, that chat opens", async () =>
   );
   const answer = await sputnik(["chat", "models/tiny"], { cwd, input: "5 7 = 12\n" });
   expect(answer.stdout).toContain("5, 7 make 12");
+  // Named by an absolute path, the card still says nothing of this machine.
+  const away = join(cwd, "away");
+  expect((await sputnik(["export", "tiny", away, "--dtype", "BF16"], { cwd })).code).toBe(0);
+  expect(fs.readFileSync(join(away, "README.md"), "utf8")).not.toContain(cwd);
+  expect(fs.readFileSync(join(away, "README.md"), "utf8")).toContain("npx sputnik chat away\n");
+  const half = (folder: string) => fs.statSync(join(cwd, folder, "model.safetensors")).size;
+  expect(half("away")).toBeLessThan(0.6 * half("models/tiny"));
   fs.mkdirSync(join(cwd, "other"));
   fs.writeFileSync(join(cwd, "other", "thesis.tex"), "");
   expect((await sputnik(["export", "tiny", "other"], { cwd })).stderr).toContain("holds other files");
+});
+
+test("export: a GGUF file gives the folder's answers", async () => {
+  const ask = async (model: string) =>
+    (await sputnik(["chat", model, "--temperature", "0"], { cwd, input: "5 7 = 12\n" })).stdout;
+  const { code, stderr } = await sputnik(["export", "tiny", "tiny.gguf", "--dtype", "F32"], { cwd });
+  expect(code, stderr).toBe(0);
+  const thought = (text: string) => text.slice(text.indexOf("<think>"), text.indexOf("</answer>"));
+  const answer = thought(await ask("tiny.gguf"));
+  expect(answer.length).toBeGreaterThan(5);
+  expect(answer).toBe(thought(await ask("models/tiny")));
+  const wrong = await sputnik(["export", "tiny", "x.gguf", "--dtype", "BF16"], { cwd });
+  expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("Choose F32, F16 or Q8_0")]);
 });
 
 test("doctor says what there is, and measures", async () => {

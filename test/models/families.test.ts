@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { Graph } from "../../src/graph/tensor.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
-import { fromHuggingFace, toHuggingFace } from "../../src/models/hugging-face.ts";
+import { denseFromHuggingFace, denseToHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { rotaryFrequencies, rotaryTables } from "../../src/models/rope.ts";
@@ -19,7 +19,10 @@ import { json, tensors } from "../train/fixture.ts";
 import { furthest } from "../train/tiny.ts";
 
 const TOKENS = { bosId: 1, eosIds: [2], padId: 0 };
-const configs = json<Record<string, { old: unknown; new: unknown }>>("golden-rope/configs.json");
+const configs =
+  json<Record<string, { old: Record<string, unknown>; new: Record<string, unknown> }>>(
+    "golden-rope/configs.json",
+  );
 const weights = tensors("golden-rope/model.safetensors");
 const expected = tensors("golden-rope/expected.safetensors");
 const ids = json<number[][]>("golden-rope/ids.json");
@@ -45,11 +48,13 @@ async function logitsOf(config: DecoderConfig): Promise<Float32Array> {
 }
 
 describe.each(Object.keys(configs))("rotary positions: %s", (name) => {
-  const config = fromHuggingFace(configs[name].new);
+  const config = denseFromHuggingFace(configs[name].new);
 
   it("old and new spelling of config.json say the same, and ours reads back as it was", () => {
-    expect(fromHuggingFace(configs[name].old)).toEqual(config);
-    expect(fromHuggingFace(JSON.parse(JSON.stringify(toHuggingFace(config, TOKENS))))).toEqual(config);
+    expect(denseFromHuggingFace(configs[name].old)).toEqual(config);
+    expect(denseFromHuggingFace(JSON.parse(JSON.stringify(denseToHuggingFace(config, TOKENS))))).toEqual(
+      config,
+    );
   });
 
   it("gives the logits of transformers beyond the trained length", async () => {
@@ -62,14 +67,14 @@ describe.each(Object.keys(configs))("rotary positions: %s", (name) => {
 });
 
 describe.each(["golden-llama3", "golden-qwen2", "golden-qwen3"])("%s", (folder) => {
-  const config = fromHuggingFace(json(`${folder}/config.json`));
+  const config = denseFromHuggingFace(json(`${folder}/config.json`));
 
   it("writes a config.json that reads back as it was", () => {
-    const written = toHuggingFace(config, TOKENS);
+    const written = denseToHuggingFace(config, TOKENS);
     expect(written.architectures).toEqual(
       json<{ architectures: string[] }>(`${folder}/config.json`).architectures,
     );
-    expect(fromHuggingFace(JSON.parse(JSON.stringify(written)))).toEqual(config);
+    expect(denseFromHuggingFace(JSON.parse(JSON.stringify(written)))).toEqual(config);
   });
 
   it("decodes over the cache what it decodes without one", () =>

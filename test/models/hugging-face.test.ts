@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { DecoderConfig } from "../../src/models/config.ts";
+import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { fromHuggingFace, toHuggingFace } from "../../src/models/hugging-face.ts";
 import { shippedShape as config } from "./shipped-shape.ts";
 
@@ -210,7 +211,7 @@ describe("Hugging Face config.json", () => {
 
   it("null of YaRN's factor is the ratio of the lengths; zeros of its betas are the defaults", () => {
     const rope_scaling = { type: "yarn", factor: null, original_max_position_embeddings: 128, beta_fast: 0 };
-    expect(fromHuggingFace({ ...toHuggingFace(config, ids), rope_scaling }).ropeScaling).toEqual({
+    expect(denseFromHuggingFace({ ...toHuggingFace(config, ids), rope_scaling }).ropeScaling).toEqual({
       kind: "yarn",
       factor: 4,
       originalPositions: 128,
@@ -220,7 +221,10 @@ describe("Hugging Face config.json", () => {
   });
 
   it.each([
-    [{ model_type: "gpt2" }, /model_type: expected "llama" or "qwen2" or "qwen3" or "mistral", found "gpt2"/],
+    [
+      { model_type: "gpt2" },
+      /model_type: expected "llama" or "qwen2" or "qwen3" or "mistral" or "deepseek_v3", found "gpt2"/,
+    ],
     [{ attention_bias: true }, /attention_bias: expected false, found true/],
     [{ mlp_bias: true }, /mlp_bias/],
     [{ rope_scaling: { type: "longrope" } }, /rope_type: expected .*"yarn", found "longrope"/],

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Graph } from "../../src/graph/tensor.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
-import { fromHuggingFace } from "../../src/models/hugging-face.ts";
+import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { allocate, Session, type Value } from "../../src/runtime/session.ts";
 import { batchFeeds, languageModelLoss, sequenceInputs } from "../../src/train/language-model.ts";
@@ -55,7 +55,7 @@ const symbolicShape = { batch: "batch", seq: "seq", mask: "shared" } as const;
 describe.each(["golden-step", "golden-tied", "golden-llama3", "golden-qwen2", "golden-qwen3"])(
   "%s",
   (folder) => {
-    const config = fromHuggingFace(json(`${folder}/config.json`));
+    const config = denseFromHuggingFace(json(`${folder}/config.json`));
     const parameters = tensors(`${folder}/model.safetensors`);
     const expected = tensors(`${folder}/expected.safetensors`);
     const batch = json<Batch>(`${folder}/batch.json`);
@@ -107,7 +107,7 @@ describe("ten steps", () => {
   const { batches, clip, ...runs } = json<{ batches: Batch[]; clip: number; adamw: Run; muon: Run }>(
     "golden-step/steps.json",
   );
-  const config: DecoderConfig = fromHuggingFace(json("golden-step/config.json"));
+  const config: DecoderConfig = denseFromHuggingFace(json("golden-step/config.json"));
   const specs = decoderParameters(config);
   let start: Map<string, Value>;
   beforeAll(() => {

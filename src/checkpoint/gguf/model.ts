@@ -1,7 +1,7 @@
 /** Models in GGUF files: opened as a Hugging Face folder would be, and exported from a folder or from memory. */
 import fs from "node:fs";
 import { join } from "node:path";
-import type { DecoderConfig } from "../../models/config.ts";
+import { type ModelConfig, storedConfig } from "../../models/architecture.ts";
 import { fromHuggingFace, toHuggingFace } from "../../models/hugging-face.ts";
 import { tokenizerFrom } from "../../tokenizer/load.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
@@ -53,9 +53,9 @@ export function withGguf<T>(file: string, use: (content: GgufContent) => T): T {
  * @param expected the caller's shapes for a config; every tensor is compared with them before it is used
  * @throws CheckpointError, ConfigError or TokenizerError, as `loadModel` does
  */
-export function loadGguf(file: string, expected?: (config: DecoderConfig) => Shapes): LoadedModel {
+export function loadGguf(file: string, expected?: (config: ModelConfig) => Shapes): LoadedModel {
   return withGguf(file, ({ config: fields, tensors, tokenizer, tokenizerConfig, ids }) => {
-    const config = fromHuggingFace(fields);
+    const config = storedConfig(fromHuggingFace(fields), new Set(tensors.keys()));
     if (expected !== undefined) compare(tensors, config.tieEmbeddings, expected(config), file);
     const parameters = new Map(
       [...tensors].map(([name, { shape, read }]): [string, Parameter] => [name, { shape, data: read() }]),
