@@ -6,7 +6,7 @@ import { join } from "node:path";
 const LIMITS: Record<string, number> = {
   runtime: 600,
   graph: 3100,
-  models: 2000,
+  models: 1950,
   "events.ts": 120,
   sample: 760,
   train: 2300,
@@ -15,10 +15,10 @@ const LIMITS: Record<string, number> = {
   tasks: 2100,
   eval: 300,
   ledger: 550,
-  recipe: 3450,
+  recipe: 3500,
   server: 1000,
   web: 2400,
-  cli: 1500,
+  cli: 1550,
 };
 
 /** What an afternoon's reading covers. */

@@ -143,11 +143,11 @@ function printStage(stage: ReturnType<typeof describeStage>): void {
   for (const assumption of stage.assumptions) console.log(`Assumed: ${assumption}.`);
 }
 
-/** One row for the parameters that all layers have. */
+/** One row for the parameters that all layers, or all experts, have. */
 function parameterRows(specs: readonly ParameterSpec[]): string[][] {
   const groups = new Map<string, { shape: string; copies: number; numbers: number }>();
   for (const spec of specs) {
-    const name = spec.name.replace(/\.layers\.\d+\./, ".layers.*.");
+    const name = spec.name.replace(/\.(layers|experts)\.\d+\./g, ".$1.*.");
     const group = groups.get(name) ?? { shape: `[${spec.shape.join(", ")}]`, copies: 0, numbers: 0 };
     group.copies++;
     group.numbers += countParameters([spec]);

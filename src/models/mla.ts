@@ -20,13 +20,23 @@ import {
 import type { Tensor } from "../graph/tensor.ts";
 import { cachedAttention } from "./cached-attention.ts";
 import { mergeHeads } from "./layers.ts";
-import type { RotaryTables } from "./rope.ts";
-import type { V3Config } from "./v3-config.ts";
+import { type RotarySettings, type RotaryTables, yarnMagnitude } from "./rope.ts";
+import type { V3Config, Yarn } from "./v3-config.ts";
 import type { Weights } from "./v3-parameters.ts";
-import { scoreFactor } from "./yarn.ts";
 
 /** Epsilon of the norms on latents; the reference leaves it at its default, whatever the config says of the others. */
 const LATENT_EPSILON = 1e-6;
+
+/** Positions turn a head's rotary part alone; YaRN stretches them as in any other design. */
+export function rotarySettings({ maxPositions, ropeDim, ropeTheta, yarn }: V3Config): RotarySettings {
+  const ropeScaling = yarn === null ? undefined : { kind: "yarn" as const, ...yarn };
+  return { maxPositions, headDim: ropeDim, ropeTheta, ropeScaling };
+}
+
+/** What the scale of all scores is multiplied by: DeepSeek applies YaRN's magnitude to queries and keys alike. */
+export function scoreFactor(yarn: Yarn | null): number {
+  return yarn === null || yarn.mscaleAllDim === 0 ? 1 : yarnMagnitude(yarn.factor, yarn.mscaleAllDim) ** 2;
+}
 
 export interface MlaContext {
   config: V3Config;

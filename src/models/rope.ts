@@ -137,7 +137,13 @@ export function yarnAttentionFactor({
   mscale,
   mscaleAllDim,
 }: RopeScaling & { kind: "yarn" }): number {
-  const term = (weight: number): number => (factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1);
   if (attentionFactor !== undefined) return attentionFactor;
-  return mscale && mscaleAllDim ? term(mscale) / term(mscaleAllDim) : term(1);
+  return mscale && mscaleAllDim
+    ? yarnMagnitude(factor, mscale) / yarnMagnitude(factor, mscaleAllDim)
+    : yarnMagnitude(factor, 1);
+}
+
+/** 0.1 · weight · ln(factor) + 1. */
+export function yarnMagnitude(factor: number, weight: number): number {
+  return factor <= 1 ? 1 : 0.1 * weight * Math.log(factor) + 1;
 }

@@ -7,11 +7,11 @@ import { recomputeAll } from "../graph/recompute.ts";
 import { GraphError, type Tensor } from "../graph/tensor.ts";
 import type { DecoderInputs } from "./dense.ts";
 import { embed, type Parameters, parameter } from "./layers.ts";
-import { absorbedAttention, expandedAttention, type MlaContext } from "./mla.ts";
+import { absorbedAttention, expandedAttention, type MlaContext, rotarySettings } from "./mla.ts";
 import { balanceLoss, moe, swigluLayer } from "./moe.ts";
+import { rotaryTables } from "./rope.ts";
 import type { V3Config } from "./v3-config.ts";
 import { isRouted, layerParameters, layerWeights, type Weights } from "./v3-parameters.ts";
-import { v3RotaryTables } from "./yarn.ts";
 
 /** What one routed layer did. */
 export interface LayerRouting {
@@ -128,7 +128,7 @@ function trunk(
   options: V3Options,
 ): V3Result {
   const { graph } = ids;
-  const context = { config, tables: v3RotaryTables(graph, config), positions };
+  const context = { config, tables: rotaryTables(graph, rotarySettings(config)), positions };
   let x = embedding(parameters, ids);
   const cache: Tensor[] = [];
   const routing: LayerRouting[] = [];

@@ -1,13 +1,14 @@
 /** V3's config.json, DeepSeek's and transformers 5's, and the shapes that cannot be built. */
 import { describe, expect, it } from "vitest";
 import { ConfigError } from "../../src/models/config.ts";
+import { rotarySettings, scoreFactor } from "../../src/models/mla.ts";
+import { type RopeScaling, rotaryFrequencies, yarnAttentionFactor } from "../../src/models/rope.ts";
 import {
   checkV3Config,
   type V3Config,
   v3FromHuggingFace,
   v3ToHuggingFace,
 } from "../../src/models/v3-config.ts";
-import { rotaryFrequencies, scoreFactor, tableFactor } from "../../src/models/yarn.ts";
 import { tinyV3 } from "./v3-tiny.ts";
 
 const ids = { bosId: 0, eosIds: [1], padId: null };
@@ -86,9 +87,11 @@ describe("config.json", () => {
 });
 
 describe("YaRN at V3's numbers (arXiv 2412.19437, section 4.3; ramp from pair 10 to pair 23)", () => {
-  const { yarn } = v3FromHuggingFace(R1);
-  const plain = rotaryFrequencies(64, 10000, null);
-  const scaled = rotaryFrequencies(64, 10000, yarn);
+  const config = v3FromHuggingFace(R1);
+  const { yarn } = config;
+  const settings = rotarySettings(config);
+  const plain = rotaryFrequencies({ ...settings, ropeScaling: undefined }, 1);
+  const scaled = rotaryFrequencies(settings, 1);
 
   it("keeps fast pairs, slows slow ones 40 times, and ramps between", () => {
     expect(scaled.slice(0, 11)).toEqual(plain.slice(0, 11));
@@ -99,7 +102,7 @@ describe("YaRN at V3's numbers (arXiv 2412.19437, section 4.3; ramp from pair 10
 
   it("scales scores by 1.36889² and leaves cosines alone", () => {
     expect(scoreFactor(yarn)).toBeCloseTo(1.87385, 5);
-    expect(tableFactor(yarn)).toBe(1);
+    expect(yarnAttentionFactor(settings.ropeScaling as RopeScaling & { kind: "yarn" })).toBe(1);
     expect(scoreFactor(null)).toBe(1);
   });
 });
