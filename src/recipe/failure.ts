@@ -30,6 +30,7 @@ export class FailureError extends Error {
 const SPOKEN = new Set([
   ...["RecipeError", "RunFolderError", "CheckpointError", "DataSetError", "ConfigError", "TokenizerError"],
   ...["PortError", "NonFiniteError", "CountdownInputError", "UsageError", "UnknownCharacterError"],
+  ...["ModelFileError"],
 ]);
 
 /** System errors that a person can mend, by code. */

@@ -2,7 +2,7 @@
  * A compiled step as an open artefact: one `.onnx` file that any runtime can load, with large constants beside it, since
  * a protobuf message ends at 2 GB.
  */
-import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { basename } from "node:path";
 import type { LoweredGraph } from "../graph/lower.ts";
 import { encodeModel, type OnnxConstant } from "../graph/proto.ts";
@@ -41,10 +41,42 @@ export function saveModelFile(lowered: LoweredGraph, path: string, externalBytes
   if (data !== null) closeSync(data);
   writeFileSync(path, encodeModel({ ...lowered.model, constants }));
   const { inputs, outputs, forms } = lowered;
-  writeFileSync(`${path}.json`, `${JSON.stringify({ inputs, outputs, forms }, null, 2)}\n`);
+  const signature: Signature = { inputs, outputs, forms, dataBytes: offset };
+  writeFileSync(`${path}.json`, `${JSON.stringify(signature, null, 2)}\n`);
 }
 
-/** What a session has to know about a saved model: its inputs and outputs, by name, with their shapes. */
-export function readModelSignature(path: string): Pick<LoweredGraph, "inputs" | "outputs" | "forms"> {
-  return JSON.parse(readFileSync(`${path}.json`, "utf8"));
+interface Signature extends Pick<LoweredGraph, "inputs" | "outputs" | "forms"> {
+  /** Size of `<file>.data`; 0 where there is none. */
+  dataBytes: number;
+}
+
+/** A saved model that is not whole. */
+export class ModelFileError extends Error {
+  override name = "ModelFileError";
+  readonly file: string;
+  readonly remedy = "Copy the model's files again, all of them, or save it again.";
+
+  constructor(file: string, expected: string, found: string) {
+    super(`${file}: expected ${expected}, found ${found}`);
+    this.file = file;
+  }
+}
+
+/**
+ * What a session has to know about a saved model: its inputs and outputs, by name, with their shapes.
+ * @throws ModelFileError if a file is missing or has another size than was written: ONNX Runtime itself would answer
+ *   with an offset
+ */
+export function readModelSignature(path: string): Signature {
+  for (const file of [path, `${path}.json`])
+    if (!existsSync(file)) throw new ModelFileError(file, "a saved model", "no such file");
+  const signature = JSON.parse(readFileSync(`${path}.json`, "utf8")) as Signature;
+  if (signature.dataBytes > 0) {
+    const file = `${path}.data`;
+    const expected = `${signature.dataBytes} bytes`;
+    if (!existsSync(file)) throw new ModelFileError(file, expected, "no such file");
+    const { size } = statSync(file);
+    if (size !== signature.dataBytes) throw new ModelFileError(file, expected, `${size}`);
+  }
+  return signature;
 }

@@ -111,11 +111,12 @@ export class Session {
     return new Session(lowered, inference, (performance.now() - start) / 1000);
   }
 
-  /** Prepares a graph that `saveModelFile` wrote. */
+  /** Prepares a graph that `saveModelFile` wrote. @throws ModelFileError if it is not whole */
   static async load(path: string, options: SessionOptions = {}): Promise<Session> {
     const start = performance.now();
+    const signature = readModelSignature(path);
     const inference = await ort.InferenceSession.create(path, sessionOptions(options));
-    return new Session(readModelSignature(path), inference, (performance.now() - start) / 1000);
+    return new Session(signature, inference, (performance.now() - start) / 1000);
   }
 
   /**

@@ -1,5 +1,5 @@
 /** A graph saved as a file and loaded again computes the same, with its constants inside the file or beside it. */
-import { existsSync, mkdtempSync, statSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -33,6 +33,24 @@ describe("a saved model", () => {
       expect([...y.data]).toEqual([14, 26, 33, 44, 51, 62, 70, 80]);
       await session.release();
     });
+
+  it.each<[string, (data: string) => void, string]>([
+    ["missing", (data) => rmSync(data), "no such file"],
+    ["100 bytes short", (data) => truncateSync(data, 300), "found 300"],
+  ])(
+    "names its data file where that is %s, and the bytes it should have (D3)",
+    async (_label, spoil, found) => {
+      const graph = new Graph();
+      const weight = constant(graph, new Float32Array(100), [100]);
+      graph.output("y", add(input(graph, "x", "f32", [100]), weight));
+      const path = join(mkdtempSync(join(tmpdir(), "sputnik-onnx-")), "step.onnx");
+      saveModelFile(lower(graph), path, 16);
+      spoil(`${path}.data`);
+      const loading = Session.load(path, { threads: 1 });
+      await expect(loading).rejects.toThrow(`${path}.data: expected 400 bytes`);
+      await expect(loading).rejects.toThrow(found);
+    },
+  );
 
   it("holds a whole training step: the reloaded one gives the same next parameters, bit for bit", async () => {
     const loss = languageModelLoss(tinyConfig, { batch: 2, seq: 8, mask: "shared" });
