@@ -75,9 +75,21 @@ function wrap(value: Value): ort.Tensor {
   const key = `${value.dtype}[${value.shape}]`;
   const known = wrappers.get(value.data);
   if (known?.key === key) return known.tensor;
-  const tensor = new ort.Tensor(ORT_TYPE[value.dtype] as "float32", value.data as Float32Array, value.shape);
+  const tensor = value.dtype === "f16" ? halfTensor(value) : plainTensor(value);
   wrappers.set(value.data, { key, tensor });
   return tensor;
+}
+
+const plainTensor = ({ dtype, data, shape }: Value): ort.Tensor =>
+  new ort.Tensor(ORT_TYPE[dtype] as "float32", data as Float32Array, shape);
+
+/**
+ * An f16 tensor over its 16-bit words. From Node 23 on the library wants a Float16Array, whose bytes its binding then
+ * takes for none; the words themselves it takes on every Node, once the tensor says what they are.
+ */
+function halfTensor({ data, shape }: Value): ort.Tensor {
+  const words = new ort.Tensor("uint16", data as Uint16Array, shape);
+  return Object.defineProperty(words, "type", { value: "float16" });
 }
 
 export class Session {
