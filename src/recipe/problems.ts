@@ -53,7 +53,9 @@ function unknownKeys(schema: z.ZodType, input: unknown, issue: Issue): Finding[]
   // Keys of another design are strangers only because the key that says which design it is was misspelt.
   const valid = validKeys(schema, input, issue.path);
   const strays = issue.keys.filter((key) => !valid.includes(key));
-  return (strays.length > 0 ? strays : issue.keys).map((key) => unknownKey(issue.path, key, nearest(key, missing), missing));
+  return (strays.length > 0 ? strays : issue.keys).map((key) =>
+    unknownKey(issue.path, key, nearest(key, missing), missing),
+  );
 }
 
 /**
