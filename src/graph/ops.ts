@@ -1,6 +1,7 @@
 /** All operators under one name: `import { add, matmul, rmsNorm } from "../graph/ops.ts"`. */
 export * from "./ops/elementwise.ts";
 export * from "./ops/lookup.ts";
+export * from "./ops/low-rank.ts";
 export * from "./ops/matmul.ts";
 export * from "./ops/movement.ts";
 export * from "./ops/nn.ts";

@@ -12,6 +12,7 @@ import { trainBpe } from "../tokenizer/train.ts";
 import { FIM_TOKENS } from "../train/fill-in-the-middle.ts";
 import type { GrpoOptions } from "../train/grpo.ts";
 import type { LanguageModelOptions } from "../train/language-model-stage.ts";
+import type { AdapterOptions } from "../train/policy.ts";
 import type { Model } from "../train/stage.ts";
 import type { OptimizerOptions } from "../train/step.ts";
 import type { GrpoStage, Optimizer, PretrainStage, Recipe, SftStage } from "./schema.ts";
@@ -46,7 +47,7 @@ export function initialModel(recipe: Recipe): Model {
 }
 
 /** The same without any weights, as planning needs it. */
-export function recipeShape(recipe: Recipe): Pick<Model, "config" | "tokenizer"> {
+export function recipeShape(recipe: Recipe): Pick<Model, "config" | "tokenizer" | "tokenizerConfig"> {
   if ("from" in recipe.model) return readShape(recipe.model.from);
   const tokenizer = recipeTokenizer(recipe);
   const { vocabSize } = tokenizer;
@@ -84,7 +85,7 @@ export function optimizerOptions(optimizer: Optimizer): OptimizerOptions {
     : { ...shared, momentum: 0 };
 }
 
-export function languageModelOptions(stage: PretrainStage | SftStage): LanguageModelOptions {
+export function languageModelOptions(stage: PretrainStage | SftStage, seed: number): LanguageModelOptions {
   const { batch, accumulate, sequence, documentMask, recompute, schedule } = stage;
   const optimizer = optimizerOptions(stage.optimizer);
   return {
@@ -96,8 +97,12 @@ export function languageModelOptions(stage: PretrainStage | SftStage): LanguageM
     recompute,
     optimizer,
     schedule,
+    lora: adapterOptions("lora" in stage ? stage.lora : undefined, seed),
   };
 }
+
+const adapterOptions = (lora: GrpoStage["lora"], seed: number): AdapterOptions | null =>
+  lora === undefined ? null : { ...lora, seed };
 
 export function grpoOptions(stage: GrpoStage, seed: number): GrpoOptions {
   const { overlong } = stage;
@@ -109,6 +114,7 @@ export function grpoOptions(stage: GrpoStage, seed: number): GrpoOptions {
     aggregationLength: stage.aggregationLength ?? stage.maxNewTokens,
     dynamicRounds: stage.dynamicSampling?.maxRounds ?? 0,
     importance: stage.importance ?? null,
+    lora: adapterOptions(stage.lora, seed),
     optimizer: optimizerOptions(stage.optimizer),
   };
 }

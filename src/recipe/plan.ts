@@ -5,9 +5,10 @@ import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { traceDecode, tracePrefill } from "../sample/engine.ts";
 import { traceScore } from "../sample/logprobs.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
-import { MICRO_BATCH_TOKENS } from "../train/grpo.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
 import { trainedOn } from "../train/language-model-stage.ts";
+import { withAdapter } from "../train/policy.ts";
+import { encodeProblem } from "../train/rollout.ts";
 import { traceAccumulation, traceOptimizer, traceStep } from "../train/step.ts";
 import { languageModelOptions, optimizerOptions, recipeShape } from "./options.ts";
 import { stageSteps } from "./run.ts";
@@ -44,20 +45,19 @@ interface Setting {
 }
 
 export function planRecipe(recipe: Recipe): { config: ModelConfig; stages: StagePlan[] } {
-  const { config, tokenizer } = recipeShape(recipe);
+  const shape = recipeShape(recipe);
+  const { config } = shape;
   const stages = recipe.stages.map((stage): StagePlan => {
     const { name, kind } = stage;
     const base = { name, kind, steps: stageSteps(stage) };
     if (stage.kind === "pretrain" || stage.kind === "sft")
       return { ...base, programs: languageModelPrograms(stage, config), assumptions: [] };
     const task = taskFrom(((stage.kind === "evaluate" ? stage.task : undefined) ?? recipe.task) as TaskInput);
-    const prompts = Array.from(
+    const lengths = Array.from(
       { length: PROMPTS },
-      (_, index) => task.generate({ seed: recipe.seed, split: "train", index }).prompt,
+      (_, index) => encodeProblem(shape, task.generate({ seed: recipe.seed, split: "train", index })).length,
     );
-    const promptTokens = Math.ceil(
-      prompts.reduce((sum, text) => sum + tokenizer.encode(text, { specials: true }).length + 1, 0) / PROMPTS,
-    );
+    const promptTokens = Math.ceil(lengths.reduce((sum, length) => sum + length, 0) / PROMPTS);
     const plan = stage.kind === "grpo" ? grpoPrograms : examPrograms;
     return { ...base, ...plan(stage as GrpoStage & EvaluateStage, { config, promptTokens }) };
   });
@@ -65,9 +65,9 @@ export function planRecipe(recipe: Recipe): { config: ModelConfig; stages: Stage
 }
 
 function languageModelPrograms(stage: PretrainStage | SftStage, config: ModelConfig): Program[] {
-  const options = languageModelOptions(stage);
+  const options = languageModelOptions(stage, 0);
   const { accumulate, optimizer } = options;
-  const { specs, loss } = trainedOn(config, options);
+  const { specs, loss } = withAdapter(trainedOn(config, options), options.lora);
   const program = { kind: "train" as const, sizes: {} };
   if (accumulate === 1)
     return [{ ...program, name: "training step", graph: traceStep(specs, loss, optimizer), runsPerStep: 1 }];
@@ -107,21 +107,22 @@ function samplingPrograms(
 
 function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "programs" | "assumptions"> {
   const { config, promptTokens } = setting;
-  const specs = designOf(config).parameters;
+  const { ratio, clip, kl } = stage;
+  const whole = { specs: designOf(config).parameters, loss: grpoLoss(config, { ratio, clip, kl }) };
+  const { specs, loss } = withAdapter(whole, stage.lora ?? null);
   const samples = stage.problemsPerStep * stage.groupSize;
   const answer = Math.ceil(stage.maxNewTokens * ANSWER_SHARE);
   const seq = promptTokens + answer;
-  const batch = Math.max(1, Math.min(samples, Math.floor(MICRO_BATCH_TOKENS / seq)));
+  const batch = Math.max(1, Math.min(samples, Math.floor(stage.microBatchTokens / seq)));
   const passes = samples / batch;
   const optimizer = optimizerOptions(stage.optimizer);
   const scores = (stage.kl > 0 ? 1 : 0) + (stage.importance === undefined ? 0 : 1);
-  const { ratio, clip, kl } = stage;
   const programs: Program[] = [
     ...samplingPrograms(setting, stage.problemsPerStep, samples, answer, stage.slots ?? SLOTS),
     {
       name: "gradients",
       kind: "train",
-      graph: traceAccumulation(specs, grpoLoss(config, { ratio, clip, kl })),
+      graph: traceAccumulation(specs, loss),
       sizes: { batch, seq },
       runsPerStep: passes * stage.epochs,
     },

@@ -157,7 +157,12 @@ export class Run {
       return GrpoStage.create(model, task, { ...grpoOptions(stage, recipe.seed), threads }, snapshot);
     }
     const source = documentSource(stage.data, model.tokenizer, recipe.seed);
-    return LanguageModelStage.create(model, source, { ...languageModelOptions(stage), threads }, snapshot);
+    return LanguageModelStage.create(
+      model,
+      source,
+      { ...languageModelOptions(stage, recipe.seed), threads },
+      snapshot,
+    );
   }
 
   private async trainStage(index: number, name: string, stage: TrainingStage): Promise<RunOutcome> {

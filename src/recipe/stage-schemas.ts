@@ -27,8 +27,13 @@ const languageModelling = {
   schedule: scheduleSchema,
 };
 
+/** LoRA (2106.09685): an adapter of this rank beside the layers named, or beside all projections; the rest is frozen. */
+const lora = z
+  .strictObject({ rank: count, alpha: positive, targets: z.array(z.string().min(1)).default([]) })
+  .optional();
+
 export const pretrainSchema = z.strictObject({ ...languageModelling, kind: z.literal("pretrain") });
-export const sftSchema = z.strictObject({ ...languageModelling, kind: z.literal("sft") });
+export const sftSchema = z.strictObject({ ...languageModelling, kind: z.literal("sft"), lora });
 
 const groupSize = z.int().min(2, {
   error: "A group needs at least 2 answers: each is judged against the others, and one alone has none.",
@@ -92,6 +97,9 @@ export const grpoSchema = z.strictObject({
   /** Rows that the sampler decodes at once. */
   slots: count.optional(),
   recompute: z.boolean().default(false),
+  /** Padded tokens of a forward pass: fewer take less memory. */
+  microBatchTokens: count.default(4096),
+  lora,
   optimizer: optimizerSchema,
   schedule: scheduleSchema,
 });

@@ -18,6 +18,8 @@ export interface Problem {
   id: string;
   /** What the model reads, as text; it ends where the thought begins. */
   prompt: string;
+  /** For a chat model: what it reads instead, through its own template. */
+  messages?: { role: "system" | "user"; content: string }[];
 }
 
 /** The judgement of one completion. */

@@ -1,5 +1,6 @@
-/** What a model reads before it thinks. Every prompt ends in an open thought. */
+/** What a model reads before it thinks. Every prompt but a chat's ends in an open thought. */
 import { z } from "zod";
+import type { Problem } from "./problem.ts";
 
 /**
  * "plain": the question alone, for small models trained here; "r1": the template of DeepSeek-R1-Zero
@@ -18,4 +19,27 @@ const R1_TEMPLATE =
 export function thinkPrompt(question: string, template: PromptTemplate): string {
   const text = template === "r1" ? `${R1_TEMPLATE}User: ${question} Assistant:` : question;
   return `${text}\n<think>\n`;
+}
+
+/** "chat": the question as a user's message in the model's own chat template, for models that were taught to chat. */
+export const chatPromptTemplate = z.enum([...promptTemplate.options, "chat"]);
+
+export type ChatPromptTemplate = z.infer<typeof chatPromptTemplate>;
+
+const CHAT_INSTRUCTION =
+  "You solve word problems. Show a short calculation, then end with a line of #### and the number.";
+
+/** A question whose answer is a number. */
+export function wordPrompt(
+  question: string,
+  template: ChatPromptTemplate,
+): Pick<Problem, "prompt" | "messages"> {
+  if (template !== "chat") return { prompt: thinkPrompt(question, template) };
+  return {
+    prompt: question,
+    messages: [
+      { role: "system", content: CHAT_INSTRUCTION },
+      { role: "user", content: question },
+    ],
+  };
 }

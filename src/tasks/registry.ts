@@ -5,12 +5,14 @@ import { countdown, countdownOptions } from "./countdown.ts";
 import { equationsOptions, equationsTask } from "./equations.ts";
 import { jsonl, jsonlOptions } from "./jsonl.ts";
 import type { Task } from "./problem.ts";
+import { wordProblems, wordProblemsOptions } from "./word-problems.ts";
 
 export const taskOptions = z.discriminatedUnion("kind", [
   countdownOptions,
   arithmeticOptions,
   equationsOptions,
   jsonlOptions,
+  wordProblemsOptions,
 ]);
 
 /** Complete, as the schema gives them. */
@@ -31,5 +33,7 @@ export function taskFrom(input: TaskInput): Task {
       return equationsTask(options);
     case "jsonl":
       return jsonl(options);
+    case "word-problems":
+      return wordProblems(options);
   }
 }

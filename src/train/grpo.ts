@@ -23,17 +23,18 @@ import {
 import { lossMetrics, rolloutMetrics, whyNothingWasLearned } from "./grpo-metrics.ts";
 import { type ImportanceLevel, importanceWeights } from "./importance.ts";
 import { microBatchFeeds, planMicroBatches, rowLength, type TrainingRow } from "./microbatch.ts";
+import { type AdapterOptions, Policy } from "./policy.ts";
 import { type Group, groupRecord, type RewardOptions, rollout, type Sample } from "./rollout.ts";
 import { rateFactor, type Schedule } from "./schedule.ts";
 import {
   type Model,
   type StageSnapshot,
   type StepReport,
-  snapshotTensors,
+  type TrainedAdapter,
   type TrainingStage,
   tensorsUnder,
 } from "./stage.ts";
-import { type OptimizerOptions, TrainStep } from "./step.ts";
+import type { OptimizerOptions, TrainStep } from "./step.ts";
 
 export interface GrpoOptions {
   seed: number;
@@ -64,13 +65,14 @@ export interface GrpoOptions {
   slots?: number;
   /** Compute each block's activations again in the backward pass. */
   recompute?: boolean;
+  /** Padded tokens of a micro-batch: large enough for full products, small enough for the memory. */
+  microBatchTokens: number;
   optimizer: OptimizerOptions;
   schedule: Schedule;
+  /** Train an adapter and leave the model's own weights at rest. */
+  lora: AdapterOptions | null;
   threads?: number;
 }
-
-/** Padded tokens of a micro-batch: large enough for full products, small enough for the caches. */
-export const MICRO_BATCH_TOKENS = 4096;
 
 /** Groups kept for the page and the journal. */
 const SHOWN_GROUPS = 2;
@@ -100,6 +102,7 @@ export class GrpoStage implements TrainingStage {
   private readonly model: Model;
   private readonly task: Task;
   private readonly options: GrpoOptions;
+  private readonly policy: Policy;
   private readonly step: TrainStep;
   private readonly sampler: Sampler;
   private readonly scorer: Scorer | null;
@@ -111,7 +114,7 @@ export class GrpoStage implements TrainingStage {
     model: Model,
     task: Task,
     options: GrpoOptions,
-    engines: { step: TrainStep; sampler: Sampler; scorer: Scorer | null },
+    engines: { policy: Policy; sampler: Sampler; scorer: Scorer | null },
     reference: ReadonlyMap<string, Value> | null,
     state: State | undefined,
   ) {
@@ -119,7 +122,8 @@ export class GrpoStage implements TrainingStage {
     this.task = task;
     this.options = options;
     this.totalSteps = options.steps;
-    this.step = engines.step;
+    this.policy = engines.policy;
+    this.step = engines.policy.step;
     this.sampler = engines.sampler;
     this.scorer = engines.scorer;
     this.reference = reference;
@@ -135,7 +139,7 @@ export class GrpoStage implements TrainingStage {
     resume?: StageSnapshot,
   ): Promise<GrpoStage> {
     const state = resume?.state as State | undefined;
-    const { ratio, clip, kl, recompute, threads } = options;
+    const { ratio, clip, kl, recompute, lora, threads } = options;
     // The reference is a frozen copy of the policy that the stage starts from, whatever made that policy.
     const reference =
       kl === 0
@@ -143,22 +147,20 @@ export class GrpoStage implements TrainingStage {
         : resume === undefined
           ? copy(model.parameters)
           : tensorsUnder(resume.tensors, "reference.");
-    const step = await TrainStep.create(
-      designOf(model.config).parameters,
+    const trained = {
+      specs: designOf(model.config).parameters,
+      loss: grpoLoss(model.config, { ratio, clip, kl, recompute }),
+    };
+    const policy = await Policy.create(
+      trained,
       model.parameters,
-      grpoLoss(model.config, { ratio, clip, kl, recompute }),
-      options.optimizer,
-      {
-        threads,
-        accumulate: true,
-        step: state?.updates,
-        moments: resume && tensorsUnder(resume.tensors, "optimizer."),
-      },
+      { optimizer: options.optimizer, lora, accumulate: true, threads },
+      resume && { tensors: resume.tensors, updates: (state as State).updates },
     );
     const sampler = await Sampler.create(model.config, { threads });
     const scorer =
       kl > 0 || options.importance !== null ? await Scorer.create(model.config, { threads }) : null;
-    return new GrpoStage(model, task, options, { step, sampler, scorer }, reference, state);
+    return new GrpoStage(model, task, options, { policy, sampler, scorer }, reference, state);
   }
 
   async advance(): Promise<StepReport> {
@@ -185,7 +187,7 @@ export class GrpoStage implements TrainingStage {
     this.done++;
     this.idleSteps = update.taught ? 0 : this.idleSteps + 1;
     if (options.referenceEvery > 0 && options.kl > 0 && this.done % options.referenceEvery === 0)
-      this.reference = copy(this.step.parameters());
+      this.reference = copy(this.policy.parameters());
     return {
       metrics,
       groups: shown(sampled.all).map(({ group, advantages: a }) => groupRecord(group, a)),
@@ -199,7 +201,7 @@ export class GrpoStage implements TrainingStage {
   private async sampleGroups(): Promise<{ all: Judged[]; kept: Judged[]; flops: number; tokens: number }> {
     const { options } = this;
     const result = { all: [] as Judged[], kept: [] as Judged[], flops: 0, tokens: 0 };
-    const policy = { ...this.model, parameters: this.step.parameters() };
+    const policy = { ...this.model, parameters: this.policy.parameters() };
     for (
       let round = 0;
       round <= options.dynamicRounds && result.kept.length < options.problemsPerStep;
@@ -295,6 +297,7 @@ export class GrpoStage implements TrainingStage {
         totals.losses.push(loss);
         totals.trained += tokens;
       }
+    if (totals.norms.length > 0) await this.policy.merge();
     flops += step.flops + (this.scorer?.flops ?? 0) - flopsBefore;
     const taught = rows.some((row) => row.advantage !== 0);
     return { metrics: lossMetrics(totals, options.kl > 0), flops, tokens: totals.trained, taught };
@@ -318,7 +321,7 @@ export class GrpoStage implements TrainingStage {
         });
       const { importance } = options;
       if (importance !== null)
-        fill(await scorer.score(this.step.parameters(), feeds, options.temperature), (row, logProbs) => {
+        fill(await scorer.score(this.policy.parameters(), feeds, options.temperature), (row, logProbs) => {
           row.old = logProbs;
           const { weights, cut } = importanceWeights(logProbs, row.sampled, importance.level, importance.cap);
           row.importance = weights;
@@ -328,7 +331,11 @@ export class GrpoStage implements TrainingStage {
   }
 
   private plan(rows: readonly TrainingRow[]): { rows: number[]; seq: number }[] {
-    return planMicroBatches(rows.map(rowLength), MICRO_BATCH_TOKENS, this.model.config.maxPositions);
+    return planMicroBatches(
+      rows.map(rowLength),
+      this.options.microBatchTokens,
+      this.model.config.maxPositions,
+    );
   }
 
   private readonly knownFlops = new Map<string, number>();
@@ -344,19 +351,23 @@ export class GrpoStage implements TrainingStage {
   }
 
   parameters(): ReadonlyMap<string, Value> {
-    return this.step.parameters();
+    return this.policy.parameters();
   }
 
   snapshot(): StageSnapshot {
-    const tensors = snapshotTensors(this.step.parameters(), this.step.moments());
+    const tensors = this.policy.tensors();
     for (const [name, value] of this.reference ?? []) tensors.set(`reference.${name}`, value);
     const { done, nextProblem, idleSteps } = this;
     const state: State = { done, nextProblem, idleSteps, updates: this.step.stepCount };
     return { tensors, state };
   }
 
+  adapter(): TrainedAdapter | null {
+    return this.policy.adapter();
+  }
+
   async release(): Promise<void> {
-    await this.step.release();
+    await this.policy.release();
     await this.sampler.release();
     await this.scorer?.release();
   }

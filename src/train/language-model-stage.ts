@@ -1,20 +1,13 @@
 /** Pretraining and SFT: packed rows, weighted cross-entropy, one update after another. They differ in data alone. */
 import { designOf, isV3, type ModelConfig } from "../models/architecture.ts";
-import type { ParameterSpec } from "../models/layers.ts";
 import { documentMask } from "../models/masks.ts";
 import type { Value } from "../runtime/session.ts";
 import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "./language-model.ts";
+import { type AdapterOptions, Policy, type Trained } from "./policy.ts";
 import { rateFactor, type Schedule } from "./schedule.ts";
-import {
-  type Model,
-  type StageSnapshot,
-  type StepReport,
-  snapshotTensors,
-  type TrainingStage,
-  tensorsUnder,
-} from "./stage.ts";
-import { type BuildLoss, type OptimizerOptions, type Rates, TrainStep } from "./step.ts";
+import type { Model, StageSnapshot, StepReport, TrainedAdapter, TrainingStage } from "./stage.ts";
+import type { OptimizerOptions, Rates } from "./step.ts";
 import { furtherFeeds, V3_LOSS, type V3LossOptions, v3Loss } from "./v3-loss.ts";
 
 export interface LanguageModelOptions {
@@ -30,6 +23,8 @@ export interface LanguageModelOptions {
   schedule: Schedule;
   /** Factors of DeepSeek-V3's further losses; the paper's first ones where absent. */
   v3?: V3LossOptions;
+  /** Train an adapter and leave the model's own weights at rest. */
+  lora: AdapterOptions | null;
   threads?: number;
 }
 
@@ -37,7 +32,7 @@ export interface LanguageModelOptions {
 export function trainedOn(
   config: ModelConfig,
   options: Pick<LanguageModelOptions, "batch" | "sequence" | "documentMask" | "recompute" | "v3">,
-): { specs: ParameterSpec[]; loss: BuildLoss } {
+): Trained {
   const { parameters, further } = designOf(config);
   const shape: BatchShape = {
     batch: options.batch,
@@ -60,17 +55,17 @@ export class LanguageModelStage implements TrainingStage {
   readonly totalSteps: number;
   done: number;
   private readonly options: LanguageModelOptions;
-  private readonly step: TrainStep;
+  private readonly policy: Policy;
   private readonly batches: PackedBatches;
   private readonly flopsPerStep: number;
 
-  private constructor(options: LanguageModelOptions, step: TrainStep, batches: PackedBatches, done: number) {
+  private constructor(options: LanguageModelOptions, policy: Policy, batches: PackedBatches, done: number) {
     this.options = options;
     this.totalSteps = options.steps;
-    this.step = step;
+    this.policy = policy;
     this.batches = batches;
     this.done = done;
-    this.flopsPerStep = options.accumulate * step.flopsOf({});
+    this.flopsPerStep = options.accumulate * policy.step.flopsOf({});
   }
 
   static async create(
@@ -81,16 +76,15 @@ export class LanguageModelStage implements TrainingStage {
   ): Promise<LanguageModelStage> {
     const { batch, sequence, accumulate } = options;
     const state = resume?.state as State | undefined;
-    const { specs, loss } = trainedOn(model.config, options);
-    const step = await TrainStep.create(specs, model.parameters, loss, options.optimizer, {
-      threads: options.threads,
-      accumulate: accumulate > 1,
-      step: state?.done,
-      moments: resume && tensorsUnder(resume.tensors, "optimizer."),
-    });
+    const policy = await Policy.create(
+      trainedOn(model.config, options),
+      model.parameters,
+      { ...options, accumulate: accumulate > 1 },
+      resume && { tensors: resume.tensors, updates: (state as State).done },
+    );
     return new LanguageModelStage(
       options,
-      step,
+      policy,
       new PackedBatches(source, batch, sequence, state?.packing),
       state?.done ?? 0,
     );
@@ -137,7 +131,10 @@ export class LanguageModelStage implements TrainingStage {
     trained: number,
     rates: Rates,
   ): Promise<{ loss: number; norm: number; measured: Record<string, number> }> {
-    const { options, step } = this;
+    const {
+      options,
+      policy: { step },
+    } = this;
     let norm = 0;
     const measured: Record<string, number> = {};
     for (const batch of micro) {
@@ -153,21 +150,26 @@ export class LanguageModelStage implements TrainingStage {
       }
     }
     if (options.accumulate > 1) norm = (await step.applyUpdate(rates)).norm;
+    await this.policy.merge();
     // The loss that all designs share is the cross-entropy; what is minimised may hold more.
     const { loss, "cross-entropy": entropy = loss, ...rest } = measured;
     return { loss: entropy, norm, measured: entropy === loss ? rest : { ...rest, "loss/total": loss } };
   }
 
   parameters(): ReadonlyMap<string, Value> {
-    return this.step.parameters();
+    return this.policy.parameters();
   }
 
   snapshot(): StageSnapshot {
     const state: State = { done: this.done, packing: this.batches.snapshot() };
-    return { tensors: snapshotTensors(this.step.parameters(), this.step.moments()), state };
+    return { tensors: this.policy.tensors(), state };
+  }
+
+  adapter(): TrainedAdapter | null {
+    return this.policy.adapter();
   }
 
   async release(): Promise<void> {
-    await this.step.release();
+    await this.policy.release();
   }
 }

@@ -4,6 +4,8 @@ import type { GenerateOptions, Sampler } from "../sample/engine.ts";
 import type { Generation } from "../sample/scheduler.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
 import { equations } from "../tasks/thought-equations.ts";
+import { chatOf, encodeChat } from "../tokenizer/chat.ts";
+import { ChatTemplateError } from "../tokenizer/chat-template.ts";
 import type { Model } from "./stage.ts";
 
 export interface RewardOptions {
@@ -103,9 +105,25 @@ export interface RolloutOptions {
 }
 
 /** The prompt's ids: BOS, then the template's text with its control tokens. */
-export function encodePrompt(model: Model, prompt: string): number[] {
+export function encodePrompt(model: Pick<Model, "tokenizer">, prompt: string): number[] {
   const ids = model.tokenizer.encode(prompt, { specials: true });
   return model.tokenizer.bosId === null ? ids : [model.tokenizer.bosId, ...ids];
+}
+
+/** A problem's prompt, for a chat model through its template. @throws ChatTemplateError where it has none */
+export function encodeProblem(
+  model: Pick<Model, "tokenizer" | "tokenizerConfig">,
+  { prompt, messages }: Problem,
+): number[] {
+  if (messages === undefined) return encodePrompt(model, prompt);
+  const chat = chatOf(model.tokenizerConfig ?? {});
+  if (chat === null)
+    throw new ChatTemplateError({
+      line: null,
+      found: "the task asks for a chat, and the model has no chat template",
+      remedy: "Set the task's template to plain or r1.",
+    });
+  return encodeChat(model.tokenizer, chat, messages, { addGenerationPrompt: true });
 }
 
 /** Samples `groupSize` completions for each problem index in turn and judges them. */
@@ -117,7 +135,7 @@ export async function rollout(
   options: RolloutOptions,
 ): Promise<{ groups: Group[]; flops: number; tokens: number }> {
   const problems = indices.map((index) => task.generate({ seed: options.seed, split: options.split, index }));
-  const prompts = problems.map((problem) => encodePrompt(model, problem.prompt));
+  const prompts = problems.map((problem) => encodeProblem(model, problem));
   const requests = indices.flatMap((index, i) =>
     Array.from({ length: options.groupSize }, (_, sample) => ({
       prompt: prompts[i],

@@ -2,6 +2,7 @@
 
 import type { GroupRecord, Metrics } from "../events.ts";
 import type { ModelConfig } from "../models/architecture.ts";
+import type { LoraOptions } from "../models/lora.ts";
 import type { Value } from "../runtime/session.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
@@ -29,6 +30,12 @@ export interface StageSnapshot {
   state: unknown;
 }
 
+/** A LoRA adapter, under PEFT's names. */
+export interface TrainedAdapter {
+  lora: LoraOptions;
+  tensors: ReadonlyMap<string, Value>;
+}
+
 export interface TrainingStage {
   readonly totalSteps: number;
   /** Steps done. */
@@ -37,20 +44,12 @@ export interface TrainingStage {
   /** The current parameters; valid until the next `advance`. */
   parameters(): ReadonlyMap<string, Value>;
   snapshot(): StageSnapshot;
+  /** What an adapter's stage trained; `null` where all parameters are. */
+  adapter(): TrainedAdapter | null;
   release(): Promise<void>;
 }
 
-/** The tensors of a snapshot: parameters under their own names, moments under `optimizer.`. */
-export function snapshotTensors(
-  parameters: ReadonlyMap<string, Value>,
-  moments: ReadonlyMap<string, Value>,
-): Map<string, Value> {
-  const tensors = new Map<string, Value>(parameters);
-  for (const [name, value] of moments) tensors.set(`optimizer.${name}`, value);
-  return tensors;
-}
-
-/** The inverse: what lies under `prefix` in a snapshot, without the prefix. */
+/** What lies under `prefix` in a snapshot, without the prefix. */
 export function tensorsUnder(tensors: ReadonlyMap<string, Value>, prefix: string): Map<string, Value> {
   return new Map(
     [...tensors].flatMap(([name, value]) =>

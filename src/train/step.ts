@@ -221,7 +221,9 @@ export class TrainStep {
   /** FLOPs run so far, counted from the graphs. */
   flops = 0;
   private readonly parameterState: DoubleBuffer;
+  /** What is not trained: frozen weights that the loss reads, and modules that it does not. */
   private readonly untouched: ReadonlyMap<string, Value>;
+  private readonly frozen: Record<string, Value>;
   private readonly momentState: DoubleBuffer;
   private readonly lossGraph: Graph;
   private readonly main: Session;
@@ -244,12 +246,12 @@ export class TrainStep {
     this.lossGraph = lossGraph;
     this.main = main;
     this.update = update;
-    // What the step does not train, such as modules that its loss does not read, stays beside it.
     const trained = new Set(specs.map(({ name }) => name));
     const pick = (wanted: boolean) =>
       new Map([...parameters].filter(([name]) => trained.has(name) === wanted));
     this.parameterState = new DoubleBuffer(pick(true));
     this.untouched = pick(false);
+    this.frozen = Object.fromEntries(this.untouched);
     const moments = new Map<string, Value>();
     for (const spec of specs)
       for (const name of momentNames(spec, optimizer))
@@ -314,6 +316,7 @@ export class TrainStep {
   /** One fused step. Throws `NonFiniteError` before anything is replaced. */
   async step(batch: Record<string, Value>, rates: Rates): Promise<Record<string, number>> {
     const feeds = {
+      ...this.frozen,
       ...this.parameterState.feeds(),
       ...this.momentState.feeds(),
       ...batch,
@@ -332,7 +335,7 @@ export class TrainStep {
   async accumulate(batch: Record<string, Value>): Promise<Record<string, number>> {
     if (this.sums === null) throw new GraphError("this step was created without `accumulate`");
     const before = this.accumulated === 0 ? this.sums.zeros : this.sums.buffers.feeds();
-    const feeds = { ...this.parameterState.feeds(), ...before, ...batch };
+    const feeds = { ...this.frozen, ...this.parameterState.feeds(), ...before, ...batch };
     const results = numbers(await this.main.run(feeds, this.sums.buffers.fetches()));
     await this.checkFinite(results, feeds);
     this.sums.buffers.swap();

@@ -234,6 +234,7 @@ describe("LanguageModelStage", () => {
     return { ids: Array.from({ length: random.integer(2, 11) }, () => random.integer(3, 28)), trainFrom: 1 };
   };
   const options: LanguageModelOptions = {
+    lora: null,
     steps: 6,
     batch: 2,
     accumulate: 1,

@@ -77,6 +77,8 @@ export function furthest(a: ArrayLike<number>, b: ArrayLike<number>): number {
 
 /** Three groups of four short completions a step, on a fixed rate. */
 export const tinyGrpo: GrpoOptions = {
+  lora: null,
+  microBatchTokens: 4096,
   seed: 5,
   steps: 8,
   problemsPerStep: 3,

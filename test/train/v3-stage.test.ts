@@ -10,6 +10,7 @@ import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { adamW, copyValues, differing, tinyGrpo } from "./tiny.ts";
 
 const options: LanguageModelOptions = {
+  lora: null,
   steps: 16,
   batch: 4,
   accumulate: 2,

@@ -1,5 +1,5 @@
 /** Products of matrices, where nearly all the time of a training step goes. */
-import { apply, defineOp, size } from "../op.ts";
+import { apply, defineOp, type Op, size } from "../op.ts";
 import { broadcastShapes, GraphError, product, type Tensor } from "../tensor.ts";
 import { reshape } from "./movement.ts";
 
@@ -84,7 +84,8 @@ export function matmul(a: Tensor, b: Tensor, options: Partial<MatmulAttrs> = {})
   return apply(matmulOp, [a, b], { transA: false, transB: false, alpha: 1, ...options });
 }
 
-/** x · wᵀ, [..., in] with a weight [out, in] as Hugging Face stores it -> [..., out]. */
+/** x · wᵀ, [..., in] with a weight [out, in] as Hugging Face stores it, or a formula that makes it -> [..., out]. */
 export function linear(x: Tensor, weight: Tensor): Tensor {
-  return matmul(x, weight, { transB: true });
+  const op = weight.node.op as unknown as Op<unknown>;
+  return op.applied?.(x, weight.node, weight.node.attrs) ?? matmul(x, weight, { transB: true });
 }

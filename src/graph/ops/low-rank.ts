@@ -1,0 +1,41 @@
+/** A frozen matrix with a trained one of low rank beside it (LoRA, arXiv 2106.09685, section 4.1). */
+import { applyComposite, defineOp, type Op } from "../op.ts";
+import type { Tensor } from "../tensor.ts";
+import { add, mul } from "./elementwise.ts";
+import { linear, matmul } from "./matmul.ts";
+
+const lowRankOp: Op<number> = defineOp<number>({
+  name: "lowRank",
+  shape: ([weight]) => [{ dtype: weight.dtype, shape: weight.shape }],
+  lower: "body",
+  grad: "body",
+  flops: "body",
+  // h = W x + s B A x (eq. 3): neither B A nor a gradient of the size of W is ever made.
+  applied: (x, node, scale) => {
+    const [weight, down, up] = node.inputs;
+    const inner = x.graph.scope("lora", () => mul(matmul(x, down, { transB: true }), scale));
+    return add(
+      linear(x, weight),
+      x.graph.scope("lora", () => matmul(inner, up, { transB: true })),
+    );
+  },
+  samples: [
+    {
+      label: "made",
+      inputs: [{ shape: [4, 3] }, { shape: [2, 3] }, { shape: [4, 2] }],
+      build: (weight, down, up) => lowRank(weight, down, up, 0.5),
+    },
+    {
+      label: "applied",
+      inputs: [{ shape: [2, 5, 3] }, { shape: [4, 3] }, { shape: [2, 3] }, { shape: [4, 2] }],
+      build: (x, weight, down, up) => linear(x, lowRank(weight, down, up, 0.5)),
+    },
+  ],
+});
+
+/** W + scale · B A for a weight [out, in], `down` = A [rank, in] and `up` = B [out, rank]. */
+export function lowRank(weight: Tensor, down: Tensor, up: Tensor, scale: number): Tensor {
+  return applyComposite(lowRankOp, [weight, down, up], scale, () => [
+    add(weight, matmul(up, down, { alpha: scale })),
+  ])[0];
+}

@@ -1,0 +1,132 @@
+/**
+ * What a stage trains and what it hands on: all of a model's parameters, or an adapter beside frozen ones, which is merged
+ * into them whenever somebody else reads the model.
+ */
+
+import { initialise, type ParameterSpec, parameterInputs } from "../models/layers.ts";
+import { adapted, adaptedWeights, adapterSpecs, type LoraOptions, traceMerge } from "../models/lora.ts";
+import { allocate, Session, type Value } from "../runtime/session.ts";
+import { type StageSnapshot, type TrainedAdapter, tensorsUnder } from "./stage.ts";
+import { type BuildLoss, type OptimizerOptions, TrainStep } from "./step.ts";
+
+/** An adapter to be trained; its A is drawn from the seed. */
+export interface AdapterOptions extends LoraOptions {
+  seed: number;
+}
+
+/** A loss and the parameters that it reads and moves. */
+export interface Trained {
+  specs: ParameterSpec[];
+  loss: BuildLoss;
+}
+
+/** The same loss with an adapter as what is moved; without one, as it was. */
+export function withAdapter(trained: Trained, lora: LoraOptions | null): Trained {
+  if (lora === null) return trained;
+  const { specs, loss } = trained;
+  return {
+    specs: adapterSpecs(specs, lora),
+    loss: (graph, halves) => {
+      const parameters = new Map([...parameterInputs(graph, specs), ...halves]);
+      return loss(graph, adapted(specs, parameters, lora));
+    },
+  };
+}
+
+export interface PolicyOptions {
+  optimizer: OptimizerOptions;
+  lora: AdapterOptions | null;
+  /** Gradients of several micro-batches add up to an update. */
+  accumulate: boolean;
+  threads?: number;
+}
+
+interface Merging {
+  lora: AdapterOptions;
+  /** The weights that the adapter stands beside, as they were at the stage's start. */
+  frozen: ReadonlyMap<string, Value>;
+  session: Session;
+  /** The model, its adapted weights in arrays of their own. */
+  merged: ReadonlyMap<string, Value>;
+}
+
+/** The frozen weights' names in a snapshot. */
+const FROZEN = "frozen.";
+
+export class Policy {
+  readonly step: TrainStep;
+  private readonly merging: Merging | null;
+
+  private constructor(step: TrainStep, merging: Merging | null) {
+    this.step = step;
+    this.merging = merging;
+  }
+
+  /**
+   * `parameters` are taken over, not copied. `resume` is what `tensors` gave, and the number of updates made.
+   * @throws ConfigError for an adapter's target that the model does not have
+   */
+  static async create(
+    trained: Trained,
+    parameters: ReadonlyMap<string, Value>,
+    { optimizer, lora, accumulate, threads }: PolicyOptions,
+    resume?: { tensors: StageSnapshot["tensors"]; updates: number },
+  ): Promise<Policy> {
+    const { specs, loss } = withAdapter(trained, lora);
+    const start = new Map([...parameters, ...(resume ? tensorsUnder(resume.tensors, FROZEN) : [])]);
+    if (lora !== null)
+      for (const [name, value] of initialise(specs, lora.seed))
+        start.set(name, resume?.tensors.get(name) ?? value);
+    const step = await TrainStep.create(specs, start, loss, optimizer, {
+      threads,
+      accumulate,
+      step: resume?.updates,
+      moments: resume && tensorsUnder(resume.tensors, "optimizer."),
+    });
+    if (lora === null) return new Policy(step, null);
+    const session = await Session.create(traceMerge(trained.specs, lora), { threads, name: "merge" });
+    const names = new Set(adaptedWeights(trained.specs, lora.targets).map(({ name }) => name));
+    const frozen = new Map([...start].filter(([name]) => names.has(name)));
+    const merged = new Map(
+      [...parameters].map(([name, value]) => [name, names.has(name) ? allocate("f32", value.shape) : value]),
+    );
+    const policy = new Policy(step, { lora, frozen, session, merged });
+    await policy.merge();
+    return policy;
+  }
+
+  /** The model as others read it; with an adapter, as of the last `merge`, in arrays that the next one writes again. */
+  parameters(): ReadonlyMap<string, Value> {
+    return this.merging?.merged ?? this.step.parameters();
+  }
+
+  /** Brings `parameters` up to date with the adapter. */
+  async merge(): Promise<void> {
+    if (this.merging === null) return;
+    const { session, merged, frozen } = this.merging;
+    const fetches = [...frozen.keys()].map((name) => [`${name}.merged`, merged.get(name) as Value]);
+    await session.run(Object.fromEntries(this.step.parameters()), Object.fromEntries(fetches));
+  }
+
+  /** The adapter alone, under PEFT's names; `null` where all parameters are trained. */
+  adapter(): TrainedAdapter | null {
+    if (this.merging === null) return null;
+    const current = this.step.parameters();
+    const tensors = new Map(this.step.specs.map(({ name }) => [name, current.get(name) as Value]));
+    return { lora: this.merging.lora, tensors };
+  }
+
+  /** Everything from which it goes on: the model's parameters under their names, and the optimizer's moments. */
+  tensors(): Map<string, Value> {
+    const tensors = new Map<string, Value>(this.parameters());
+    for (const [name, value] of this.step.moments()) tensors.set(`optimizer.${name}`, value);
+    for (const [name, value] of this.merging?.frozen ?? []) tensors.set(`${FROZEN}${name}`, value);
+    for (const [name, value] of this.adapter()?.tensors ?? []) tensors.set(name, value);
+    return tensors;
+  }
+
+  async release(): Promise<void> {
+    await this.step.release();
+    await this.merging?.session.release();
+  }
+}
