@@ -1,7 +1,7 @@
 /** The table of architectures: what sampling and training need of a model, whatever its design. */
 import type { Tensor } from "../graph/tensor.ts";
 import { checkDecoderConfig, type DecoderConfig } from "./config.ts";
-import { cachedDecoder, type DecoderInputs, decoder, decoderParameters } from "./dense.ts";
+import { cachedDecoder, type DecoderInputs, decoder, decoderParameters, type WholeOptions } from "./dense.ts";
 import type { ParameterSpec, Parameters } from "./layers.ts";
 import { v3CachedDecoder, v3Decoder } from "./v3.ts";
 import { checkV3Config, type V3Config } from "./v3-config.ts";
@@ -55,11 +55,11 @@ export interface Design {
   /** What pretraining alone reads: modules that predict further tokens. */
   further: ParameterSpec[];
   planes: CachePlane[];
-  /** Whole sequences: logits [batch, seq, vocab], and [batch, heads, seq, width] for each plane. */
+  /** Whole sequences: logits [batch, seq, vocab] (or of what is wanted), and [batch, heads, seq, width] for each plane. */
   whole(
     parameters: Parameters,
     inputs: DecoderInputs,
-    options?: { recompute?: boolean },
+    options?: WholeOptions,
   ): { logits: Tensor; cache: Tensor[] };
   /** One token a row over the cache: logits [batch, vocab], and [batch, heads, 1, width] for each plane. */
   cached(parameters: Parameters, step: CachedStep): { logits: Tensor; fresh: Tensor[] };

@@ -159,12 +159,19 @@ export interface DecoderInputs {
   mask: Tensor;
 }
 
+export interface WholeOptions {
+  /** Compute each block again in the backward pass instead of keeping its activations. */
+  recompute?: boolean;
+  /** What the head reads of the hidden states [batch, seq, width], where not all of them. */
+  wanted?: (hidden: Tensor) => Tensor;
+}
+
 /** Whole sequences: logits [batch, seq, vocab], and the keys and values of each layer for a cache. */
 export function decoder(
   parameters: Parameters,
   config: DecoderConfig,
   inputs: DecoderInputs,
-  options: { recompute?: boolean } = {},
+  options: WholeOptions = {},
 ): { logits: Tensor; cache: KeysValues[] } {
   const cache: KeysValues[] = [];
   const attend: Attend = (layer, q, kv) => {
@@ -172,7 +179,7 @@ export function decoder(
     return mergeHeads(attention(q, kv.keys, kv.values, inputs.mask));
   };
   const hidden = trunk(parameters, config, inputs, attend, options.recompute);
-  return { logits: head(parameters, config, hidden), cache };
+  return { logits: head(parameters, config, options.wanted?.(hidden) ?? hidden), cache };
 }
 
 export interface CachedInputs {

@@ -5,7 +5,7 @@
 import { add, concat, linear, reshape, rmsNorm } from "../graph/ops.ts";
 import { recomputeAll } from "../graph/recompute.ts";
 import { GraphError, type Tensor } from "../graph/tensor.ts";
-import type { DecoderInputs } from "./dense.ts";
+import type { DecoderInputs, WholeOptions } from "./dense.ts";
 import { embed, type Parameters, parameter } from "./layers.ts";
 import { absorbedAttention, expandedAttention, type MlaContext, rotarySettings } from "./mla.ts";
 import { balanceLoss, moe, swigluLayer } from "./moe.ts";
@@ -24,9 +24,7 @@ export interface LayerRouting {
   balance: Tensor | null;
 }
 
-export interface V3Options {
-  /** Compute each block again in the backward pass instead of keeping its activations. */
-  recompute?: boolean;
+export interface V3Options extends WholeOptions {
   /** Trace the balance loss of each routed layer; sizes must be fixed. */
   balance?: boolean;
 }
@@ -141,7 +139,8 @@ function trunk(
   const hidden = graph.scope("norm", () =>
     rmsNorm(x, parameter(parameters, "model.norm.weight"), config.normEps),
   );
-  return { logits: head(parameters, config, hidden), hidden, cache, routing, context };
+  const logits = head(parameters, config, options.wanted?.(hidden) ?? hidden);
+  return { logits, hidden, cache, routing, context };
 }
 
 /** Whole sequences, attention in its expanded form. */

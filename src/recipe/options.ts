@@ -49,7 +49,7 @@ export function initialModel(recipe: Recipe): Model {
 /** The same without any weights, as planning needs it. */
 export function recipeShape(recipe: Recipe): Pick<Model, "config" | "tokenizer" | "tokenizerConfig"> {
   if ("from" in recipe.model) return readShape(recipe.model.from);
-  const tokenizer = recipeTokenizer(recipe);
+  const tokenizer = recipeTokenizer(recipe, recipe.tokenizer as NonNullable<Recipe["tokenizer"]>);
   const { vocabSize } = tokenizer;
   if ("architecture" in recipe.model)
     return { config: checkConfig({ ...recipe.model, vocabSize }), tokenizer };
@@ -57,7 +57,10 @@ export function recipeShape(recipe: Recipe): Pick<Model, "config" | "tokenizer" 
   return { config: checkConfig({ ...recipe.model, vocabSize, kvHeads, headDim }), tokenizer };
 }
 
-function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {
+function recipeTokenizer(
+  { stages }: Pick<Recipe, "stages">,
+  tokenizer: NonNullable<Recipe["tokenizer"]>,
+): Tokenizer {
   switch (tokenizer.kind) {
     case "compact":
       return new CompactTokenizer();

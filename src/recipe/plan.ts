@@ -123,7 +123,7 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
       name: "gradients",
       kind: "train",
       graph: traceAccumulation(specs, loss),
-      sizes: { batch, seq },
+      sizes: { batch, seq, chosen: batch * answer },
       runsPerStep: passes * stage.epochs,
     },
     {

@@ -31,7 +31,8 @@ const recipeObject = z.strictObject({
   seed: z.int().min(0),
   description: z.string().optional(),
   model: z.union([denseShapeSchema, v3ShapeSchema, modelFolderSchema]),
-  tokenizer: tokenizerSchema,
+  /** A model that is taken `from` somewhere brings its own. */
+  tokenizer: tokenizerSchema.optional(),
   task: taskSchema,
   stages: z.array(stageSchema).min(1),
   checkpoint: z.strictObject({ everySteps: count, keep: count }),

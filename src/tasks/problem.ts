@@ -19,7 +19,7 @@ export interface Problem {
   /** What the model reads, as text; it ends where the thought begins. */
   prompt: string;
   /** For a chat model: what it reads instead, through its own template. */
-  messages?: { role: "system" | "user"; content: string }[];
+  messages?: { role: "system" | "user" | "assistant"; content: string }[];
 }
 
 /** The judgement of one completion. */

@@ -26,8 +26,16 @@ export const chatPromptTemplate = z.enum([...promptTemplate.options, "chat"]);
 
 export type ChatPromptTemplate = z.infer<typeof chatPromptTemplate>;
 
-const CHAT_INSTRUCTION =
-  "You solve word problems. Show a short calculation, then end with a line of #### and the number.";
+/** The smallest example says what words do not: small models copy a form, and hardly follow an instruction. */
+const CHAT_OPENING: NonNullable<Problem["messages"]> = [
+  {
+    role: "system",
+    content:
+      "You solve word problems. Show a short calculation, then end with a line of #### and the number.",
+  },
+  { role: "user", content: "What is 3 + 4?" },
+  { role: "assistant", content: "3 + 4 = 7\n#### 7" },
+];
 
 /** A question whose answer is a number. */
 export function wordPrompt(
@@ -35,11 +43,5 @@ export function wordPrompt(
   template: ChatPromptTemplate,
 ): Pick<Problem, "prompt" | "messages"> {
   if (template !== "chat") return { prompt: thinkPrompt(question, template) };
-  return {
-    prompt: question,
-    messages: [
-      { role: "system", content: CHAT_INSTRUCTION },
-      { role: "user", content: question },
-    ],
-  };
+  return { prompt: question, messages: [...CHAT_OPENING, { role: "user", content: question }] };
 }

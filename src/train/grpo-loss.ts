@@ -22,12 +22,14 @@ import {
   minimum,
   mul,
   neg,
+  reshape,
+  rowsAt,
   sub,
   sum,
   tokenLogProbs,
   where,
 } from "../graph/ops.ts";
-import type { Graph, Tensor } from "../graph/tensor.ts";
+import { type Dim, type Graph, product, type Tensor } from "../graph/tensor.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
 import type { Parameters } from "../models/layers.ts";
 import { sequenceInputs } from "./language-model.ts";
@@ -200,27 +202,34 @@ export function policyLoss(tokens: PolicyTokens, options: PolicyLossOptions): Lo
   return { loss, measurements };
 }
 
-/** Traces the policy loss of a decoder over whole rows; temperature is the sampler's. */
+/** Traces the policy loss of a decoder over whole rows, as `microBatchFeeds` feeds them; temperature is the sampler's. */
 export function grpoLoss(
   config: ModelConfig,
   options: PolicyLossOptions & { recompute?: boolean },
 ): (graph: Graph, parameters: Parameters) => LossGraph {
   return (graph, parameters) => {
-    const perToken = (name: string, dtype: "f32" | "i32" = "f32") =>
-      input(graph, name, dtype, ["batch", "seq"]);
+    const perToken = (name: string) => input(graph, name, "f32", ["batch", "seq"]);
+    const chosen = (name: string, size: Dim = "chosen") => input(graph, name, "i32", [size]);
+    const at = chosen("at");
+    const back = chosen("back", product(["batch", "seq"]));
+    // Prompts have no loss, so the head, the widest product of all, reads completions only.
     const { logits } = designOf(config).whole(
       parameters,
       sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" }),
       {
         recompute: options.recompute,
+        wanted: (hidden) => rowsAt(reshape(hidden, [product(["batch", "seq"]), hidden.shape[2]]), at, back),
       },
     );
-    const targets = perToken("targets", "i32");
+    const targets = chosen("chosenTargets");
     const weights = perToken("weights");
     const sampled = perToken("sampled");
     return graph.scope("loss", () => {
       const tempered = mul(logits, input(graph, "inverseTemperature", "f32", []));
-      const { logProbs, distribution } = tokenLogProbs(tempered, targets);
+      const perCompletion = tokenLogProbs(tempered, targets);
+      const placed = (x: Tensor) =>
+        reshape(rowsAt(reshape(x, ["chosen", 1]), back, at), ["batch", "seq"], weights);
+      const logProbs = placed(perCompletion.logProbs);
       const result = policyLoss(
         {
           logProbs,
@@ -235,7 +244,7 @@ export function grpoLoss(
       const active = greater(weights, 0);
       const mismatch = where(active, abs(sub(logProbs, sampled)), 0);
       Object.assign(result.measurements, {
-        entropy: sum(where(active, entropy(distribution), 0)),
+        entropy: sum(where(active, placed(entropy(perCompletion.distribution)), 0)),
         mismatchSum: sum(mismatch),
         mismatchMax: max(mismatch),
       });

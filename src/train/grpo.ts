@@ -277,15 +277,14 @@ export class GrpoStage implements TrainingStage {
         const moved = totals.norms.length > 0;
         if (!moved) totals.compared = tokens;
         for (const { rows: members, seq } of this.plan(computed)) {
+          const batch = members.map((i) => computed[i]);
           const feeds = {
-            ...microBatchFeeds(
-              members.map((i) => computed[i]),
-              seq,
-            ),
+            ...microBatchFeeds(batch, seq),
             inverseTemperature: scalar(1 / options.temperature),
           };
+          const chosen = batch.reduce((total, row) => total + row.ids.length, 0);
           const result = await step.accumulate(feeds);
-          flops += this.accumulationFlops(members.length, seq);
+          flops += this.accumulationFlops(members.length, seq, chosen);
           loss += result.loss;
           for (const [name, value] of Object.entries(result)) {
             if (moved && name.startsWith("mismatch")) continue;
@@ -338,16 +337,18 @@ export class GrpoStage implements TrainingStage {
     );
   }
 
-  private readonly knownFlops = new Map<string, number>();
+  private readonly knownFlops = new Map<string, { none: number; each: number }>();
 
-  private accumulationFlops(batch: number, seq: number): number {
+  private accumulationFlops(batch: number, seq: number, chosen: number): number {
     const key = `${batch}x${seq}`;
     let flops = this.knownFlops.get(key);
     if (flops === undefined) {
-      flops = this.step.flopsOf({ batch, seq });
+      // Linear in the completions' tokens: two counts give the line.
+      const none = this.step.flopsOf({ batch, seq, chosen: 0 });
+      flops = { none, each: this.step.flopsOf({ batch, seq, chosen: 1 }) - none };
       this.knownFlops.set(key, flops);
     }
-    return flops;
+    return flops.none + chosen * flops.each;
   }
 
   parameters(): ReadonlyMap<string, Value> {

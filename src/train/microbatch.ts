@@ -58,7 +58,8 @@ function checkLengths(row: TrainingRow, seq: number): void {
 
 /**
  * Feeds [rows, seq] of the policy loss. Position p predicts token p + 1; values of completion token j stand at
- * prompt.length - 1 + j, everything else is 0. What is padding follows from lengths, never from ids.
+ * prompt.length - 1 + j, everything else is 0. What is padding follows from lengths, never from ids. `at` [chosen] are the
+ * flat positions of all completions' tokens, and `back` [rows · seq] their inverse, `chosen` where there is none.
  */
 export function microBatchFeeds(rows: readonly TrainingRow[], seq: number): Record<string, Value> {
   const shape = [rows.length, seq];
@@ -74,6 +75,8 @@ export function microBatchFeeds(rows: readonly TrainingRow[], seq: number): Reco
     real(),
     real(),
   ];
+  const chosen: number[] = [];
+  const back = new Int32Array(size).fill(rows.reduce((total, row) => total + row.ids.length, 0));
   rows.forEach((row, r) => {
     checkLengths(row, seq);
     const sequence = [...row.prompt, ...row.ids];
@@ -85,6 +88,8 @@ export function microBatchFeeds(rows: readonly TrainingRow[], seq: number): Reco
     }
     row.ids.forEach((_, j) => {
       const at = offset + row.prompt.length - 1 + j;
+      back[at] = chosen.length;
+      chosen.push(at);
       sampled[at] = row.sampled[j];
       old[at] = row.old[j];
       reference[at] = row.reference?.[j] ?? 0;
@@ -98,6 +103,9 @@ export function microBatchFeeds(rows: readonly TrainingRow[], seq: number): Reco
     targets: i32(targets, shape),
     positions: i32(positions, shape),
     mask: causalMask(seq),
+    at: i32(chosen),
+    back: i32(back),
+    chosenTargets: i32(chosen.map((at) => targets[at])),
     sampled: f32(sampled, shape),
     old: f32(old, shape),
     reference: f32(reference, shape),

@@ -205,6 +205,7 @@ describe("on random sizes", () => {
         "partition",
         "rope",
         "route",
+        "rowsAt",
         "scatterLast",
         "scatterRows",
         "tokenLogProbs",

@@ -1,5 +1,5 @@
 /** Operators that look things up: embeddings, one-hot vectors, entries along an axis. */
-import { apply, defineOp, free, size } from "../op.ts";
+import { apply, defineOp, free, type Op, size } from "../op.ts";
 import { type Dim, GraphError, product, type Shape, sameShape, type Tensor } from "../tensor.ts";
 import { cast, mul } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
@@ -121,6 +121,53 @@ const gatherOp = defineOp<null>({
 /** Rows of `table` [rows, ...] at `ids` [...] -> [...ids, ...]. */
 export function gather(table: Tensor, ids: Tensor): Tensor {
   return apply(gatherOp, [table, ids], null);
+}
+
+const rowsAtOp: Op<null> = defineOp<null>({
+  name: "rowsAt",
+  shape: ([x, at, back]) => {
+    if (x.rank !== 2 || at.rank !== 1 || back.rank !== 1)
+      throw new GraphError(`rows of [${x.shape}] at [${at.shape}], back at [${back.shape}]`);
+    return [{ dtype: x.dtype, shape: [at.shape[0], x.shape[1]] }];
+  },
+  lower: (ctx, node) => {
+    const [x, at] = node.inputs.map((t) => ctx.value(t));
+    const blank = ctx.emit("Expand", [ctx.float(0), ctx.ints([1, node.inputs[0].shape[1] as number])]);
+    return [ctx.emit("Gather", [ctx.emit("Concat", [x, blank], { axis: 0 }), at], { axis: 0 })];
+  },
+  // No row is read twice, so the way back is a lookup as well.
+  grad: (node, [g]) => [g && rowsAt(g, node.inputs[2], node.inputs[1]), null, null],
+  flops: free,
+  samples: [
+    {
+      label: "two of three rows",
+      inputs: [
+        { shape: [3, 2] },
+        { shape: [2], dtype: "i32", values: (_, i) => [2, 0][i] },
+        { shape: [3], dtype: "i32", values: (_, i) => [1, 2, 0][i] },
+      ],
+      build: rowsAt,
+      differentiable: [0],
+    },
+    {
+      label: "and back",
+      inputs: [
+        { shape: [2, 1] },
+        { shape: [3], dtype: "i32", values: (_, i) => [1, 2, 0][i] },
+        { shape: [2], dtype: "i32", values: (_, i) => [2, 0][i] },
+      ],
+      build: rowsAt,
+      differentiable: [0],
+    },
+  ],
+});
+
+/**
+ * Some rows of `x` [rows, width], each at most once: row i is x[at[i]], and 0 where at[i] is `rows`; `at` [n] i32.
+ * `back` [rows] is the same map the other way round: `rowsAt(rowsAt(x, at, back), back, at)` is x with the others as 0.
+ */
+export function rowsAt(x: Tensor, at: Tensor, back: Tensor): Tensor {
+  return apply(rowsAtOp, [x, at, back], null);
 }
 
 // ── entries of the last axis ────────────────────────────────────────────────────────────────────────────────────────
