@@ -22,6 +22,12 @@ const module = (weight: string): string => weight.replace(/\.weight$/, "");
 export const adapterName = (weight: string, half: "A" | "B"): string =>
   `base_model.model.${module(weight)}.lora_${half}.weight`;
 
+/** The inverse of `adapterName`: the weight and which half of its adapter; `null` for other names. */
+export function weightOf(name: string): { weight: string; which: "A" | "B" } | null {
+  const match = /^base_model\.model\.(.+)\.lora_([AB])\.weight$/.exec(name);
+  return match === null ? null : { weight: `${match[1]}.weight`, which: match[2] as "A" | "B" };
+}
+
 const isLinear = ({ name, shape }: ParameterSpec): boolean =>
   shape.length === 2 && name.endsWith(".weight") && name !== "model.embed_tokens.weight";
 

@@ -68,5 +68,11 @@ export const v3ShapeSchema = z.strictObject({
   tieEmbeddings: z.boolean().default(false),
 });
 
-/** Weights to start from: a folder with config.json and safetensors, or a GGUF file. */
-export const modelFolderSchema = z.strictObject({ from: z.string().min(1) });
+/**
+ * Weights to start from: a folder with config.json and safetensors, or a GGUF file; and a folder with a LoRA adapter in
+ * PEFT's format that is merged into them.
+ */
+export const modelFolderSchema = z.strictObject({
+  from: z.string().min(1),
+  adapter: z.string().min(1).optional(),
+});

@@ -1,6 +1,7 @@
 /** From a recipe's stage to the options of the code that runs it, and from its model block to a model. */
 import { readFileSync } from "node:fs";
 import { openModelFiles, readShape } from "../checkpoint/model.ts";
+import { mergeAdapter } from "../checkpoint/peft.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
 import { allParameters, checkConfig, type ModelConfig } from "../models/architecture.ts";
 import { initialise } from "../models/layers.ts";
@@ -33,15 +34,16 @@ export function expectedShapes(config: ModelConfig): Map<string, readonly number
   return new Map(allParameters(config).map(({ name, shape }) => [name, shape]));
 }
 
-/** A model folder, or a GGUF file, as a model that runs. */
-export function openModel(path: string): Model {
+/** A model folder, or a GGUF file, as a model that runs; with a LoRA adapter's folder, that adapter merged in. */
+export function openModel(path: string, adapter?: string): Model {
   const { parameters, config, tokenizer, tokenizerConfig } = openModelFiles(path, expectedShapes);
+  if (adapter !== undefined) mergeAdapter(adapter, parameters);
   return { config, tokenizer, tokenizerConfig, parameters: asValues(parameters) };
 }
 
 /** The model before the first stage: fresh weights, or those of a folder. */
 export function initialModel(recipe: Recipe): Model {
-  if ("from" in recipe.model) return openModel(recipe.model.from);
+  if ("from" in recipe.model) return openModel(recipe.model.from, recipe.model.adapter);
   const { config, tokenizer } = recipeShape(recipe);
   return { config, tokenizer, parameters: initialise(allParameters(config), recipe.seed) };
 }

@@ -1,6 +1,6 @@
 /**
  * `runs/NAME/`, the whole memory of a run: recipe.yaml as run, run.json, metrics.jsonl, samples.jsonl,
- * evaluations.jsonl, checkpoints/, bill.json, report.md. Killing the process at any moment leaves it
+ * evaluations.jsonl, checkpoints/, adapters/, bill.json, report.md. Killing the process at any moment leaves it
  * readable; resuming from a checkpoint cuts the journals back to where that checkpoint saw them.
  */
 import fs from "node:fs";
@@ -59,6 +59,7 @@ export function runPaths(folder: string) {
     samples: at("samples.jsonl"),
     evaluations: at("evaluations.jsonl"),
     checkpoints: at("checkpoints"),
+    adapters: at("adapters"),
     bill: at("bill.json"),
     report: at("report.md"),
     figures: at("figures"),

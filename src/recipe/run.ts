@@ -2,6 +2,8 @@
  * A run: the recipe's stages one after another, with everything it says written to its folder and told to `emit`, and a
  * checkpoint from which it goes on with the same numbers after any interruption.
  */
+import { join } from "node:path";
+import { saveAdapter } from "../checkpoint/peft.ts";
 import { latestCheckpoint, loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "../checkpoint/resume.ts";
 import { exam } from "../eval/evaluate.ts";
 import type { RunEvent, StageInfo } from "../events.ts";
@@ -138,6 +140,7 @@ export class Run {
       try {
         const outcome = await this.trainStage(index, stage.name, running);
         if (outcome === "stopped") return "stopped";
+        this.keepAdapter(stage.name, running);
       } finally {
         await running.release();
       }
@@ -181,6 +184,17 @@ export class Run {
       }
     }
     return "finished";
+  }
+
+  /** A LoRA stage's own product, for those who have the base; the model that goes on has it merged in. */
+  private keepAdapter(name: string, stage: TrainingStage): void {
+    const adapter = stage.adapter();
+    if (adapter === null) return;
+    const { model } = this.recipe;
+    const folder = join(this.folder.paths.adapters, name);
+    const base = "from" in model ? model.from : this.recipe.name;
+    saveAdapter(folder, { lora: adapter.lora, tensors: asParameters(adapter.tensors), base });
+    this.notice("info", `The adapter of stage ${name} is in ${folder}, in PEFT's format.`);
   }
 
   private record(name: string, stage: TrainingStage, report: StepReport, secondsLeft: number): void {
