@@ -108,13 +108,16 @@ function samplingPrograms(
 function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "programs" | "assumptions"> {
   const { config, promptTokens } = setting;
   const { ratio, clip, kl } = stage;
-  const whole = { specs: designOf(config).parameters, loss: grpoLoss(config, { ratio, clip, kl }) };
+  const mask = stage.sharePrompt ? "each" : "shared";
+  const whole = { specs: designOf(config).parameters, loss: grpoLoss(config, { ratio, clip, kl, mask }) };
   const { specs, loss } = withAdapter(whole, stage.lora ?? null);
   const samples = stage.problemsPerStep * stage.groupSize;
   const answer = Math.ceil(stage.maxNewTokens * ANSWER_SHARE);
-  const seq = promptTokens + answer;
-  const batch = Math.max(1, Math.min(samples, Math.floor(stage.microBatchTokens / seq)));
-  const passes = samples / batch;
+  // With a shared prompt a row holds a whole group.
+  const rows = stage.sharePrompt ? stage.problemsPerStep : samples;
+  const seq = promptTokens + (samples / rows) * answer;
+  const batch = Math.max(1, Math.min(rows, Math.floor(stage.microBatchTokens / seq)));
+  const passes = rows / batch;
   const optimizer = optimizerOptions(stage.optimizer);
   const scores = (stage.kl > 0 ? 1 : 0) + (stage.importance === undefined ? 0 : 1);
   const programs: Program[] = [
@@ -123,7 +126,7 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
       name: "gradients",
       kind: "train",
       graph: traceAccumulation(specs, loss),
-      sizes: { batch, seq, chosen: batch * answer },
+      sizes: { batch, seq, chosen: batch * (samples / rows) * answer },
       runsPerStep: passes * stage.epochs,
     },
     {
@@ -138,7 +141,7 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
     programs.push({
       name: "score",
       kind: "train",
-      graph: traceScore(config),
+      graph: traceScore(config, mask),
       sizes: { batch, seq },
       runsPerStep: passes * scores,
     });

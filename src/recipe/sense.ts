@@ -145,6 +145,12 @@ function checkGrpo(stage: GrpoStage, model: DenseShape | V3Shape | null, refuse:
       "With kl: 0 there is no reference policy to replace: leave referenceEvery out, or give kl a weight.",
     );
   }
+  if (stage.ratio === "sequence" && stage.sharePrompt) {
+    refuse(
+      ["sharePrompt"],
+      "A sequence ratio is a mean over a row, and this puts several answers into one: leave sharePrompt out.",
+    );
+  }
   if (stage.ratio === "sequence" && stage.clip.high > 0.1) {
     refuse(
       ["clip", "high"],

@@ -99,6 +99,8 @@ export const grpoSchema = z.strictObject({
   recompute: z.boolean().default(false),
   /** Padded tokens of a forward pass: fewer take less memory. */
   microBatchTokens: count.default(4096),
+  /** Answers to one prompt are trained in one row that holds it once: for prompts longer than the answers. */
+  sharePrompt: z.boolean().default(false),
   lora,
   optimizer: optimizerSchema,
   schedule: scheduleSchema,

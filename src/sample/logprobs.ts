@@ -7,8 +7,8 @@ import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { parameterInputs } from "../models/layers.ts";
 import { Session, scalar, type Value } from "../runtime/session.ts";
 
-/** The graph that gives `logProbs` [batch, seq] of `targets`. */
-export function traceScore(config: ModelConfig): Graph {
+/** The graph that gives `logProbs` [batch, seq] of `targets`; `mask` is one for all rows or one each. */
+export function traceScore(config: ModelConfig, mask: "shared" | "each" = "shared"): Graph {
   const graph = new Graph();
   const design = designOf(config);
   const parameters = parameterInputs(graph, design.parameters);
@@ -16,7 +16,7 @@ export function traceScore(config: ModelConfig): Graph {
   const inputs = {
     ids: perToken("ids"),
     positions: perToken("positions"),
-    mask: input(graph, "mask", "f32", [1, 1, "seq", "seq"]),
+    mask: input(graph, "mask", "f32", [mask === "shared" ? 1 : "batch", 1, "seq", "seq"]),
   };
   const { logits } = design.whole(parameters, inputs);
   const tempered = mul(logits, input(graph, "inverseTemperature", "f32", []));
@@ -34,9 +34,12 @@ export class Scorer {
     this.session = session;
   }
 
-  static async create(config: ModelConfig, options: { threads?: number } = {}): Promise<Scorer> {
-    const graph = traceScore(config);
-    return new Scorer(graph, await Session.create(graph, { ...options, name: "score" }));
+  static async create(
+    config: ModelConfig,
+    { threads, mask }: { threads?: number; mask?: "shared" | "each" } = {},
+  ): Promise<Scorer> {
+    const graph = traceScore(config, mask);
+    return new Scorer(graph, await Session.create(graph, { threads, name: "score" }));
   }
 
   /** log p(target) at the temperature, [batch · seq]; `rows` are the feeds ids, positions, mask and targets. */

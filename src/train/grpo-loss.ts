@@ -205,7 +205,7 @@ export function policyLoss(tokens: PolicyTokens, options: PolicyLossOptions): Lo
 /** Traces the policy loss of a decoder over whole rows, as `microBatchFeeds` feeds them; temperature is the sampler's. */
 export function grpoLoss(
   config: ModelConfig,
-  options: PolicyLossOptions & { recompute?: boolean },
+  options: PolicyLossOptions & { recompute?: boolean; mask?: "shared" | "each" },
 ): (graph: Graph, parameters: Parameters) => LossGraph {
   return (graph, parameters) => {
     const perToken = (name: string) => input(graph, name, "f32", ["batch", "seq"]);
@@ -215,7 +215,7 @@ export function grpoLoss(
     // Prompts have no loss, so the head, the widest product of all, reads completions only.
     const { logits } = designOf(config).whole(
       parameters,
-      sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" }),
+      sequenceInputs(graph, { batch: "batch", seq: "seq", mask: options.mask ?? "shared" }),
       {
         recompute: options.recompute,
         wanted: (hidden) => rowsAt(reshape(hidden, [product(["batch", "seq"]), hidden.shape[2]]), at, back),

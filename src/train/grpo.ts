@@ -22,7 +22,15 @@ import {
 } from "./grpo-loss.ts";
 import { lossMetrics, rolloutMetrics, whyNothingWasLearned } from "./grpo-metrics.ts";
 import { type ImportanceLevel, importanceWeights } from "./importance.ts";
-import { microBatchFeeds, planMicroBatches, rowLength, type TrainingRow } from "./microbatch.ts";
+import {
+  type Bundle,
+  bundleLength,
+  bundlesOf,
+  forEachRow,
+  microBatchFeeds,
+  planMicroBatches,
+  type TrainingRow,
+} from "./microbatch.ts";
 import { type AdapterOptions, Policy } from "./policy.ts";
 import { type Group, groupRecord, type RewardOptions, rollout, type Sample } from "./rollout.ts";
 import { rateFactor, type Schedule } from "./schedule.ts";
@@ -67,6 +75,8 @@ export interface GrpoOptions {
   recompute?: boolean;
   /** Padded tokens of a micro-batch: large enough for full products, small enough for the memory. */
   microBatchTokens: number;
+  /** Answers to one prompt share a row that holds the prompt once. */
+  sharePrompt: boolean;
   optimizer: OptimizerOptions;
   schedule: Schedule;
   /** Train an adapter and leave the model's own weights at rest. */
@@ -147,9 +157,10 @@ export class GrpoStage implements TrainingStage {
         : resume === undefined
           ? copy(model.parameters)
           : tensorsUnder(resume.tensors, "reference.");
+    const mask = options.sharePrompt ? "each" : "shared";
     const trained = {
       specs: designOf(model.config).parameters,
-      loss: grpoLoss(model.config, { ratio, clip, kl, recompute }),
+      loss: grpoLoss(model.config, { ratio, clip, kl, recompute, mask }),
     };
     const policy = await Policy.create(
       trained,
@@ -159,7 +170,7 @@ export class GrpoStage implements TrainingStage {
     );
     const sampler = await Sampler.create(model.config, { threads });
     const scorer =
-      kl > 0 || options.importance !== null ? await Scorer.create(model.config, { threads }) : null;
+      kl > 0 || options.importance !== null ? await Scorer.create(model.config, { threads, mask }) : null;
     return new GrpoStage(model, task, options, { policy, sampler, scorer }, reference, state);
   }
 
@@ -276,15 +287,14 @@ export class GrpoStage implements TrainingStage {
         // Later batches are seen by a policy that has moved: only the first one shows how sampler and trainer differ.
         const moved = totals.norms.length > 0;
         if (!moved) totals.compared = tokens;
-        for (const { rows: members, seq } of this.plan(computed)) {
-          const batch = members.map((i) => computed[i]);
+        for (const { bundles, seq } of this.plan(computed)) {
           const feeds = {
-            ...microBatchFeeds(batch, seq),
+            ...microBatchFeeds(bundles, seq),
             inverseTemperature: scalar(1 / options.temperature),
           };
-          const chosen = batch.reduce((total, row) => total + row.ids.length, 0);
+          const chosen = bundles.flat().reduce((total, row) => total + row.ids.length, 0);
           const result = await step.accumulate(feeds);
-          flops += this.accumulationFlops(members.length, seq, chosen);
+          flops += this.accumulationFlops(bundles.length, seq, chosen);
           loss += result.loss;
           for (const [name, value] of Object.entries(result)) {
             if (moved && name.startsWith("mismatch")) continue;
@@ -306,14 +316,12 @@ export class GrpoStage implements TrainingStage {
   private async annotate(rows: TrainingRow[], totals: { corrected: Corrected }): Promise<void> {
     const { options, scorer } = this;
     if (scorer === null) return;
-    for (const { rows: members, seq } of this.plan(rows)) {
-      const batch = members.map((i) => rows[i]);
-      const feeds = microBatchFeeds(batch, seq);
+    for (const { bundles, seq } of this.plan(rows)) {
+      const feeds = microBatchFeeds(bundles, seq);
       const fill = (values: Float32Array, assign: (row: TrainingRow, logProbs: number[]) => void): void =>
-        batch.forEach((row, r) => {
-          const start = r * seq + row.prompt.length - 1;
-          assign(row, Array.from(values.subarray(start, start + row.ids.length)));
-        });
+        forEachRow(bundles, seq, (row, start) =>
+          assign(row, Array.from(values.subarray(start, start + row.ids.length))),
+        );
       if (this.reference !== null)
         fill(await scorer.score(this.reference, feeds, options.temperature), (row, logProbs) => {
           row.reference = logProbs;
@@ -329,11 +337,15 @@ export class GrpoStage implements TrainingStage {
     }
   }
 
-  private plan(rows: readonly TrainingRow[]): { rows: number[]; seq: number }[] {
-    return planMicroBatches(
-      rows.map(rowLength),
-      this.options.microBatchTokens,
-      this.model.config.maxPositions,
+  private plan(rows: readonly TrainingRow[]): { bundles: Bundle[]; seq: number }[] {
+    const { microBatchTokens: tokens, sharePrompt } = this.options;
+    const { maxPositions } = this.model.config;
+    const bundles = sharePrompt ? bundlesOf(rows, Math.min(tokens, maxPositions)) : rows.map((row) => [row]);
+    return planMicroBatches(bundles.map(bundleLength), tokens, maxPositions).map(
+      ({ rows: members, seq }) => ({
+        bundles: members.map((i) => bundles[i]),
+        seq,
+      }),
     );
   }
 

@@ -1,5 +1,6 @@
-/** Sequences of different lengths as micro-batches: sorted, padded little, one sequence a row. */
+/** Sequences of different lengths as micro-batches: sorted, padded little, prompts shared where that is asked for. */
 
+import { MASKED } from "../graph/ops/nn.ts";
 import { causalMask } from "../models/masks.ts";
 import { f32, i32, type Value } from "../runtime/session.ts";
 
@@ -21,9 +22,38 @@ export interface TrainingRow {
   importance: readonly number[];
 }
 
+/** Rows of the engine's batch: one sequence each, or several that begin with the same prompt. */
+export type Bundle = readonly TrainingRow[];
+
 /**
- * Groups of rows whose padded size stays within `tokens`, shortest first; a single longer row is a group of its own.
- * No row is padded beyond `maxPositions`, which the model has no angles for.
+ * The rows of each prompt together, up to `tokens` a bundle. A bundle's row holds the prompt once: all of it but the last
+ * token, which every completion repeats as its own first input and so predicts its own first token from. With prompts
+ * that are longer than the completions this saves most of an update.
+ */
+export function bundlesOf(rows: readonly TrainingRow[], tokens: number): TrainingRow[][] {
+  const open = new Map<string, TrainingRow[]>();
+  const bundles: TrainingRow[][] = [];
+  for (const row of rows) {
+    const key = row.prompt.join();
+    const bundle = open.get(key);
+    if (bundle !== undefined && bundleLength([...bundle, row]) <= tokens) bundle.push(row);
+    else {
+      const fresh = [row];
+      open.set(key, fresh);
+      bundles.push(fresh);
+    }
+  }
+  return bundles;
+}
+
+/** Tokens that a bundle feeds: the prompt once, and of each completion all but its last, which is only a target. */
+export const bundleLength = ([first, ...others]: Bundle): number =>
+  others.reduce((total, { ids }) => total + ids.length, first.prompt.length + first.ids.length - 1);
+
+/**
+ * Groups of items whose padded size stays within `tokens`, shortest first; a single longer one is a group of its own.
+ * None is padded beyond `maxPositions`: the engine turns no longer rows.
+ * @returns of each group the items' indices and the padded length
  */
 export function planMicroBatches(
   lengths: readonly number[],
@@ -43,53 +73,66 @@ export function planMicroBatches(
   return plans;
 }
 
-/** Tokens that a row feeds: all but the last, which is only a target. */
-export const rowLength = (row: Pick<TrainingRow, "prompt" | "ids">): number =>
-  row.prompt.length + row.ids.length - 1;
-
-function checkLengths(row: TrainingRow, seq: number): void {
+function checkLengths(row: TrainingRow): void {
   const { sampled, old, reference, importance } = row;
   for (const [name, values] of Object.entries({ sampled, old, reference, importance }))
     if (values !== null && values.length !== row.ids.length)
       throw new RangeError(`a row has ${row.ids.length} ids but ${values.length} ${name} values`);
-  if (rowLength(row) > seq)
-    throw new RangeError(`a row of ${rowLength(row)} tokens does not fit ${seq} positions`);
 }
 
 /**
- * Feeds [rows, seq] of the policy loss. Position p predicts token p + 1; values of completion token j stand at
- * prompt.length - 1 + j, everything else is 0. What is padding follows from lengths, never from ids. `at` [chosen] are the
- * flat positions of all completions' tokens, and `back` [rows · seq] their inverse, `chosen` where there is none.
+ * Calls `use` with each row and the flat position in [bundles, seq] that predicts its first token; its further tokens
+ * follow there.
  */
-export function microBatchFeeds(rows: readonly TrainingRow[], seq: number): Record<string, Value> {
-  const shape = [rows.length, seq];
-  const size = rows.length * seq;
+export function forEachRow(
+  bundles: readonly Bundle[],
+  seq: number,
+  use: (row: TrainingRow, start: number) => void,
+): void {
+  bundles.forEach((bundle, b) => {
+    let start = b * seq + bundle[0].prompt.length - 1;
+    for (const row of bundle) {
+      use(row, start);
+      start += row.ids.length;
+    }
+  });
+}
+
+/**
+ * Feeds [bundles, seq] of the policy loss. The position of a token predicts the one after it; values of a completion's
+ * token stand where it is predicted, everything else is 0. What is padding follows from lengths, never from ids. `at`
+ * [chosen] are the flat positions of all completions' tokens, and `back` [bundles · seq] their inverse, `chosen` where
+ * there is none.
+ */
+export function microBatchFeeds(bundles: readonly Bundle[], seq: number): Record<string, Value> {
+  const shape = [bundles.length, seq];
+  const size = bundles.length * seq;
   const whole = () => new Int32Array(size);
   const real = () => new Float32Array(size);
   const [ids, targets, positions] = [whole(), whole(), whole()];
-  const [sampled, old, reference, advantage, weights, importance] = [
-    real(),
-    real(),
-    real(),
-    real(),
-    real(),
-    real(),
-  ];
+  const [sampled, old, reference] = [real(), real(), real()];
+  const [advantage, weights, importance] = [real(), real(), real()];
+  bundles.forEach((bundle, b) => {
+    const length = bundleLength(bundle);
+    if (length > seq) throw new RangeError(`a row of ${length} tokens does not fit ${seq} positions`);
+    bundle[0].prompt.forEach((id, p) => {
+      ids[b * seq + p] = id;
+      positions[b * seq + p] = p;
+      if (p > 0) targets[b * seq + p - 1] = id;
+    });
+  });
   const chosen: number[] = [];
-  const back = new Int32Array(size).fill(rows.reduce((total, row) => total + row.ids.length, 0));
-  rows.forEach((row, r) => {
-    checkLengths(row, seq);
-    const sequence = [...row.prompt, ...row.ids];
-    const offset = r * seq;
-    for (let p = 0; p < seq; p++) positions[offset + p] = p;
-    for (let p = 0; p + 1 < sequence.length; p++) {
-      ids[offset + p] = sequence[p];
-      targets[offset + p] = sequence[p + 1];
-    }
-    row.ids.forEach((_, j) => {
-      const at = offset + row.prompt.length - 1 + j;
+  const back = new Int32Array(size).fill(bundles.flat().reduce((total, row) => total + row.ids.length, 0));
+  forEachRow(bundles, seq, (row, start) => {
+    checkLengths(row);
+    const { prompt } = row;
+    row.ids.forEach((id, j) => {
+      const at = start + j;
       back[at] = chosen.length;
       chosen.push(at);
+      ids[at] = j === 0 ? prompt[prompt.length - 1] : row.ids[j - 1];
+      positions[at] = prompt.length - 1 + j;
+      targets[at] = id;
       sampled[at] = row.sampled[j];
       old[at] = row.old[j];
       reference[at] = row.reference?.[j] ?? 0;
@@ -102,7 +145,7 @@ export function microBatchFeeds(rows: readonly TrainingRow[], seq: number): Reco
     ids: i32(ids, shape),
     targets: i32(targets, shape),
     positions: i32(positions, shape),
-    mask: causalMask(seq),
+    mask: bundles.every((bundle) => bundle.length === 1) ? causalMask(seq) : bundleMask(bundles, seq),
     at: i32(chosen),
     back: i32(back),
     chosenTargets: i32(chosen.map((at) => targets[at])),
@@ -113,4 +156,20 @@ export function microBatchFeeds(rows: readonly TrainingRow[], seq: number): Reco
     weights: f32(weights, shape),
     importance: f32(importance, shape),
   };
+}
+
+/** A completion's token sees the prompt and what of its own completion came before: [bundles, 1, seq, seq]. */
+function bundleMask(bundles: readonly Bundle[], seq: number): Value {
+  const mask = new Float32Array(bundles.length * seq * seq);
+  const causal = causalMask(seq).data as Float32Array;
+  bundles.forEach((_, b) => {
+    mask.set(causal, b * seq * seq);
+  });
+  forEachRow(bundles, seq, (row, start) => {
+    const b = Math.floor(start / seq);
+    const shared = row.prompt.length - 1;
+    for (let at = start; at < start + row.ids.length; at++)
+      mask.fill(MASKED, at * seq + shared, at * seq + start - b * seq);
+  });
+  return f32(mask, [bundles.length, 1, seq, seq]);
 }

@@ -188,7 +188,14 @@ describe("Scorer", () => {
       };
     });
     const seq = 40;
-    const scores = await scorer.score(parameters, microBatchFeeds(rows, seq), temperature);
+    const scores = await scorer.score(
+      parameters,
+      microBatchFeeds(
+        rows.map((row) => [row]),
+        seq,
+      ),
+      temperature,
+    );
     rows.forEach(({ prompt, sampled }, r) => {
       const start = r * seq + prompt.length - 1;
       expect(furthest(scores.slice(start, start + sampled.length), sampled)).toBeLessThan(LOG_PROB);

@@ -59,7 +59,14 @@ it("the sampler's log-probabilities are those of training's whole sequences", as
     importance: logProbs,
   }));
   const seq = 96;
-  const scores = await scorer.score(parameters, microBatchFeeds(rows, seq), 0.7);
+  const scores = await scorer.score(
+    parameters,
+    microBatchFeeds(
+      rows.map((row) => [row]),
+      seq,
+    ),
+    0.7,
+  );
   rows.forEach(({ prompt, sampled }, r) => {
     const start = r * seq + prompt.length - 1;
     expect(furthest(scores.slice(start, start + sampled.length), sampled)).toBeLessThan(LOG_PROB);

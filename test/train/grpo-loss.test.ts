@@ -18,7 +18,7 @@ import {
   policyLoss,
 } from "../../src/train/grpo-loss.ts";
 import { importanceWeights } from "../../src/train/importance.ts";
-import { microBatchFeeds, rowLength, type TrainingRow } from "../../src/train/microbatch.ts";
+import { bundleLength, bundlesOf, microBatchFeeds, type TrainingRow } from "../../src/train/microbatch.ts";
 import { furthest } from "./tiny.ts";
 
 interface Case {
@@ -288,7 +288,10 @@ function trainingRow(prompt: number[], ids: number[], rest: Partial<TrainingRow>
 describe("A3: masks come from lengths, never from ids", () => {
   it("pad = eos = 2: the closing EOS of [5, 6, 2] is trained, and a row of five without EOS is trained whole", () => {
     const rows = [trainingRow([1], [5, 6, 2]), trainingRow([1], [5, 6, 7, 8, 9])];
-    const { weights, targets, ids } = microBatchFeeds(rows, 5);
+    const { weights, targets, ids } = microBatchFeeds(
+      rows.map((row) => [row]),
+      5,
+    );
     const row = (value: Value, r: number): number[] =>
       Array.from(value.data as Float32Array).slice(r * 5, r * 5 + 5);
     expect(row(weights, 0)).toEqual([1, 1, 1, 0, 0]);
@@ -299,7 +302,7 @@ describe("A3: masks come from lengths, never from ids", () => {
   });
 
   it("EOS ids inside a prompt are neither trained nor hidden", () => {
-    const { weights, ids } = microBatchFeeds([trainingRow([2, 2, 4], [5, 2])], 6);
+    const { weights, ids } = microBatchFeeds([[trainingRow([2, 2, 4], [5, 2])]], 6);
     expect(Array.from(weights.data as Float32Array)).toEqual([0, 0, 1, 1, 0, 0]);
     expect(Array.from(ids.data as Int32Array).slice(0, 4)).toEqual([2, 2, 4, 5]);
   });
@@ -397,17 +400,19 @@ describe("k3", () => {
 
 describe("A7: the sampler's ids and log-probabilities are the only truth", () => {
   it("a row whose log-probabilities do not fit its ids throws", () => {
-    expect(() => microBatchFeeds([trainingRow([1], [5, 6], { sampled: [-1] })], 16)).toThrow(
+    expect(() => microBatchFeeds([[trainingRow([1], [5, 6], { sampled: [-1] })]], 16)).toThrow(
       /2 ids but 1 sampled/,
     );
-    expect(() => microBatchFeeds([trainingRow([1], [5, 6], { old: [-1, -1, -1] })], 16)).toThrow(/3 old/);
-    expect(() => microBatchFeeds([trainingRow([1], [5, 6], { reference: [-1] })], 16)).toThrow(/1 reference/);
-    expect(() => microBatchFeeds([trainingRow([1], [5, 6], { importance: [1] })], 16)).toThrow(
+    expect(() => microBatchFeeds([[trainingRow([1], [5, 6], { old: [-1, -1, -1] })]], 16)).toThrow(/3 old/);
+    expect(() => microBatchFeeds([[trainingRow([1], [5, 6], { reference: [-1] })]], 16)).toThrow(
+      /1 reference/,
+    );
+    expect(() => microBatchFeeds([[trainingRow([1], [5, 6], { importance: [1] })]], 16)).toThrow(
       /1 importance/,
     );
     // One token longer than the row, and its end would have stood in the next one's place.
-    expect(rowLength({ prompt: [1, 2, 3], ids: [5, 6] })).toBe(4);
-    expect(() => microBatchFeeds([trainingRow([1, 2, 3], [5, 6])], 3)).toThrow(/4 tokens .* 3/);
+    expect(bundleLength([trainingRow([1, 2, 3], [5, 6])])).toBe(4);
+    expect(() => microBatchFeeds([[trainingRow([1, 2, 3], [5, 6])]], 3)).toThrow(/4 tokens .* 3/);
   });
 
   it("values stand on the positions that predict their tokens", () => {
@@ -418,7 +423,7 @@ describe("A7: the sampler's ids and log-probabilities are the only truth", () =>
       advantage: 2,
       importance: [0.7, 0.8],
     });
-    const feeds = microBatchFeeds([row], 5);
+    const feeds = microBatchFeeds([[row]], 5);
     const plain = Object.fromEntries(
       Object.entries(feeds).map(([name, { data }]) => [
         name,
@@ -478,5 +483,39 @@ describe("A10: the level of importance weights is a named option", () => {
       "1.2840",
       "1.2840",
     ]);
+  });
+});
+
+describe("prompts that are shared", () => {
+  const rows = [
+    trainingRow([9, 8, 7], [5, 6]),
+    trainingRow([9, 8, 7], [4]),
+    trainingRow([3], [1, 2, 3]),
+    trainingRow([9, 8, 7], [1, 2, 3, 4]),
+  ];
+
+  it("by hand: one row holds the prompt once, and each answer begins at its last token", () => {
+    const bundles = bundlesOf(rows, 16);
+    expect(bundles.map((bundle) => bundle.map((row) => rows.indexOf(row)))).toEqual([[0, 1, 3], [2]]);
+    expect(bundles.map(bundleLength)).toEqual([9, 3]);
+    const feeds = microBatchFeeds(bundles, 10);
+    const first = (name: string) => Array.from(feeds[name].data as Int32Array).slice(0, 10);
+    expect(first("ids")).toEqual([9, 8, 7, 5, 7, 7, 1, 2, 3, 0]);
+    expect(first("positions")).toEqual([0, 1, 2, 3, 2, 2, 3, 4, 5, 0]);
+    expect(first("targets")).toEqual([8, 7, 5, 6, 4, 1, 2, 3, 4, 0]);
+    const seen = (query: number) =>
+      Array.from(feeds.mask.data as Float32Array)
+        .slice(query * 10, query * 10 + 10)
+        .flatMap((value, key) => (value === 0 ? [key] : []));
+    expect(seen(3)).toEqual([0, 1, 2, 3]);
+    expect(seen(4)).toEqual([0, 1, 4]);
+    expect(seen(7)).toEqual([0, 1, 5, 6, 7]);
+    expect(Array.from(feeds.at.data as Int32Array)).toEqual([2, 3, 4, 5, 6, 7, 8, 10, 11, 12]);
+  });
+
+  it("splits a group that is too long, and pads at position 0", () => {
+    expect(bundlesOf(rows, 6).map((bundle) => bundle.length)).toEqual([2, 1, 1]);
+    const { positions } = microBatchFeeds([[rows[2]]], 6);
+    expect(Array.from(positions.data as Int32Array)).toEqual([0, 1, 2, 0, 0, 0]);
   });
 });

@@ -9,7 +9,16 @@ import { type GrpoOptions, GrpoStage } from "../../src/train/grpo.ts";
 import { importanceMetrics, whyNothingWasLearned } from "../../src/train/grpo-metrics.ts";
 import { judge, overlongPenalty } from "../../src/train/rollout.ts";
 import type { Model, StepReport } from "../../src/train/stage.ts";
-import { adamW, copyValues, differing, livelyParameters, muon, tinyConfig, tinyGrpo } from "./tiny.ts";
+import {
+  adamW,
+  copyValues,
+  differing,
+  furthest,
+  livelyParameters,
+  muon,
+  tinyConfig,
+  tinyGrpo,
+} from "./tiny.ts";
 
 const tokenizer = new CompactTokenizer();
 const start = livelyParameters(tinyConfig, 9, 0.2);
@@ -388,5 +397,29 @@ describe("the loop", () => {
     expect(groups[0].samples.map((s) => Number(s.advantage.toFixed(4)))).toEqual([
       1.1547, -0.5774, 0, -0.5774,
     ]);
+  });
+});
+
+describe("prompts that are shared", () => {
+  it.each([0, 0.05])("change neither the loss nor the update (KL %s)", async (kl) => {
+    const run = (sharePrompt: boolean) =>
+      withStage(
+        async (stage) => {
+          const reports = [await stage.advance(), await stage.advance()];
+          return { metrics: reports.map((report) => report.metrics), after: copyValues(stage.parameters()) };
+        },
+        { sharePrompt, kl, importance: { level: "token", cap: 2 } },
+      );
+    const [apart, shared] = [await run(false), await run(true)];
+    for (const [i, metrics] of apart.metrics.entries())
+      for (const name of ["loss", "grad/norm", "entropy", "kl", "mismatch/mean", "importance/cut"]) {
+        const [a, b] = [metrics[name], shared.metrics[i][name]];
+        if (a === null) expect(b, name).toBeNull();
+        else expect(Math.abs((a as number) - (b as number)), name).toBeLessThan(1e-5);
+      }
+    for (const [name, { data }] of apart.after)
+      expect(furthest(data as Float32Array, shared.after.get(name)?.data as Float32Array), name).toBeLessThan(
+        1e-4,
+      );
   });
 });

@@ -79,6 +79,7 @@ export function furthest(a: ArrayLike<number>, b: ArrayLike<number>): number {
 export const tinyGrpo: GrpoOptions = {
   lora: null,
   microBatchTokens: 4096,
+  sharePrompt: false,
   seed: 5,
   steps: 8,
   problemsPerStep: 3,
