@@ -5,6 +5,7 @@ it.each([
   { kind: "countdown" },
   { kind: "arithmetic" },
   { kind: "equations" },
+  { kind: "word-problems" },
   { kind: "jsonl", file: "recipes/data/word-problems.jsonl" },
 ] as const)("makes a task from %o, with defaults for the rest", (input) => {
   const task = taskFrom(input);
