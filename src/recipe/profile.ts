@@ -56,20 +56,23 @@ export async function profileProgram(
   }
 }
 
-/** Ids within the vocabulary, positions from 0 in each row, small normal numbers for everything else. */
+/** Ids within the vocabulary, positions from 0 in each row, the first places, and small normal numbers for the rest. */
 function randomFeeds({ graph, sizes }: Program, vocabulary: number): Record<string, Value> {
   const feeds: Record<string, Value> = {};
   for (const [name, { dtype, shape }] of graph.inputs) {
     const value = allocate(dtype, bindShape(shape, sizes));
     const random = new Random(1, "profile", name);
     const row = value.shape.at(-1) ?? 1;
+    const whole: Record<string, (i: number) => number> = {
+      positions: (i) => i % row,
+      at: (i) => i,
+      back: (i) => Math.min(i, sizes.chosen),
+    };
     for (let i = 0; i < value.data.length; i++) {
       // Second moments are squares: all numbers are positive, so no root has a negative operand.
       value.data[i] =
         dtype === "i32"
-          ? name === "positions"
-            ? i % row
-            : random.integer(0, vocabulary - 1)
+          ? (whole[name]?.(i) ?? random.integer(0, vocabulary - 1))
           : 0.02 * Math.abs(random.normal());
     }
     feeds[name] = value;
