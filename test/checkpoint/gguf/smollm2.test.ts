@@ -24,7 +24,7 @@ describe.skipIf(file === null)(`SmolLM2-135M-Instruct${reason}`, () => {
   beforeAll(async () => {
     model = loadGguf(file as string, expectedShapes);
     sampler = await Sampler.create(model.config);
-  });
+  }, 300_000);
   afterAll(() => sampler?.release());
 
   it.each([
