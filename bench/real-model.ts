@@ -41,17 +41,16 @@ export async function benchRealModel(): Promise<Row[]> {
   const task: Task = { prompts, tokens: NEW_TOKENS, threads: threadCount() };
 
   const rows: Row[] = [];
-  let suffix = "";
   for (const precision of PRECISIONS) {
     const mine = await ours(precision, model, task);
     if (mine === null) continue;
     const gguf = ggufOf(precision, model, file);
+    const suffix = rows.length === 0 ? "" : `-${precision.toLowerCase()}`;
     for (const batch of BATCHES) {
       const name = `real-model/decode-${batch.rows}-vs-llama-cpp${suffix}`;
       rows.push(await compare(name, batch, mine, () => llamaCpp(gguf, task), precision));
     }
     await mine.close();
-    suffix = `-${PRECISIONS[PRECISIONS.indexOf(precision) + 1]?.toLowerCase()}`;
   }
   const full = (await ours("F32", model, task)) as Side;
   const single = { rows: 1, atLeast: 1.5 };
