@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { benchDecode } from "./decode.ts";
 import { benchFirstLight } from "./first-light.ts";
+import { benchRealModel } from "./real-model.ts";
 import { circumstances, judgeRow, printRows, type Row } from "./rows.ts";
 import { benchTrain } from "./train.ts";
 
@@ -9,6 +10,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
   train: benchTrain,
   decode: benchDecode,
   "first-light": benchFirstLight,
+  "real-model": benchRealModel,
 };
 
 const [name, ...flags] = process.argv.slice(2);

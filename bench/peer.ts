@@ -30,6 +30,16 @@ export class Peer {
     return Peer.start("npx", ["tsx", "train.ts", "--interactive"], folder);
   }
 
+  /** A peer of `peers/<name>/package.json`, run by this Node and the repository's tsx. */
+  static async node(name: string, script: string, args: string[]): Promise<Peer | null> {
+    const folder = `${here}${name}`;
+    if (!existsSync(`${folder}/node_modules`)) {
+      console.error(`${name} is not installed: run \`npm ci\` in bench/peers/${name}`);
+      return null;
+    }
+    return Peer.start(process.execPath, ["--import", "tsx", script, ...args], folder);
+  }
+
   private static async start(command: string, args: string[], cwd: string): Promise<Peer | null> {
     const child = spawn(command, args, { cwd, stdio: ["pipe", "pipe", "inherit"] });
     const failed = new Promise<null>((resolve) => {
@@ -38,7 +48,7 @@ export class Peer {
     });
     const peer = new Peer(child);
     const ready = await Promise.race([peer.read(), failed]);
-    if (ready === null) console.error(`the peer "${command} ${args.join(" ")}" did not start`);
+    if (ready === null) console.error(`the peer "${command} ${args.join(" ").slice(0, 200)}" did not start`);
     return ready === null ? null : peer;
   }
 
@@ -50,12 +60,17 @@ export class Peer {
     }
   }
 
-  /** Milliseconds of each of `count` steps. */
-  async steps(count: number): Promise<number[]> {
-    this.child.stdin?.write(`step ${count}\n`);
+  /** The answer to one line. */
+  async ask(line: string): Promise<Record<string, unknown>> {
+    this.child.stdin?.write(`${line}\n`);
     const answer = await this.read();
     if (answer === null) throw new Error("the peer ended in the middle of a measurement");
-    return answer.ms_per_step as number[];
+    return answer;
+  }
+
+  /** Milliseconds of each of `count` steps. */
+  async steps(count: number): Promise<number[]> {
+    return (await this.ask(`step ${count}`)).ms_per_step as number[];
   }
 
   /** Ends the process and waits until it is gone. */

@@ -1,6 +1,6 @@
 /**
- * llama.cpp opens our files and says what we say. It runs where node-llama-cpp can be imported (see llama-cpp.ts), with
- * `npm install --no-save --ignore-scripts node-llama-cpp@3.22.1 @node-llama-cpp/linux-x64@3.22.1`, for instance.
+ * llama.cpp opens our files and says what we say. It runs where the benchmark's peer is installed: `npm ci` in
+ * bench/peers/llama-cpp.
  */
 import fs from "node:fs";
 import { join } from "node:path";

@@ -20,8 +20,13 @@ interface Llama {
   loadModel(options: { modelPath: string }): Promise<LlamaModel>;
 }
 
+/** `npm ci` in bench/peers/llama-cpp puts it there. */
+const PEER = new URL(
+  "../../../bench/peers/llama-cpp/node_modules/node-llama-cpp/dist/index.js",
+  import.meta.url,
+);
 /** Where it is looked for; another place by SPUTNIK_LLAMA_CPP, e.g. /tmp/x/node_modules/node-llama-cpp/dist/index.js. */
-const library: string = process.env.SPUTNIK_LLAMA_CPP ?? "node-llama-cpp";
+const library: string = process.env.SPUTNIK_LLAMA_CPP ?? PEER.href;
 
 export class LlamaCpp {
   private readonly model: LlamaModel;

@@ -1,0 +1,63 @@
+/**
+ * transformers.js on onnxruntime-node: decodes one prompt greedily with a model folder as it wants it (`config.json`,
+ * `onnx/model.onnx`, ...); nothing is fetched. Protocol and options are those of ../llama-cpp/decode.ts.
+ *
+ *   node --import tsx decode.ts --model FOLDER --prompts JSON --tokens N [--threads N]
+ */
+import { basename, dirname } from "node:path";
+import { createInterface } from "node:readline";
+import { parseArgs } from "node:util";
+import { AutoModelForCausalLM, BaseStreamer, env, Tensor } from "@huggingface/transformers";
+import { Rate } from "../rate.ts";
+
+const { values: options } = parseArgs({
+  options: {
+    model: { type: "string" },
+    prompts: { type: "string" },
+    tokens: { type: "string" },
+    threads: { type: "string", default: "2" },
+  },
+});
+const prompts = JSON.parse(options.prompts ?? "[]") as number[][];
+const count = Number(options.tokens);
+const folder = options.model as string;
+
+env.allowRemoteModels = false;
+env.localModelPath = dirname(folder);
+const model = await AutoModelForCausalLM.from_pretrained(basename(folder), {
+  ...{ dtype: "fp32", device: "cpu" },
+  session_options: { intraOpNumThreads: Number(options.threads), interOpNumThreads: 1 },
+});
+
+/** Hears of the prompt first, then of each token. */
+class Clock extends BaseStreamer {
+  readonly rate = new Rate(1);
+  private heard = false;
+  override put(): void {
+    if (this.heard) this.rate.mark(0);
+    this.heard = true;
+  }
+  override end(): void {}
+}
+
+async function decode(): Promise<{ rate: number; ids: number[][] }> {
+  const prompt = prompts[0];
+  const shape = [1, prompt.length];
+  const tensor = (values: readonly number[]) =>
+    new Tensor("int64", BigInt64Array.from(values, BigInt), shape);
+  const clock = new Clock();
+  const output = (await model.generate({
+    inputs: tensor(prompt),
+    attention_mask: tensor(prompt.map(() => 1)),
+    ...{ do_sample: false, min_new_tokens: count, max_new_tokens: count },
+    streamer: clock,
+  } as never)) as Tensor;
+  const ids = [...(output.data as BigInt64Array)].map(Number).slice(prompt.length);
+  return { rate: clock.rate.perSecond(), ids: [ids] };
+}
+
+console.log(JSON.stringify({ ready: true }));
+for await (const line of createInterface({ input: process.stdin })) {
+  if (line === "quit") process.exit(0);
+  console.log(JSON.stringify(await decode()));
+}
