@@ -1,6 +1,7 @@
 /**
  * SmolLM2-135M-Instruct: decoding against llama.cpp and transformers.js, greedily, with the same prompts, number of new
- * tokens, threads and precision, sides alternating; and perplexity against llama.cpp's on the same file and text.
+ * tokens, threads and precision, sides alternating; perplexity against llama.cpp's on the same file and text; and what
+ * half an hour of GRPO with LoRA teaches it.
  */
 import { readFileSync } from "node:fs";
 import { loadGguf } from "../src/checkpoint/gguf/model.ts";
@@ -16,6 +17,7 @@ import {
   type Task,
   transformersJs,
 } from "./real-model-sides.ts";
+import { rewardGain } from "./reward-gain.ts";
 import { median, type Row } from "./rows.ts";
 import { fetchSmolLm2 } from "./smollm2.ts";
 
@@ -58,7 +60,7 @@ export async function benchRealModel(): Promise<Row[]> {
   rows.push(await compare(name, single, full, () => transformersJs(model, task), "F32"));
   await full.close();
   rows.push(...(await perplexities(file, model, ids)));
-  // `real-model/reward-gain`, GRPO with LoRA over word problems, belongs here.
+  rows.push(rewardGain(file));
   return rows;
 }
 
