@@ -121,7 +121,8 @@ function chatTemplate(folder: string): { chat_template?: string } {
   return fs.existsSync(file) ? { chat_template: fs.readFileSync(file, "utf8") } : {};
 }
 
-function checkVocabulary(folder: string, config: ModelConfig, tokenizer: Tokenizer): void {
+/** @throws CheckpointError for more ids than the embedding has rows. */
+export function checkVocabulary(folder: string, config: ModelConfig, tokenizer: Tokenizer): void {
   if (tokenizer.vocabSize <= config.vocabSize) return;
   throw new CheckpointError({
     file: folder,
