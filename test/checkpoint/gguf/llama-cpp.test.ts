@@ -105,7 +105,7 @@ describe.skipIf(!available)("llama.cpp", () => {
     const file = join(folder, `${name}.gguf`);
     exportGguf(lively(tokenizer), file);
     await withLlamaCpp(file, async (llama) => {
-      // llama.cpp's own reading of these two is another one on some fuzzed texts, such as "’t١٢\u200b한국".
+      // llama.cpp's own reading of these two is another one on some fuzzed texts, such as "’t١٢\u200b한국\nß½ ٪".
       const fuzzed = ["deepseek-llm", "deepseek-coder"].includes(name) ? [] : FUZZED;
       for (const one of [...RULE_TEXTS, ...fuzzed]) {
         // llama.cpp does not normalise.
