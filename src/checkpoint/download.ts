@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import fs from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { systemCode } from "./errors.ts";
 import {
   type Checksum,
@@ -47,7 +47,8 @@ export interface Fetched extends HubFile {
 
 /**
  * The files in `folder`, complete and compared with their checksums.
- * @throws HubError for what the Hub refuses, a full disk, a checksum that differs, or a folder in use
+ * @throws HubError for what the Hub refuses, a full disk, a checksum that differs, a file of other content in the way,
+ *   or a path that leads out of the folder
  */
 export async function downloadFiles(
   folder: string,
@@ -56,12 +57,16 @@ export async function downloadFiles(
   options: DownloadOptions = {},
 ): Promise<Fetched[]> {
   const files: HubFile[] = [];
-  for (const file of chosen) files.push(await describeFile(model, file, options));
+  for (const file of chosen) {
+    checkInside(file);
+    files.push(await describeFile(model, file, options));
+  }
   fs.mkdirSync(folder, { recursive: true });
   const kept = new Map<HubFile, boolean>();
   for (const file of files) kept.set(file, await isThere(folder, file, options.replace ?? false));
   checkRoom(
     folder,
+    model,
     files.filter((file) => !kept.get(file)),
     options,
   );
@@ -77,6 +82,16 @@ export async function downloadFiles(
   return files.map((file) => ({ ...file, kept: kept.get(file)! }));
 }
 
+/** A server's path becomes a name of ours: it must not lead out of the folder. */
+function checkInside({ path }: HubFile): void {
+  const parts = path.split("/");
+  if (!/[\\:\0]/.test(path) && !parts.some((part) => ["", ".", ".."].includes(part))) return;
+  throw new HubError(
+    `The Hub names a file outside the model's folder: ${JSON.stringify(path)}.`,
+    "No honest model does: take another copy of it, and check HF_ENDPOINT.",
+  );
+}
+
 async function isThere(folder: string, file: HubFile, replace: boolean): Promise<boolean> {
   const path = join(folder, file.path);
   const stat = fs.statSync(path, { throwIfNoEntry: false });
@@ -89,14 +104,15 @@ async function isThere(folder: string, file: HubFile, replace: boolean): Promise
   );
 }
 
-/** The name carries the checksum, so that bytes of another version are never continued. */
-const partialOf = (folder: string, { path, sum }: HubFile): string =>
-  join(folder, `${path}.${sum?.hex.slice(0, 12) ?? "unknown"}.part`);
+/** The name carries the checksum, else the commit, so that bytes of another version are never continued. */
+const partialOf = (folder: string, { commit }: HubModel, { path, sum }: HubFile): string =>
+  join(folder, `${path}.${(sum?.hex ?? commit).slice(0, 12)}.part`);
 
 const sizeOf = (path: string): number => fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
-function checkRoom(folder: string, files: HubFile[], { disk = fs }: DownloadOptions): void {
-  const needed = files.reduce((total, file) => total + file.bytes - sizeOf(partialOf(folder, file)), 0);
+function checkRoom(folder: string, model: HubModel, files: HubFile[], { disk = fs }: DownloadOptions): void {
+  const missing = (file: HubFile): number => file.bytes - sizeOf(partialOf(folder, model, file));
+  const needed = files.reduce((total, file) => total + missing(file), 0);
   const { bavail, bsize } = disk.statfsSync(folder);
   if (needed <= bavail * bsize) return;
   const giga = (bytes: number): string => (bytes / 1e9).toFixed(1);
@@ -115,7 +131,8 @@ async function fetchFile(
   options: FetchOptions,
 ): Promise<void> {
   const { tries = 5, pauseMs = 1000, report } = options;
-  const partial = partialOf(folder, file);
+  const partial = partialOf(folder, model, file);
+  fs.mkdirSync(dirname(partial), { recursive: true });
   if (sizeOf(partial) > file.bytes) fs.rmSync(partial);
   if (file.bytes === 0) fs.writeFileSync(partial, "");
   for (let failures = 0; sizeOf(partial) < file.bytes; ) {

@@ -124,7 +124,8 @@ export function readTokenizerConfig(folder: string): Record<string, unknown> {
   return { ...fields, ...separate };
 }
 
-function checkVocabulary(folder: string, config: ModelConfig, tokenizer: Tokenizer): void {
+/** @throws CheckpointError for more ids than the embedding has rows. */
+export function checkVocabulary(folder: string, config: ModelConfig, tokenizer: Tokenizer): void {
   if (tokenizer.vocabSize <= config.vocabSize) return;
   throw new CheckpointError({
     file: folder,

@@ -122,7 +122,12 @@ function parseTensor(file: string, tensor: string, value: unknown): TensorInfo {
 }
 
 function shown(value: unknown): string {
-  return (JSON.stringify(value) ?? "nothing").slice(0, 200);
+  try {
+    return (JSON.stringify(value) ?? "nothing").slice(0, 200);
+  } catch {
+    // Parsing is iterative, printing is not: lists in lists without end exhaust the stack.
+    return "lists in lists";
+  }
 }
 
 function isSizes(value: unknown): value is number[] {

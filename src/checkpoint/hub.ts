@@ -4,6 +4,7 @@
  */
 import { z } from "zod";
 import { systemCode } from "./errors.ts";
+import { INDEX, SHARD, WEIGHTS } from "./shards.ts";
 
 /** What went wrong between us and the Hub, and what to do. */
 export class HubError extends Error {
@@ -53,14 +54,17 @@ export const hubFromEnvironment = (): HubOptions => ({
   token: process.env.HF_TOKEN || undefined,
 });
 
+const sha1 = z.string().regex(/^[0-9a-f]{40}$/);
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+
 const Listing = z.looseObject({
-  sha: z.string().regex(/^[0-9a-f]{40}$/),
+  sha: sha1,
   siblings: z.array(
     z.looseObject({
       rfilename: z.string(),
       size: z.int().nonnegative().nullish(),
-      blobId: z.string().nullish(),
-      lfs: z.looseObject({ sha256: z.string(), size: z.int().nonnegative() }).nullish(),
+      blobId: sha1.nullish(),
+      lfs: z.looseObject({ sha256, size: z.int().nonnegative() }).nullish(),
     }),
   ),
 });
@@ -116,7 +120,7 @@ export async function describeFile(model: HubModel, file: HubFile, options: HubO
     }
     const length = headers.get("x-linked-size") ?? headers.get("content-length");
     if (length === null) break;
-    const kind = /^[0-9a-f]{64}$/.test(tag) ? "sha256" : /^[0-9a-f]{40}$/.test(tag) ? "git" : null;
+    const kind = sha256.safeParse(tag).success ? "sha256" : sha1.safeParse(tag).success ? "git" : null;
     return { ...file, bytes: Number(length), sum: kind === null ? null : { kind, hex: tag } };
   }
   throw new HubError(`The server does not say how large ${file.path} is.`, "Check HF_ENDPOINT.");
@@ -125,8 +129,13 @@ export async function describeFile(model: HubModel, file: HubFile, options: HubO
 export const fileUrl = ({ name, commit }: HubModel, { path }: HubFile, options: HubOptions): string =>
   `${endpointOf(options)}/${name}/resolve/${commit}/${path.split("/").map(encodeURIComponent).join("/")}`;
 
-const endpointOf = ({ endpoint = "https://huggingface.co" }: HubOptions): string =>
-  endpoint.replace(/\/+$/, "");
+function endpointOf({ endpoint = "https://huggingface.co" }: HubOptions): string {
+  if (/^https?:\/\/./.test(endpoint) && URL.canParse(endpoint)) return endpoint.replace(/\/+$/, "");
+  throw new HubError(
+    `HF_ENDPOINT is no address: ${JSON.stringify(endpoint)}.`,
+    "Write it whole, such as https://huggingface.co.",
+  );
+}
 
 /** Longest wait for a short answer. */
 const ANSWER_MS = 30_000;
@@ -134,12 +143,16 @@ const ANSWER_MS = 30_000;
 /** @throws HubError for a refusal, or where nothing answers */
 export async function request(
   url: string,
-  { token }: HubOptions,
+  options: HubOptions,
   asked: { name: string; revision?: string },
   init: Omit<RequestInit, "headers"> & { headers?: Record<string, string> } = {},
 ): Promise<Response> {
-  // Fetch leaves the token out when a redirect leads to another host.
-  const login: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const { token } = options;
+  // The token is for the Hub alone; fetch, too, leaves it out when a redirect leads to another host.
+  const login: Record<string, string> =
+    token === undefined || new URL(url).origin !== new URL(endpointOf(options)).origin
+      ? {}
+      : { authorization: `Bearer ${token}` };
   let response: Response;
   try {
     const headers = { "user-agent": "sputnik-r1", ...login, ...init.headers };
@@ -208,7 +221,6 @@ const SMALL_FILES = [
   ...["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"],
   "chat_template.jinja",
 ];
-const INDEX = "model.safetensors.index.json";
 /** Of several GGUF files the first of these: the most exact that is not larger than it need be. */
 const GGUF_ORDER = ["Q8_0", "F16", "BF16", "Q6_K", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0", "F32"];
 
@@ -225,8 +237,8 @@ export function neededFiles({ name, files }: HubModel, file?: string): HubFile[]
     throw new HubError(`${name} has no GGUF file "${file}".`, `It has ${listed(ggufs)}.`);
   }
   const index = named(INDEX);
-  const single = named("model.safetensors");
-  const shards = files.filter(({ path }) => /^model-\d{5}-of-\d{5}\.safetensors$/.test(path));
+  const single = named(WEIGHTS);
+  const shards = files.filter(({ path }) => SHARD.test(path));
   const weights = single !== undefined ? [single] : index !== undefined ? [index, ...shards] : [];
   if (weights.length > 0) return [...SMALL_FILES.flatMap((path) => named(path) ?? []), ...weights];
   const order = ({ path }: HubFile) => {

@@ -11,7 +11,8 @@ import { type Parameter, writeSafetensors } from "./safetensors.ts";
 
 export const WEIGHTS = "model.safetensors";
 export const INDEX = "model.safetensors.index.json";
-const SHARD = /^model-\d{5}-of-\d{5}\.safetensors$/;
+/** DeepSeek counts in six digits: model-00001-of-000163.safetensors. */
+export const SHARD = /^model-\d{5,}-of-\d{5,}\.safetensors$/;
 
 /** Types that we write weights in. */
 export type StoredType = "F32" | "BF16" | "F16";

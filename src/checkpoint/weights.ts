@@ -113,21 +113,22 @@ function checkSame(file: SafetensorsFile, embedding: Parameter): void {
 }
 
 /**
- * A tied model's parameters with one copy of the pair, under the embedding's name.
+ * A tied model's tensors, in memory or to be read, with one copy of the pair, under the embedding's name.
  * @throws CheckpointError if both are given and differ.
  */
-export function withoutTiedHead(
+export function withoutTiedHead<T extends { data: Float32Array } | { read(): Float32Array }>(
   file: string,
-  parameters: ReadonlyMap<string, Parameter>,
-): Map<string, Parameter> {
-  const result = new Map(parameters);
+  tensors: ReadonlyMap<string, T>,
+): Map<string, T> {
+  const result = new Map(tensors);
   const head = result.get(HEAD);
   const embedding = result.get(EMBEDDING);
   result.delete(HEAD);
   if (head === undefined) return result;
   if (embedding === undefined) return result.set(EMBEDDING, head);
-  const different = head.data.findIndex((value, i) => !Object.is(value, embedding.data[i]));
-  if (different < 0 && head.data.length === embedding.data.length) return result;
+  const [own, other] = [head, embedding].map((one) => ("data" in one ? one.data : one.read()));
+  const different = own!.findIndex((value, i) => !Object.is(value, other![i]));
+  if (different < 0 && own!.length === other!.length) return result;
   throw untied(file, `others${different < 0 ? "" : `, first at element ${different}`}`);
 }
 

@@ -169,7 +169,7 @@ function readScaling(rope: Fields, fields: Fields, positions: number): RopeScali
   };
 }
 
-function writeScaling(scaling: RopeScaling): Fields {
+export function writeScaling(scaling: RopeScaling): Fields {
   const { kind, factor } = scaling;
   switch (scaling.kind) {
     case "linear":

@@ -39,12 +39,15 @@ export type RopeScaling =
       mscaleAllDim?: number;
     };
 
-export interface RotarySettings {
-  maxPositions: number;
+export interface FrequencySettings {
   /** Width of what is rotated. */
   headDim: number;
   ropeTheta: number;
   ropeScaling?: RopeScaling;
+}
+
+export interface RotarySettings extends FrequencySettings {
+  maxPositions: number;
 }
 
 export interface RotaryTables {
@@ -78,7 +81,7 @@ export function rotaryTables(graph: Graph, settings: RotarySettings): RotaryTabl
 
 /** Radians a position, [headDim/2], in a sequence of `length` tokens (which only "dynamic" asks for). */
 export function rotaryFrequencies(
-  { headDim, ropeTheta, ropeScaling: scaling }: RotarySettings,
+  { headDim, ropeTheta, ropeScaling: scaling }: FrequencySettings,
   length: number,
 ): number[] {
   const plain = (theta: number): number[] =>

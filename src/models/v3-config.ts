@@ -194,7 +194,8 @@ export function v3FromHuggingFace(json: Readonly<Record<string, unknown>>): V3Co
   only("rope_interleave", true);
   const heads = number("num_attention_heads", 128);
   only("num_key_value_heads", heads);
-  const rope = (json.rope_parameters ?? json.rope_scaling ?? {}) as Record<string, unknown>;
+  // As in transformers 5: the old field wins where both stand.
+  const rope = (json.rope_scaling ?? json.rope_parameters ?? {}) as Record<string, unknown>;
   const kind = rope.rope_type ?? rope.type ?? "default";
   if (kind !== "default" && kind !== "yarn") refuse("rope_scaling", '"yarn" or none', kind);
   for (const field of ["attention_factor", "partial_rotary_factor", "truncate"])
@@ -220,7 +221,7 @@ export function v3FromHuggingFace(json: Readonly<Record<string, unknown>>): V3Co
     sharedExperts: number("n_shared_experts", 1),
     groups: number("n_group", 8),
     activeGroups: number("topk_group", 4),
-    normaliseWeights: json.norm_topk_prob !== false,
+    normaliseWeights: json.norm_topk_prob === undefined || json.norm_topk_prob === true,
     routedScale: number("routed_scaling_factor", 2.5),
     maxPositions: number("max_position_embeddings", 4096),
     ropeTheta: number("rope_theta", number("rope_theta", 10000), rope),

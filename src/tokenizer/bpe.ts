@@ -198,22 +198,31 @@ function hub(json: Json): HubTokenizer {
   }
 }
 
+/** GPT-2's split rule, which a "ByteLevel" step has built in. */
+const GPT2_SPLIT = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
 /**
- * A pre-tokenizer with its "Digits" steps spelled out: the official library and llama.cpp isolate any number (½, Ⅻ, ²),
- * the JavaScript one decimal digits only. SmolLM2, DeepSeek LLM and Coder have such a step.
+ * A pre-tokenizer with the steps spelled out in which the JavaScript library differs from the official one and
+ * llama.cpp: "Digits" isolates any number there (½, Ⅻ, ²), here decimal digits only; and to the split rule inside
+ * "ByteLevel", U+0085 is a blank there and U+FEFF is one here (a "Split" reads blanks as the official library does).
+ * SmolLM2 has both, DeepSeek LLM and Coder the first.
  */
 function asOfficial(step: unknown): unknown {
   if (typeof step !== "object" || step === null) return null;
-  const { type, individual_digits: alone, pretokenizers } = step as Record<string, unknown>;
+  const fields = step as Record<string, unknown>;
+  const { type, pretokenizers } = fields;
   if (Array.isArray(pretokenizers)) return { ...step, pretokenizers: pretokenizers.map(asOfficial) };
-  if (type !== "Digits") return step;
-  return {
-    type: "Split",
-    pattern: { Regex: alone === true ? "\\p{N}" : "\\p{N}+" },
-    behavior: "Isolated",
-    invert: false,
-  };
+  if (type === "Digits") return splitAt(fields.individual_digits === true ? "\\p{N}" : "\\p{N}+");
+  if (type !== "ByteLevel" || fields.use_regex === false || fields.add_prefix_space === true) return step;
+  return { type: "Sequence", pretokenizers: [splitAt(GPT2_SPLIT), { ...step, use_regex: false }] };
 }
+
+const splitAt = (regex: string) => ({
+  type: "Split",
+  pattern: { Regex: regex },
+  behavior: "Isolated",
+  invert: false,
+});
 
 function parse<T>(file: string, schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);

@@ -109,9 +109,12 @@ export function encodeChat(
   return ids;
 }
 
-/** Whether the prompt leaves a thought open, so that the completion begins inside it (DeepSeek-R1's template). */
+/**
+ * Whether the prompt ends by opening a thought, so that the completion begins inside it (DeepSeek-R1's template). Tags
+ * further up prove nothing: a person may have written them.
+ */
 export function opensThought(prompt: string): boolean {
-  return prompt.lastIndexOf("<think>") > prompt.lastIndexOf("</think>");
+  return prompt.trimEnd().endsWith("<think>");
 }
 
 interface Shield {

@@ -5,7 +5,7 @@ import type { Value } from "../runtime/session.ts";
 import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "./language-model.ts";
 import { type AdapterOptions, Policy, type Trained } from "./policy.ts";
-import { rateFactor, type Schedule } from "./schedule.ts";
+import { biasRate, rateFactor, type Schedule } from "./schedule.ts";
 import type { Model, StageSnapshot, StepReport, TrainedAdapter, TrainingStage } from "./stage.ts";
 import type { OptimizerOptions, Rates } from "./step.ts";
 import { furtherFeeds, V3_LOSS, type V3LossOptions, v3Loss } from "./v3-loss.ts";
@@ -97,6 +97,7 @@ export class LanguageModelStage implements TrainingStage {
     const rates = {
       rate: factor * (options.optimizer.adamRate ?? options.optimizer.rate),
       muonRate: factor * options.optimizer.rate,
+      biasRate: biasRate(this.done, this.totalSteps),
     };
     const micro = Array.from({ length: options.accumulate }, () => this.batches.next());
     const trained = micro.reduce((total, b) => total + b.trained, 0);

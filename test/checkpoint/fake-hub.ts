@@ -39,6 +39,10 @@ export class FakeHub {
   gated: string | null = null;
   /** A listing of names only, as simple mirrors give. */
   bare = false;
+  /** Redirects that say nothing of the file themselves. */
+  silent = false;
+  /** What the listing says of every small file. */
+  sum: string | null = null;
   endpoint = "";
   private storage = "";
   private readonly servers: Server[] = [];
@@ -85,11 +89,14 @@ export class FakeHub {
       return;
     }
     this.requests.push(seen(request));
-    response.writeHead(302, {
-      location: `${this.storage}/${fileOf(request)}?signature=x`,
+    const linked = {
       "x-linked-etag": `"${sha256(data)}"`,
       "x-linked-size": data.length,
       etag: '"storage-tag"',
+    };
+    response.writeHead(302, {
+      location: `${this.storage}/${fileOf(request)}?signature=x`,
+      ...(!this.silent && linked),
     });
     response.end();
   }
@@ -103,7 +110,7 @@ export class FakeHub {
     const siblings = [...this.files].map(([rfilename, data]) => {
       if (this.bare) return { rfilename };
       const lfs = data.length > this.large ? { sha256: sha256(data), size: data.length } : undefined;
-      return { rfilename, size: data.length, blobId: gitSum(data), lfs };
+      return { rfilename, size: data.length, blobId: this.sum ?? gitSum(data), lfs };
     });
     response.writeHead(200, { "content-type": "application/json" });
     response.end(JSON.stringify({ id: name, sha: COMMIT, siblings }));

@@ -200,6 +200,18 @@ describe("shards", () => {
     expect(loadModel(folder, shapes).parameters).toEqual(new Map([...parameters].sort()));
   });
 
+  it("DeepSeek's names with six digits are read by their index, and replaced", () => {
+    const folder = folderName();
+    saveModel(folder, model, { shardBytes: 1056 });
+    const index = fs.readFileSync(join(folder, INDEX), "utf8").replaceAll("-of-00002.", "-of-000002.");
+    fs.writeFileSync(join(folder, INDEX), index);
+    for (const name of weightsOf(folder).filter((one) => one !== INDEX))
+      fs.renameSync(join(folder, name), join(folder, name.replace("-of-00002.", "-of-000002.")));
+    expect(loadModel(folder, shapes).parameters).toEqual(new Map([...parameters].sort()));
+    saveModel(folder, model);
+    expect(weightsOf(folder)).toEqual(["model.safetensors"]);
+  });
+
   it("a missing and a truncated shard are named (C5)", () => {
     const folder = folderName();
     saveModel(folder, model, { shardBytes: 1056 });

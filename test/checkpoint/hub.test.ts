@@ -34,6 +34,8 @@ beforeEach(() => {
   hub.faults.clear();
   hub.gated = null;
   hub.bare = false;
+  hub.silent = false;
+  hub.sum = null;
 });
 
 async function pull(options: DownloadOptions = {}) {
@@ -92,6 +94,41 @@ describe("a download", () => {
     expect(hub.requests.every(({ authorization }) => authorization === "Bearer hf_secret")).toBe(true);
     expect(hub.stored).toHaveLength(1);
     expect(hub.stored[0]!.authorization).toBeUndefined();
+  });
+
+  it("gives no token to another host, even where the Hub sends a question about a file there", async () => {
+    hub.bare = true;
+    hub.silent = true;
+    await pull({ token: "hf_secret" });
+    expect(hub.stored.filter(({ method }) => method === "HEAD")).toHaveLength(1);
+    expect(hub.stored.map(({ authorization }) => authorization)).toEqual([undefined, undefined]);
+  });
+
+  it("goes into the folders of its name, and never out of its own folder", async () => {
+    const file = (path: string): HubFile => ({ path, bytes: 8, sum: null });
+    const fetching = (path: string) =>
+      downloadFiles(join(folder, "in"), { name: NAME, commit: COMMIT, files: [] }, [file(path)], {
+        endpoint: hub.endpoint,
+      });
+    for (const path of [
+      "../x.gguf",
+      "/x.gguf",
+      "a/../../x.gguf",
+      "a//x.gguf",
+      "./x.gguf",
+      "a\\x.gguf",
+      "C:x",
+    ])
+      await expect(fetching(path), path).rejects.toThrow(/names a file outside the model's folder/);
+    expect(fs.readdirSync(folder)).toEqual([]);
+    expect(hub.requests).toEqual([]);
+    await fetching("deep/er/config.json");
+    expect(fs.readFileSync(join(folder, "in/deep/er/config.json"), "utf8")).toBe('{"a": 1}');
+  });
+
+  it("believes no checksum that would be a path", async () => {
+    hub.sum = "../../../../x";
+    expect((await failing()).message).toMatch(/something else than a list of files/);
   });
 
   it("takes sizes and checksums from headers where the listing has none", async () => {
@@ -211,6 +248,12 @@ describe("what goes wrong, in words", () => {
     expect((await failing({ token: "wrong" })).remedy).toContain("with the account of your HF_TOKEN");
   });
 
+  it.each(["hf-mirror.com", "https://", "file:///etc", "nonsense:1"])("HF_ENDPOINT=%s", async (endpoint) => {
+    await expect(listModel(NAME, "main", { endpoint })).rejects.toThrow(
+      `HF_ENDPOINT is no address: "${endpoint}".`,
+    );
+  });
+
   it("no network", async () => {
     await expect(listModel(NAME, "main", { endpoint: "http://127.0.0.1:9" })).rejects.toThrow(
       /^No answer from 127.0.0.1:9 \(/,
@@ -275,6 +318,9 @@ describe("which files", () => {
       ),
     ).toEqual(["config.json", index, ...shards]);
     expect(names("model.safetensors", ...shards, index)).toEqual(["model.safetensors"]);
+    // As in DeepSeek-R1.
+    const six = ["model-00001-of-000163.safetensors", "model-00163-of-000163.safetensors"];
+    expect(names("config.json", index, ...six)).toEqual(["config.json", index, ...six]);
   });
 
   it("one GGUF, the most exact that is not needlessly large, or the named one", () => {

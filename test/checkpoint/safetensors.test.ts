@@ -117,6 +117,12 @@ describe("hostile headers", () => {
       1,
       /expected a type out of/,
     ],
+    [
+      "lists in lists without end",
+      `{"a":{"dtype":${"[".repeat(1e6)}${"]".repeat(1e6)},"shape":[1],"data_offsets":[0,1]}}`,
+      1,
+      /expected a type out of .*found lists in lists/,
+    ],
     ["no offsets", '{"a":{"dtype":"U8","shape":[1]}}', 1, /two data_offsets, found nothing/],
     ["a list", "[]", 0, /JSON object in UTF-8, found a list/],
     ["no JSON", "{", 0, /JSON object in UTF-8/],

@@ -186,6 +186,11 @@ describe("a thought that the template opens (C1)", () => {
     expect(opensThought(renderChat(chat("chatml"), messages, options))).toBe(false);
     expect(opensThought(renderChat(chat("chatml"), messages))).toBe(false);
   });
+
+  it("is not opened by a person who writes the tag", () => {
+    const asked: ChatMessage[] = [{ role: "user", content: "What does <think> mean?" }];
+    expect(opensThought(renderChat(chat("chatml"), asked, { addGenerationPrompt: true }))).toBe(false);
+  });
 });
 
 describe("hostile templates", () => {

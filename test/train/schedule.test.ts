@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { rateFactor, type Schedule } from "../../src/train/schedule.ts";
+import { biasRate, rateFactor, type Schedule } from "../../src/train/schedule.ts";
 
 const at = (schedule: Schedule, total: number, steps: number[]): number[] =>
   steps.map((step) => Number(rateFactor(schedule, step, total).toFixed(6)));
@@ -34,4 +34,8 @@ describe("rateFactor, by hand", () => {
     expect(at({ kind: "linear", warmup: 0, final: 0 }, 4, [0, 1, 2, 3, 4])).toEqual([1, 0.75, 0.5, 0.25, 0]);
     expect(at({ kind: "linear", warmup: 3, final: 0.5 }, 3, [2, 3])).toEqual([1, 0.5]);
   });
+});
+
+it("router biases rest for the last 500 of 14,800 billion tokens (DeepSeek-V3, section 4.2)", () => {
+  expect([0, 14299, 14300, 14799].map((step) => biasRate(step, 14800))).toEqual([0.001, 0.001, 0, 0]);
 });

@@ -1,17 +1,17 @@
 /** GGUF metadata <-> the content of a Hugging Face `config.json`, for the architectures that we know. */
 import { CheckpointError } from "../errors.ts";
-import { type Architecture, ROPE_FREQS, type TensorLayout, type TensorSource } from "./names.ts";
-import { ropeMetadata, ropeOf, ropeScaling } from "./rope.ts";
+import type { Architecture, TensorLayout, TensorSource } from "./names.ts";
+import { ropeMetadata, ropeScaling } from "./rope.ts";
 import { f32, flag, type Metadata, type MetadataValue, text, u32 } from "./values.ts";
 
 type Fields = Record<string, unknown>;
 
-/** Hugging Face's `model_type` and class of each architecture; the first is written on reading. */
-const FAMILIES: Record<Architecture, { types: readonly string[]; className: string }> = {
-  llama: { types: ["llama"], className: "LlamaForCausalLM" },
-  qwen2: { types: ["qwen2"], className: "Qwen2ForCausalLM" },
-  qwen3: { types: ["qwen3"], className: "Qwen3ForCausalLM" },
-  deepseek2: { types: ["deepseek_v3", "deepseek_v2"], className: "DeepseekV3ForCausalLM" },
+/** Hugging Face's `model_type` and class of each architecture. */
+const FAMILIES: Record<Architecture, { type: string; className: string }> = {
+  llama: { type: "llama", className: "LlamaForCausalLM" },
+  qwen2: { type: "qwen2", className: "Qwen2ForCausalLM" },
+  qwen3: { type: "qwen3", className: "Qwen3ForCausalLM" },
+  deepseek2: { type: "deepseek_v3", className: "DeepseekV3ForCausalLM" },
 };
 const known = Object.keys(FAMILIES).join(", ");
 
@@ -36,18 +36,18 @@ const MOE_COUNTS: readonly [gguf: string, hf: string, fallback: number][] = [
   ["expert_group_count", "n_group", 1],
   ["expert_group_used_count", "topk_group", 1],
 ];
-/** llama.cpp's numbers for the function that turns router logits into weights. */
-const GATING: Record<string, number> = { softmax: 1, sigmoid: 2 };
+/** llama.cpp's number for the function that turns V3's router logits into weights; 1 is V2's softmax. */
+const SIGMOID = 2;
 
 /** The architecture of a Hugging Face config. @throws CheckpointError naming those that are known. */
 export function architectureOf(file: string, config: Fields): Architecture {
-  for (const [architecture, { types }] of Object.entries(FAMILIES))
-    if (types.includes(String(config.model_type))) return architecture as Architecture;
+  for (const [architecture, { type }] of Object.entries(FAMILIES))
+    if (type === config.model_type) return architecture as Architecture;
   throw new CheckpointError({
     file,
     place: "config.json model_type",
     expected: Object.values(FAMILIES)
-      .flatMap(({ types }) => types)
+      .map(({ type }) => type)
       .join(", "),
     found: JSON.stringify(config.model_type) ?? "nothing",
     remedy: `GGUF is written for the architectures ${known}.`,
@@ -69,81 +69,56 @@ export function layoutOf(architecture: Architecture, config: Fields): TensorLayo
   };
 }
 
-/** Metadata of a config, `general.architecture` first. @throws CheckpointError for what GGUF cannot express. */
+/**
+ * Metadata of a config, `general.architecture` first.
+ * @param config as `toHuggingFace` writes it, so no field is absent
+ * @throws CheckpointError for what GGUF cannot express.
+ */
 export function toMetadata(file: string, config: Fields): [string, MetadataValue][] {
   const arch = architectureOf(file, config);
   const key = (name: string): string => `${arch}.${name}`;
-  const count = (field: string, fallback?: number): number => {
-    const value = config[field] ?? fallback;
-    if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
-    const found = JSON.stringify(value) ?? "nothing";
-    const place = `config.json ${field}`;
-    throw new CheckpointError({
-      file,
-      place,
-      expected: "a whole number",
-      found,
-      remedy: "Is the config whole?",
-    });
-  };
-  const entries: [string, MetadataValue][] = [
+  const count = (gguf: string, ...fields: string[]): [string, MetadataValue] => [
+    key(gguf),
+    u32(fields.reduce((total, field) => total + Number(config[field]), 0)),
+  ];
+  return [
     ["general.architecture", text(arch)],
     ["general.type", text("model")],
-    [key("vocab_size"), u32(count("vocab_size"))],
-    ...COUNTS.map(([gguf, hf]): [string, MetadataValue] => [key(gguf), u32(count(hf))]),
-    [key("attention.layer_norm_rms_epsilon"), f32(Number(config.rms_norm_eps ?? 1e-6))],
+    count("vocab_size", "vocab_size"),
+    ...COUNTS.map(([gguf, hf]) => count(gguf, hf)),
+    [key("attention.layer_norm_rms_epsilon"), f32(Number(config.rms_norm_eps))],
     ...ropeMetadata(file, config, arch),
+    ...(arch === "deepseek2" ? latentMetadata(config, count, key) : headMetadata(count)),
   ];
-  const heads = count("num_attention_heads");
-  if (arch === "deepseek2") return [...entries, ...latentMetadata(file, config, count, key)];
-  const headDim = count("head_dim", count("hidden_size") / heads);
-  entries.push(
-    [key("attention.head_count_kv"), u32(count("num_key_value_heads", heads))],
-    [key("attention.key_length"), u32(headDim)],
-    [key("attention.value_length"), u32(headDim)],
-    [key("rope.dimension_count"), u32(headDim)],
-  );
-  return entries;
 }
 
+type Count = (gguf: string, ...fields: string[]) => [string, MetadataValue];
+
+const headMetadata = (count: Count): [string, MetadataValue][] => [
+  count("attention.head_count_kv", "num_key_value_heads"),
+  count("attention.key_length", "head_dim"),
+  count("attention.value_length", "head_dim"),
+  count("rope.dimension_count", "head_dim"),
+];
+
 /** Latent attention as multi-query attention over the latent, and the experts (arXiv 2412.19437, section 2.1). */
-function latentMetadata(
-  file: string,
+const latentMetadata = (
   config: Fields,
-  count: (field: string, fallback?: number) => number,
+  count: Count,
   key: (name: string) => string,
-): [string, MetadataValue][] {
-  const gating =
-    GATING[String(config.scoring_func ?? (config.model_type === "deepseek_v3" ? "sigmoid" : "softmax"))];
-  if (gating === undefined || config.rope_interleave === false)
-    throw new CheckpointError({
-      file,
-      place: "config.json scoring_func, rope_interleave",
-      expected: "softmax or sigmoid, and interleaved rotary pairs",
-      found: `${config.scoring_func}, ${config.rope_interleave}`,
-      remedy: "llama.cpp would compute something else.",
-    });
-  const latent = count("kv_lora_rank");
-  const rope = count("qk_rope_head_dim");
-  const queries: [string, MetadataValue][] =
-    config.q_lora_rank == null ? [] : [[key("attention.q_lora_rank"), u32(count("q_lora_rank"))]];
-  return [
-    ...queries,
-    [key("attention.head_count_kv"), u32(1)],
-    [key("attention.key_length"), u32(latent + rope)],
-    [key("attention.value_length"), u32(latent)],
-    [key("attention.key_length_mla"), u32(count("qk_nope_head_dim") + rope)],
-    [key("attention.value_length_mla"), u32(count("v_head_dim"))],
-    ...MLA_COUNTS.map(([gguf, hf]): [string, MetadataValue] => [key(gguf), u32(count(hf))]),
-    ...MOE_COUNTS.map(([gguf, hf, fallback]): [string, MetadataValue] => [
-      key(gguf),
-      u32(count(hf, fallback)),
-    ]),
-    [key("expert_weights_scale"), f32(Number(config.routed_scaling_factor ?? 1))],
-    [key("expert_weights_norm"), flag(config.norm_topk_prob === true)],
-    [key("expert_gating_func"), u32(gating)],
-  ];
-}
+): [string, MetadataValue][] => [
+  ...(config.q_lora_rank === null ? [] : [count("attention.q_lora_rank", "q_lora_rank")]),
+  [key("attention.head_count_kv"), u32(1)],
+  count("attention.key_length", "kv_lora_rank", "qk_rope_head_dim"),
+  count("attention.value_length", "kv_lora_rank"),
+  count("attention.key_length_mla", "qk_nope_head_dim", "qk_rope_head_dim"),
+  count("attention.value_length_mla", "v_head_dim"),
+  ...MLA_COUNTS.map(([gguf, hf]) => count(gguf, hf)),
+  ...MOE_COUNTS.map(([gguf, hf]) => count(gguf, hf)),
+  [key("expert_weights_scale"), f32(Number(config.routed_scaling_factor))],
+  [key("expert_weights_norm"), flag(config.norm_topk_prob === true)],
+  [key("expert_gating_func"), u32(SIGMOID)],
+];
 
 /**
  * The content of `config.json` for a file's metadata.
@@ -158,12 +133,12 @@ export function toHuggingFaceConfig(metadata: Metadata, tensors: TensorSource): 
       `one of ${known}`,
       "This program does not implement that architecture.",
     );
-  const { types, className } = FAMILIES[arch as Architecture];
+  const { type, className } = FAMILIES[arch as Architecture];
   const key = (name: string): string => `${arch}.${name}`;
   const heads = metadata.count(key("attention.head_count"));
   const shared: Fields = {
     architectures: [className],
-    model_type: types[0],
+    model_type: type,
     hidden_act: "silu",
     vocab_size: tensors.get("token_embd.weight")?.shape[0] ?? metadata.count(key("vocab_size")),
     ...Object.fromEntries(COUNTS.map(([gguf, hf]) => [hf, metadata.count(key(gguf))])),
@@ -201,13 +176,14 @@ function latentConfig(
   const rope = metadata.count(key("rope.dimension_count"));
   // Files from before the absorbed form give a head's own widths.
   const mla = metadata.has(key("attention.key_length_mla")) ? "_mla" : "";
-  const gating = metadata.count(key("expert_gating_func"), 1);
-  const scoring = Object.entries(GATING).find(([, number]) => number === gating)?.[0];
-  if (scoring === undefined) throw metadata.wrong(key("expert_gating_func"), "1 (softmax) or 2 (sigmoid)");
-  const v3 = scoring === "sigmoid";
+  if (metadata.count(key("expert_gating_func"), 1) !== SIGMOID)
+    throw metadata.wrong(
+      key("expert_gating_func"),
+      `${SIGMOID} (sigmoid)`,
+      "DeepSeek-V2, whose routers use softmax, is not implemented here.",
+    );
   return {
     ...shared,
-    ...(!v3 && { architectures: ["DeepseekV2ForCausalLM"], model_type: "deepseek_v2" }),
     ...Object.fromEntries(MLA_COUNTS.map(([gguf, hf]) => [hf, metadata.count(key(gguf))])),
     ...Object.fromEntries(
       MOE_COUNTS.map(([gguf, hf, fallback]) => [hf, metadata.count(key(gguf), fallback)]),
@@ -218,25 +194,11 @@ function latentConfig(
     v_head_dim: metadata.count(key(`attention.value_length${mla}`)),
     routed_scaling_factor: metadata.number(key("expert_weights_scale"), 1),
     norm_topk_prob: metadata.flag(key("expert_weights_norm"), false),
-    scoring_func: scoring,
-    topk_method: v3
-      ? "noaux_tc"
-      : metadata.count(key("expert_group_count"), 1) > 1
-        ? "group_limited_greedy"
-        : "greedy",
+    scoring_func: "sigmoid",
+    topk_method: "noaux_tc",
     moe_layer_freq: 1,
     num_nextn_predict_layers: 0,
     rope_interleave: true,
     rope_scaling: ropeScaling(metadata, "deepseek2", new Map(), rope),
   };
-}
-
-/** Whether a config wants the tensor of frequency factors, and for which width of a head. */
-export function llama3Rope(
-  config: Fields,
-): { scaling: Fields; theta: number; headDim: number; name: string } | null {
-  const { theta, scaling } = ropeOf(config);
-  if (scaling?.rope_type !== "llama3") return null;
-  const headDim = Number(config.head_dim ?? Number(config.hidden_size) / Number(config.num_attention_heads));
-  return { scaling, theta, headDim, name: ROPE_FREQS };
 }

@@ -1,19 +1,19 @@
 /** Models in GGUF files: opened as a Hugging Face folder would be, and exported from a folder or from memory. */
 import { join } from "node:path";
-import { type ModelConfig, storedConfig } from "../../models/architecture.ts";
+import { allParameters, isV3, type ModelConfig, storedConfig } from "../../models/architecture.ts";
 import { fromHuggingFace, toHuggingFace } from "../../models/hugging-face.ts";
 import { tokenizerFrom } from "../../tokenizer/load.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { FileSystem } from "../disk.ts";
-import { type LoadedModel, type Model, readTokenizerConfig } from "../folder.ts";
+import { checkVocabulary, type LoadedModel, type Model, readTokenizerConfig } from "../folder.ts";
 import { blockSize } from "../fp8.ts";
 import { readJson } from "../json.ts";
 import type { Parameter } from "../safetensors.ts";
 import { compare, type Shapes, withOpenWeights, withoutTiedHead } from "../weights.ts";
 import { BLOCKS, type WrittenType } from "./blocks.ts";
-import { architectureOf, layoutOf, llama3Rope, toHuggingFaceConfig, toMetadata } from "./config.ts";
+import { architectureOf, layoutOf, toHuggingFaceConfig, toMetadata } from "./config.ts";
 import { GgufFile, type GgufTensor, writeGguf } from "./file.ts";
-import { sourceOf, type TensorSource, toGgufTensors, toHuggingFaceTensors } from "./names.ts";
+import { ROPE_FREQS, sourceOf, type TensorSource, toGgufTensors, toHuggingFaceTensors } from "./names.ts";
 import { llama3Factors } from "./rope.ts";
 import { type TokenizerContent, tokenizerMetadata, toTokenizerContent } from "./tokenizer.ts";
 import { text, u32 } from "./values.ts";
@@ -81,17 +81,13 @@ export interface ExportOptions {
 
 /**
  * Writes a model folder, or a model in memory, as one GGUF file; a folder is streamed tensor by tensor.
- * @throws CheckpointError for an architecture, rotary scaling or split rule that llama.cpp would compute otherwise
+ * @throws CheckpointError for tensors that do not fit the config, a vocabulary larger than the embedding, and a rotary
+ *   scaling or split rule that llama.cpp would compute otherwise; ConfigError for an architecture that is not known
  */
 export function exportGguf(from: string | Model, file: string, options: ExportOptions = {}): void {
   if (typeof from !== "string") {
-    const { config, tokenizer, parameters } = from;
-    const ids = { bosId: tokenizer.bosId, eosIds: [...tokenizer.stopIds], padId: tokenizer.padId };
-    write(
-      file,
-      { fields: toHuggingFace(config, ids), tokenizer, tokenizerConfig: {}, source: sourceOf(parameters) },
-      options,
-    );
+    const { tokenizerConfig = {}, parameters } = from;
+    write(file, { ...from, tokenizerConfig, source: sourceOf(parameters), searched: "the model" }, options);
     return;
   }
   const json = (name: string): unknown => readJson(join(from, name), { optional: name !== "config.json" });
@@ -100,16 +96,19 @@ export function exportGguf(from: string | Model, file: string, options: ExportOp
   const files = { modelConfig: fields, generationConfig: json("generation_config.json"), tokenizerConfig };
   const tokenizer = options.tokenizer === false ? null : tokenizerFrom(json("tokenizer.json"), files);
   const block = blockSize(join(from, "config.json"), fields);
-  withOpenWeights(from, block, (source) =>
-    write(file, { fields, tokenizer, tokenizerConfig, source }, options),
-  );
+  withOpenWeights(from, block, (source, weights) => {
+    const config = storedConfig(fromHuggingFace(fields), new Set(source.keys()));
+    write(file, { config, tokenizer, tokenizerConfig, source, searched: weights.join(", ") }, options);
+  });
 }
 
 interface ExportSource {
-  fields: Fields;
+  config: ModelConfig;
   tokenizer: Tokenizer | null;
   tokenizerConfig: Fields;
   source: TensorSource;
+  /** Where the tensors come from, for errors. */
+  searched: string;
 }
 
 /** llama.cpp's numbers for what most tensors are. */
@@ -117,20 +116,23 @@ const FILE_TYPES: Record<WrittenType, number> = { F32: 0, F16: 1, Q8_0: 7 };
 
 function write(
   file: string,
-  { fields, tokenizer, tokenizerConfig, source }: ExportSource,
+  { config, tokenizer, tokenizerConfig, source, searched }: ExportSource,
   options: ExportOptions,
 ): void {
   const { dtype = "F16", name, disk } = options;
+  // Only ever the config as it was understood: absent fields mean other things to other readers.
+  const fields = toHuggingFace(config, { bosId: null, eosIds: [], padId: null });
   const architecture = architectureOf(file, fields);
-  const stored = new Map(source);
-  if (fields.tie_word_embeddings === true) stored.delete("lm_head.weight");
+  const shapes = new Map(allParameters(config).map(({ name, shape }) => [name, shape]));
+  compare(source, config.tieEmbeddings, shapes, searched);
+  if (tokenizer !== null) checkVocabulary(searched, config, tokenizer);
+  const stored = config.tieEmbeddings ? withoutTiedHead(searched, source) : source;
   const tensors = toGgufTensors(file, stored, layoutOf(architecture, fields)).map(
     (tensor): GgufTensor => ({ ...tensor, type: typeOf(tensor, dtype) }),
   );
-  const rope = llama3Rope(fields);
-  if (rope !== null) {
-    const factors = llama3Factors(rope.scaling, rope.theta, rope.headDim);
-    tensors.push({ name: rope.name, shape: [factors.length], type: "F32", pieces: () => [factors] });
+  if (!isV3(config) && config.ropeScaling?.kind === "llama3") {
+    const factors = llama3Factors(config);
+    tensors.push({ name: ROPE_FREQS, shape: [factors.length], type: "F32", pieces: () => [factors] });
   }
   const metadata = new Map([
     ...toMetadata(file, fields),
@@ -139,7 +141,7 @@ function write(
     ["general.quantization_version", u32(2)] as const,
     ...(tokenizer === null || options.tokenizer === false
       ? [["tokenizer.ggml.model", text("none")] as const]
-      : tokenizerMetadata(file, tokenizer, tokenizerConfig, Number(fields.vocab_size))),
+      : tokenizerMetadata(file, tokenizer, tokenizerConfig, config.vocabSize)),
   ]);
   writeGguf(file, metadata, tensors, { disk });
 }

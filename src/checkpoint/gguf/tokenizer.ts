@@ -33,8 +33,8 @@ export function toTokenizerContent(metadata: Metadata): TokenizerContent {
     if (found === null || found < words.length) return found;
     throw metadata.wrong(`${KEY}.${name}_token_id`, `an id below ${words.length}`);
   };
-  const [bos, eos, eot, pad] = [id("bos"), id("eos"), id("eot"), id("padding")];
-  const stops = [...new Set([eos, eot].filter((stop) => stop !== null))];
+  const [bos, eos, pad] = [id("bos"), id("eos"), id("padding")];
+  const stops = [...new Set([eos, id("eot"), id("eom")].filter((stop) => stop !== null))];
   const word = (at: number | null): string | null => (at === null ? null : words[at]!);
   return {
     tokenizer: compact(metadata, words) ?? bpe(metadata, words),
@@ -136,8 +136,9 @@ export function tokenizerMetadata(
   const merges = (json.model.merges ?? []).map((merge) =>
     typeof merge === "string" ? merge : merge.join(" "),
   );
-  const ids = { bos: tokenizer.bosId, eos: tokenizer.eosId, padding: tokenizer.padId };
-  const otherStop = [...tokenizer.stopIds].find((id) => id !== tokenizer.eosId);
+  // Ends of a text, of a turn, of a message: the format has room for three.
+  const [eot = null, eom = null] = [...tokenizer.stopIds].filter((id) => id !== tokenizer.eosId);
+  const ids = { bos: tokenizer.bosId, eos: tokenizer.eosId, padding: tokenizer.padId, eot, eom };
   const template = chatTemplate(config);
   return [
     [`${KEY}.model`, text("gpt2")],
@@ -145,7 +146,7 @@ export function tokenizerMetadata(
     [`${KEY}.tokens`, texts(words)],
     [`${KEY}.token_type`, i32s(kinds)],
     [`${KEY}.merges`, texts(merges)],
-    ...Object.entries({ ...ids, eot: otherStop ?? null })
+    ...Object.entries(ids)
       .filter((entry): entry is [string, number] => entry[1] !== null)
       .map(([name, id]): [string, MetadataValue] => [`${KEY}.${name}_token_id`, u32(id)]),
     [`${KEY}.add_bos_token`, flag(addsBos(tokenizer, json, config, words))],

@@ -17,7 +17,7 @@ import { tokenizerFrom } from "../../../src/tokenizer/load.ts";
 import type { Tokenizer } from "../../../src/tokenizer/tokenizer.ts";
 import { temporaryFolder } from "../temporary.ts";
 import { LlamaCpp } from "./llama-cpp.ts";
-import { RULE_TEXTS, withRule } from "./rules.ts";
+import { FUZZED, RULE_TEXTS, withRule } from "./rules.ts";
 
 const folder = temporaryFolder();
 const fixtures = new URL("../../fixtures/gguf/", import.meta.url).pathname;
@@ -105,7 +105,9 @@ describe.skipIf(!available)("llama.cpp", () => {
     const file = join(folder, `${name}.gguf`);
     exportGguf(lively(tokenizer), file);
     await withLlamaCpp(file, async (llama) => {
-      for (const one of RULE_TEXTS) {
+      // llama.cpp's own reading of these two is another one on some fuzzed texts, such as "’t١٢\u200b한국\nß½ ٪".
+      const fuzzed = ["deepseek-llm", "deepseek-coder"].includes(name) ? [] : FUZZED;
+      for (const one of [...RULE_TEXTS, ...fuzzed]) {
         // llama.cpp does not normalise.
         const text = SPLIT_RULES[name]!.normalizer === null ? one : one.normalize("NFC");
         expect(llama.encode(text), text).toEqual(tokenizer.encode(text));

@@ -6,11 +6,14 @@ import { architectureOf, toHuggingFaceConfig, toMetadata } from "../../../src/ch
 import { GgufFile, writeGguf } from "../../../src/checkpoint/gguf/file.ts";
 import { exportGguf, loadGguf, withGguf } from "../../../src/checkpoint/gguf/model.ts";
 import { Metadata, text, u32 } from "../../../src/checkpoint/gguf/values.ts";
-import { withSafetensors } from "../../../src/checkpoint/safetensors.ts";
+import { withSafetensors, writeSafetensors } from "../../../src/checkpoint/safetensors.ts";
 import { decoderParameters } from "../../../src/models/dense.ts";
+import { fromHuggingFace, toHuggingFace } from "../../../src/models/hugging-face.ts";
 import { initialise } from "../../../src/models/layers.ts";
 import { CompactTokenizer } from "../../../src/tokenizer/compact.ts";
+import { tokenizerFrom } from "../../../src/tokenizer/load.ts";
 import { temporaryFolder } from "../temporary.ts";
+import { withRule } from "./rules.ts";
 
 const folder = temporaryFolder();
 const fixtures = new URL("../../fixtures/gguf/", import.meta.url).pathname;
@@ -118,6 +121,8 @@ function rewrite(from: string, to: string): void {
   other.close();
 }
 
+const NOTHING = new Float32Array();
+
 describe("row order of q and k", () => {
   it("interleaves the halves of each head in llama", () => {
     // Rows numbered 0 to 31 in heads of 8: the second row of the file is the first head's row 4.
@@ -155,6 +160,26 @@ describe("our model", () => {
     }
   });
 
+  it("written again from a GGUF file keeps the chat template and every stop id", () => {
+    const first = join(folder, "first.gguf");
+    const generation = { eos_token_id: [2, 3, 4] };
+    const tokenizer = tokenizerFrom(withRule("qwen2"), { generationConfig: generation });
+    const rows = { ...config, vocabSize: tokenizer.vocabSize };
+    const table = { shape: [rows.vocabSize, 32], data: new Float32Array(rows.vocabSize * 32) };
+    const talking = {
+      config: rows,
+      tokenizer,
+      parameters: new Map(parameters).set("model.embed_tokens.weight", table),
+      tokenizerConfig: { chat_template: "{{ messages }}" },
+    };
+    exportGguf(talking, first);
+    const second = join(folder, "second.gguf");
+    exportGguf(loadGguf(first), second);
+    const { tokenizerConfig, tokenizer: read } = loadGguf(second);
+    expect(tokenizerConfig.chat_template).toBe("{{ messages }}");
+    expect([...read.stopIds].sort()).toEqual([2, 3, 4]);
+  });
+
   it("as exported from a folder is the same file as from memory, up to the chat template", () => {
     const source = new URL("../../../models/", import.meta.url).pathname;
     const shipped = join(source, fs.readdirSync(source)[0]!);
@@ -166,6 +191,48 @@ describe("our model", () => {
   });
 });
 
+/** A fixture with another config. */
+function copyOf(name: string, change: Fields): string {
+  const copy = fs.mkdtempSync(join(folder, "copy-"));
+  fs.cpSync(join(fixtures, name), copy, { recursive: true });
+  fs.writeFileSync(join(copy, "config.json"), JSON.stringify({ ...configOf(name), ...change }));
+  return copy;
+}
+
+describe("a folder's config counts as it is understood", () => {
+  const written = (source: string) => {
+    const file = join(folder, "understood.gguf");
+    exportGguf(source, file, { dtype: "F32", tokenizer: false });
+    const opened = new GgufFile(file);
+    opened.close();
+    return opened.header;
+  };
+
+  it("fields of V3 that are absent have transformers' defaults, not zeros", () => {
+    const absent = { norm_topk_prob: undefined, routed_scaling_factor: undefined };
+    const { metadata } = written(copyOf("deepseek2", absent));
+    expect(metadata.flag("deepseek2.expert_weights_norm", null)).toBe(true);
+    expect(metadata.number("deepseek2.expert_weights_scale")).toBe(2.5);
+  });
+
+  it("a Mistral without a window is written as the Llama that it is", () => {
+    const { metadata } = written(copyOf("llama", { model_type: "mistral", sliding_window: null }));
+    expect(metadata.text("general.architecture")).toBe("llama");
+  });
+
+  it("a tied folder that stores the output matrix alone has an embedding", () => {
+    const source = copyOf("qwen2", {});
+    const stored = withSafetensors(join(source, "model.safetensors"), (opened) =>
+      [...opened.header.tensors.keys()].map(
+        (name) => [name.replace("model.embed_tokens", "lm_head"), opened.readFloat32(name)] as const,
+      ),
+    );
+    const tensors = new Map(stored.map(([name, one]) => [name, { dtype: "F32" as const, ...one }]));
+    writeSafetensors(join(source, "model.safetensors"), tensors);
+    expect(written(source).tensors.has("token_embd.weight")).toBe(true);
+  });
+});
+
 describe("refused", () => {
   const file = join(folder, "refused.gguf");
   it("an architecture that is not known, with those that are", () => {
@@ -174,7 +241,7 @@ describe("refused", () => {
       /key general.architecture: expected one of llama, qwen2, qwen3, deepseek2, found "mamba"/,
     );
     expect(() => toMetadata("x", { model_type: "gpt_neox" })).toThrow(
-      /model_type: expected llama, qwen2, qwen3, deepseek_v3/,
+      /model_type: expected llama, qwen2, qwen3, deepseek_v3, found "gpt_neox"/,
     );
   });
 
@@ -195,30 +262,60 @@ describe("refused", () => {
 
   it("an expert that is missing", () => {
     const fields = configOf("deepseek2");
-    const copy = join(folder, "experts");
-    fs.cpSync(join(fixtures, "deepseek2"), copy, { recursive: true });
-    fs.writeFileSync(join(copy, "config.json"), JSON.stringify({ ...fields, n_routed_experts: 9 }));
+    const copy = copyOf("deepseek2", { n_routed_experts: Number(fields.n_routed_experts) + 4 });
     expect(() => exportGguf(copy, file, { tokenizer: false })).toThrow(
-      /mlp\.experts\.8\.\w+_proj\.weight: expected it to be stored/,
+      /tensor .*mlp\.experts\.8\.\w+_proj\.weight.*: expected it to be stored/,
     );
+  });
+
+  it("a tied pair that differs, an output matrix that is missing, more words than rows", () => {
+    const head = parameters.get("model.embed_tokens.weight")!;
+    const other = { ...head, data: head.data.map((x) => x + 1) };
+    const both = (lm: typeof head) => ({
+      ...model,
+      parameters: new Map(parameters).set("lm_head.weight", lm),
+    });
+    exportGguf(both(head), file);
+    expect(loadGguf(file, shapes).config.tieEmbeddings).toBe(true);
+    expect(() => exportGguf(both(other), file)).toThrow(/lm_head.weight: expected the values of/);
+    expect(() => exportGguf({ ...model, config: { ...config, tieEmbeddings: false } }, file)).toThrow(
+      /lm_head.weight: expected it to be stored.*Set tie_word_embeddings to true/,
+    );
+    const few = { ...config, vocabSize: 20 };
+    const rows = { shape: [20, 32], data: head.data.slice(0, 640) };
+    const short = new Map(parameters).set("model.embed_tokens.weight", rows);
+    expect(() => exportGguf({ ...model, config: few, parameters: short }, file)).toThrow(/at most 20 ids/);
   });
 
   it("scaled positions that the format has no field for", () => {
     const llama = configOf("llama");
-    const scaled = (rope_scaling: unknown): Fields => ({
-      ...llama,
-      rope_parameters: undefined,
-      rope_scaling,
-    });
-    expect(() => toMetadata("x", scaled({ type: "dynamic", factor: 2 }))).toThrow(
+    const metadata = (rope_scaling: unknown) => {
+      const understood = fromHuggingFace({ ...llama, rope_parameters: undefined, rope_scaling });
+      return new Map(toMetadata("x", toHuggingFace(understood, { bosId: null, eosIds: [], padId: null })));
+    };
+    const value = (scaling: unknown, key: string) =>
+      metadata(scaling).get(`llama.rope.scaling.${key}`)?.value;
+    expect(() => metadata({ type: "dynamic", factor: 2 })).toThrow(
       /expected linear, yarn or llama3, found "dynamic"/,
     );
-    expect(() =>
-      toMetadata("x", scaled({ rope_type: "yarn", factor: 2, mscale: 0.5, mscale_all_dim: 1 })),
-    ).toThrow(/mscale equal to mscale_all_dim/);
-    expect(
-      new Map(toMetadata("x", scaled({ type: "linear", factor: 2 }))).get("llama.rope.scaling.factor")?.value,
-    ).toBe(2);
+    for (const change of [{ mscale: 0.5, mscale_all_dim: 1 }, { attention_factor: 2 }, { truncate: false }])
+      expect(() => metadata({ rope_type: "yarn", factor: 2, ...change })).toThrow(
+        /expected YaRN as in its paper/,
+      );
+    expect(value({ type: "linear", factor: 2 }, "factor")).toBe(2);
+    // The ratio of the lengths.
+    const ratio = { rope_type: "yarn", factor: null, original_max_position_embeddings: 16 };
+    expect(value(ratio, "factor")).toBe(Number(llama.max_position_embeddings) / 16);
+  });
+
+  it("DeepSeek-V2's routers", () => {
+    exportGguf(join(fixtures, "deepseek2"), file, { tokenizer: false });
+    const { metadata, tensors } = new GgufFile(file).header;
+    metadata.set("deepseek2.expert_gating_func", u32(1));
+    const source = new Map([...tensors].map(([name, { shape }]) => [name, { shape, read: () => NOTHING }]));
+    expect(() => toHuggingFaceConfig(metadata, source)).toThrow(
+      /expert_gating_func: expected 2 \(sigmoid\), found 1.*DeepSeek-V2/,
+    );
   });
 
   it("frequency factors that are not Llama 3's", () => {
