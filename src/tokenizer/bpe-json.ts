@@ -20,6 +20,12 @@ export interface BpeParts {
 }
 
 export function bpeJson({ added, vocab, merges, preTokenizer, normalizer, ignoreMerges }: BpeParts): Json {
+  const words = [...vocab];
+  // Hugging Face's library numbers added tokens from the end of the vocabulary on, whatever their `id` says; those that
+  // stand elsewhere keep their places by being words as well.
+  const behind = added.every(({ id }, i) => id === words.length + i);
+  if (!behind)
+    words.push(...added.map(({ content, id }): [string, number] => [content as string, id as number]));
   return {
     version: "1.0",
     truncation: null,
@@ -38,7 +44,7 @@ export function bpeJson({ added, vocab, merges, preTokenizer, normalizer, ignore
       fuse_unk: false,
       byte_fallback: false,
       ignore_merges: ignoreMerges ?? false,
-      vocab: Object.fromEntries(vocab),
+      vocab: Object.fromEntries(words),
       merges,
     },
   };
