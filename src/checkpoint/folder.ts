@@ -95,7 +95,7 @@ export function loadModel(folder: string, expected?: (config: ModelConfig) => Sh
   const modelConfig = readJson(join(folder, CONFIG));
   const config = storedConfig(fromHuggingFace(modelConfig), storedNames(folder));
   const generationConfig = readJson(join(folder, GENERATION_CONFIG), { optional: true });
-  const tokenizerConfig = readJson(join(folder, TOKENIZER_CONFIG), { optional: true });
+  const tokenizerConfig = readTokenizerConfig(folder);
   const tokenizer = tokenizerFrom(readJson(join(folder, TOKENIZER)), {
     modelConfig,
     generationConfig,
@@ -112,13 +112,16 @@ export function loadModel(folder: string, expected?: (config: ModelConfig) => Sh
     tokenizer,
     parameters,
     generation: (generationConfig ?? {}) as Record<string, unknown>,
-    tokenizerConfig: { ...(tokenizerConfig as Record<string, unknown> | undefined), ...chatTemplate(folder) },
+    tokenizerConfig,
   };
 }
 
-function chatTemplate(folder: string): { chat_template?: string } {
-  const file = join(folder, CHAT_TEMPLATE);
-  return fs.existsSync(file) ? { chat_template: fs.readFileSync(file, "utf8") } : {};
+/** All of `tokenizer_config.json`; `chat_template` holds the text of `chat_template.jinja` where that exists. */
+export function readTokenizerConfig(folder: string): Record<string, unknown> {
+  const fields = readJson(join(folder, TOKENIZER_CONFIG), { optional: true }) ?? {};
+  const template = join(folder, CHAT_TEMPLATE);
+  const separate = fs.existsSync(template) ? { chat_template: fs.readFileSync(template, "utf8") } : {};
+  return { ...fields, ...separate };
 }
 
 function checkVocabulary(folder: string, config: ModelConfig, tokenizer: Tokenizer): void {

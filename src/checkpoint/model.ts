@@ -5,7 +5,7 @@ import { type ModelConfig, storedConfig } from "../models/architecture.ts";
 import { fromHuggingFace } from "../models/hugging-face.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { type LoadedModel, loadModel } from "./folder.ts";
+import { type LoadedModel, loadModel, readTokenizerConfig } from "./folder.ts";
 import { loadGguf, withGguf } from "./gguf/model.ts";
 import { readJson } from "./json.ts";
 import { type Shapes, storedNames } from "./weights.ts";
@@ -23,21 +23,27 @@ export function openModelFiles(path: string, expected: (config: ModelConfig) => 
 }
 
 /** Shape and tokenizer, without the weights. */
-export function readShape(path: string): { config: ModelConfig; tokenizer: Tokenizer } {
+export function readShape(path: string): {
+  config: ModelConfig;
+  tokenizer: Tokenizer;
+  tokenizerConfig: Record<string, unknown>;
+} {
   if (isGguf(path))
     return withGguf(path, ({ config, tensors, tokenizer, tokenizerConfig }) => ({
       config: storedConfig(fromHuggingFace(config), new Set(tensors.keys())),
       tokenizer: tokenizerFrom(tokenizer, { modelConfig: config, tokenizerConfig }),
+      tokenizerConfig,
     }));
   const read = (name: string): unknown => readJson(join(path, name), { optional: name !== "config.json" });
   const modelConfig = read("config.json");
   const files = {
     modelConfig,
     generationConfig: read("generation_config.json"),
-    tokenizerConfig: read("tokenizer_config.json"),
+    tokenizerConfig: readTokenizerConfig(path),
   };
   return {
     config: storedConfig(fromHuggingFace(modelConfig), storedNames(path)),
     tokenizer: tokenizerFrom(readJson(join(path, "tokenizer.json")), files),
+    tokenizerConfig: files.tokenizerConfig,
   };
 }

@@ -6,10 +6,10 @@ import { allParameters, checkConfig, type ModelConfig } from "../models/architec
 import { initialise } from "../models/layers.ts";
 import { f32, type Value } from "../runtime/session.ts";
 import { CompactTokenizer } from "../tokenizer/compact.ts";
+import { FIM_TOKENS } from "../tokenizer/infill.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { trainBpe } from "../tokenizer/train.ts";
-import { FIM_TOKENS } from "../train/fill-in-the-middle.ts";
 import type { GrpoOptions } from "../train/grpo.ts";
 import type { LanguageModelOptions } from "../train/language-model-stage.ts";
 import type { Model } from "../train/stage.ts";
@@ -34,8 +34,8 @@ export function expectedShapes(config: ModelConfig): Map<string, readonly number
 
 /** A model folder, or a GGUF file, as a model that runs. */
 export function openModel(path: string): Model {
-  const { parameters, config, tokenizer, tokenizerConfig } = openModelFiles(path, expectedShapes);
-  return { config, tokenizer, tokenizerConfig, parameters: asValues(parameters) };
+  const { parameters, ...model } = openModelFiles(path, expectedShapes);
+  return { ...model, parameters: asValues(parameters) };
 }
 
 /** The model before the first stage: fresh weights, or those of a folder. */

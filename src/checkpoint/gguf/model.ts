@@ -1,12 +1,11 @@
 /** Models in GGUF files: opened as a Hugging Face folder would be, and exported from a folder or from memory. */
-import fs from "node:fs";
 import { join } from "node:path";
 import { type ModelConfig, storedConfig } from "../../models/architecture.ts";
 import { fromHuggingFace, toHuggingFace } from "../../models/hugging-face.ts";
 import { tokenizerFrom } from "../../tokenizer/load.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { FileSystem } from "../disk.ts";
-import type { LoadedModel, Model } from "../folder.ts";
+import { type LoadedModel, type Model, readTokenizerConfig } from "../folder.ts";
 import { blockSize } from "../fp8.ts";
 import { readJson } from "../json.ts";
 import type { Parameter } from "../safetensors.ts";
@@ -97,9 +96,7 @@ export function exportGguf(from: string | Model, file: string, options: ExportOp
   }
   const json = (name: string): unknown => readJson(join(from, name), { optional: name !== "config.json" });
   const fields = json("config.json") as Fields;
-  const tokenizerConfig = (json("tokenizer_config.json") ?? {}) as Fields;
-  const template = join(from, "chat_template.jinja");
-  if (fs.existsSync(template)) tokenizerConfig.chat_template = fs.readFileSync(template, "utf8");
+  const tokenizerConfig = readTokenizerConfig(from);
   const files = { modelConfig: fields, generationConfig: json("generation_config.json"), tokenizerConfig };
   const tokenizer = options.tokenizer === false ? null : tokenizerFrom(json("tokenizer.json"), files);
   const block = blockSize(join(from, "config.json"), fields);
