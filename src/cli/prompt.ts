@@ -10,7 +10,7 @@ export async function atPrompt(
   prompt: string,
   handle: (line: string, signal: AbortSignal) => Promise<void> | void,
 ): Promise<void> {
-  const terminal = readline.createInterface({ input: process.stdin, output: process.stdout });
+  const terminal = readline.createInterface({ input: process.stdin, output: process.stdout, prompt });
   let work: AbortController | null = null;
   let open = true;
   terminal.on("close", () => {
@@ -18,13 +18,16 @@ export async function atPrompt(
     work?.abort();
   });
   terminal.on("SIGINT", () => (work === null ? terminal.close() : work.abort()));
-  while (open) {
-    const line = (await terminal.question(prompt).catch(() => null))?.trim();
-    if (line === undefined || LEAVE.has(line)) break;
-    if (line === "") continue;
+  terminal.prompt();
+  // What is typed meanwhile waits.
+  for await (const typed of terminal) {
+    const line = typed.trim();
+    if (LEAVE.has(line)) break;
     work = new AbortController();
-    await handle(line, work.signal);
+    if (line !== "") await handle(line, work.signal);
     work = null;
+    if (!open) break;
+    terminal.prompt();
   }
   terminal.close();
 }

@@ -41,7 +41,12 @@ export function readConversation(
   const options = { addGenerationPrompt: true };
   const thoughtOpen = opensThought(renderChat(chat, [{ role: "user", content: "" }], options));
   for (let kept: readonly Message[] = messages; ; ) {
-    const prompt = encodeChat(tokenizer, chat, [...kept], options);
+    const prompt = encodeChat(
+      tokenizer,
+      chat,
+      kept.map((message) => ({ ...message })),
+      options,
+    );
     const shorter = withoutOldestTurn(kept);
     const fits = prompt.length + (shorter === null ? 1 : reserve) <= maxPositions;
     if (fits) {

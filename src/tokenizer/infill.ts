@@ -63,7 +63,8 @@ export function fimIds(tokenizer: Tokenizer): FimTokens<number> {
     field: "added_tokens",
     expected: `control tokens for fill-in-the-middle, such as ${FIM_TOKENS.begin} or ${SPELLINGS[1].begin}`,
     found: "none",
-    remedy: "This model can't fill holes: take one that was trained to (a base model for code), or leave out the suffix or fim.",
+    remedy:
+      "This model can't fill holes: take one that was trained to (a base model for code), or leave out the suffix or fim.",
   });
 }
 

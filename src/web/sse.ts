@@ -20,7 +20,7 @@ export async function* askServer(
 }
 
 /** The `data` of each event as it arrives. */
-async function* eventData(body: ReadableStream<Uint8Array>): AsyncGenerator<string, void> {
+export async function* eventData(body: ReadableStream<Uint8Array>): AsyncGenerator<string, void> {
   const reader = body.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>).getReader();
   let pending = "";
   try {

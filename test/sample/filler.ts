@@ -48,7 +48,7 @@ export async function trainFiller(
   learned: (model: Model, sampler: Sampler) => Promise<boolean>,
 ): Promise<{ model: Model; sampler: Sampler; steps: number }> {
   const source = documentSource(
-    { kind: "repository", folder: writeRepository(), extensions: ["ts"], fim: { rate: 0.9, spm: 0 } },
+    { kind: "repository", folder: writeRepository(), extensions: ["ts"], fim: { rate: 0.7, spm: 0 } },
     tokenizer,
     3,
   );

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
 import { exportGguf } from "../../src/checkpoint/gguf/model.ts";
+import { SPLIT_RULES } from "../../src/checkpoint/gguf/splits.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
@@ -17,7 +18,11 @@ import { temporaryFolder } from "../checkpoint/temporary.ts";
 /** ChatML, as SmolLM2 and Qwen have it. */
 const TEMPLATE =
   "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
-const tokenizer = new BpeTokenizer(trainBpe([], { vocabSize: 261, extra: ["<|im_start|>", "<|im_end|>"] }));
+const tokenizer = new BpeTokenizer({
+  ...trainBpe([], { vocabSize: 261, extra: ["<|im_start|>", "<|im_end|>"] }),
+  // GGUF files have no name for the rule of our own tokenizers.
+  pre_tokenizer: SPLIT_RULES.smollm.preTokenizer,
+});
 const config: DecoderConfig = {
   ...{ vocabSize: tokenizer.vocabSize, layers: 1, width: 16, heads: 2, kvHeads: 2, headDim: 8, ffn: 32 },
   ...{ maxPositions: 200, ropeTheta: 10000, normEps: 1e-6, tieEmbeddings: false },
