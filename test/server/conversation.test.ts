@@ -21,7 +21,7 @@ const TEMPLATE =
 const tokenizer = new BpeTokenizer({
   ...trainBpe([], { vocabSize: 261, extra: ["<|im_start|>", "<|im_end|>"] }),
   // GGUF files have no name for the rule of our own tokenizers.
-  pre_tokenizer: SPLIT_RULES.smollm.preTokenizer,
+  pre_tokenizer: SPLIT_RULES.smollm.pre_tokenizer,
 });
 const config: DecoderConfig = {
   ...{ vocabSize: tokenizer.vocabSize, layers: 1, width: 16, heads: 2, kvHeads: 2, headDim: 8, ffn: 32 },
