@@ -8,17 +8,17 @@ const LIMITS: Record<string, number> = {
   graph: 3100,
   models: 1950,
   "events.ts": 120,
-  sample: 760,
+  sample: 860,
   train: 2300,
   checkpoint: 4100,
-  tokenizer: 1200,
+  tokenizer: 1400,
   tasks: 2100,
   eval: 300,
   ledger: 550,
   recipe: 3500,
-  server: 1000,
-  web: 2400,
-  cli: 1550,
+  server: 1120,
+  web: 2660,
+  cli: 1820,
 };
 
 /** What an afternoon's reading covers. */

@@ -5,7 +5,7 @@ import type { Verdict } from "../tasks/problem.ts";
 import { table } from "./screen.ts";
 
 export interface AskOptions {
-  temperature: number;
+  temperature?: number;
   seed?: number;
   model?: string;
 }
@@ -25,15 +25,17 @@ export async function answer(
     else if (event.type === "verdict") out.write(`\n${showVerdict(event.verdict)}`);
     else if (event.type === "done")
       out.write(color.dim(`  ${event.tokens} tokens, ${event.seconds.toFixed(2)} s\n\n`));
-    else {
+    else if (event.type === "error") {
       fine = false;
-      console.error(
-        `${color.red("error")} ${event.message}${event.remedy === null ? "" : `\n${event.remedy}`}`,
-      );
+      showError(event);
     }
   }
   if (signal.aborted) out.write(color.dim("\nstopped\n\n"));
   return fine;
+}
+
+export function showError({ message, remedy }: { message: string; remedy: string | null }): void {
+  console.error(`${color.red("error")} ${message}${remedy === null ? "" : `\n${remedy}`}`);
 }
 
 function showVerdict({ value, reason }: Verdict): string {
@@ -56,7 +58,7 @@ export async function tries(
     let text = "";
     for await (const event of service.ask({ problem, ...options, seed }, signal)) {
       if (event.type === "token") text += event.text;
-      if (event.type === "error") return console.error(`${color.red("error")} ${event.message}`);
+      if (event.type === "error") return showError(event);
       if (event.type !== "verdict") continue;
       const { value, extracted, reason } = event.verdict;
       if (value === 1) right++;

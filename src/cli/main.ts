@@ -46,11 +46,33 @@ program
 
 program
   .command("chat")
-  .argument("[run]", "a run, or a folder of a run, checkpoint or model (the shipped model)")
-  .description("type numbers and a target, and watch the model think")
-  .option("--temperature <t>", "0 takes the likeliest token", real(0, 2), 0.6)
+  .argument("[model]", "a run, a folder of a run, checkpoint or model, or a GGUF file (the shipped model)")
+  .description("talk to a chat model, or give a trained one problems and watch it think")
+  .option("--temperature <t>", "0 takes the likeliest token (the model's own, or 0.6)", real(0, 2))
+  .option("--top-p <p>", "of a chat model: only the likeliest tokens of this share", real(0, 1))
+  .option("--max-tokens <count>", "of a chat model: longest answer (what there is room for)", whole(1))
+  .option("--system <text>", "of a chat model: an instruction for the conversation")
   .option("--seed <seed>", "makes the answers repeatable", whole(0, 2 ** 32 - 1))
-  .action(async (run, options) => (await import("./chat.ts")).chat(run, options));
+  .option("--serve", "talk on a page instead")
+  .option("--port <port>", "port of that page", whole(0, 65535))
+  .action(async (model, options) => (await import("./chat.ts")).chat(model, options));
+
+program
+  .command("complete")
+  .argument("<model>", "a run, a folder of a run, checkpoint or model, or a GGUF file")
+  .argument("[file]", "a text with <FILL> where the hole is, or to be gone on with (standard input)")
+  .description("fill the hole in a text, or go on with it")
+  .option("--marker <text>", "marks the hole", "<FILL>")
+  .option("--prefix <file>", "the text before the hole, instead of FILE")
+  .option("--suffix <file>", "the text behind it")
+  .option("--hole", "print what fills the hole alone")
+  .option("--max-tokens <count>", "longest filling", whole(1), 256)
+  .option("--temperature <t>", "0 takes the likeliest token", real(0, 2), 0)
+  .option("--top-p <p>", "only the likeliest tokens of this share", real(0, 1))
+  .option("--seed <seed>", "makes a filling repeatable", whole(0, 2 ** 32 - 1), 0)
+  .option("--threads <count>", "threads that compute", whole(1, 1024))
+  .option("--json", "print one JSON document")
+  .action(async (model, file, options) => (await import("./complete.ts")).completeText(model, file, options));
 
 program
   .command("eval")

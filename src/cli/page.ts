@@ -17,6 +17,11 @@ export interface Page extends RunningServer {
 /** The same folder from dist/cli and from src/cli. */
 const STATIC = fileURLToPath(new URL("../../dist/web", import.meta.url));
 
+/** The page over a run's events, which may stay without one, and a chat. @throws PortError */
+export function servePage(events: RunBus, chat: ThreadChat, port?: number): Promise<RunningServer> {
+  return startServer({ events, chat, staticDir: STATIC, port });
+}
+
 /** `fresh`: an earlier run's curves are not shown. @throws PortError */
 export async function openPage({
   run,
@@ -29,7 +34,7 @@ export async function openPage({
 }): Promise<Page> {
   const events = new RunBus();
   const chat = new ThreadChat({ run });
-  const server = await startServer({ events, chat, staticDir: STATIC, port });
+  const server = await servePage(events, chat, port);
   chat.warm();
   if (!fresh && fs.existsSync(runPaths(run).info))
     for (const event of replay(readRun(run))) events.publish(event);

@@ -7,10 +7,10 @@ import { allParameters, checkConfig, type ModelConfig } from "../models/architec
 import { initialise } from "../models/layers.ts";
 import { f32, type Value } from "../runtime/session.ts";
 import { CompactTokenizer } from "../tokenizer/compact.ts";
+import { FIM_TOKENS } from "../tokenizer/infill.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { trainBpe } from "../tokenizer/train.ts";
-import { FIM_TOKENS } from "../train/fill-in-the-middle.ts";
 import type { GrpoOptions } from "../train/grpo.ts";
 import type { LanguageModelOptions } from "../train/language-model-stage.ts";
 import type { AdapterOptions } from "../train/policy.ts";
@@ -36,9 +36,9 @@ export function expectedShapes(config: ModelConfig): Map<string, readonly number
 
 /** A model folder, or a GGUF file, as a model that runs; with a LoRA adapter's folder, that adapter merged in. */
 export function openModel(path: string, adapter?: string): Model {
-  const { parameters, config, tokenizer, tokenizerConfig } = openModelFiles(path, expectedShapes);
+  const { parameters, ...model } = openModelFiles(path, expectedShapes);
   if (adapter !== undefined) mergeAdapter(adapter, parameters);
-  return { config, tokenizer, tokenizerConfig, parameters: asValues(parameters) };
+  return { ...model, parameters: asValues(parameters) };
 }
 
 /** The model before the first stage: fresh weights, or those of a folder. */

@@ -260,7 +260,8 @@ export class Run {
     saveCheckpoint(folder.paths.checkpoints, before + done, {
       tensors: asParameters(new Map(extra)),
       state,
-      model: { ...model, parameters: asParameters(model.parameters), generation: { temperature: 0.6 } },
+      // What came with a model stays as it is.
+      model: { generation: { temperature: 0.6 }, ...model, parameters: asParameters(model.parameters) },
     });
     pruneCheckpoints(folder.paths.checkpoints, this.recipe.checkpoint.keep);
   }

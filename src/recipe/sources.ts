@@ -5,9 +5,10 @@ import { Random } from "../runtime/random.ts";
 import { countdown } from "../tasks/countdown.ts";
 import { attemptDocument } from "../tasks/countdown-attempts.ts";
 import { DataSetError } from "../tasks/jsonl-file.ts";
+import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Document, DocumentSource } from "../train/data.ts";
-import { encodePieces, fimDocument, promptPieces } from "../train/fill-in-the-middle.ts";
+import { fimDocument } from "../train/fill-in-the-middle.ts";
 import { repositoryDocuments, type SourceFile } from "../train/repository.ts";
 import type { TrainingData } from "./schema.ts";
 
@@ -60,7 +61,7 @@ function repositorySource(
   seed: number,
 ): DocumentSource {
   // Says at the start whether the vocabulary has the tokens.
-  if (fim.rate > 0) encodePieces(tokenizer, promptPieces("", ""));
+  if (fim.rate > 0) fimIds(tokenizer);
   const texts = shuffled(repositoryDocuments(sourceFiles(folder, extensions)), seed);
   return (index) => fimDocument(tokenizer, texts(index), fim, new Random(seed, "fim", index));
 }

@@ -2,16 +2,19 @@
 import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { serveStatic } from "@hono/node-server/serve-static";
-import { type Context, Hono } from "hono";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { streamSSE } from "hono/streaming";
+import type { z } from "zod";
 import type { RunBus } from "./bus.ts";
 import {
   type ChatEvent,
   type ChatRequest,
   type ChatService,
-  chatRequestSchema,
-  MAX_BODY_BYTES,
+  conversationRequestSchema,
+  MAX_CONVERSATION_BYTES,
+  MAX_PROBLEM_BYTES,
+  problemRequestSchema,
 } from "./chat.ts";
 import { guard } from "./guard.ts";
 
@@ -33,17 +36,9 @@ export function createApp({ events, chat, staticDir, host = "127.0.0.1" }: AppOp
   app.get("/events", (c) => streamEvents(c, events));
   app.get("/api/state", (c) => c.json({ id: events.lastId, ...events.state, models: chat.models() }));
   app.get("/api/models", (c) => c.json({ models: chat.models() }));
-  app.post(
-    "/api/chat",
-    bodyLimit({
-      maxSize: MAX_BODY_BYTES,
-      onError: (c) =>
-        refuse(c, `The request is longer than ${MAX_BODY_BYTES} bytes.`, "Ask something shorter."),
-    }),
-    async (c) => {
-      const request = await readRequest(c, chat);
-      return request instanceof Response ? request : streamAnswer(c, chat, request);
-    },
+  app.post("/api/chat", limited(MAX_PROBLEM_BYTES), (c) => answer(c, chat, problemRequestSchema));
+  app.post("/api/conversation", limited(MAX_CONVERSATION_BYTES), (c) =>
+    answer(c, chat, conversationRequestSchema),
   );
   app.all("/api/*", (c) =>
     c.json({ message: `There is no ${c.req.method} ${c.req.path} here.`, remedy: null }, 404),
@@ -69,10 +64,16 @@ function streamEvents(c: Context, events: RunBus): Response {
   });
 }
 
-async function readRequest(c: Context, chat: ChatService): Promise<ChatRequest | Response> {
+const limited = (maxSize: number): MiddlewareHandler =>
+  bodyLimit({
+    maxSize,
+    onError: (c) => refuse(c, `The request is longer than ${maxSize} bytes.`, "Ask something shorter."),
+  });
+
+async function answer(c: Context, chat: ChatService, schema: z.ZodType<ChatRequest>): Promise<Response> {
   const body: unknown = await c.req.json().catch(() => undefined);
   if (body === undefined) return refuse(c, "The request is not JSON.", 'Send {"problem": "82 27 11 = 44"}.');
-  const parsed = chatRequestSchema.safeParse(body);
+  const parsed = schema.safeParse(body);
   if (!parsed.success) {
     return refuse(c, parsed.error.issues.map((issue) => issue.message).join("; "), null);
   }
@@ -82,7 +83,7 @@ async function readRequest(c: Context, chat: ChatService): Promise<ChatRequest |
   if (model !== undefined && !ids.includes(model)) {
     return refuse(c, `There is no model "${model}".`, `Choose one of: ${ids.join(", ")}.`);
   }
-  return parsed.data;
+  return streamAnswer(c, chat, parsed.data);
 }
 
 /** Tokens as they are sampled; when the person leaves or presses stop, sampling is told to end. */

@@ -19,6 +19,11 @@ export interface ThreadChatOptions {
   model?: FoundModel;
 }
 
+interface ModelShape {
+  parameters: number;
+  kind: ChatModel["kind"];
+}
+
 interface Answer {
   events: ChatEvent[];
   ended: boolean;
@@ -33,6 +38,8 @@ export class ThreadChat implements ChatService {
   readonly #answers = new Map<number, Answer>();
   #worker: Worker | null = null;
   #next = 0;
+  /** By folder, whose content never changes: a page asks often. */
+  readonly #shapes = new Map<string, ModelShape>();
 
   constructor(options: ThreadChatOptions) {
     this.#options = options;
@@ -45,7 +52,7 @@ export class ThreadChat implements ChatService {
   }
 
   models(): ChatModel[] {
-    return [...this.#found()].map(([id, found]) => describe(id, found));
+    return [...this.#found()].map(([id, found]) => describe(id, found, this.#shape(found.folder)));
   }
 
   async *ask(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ChatEvent, void> {
@@ -112,6 +119,19 @@ export class ThreadChat implements ChatService {
     });
   }
 
+  #shape(folder: string): ModelShape {
+    const known = this.#shapes.get(folder);
+    if (known !== undefined) return known;
+    const { config, tokenizerConfig } = readShape(folder);
+    const parameters = countParameters(allParameters(config));
+    const shape: ModelShape = {
+      parameters,
+      kind: "chat_template" in tokenizerConfig ? "conversation" : "problem",
+    };
+    this.#shapes.set(folder, shape);
+    return shape;
+  }
+
   /** Id -> model, the default one first. */
   #found(): Map<string, FoundModel> {
     const { run, model } = this.#options;
@@ -164,12 +184,13 @@ function newestModel(run: string): FoundModel | null {
   return { folder: join(checkpoints, newest, "model"), run, step: Number(newest.slice("step-".length)) };
 }
 
-function describe(id: string, found: FoundModel): ChatModel {
-  const size = countParameters(allParameters(readShape(found.folder).config)).toLocaleString("en-US");
+function describe(id: string, found: FoundModel, { parameters, kind }: ModelShape): ChatModel {
+  const size = parameters.toLocaleString("en-US");
   const exam = lastExam(found);
+  const unmarked = kind === "conversation" ? "It has a chat template." : "It has not taken an exam yet.";
   const grade =
     exam === null
-      ? "It has not taken an exam yet."
+      ? unmarked
       : `It solved ${(100 * exam.passAt1).toFixed(0)} % of ${exam.problems} ${exam.task} problems in its last exam (${exam.label}).`;
   const label =
     id === "shipped"
@@ -177,5 +198,5 @@ function describe(id: string, found: FoundModel): ChatModel {
       : found.step === null
         ? found.folder
         : `this run, after step ${found.step}`;
-  return { id, label, description: `${size} parameters. ${grade}` };
+  return { id, label, kind, description: `${size} parameters. ${grade}` };
 }

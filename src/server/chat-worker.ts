@@ -3,10 +3,15 @@ import { parentPort } from "node:worker_threads";
 import { toFailure } from "../recipe/failure.ts";
 import { openModel } from "../recipe/options.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
+import { samplingFor } from "../sample/defaults.ts";
 import { Sampler } from "../sample/engine.ts";
+import type { Generation } from "../sample/scheduler.ts";
+import { TextStream } from "../tokenizer/stream.ts";
+import { ThoughtSplitter } from "../tokenizer/thought.ts";
 import { encodePrompt } from "../train/rollout.ts";
 import type { Model } from "../train/stage.ts";
-import type { ChatEvent, ChatRequest } from "./chat.ts";
+import type { ChatEvent, ChatRequest, ConversationRequest, ProblemRequest } from "./chat.ts";
+import { readConversation } from "./conversation.ts";
 import { readQuestion } from "./question.ts";
 
 export interface ChatOrder {
@@ -52,27 +57,75 @@ async function load(folder: string): Promise<Loaded> {
   return loaded[loaded.length - 1];
 }
 
-async function answer({ id, request, folder, task, seed }: ChatOrder, signal: AbortSignal): Promise<void> {
-  const send = (event: ChatEvent): void => parentPort?.postMessage({ id, event } satisfies ChatReply);
-  const { model, sampler } = await load(folder);
+type Send = (event: ChatEvent) => void;
+
+/** Samples one completion; `onText` gets each token with what can be told of it. */
+async function sample(
+  { model, sampler }: Loaded,
+  request: ChatRequest,
+  { prompt, maxNewTokens }: { prompt: number[]; maxNewTokens: number },
+  { seed, signal, onText }: { seed: number; signal: AbortSignal; onText: (text: string, id: number) => void },
+): Promise<Generation> {
+  const { stopIds } = model.tokenizer;
+  const stream = new TextStream(model.tokenizer);
+  const { generations } = await sampler.generate(
+    model.parameters,
+    [{ prompt, maxNewTokens, key: [seed, "chat"] }],
+    {
+      ...samplingFor(model.generation, request),
+      ...{ stopIds, signal },
+      onToken: (_, id) => onText(stopIds.has(id) ? "" : stream.push(id), id),
+    },
+  );
+  return generations[0];
+}
+
+async function solve(
+  entry: Loaded,
+  request: ProblemRequest,
+  { task, seed }: ChatOrder,
+  { signal, send }: { signal: AbortSignal; send: Send },
+): Promise<Generation> {
+  const { model } = entry;
   const question = readQuestion(request.problem, task);
   const prompt = encodePrompt(model, question.prompt);
   send({ type: "prompt", text: question.prompt });
+  const room = { prompt, maxNewTokens: model.config.maxPositions - prompt.length };
+  const onText = (text: string, id: number): void => send({ type: "token", text, id });
+  const generation = await sample(entry, request, room, { seed, signal, onText });
+  const text = model.tokenizer.decode(generation.ids, { skipSpecials: true });
+  send({ type: "verdict", verdict: question.verify(text) });
+  return generation;
+}
+
+async function converse(
+  entry: Loaded,
+  request: ConversationRequest,
+  { seed }: ChatOrder,
+  { signal, send }: { signal: AbortSignal; send: Send },
+): Promise<Generation> {
+  const turn = readConversation(entry.model, request);
+  send({ type: "turn", tokens: turn.prompt.length, dropped: turn.dropped });
+  const splitter = new ThoughtSplitter(turn.thoughtOpen);
+  const onText = (text: string, id: number): void => {
+    for (const part of splitter.push(text)) send({ type: "token", id, ...part });
+  };
+  const generation = await sample(entry, request, turn, { seed, signal, onText });
+  const id = generation.ids[generation.ids.length - 1];
+  for (const part of splitter.end()) send({ type: "token", id, ...part });
+  return generation;
+}
+
+async function answer(order: ChatOrder, signal: AbortSignal): Promise<void> {
+  const { id, request, folder } = order;
+  const send: Send = (event) => parentPort?.postMessage({ id, event } satisfies ChatReply);
+  const entry = await load(folder);
   const started = performance.now();
-  const { generations } = await sampler.generate(
-    model.parameters,
-    [{ prompt, maxNewTokens: model.config.maxPositions - prompt.length, key: [seed, "chat"] }],
-    {
-      temperature: request.temperature,
-      stopIds: model.tokenizer.stopIds,
-      signal,
-      onToken: (_, token) =>
-        send({ type: "token", text: model.tokenizer.decode([token], { skipSpecials: true }), id: token }),
-    },
-  );
-  const { ids } = generations[0];
-  send({ type: "verdict", verdict: question.verify(model.tokenizer.decode(ids, { skipSpecials: true })) });
-  send({ type: "done", tokens: ids.length, seconds: (performance.now() - started) / 1000 });
+  const { ids, finish } =
+    "messages" in request
+      ? await converse(entry, request, order, { signal, send })
+      : await solve(entry, request, order, { signal, send });
+  send({ type: "done", tokens: ids.length, seconds: (performance.now() - started) / 1000, finish });
 }
 
 async function serve(order: ChatOrder): Promise<void> {

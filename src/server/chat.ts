@@ -9,25 +9,50 @@ export interface ChatModel {
   label: string;
   /** One sentence: parameters, how it was trained, how good it is. */
   description: string;
+  /** What it answers: a problem of its task, or the messages of a conversation. */
+  kind: "problem" | "conversation";
 }
 
-/** What one person asked; every try is one request. */
-export interface ChatRequest {
-  /** As typed, e.g. "82 27 11 = 44". The service parses it, and explains what it cannot read. */
-  problem: string;
-  temperature: number;
+interface Asked {
+  /** `undefined`: as the model recommends. */
+  temperature?: number | undefined;
   /** `undefined`: the service draws one. */
   seed?: number | undefined;
   /** An id of `models()`; `undefined` is the first of them. */
   model?: string | undefined;
 }
 
+/** What one person asked; every try is one request. */
+export interface ProblemRequest extends Asked {
+  /** As typed, e.g. "82 27 11 = 44". The service parses it, and explains what it cannot read. */
+  problem: string;
+}
+
+export interface Message {
+  role: "system" | "user" | "assistant";
+  content: string;
+}
+
+/** A conversation so far; the last message is the user's. Answers of the model come without their thoughts. */
+export interface ConversationRequest extends Asked {
+  messages: Message[];
+  topP?: number | undefined;
+  /** Of the answer, thought included. */
+  maxTokens?: number | undefined;
+}
+
+export type ChatRequest = ProblemRequest | ConversationRequest;
+
 export type ChatEvent =
-  /** What the model reads. The completion begins inside the thought that it opened. */
+  /** What the model reads of a problem. The completion begins inside the thought that it opened. */
   | { type: "prompt"; text: string }
-  | { type: "token"; text: string; id: number }
+  /** What it reads of a conversation: tokens, and how many of the oldest messages no longer fit. */
+  | { type: "turn"; tokens: number; dropped: number }
+  /** `thought`, in a conversation: whether this is the thought, whose tags are taken out, or the answer. */
+  | { type: "token"; text: string; id: number; thought?: boolean }
   | { type: "verdict"; verdict: Verdict }
-  | { type: "done"; tokens: number; seconds: number }
+  /** "stop": the model ended it; "length": it was cut off. */
+  | { type: "done"; tokens: number; seconds: number; finish: "stop" | "length" }
   | { type: "error"; message: string; remedy: string | null };
 
 export interface ChatService {
@@ -38,31 +63,49 @@ export interface ChatService {
 }
 
 /** A body above this is refused unread. */
-export const MAX_BODY_BYTES = 4096;
+export const MAX_PROBLEM_BYTES = 4096;
+export const MAX_CONVERSATION_BYTES = 1 << 20;
 
-export const chatRequestSchema = z.strictObject(
-  {
-    problem: z
-      .string("problem: type some numbers and a target, such as 82 27 11 = 44")
-      .trim()
-      .min(1, "problem: type some numbers and a target, such as 82 27 11 = 44")
-      .max(200, "problem: at most 200 characters"),
-    temperature: z
-      .number("temperature: a number from 0 to 2")
-      .min(0, "temperature: a number from 0 to 2")
-      .max(2, "temperature: a number from 0 to 2")
-      .default(0.6),
-    seed: z
-      .int("seed: a whole number from 0 to 4294967295")
-      .min(0, "seed: a whole number from 0 to 4294967295")
-      .max(2 ** 32 - 1, "seed: a whole number from 0 to 4294967295")
-      .optional(),
-    model: z.string("model: the id of a model").max(100, "model: the id of a model").optional(),
-  },
-  {
+const real = (name: string, low: number, high: number) => {
+  const words = `${name}: a number from ${low} to ${high}`;
+  return z.number(words).min(low, words).max(high, words);
+};
+const whole = (name: string, low: number, high: number) => {
+  const words = `${name}: a whole number from ${low} to ${high}`;
+  return z.int(words).min(low, words).max(high, words);
+};
+
+const asked = {
+  seed: whole("seed", 0, 2 ** 32 - 1).optional(),
+  model: z.string("model: the id of a model").max(100, "model: the id of a model").optional(),
+};
+const PROBLEM = "problem: type some numbers and a target, such as 82 27 11 = 44";
+const MESSAGE = 'messages: a list such as [{"role": "user", "content": "Hello"}]';
+
+const strict = <Shape extends z.core.$ZodLooseShape>(shape: Shape) =>
+  z.strictObject(shape, {
     error: (issue) =>
       issue.code === "unrecognized_keys"
         ? `unknown field ${issue.keys?.join(", ")}`
         : "the body is not an object",
-  },
+  });
+
+export const problemRequestSchema = strict({
+  problem: z.string(PROBLEM).trim().min(1, PROBLEM).max(200, "problem: at most 200 characters"),
+  temperature: real("temperature", 0, 2).default(0.6),
+  ...asked,
+});
+
+const message = z.strictObject(
+  { role: z.enum(["system", "user", "assistant"], MESSAGE), content: z.string(MESSAGE) },
+  MESSAGE,
 );
+export const conversationRequestSchema = strict({
+  messages: z
+    .array(message, MESSAGE)
+    .refine((list) => list.at(-1)?.role === "user", "messages: the last one is the user's"),
+  temperature: real("temperature", 0, 2).optional(),
+  topP: real("topP", 0, 1).optional(),
+  maxTokens: whole("maxTokens", 1, 2 ** 31 - 1).optional(),
+  ...asked,
+});

@@ -13,6 +13,8 @@ export interface Model {
   parameters: ReadonlyMap<string, Value>;
   /** What came with the model and goes on with it, above all its chat template. */
   tokenizerConfig?: Record<string, unknown>;
+  /** Its recommended sampling, as `generation_config.json` has it. */
+  generation?: Record<string, unknown>;
 }
 
 export interface StepReport {

@@ -1,9 +1,9 @@
 /** A person's own problem, and the model thinking about it. */
 import { useSignal } from "@preact/signals";
 import { Answers } from "./answers.tsx";
-import { models } from "./feed.ts";
-import { decimal } from "./format.ts";
+import { Conversation } from "./conversation.tsx";
 import { ask, questions } from "./questions.ts";
+import { chosenModel, chosenSeed, DEFAULT_TEMPERATURE, Settings, temperature } from "./settings.tsx";
 
 const EXAMPLES: [numbers: string, target: string][] = [
   ["82, 27, 11", "44"],
@@ -14,21 +14,20 @@ const EXAMPLES: [numbers: string, target: string][] = [
 const MANY = 8;
 
 export function Chat() {
+  return chosenModel()?.kind === "conversation" ? <Conversation /> : <Problems />;
+}
+
+function Problems() {
   const numbers = useSignal(EXAMPLES[0]![0]);
   const target = useSignal(EXAMPLES[0]![1]);
-  const wanted = useSignal<string | null>(null);
-  const temperature = useSignal(0.6);
-  const seed = useSignal("");
-  const model = models.value.find(({ id }) => id === wanted.value) ?? models.value[0];
+  const model = chosenModel();
 
   const send = (count: number): void => {
     if (model === undefined || numbers.value.trim() === "" || target.value.trim() === "") return;
     const problem = `${numbers.value.trim()} = ${target.value.trim()}`;
-    const fixed = seed.value === "" ? null : Number(seed.value);
-    ask(
-      { problem, temperature: temperature.value, seed: fixed, model: model.id, modelLabel: model.label },
-      count,
-    );
+    const freely = temperature.value ?? DEFAULT_TEMPERATURE;
+    const { id, label: modelLabel } = model;
+    ask({ problem, temperature: freely, seed: chosenSeed(), model: id, modelLabel }, count);
     // On a phone the form fills the screen: show where the thought appears.
     requestAnimationFrame(() => {
       document
@@ -99,53 +98,7 @@ export function Chat() {
           </button>
         ))}
       </p>
-      <div class="settings">
-        <label>
-          <span>Model</span>
-          <select
-            value={model?.id}
-            onChange={(event) => {
-              wanted.value = event.currentTarget.value;
-            }}
-          >
-            {models.value.map(({ id, label }) => (
-              <option key={id} value={id}>
-                {label}
-              </option>
-            ))}
-          </select>
-        </label>
-        <label>
-          <span>
-            Temperature <output>{decimal(temperature.value)}</output>
-          </span>
-          <input
-            type="range"
-            min={0}
-            max={1.5}
-            step={0.1}
-            value={temperature.value}
-            onInput={(event) => {
-              temperature.value = event.currentTarget.valueAsNumber;
-            }}
-          />
-        </label>
-        <label class="seed">
-          <span>Seed</span>
-          <input
-            type="number"
-            min={0}
-            max={2 ** 31}
-            step={1}
-            placeholder="any"
-            value={seed.value}
-            onInput={(event) => {
-              seed.value = event.currentTarget.value;
-            }}
-          />
-        </label>
-        <p class="detail">{model === undefined ? "No model is ready yet." : model.description}</p>
-      </div>
+      <Settings />
       {questions.value.map((question) => (
         <Answers key={question.id} question={question} />
       ))}

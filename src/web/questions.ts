@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import type { ChatEvent } from "../server/chat.ts";
 import type { Verdict } from "../tasks/problem.ts";
-import { eventData } from "./sse.ts";
+import { askServer } from "./sse.ts";
 
 export interface Try {
   state: "waiting" | "thinking" | "done" | "stopped" | "interrupted" | "failed";
@@ -67,20 +67,13 @@ async function think(question: Question, index: number, attempt: Try, signal: Ab
   const { problem, temperature, seed, model } = question;
   try {
     signal.throwIfAborted();
-    const response = await fetch("api/chat", {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ problem, temperature, model, ...(seed === null ? {} : { seed: seed + index }) }),
-      signal,
-    });
-    if (!response.ok) {
-      const refusal = (await response.json()) as { message: string; remedy: string | null };
-      fail(attempt, refusal.message, refusal.remedy);
-    } else {
-      const began = performance.now();
-      for await (const data of eventData(response.body!)) take(attempt, JSON.parse(data) as ChatEvent, began);
-      if (attempt.state === "thinking" || attempt.state === "waiting") attempt.state = "interrupted";
+    const body = { problem, temperature, model, ...(seed === null ? {} : { seed: seed + index }) };
+    let began = performance.now();
+    for await (const event of askServer("api/chat", body, signal)) {
+      if (event.type === "prompt") began = performance.now();
+      take(attempt, event, began);
     }
+    if (attempt.state === "thinking" || attempt.state === "waiting") attempt.state = "interrupted";
   } catch {
     if (signal.aborted) attempt.state = "stopped";
     else if (attempt.tokens > 0) attempt.state = "interrupted";
@@ -99,7 +92,7 @@ function take(attempt: Try, event: ChatEvent, began: number): void {
   } else if (event.type === "verdict") attempt.verdict = event.verdict;
   else if (event.type === "done")
     Object.assign(attempt, { state: "done", tokens: event.tokens, seconds: event.seconds });
-  else fail(attempt, event.message, event.remedy);
+  else if (event.type === "error") fail(attempt, event.message, event.remedy);
   show();
 }
 

@@ -1,4 +1,23 @@
 /** Server-Sent Events from a POST, which EventSource cannot send. */
+import type { ChatEvent } from "../server/chat.ts";
+
+/** What the chat says to a request; that it refuses the request is an event too. Throws where nothing answers. */
+export async function* askServer(
+  path: string,
+  body: unknown,
+  signal: AbortSignal,
+): AsyncGenerator<ChatEvent, void> {
+  const response = await fetch(path, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(body),
+    signal,
+  });
+  if (!response.ok) {
+    const refusal = (await response.json()) as { message: string; remedy: string | null };
+    yield { type: "error", ...refusal };
+  } else for await (const data of eventData(response.body!)) yield JSON.parse(data) as ChatEvent;
+}
 
 /** The `data` of each event as it arrives. */
 export async function* eventData(body: ReadableStream<Uint8Array>): AsyncGenerator<string, void> {

@@ -7,7 +7,7 @@ import { recipeShape } from "../../src/recipe/options.ts";
 import type { TrainingData } from "../../src/recipe/schema.ts";
 import { documentSource } from "../../src/recipe/sources.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
-import { FIM_TOKENS } from "../../src/train/fill-in-the-middle.ts";
+import { FIM_TOKENS } from "../../src/tokenizer/infill.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 const folder = temporaryFolder();

@@ -96,6 +96,44 @@ describe("POST /api/chat", () => {
   });
 });
 
+describe("POST /api/conversation", () => {
+  const messages = [{ role: "user", content: "Hello" }];
+
+  test("streams the turn, thought and answer, and the end", async () => {
+    const { app, chat } = setUp();
+    const body = { messages, model: "run", seed: 3, topP: 0.9, maxTokens: 50 };
+    const events = await chatEvents(await app.request("/api/conversation", post(body)));
+    // Without a temperature, so that the model's own counts.
+    expect(chat.asked).toEqual([body]);
+    expect(events[0]).toEqual({ type: "turn", tokens: 9, dropped: 0 });
+    expect(events[1]).toMatchObject({ text: "You said Hello.", thought: true });
+    expect(events.at(-1)!.type).toBe("done");
+  });
+
+  const long = [{ role: "user", content: "x".repeat(5000) }];
+  test("a message may be longer than a problem", async () => {
+    expect((await setUp().app.request("/api/conversation", post({ messages: long }))).status).toBe(200);
+  });
+
+  test.each([
+    ["no messages", {}, /messages: a list/],
+    ["none", { messages: [] }, /the last one is the user's/],
+    ["an answer last", { messages: [...messages, { role: "assistant", content: "" }] }, /the last one/],
+    ["a role of its own", { messages: [{ role: "root", content: "" }] }, /messages: a list/],
+    ["a message without text", { messages: [{ role: "user" }] }, /messages: a list/],
+    ["a field in a message", { messages: [{ ...messages[0], name: "x" }] }, /messages: a list/],
+    ["a broken limit", { messages, maxTokens: 0 }, /maxTokens: a whole number/],
+    ["a problem", { messages, problem: "1 = 1" }, /unknown field problem/],
+    ["a huge body", { messages: [{ role: "user", content: "x".repeat(1 << 20) }] }, /1048576 bytes/],
+  ])("refuses %s with words for people", async (_, body, words) => {
+    const { app, chat } = setUp();
+    const response = await app.request("/api/conversation", post(body));
+    expect(response.status).toBe(400);
+    expect((await response.json()).message).toMatch(words);
+    expect(chat.asked).toEqual([]);
+  });
+});
+
 describe("the guard", () => {
   const names = ["evil.example", "localhost.evil.example:4848", "127.0.0.1.evil.example"];
   test.each(names)("refuses a rebound name: %s", async (name) => {

@@ -1,6 +1,12 @@
 /** A run made up for tests of the server and the page, with numbers like the default recipe's. */
 import type { Bill, GroupRecord, RunEvent, SampleRecord, StageInfo } from "../../src/events.ts";
-import type { ChatEvent, ChatRequest, ChatService } from "../../src/server/chat.ts";
+import type {
+  ChatEvent,
+  ChatModel,
+  ChatRequest,
+  ChatService,
+  ConversationRequest,
+} from "../../src/server/chat.ts";
 import type { Verdict } from "../../src/tasks/problem.ts";
 
 export const STAGES: StageInfo[] = [
@@ -186,6 +192,7 @@ export function finish(): RunEvent[] {
 export class ScriptedChat implements ChatService {
   readonly asked: ChatRequest[] = [];
   aborted = 0;
+  runKind: ChatModel["kind"] = "problem";
   readonly #pause: number;
 
   constructor(pause = 0) {
@@ -198,13 +205,20 @@ export class ScriptedChat implements ChatService {
         id: "shipped",
         label: "tiny-r1-zero (comes with Sputnik)",
         description: "0.8 M parameters; pass@1 86 %.",
+        kind: "problem" as const,
       },
-      { id: "run", label: "this run, step 90", description: "The latest checkpoint of the run under way." },
+      {
+        id: "run",
+        label: "this run, step 90",
+        description: "The latest checkpoint of the run under way.",
+        kind: this.runKind,
+      },
     ];
   }
 
   async *ask(request: ChatRequest, signal: AbortSignal): AsyncGenerator<ChatEvent, void> {
     this.asked.push(request);
+    if ("messages" in request) return yield* this.talk(request, signal);
     if (request.problem.startsWith("boom")) throw new Error("The checkpoint is truncated.");
     const completion = MISSES.join("") + HIT;
     yield { type: "prompt", text: PROMPT };
@@ -218,6 +232,22 @@ export class ScriptedChat implements ChatService {
       await new Promise((resolve) => setTimeout(resolve, this.#pause));
     }
     yield { type: "verdict", verdict: RIGHT };
-    yield { type: "done", tokens: tokens.length, seconds: tokens.length / 400 };
+    yield { type: "done", tokens: tokens.length, seconds: tokens.length / 400, finish: "stop" };
+  }
+
+  /** Thinks of the last message, and says how many there were. */
+  async *talk({ messages }: ConversationRequest, signal: AbortSignal): AsyncGenerator<ChatEvent, void> {
+    yield { type: "turn", tokens: 9, dropped: 0 };
+    const last = messages.at(-1)!.content;
+    const parts = [`You said ${last}.`, "Message ", "number ", "", `${messages.length}.`];
+    for (const [id, text] of parts.entries()) {
+      if (signal.aborted) {
+        this.aborted++;
+        return;
+      }
+      yield { type: "token", text, id, thought: id === 0 };
+      await new Promise((resolve) => setTimeout(resolve, this.#pause));
+    }
+    yield { type: "done", tokens: parts.length, seconds: 0.01, finish: "stop" };
   }
 }

@@ -5,15 +5,9 @@ import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { wellFormed } from "../../src/tokenizer/byte-level.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { TokenizerError } from "../../src/tokenizer/errors.ts";
+import { encodePieces, FIM_TOKENS, type FimPiece, promptPieces } from "../../src/tokenizer/infill.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
-import {
-  cutDocument,
-  encodePieces,
-  FIM_TOKENS,
-  type FimPiece,
-  fimDocument,
-  promptPieces,
-} from "../../src/train/fill-in-the-middle.ts";
+import { cutDocument, fimDocument } from "../../src/train/fill-in-the-middle.ts";
 
 const tokenizer = new BpeTokenizer(
   trainBpe(["const answer = 42;"], { vocabSize: 300, extra: Object.values(FIM_TOKENS) }),

@@ -165,6 +165,40 @@ describe.skipIf(chromium === null)("the page", () => {
     await expect.poll(() => shownText(page.locator(".card").first())).toContain("Right");
   });
 
+  test("holds a conversation with a chat model, over a reload, until it is begun again", async () => {
+    chat.runKind = "conversation";
+    await page.goto(server.url);
+    await page.getByLabel("Model").selectOption("run");
+    const say = async (text: string): Promise<void> => {
+      await page.getByLabel("Message").fill(text);
+      await page.getByLabel("Message").press("Enter");
+    };
+    const last = page.locator(".question").last();
+    await page.getByLabel("Instruction").fill("Be kind.");
+    await say("Hello");
+    await expect.poll(() => shownText(last)).toMatch(/Hello.*Answer.*Message number 2\./s);
+    await say("And now?");
+    // The instruction, two questions and an answer between them, without its thought.
+    await expect.poll(() => shownText(last)).toMatch(/And now\?.*Message number 4\./s);
+    expect(chat.asked.at(-1)).toMatchObject({
+      model: "run",
+      messages: [
+        { role: "system", content: "Be kind." },
+        { role: "user", content: "Hello" },
+        { role: "assistant", content: "Message number 2." },
+        { role: "user", content: "And now?" },
+      ],
+    });
+    expect(chat.asked.at(-1)?.temperature).toBeUndefined();
+    await page.reload();
+    await page.getByLabel("Model").selectOption("run");
+    await expect.poll(() => page.locator(".question").count()).toBe(2);
+    await page.getByRole("button", { name: "New" }).click();
+    await expect.poll(() => page.locator(".question").count()).toBe(0);
+    await say("Hello again");
+    await expect.poll(() => shownText(last)).toContain("Message number 1.");
+  });
+
   test("a failure is told in words", async () => {
     await page.goto(server.url);
     await page.getByLabel("Numbers").fill("boom");

@@ -1,0 +1,92 @@
+/** `sputnik complete MODEL [FILE]`: goes on with a text, or fills the hole in it. */
+import fs from "node:fs";
+import color from "picocolors";
+import { findModel, UsageError } from "../recipe/find-model.ts";
+import { openModel } from "../recipe/options.ts";
+import { complete } from "../sample/complete.ts";
+import { Sampler } from "../sample/engine.ts";
+import { fimIds } from "../tokenizer/infill.ts";
+
+export interface CompleteCommand {
+  marker: string;
+  prefix?: string;
+  suffix?: string;
+  hole?: boolean;
+  maxTokens: number;
+  temperature: number;
+  topP?: number;
+  seed: number;
+  threads?: number;
+  json?: boolean;
+}
+
+interface Text {
+  prefix: string;
+  suffix?: string;
+}
+
+export async function completeText(
+  name: string,
+  file: string | undefined,
+  options: CompleteCommand,
+): Promise<void> {
+  const { hole, maxTokens, temperature, topP, seed, threads, json } = options;
+  const { folder } = findModel(name);
+  const text = readText(file, options);
+  const model = openModel(folder);
+  // Before the text before the hole is printed.
+  if (text.suffix !== undefined) fimIds(model.tokenizer);
+  const sampler = await Sampler.create(model.config, { threads });
+  const print = (part = ""): void => void (json || process.stdout.write(part));
+  const start = performance.now();
+  try {
+    if (!hole) print(text.prefix);
+    const filled = await complete(model, sampler, {
+      ...text,
+      ...{ maxNewTokens: maxTokens, temperature, topP, seed },
+      onText: print,
+    });
+    if (!hole) print(text.suffix);
+    const seconds = (performance.now() - start) / 1000;
+    if (json) {
+      const { text: hole, ...rest } = filled;
+      console.log(JSON.stringify({ model: folder, hole, ...rest, seconds }));
+      return;
+    }
+    if (process.stdout.isTTY) console.log(color.dim(`\n${filled.tokens} tokens, ${seconds.toFixed(1)} s`));
+    const dropped = filled.dropped.prefix + filled.dropped.suffix;
+    if (dropped > 0)
+      console.error(
+        `${color.yellow("note")} The text is longer than the model can read: ${dropped} tokens far from the hole were left out.`,
+      );
+  } finally {
+    await sampler.release();
+  }
+}
+
+function readText(file: string | undefined, { marker, prefix, suffix }: CompleteCommand): Text {
+  const files = prefix !== undefined || suffix !== undefined;
+  if (files && file !== undefined)
+    throw new UsageError(
+      "Both a file and its parts are named.",
+      "Name FILE, or --prefix and --suffix, not both.",
+    );
+  const text: Text = files
+    ? { prefix: prefix === undefined ? "" : read(prefix), suffix: suffix && read(suffix) }
+    : cut(read(file ?? "-"), marker);
+  if (text.prefix === "" && text.suffix === undefined)
+    throw new UsageError("There is no text to go on with.", "Name a file, or send a text to standard input.");
+  return text;
+}
+
+/** `-` is standard input. */
+const read = (file: string): string => fs.readFileSync(file === "-" ? 0 : file, "utf8");
+
+function cut(text: string, marker: string): Text {
+  const [prefix, suffix, ...more] = text.split(marker);
+  if (more.length === 0) return { prefix, suffix };
+  throw new UsageError(
+    `The text has ${more.length + 1} holes (${marker}), and one can be filled at a time.`,
+    "Leave one marker, or choose another with --marker.",
+  );
+}

@@ -1,0 +1,95 @@
+/** A conversation with a chat model on the terminal. */
+import color from "picocolors";
+import type { ChatService, ConversationRequest, Message } from "../server/chat.ts";
+import { showError } from "./answer.ts";
+import { atPrompt, isTerminal, pipedLines, setting } from "./prompt.ts";
+
+export interface TalkOptions extends Omit<ConversationRequest, "messages"> {
+  system?: string;
+}
+
+const HELP = `  /new             begins again
+  /system TEXT     begins again under this instruction; without a text, under none
+  /temperature 0.6 how freely it answers; 0 is always the likeliest token
+  /help            this page
+  /exit            ends (Ctrl-D too); Ctrl-C stops an answer`;
+
+/** Until the person leaves; what was said is kept. */
+export async function talk(service: ChatService, options: TalkOptions): Promise<void> {
+  const { system, ...state } = options;
+  let messages = opening(system);
+  console.log(`${HELP}\n`);
+  await atPrompt(color.cyan("> "), async (line, signal) => {
+    const [, word, value] = /^(\S+)\s*(.*)$/s.exec(line) as unknown as [string, string, string];
+    if (word === "/help") console.log(HELP);
+    else if (word === "/new") messages = messages.filter(({ role }) => role === "system");
+    else if (word === "/system") messages = opening(value);
+    else if (word === "/temperature")
+      state.temperature = setting("temperature", value, state.temperature) ?? state.temperature;
+    else if (/^\/[a-z]+$/.test(word)) console.log(`There is no ${word}. /help shows what there is.`);
+    else {
+      const asked: Message[] = [...messages, { role: "user", content: line }];
+      const content = await reply(service, { ...state, messages: asked }, signal);
+      // A question without an answer leaves no trace: templates want them in turn.
+      if (content) messages = [...asked, { role: "assistant", content }];
+    }
+  });
+}
+
+/** Each line of a pipe begins a conversation of its own. */
+export async function talkLines(service: ChatService, options: TalkOptions): Promise<void> {
+  const { system, ...rest } = options;
+  await pipedLines(async (content, signal) => {
+    const messages: Message[] = [...opening(system), { role: "user", content }];
+    return (await reply(service, { ...rest, messages }, signal)) !== null;
+  });
+}
+
+const opening = (system = ""): Message[] => (system === "" ? [] : [{ role: "system", content: system }]);
+
+/** Streams the answer, its thought dim. Returns it without the thought, or `null` where the model failed. */
+async function reply(
+  service: ChatService,
+  request: ConversationRequest,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const out = process.stdout;
+  let place: "begin" | "thought" | "answer" = "begin";
+  let answer = "";
+  const think = (text: string): void => {
+    out.write(color.dim(place === "begin" ? `<think>${text}` : text));
+    place = "thought";
+  };
+  const say = (text: string): void => {
+    const shown = answer === "" ? text.trimStart() : text;
+    if (shown === "") return;
+    if (place === "thought") out.write(color.dim("</think>\n\n"));
+    place = "answer";
+    answer += shown;
+    out.write(shown);
+  };
+  for await (const event of service.ask(request, signal)) {
+    if (event.type === "turn" && event.dropped > 0)
+      note(
+        `The conversation is longer than the model can read: its oldest ${event.dropped} messages are left out.`,
+      );
+    else if (event.type === "token") (event.thought ? think : say)(printable(event.text));
+    else if (event.type === "done") {
+      const cut = event.finish === "length" ? ", cut off" : "";
+      const speed = `  ${event.tokens} tokens, ${event.seconds.toFixed(2)} s${cut}`;
+      out.write(isTerminal() ? color.dim(`\n${speed}\n\n`) : "\n");
+    } else if (event.type === "error") {
+      showError(event);
+      return null;
+    }
+  }
+  if (signal.aborted) out.write(color.dim("\nstopped\n\n"));
+  return answer.trimEnd();
+}
+
+function note(message: string): void {
+  console.error(`${color.yellow("note")} ${message}`);
+}
+
+/** Without what steers a terminal. */
+const printable = (text: string): string => text.replace(/(?![\n\t])\p{Cc}/gu, "");

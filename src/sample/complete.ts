@@ -1,0 +1,85 @@
+/** Goes on with a text, or fills a hole in it: what an editor asks of a model for code. */
+import type { ModelConfig } from "../models/architecture.ts";
+import type { Value } from "../runtime/session.ts";
+import { beginIds } from "../tokenizer/begin.ts";
+import { fimIds } from "../tokenizer/infill.ts";
+import { TextStream } from "../tokenizer/stream.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { GenerateOptions, Sampler } from "./engine.ts";
+import type { SamplingOptions } from "./sampler.ts";
+
+export interface CompletingModel {
+  config: ModelConfig;
+  tokenizer: Tokenizer;
+  tokenizerConfig?: Record<string, unknown>;
+  parameters: ReadonlyMap<string, Value>;
+}
+
+export interface CompleteOptions extends SamplingOptions {
+  prefix: string;
+  /** What stands behind the hole; absent: the text is gone on with. */
+  suffix?: string;
+  /** At most half of the model's positions: the rest is for the text. */
+  maxNewTokens: number;
+  seed?: number;
+  /** The filling, piece by piece, as it is sampled. */
+  onText?: (text: string) => void;
+  signal?: GenerateOptions["signal"];
+}
+
+export interface Completion {
+  text: string;
+  tokens: number;
+  /** "stop": the model ended it; "length": it was cut off. */
+  finish: "stop" | "length";
+  /** Tokens far from the hole that the model had no room for. */
+  dropped: { prefix: number; suffix: number };
+}
+
+/** @throws TokenizerError where there is a suffix and the vocabulary has no tokens to mark a hole */
+export async function complete(
+  model: CompletingModel,
+  sampler: Sampler,
+  { prefix, suffix, maxNewTokens, seed = 0, onText, signal, ...sampling }: CompleteOptions,
+): Promise<Completion> {
+  const { tokenizer, config } = model;
+  const begin = beginIds(tokenizer, model.tokenizerConfig);
+  const fim = suffix === undefined ? null : fimIds(tokenizer);
+  const limit = Math.max(1, Math.min(maxNewTokens, config.maxPositions >> 1));
+  const room = config.maxPositions - limit - begin.length - (fim === null ? 0 : 3);
+  const [before, after] = [tokenizer.encode(prefix), tokenizer.encode(suffix ?? "")];
+  // The suffix may take a quarter, and what the prefix leaves.
+  const keptAfter = Math.min(after.length, Math.max(room >> 2, room - before.length));
+  const keptBefore = Math.min(before.length, room - keptAfter);
+  const near = { before: before.slice(before.length - keptBefore), after: after.slice(0, keptAfter) };
+  const prompt =
+    fim === null
+      ? [...begin, ...near.before]
+      : [...begin, fim.begin, ...near.before, fim.hole, ...near.after, fim.end];
+
+  // What fills a hole is text: an instruct model may end it with another token than its own turns.
+  const stopIds = new Set([...tokenizer.stopIds, ...(fim === null ? [] : controlIds(tokenizer))]);
+  const stream = new TextStream(tokenizer);
+  let text = "";
+  const { generations } = await sampler.generate(
+    model.parameters,
+    [{ prompt, maxNewTokens: limit, key: [seed, "complete"] }],
+    {
+      ...sampling,
+      stopIds,
+      signal,
+      onToken: (_, id) => {
+        const piece = stopIds.has(id) ? "" : stream.push(id);
+        text += piece;
+        if (piece !== "") onText?.(piece);
+      },
+    },
+  );
+  const { ids, finish } = generations[0];
+  const dropped = { prefix: before.length - keptBefore, suffix: after.length - keptAfter };
+  return { text, tokens: ids.length, finish, dropped };
+}
+
+function controlIds(tokenizer: Tokenizer): number[] {
+  return tokenizer.controls.flatMap(({ content }) => tokenizer.encode(content, { specials: true }));
+}

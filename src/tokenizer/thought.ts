@@ -1,0 +1,66 @@
+/** A chat's completion taken apart while it streams: the thought in its tags, and the answer behind it. */
+
+export interface CompletionPart {
+  thought: boolean;
+  text: string;
+}
+
+const OPEN = "<think>";
+const CLOSE = "</think>";
+
+/**
+ * A thought begins with the completion, or the prompt has opened it. Its first closing tag ends it, and whatever else
+ * looks like a tag is text. The two tags themselves are in no part.
+ */
+export class ThoughtSplitter {
+  private readonly open: boolean;
+  private place: "start" | "thought" | "answer" = "start";
+  /** May yet become a tag. */
+  private held = "";
+
+  /** `open`: the prompt leaves a thought open (DeepSeek-R1's template); the model may open it once more. */
+  constructor(open: boolean) {
+    this.open = open;
+  }
+
+  /** The parts that are known by now. */
+  push(text: string): CompletionPart[] {
+    this.held += text;
+    if (this.place === "start" && !this.begin()) return [];
+    if (this.place === "answer") return this.take(false, this.held.length);
+    const close = this.held.indexOf(CLOSE);
+    if (close < 0) return this.take(true, this.held.length - tagStart(this.held, CLOSE));
+    const thought = this.take(true, close);
+    this.held = this.held.slice(CLOSE.length);
+    this.place = "answer";
+    return [...thought, ...this.take(false, this.held.length)];
+  }
+
+  /** What was held back when nothing more comes. */
+  end(): CompletionPart[] {
+    return this.take(this.place === "thought" || (this.place === "start" && this.open), this.held.length);
+  }
+
+  /** Whether it is known how the completion begins. */
+  private begin(): boolean {
+    const text = this.held.trimStart();
+    if (text.length < OPEN.length && OPEN.startsWith(text)) return false;
+    const opens = text.startsWith(OPEN);
+    if (opens) this.held = text.slice(OPEN.length);
+    this.place = opens || this.open ? "thought" : "answer";
+    return true;
+  }
+
+  private take(thought: boolean, length: number): CompletionPart[] {
+    const text = this.held.slice(0, length);
+    this.held = this.held.slice(length);
+    return text === "" ? [] : [{ thought, text }];
+  }
+}
+
+/** Length of the beginning of `tag` that `text` ends with. */
+function tagStart(text: string, tag: string): number {
+  for (let length = Math.min(tag.length - 1, text.length); length > 0; length--)
+    if (text.endsWith(tag.slice(0, length))) return length;
+  return 0;
+}

@@ -1,0 +1,121 @@
+/** A conversation with a chat model. */
+import { useSignal } from "@preact/signals";
+import { decimal } from "./format.ts";
+import { chosenModel, chosenSeed, Settings, temperature } from "./settings.tsx";
+import { Thought } from "./thought.tsx";
+import { ask, begin, isAnswering, stop, type Turn, turns } from "./turns.ts";
+
+export function Conversation() {
+  const text = useSignal("");
+  const system = useSignal("");
+  const model = chosenModel();
+  const answering = isAnswering();
+
+  const send = (): void => {
+    const question = text.value.trim();
+    if (model === undefined || question === "" || answering) return;
+    text.value = "";
+    const settings = { system: system.value.trim(), temperature: temperature.value, seed: chosenSeed() };
+    void ask(question, { ...settings, model: model.id });
+  };
+  return (
+    <section class="chat" aria-labelledby="chat-title">
+      <h2 id="chat-title">Talk to it</h2>
+      {turns.value.map((turn, index) => (
+        <Said key={index} turn={turn} />
+      ))}
+      <form
+        class="ask"
+        onSubmit={(event) => {
+          event.preventDefault();
+          send();
+        }}
+      >
+        <label class="grow">
+          <span>Message</span>
+          <textarea
+            name="message"
+            rows={2}
+            value={text.value}
+            onInput={(event) => {
+              text.value = event.currentTarget.value;
+            }}
+            onKeyDown={(event) => {
+              // Enter that ends the composing of a character sends nothing.
+              if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+              event.preventDefault();
+              send();
+            }}
+          />
+        </label>
+        {answering ? (
+          <button type="button" onClick={stop}>
+            Stop
+          </button>
+        ) : (
+          <button type="submit" class="primary" disabled={model === undefined}>
+            Send
+          </button>
+        )}
+        <button type="button" disabled={turns.value.length === 0} onClick={begin}>
+          New
+        </button>
+        <label class="instruction">
+          <span>Instruction</span>
+          <input
+            name="system"
+            value={system.value}
+            placeholder="none"
+            autoComplete="off"
+            onInput={(event) => {
+              system.value = event.currentTarget.value;
+            }}
+          />
+        </label>
+      </form>
+      <Settings />
+    </section>
+  );
+}
+
+const STATES: Record<Turn["state"], string> = {
+  thinking: "Answering",
+  done: "Answer",
+  stopped: "Stopped by you",
+  interrupted: "Interrupted",
+  failed: "Not answered",
+};
+
+function Said({ turn }: { turn: Turn }) {
+  const { state, thought, answer, tokens, seconds, cut, dropped, error } = turn;
+  const speed = seconds > 0 ? ` · ${decimal(tokens / seconds)} tokens/s` : "";
+  return (
+    <article class="question single">
+      <p class="said">{turn.question}</p>
+      <section class={`card ${state}`}>
+        <header>
+          <strong role="status">{STATES[state]}</strong>
+          {tokens > 0 && (
+            <span class="detail">
+              {tokens} tokens{speed}
+              {cut && ", cut off"}
+            </span>
+          )}
+        </header>
+        {thought !== "" && (
+          <details open={answer === ""} class="thinking">
+            <summary>Thought</summary>
+            <Thought text={thought} open={state === "thinking" && answer === ""} />
+          </details>
+        )}
+        {answer !== "" && <p class="said">{answer.trim()}</p>}
+        {dropped > 0 && (
+          <footer class="detail">
+            The conversation is longer than the model can read: its oldest {dropped} messages were left out.
+          </footer>
+        )}
+        {error !== null && <p class="problem-text">{error}</p>}
+      </section>
+    </article>
+  );
+}

@@ -1,0 +1,79 @@
+/** Holes filled by what stands behind them, by a model that is trained here in seconds. */
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { complete } from "../../src/sample/complete.ts";
+import type { Sampler } from "../../src/sample/engine.ts";
+import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
+import { TokenizerError } from "../../src/tokenizer/errors.ts";
+import type { Model } from "../../src/train/stage.ts";
+import { PAIRS, start, tail, trainFiller } from "./filler.ts";
+
+let model: Model;
+let sampler: Sampler;
+const greedy = { temperature: 0, maxNewTokens: 20 };
+const fill = async (by: Model, through: Sampler, prefix: string, suffix?: string): Promise<string> =>
+  (await complete(by, through, { ...greedy, prefix, suffix })).text;
+
+beforeAll(async () => {
+  const began = performance.now();
+  // Under other paths than the tests: what is asked there must be more than remembered.
+  const trained = await trainFiller(async (by, through) => {
+    for (const [word, what] of PAIRS) {
+      const hole = await fill(by, through, `// 0.ts\n${start}${word[0]}`, tail(what));
+      const rest = await fill(by, through, `// 1.ts\n${start}${word}`);
+      if (word[0] + hole !== word || rest !== tail(what)) return false;
+    }
+    return true;
+  });
+  ({ model, sampler } = trained);
+  console.log(`fills holes after ${trained.steps} steps, ${Math.round(performance.now() - began) / 1000} s`);
+}, 400_000);
+afterAll(() => sampler.release());
+
+describe("complete", () => {
+  it("fills a hole with what the suffix alone tells", async () => {
+    // The path of no training file before it, and the same prefix for all.
+    for (const [word, what] of PAIRS)
+      expect(await fill(model, sampler, `// 99.ts\n${start}`, tail(what))).toBe(word);
+  });
+
+  it("ends a hole that begins and ends within words", async () => {
+    expect(await fill(model, sampler, `// 7.ts\n${start}si`, `g${tail("tune")}`)).toBe("n");
+  });
+
+  it("goes on with a text without a suffix, to its end", async () => {
+    const said: string[] = [];
+    const { text, finish, tokens, dropped } = await complete(model, sampler, {
+      ...{ ...greedy, prefix: `// 5.ts\n${start}plot`, maxNewTokens: 60 },
+      onText: (piece) => said.push(piece),
+    });
+    expect(text).toBe(tail("curve"));
+    // A byte a token, and EOS.
+    expect([finish, tokens]).toEqual(["stop", text.length + 1]);
+    expect(said).toEqual([...text]);
+    expect(dropped).toEqual({ prefix: 0, suffix: 0 });
+  });
+
+  it("is cut off by the limit", async () => {
+    const cut = await complete(model, sampler, {
+      ...greedy,
+      prefix: `// 5.ts\n${start}plot`,
+      maxNewTokens: 3,
+    });
+    expect(cut).toMatchObject({ text: ";\na", finish: "length", tokens: 3 });
+  });
+
+  it("reads what is near the hole of a text that is too long", async () => {
+    const prefix = `${"// filler\n".repeat(30)}// 5.ts\n${start}`;
+    const suffix = `${tail("dish")}${"// more\n".repeat(30)}`;
+    const { dropped } = await complete(model, sampler, { ...greedy, prefix, suffix });
+    // 128 positions less 20 new ones, BOS and three tokens: 104, of which the suffix gets a quarter.
+    expect(dropped).toEqual({ prefix: prefix.length - 78, suffix: suffix.length - 26 });
+  });
+
+  it("says that a vocabulary has no tokens for holes", async () => {
+    const compact = { ...model, tokenizer: new CompactTokenizer() };
+    await expect(complete(compact, sampler, { ...greedy, prefix: "1", suffix: "2" })).rejects.toThrow(
+      TokenizerError,
+    );
+  });
+});

@@ -1,0 +1,142 @@
+/** Conversations with a chat model of random weights: how it is asked and answers, not what. */
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { saveModel } from "../../src/checkpoint/folder.ts";
+import { exportGguf } from "../../src/checkpoint/gguf/model.ts";
+import { SPLIT_RULES } from "../../src/checkpoint/gguf/splits.ts";
+import type { DecoderConfig } from "../../src/models/config.ts";
+import { decoderParameters } from "../../src/models/dense.ts";
+import { initialise } from "../../src/models/layers.ts";
+import { asParameters } from "../../src/recipe/options.ts";
+import type { ChatEvent, ConversationRequest, Message } from "../../src/server/chat.ts";
+import { ThreadChat } from "../../src/server/chat-service.ts";
+import { readConversation } from "../../src/server/conversation.ts";
+import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
+import { trainBpe } from "../../src/tokenizer/train.ts";
+import { temporaryFolder } from "../checkpoint/temporary.ts";
+
+/** ChatML, as SmolLM2 and Qwen have it. */
+const TEMPLATE =
+  "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+const tokenizer = new BpeTokenizer({
+  ...trainBpe([], { vocabSize: 261, extra: ["<|im_start|>", "<|im_end|>"] }),
+  // GGUF files have no name for the rule of our own tokenizers.
+  pre_tokenizer: SPLIT_RULES.smollm.pre_tokenizer,
+});
+const config: DecoderConfig = {
+  ...{ vocabSize: tokenizer.vocabSize, layers: 1, width: 16, heads: 2, kvHeads: 2, headDim: 8, ffn: 32 },
+  ...{ maxPositions: 200, ropeTheta: 10000, normEps: 1e-6, tieEmbeddings: false },
+};
+const model = { config, tokenizer, tokenizerConfig: { chat_template: TEMPLATE } };
+const said = (...contents: string[]): Message[] =>
+  contents.map((content, i) => ({ role: i % 2 === 0 ? "user" : "assistant", content }));
+
+describe("what the model reads", () => {
+  const read = (messages: Message[], rest: Partial<ConversationRequest> = {}) => {
+    const turn = readConversation(model, { messages, ...rest });
+    return { ...turn, text: tokenizer.decode(turn.prompt) };
+  };
+
+  test("all of a short conversation, by the template", () => {
+    const { text, dropped, thoughtOpen, maxNewTokens, prompt } = read(said("Hi", "Ho", "Hu"));
+    expect(text).toBe(
+      "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHo<|im_end|>\n<|im_start|>user\nHu<|im_end|>\n<|im_start|>assistant\n",
+    );
+    expect([dropped, thoughtOpen, maxNewTokens]).toEqual([0, false, 200 - prompt.length]);
+    expect(read(said("Hi"), { maxTokens: 7 }).maxNewTokens).toBe(7);
+  });
+
+  test("of a long one the newest turns, and always the system's message", () => {
+    const system: Message = { role: "system", content: "Be kind." };
+    const long = said("one ".repeat(10), "1", "two ".repeat(10), "2", "three");
+    const { text, dropped, prompt } = read([system, ...long]);
+    expect(dropped).toBe(2);
+    expect(text).toContain("Be kind.");
+    expect(text).not.toContain("one");
+    expect(text).toContain("two");
+    // A quarter of the positions is left for the answer.
+    expect(prompt.length).toBeLessThanOrEqual(150);
+    expect(read([system, ...long], { maxTokens: 1 }).dropped).toBe(0);
+  });
+
+  test("a last question may take the answer's room, and no more", () => {
+    const frame = read(said("")).prompt.length;
+    expect(read(said("x".repeat(199 - frame))).maxNewTokens).toBe(1);
+    expect(() => read(said("x".repeat(200 - frame)))).toThrow("takes 200 tokens");
+  });
+
+  test("a thought that the template opens", () => {
+    const opening = TEMPLATE.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}");
+    const open = (messages: Message[], chat_template = opening) =>
+      readConversation({ ...model, tokenizerConfig: { chat_template } }, { messages }).thoughtOpen;
+    expect(open(said("Hi"))).toBe(true);
+    // What a person writes opens and closes nothing.
+    expect(open(said("</think>"))).toBe(true);
+    expect(open(said("<think>"), TEMPLATE)).toBe(false);
+  });
+
+  test("a model without a template, and one with a broken one, say so", () => {
+    expect(() => readConversation({ ...model, tokenizerConfig: {} }, { messages: said("Hi") })).toThrow(
+      /can't hold a conversation/,
+    );
+    const chat_template = `${TEMPLATE}{% for m in messages %}{% if m.role == 'tool' %}{{ m | nonsense }}{% endif %}{% endfor %}`;
+    expect(() =>
+      readConversation({ ...model, tokenizerConfig: { chat_template } }, { messages: said("Hi") }),
+    ).toThrow(/nonsense/);
+  });
+});
+
+describe("the chat's thread", () => {
+  const folder = join(temporaryFolder(), "model");
+  let chat: ThreadChat;
+  const request: ConversationRequest = { messages: said("Hi"), seed: 4, maxTokens: 30 };
+
+  async function events(of: ThreadChat, asked: ConversationRequest): Promise<ChatEvent[]> {
+    const all: ChatEvent[] = [];
+    for await (const event of of.ask(asked, new AbortController().signal)) all.push(event);
+    return all;
+  }
+  const text = (all: ChatEvent[]): string =>
+    all.map((event) => (event.type === "token" ? event.text : "")).join("");
+
+  beforeAll(() => {
+    const parameters = asParameters(initialise(decoderParameters(config), 1));
+    saveModel(folder, { ...model, parameters, generation: { temperature: 0.9, top_k: 40 } });
+    exportGguf(folder, `${folder}.gguf`);
+    chat = new ThreadChat({ model: { folder, run: null, step: null } });
+  });
+  afterAll(() => chat.close());
+
+  test("a chat model is known by its template, in a folder and in a GGUF file", async () => {
+    expect(chat.models()).toMatchObject([{ id: "model", kind: "conversation" }]);
+    const gguf = new ThreadChat({ model: { folder: `${folder}.gguf`, run: null, step: null } });
+    expect(gguf.models()[0]?.kind).toBe("conversation");
+    expect((await events(gguf, request)).at(-1)).toMatchObject({ type: "done" });
+    await gguf.close();
+  });
+
+  test("an answer: the turn, tokens, the end; the seed repeats it", async () => {
+    const all = await events(chat, request);
+    const { prompt } = readConversation(model, request);
+    expect(all[0]).toEqual({ type: "turn", tokens: prompt.length, dropped: 0 });
+    expect(all.at(-1)).toMatchObject({ type: "done", tokens: 30, finish: "length" });
+    expect(all.some((event) => event.type === "token" && event.thought === false)).toBe(true);
+    expect(text(all)).not.toBe("");
+    expect(text(await events(chat, request))).toBe(text(all));
+    expect(text(await events(chat, { ...request, seed: 5 }))).not.toBe(text(all));
+    expect(text(await events(chat, { ...request, messages: said("Hi", "Ho", "Hi") }))).not.toBe(text(all));
+  });
+
+  test("the model's own temperature counts, until another is asked for", async () => {
+    const all = text(await events(chat, request));
+    expect(text(await events(chat, { ...request, temperature: 0.9 }))).toBe(all);
+    const cold = await events(chat, { ...request, temperature: 0 });
+    expect(text(cold)).not.toBe(all);
+    expect(text(await events(chat, { ...request, temperature: 0, seed: 9 }))).toBe(text(cold));
+  });
+
+  test("what cannot be asked is explained", async () => {
+    const all = await events(chat, { ...request, messages: said("x".repeat(300)) });
+    expect(all).toMatchObject([{ type: "error", remedy: "Send a shorter one." }]);
+  });
+});
