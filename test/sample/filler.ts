@@ -1,29 +1,28 @@
 /** A model that learns in seconds to fill holes in code whose answer stands behind the hole. */
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
-import { documentSource } from "../../src/recipe/sources.ts";
+import { Random } from "../../src/runtime/random.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { FIM_TOKENS } from "../../src/tokenizer/infill.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
+import type { DocumentSource } from "../../src/train/data.ts";
+import { fimDocument } from "../../src/train/fill-in-the-middle.ts";
 import { LanguageModelStage } from "../../src/train/language-model-stage.ts";
 import type { Model } from "../../src/train/stage.ts";
-import { temporaryFolder } from "../checkpoint/temporary.ts";
 import { copyValues, muon } from "../train/tiny.ts";
 
-/** What is called, and what with: only the second line of a file tells which of them it is. */
+/** A value and its name: only the end of a line tells which value stands before it. */
 export const PAIRS = [
-  ["read", "file"],
-  ["plot", "curve"],
-  ["wash", "dish"],
-  ["sing", "tune"],
+  ["17", "red"],
+  ["42", "sky"],
+  ["58", "fox"],
+  ["93", "sun"],
 ] as const;
 
-export const start = "const act = ";
-export const tail = (what: string): string => `;\nact(${what});\n`;
+export const start = "a=";
+export const tail = (name: string): string => `;//${name}\n`;
 
 /** Bytes alone, so that a hole may begin anywhere. */
 const tokenizer = new BpeTokenizer(trainBpe([], { vocabSize: 262, extra: Object.values(FIM_TOKENS) }));
@@ -33,31 +32,26 @@ const config: DecoderConfig = {
   ...{ maxPositions: 128, ropeTheta: 10000, normEps: 1e-6, tieEmbeddings: false },
 };
 
-/** A repository of files in every version, under paths that say nothing. */
-function writeRepository(): string {
-  const folder = temporaryFolder();
-  for (let i = 0; i < 40; i++) {
-    const [word, what] = PAIRS[(i * 7) % PAIRS.length];
-    writeFileSync(join(folder, `${i}.ts`), start + word + tail(what));
-  }
-  return folder;
-}
-
-/** Trains on the repository's documents, cut by the recipe's own rule, until `learned` or 600 steps. */
+/** Trains on the lines, cut by the recipe's own rule, until `learned` or 1,500 steps. */
 export async function trainFiller(
   learned: (model: Model, sampler: Sampler) => Promise<boolean>,
 ): Promise<{ model: Model; sampler: Sampler; steps: number }> {
-  const source = documentSource(
-    { kind: "repository", folder: writeRepository(), extensions: ["ts"], fim: { rate: 0.7, spm: 0 } },
-    tokenizer,
-    3,
-  );
+  const source: DocumentSource = (index) => {
+    const [value, name] = PAIRS[index % PAIRS.length];
+    return fimDocument(
+      tokenizer,
+      start + value + tail(name),
+      { rate: 0.8, spm: 0 },
+      new Random(3, "cut", index),
+    );
+  };
   const stage = await LanguageModelStage.create(
     { config, parameters: initialise(decoderParameters(config), 3) },
     source,
     {
-      ...{ steps: 600, batch: 8, accumulate: 1, sequence: 96, documentMask: true, recompute: false },
+      ...{ steps: 1500, batch: 8, accumulate: 1, sequence: 96, documentMask: true, recompute: false },
       optimizer: { ...muon, decay: 0, rate: 0.02, adamRate: 0.005 },
+      lora: null,
       schedule: { kind: "constant", warmup: 10 },
     },
   );
