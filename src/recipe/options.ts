@@ -51,7 +51,7 @@ export function initialModel(recipe: Recipe): Model {
 /** The same without any weights, as planning needs it. */
 export function recipeShape(recipe: Recipe): Pick<Model, "config" | "tokenizer" | "tokenizerConfig"> {
   if ("from" in recipe.model) return readShape(recipe.model.from);
-  const tokenizer = recipeTokenizer(recipe, recipe.tokenizer as NonNullable<Recipe["tokenizer"]>);
+  const tokenizer = recipeTokenizer(recipe);
   const { vocabSize } = tokenizer;
   if ("architecture" in recipe.model)
     return { config: checkConfig({ ...recipe.model, vocabSize }), tokenizer };
@@ -59,11 +59,10 @@ export function recipeShape(recipe: Recipe): Pick<Model, "config" | "tokenizer" 
   return { config: checkConfig({ ...recipe.model, vocabSize, kvHeads, headDim }), tokenizer };
 }
 
-function recipeTokenizer(
-  { stages }: Pick<Recipe, "stages">,
-  tokenizer: NonNullable<Recipe["tokenizer"]>,
-): Tokenizer {
+function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {
   switch (tokenizer.kind) {
+    case "model":
+      throw new RangeError("a new model brings no tokenizer");
     case "compact":
       return new CompactTokenizer();
     case "file":

@@ -90,10 +90,14 @@ function overlay(base: Slots, over: Slots): Slots {
   return result;
 }
 
-/** Fills the presets of a recipe's stages. Anything it does not understand it leaves to the schema. */
+/**
+ * Fills the presets of a recipe's stages, and the tokenizer of a model that brings its own. Anything it does not
+ * understand it leaves to the schema.
+ */
 export function expandPresets(recipe: unknown): unknown {
   if (!isObject(recipe) || !Array.isArray(recipe.stages)) return recipe;
-  return { ...recipe, stages: recipe.stages.map(expandStage) };
+  const own = isObject(recipe.model) && "from" in recipe.model ? { tokenizer: { kind: "model" } } : {};
+  return { ...own, ...recipe, stages: recipe.stages.map(expandStage) };
 }
 
 function expandStage(stage: unknown): unknown {

@@ -15,6 +15,8 @@ export type { EvaluateStage, GrpoStage, PretrainStage, SftStage, Stage } from ".
 export type { TaskOptions } from "./task-schema.ts";
 
 const tokenizerSchema = z.discriminatedUnion("kind", [
+  /** That of a model which is taken `from` somewhere: what such a recipe has where it says nothing. */
+  z.strictObject({ kind: z.literal("model") }),
   /** The built-in vocabulary of the number tasks. */
   z.strictObject({ kind: z.literal("compact") }),
   /** A Hugging Face tokenizer.json. */
@@ -31,8 +33,7 @@ const recipeObject = z.strictObject({
   seed: z.int().min(0),
   description: z.string().optional(),
   model: z.union([denseShapeSchema, v3ShapeSchema, modelFolderSchema]),
-  /** A model that is taken `from` somewhere brings its own. */
-  tokenizer: tokenizerSchema.optional(),
+  tokenizer: tokenizerSchema,
   task: taskSchema,
   stages: z.array(stageSchema).min(1),
   checkpoint: z.strictObject({ everySteps: count, keep: count }),

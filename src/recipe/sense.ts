@@ -17,10 +17,11 @@ export function checkSense(recipe: Recipe, context: z.RefinementCtx): void {
   const shape = "from" in recipe.model ? null : recipe.model;
   if (shape !== null && "architecture" in shape) checkV3(shape, refuse);
   else if (shape !== null) checkDense(shape, refuse);
-  if (shape === null && recipe.tokenizer !== undefined)
+  const own = recipe.tokenizer.kind === "model";
+  if (shape === null && !own)
     refuse(["tokenizer"], "A model that is taken from somewhere brings its own tokenizer: leave this out.");
-  if (shape !== null && recipe.tokenizer === undefined)
-    refuse([], "A new model needs a vocabulary: give tokenizer, such as { kind: compact }.");
+  if (shape !== null && own)
+    refuse(["tokenizer"], "A new model has no tokenizer yet: choose one, such as { kind: compact }.");
   checkUnique(recipe, refuse);
   recipe.stages.forEach((stage, index) => {
     const at: Refuse = (path, message) => refuse(["stages", index, ...path], message);

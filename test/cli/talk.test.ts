@@ -1,12 +1,12 @@
 /** `chat` with a chat model and `complete`, as a person runs them. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
 import { asParameters } from "../../src/recipe/options.ts";
 import { complete } from "../../src/sample/complete.ts";
-import { PAIRS, start, tail, trainFiller } from "../sample/filler.ts";
+import { PAIRS, start, tail, trainFiller, trainTalker } from "../sample/filler.ts";
 import { sputnik, temporaryFolder } from "./command.ts";
 
 vi.setConfig({ testTimeout: 240_000 });
@@ -18,7 +18,7 @@ const cwd = temporaryFolder();
 beforeAll(async () => {
   const { model, sampler } = await trainFiller(async (by, through) => {
     for (const [word, what] of PAIRS) {
-      const asked = { prefix: `// 0.ts\n${start}`, suffix: tail(what), temperature: 0, maxNewTokens: 9 };
+      const asked = { prefix: start, suffix: tail(what), temperature: 0, maxNewTokens: 9 };
       if ((await complete(by, through, asked)).text !== word) return false;
     }
     return true;
@@ -26,18 +26,22 @@ beforeAll(async () => {
   await sampler.release();
   const parameters = asParameters(model.parameters);
   saveModel(join(cwd, "filler"), { ...model, parameters });
-  saveModel(join(cwd, "talker"), { ...model, parameters, tokenizerConfig: { chat_template: TEMPLATE } });
+  const talker = await trainTalker();
+  saveModel(join(cwd, "talker"), {
+    ...{ ...talker, parameters: asParameters(talker.parameters) },
+    tokenizerConfig: { chat_template: TEMPLATE },
+  });
 }, 400_000);
 afterAll(() => fs.rmSync(cwd, { recursive: true }));
 
 describe("complete", () => {
   const [word, what] = PAIRS[1];
-  const text = `// 8.ts\n${start}<FILL>${tail(what)}`;
+  const text = `${start}<FILL>${tail(what)}`;
   const filled = text.replace("<FILL>", word);
 
   test("a file with a marker, standard input, or the two parts: filled, or the hole alone", async () => {
     fs.writeFileSync(join(cwd, "a.ts"), text);
-    fs.writeFileSync(join(cwd, "before"), `// 8.ts\n${start}`);
+    fs.writeFileSync(join(cwd, "before"), start);
     fs.writeFileSync(join(cwd, "after"), tail(what));
     const run = async (args: string[], input?: string) => {
       const { code, stdout, stderr } = await sputnik(["complete", "filler", ...args], { cwd, input });
@@ -102,22 +106,27 @@ describe("chat with a chat model", () => {
   // `script` lends the command a terminal.
   test.skipIf(spawnSync("script", ["--version"]).status !== 0)(
     "at a terminal what was said is kept until /new",
-    () => {
+    async () => {
       const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
       const command = `${process.execPath} ${main} chat talker --temperature 0 --max-tokens 4`;
       const input = [..."abcdefgh"].map((letter) => `${letter.repeat(12)}\n`).join("");
+      // Its input stays open, as a person's does: closing it would end the talk in the middle of an answer.
       const run = (lines: string) =>
-        spawnSync("script", ["-qec", command, "/dev/null"], {
-          cwd,
-          input: `${lines}/exit\n`,
-          encoding: "utf8",
+        new Promise<{ status: number | null; stdout: string }>((resolve) => {
+          const child = spawn("script", ["-qec", command, "/dev/null"], { cwd });
+          let stdout = "";
+          child.stdout.on("data", (data) => {
+            stdout += data;
+          });
+          child.on("close", (status) => resolve({ status, stdout }));
+          child.stdin.write(`${lines}/exit\n`);
         });
-      const long = run(input);
+      const long = await run(input);
       expect(long.status, long.stdout).toBe(0);
       expect(long.stdout).toContain("oldest");
       expect(long.stdout).toContain("4 tokens");
-      expect(run(input.replaceAll("\n", "\n/new\n")).stdout).not.toContain("oldest");
-      expect(run("/nonsense\n/help\n/temperature hot\n").stdout).toMatch(
+      expect((await run(input.replaceAll("\n", "\n/new\n"))).stdout).not.toContain("oldest");
+      expect((await run("/nonsense\n/help\n/temperature hot\n")).stdout).toMatch(
         /There is no \/nonsense.*\/system TEXT.*may be 0 to 2/s,
       );
     },

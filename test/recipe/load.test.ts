@@ -54,7 +54,7 @@ describe.each(recipes)("%s", (file) => {
       },
     });
     expect(isMap(document.contents)).toBe(true);
-    expect(keys.length).toBeGreaterThan(60);
+    expect(keys.length).toBeGreaterThan(50);
     for (const { name, start, siblings } of keys) {
       const slips = [
         `${name}${name.at(-1)}`,

@@ -86,7 +86,7 @@ describe("a repository", () => {
       /there are none in it. Expected: files that end in .rs/,
     );
     expect(() => documentSource(data, tokenizer, 1)).toThrow(
-      /expected the control token <｜fim▁begin｜>, found none. .* leave fim out/,
+      /expected control tokens for fill-in-the-middle, .* found none. .* leave out the suffix or fim/,
     );
   });
 });

@@ -9,7 +9,7 @@ import { FIM_TOKENS } from "../../src/tokenizer/infill.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 import type { DocumentSource } from "../../src/train/data.ts";
 import { fimDocument } from "../../src/train/fill-in-the-middle.ts";
-import { LanguageModelStage } from "../../src/train/language-model-stage.ts";
+import { type LanguageModelOptions, LanguageModelStage } from "../../src/train/language-model-stage.ts";
 import type { Model } from "../../src/train/stage.ts";
 import { copyValues, muon } from "../train/tiny.ts";
 
@@ -32,6 +32,31 @@ const config: DecoderConfig = {
   ...{ maxPositions: 128, ropeTheta: 10000, normEps: 1e-6, tieEmbeddings: false },
 };
 
+const options: LanguageModelOptions = {
+  ...{ steps: 1500, batch: 8, accumulate: 1, sequence: 96, documentMask: true, recompute: false },
+  optimizer: { ...muon, decay: 0, rate: 0.02, adamRate: 0.005 },
+  schedule: { kind: "constant", warmup: 10 },
+  lora: null,
+};
+const create = (source: DocumentSource, steps = options.steps): Promise<LanguageModelStage> =>
+  LanguageModelStage.create({ config, parameters: initialise(decoderParameters(config), 3) }, source, {
+    ...options,
+    steps,
+  });
+
+/** A model that says the alphabet, from anywhere and without an end. */
+export async function trainTalker(): Promise<Model> {
+  const alphabet = "abcdefghijklmnopqrstuvwxyz".repeat(5);
+  const stage = await create((index) => {
+    const from = new Random(3, "from", index).integer(0, 25);
+    return { ids: tokenizer.encode(alphabet.slice(from, from + 96)), trainFrom: 0 };
+  }, 60);
+  while (stage.done < stage.totalSteps) await stage.advance();
+  const parameters = copyValues(stage.parameters());
+  await stage.release();
+  return { config, tokenizer, parameters };
+}
+
 /** Trains on the lines, cut by the recipe's own rule, until `learned` or 1,500 steps. */
 export async function trainFiller(
   learned: (model: Model, sampler: Sampler) => Promise<boolean>,
@@ -45,16 +70,7 @@ export async function trainFiller(
       new Random(3, "cut", index),
     );
   };
-  const stage = await LanguageModelStage.create(
-    { config, parameters: initialise(decoderParameters(config), 3) },
-    source,
-    {
-      ...{ steps: 1500, batch: 8, accumulate: 1, sequence: 96, documentMask: true, recompute: false },
-      optimizer: { ...muon, decay: 0, rate: 0.02, adamRate: 0.005 },
-      lora: null,
-      schedule: { kind: "constant", warmup: 10 },
-    },
-  );
+  const stage = await create(source);
   const sampler = await Sampler.create(config);
   let model: Model;
   do {
