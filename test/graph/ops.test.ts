@@ -196,13 +196,10 @@ describe("on random sizes", () => {
       [
         "addLast",
         "attend",
-        "collect",
         "dispatch",
         "gather",
         "gatherLast",
-        "join",
         "oneHot",
-        "partition",
         "rope",
         "route",
         "scatterLast",
