@@ -199,6 +199,7 @@ describe("on random sizes", () => {
         "dispatch",
         "gather",
         "gatherLast",
+        "mix",
         "oneHot",
         "rope",
         "route",

@@ -170,9 +170,10 @@ const mixOp = defineOp<Pairing>({
     const sorted = parts.length === 1 ? parts[0] : ctx.emit("Concat", parts, { axis: 0 });
     const gather = (places: string) => ctx.emit("Gather", [sorted, places], { axis: 0 });
     if (k === 1) return [gather(place)];
-    const places = ctx.emit("Reshape", [place, ctx.ints([-1, k])]);
+    const byRow = ctx.emit("Reshape", [place, ctx.ints([-1, k])]);
+    const byChoice = ctx.emit("Transpose", [byRow], { perm: [1, 0] });
     const results = Array.from({ length: k }, (_, choice) =>
-      gather(ctx.emit("Gather", [places, ctx.constant("i64", [], [choice])], { axis: 1 })),
+      gather(ctx.emit("Gather", [byChoice, ctx.constant("i64", [], [choice])], { axis: 0 })),
     );
     return [results.reduce((total, one) => ctx.emit("Add", [total, one]))];
   },
