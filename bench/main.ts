@@ -5,12 +5,14 @@ import { benchFirstLight } from "./first-light.ts";
 import { benchRealModel } from "./real-model.ts";
 import { circumstances, judgeRow, printRows, type Row } from "./rows.ts";
 import { benchTrain } from "./train.ts";
+import { benchV3 } from "./v3.ts";
 
 const benches: Record<string, () => Promise<Row[]>> = {
   train: benchTrain,
   decode: benchDecode,
   "first-light": benchFirstLight,
   "real-model": benchRealModel,
+  v3: benchV3,
 };
 
 const [name, ...flags] = process.argv.slice(2);

@@ -6,19 +6,16 @@
 import { constant } from "../graph/ops/source.ts";
 import {
   add,
-  collect,
-  combine,
   detach,
   dispatch,
   div,
   expandLike,
   gatherLast,
   greater,
-  join,
   linear,
   mean,
+  mix,
   mul,
-  partition,
   reshape,
   route,
   scatterLast,
@@ -35,12 +32,17 @@ import type { Weights } from "./v3-parameters.ts";
 /** Keeps the weights of a token whose affinities are all 0 finite. */
 const TINY = 1e-20;
 
-export function swigluLayer(x: Tensor, weights: Weights, name: string): Tensor {
+/** down(swiglu(gate(x), up(x))), times a weight a row [rows, 1] where there is one. */
+export function swigluLayer(x: Tensor, weights: Weights, name: string, share?: Tensor): Tensor {
   const { graph } = x;
   const part = (which: string, input: Tensor) =>
     graph.scope(which, () => linear(input, weights(`${name}.${which}_proj.weight`)));
   const [gate, up] = [part("gate", x), part("up", x)];
-  const hidden = graph.scope("swiglu", () => swiglu(gate, up));
+  const hidden = graph.scope("swiglu", () => {
+    const plain = swiglu(gate, up);
+    // The product with the matrix is linear: the narrower of its two sides is weighted.
+    return share === undefined ? plain : mul(plain, share);
+  });
   return part("down", hidden);
 }
 
@@ -110,15 +112,19 @@ export function moe(x: Tensor, weights: Weights, config: V3Config): MoeResult {
     router(flat, weights("mlp.gate.weight"), weights("mlp.gate.e_score_correction_bias"), config),
   );
   const routing = graph.scope("route", () => route(routed.choices, experts));
-  const parts = graph.scope("dispatch", () => partition(dispatch(flat, routing), routing.counts));
-  const results = parts.map((part, expert) =>
-    graph.scope(`experts.${expert}`, () => swigluLayer(part, weights, `mlp.experts.${expert}`)),
+  const parts = graph.scope("dispatch", () => dispatch(flat, routing));
+  // Weights are in the order of pairs, each of which goes to one expert.
+  const pairs = routing.order.shape[0];
+  const shares = graph.scope("weights", () =>
+    dispatch(reshape(routed.weights, [pairs, 1]), { ...routing, rows: pairs, k: 1 }),
   );
-  const mixed = graph.scope("combine", () => {
-    const pairs = routing.order.shape[0];
-    return combine(collect(join(results, routing.counts, pairs), routing), routed.weights);
-  });
+  const results = parts.map((part, expert) =>
+    graph.scope(`experts.${expert}`, () =>
+      swigluLayer(part, weights, `mlp.experts.${expert}`, shares[expert]),
+    ),
+  );
+  const mixed = graph.scope("mix", () => mix(results, routing));
   const shared = graph.scope("shared", () => swigluLayer(x, weights, "mlp.shared_experts"));
-  const out = graph.scope("combine", () => add(shared, reshape(mixed, x.shape, x)));
+  const out = graph.scope("mix", () => add(shared, reshape(mixed, x.shape, x)));
   return { ...routed, out, load: routing.counts };
 }

@@ -1,14 +1,14 @@
 /**
  * Operators that route rows to experts. Pairs (row, choice) are sorted by expert, rows are gathered once, each expert
- * computes its own part, and the results are gathered back: a permutation's gradient is a gather as well, so nothing is
- * scattered and no dispatch matrix exists. How many rows an expert gets is known at run time only; see `partDim`.
+ * computes its own part, and a row's results are gathered back and added up. `dispatch` and `mix` are each the other's
+ * gradient, so nothing is scattered and no dispatch matrix exists. How many rows an expert gets is known at run time
+ * only; see `partDim`.
  */
 import { apply, applyAll, defineOp, free, size } from "../op.ts";
-import { type Dim, GraphError, partDim, product, type Shape, type Tensor } from "../tensor.ts";
+import { type Dim, GraphError, partDim, product, type Tensor } from "../tensor.ts";
 import { cast, mul } from "./elementwise.ts";
 import { scatterLast } from "./lookup.ts";
 import { reshape } from "./movement.ts";
-import { sum } from "./reduce.ts";
 
 const below = (limit: number) => (random: () => number) => Math.floor(random() * limit);
 
@@ -56,7 +56,8 @@ export interface Routing {
   place: Tensor;
   /** Pairs of each expert, [experts] i64. */
   counts: Tensor;
-  /** Choices a row. */
+  /** Rows, and choices a row. */
+  rows: Dim;
   k: number;
 }
 
@@ -98,148 +99,57 @@ const routeOp = defineOp<number>({
 /** Sorts the pairs of `choices` [rows, k] i64, the experts chosen by each row, by expert. */
 export function route(choices: Tensor, experts: number): Routing {
   const [order, place, counts] = applyAll(routeOp, [choices], experts);
-  return { order, place, counts, k: choices.shape[1] as number };
+  return { order, place, counts, rows: choices.shape[0], k: choices.shape[1] as number };
 }
 
-// ── rows to pairs and back ──────────────────────────────────────────────────────────────────────────────────────────
+// ── rows to experts and back ────────────────────────────────────────────────────────────────────────────────────────
 
-const chosen = { shape: [4, 2], dtype: "i32" as const, values: below(3) };
+type Pairing = Pick<Routing, "rows" | "k">;
 
-const dispatchOp = defineOp<number>({
+/** Five rows that choose two experts each of four, the third of which gets none. */
+const chosen = {
+  shape: [5, 2],
+  dtype: "i32" as const,
+  values: (_random: unknown, i: number) => [0, 3, 1][i % 3],
+};
+
+const dispatchOp = defineOp<Pairing>({
   name: "dispatch",
-  shape: ([x, order]) => [{ dtype: x.dtype, shape: [order.shape[0], x.shape[1]] }],
-  lower: (ctx, node, k) => {
-    const [x, order] = node.inputs.map((t) => ctx.value(t));
-    // A quotient of whole numbers is whole; the cast says so to readers that know one kind of number.
-    const quotient = () => ctx.emit("Div", [order, ctx.constant("i64", [], [k])]);
-    const rows = k === 1 ? order : ctx.emit("Cast", [quotient()], { to: 7 });
-    return [ctx.emit("Gather", [x, rows], { axis: 0 })];
-  },
-  // A row's gradient is the sum over its pairs.
-  grad: (node, [g], k) => {
-    const [, order, place] = node.inputs;
-    return [g && sum(collectPairs(g, order, place, k), [1]), null, null];
-  },
-  flops: free,
-  samples: [
-    {
-      label: "rows in the order of experts",
-      inputs: [{ shape: [4, 3] }, chosen],
-      build: (x, choices) => dispatch(x, route(cast(choices, "i64"), 3)),
-      differentiable: [0],
-    },
-  ],
-});
-
-/** Row floor(order / k) of `x` [rows, width] at each sorted place: [rows · k, width]. */
-export function dispatch(x: Tensor, { order, place, k }: Routing): Tensor {
-  return apply(dispatchOp, [x, order, place], k);
-}
-
-const collectOp = defineOp<number>({
-  name: "collect",
-  shape: ([y, , place], k) => [{ dtype: y.dtype, shape: [rowsOf(place.shape, k), k, ...y.shape.slice(1)] }],
-  lower: (ctx, node, k) => {
-    const [y, , place] = node.inputs.map((t) => ctx.value(t));
-    const places = ctx.emit("Reshape", [place, ctx.ints([-1, k])]);
-    return [ctx.emit("Gather", [y, places], { axis: 0 })];
-  },
-  grad: (node, [g]) => {
-    const [y, order, place] = node.inputs;
-    return [g && apply(dispatchOp, [reshape(g, y.shape), order, place], 1), null, null];
-  },
-  flops: free,
-  samples: [
-    {
-      label: "results in the order of pairs",
-      inputs: [{ shape: [8, 3] }, chosen],
-      build: (y, choices) => collect(y, route(cast(choices, "i64"), 3)),
-      differentiable: [0],
-    },
-  ],
-});
-
-/** pairs / k, as a size. */
-function rowsOf(pairs: Shape, k: number): Dim {
-  const [count] = pairs;
-  if (typeof count === "number") return count / k;
-  const [factor, ...symbols] = count.split("*");
-  return /^\d+$/.test(factor) ? product([Number(factor) / k, ...symbols]) : count;
-}
-
-function collectPairs(y: Tensor, order: Tensor, place: Tensor, k: number): Tensor {
-  return apply(collectOp, [y, order, place], k);
-}
-
-/** The inverse of the sorting: `y` [rows · k, width] -> [rows, k, width], row i holding the results of its choices. */
-export function collect(y: Tensor, { order, place, k }: Routing): Tensor {
-  return collectPairs(y, order, place, k);
-}
-
-const combineOp = defineOp<null>({
-  name: "combine",
-  shape: ([y]) => [{ dtype: y.dtype, shape: [y.shape[0], y.shape[2]] }],
-  lower: (ctx, node) => {
-    const [y, weights] = node.inputs.map((t) => ctx.value(t));
-    const row = ctx.emit("Unsqueeze", [weights, ctx.ints([1])]);
-    return [ctx.emit("Squeeze", [ctx.emit("MatMul", [row, y]), ctx.ints([1])])];
-  },
-  // out = sum w y: dy = w g, dw = <g, y>
-  grad: (node, [g]) => {
-    if (g === null) return [null, null];
-    const [y, weights] = node.inputs;
-    const row = reshape(g, [y.shape[0], 1, y.shape[2]]);
-    return [mul(reshape(weights, [...weights.shape, 1]), row), sum(mul(y, row), [-1])];
-  },
-  flops: (inputs) => 2 * size(inputs[0]),
-  samples: [
-    {
-      label: "two choices",
-      inputs: [{ shape: [3, 2, 4] }, { shape: [3, 2] }],
-      build: (y, weights) => combine(y, weights),
-    },
-  ],
-});
-
-/** sum over k of weights [rows, k] · y [rows, k, width] -> [rows, width]. */
-export function combine(y: Tensor, weights: Tensor): Tensor {
-  return apply(combineOp, [y, weights], null);
-}
-
-// ── a part for each expert ──────────────────────────────────────────────────────────────────────────────────────────
-
-const partitionOp = defineOp<null>({
-  name: "partition",
-  shape: ([x, counts]) => {
+  shape: ([x, order, , counts]) => {
     const parts = counts.shape[0];
     if (typeof parts !== "number") throw new GraphError(`[${counts.shape}] parts`);
     return Array.from({ length: parts }, (_, part) => ({
       dtype: x.dtype,
-      shape: [partDim(part, parts, x.shape[0]), ...x.shape.slice(1)],
+      shape: [partDim(part, parts, order.shape[0]), ...x.shape.slice(1)],
     }));
   },
-  lower: (ctx, node) => {
-    const [x, counts] = node.inputs.map((t) => ctx.value(t));
-    return node.outputs.length === 1
-      ? [x]
-      : ctx.emitAll("Split", [x, counts], node.outputs.length, { axis: 0 });
+  lower: (ctx, node, { k }) => {
+    const [x, order, , counts] = node.inputs.map((t) => ctx.value(t));
+    // A quotient of whole numbers is whole; the cast says so to readers that know one kind of number.
+    const quotient = () => ctx.emit("Div", [order, ctx.constant("i64", [], [k])]);
+    const rows = k === 1 ? order : ctx.emit("Cast", [quotient()], { to: 7 });
+    const parts = node.outputs.length;
+    const gather = (indices: string) => ctx.emit("Gather", [x, indices], { axis: 0 });
+    // The indices are cut, not the rows: those are copied once.
+    const pieces = parts === 1 ? [rows] : ctx.emitAll("Split", [rows, counts], parts, { axis: 0 });
+    return pieces.map(gather);
   },
-  grad: (node, gradients) => {
+  grad: (node, gradients, pairing) => {
     const missing = gradients.indexOf(null);
-    if (missing >= 0) throw new GraphError(`part ${missing} of a partition is not used`);
-    return [join(gradients as Tensor[], node.inputs[1], node.inputs[0].shape[0]), null];
+    if (missing >= 0) throw new GraphError(`nothing depends on part ${missing} of the rows`);
+    const [, order, place, counts] = node.inputs;
+    return [mix(gradients as Tensor[], { order, place, counts, ...pairing }), null, null, null];
   },
   flops: free,
   samples: [
     {
-      label: "uneven parts, one of them empty",
-      inputs: [{ shape: [5, 2] }, { shape: [3], dtype: "i32", values: (_random, i) => [3, 0, 2][i] }],
-      build: (x, counts) => {
-        const wide = cast(counts, "i64");
-        return join(
-          partition(x, wide).map((part, i) => mul(part, i + 1)),
-          wide,
-          5,
+      label: "each row goes to two of four",
+      inputs: [{ shape: [5, 3] }, chosen],
+      build: (x, choices) => {
+        const routing = route(cast(choices, "i64"), 4);
+        return mix(
+          dispatch(x, routing).map((part, i) => mul(part, i + 1)),
+          routing,
         );
       },
       differentiable: [0],
@@ -247,34 +157,47 @@ const partitionOp = defineOp<null>({
   ],
 });
 
-/** The rows of `x`, cut into consecutive parts of `counts` [parts] i64 rows: [`partDim`, width] each. */
-export function partition(x: Tensor, counts: Tensor): readonly Tensor[] {
-  return applyAll(partitionOp, [x, counts], null);
+/** Each expert's rows of `x` [rows, width], once for each pair of a row and that expert: [`partDim`, width] each. */
+export function dispatch(x: Tensor, { order, place, counts, rows, k }: Routing): readonly Tensor[] {
+  return applyAll(dispatchOp, [x, order, place, counts], { rows, k });
 }
 
-const joinOp = defineOp<Dim>({
-  name: "join",
-  shape: ([first], rows) => [{ dtype: first.dtype, shape: [rows, ...first.shape.slice(1)] }],
-  lower: (ctx, node) => {
-    const parts = node.inputs.slice(0, -1).map((t) => ctx.value(t));
-    return [parts.length === 1 ? parts[0] : ctx.emit("Concat", parts, { axis: 0 })];
+const mixOp = defineOp<Pairing>({
+  name: "mix",
+  shape: ([, , , part], { rows }) => [{ dtype: part.dtype, shape: [rows, ...part.shape.slice(1)] }],
+  lower: (ctx, node, { k }) => {
+    const [, place, , ...parts] = node.inputs.map((t) => ctx.value(t));
+    const sorted = parts.length === 1 ? parts[0] : ctx.emit("Concat", parts, { axis: 0 });
+    const gather = (places: string) => ctx.emit("Gather", [sorted, places], { axis: 0 });
+    if (k === 1) return [gather(place)];
+    const byRow = ctx.emit("Reshape", [place, ctx.ints([-1, k])]);
+    const byChoice = ctx.emit("Transpose", [byRow], { perm: [1, 0] });
+    const results = Array.from({ length: k }, (_, choice) =>
+      gather(ctx.emit("Gather", [byChoice, ctx.constant("i64", [], [choice])], { axis: 0 })),
+    );
+    return [results.reduce((total, one) => ctx.emit("Add", [total, one]))];
   },
-  grad: (node, [g]) => {
-    const counts = node.inputs[node.inputs.length - 1];
-    return g === null ? node.inputs.map(() => null) : [...partition(g, counts), null];
+  grad: (node, [g], pairing) => {
+    const [order, place, counts] = node.inputs;
+    if (g === null) return node.inputs.map(() => null);
+    return [null, null, null, ...applyAll(dispatchOp, [g, order, place, counts], pairing)];
   },
-  flops: free,
+  flops: (_inputs, [out], { k }) => (k - 1) * size(out),
   samples: [
     {
-      label: "parts of one row",
-      inputs: [{ shape: [1, 2] }, { shape: [1, 2] }, { shape: [2], dtype: "i32", values: () => 1 }],
-      build: (x, y, counts) => join([x, y], cast(counts, "i64"), 2),
-      differentiable: [0, 1],
+      label: "two results a row",
+      inputs: [{ shape: [10, 3] }, chosen],
+      build: (y, choices) => {
+        // Pairs as rows that choose one expert each give the parts.
+        const pairs = route(cast(reshape(choices, [10, 1]), "i64"), 4);
+        return mix(dispatch(y, pairs), { ...pairs, rows: 5, k: 2 });
+      },
+      differentiable: [0],
     },
   ],
 });
 
-/** The inverse of `partition`: parts of `counts` rows, one below the other, `rows` in all. */
-export function join(parts: readonly Tensor[], counts: Tensor, rows: Dim): Tensor {
-  return apply(joinOp, [...parts, counts], rows);
+/** The sum of each row's results, [rows, width]; `parts` holds them by expert, in the order of `dispatch`. */
+export function mix(parts: readonly Tensor[], { order, place, counts, rows, k }: Routing): Tensor {
+  return apply(mixOp, [order, place, counts, ...parts], { rows, k });
 }

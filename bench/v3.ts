@@ -1,0 +1,170 @@
+/** DeepSeek-V3's design against what its paper says of it and against the dense design, at sizes that run here. */
+import { designOf, type ModelConfig } from "../src/models/architecture.ts";
+import type { DecoderConfig } from "../src/models/config.ts";
+import { countParameters, initialise } from "../src/models/layers.ts";
+import { type V3Config, v3FromHuggingFace } from "../src/models/v3-config.ts";
+import { activeParameters, v3Parameters } from "../src/models/v3-parameters.ts";
+import { Random } from "../src/runtime/random.ts";
+import { KvCache } from "../src/sample/cache.ts";
+import { batchFeeds } from "../src/train/language-model.ts";
+import { TrainStep } from "../src/train/step.ts";
+import { furtherFeeds, v3Loss } from "../src/train/v3-loss.ts";
+import { median, type Row } from "./rows.ts";
+import { denseMinusV3 } from "./v3-race.ts";
+
+export async function benchV3(): Promise<Row[]> {
+  // `v3/mtp-speedup` belongs here: `await mtpSpeedup()` of ./mtp.ts.
+  return [cacheRatio(), await moeStepOverDense(), await denseMinusV3()];
+}
+
+// ── the cache ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Published sizes (arXiv 2412.19437, section 4.2) in two of the 61 layers: all are alike, and 61 of MHA are 8 MB a token. */
+const PUBLISHED: V3Config = { ...v3FromHuggingFace({ model_type: "deepseek_v3" }), layers: 2 };
+
+const MHA: DecoderConfig = {
+  vocabSize: PUBLISHED.vocabSize,
+  layers: PUBLISHED.layers,
+  width: PUBLISHED.width,
+  heads: PUBLISHED.heads,
+  kvHeads: PUBLISHED.heads,
+  headDim: PUBLISHED.valueDim,
+  ffn: PUBLISHED.ffn,
+  maxPositions: PUBLISHED.maxPositions,
+  ropeTheta: PUBLISHED.ropeTheta,
+  normEps: PUBLISHED.normEps,
+  tieEmbeddings: false,
+};
+
+const [ROWS, TOKENS] = [2, 224];
+
+/** What a cache has allocated once it has room for `TOKENS` tokens of `ROWS` rows. */
+function bytesHeld(config: ModelConfig): number {
+  const cache = new KvCache(designOf(config).planes);
+  cache.reset(ROWS);
+  cache.ensure(TOKENS, ROWS);
+  const buffers = new Set(Object.values(cache.feeds(ROWS)).map(({ data }) => data.buffer));
+  return [...buffers].reduce((total, { byteLength }) => total + byteLength, 0);
+}
+
+/**
+ * How many times less the cache of multi-head latent attention holds than that of MHA of the same heads, measured, over
+ * the same by the formulas of DeepSeek-V2's table 1 (arXiv 2405.04434): 2 n_h d_h l for MHA, (d_c + d_h^R) l for MLA.
+ * 1 is the paper's saving to the last byte; less would be a cache that holds more than the paper says.
+ */
+function cacheRatio(): Row {
+  const { heads, valueDim, latent, ropeDim, layers } = PUBLISHED;
+  const [mha, mla] = [bytesHeld(MHA), bytesHeld(PUBLISHED)];
+  const paper = { mha: 2 * heads * valueDim, mla: latent + ropeDim };
+  const each = (bytes: number) => bytes / (ROWS * TOKENS * layers);
+  return {
+    name: "v3/cache-ratio-to-paper",
+    value: (mha * paper.mla) / (mla * paper.mha),
+    unit: "of the paper's saving",
+    atLeast: 1,
+    note: `${(mha / mla).toFixed(1)} x less: ${each(mla)} B a token and layer in f32 against ${each(mha)}; the paper's is ${(paper.mha / paper.mla).toFixed(1)} x`,
+  };
+}
+
+// ── the step of a mixture of experts ────────────────────────────────────────────────────────────────────────────────
+
+/** The model of `train/*` with V3's attention: 3 x 240 of 9 experts' inner width are active, against 720 dense. */
+const MOE: V3Config = {
+  architecture: "deepseek_v3",
+  vocabSize: 512,
+  layers: 4,
+  width: 256,
+  heads: 4,
+  queryRank: null,
+  latent: 64,
+  nopeDim: 64,
+  ropeDim: 32,
+  valueDim: 64,
+  ffn: 720,
+  denseLayers: 0,
+  expertFfn: 240,
+  experts: 8,
+  activeExperts: 2,
+  sharedExperts: 1,
+  groups: 1,
+  activeGroups: 1,
+  normaliseWeights: true,
+  routedScale: 1,
+  maxPositions: 256,
+  ropeTheta: 10_000,
+  yarn: null,
+  normEps: 1e-6,
+  mtpLayers: 0,
+  tieEmbeddings: false,
+};
+const DENSE: V3Config = { ...MOE, denseLayers: MOE.layers };
+const [BATCH, SEQ] = [16, 256];
+const ROUNDS = 7;
+const STEPS = 3;
+/** The first steps take their memory from the system. */
+const WARMUP = 4;
+
+const OPTIMIZER = {
+  kind: "adamw" as const,
+  rate: 3e-4,
+  betas: [0.9, 0.95] as [number, number],
+  epsilon: 1e-8,
+  decay: 0.1,
+  clip: 1,
+  momentum: 0,
+};
+
+/** A whole step (loss with balancing, gradients, AdamW) of 8 experts of which 2 are chosen over a dense one's. */
+async function moeStepOverDense(): Promise<Row> {
+  const random = new Random(1, "bench");
+  const tokens = BATCH * SEQ;
+  const ids = () => Int32Array.from({ length: tokens }, () => random.integer(0, MOE.vocabSize - 1));
+  const rows = {
+    ids: ids(),
+    targets: ids(),
+    weights: new Float32Array(tokens).fill(1 / tokens),
+    batch: BATCH,
+    seq: SEQ,
+  };
+  const feeds = { ...batchFeeds(rows), ...furtherFeeds(rows) };
+  const side = async (config: V3Config) => {
+    const specs = v3Parameters(config);
+    const loss = v3Loss(
+      config,
+      { batch: BATCH, seq: SEQ, mask: "shared" },
+      { balanceFactor: 1e-4, mtpFactor: 0 },
+    );
+    const step = await TrainStep.create(specs, initialise(specs, 1), loss, OPTIMIZER);
+    const time = async (count: number): Promise<number> => {
+      const times: number[] = [];
+      for (let i = 0; i < count; i++) {
+        const start = performance.now();
+        await step.step(feeds, { rate: OPTIMIZER.rate, muonRate: 0 });
+        times.push(performance.now() - start);
+      }
+      return median(times);
+    };
+    return { step, time };
+  };
+  const [dense, moe] = [await side(DENSE), await side(MOE)];
+  await dense.time(WARMUP);
+  await moe.time(WARMUP);
+  const ratios: number[] = [];
+  const times: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) {
+    const ms = await dense.time(STEPS);
+    times.push(ms);
+    ratios.push((await moe.time(STEPS)) / ms);
+  }
+  await dense.step.release();
+  await moe.step.release();
+  const millions = (count: number) => `${(count / 1e6).toFixed(1)} M`;
+  return {
+    name: "v3/moe-step-over-dense",
+    value: median(ratios),
+    unit: "x the dense step",
+    atMost: 1.2,
+    spread: [Math.min(...ratios), Math.max(...ratios)],
+    note: `${median(times).toFixed(0)} ms dense; ${millions(activeParameters(MOE))} active of ${millions(countParameters(v3Parameters(MOE)))} against ${millions(countParameters(v3Parameters(DENSE)))}`,
+  };
+}
