@@ -43,7 +43,7 @@ async function race({ recipe: file, seed, seconds, model = {}, rate }: Entry): P
   const stage = recipe.stages[0] as PretrainStage;
   const { config: base, tokenizer } = recipeShape(recipe);
   const config = checkConfig({ ...base, ...model });
-  const { schedule, ...options } = languageModelOptions(stage);
+  const { schedule, ...options } = languageModelOptions(stage, seed);
   const optimizer = { ...options.optimizer, rate: rate ?? options.optimizer.rate };
   const rowsOf = (stream: number) =>
     new PackedBatches(documentSource(stage.data, tokenizer, stream), options.batch, options.sequence);
