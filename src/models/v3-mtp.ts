@@ -17,7 +17,7 @@ import {
   slice,
   softmax,
 } from "../graph/ops.ts";
-import { product, type Tensor } from "../graph/tensor.ts";
+import type { Tensor } from "../graph/tensor.ts";
 import type { Parameters } from "./layers.ts";
 import { type AttendLatent, absorbedAttention, rotarySettings } from "./mla.ts";
 import { rotaryTables } from "./rope.ts";
@@ -76,133 +76,120 @@ export function mtpModule(
 }
 
 /**
- * Consecutive tokens of one sequence as rows of a batch: queries [rows, 1, heads, width] over `keys` [length, width],
- * the cache and behind it the rows' own entries; the mask [rows, 1, length] says which of them each row sees. Keys are
- * the values as well. With one sequence the copy that joins the two is small beside what it saves in nodes.
+ * Consecutive tokens of one sequence as rows of a batch: queries [rows, heads, width] over `keys` [length, width], the
+ * cache and behind it the rows' own entries; the mask [rows, 1, length] says which of them each row sees. Keys are the
+ * values as well. With one sequence the copy that joins the two is small beside what it saves in nodes.
  */
 function consecutive(queries: Tensor, keys: Tensor, mask: Tensor, scale: number): Tensor {
-  const [rows, , heads, width] = queries.shape;
-  const each = reshape(queries, [rows, heads, width]);
-  const shares = softmax(add(matmul(each, keys, { transB: true, alpha: scale }), mask));
-  return reshape(matmul(shares, keys), queries.shape);
+  const shares = softmax(add(matmul(queries, keys, { transB: true, alpha: scale }), mask));
+  return matmul(shares, keys);
 }
 
-/** What one sequence has cached, [1, 1, past, width], and a mask over it and the new entries behind it. */
+/** What one sequence has cached, [past, width], and a mask over it and the new entries behind it. */
 export interface SequenceCache {
   past: Tensor;
   mask: Tensor;
 }
 
-/** Entries as a matrix, [length, width]. */
-const flat = (entries: Tensor): Tensor =>
-  reshape(entries, [product(entries.shape.slice(0, -1)), entries.shape[entries.rank - 1]]);
+/** Entries [rows, 1, 1, width] behind `past`. */
+const behind = (past: Tensor, entries: Tensor): Tensor =>
+  concat([past, reshape(entries, [entries.shape[0], past.shape[1]])], 0);
 
 const overSequence =
   ({ past, mask }: SequenceCache): AttendLatent =>
   (queries, own, scale) =>
-    consecutive(queries, concat([flat(past), flat(own)], 0), mask, scale);
+    consecutive(queries, behind(past, own), mask, scale);
 
 export interface DraftInputs {
   /** What the trunk made of tokens i that the module has not read, [pairs, 1, width], with the tokens i + 1 and i. */
   hidden: Tensor;
   next: Tensor;
   positions: Tensor;
-  /** The module's cache; mask [pairs, 1, past + pairs]. */
+  /** The module's own cache; its mask is [pairs, 1, past + pairs]. */
   cache: SequenceCache;
   /** The last pair, [1] i32: pairs - 1. */
   last: Tensor;
+  /** Positions of the newest token and the drafts, [1 + drafts, 1] i32. */
+  later: Tensor;
   /** The logits' factor, and what is added to them before the largest is chosen, [drafts, vocab]. */
   scale: Tensor;
   noise: Tensor;
 }
 
-export interface VerifyInputs {
-  /** The newest token, [1, 1] i32, and the positions of it and the drafts behind it, [1 + drafts, 1]. */
-  id: Tensor;
-  positions: Tensor;
-  /** Of each layer, [1, 1, past, width]. */
-  cache: readonly Tensor[];
-  /** [1 + drafts, 1, past + 1 + drafts]. */
-  mask: Tensor;
-}
-
-export interface SpeculativeStep {
-  /** The drafted tokens, [drafts] i32, and the logits · scale that each was drawn from, [drafts, vocab]. */
-  drafts: Tensor;
-  draftLogits: Tensor;
-  /** Of the newest token and each draft: logits [1 + drafts, vocab] and hidden [1 + drafts, 1, width]. */
+export interface Drafts {
+  /** [drafts, 1] i32, and the logits · scale that each was drawn from, [drafts, vocab]. */
+  ids: Tensor;
   logits: Tensor;
-  hidden: Tensor;
-  /** What the layers' caches get, [1 + drafts, 1, 1, width], and the module's, [pairs, 1, 1, width]. */
-  fresh: Tensor[];
-  freshDraft: Tensor;
+  /** What the module's cache gets, [pairs, 1, 1, width]. */
+  fresh: Tensor;
 }
 
 /**
- * Drafts tokens of one sequence and runs the trunk over them. A draft is the largest of logits · scale + noise: with
- * Gumbel noise a sample of their softmax (Gumbel 1954), with none the likeliest token. Drafts after the first come from
- * the module itself in place of the trunk.
+ * Drafts the tokens behind the newest one. A draft is the largest of logits · scale + noise: with Gumbel noise a sample
+ * of their softmax (Gumbel 1954), with none the likeliest token. For drafts after the first, the module takes its own
+ * output in place of the trunk's.
  */
-export function speculativeStep(
-  parameters: Parameters,
-  config: V3Config,
-  draft: DraftInputs,
-  verify: VerifyInputs,
-): SpeculativeStep {
-  const { graph } = draft.hidden;
-  const count = draft.noise.shape[0] as number;
+export function draftTokens(parameters: Parameters, config: V3Config, inputs: DraftInputs): Drafts {
+  const { graph } = inputs.hidden;
   const tables = rotaryTables(graph, rotarySettings(config));
-  const module = (inputs: { hidden: Tensor; next: Tensor }, positions: Tensor, attend: AttendLatent) =>
-    further(parameters, config, inputs, (x, weights) =>
+  const module = (
+    { hidden, next, positions }: Pick<DraftInputs, "hidden" | "next" | "positions">,
+    attend: AttendLatent,
+  ) =>
+    further(parameters, config, { hidden, next }, (x, weights) =>
       absorbedAttention(x, weights, attend, { config, tables, positions }),
     );
-  const choose = (hidden: Tensor, i: number) =>
+  const { past } = inputs.cache;
+  const pairs = module(inputs, overSequence(inputs.cache));
+  let hidden = gather(pairs.hidden, inputs.last);
+  let seen = behind(past, pairs.cache[0]);
+  let mask = gather(inputs.cache.mask, inputs.last);
+  const ids: Tensor[] = [];
+  const logits: Tensor[] = [];
+  for (let i = 0; i < (inputs.noise.shape[0] as number); i++) {
+    if (i > 0) {
+      const positions = slice(inputs.later, 0, i - 1, i);
+      const draft = module({ hidden, next: ids[i - 1], positions }, (queries, own, scale) => {
+        seen = behind(seen, own);
+        mask = concat([mask, constant(graph, 0, [1, 1, 1])], 2);
+        return consecutive(queries, seen, mask, scale);
+      });
+      hidden = draft.hidden;
+    }
     graph.scope(`draft.${i}`, () => {
-      const logits = mul(reshape(head(parameters, config, hidden), [1, config.vocabSize]), draft.scale);
-      const id = cast(argmax(add(logits, slice(draft.noise, 0, i, i + 1))), "i32");
-      return { logits, id: reshape(id, [1, 1]) };
+      const row = reshape(head(parameters, config, hidden), [1, config.vocabSize]);
+      logits.push(mul(row, inputs.scale));
+      const id = argmax(add(logits[i], slice(inputs.noise, 0, i, i + 1)));
+      ids.push(reshape(cast(id, "i32"), [1, 1]));
     });
-
-  const pairs = module(draft, draft.positions, overSequence(draft.cache));
-  let state = gather(pairs.hidden, draft.last);
-  const chosen = [choose(state, 0)];
-  let seen = concat([flat(draft.cache.past), flat(pairs.cache[0])], 0);
-  let mask = gather(draft.cache.mask, draft.last);
-  for (let i = 1; i < count; i++) {
-    const attend: AttendLatent = (queries, own, scale) => {
-      seen = concat([seen, flat(own)], 0);
-      mask = concat([mask, constant(graph, 0, [1, 1, 1])], 2);
-      return consecutive(queries, seen, mask, scale);
-    };
-    const positions = slice(verify.positions, 0, i - 1, i);
-    state = module({ hidden: state, next: chosen[i - 1].id }, positions, attend).hidden;
-    chosen.push(choose(state, i));
   }
+  return { ids: concat(ids, 0), logits: concat(logits, 0), fresh: pairs.cache[0] };
+}
 
-  const ids = concat([verify.id, ...chosen.map(({ id }) => id)], 0);
+export interface SequenceInputs {
+  /** Consecutive tokens and their positions, [rows, 1] i32. */
+  ids: Tensor;
+  positions: Tensor;
+  /** Of each layer, [past, width]. */
+  cache: readonly Tensor[];
+  /** [rows, 1, past + rows]. */
+  mask: Tensor;
+}
+
+/** The trunk over consecutive tokens of one sequence: logits [rows, vocab], hidden [rows, 1, width], and what is stored. */
+export function continueSequence(
+  parameters: Parameters,
+  config: V3Config,
+  { ids, positions, cache, mask }: SequenceInputs,
+): { logits: Tensor; hidden: Tensor; fresh: Tensor[] } {
   const result = trunk(
     parameters,
     config,
-    { ids, positions: verify.positions },
+    { ids, positions },
     (layer, context) => (x, weights) =>
-      absorbedAttention(x, weights, overSequence({ past: verify.cache[layer], mask: verify.mask }), context),
+      absorbedAttention(x, weights, overSequence({ past: cache[layer], mask }), context),
     {},
   );
-  return {
-    drafts: reshape(
-      concat(
-        chosen.map(({ id }) => id),
-        0,
-      ),
-      [count],
-    ),
-    draftLogits: concat(
-      chosen.map(({ logits }) => logits),
-      0,
-    ),
-    logits: reshape(result.logits, [1 + count, config.vocabSize]),
-    hidden: result.hidden,
-    fresh: result.cache,
-    freshDraft: pairs.cache[0],
-  };
+  const logits = reshape(result.logits, [ids.shape[0], config.vocabSize]);
+  return { logits, hidden: result.hidden, fresh: result.cache };
 }

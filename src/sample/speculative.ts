@@ -5,25 +5,25 @@
  */
 import { countFlops } from "../graph/analyse.ts";
 import { MASKED } from "../graph/ops/nn.ts";
-import { input } from "../graph/ops/source.ts";
-import { exp, max, mul, sub } from "../graph/ops.ts";
-import { Graph } from "../graph/tensor.ts";
-import { designOf, isV3, type ModelConfig } from "../models/architecture.ts";
-import { parameterInputs } from "../models/layers.ts";
+import { constant, input } from "../graph/ops/source.ts";
+import { concat, exp, max, mul, sub } from "../graph/ops.ts";
+import { type Dim, Graph } from "../graph/tensor.ts";
+import { type CachePlane, designOf, isV3, type ModelConfig } from "../models/architecture.ts";
+import { type ParameterSpec, type Parameters, parameterInputs } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
 import { v3Decoder } from "../models/v3.ts";
 import type { V3Config } from "../models/v3-config.ts";
-import { speculativeStep } from "../models/v3-mtp.ts";
+import { continueSequence, draftTokens } from "../models/v3-mtp.ts";
 import { Random } from "../runtime/random.ts";
-import { f32, i32, Session, scalar, type Value } from "../runtime/session.ts";
+import { f32, i32, RuntimeError, Session, scalar, type Value } from "../runtime/session.ts";
 import { KvCache } from "./cache.ts";
 import { checkRequests, type GenerateOptions, type GenerationResult, Sampler } from "./engine.ts";
 import { logitScale, sampleToken } from "./sampler.ts";
 import type { Generation, GenerationRequest } from "./scheduler.ts";
 import { fillGumbel, verifyDraft } from "./verify.ts";
 
-/** One more token than the module was trained for brings less than it costs. */
-const DRAFTS = 1;
+/** The module was trained for the first; it is as good at the second, and a third costs what it brings. */
+const DRAFTS = 2;
 
 export interface SpeculativeResult extends GenerationResult {
   /** Drafts whose turn came, and those of them that stayed. */
@@ -31,14 +31,32 @@ export interface SpeculativeResult extends GenerationResult {
   accepted: number;
 }
 
+/** How a graph gets its parameters: as inputs, or as part of it. */
+export type ParameterMaker = (graph: Graph, specs: readonly ParameterSpec[]) => Parameters;
+
+/**
+ * Weights that are part of the graph. ONNX Runtime packs them once, and a product of two rows then costs hardly more than
+ * of one, where an input would be packed at each step.
+ */
+export const fixedTo =
+  (values: ReadonlyMap<string, Value>): ParameterMaker =>
+  (graph, specs) =>
+    new Map(
+      specs.map(({ name, shape }) => {
+        const value = values.get(name);
+        if (value === undefined) throw new RuntimeError(`there is no weight "${name}" in the model`);
+        return [name, constant(graph, value.data as Float32Array, shape)];
+      }),
+    );
+
 /** The graph that reads a prompt: what the cache holds of it, and `hidden` [1, seq, width] for the module. */
-export function traceSpeculativePrefill(config: V3Config): Graph {
+export function traceReading(config: V3Config, weights: ParameterMaker = parameterInputs): Graph {
   const graph = new Graph();
   const { parameters, planes } = designOf(config);
   const ids = input(graph, "ids", "i32", [1, "seq"]);
   const positions = input(graph, "positions", "i32", [1, "seq"]);
   const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
-  const { hidden, cache } = v3Decoder(parameterInputs(graph, parameters), config, { ids, positions, mask });
+  const { hidden, cache } = v3Decoder(weights(graph, parameters), config, { ids, positions, mask });
   graph.output("hidden", hidden);
   planes.forEach(({ name }, i) => {
     graph.output(name, cache[i]);
@@ -46,45 +64,58 @@ export function traceSpeculativePrefill(config: V3Config): Graph {
   return graph;
 }
 
-/** The graph of `speculativeStep`: see there. `weights` are as in the decode graph. */
-export function traceSpeculative(config: V3Config, drafts: number): Graph {
+/**
+ * The graph that drafts tokens behind the newest one and runs the trunk over all of these: `drafts` [drafts, 1] with
+ * `draftLogits`, of the trunk `logits` and `weights` (see `traceDecode`) [1 + drafts, vocab] and `hidden`
+ * [1 + drafts, 1, width], and for each plane `fresh.<plane>` [rows, 1, 1, width]. Without drafts it decodes plainly.
+ */
+export function traceSpeculative(
+  config: V3Config,
+  drafts: number,
+  weights: ParameterMaker = parameterInputs,
+): Graph {
   const graph = new Graph();
   const { parameters, further, planes } = designOf(config);
+  const traced = weights(graph, drafts > 0 ? [...parameters, ...further] : parameters);
+  const real = (name: string, shape: Dim[]) => input(graph, name, "f32", shape);
+  const whole = (name: string, shape: Dim[]) => input(graph, name, "i32", shape);
   const rows = 1 + drafts;
-  const matrix = (name: string, shape: (number | string)[]) => input(graph, name, "f32", shape);
   const width = config.latent + config.ropeDim;
-  const scale = matrix("scale", []);
-  const step = speculativeStep(
-    parameterInputs(graph, [...parameters, ...further]),
-    config,
-    {
-      hidden: matrix("pairs.hidden", ["pairs", 1, config.width]),
-      next: input(graph, "pairs.next", "i32", ["pairs", 1]),
-      positions: input(graph, "pairs.positions", "i32", ["pairs", 1]),
+  const [scale, id, positions] = [real("scale", []), whole("id", [1, 1]), whole("positions", [rows, 1])];
+  let ids = id;
+  if (drafts > 0) {
+    const drafted = draftTokens(traced, config, {
+      hidden: real("pairs.hidden", ["pairs", 1, config.width]),
+      next: whole("pairs.next", ["pairs", 1]),
+      positions: whole("pairs.positions", ["pairs", 1]),
       cache: {
-        past: matrix(moduleName(config), [1, 1, "past", width]),
-        mask: matrix("pairs.mask", ["pairs", 1, "(past+pairs)"]),
+        past: real(moduleName(config), ["past", width]),
+        mask: real("pairs.mask", ["pairs", 1, "(past+pairs)"]),
       },
-      last: input(graph, "pairs.last", "i32", [1]),
+      last: whole("pairs.last", [1]),
+      later: positions,
       scale,
-      noise: matrix("noise", [drafts, config.vocabSize]),
-    },
-    {
-      id: input(graph, "id", "i32", [1, 1]),
-      positions: input(graph, "positions", "i32", [rows, 1]),
-      cache: planes.map(({ name }) => matrix(name, [1, 1, "past", width])),
-      mask: matrix("mask", [rows, 1, `(past+${rows})`]),
-    },
-  );
-  const { drafts: ids, draftLogits, logits, hidden, fresh, freshDraft } = step;
-  const outputs = { drafts: ids, draftLogits, logits, hidden };
-  for (const [name, tensor] of Object.entries(outputs)) graph.output(name, tensor);
+      noise: real("noise", [drafts, config.vocabSize]),
+    });
+    ids = concat([id, drafted.ids], 0);
+    graph.output("drafts", drafted.ids);
+    graph.output("draftLogits", drafted.logits);
+    graph.output(`fresh.${moduleName(config)}`, drafted.fresh);
+  }
+  const { logits, hidden, fresh } = continueSequence(traced, config, {
+    ids,
+    positions,
+    cache: planes.map(({ name }) => real(name, ["past", width])),
+    mask: real("mask", [rows, 1, `(past+${rows})`]),
+  });
+  graph.output("logits", logits);
+  graph.output("hidden", hidden);
   graph.scope("sampling", () => {
     const scaled = mul(logits, scale);
     graph.output("weights", exp(sub(scaled, max(scaled, [-1], true))));
   });
-  [...planes.map(({ name }) => name), moduleName(config)].forEach((name, i) => {
-    graph.output(`fresh.${name}`, fresh[i] ?? freshDraft);
+  planes.forEach(({ name }, i) => {
+    graph.output(`fresh.${name}`, fresh[i]);
   });
   return graph;
 }
@@ -103,6 +134,13 @@ interface Progress {
   read: number;
 }
 
+export interface SpeculativeOptions {
+  threads?: number;
+  /** Tokens drafted at a step. */
+  drafts?: number;
+  parameters?: ReadonlyMap<string, Value>;
+}
+
 export class SpeculativeSampler {
   readonly drafts: number;
   private readonly config: V3Config;
@@ -110,6 +148,7 @@ export class SpeculativeSampler {
   private readonly prefillGraph: Graph;
   private readonly step: Session;
   private readonly prefill: Session;
+  private readonly planes: readonly CachePlane[];
   private readonly trunk: KvCache;
   private readonly module: KvCache;
 
@@ -123,19 +162,20 @@ export class SpeculativeSampler {
     this.drafts = drafts;
     [this.prefillGraph, this.stepGraph] = graphs;
     [this.prefill, this.step] = sessions;
-    this.trunk = new KvCache(designOf(config).planes);
+    this.planes = designOf(config).planes;
+    this.trunk = new KvCache(this.planes);
     this.module = new KvCache([
       { name: moduleName(config), heads: 1, width: config.latent + config.ropeDim },
     ]);
   }
 
-  static async create(
-    config: V3Config,
-    { threads, drafts = DRAFTS }: { threads?: number; drafts?: number } = {},
-  ): Promise<SpeculativeSampler> {
-    const graphs: [Graph, Graph] = [traceSpeculativePrefill(config), traceSpeculative(config, drafts)];
+  /** With `parameters` the graphs hold the weights, and `generate` reads no others. */
+  static async create(config: V3Config, options: SpeculativeOptions = {}): Promise<SpeculativeSampler> {
+    const { threads, drafts = DRAFTS, parameters } = options;
+    const weights = parameters === undefined ? parameterInputs : fixedTo(parameters);
+    const graphs: [Graph, Graph] = [traceReading(config, weights), traceSpeculative(config, drafts, weights)];
     return new SpeculativeSampler(config, drafts, graphs, [
-      await Session.create(graphs[0], { threads, name: "prefill" }),
+      await Session.create(graphs[0], { threads, name: "reading" }),
       await Session.create(graphs[1], { threads, name: "speculative" }),
     ]);
   }
@@ -231,7 +271,7 @@ export class SpeculativeSampler {
     result.flops += countFlops(this.prefillGraph, { seq }).total;
     const array = (name: string) => outputs[name].data as Float32Array;
     this.trunk.ensure(seq, 1);
-    this.trunk.load(0, { length: seq, tensors: designOf(this.config).planes.map(({ name }) => array(name)) });
+    this.trunk.load(0, { length: seq, tensors: this.planes.map(({ name }) => array(name)) });
     return { position: seq, next: prompt.slice(1), hidden: array("hidden"), read: 0 };
   }
 
@@ -260,8 +300,8 @@ export class SpeculativeSampler {
       );
     const outputs = await this.step.run({
       ...weights,
-      ...this.trunk.feeds(1),
-      ...this.module.feeds(1),
+      ...flatFeeds(this.trunk),
+      ...flatFeeds(this.module),
       "pairs.hidden": f32(hidden, [pairs, 1, width]),
       "pairs.next": i32(next, [pairs, 1]),
       "pairs.positions": from(first, pairs),
@@ -278,15 +318,16 @@ export class SpeculativeSampler {
       this.trunk,
       position,
       rows,
-      designOf(this.config).planes.map(({ name }) => array(`fresh.${name}`)),
+      this.planes.map(({ name }) => array(`fresh.${name}`)),
     );
-    if (read >= 0) appendAll(this.module, read, pairs, [array(`fresh.${moduleName(this.config)}`)]);
+    if (read >= 0 && this.drafts > 0)
+      appendAll(this.module, read, pairs, [array(`fresh.${moduleName(this.config)}`)]);
     progress.read += read < 0 ? 1 : pairs;
     result.steps++;
     result.flops += this.flopsOf(this.trunk.window, pairs);
     return {
-      drafts: outputs.drafts.data as Int32Array,
-      draftLogits: array("draftLogits"),
+      drafts: this.drafts > 0 ? (outputs.drafts.data as Int32Array) : [],
+      draftLogits: this.drafts > 0 ? array("draftLogits") : new Float32Array(),
       logits: array("logits"),
       weights: array("weights"),
       hidden: array("hidden"),
@@ -306,6 +347,14 @@ export class SpeculativeSampler {
     await this.prefill.release();
     await this.step.release();
   }
+}
+
+/** The only row as graph inputs [window, width]. */
+function flatFeeds(cache: KvCache): Record<string, Value> {
+  const feeds = Object.entries(cache.feeds(1));
+  return Object.fromEntries(
+    feeds.map(([name, value]) => [name, f32(value.data as Float32Array, value.shape.slice(2))]),
+  );
 }
 
 /** What each of `rows` new tokens sees of a window filled below `filled`, and of itself and those before it. */
@@ -332,9 +381,10 @@ function appendAll(cache: KvCache, position: number, rows: number, fresh: readon
 /** What decodes one conversation fastest: with drafts where the model has a module for them. */
 export function openSampler(
   config: ModelConfig,
+  parameters: ReadonlyMap<string, Value>,
   options: { threads?: number } = {},
 ): Promise<Sampler | SpeculativeSampler> {
   return isV3(config) && config.mtpLayers > 0
-    ? SpeculativeSampler.create(config, options)
+    ? SpeculativeSampler.create(config, { ...options, parameters })
     : Sampler.create(config, options);
 }
