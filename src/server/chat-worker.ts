@@ -3,7 +3,7 @@ import { parentPort } from "node:worker_threads";
 import { toFailure } from "../recipe/failure.ts";
 import { openModel } from "../recipe/options.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
-import { Sampler } from "../sample/engine.ts";
+import { openSampler } from "../sample/speculative.ts";
 import { encodePrompt } from "../train/rollout.ts";
 import type { Model } from "../train/stage.ts";
 import type { ChatEvent, ChatRequest } from "./chat.ts";
@@ -33,7 +33,7 @@ const THREADS = 1;
 interface Loaded {
   folder: string;
   model: Model;
-  sampler: Sampler;
+  sampler: Awaited<ReturnType<typeof openSampler>>;
 }
 
 /** The shipped model and the run's newest: an older checkpoint makes room for the next one. */
@@ -46,7 +46,7 @@ async function load(folder: string): Promise<Loaded> {
   const known = loaded.find((entry) => entry.folder === folder);
   if (known !== undefined) return known;
   const model = openModel(folder);
-  const sampler = await Sampler.create(model.config, { threads: THREADS });
+  const sampler = await openSampler(model.config, model.parameters, { threads: THREADS });
   while (loaded.length >= KEPT) await loaded.shift()?.sampler.release();
   loaded.push({ folder, model, sampler });
   return loaded[loaded.length - 1];
