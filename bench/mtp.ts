@@ -72,7 +72,7 @@ function requests(model: Model) {
   }));
 }
 
-export async function mtpSpeedup(trained?: Model, drafts = 1): Promise<Row> {
+export async function mtpSpeedup(trained?: Model, drafts = 2): Promise<Row> {
   const model = trained ?? (await trainWithModule());
   // As a chat decodes: one row, one thread, weights in the graph. Without drafts it is plain decoding.
   const open = (drafts: number) =>
