@@ -115,16 +115,28 @@ export function expandedAttention(
   return { out, cache: cacheEntry(compressed) };
 }
 
+/** Attention of queries [batch, heads, width] to a cache and to their own entries [batch, 1, 1, width]. */
+export type AttendLatent = (queries: Tensor, own: Tensor, scale: number) => Tensor;
+
+/** Each row over a cache of its own: past [batch, 1, past, latent + rope], mask [batch, 1, 1, past]. */
+export const overOwnCache =
+  (past: Tensor, mask: Tensor): AttendLatent =>
+  (queries, own, scale) => {
+    const [batch, heads, width] = queries.shape;
+    const entry = (tensor: Tensor) => ({ keys: tensor, values: tensor });
+    const each = reshape(queries, [batch, 1, heads, width]);
+    return reshape(cachedAttention(each, entry(own), entry(past), mask, scale), queries.shape);
+  };
+
 /**
- * The absorbed form for one token a row: x [batch, 1, width] over a cache [batch, 1, past, latent + rope]. With W_UK and
- * W_UV the rows of kv_b_proj, q_C · (W_UK c) = (W_UKᵀ q_C) · c and sum p (W_UV c) = W_UV (sum p c): all heads attend to
- * one key and value, the cache entry itself, whose rope part of the result is left out.
+ * The absorbed form for one token a row: x [batch, 1, width] over what `attend` has cached. With W_UK and W_UV the rows
+ * of kv_b_proj, q_C · (W_UK c) = (W_UKᵀ q_C) · c and sum p (W_UV c) = W_UV (sum p c): all heads attend to one key and
+ * value, the cache entry itself, whose rope part of the result is left out.
  */
 export function absorbedAttention(
   x: Tensor,
   weights: Weights,
-  mask: Tensor,
-  past: Tensor,
+  attend: AttendLatent,
   context: MlaContext,
 ): { out: Tensor; cache: Tensor } {
   const { graph } = x;
@@ -147,13 +159,12 @@ export function absorbedAttention(
     const rows = transpose(reshape(plain, [batch, heads, nopeDim]), [1, 0, 2]);
     const absorbed = transpose(matmul(rows, upKeys), [1, 0, 2]);
     const rotated = reshape(rotate(turned, context), [batch, heads, ropeDim]);
-    return reshape(concat([absorbed, rotated], -1), [batch, 1, heads, latent + ropeDim]);
+    return concat([absorbed, rotated], -1);
   });
   const mixed = graph.scope("heads", () => {
     const scale = scoreFactor(yarn) * (nopeDim + ropeDim) ** -0.5;
-    const entry = (tensor: Tensor) => ({ keys: tensor, values: tensor });
-    const attended = cachedAttention(q, entry(cache), entry(past), mask, scale);
-    const inLatent = reshape(slice(attended, -1, 0, latent), [batch, heads, latent]);
+    const attended = attend(q, cache, scale);
+    const inLatent = slice(attended, -1, 0, latent);
     // [heads, batch, latent] · [heads, latent, value]
     const values = matmul(transpose(inLatent, [1, 0, 2]), upValues, { transB: true });
     return reshape(transpose(values, [1, 0, 2]), [batch, 1, heads * valueDim]);

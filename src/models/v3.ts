@@ -1,13 +1,19 @@
 /**
  * DeepSeek-V3 (arXiv 2412.19437, section 2): pre-norm blocks of multi-head latent attention and, after the first dense
- * layers, DeepSeekMoE; and the module that predicts a further token.
+ * layers, DeepSeekMoE. The module that predicts a further token is in v3-mtp.ts.
  */
-import { add, concat, linear, reshape, rmsNorm } from "../graph/ops.ts";
+import { add, linear, reshape, rmsNorm } from "../graph/ops.ts";
 import { recomputeAll } from "../graph/recompute.ts";
 import { GraphError, type Tensor } from "../graph/tensor.ts";
 import type { DecoderInputs, WholeOptions } from "./dense.ts";
 import { embed, type Parameters, parameter } from "./layers.ts";
-import { absorbedAttention, expandedAttention, type MlaContext, rotarySettings } from "./mla.ts";
+import {
+  absorbedAttention,
+  expandedAttention,
+  type MlaContext,
+  overOwnCache,
+  rotarySettings,
+} from "./mla.ts";
 import { balanceLoss, moe, swigluLayer } from "./moe.ts";
 import { rotaryTables } from "./rope.ts";
 import type { V3Config } from "./v3-config.ts";
@@ -29,7 +35,7 @@ export interface V3Options extends WholeOptions {
   balance?: boolean;
 }
 
-type Attend = (x: Tensor, weights: Weights) => { out: Tensor; cache: Tensor };
+export type Attend = (x: Tensor, weights: Weights) => { out: Tensor; cache: Tensor };
 
 interface BlockResult {
   x: Tensor;
@@ -70,7 +76,7 @@ function block(
 }
 
 /** A block whose inner values are kept, or computed again in the backward pass. */
-function runBlock(
+export function runBlock(
   x: Tensor,
   parameters: Parameters,
   config: V3Config,
@@ -109,16 +115,16 @@ export interface V3Result {
   context: MlaContext;
 }
 
-function embedding(parameters: Parameters, ids: Tensor): Tensor {
+export function embedding(parameters: Parameters, ids: Tensor): Tensor {
   return ids.graph.scope("embed", () => embed(parameter(parameters, "model.embed_tokens.weight"), ids));
 }
 
-function head(parameters: Parameters, config: V3Config, hidden: Tensor): Tensor {
+export function head(parameters: Parameters, config: V3Config, hidden: Tensor): Tensor {
   const name = config.tieEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
   return hidden.graph.scope("head", () => linear(hidden, parameter(parameters, name)));
 }
 
-function trunk(
+export function trunk(
   parameters: Parameters,
   config: V3Config,
   { ids, positions }: { ids: Tensor; positions: Tensor },
@@ -153,7 +159,7 @@ export function v3Decoder(
   return trunk(parameters, config, inputs, (_layer, context) => expanded(inputs.mask, context), options);
 }
 
-const expanded =
+export const expanded =
   (mask: Tensor, context: MlaContext): Attend =>
   (x, weights) =>
     expandedAttention(x, weights, mask, context);
@@ -177,36 +183,7 @@ export function v3CachedDecoder(
   const attend =
     (layer: number, context: MlaContext): Attend =>
     (x, weights) =>
-      absorbedAttention(x, weights, inputs.mask, inputs.cache[layer], context);
+      absorbedAttention(x, weights, overOwnCache(inputs.cache[layer], inputs.mask), context);
   const { logits, cache: fresh } = trunk(parameters, config, inputs, attend, {});
   return { logits: reshape(logits, [inputs.ids.shape[0], config.vocabSize]), fresh };
-}
-
-/**
- * The module that predicts the token after the next (section 2.2, eq. 21 to 23): for position i,
- * h' = M [RMSNorm(Emb(t_{i+1})) ; RMSNorm(h_i)] in the order of the published weights, one block, the shared head.
- * `next` holds the tokens t_{i+1}, [batch, seq] i32. Logits [batch, seq, vocab] of t_{i+2}.
- */
-export function mtpModule(
-  parameters: Parameters,
-  { hidden, context }: Pick<V3Result, "hidden" | "context">,
-  { next, mask }: { next: Tensor; mask: Tensor },
-  options: V3Options = {},
-): Pick<V3Result, "logits" | "routing"> {
-  const { graph } = hidden;
-  const { config } = context;
-  const layer = config.layers;
-  const weights = layerWeights(parameters, layer);
-  const norm = (x: Tensor, name: string) =>
-    graph.scope(name, () => rmsNorm(x, weights(`${name}.weight`), config.normEps));
-  const joined = graph.scope(`layers.${layer}`, () => {
-    const both = concat([norm(embedding(parameters, next), "enorm"), norm(hidden, "hnorm")], -1);
-    return graph.scope("join", () => linear(both, weights("eh_proj.weight")));
-  });
-  const { x, routing } = runBlock(joined, parameters, config, layer, expanded(mask, context), options);
-  const normed = graph.scope(`layers.${layer}`, () => norm(x, "shared_head.norm"));
-  return {
-    logits: head(parameters, config, normed),
-    routing: routing === null ? [] : [{ layer, ...routing }],
-  };
 }

@@ -88,6 +88,28 @@ export function traceDecode(config: ModelConfig): Graph {
   return graph;
 }
 
+/** @throws RuntimeError for the first request that the model cannot answer */
+export function checkRequests(
+  { vocabSize, maxPositions }: ModelConfig,
+  requests: readonly GenerationRequest[],
+): void {
+  for (const [index, { prompt, maxNewTokens }] of requests.entries()) {
+    if (prompt.length === 0)
+      throw new RuntimeError(`request ${index} has an empty prompt; begin it with the BOS token`);
+    if (maxNewTokens < 1)
+      throw new RuntimeError(`request ${index} asks for ${maxNewTokens} new tokens; it needs at least 1`);
+    const foreign = prompt.find((id) => !(id >= 0 && id < vocabSize));
+    if (foreign !== undefined)
+      throw new RuntimeError(
+        `request ${index}: id ${foreign} is not one of the model's ${vocabSize} tokens; is this its tokenizer?`,
+      );
+    if (prompt.length + maxNewTokens > maxPositions)
+      throw new RuntimeError(
+        `request ${index}: ${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the model's ${maxPositions} positions`,
+      );
+  }
+}
+
 export class Sampler {
   private readonly config: ModelConfig;
   private readonly prefillGraph: Graph;
@@ -123,7 +145,7 @@ export class Sampler {
     requests: readonly GenerationRequest[],
     options: GenerateOptions,
   ): Promise<GenerationResult> {
-    this.check(requests);
+    checkRequests(this.config, requests);
     const weights = Object.fromEntries(parameters);
     const scheduler = new Scheduler(requests, options.slots ?? 128);
     const result: GenerationResult = {
@@ -146,25 +168,6 @@ export class Sampler {
       this.postprocess(scheduler, decoded, options, result);
     }
     return result;
-  }
-
-  private check(requests: readonly GenerationRequest[]): void {
-    const { vocabSize, maxPositions } = this.config;
-    for (const [index, { prompt, maxNewTokens }] of requests.entries()) {
-      if (prompt.length === 0)
-        throw new RuntimeError(`request ${index} has an empty prompt; begin it with the BOS token`);
-      if (maxNewTokens < 1)
-        throw new RuntimeError(`request ${index} asks for ${maxNewTokens} new tokens; it needs at least 1`);
-      const foreign = prompt.find((id) => !(id >= 0 && id < vocabSize));
-      if (foreign !== undefined)
-        throw new RuntimeError(
-          `request ${index}: id ${foreign} is not one of the model's ${vocabSize} tokens; is this its tokenizer?`,
-        );
-      if (prompt.length + maxNewTokens > maxPositions)
-        throw new RuntimeError(
-          `request ${index}: ${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the model's ${maxPositions} positions`,
-        );
-    }
   }
 
   /** Keys and values of every different prompt but its last token, which the first decode step reads. */

@@ -47,6 +47,29 @@ export function softmaxWeights(
 }
 
 /**
+ * The ids that top-k and, of what it leaves, top-p keep, as in transformers and vLLM; `null`: all of them.
+ * @param weights `softmaxWeights` of the row
+ */
+export function narrow(
+  logits: Float32Array,
+  offset: number,
+  vocabSize: number,
+  { topP = 1, topK = vocabSize }: SamplingOptions,
+  weights: Float32Array | Float64Array,
+): number[] | null {
+  if (topP >= 1 && topK >= vocabSize) return null;
+  const weight = (id: number): number => weights[offset + id];
+  const likeliest = Array.from({ length: vocabSize }, (_, i) => i)
+    .sort((a, b) => logits[offset + b] - logits[offset + a] || a - b)
+    .slice(0, topK);
+  const nucleus = topP * likeliest.reduce((sum, id) => sum + weight(id), 0);
+  let mass = 0;
+  let count = 0;
+  while (count < likeliest.length && (count === 0 || mass < nucleus)) mass += weight(likeliest[count++]);
+  return likeliest.slice(0, count);
+}
+
+/**
  * Draws from softmax(logits / temperature) for the row that starts at `offset`.
  * @param weights `softmaxWeights` of the row, where they are known already
  */
@@ -67,35 +90,13 @@ export function sampleToken(
   };
   if (options.temperature === 0) return best();
 
-  const narrowed =
-    (options.topP !== undefined && options.topP < 1) ||
-    (options.topK !== undefined && options.topK < vocabSize);
-  if (!narrowed) {
-    let rest = random.uniform() * total;
-    for (let i = 0; i < vocabSize; i++) {
-      rest -= weights[offset + i];
-      if (rest < 0) return { id: i, logProb: logProb(i) };
-    }
-    return best();
-  }
-  const weight = (id: number): number => weights[offset + id];
-  const ids = Array.from({ length: vocabSize }, (_, i) => i).sort(
-    (a, b) => logits[offset + b] - logits[offset + a] || a - b,
-  );
-  // As in transformers and vLLM: top-k first, and top-p of what it leaves.
-  const likeliest = ids.slice(0, options.topK ?? vocabSize);
-  const nucleus = (options.topP ?? 1) * likeliest.reduce((sum, id) => sum + weight(id), 0);
-  const kept: number[] = [];
-  let mass = 0;
-  for (const id of likeliest) {
-    kept.push(id);
-    mass += weight(id);
-    if (mass >= nucleus) break;
-  }
+  const kept = narrow(logits, offset, vocabSize, options, weights);
+  const mass = kept === null ? total : kept.reduce((sum, id) => sum + weights[offset + id], 0);
   let rest = random.uniform() * mass;
-  for (const id of kept) {
-    rest -= weight(id);
+  for (let i = 0; i < (kept?.length ?? vocabSize); i++) {
+    const id = kept?.[i] ?? i;
+    rest -= weights[offset + id];
     if (rest < 0) return { id, logProb: logProb(id) };
   }
-  return { id: kept[0], logProb: logProb(kept[0]) };
+  return best();
 }

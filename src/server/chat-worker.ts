@@ -4,8 +4,8 @@ import { toFailure } from "../recipe/failure.ts";
 import { openModel } from "../recipe/options.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
 import { samplingFor } from "../sample/defaults.ts";
-import { Sampler } from "../sample/engine.ts";
 import type { Generation } from "../sample/scheduler.ts";
+import { openSampler } from "../sample/speculative.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import { ThoughtSplitter } from "../tokenizer/thought.ts";
 import { encodePrompt } from "../train/rollout.ts";
@@ -38,7 +38,7 @@ const THREADS = 1;
 interface Loaded {
   folder: string;
   model: Model;
-  sampler: Sampler;
+  sampler: Awaited<ReturnType<typeof openSampler>>;
 }
 
 /** The shipped model and the run's newest: an older checkpoint makes room for the next one. */
@@ -51,7 +51,7 @@ async function load(folder: string): Promise<Loaded> {
   const known = loaded.find((entry) => entry.folder === folder);
   if (known !== undefined) return known;
   const model = openModel(folder);
-  const sampler = await Sampler.create(model.config, { threads: THREADS });
+  const sampler = await openSampler(model.config, model.parameters, { threads: THREADS });
   while (loaded.length >= KEPT) await loaded.shift()?.sampler.release();
   loaded.push({ folder, model, sampler });
   return loaded[loaded.length - 1];
