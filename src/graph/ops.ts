@@ -4,6 +4,7 @@ export * from "./ops/lookup.ts";
 export * from "./ops/matmul.ts";
 export * from "./ops/movement.ts";
 export * from "./ops/nn.ts";
+export * from "./ops/quantised.ts";
 export * from "./ops/reduce.ts";
 export * from "./ops/routing.ts";
 export * from "./ops/source.ts";

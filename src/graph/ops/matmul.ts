@@ -84,7 +84,16 @@ export function matmul(a: Tensor, b: Tensor, options: Partial<MatmulAttrs> = {})
   return apply(matmulOp, [a, b], { transA: false, transB: false, alpha: 1, ...options });
 }
 
+/** Products with a weight that is a formula, by the name of its op: see `linearForm`. */
+const linearForms = new Map<string, (x: Tensor, weight: Tensor) => Tensor>();
+
+/** Says how `linear` multiplies by a weight that the op `name` made. */
+export function linearForm(name: string, form: (x: Tensor, weight: Tensor) => Tensor): void {
+  linearForms.set(name, form);
+}
+
 /** x · wᵀ, [..., in] with a weight [out, in] as Hugging Face stores it -> [..., out]. */
 export function linear(x: Tensor, weight: Tensor): Tensor {
-  return matmul(x, weight, { transB: true });
+  const form = linearForms.get(weight.node.op.name);
+  return form === undefined ? matmul(x, weight, { transB: true }) : form(x, weight);
 }
