@@ -7,8 +7,9 @@ import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type LoadedModel, loadModel } from "./folder.ts";
 import { loadGguf, withGguf } from "./gguf/model.ts";
+import { blockSize } from "./fp8.ts";
 import { readJson } from "./json.ts";
-import { type Shapes, storedNames } from "./weights.ts";
+import { EMBEDDING, HEAD, type Shapes, storedNames, withOpenWeights } from "./weights.ts";
 
 export const isGguf = (path: string): boolean => path.endsWith(".gguf");
 
@@ -20,6 +21,26 @@ export function holdsModel(path: string): boolean {
 /** Reads all of it. @throws what `loadModel` and `loadGguf` throw */
 export function openModelFiles(path: string, expected: (config: ModelConfig) => Shapes): LoadedModel {
   return isGguf(path) ? loadGguf(path, expected) : loadModel(path, expected);
+}
+
+/**
+ * Hands over the weights as tensors that are read when they are asked for, whole or some rows, as f32; the files are
+ * closed when `use` returns. A tied model's one matrix goes by the embedding's name.
+ */
+export function withModelWeights<T>(path: string, use: (weights: ReadonlyMap<string, StoredTensor>) => T): T {
+  if (isGguf(path)) return withGguf(path, ({ tensors }) => use(underOneName(tensors)));
+  const block = blockSize(join(path, "config.json"), readJson(join(path, "config.json")));
+  return withOpenWeights(path, block, (tensors) => use(underOneName(tensors)));
+}
+
+interface StoredTensor {
+  shape: readonly number[];
+  read(start?: number, count?: number): Float32Array;
+}
+
+function underOneName(tensors: ReadonlyMap<string, StoredTensor>): ReadonlyMap<string, StoredTensor> {
+  const head = tensors.get(HEAD);
+  return head === undefined || tensors.has(EMBEDDING) ? tensors : new Map([...tensors, [EMBEDDING, head]]);
 }
 
 /** Shape and tokenizer, without the weights. */

@@ -17,7 +17,8 @@ export interface LowerOptions {
 
 export interface LoweredGraph {
   model: OnnxModel;
-  bytes: Uint8Array;
+  /** The model encoded, each time it is asked for. */
+  readonly bytes: Uint8Array;
   inputs: { name: string; dtype: DType; shape: Shape }[];
   outputs: { name: string; dtype: DType; shape: Shape }[];
   /** Per composite op: how often it was fused, and why it was not. */
@@ -197,7 +198,13 @@ export function lower(graph: Graph, options: LowerOptions = {}): LoweredGraph {
     outputs,
     opset: 21,
   };
-  return { model, bytes: encodeModel(model), inputs, outputs, forms };
+  const bytes = () => encodeModel(model);
+  return {
+    ...{ model, inputs, outputs, forms },
+    get bytes() {
+      return bytes();
+    },
+  };
 }
 
 interface Choice {

@@ -13,6 +13,8 @@ export interface KeysValues {
  * with m the largest score, out = (e^(s - m) V + e^(s₀ - m) v₀) / (sum e^(s - m) + e^(s₀ - m)).
  * queries [batch, kvHeads, rows, width] (rows: the heads that share a key head), own [batch, kvHeads, 1, width],
  * past [batch, kvHeads, past, width] -> [batch, kvHeads, rows, value width].
+ * Several new tokens, own [batch, kvHeads, seq, width], see each other where `ownMask` [1, 1, rows, seq] is 0 (rows:
+ * those heads, seq each).
  */
 export function cachedAttention(
   queries: Tensor,
@@ -20,15 +22,20 @@ export function cachedAttention(
   past: KeysValues,
   mask: Tensor,
   scale: number,
+  ownMask?: Tensor,
 ): Tensor {
   const scaled = mul(queries, scale);
   const scores = add(products(scaled, past.keys), mask);
-  const ownScore = sum(mul(scaled, own.keys), [-1], true);
-  const peak = maximum(max(scores, [-1], true), ownScore);
+  const alone = ownMask === undefined;
+  const ownScores = alone
+    ? sum(mul(scaled, own.keys), [-1], true)
+    : add(matmul(scaled, own.keys, { transB: true }), ownMask);
+  const peak = maximum(max(scores, [-1], true), alone ? ownScores : max(ownScores, [-1], true));
   const weights = exp(sub(scores, peak));
-  const ownWeight = exp(sub(ownScore, peak));
-  const total = add(sum(weights, [-1], true), ownWeight);
-  return div(add(matmul(weights, past.values), mul(ownWeight, own.values)), total);
+  const ownWeights = exp(sub(ownScores, peak));
+  const total = add(sum(weights, [-1], true), alone ? ownWeights : sum(ownWeights, [-1], true));
+  const ownPart = alone ? mul(ownWeights, own.values) : matmul(ownWeights, own.values);
+  return div(add(matmul(weights, past.values), ownPart), total);
 }
 
 /** queries · keysᵀ, [batch, kvHeads, rows, past]. */

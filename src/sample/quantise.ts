@@ -1,0 +1,76 @@
+/**
+ * From f32 to blocks of 32 codes that share a scale, by ggml's rules for Q8_0, Q4_0 and Q4_1 (ggml-quants.c): what such
+ * a GGUF file held comes back code by code, with the same scales.
+ */
+import { BLOCK } from "../graph/ops/quantised.ts";
+
+/** "int4-offset" has a scale and an offset a block, as Q4_1: closer, and slower, than "int4". */
+export const PRECISIONS = ["f32", "int8", "int4", "int4-offset"] as const;
+export type Precision = (typeof PRECISIONS)[number];
+
+/** Blocks in order: w = scale · (code - 2^(bits-1)) + offset. */
+export interface Codes {
+  /** 32 bytes a block, or 16 with two codes each, the earlier one in the low half. */
+  packed: Uint8Array;
+  scales: Float32Array;
+  offsets: Float32Array | null;
+}
+
+export const bitsOf = (precision: Exclude<Precision, "f32">): 4 | 8 => (precision === "int8" ? 8 : 4);
+
+export function allocateCodes(elements: number, precision: Exclude<Precision, "f32">): Codes {
+  const blocks = elements / BLOCK;
+  return {
+    packed: new Uint8Array((elements * bitsOf(precision)) / 8),
+    scales: new Float32Array(blocks),
+    offsets: precision === "int4-offset" ? new Float32Array(blocks) : null,
+  };
+}
+
+/** Quantises whole blocks of `data` into `codes` from block `first` on. */
+export function quantise(
+  data: Float32Array,
+  precision: Exclude<Precision, "f32">,
+  codes: Codes,
+  first = 0,
+): void {
+  const block = precision === "int8" ? eightBits : codes.offsets === null ? fourBits : fourBitsAndOffset;
+  for (let from = 0, at = first; from < data.length; from += BLOCK, at++) block(data, from, codes, at);
+}
+
+/** Q8_0: scale = largest / 127. */
+function eightBits(data: Float32Array, from: number, { packed, scales }: Codes, at: number): void {
+  let largest = 0;
+  for (let i = from; i < from + BLOCK; i++) largest = Math.max(largest, Math.abs(data[i]));
+  const scale = Math.fround(largest / 127);
+  scales[at] = scale;
+  for (let i = 0; i < BLOCK; i++)
+    packed[at * BLOCK + i] = scale === 0 ? 128 : Math.floor(data[from + i] / scale + 128.5);
+}
+
+/** Q4_0: the number of largest magnitude, with its sign, becomes code 0, which stands for -8. */
+function fourBits(data: Float32Array, from: number, { packed, scales }: Codes, at: number): void {
+  let extreme = 0;
+  for (let i = from; i < from + BLOCK; i++) if (Math.abs(data[i]) > Math.abs(extreme)) extreme = data[i];
+  const scale = Math.fround(extreme / -8);
+  scales[at] = scale;
+  const code = (value: number): number => (scale === 0 ? 8 : Math.min(15, Math.floor(value / scale + 8.5)));
+  for (let i = 0; i < BLOCK; i += 2)
+    packed[(at * BLOCK + i) / 2] = code(data[from + i]) | (code(data[from + i + 1]) << 4);
+}
+
+/** Q4_1: code 0 is the smallest number and code 15 the largest. */
+function fourBitsAndOffset(data: Float32Array, from: number, codes: Codes, at: number): void {
+  let [low, high] = [data[from], data[from]];
+  for (let i = from + 1; i < from + BLOCK; i++) {
+    low = Math.min(low, data[i]);
+    high = Math.max(high, data[i]);
+  }
+  const scale = Math.fround((high - low) / 15);
+  codes.scales[at] = scale;
+  (codes.offsets as Float32Array)[at] = low + 8 * scale;
+  const code = (value: number): number =>
+    scale === 0 ? 0 : Math.min(15, Math.floor((value - low) / scale + 0.5));
+  for (let i = 0; i < BLOCK; i += 2)
+    codes.packed[(at * BLOCK + i) / 2] = code(data[from + i]) | (code(data[from + i + 1]) << 4);
+}
