@@ -1,5 +1,6 @@
 /** From a row of logits to a token and its log-probability. */
 import type { Random } from "../runtime/random.ts";
+import { likeliestFirst } from "./likeliest.ts";
 
 export interface SamplingOptions {
   /** 0 is greedy. */
@@ -27,7 +28,14 @@ export function logitScale({ temperature }: SamplingOptions): number {
 /** The likeliest id, the first of equals. */
 function likeliestId(logits: Float32Array, offset: number, vocabSize: number): number {
   let best = 0;
-  for (let i = 1; i < vocabSize; i++) if (logits[offset + i] > logits[offset + best]) best = i;
+  let peak = logits[offset];
+  for (let i = 1; i < vocabSize; i++) {
+    const logit = logits[offset + i];
+    if (logit > peak) {
+      best = i;
+      peak = logit;
+    }
+  }
   return best;
 }
 
@@ -46,6 +54,21 @@ export function softmaxWeights(
   return weights;
 }
 
+/** Sum of a row; four chains of additions, since each waits for its last. */
+function rowTotal(weights: Float32Array | Float64Array, offset: number, vocabSize: number): number {
+  let [a, b, c, d] = [0, 0, 0, 0];
+  const end = offset + vocabSize;
+  let i = offset;
+  for (; i + 3 < end; i += 4) {
+    a += weights[i];
+    b += weights[i + 1];
+    c += weights[i + 2];
+    d += weights[i + 3];
+  }
+  for (; i < end; i++) a += weights[i];
+  return a + b + (c + d);
+}
+
 /**
  * Draws from softmax(logits / temperature) for the row that starts at `offset`.
  * @param weights `softmaxWeights` of the row, where they are known already
@@ -58,8 +81,7 @@ export function sampleToken(
   random: Random,
   weights: Float32Array | Float64Array = softmaxWeights(logits, offset, vocabSize, logitScale(options)),
 ): SampledToken {
-  let total = 0;
-  for (let i = offset; i < offset + vocabSize; i++) total += weights[i];
+  const total = rowTotal(weights, offset, vocabSize);
   const logProb = (id: number): number => Math.log(weights[offset + id] / total);
   const best = (): SampledToken => {
     const id = likeliestId(logits, offset, vocabSize);
@@ -67,10 +89,8 @@ export function sampleToken(
   };
   if (options.temperature === 0) return best();
 
-  const narrowed =
-    (options.topP !== undefined && options.topP < 1) ||
-    (options.topK !== undefined && options.topK < vocabSize);
-  if (!narrowed) {
+  const { topP = 1, topK = vocabSize } = options;
+  if (topP >= 1 && topK >= vocabSize) {
     let rest = random.uniform() * total;
     for (let i = 0; i < vocabSize; i++) {
       rest -= weights[offset + i];
@@ -78,24 +98,43 @@ export function sampleToken(
     }
     return best();
   }
-  const weight = (id: number): number => weights[offset + id];
-  const ids = Array.from({ length: vocabSize }, (_, i) => i).sort(
-    (a, b) => logits[offset + b] - logits[offset + a] || a - b,
-  );
-  // As in transformers and vLLM: top-k first, and top-p of what it leaves.
-  const likeliest = ids.slice(0, options.topK ?? vocabSize);
-  const nucleus = (options.topP ?? 1) * likeliest.reduce((sum, id) => sum + weight(id), 0);
-  const kept: number[] = [];
-  let mass = 0;
-  for (const id of likeliest) {
-    kept.push(id);
-    mass += weight(id);
-    if (mass >= nucleus) break;
-  }
+  const { kept, mass } = narrowed(logits, weights, offset, vocabSize, { topP, topK, total });
   let rest = random.uniform() * mass;
   for (const id of kept) {
-    rest -= weight(id);
+    rest -= weights[offset + id];
     if (rest < 0) return { id, logProb: logProb(id) };
   }
-  return { id: kept[0], logProb: logProb(kept[0]) };
+  return best();
 }
+
+/** Top-k first, and top-p of what it leaves, as in transformers and vLLM: ids, the likeliest first, and their weight. */
+function narrowed(
+  logits: Float32Array,
+  weights: Float32Array | Float64Array,
+  offset: number,
+  vocabSize: number,
+  { topP, topK, total }: { topP: number; topK: number; total: number },
+): { kept: number[]; mass: number } {
+  const row = logits.subarray(offset, offset + vocabSize);
+  const ordered = likeliestFirst(row);
+  let nucleus = topP * total;
+  if (topK < vocabSize) {
+    let whole = 0;
+    for (const id of ordered(topK)) whole += weights[offset + id];
+    nucleus = topP * whole;
+  }
+  // The nucleus is small as a rule: ever more ids are put in order until it is reached.
+  for (let count = Math.min(topK, FIRST); ; count = Math.min(topK, count * FURTHER)) {
+    const kept: number[] = [];
+    let mass = 0;
+    for (const id of ordered(count)) {
+      kept.push(id);
+      mass += weights[offset + id];
+      if (mass >= nucleus) return { kept, mass };
+    }
+    if (count >= topK) return { kept, mass };
+  }
+}
+
+const FIRST = 64;
+const FURTHER = 16;
