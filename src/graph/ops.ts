@@ -1,5 +1,6 @@
 /** All operators under one name: `import { add, matmul, rmsNorm } from "../graph/ops.ts"`. */
 export * from "./ops/elementwise.ts";
+export * from "./ops/joint-attention.ts";
 export * from "./ops/lookup.ts";
 export * from "./ops/matmul.ts";
 export * from "./ops/movement.ts";
