@@ -6,10 +6,10 @@ import { fromHuggingFace } from "../models/hugging-face.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type LoadedModel, loadModel } from "./folder.ts";
-import { loadGguf, withGguf } from "./gguf/model.ts";
 import { blockSize } from "./fp8.ts";
+import { loadGguf, withGguf } from "./gguf/model.ts";
 import { readJson } from "./json.ts";
-import { EMBEDDING, HEAD, type Shapes, storedNames, withOpenWeights } from "./weights.ts";
+import { compare, EMBEDDING, HEAD, type Shapes, storedNames, withOpenWeights } from "./weights.ts";
 
 export const isGguf = (path: string): boolean => path.endsWith(".gguf");
 
@@ -26,21 +26,29 @@ export function openModelFiles(path: string, expected: (config: ModelConfig) => 
 /**
  * Hands over the weights as tensors that are read when they are asked for, whole or some rows, as f32; the files are
  * closed when `use` returns. A tied model's one matrix goes by the embedding's name.
+ * @param expected shapes by name, which are compared before `use` is called
+ * @throws what `loadModel` and `loadGguf` throw
  */
-export function withModelWeights<T>(path: string, use: (weights: ReadonlyMap<string, StoredTensor>) => T): T {
-  if (isGguf(path)) return withGguf(path, ({ tensors }) => use(underOneName(tensors)));
-  const block = blockSize(join(path, "config.json"), readJson(join(path, "config.json")));
-  return withOpenWeights(path, block, (tensors) => use(underOneName(tensors)));
+export function withModelWeights<T>(
+  path: string,
+  { tied, expected }: { tied: boolean; expected: Shapes },
+  use: (weights: ReadonlyMap<string, StoredTensor>) => T,
+): T {
+  const hand = (tensors: ReadonlyMap<string, StoredTensor>): T => {
+    compare(tensors, tied, expected, path);
+    const head = tensors.get(HEAD);
+    return use(
+      head === undefined || tensors.has(EMBEDDING) ? tensors : new Map([...tensors, [EMBEDDING, head]]),
+    );
+  };
+  if (isGguf(path)) return withGguf(path, ({ tensors }) => hand(tensors));
+  const config = join(path, "config.json");
+  return withOpenWeights(path, blockSize(config, readJson(config)), hand);
 }
 
 interface StoredTensor {
   shape: readonly number[];
   read(start?: number, count?: number): Float32Array;
-}
-
-function underOneName(tensors: ReadonlyMap<string, StoredTensor>): ReadonlyMap<string, StoredTensor> {
-  const head = tensors.get(HEAD);
-  return head === undefined || tensors.has(EMBEDDING) ? tensors : new Map([...tensors, [EMBEDDING, head]]);
 }
 
 /** Shape and tokenizer, without the weights. */

@@ -2,6 +2,7 @@
 import * as readline from "node:readline/promises";
 import color from "picocolors";
 import { findModel } from "../recipe/find-model.ts";
+import type { Precision } from "../sample/quantise.ts";
 import type { ChatService } from "../server/chat.ts";
 import { ThreadChat } from "../server/chat-service.ts";
 import { type AskOptions, answer, tries } from "./answer.ts";
@@ -9,6 +10,7 @@ import { type AskOptions, answer, tries } from "./answer.ts";
 export interface ChatOptions {
   temperature: number;
   seed?: number;
+  precision?: Precision;
 }
 
 const HELP = `Type numbers and a target, such as ${color.bold("82 27 11 = 44")}; the model looks for an expression of all of them.
@@ -18,7 +20,7 @@ const HELP = `Type numbers and a target, such as ${color.bold("82 27 11 = 44")};
   /exit            ends (Ctrl-D too); Ctrl-C stops a thought`;
 
 export async function chat(run: string | undefined, options: ChatOptions): Promise<void> {
-  const service = new ThreadChat({ model: findModel(run) });
+  const service = new ThreadChat({ model: findModel(run), precision: options.precision });
   service.warm();
   try {
     if (process.stdin.isTTY && process.stdout.isTTY) {

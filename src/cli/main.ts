@@ -50,6 +50,11 @@ program
   .description("type numbers and a target, and watch the model think")
   .option("--temperature <t>", "0 takes the likeliest token", real(0, 2), 0.6)
   .option("--seed <seed>", "makes the answers repeatable", whole(0, 2 ** 32 - 1))
+  .addOption(
+    new Option("--precision <precision>", "of the weights while they run (f32)").choices([
+      ...["f32", "int8", "int4", "int4-offset"],
+    ]),
+  )
   .action(async (run, options) => (await import("./chat.ts")).chat(run, options));
 
 program

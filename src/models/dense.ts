@@ -3,7 +3,18 @@
  * and MHA or grouped queries, SwiGLU; on request with Qwen2's biases or Qwen3's norms of queries and keys. Parameter
  * names are those of Hugging Face's LlamaForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM.
  */
-import { add, attention, concat, gather, linear, reshape, rmsNorm, rope, swiglu, transpose } from "../graph/ops.ts";
+import {
+  add,
+  attention,
+  concat,
+  gather,
+  linear,
+  reshape,
+  rmsNorm,
+  rope,
+  swiglu,
+  transpose,
+} from "../graph/ops.ts";
 import { recompute } from "../graph/recompute.ts";
 import { product, type Tensor } from "../graph/tensor.ts";
 import { cachedAttention, type KeysValues } from "./cached-attention.ts";

@@ -95,8 +95,12 @@ export class KvCache {
   }
 
   /** The last views, which serve until the batch, the window or an array changes. */
-  private views: { batch: number; window: number; arrays: Float32Array[]; feeds: Record<string, Value> } | null =
-    null;
+  private views: {
+    batch: number;
+    window: number;
+    arrays: Float32Array[];
+    feeds: Record<string, Value>;
+  } | null = null;
 
   /** The first `batch` rows as graph inputs, by the planes' names. */
   feeds(batch: number): Record<string, Value> {

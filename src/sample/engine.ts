@@ -127,7 +127,7 @@ export class Sampler {
    * A sampler whose weights are its own, quantised; `generate` then takes `FIXED` for parameters. All of `source` is read
    * before this returns its promise, so a file behind it may be closed at once.
    */
-  static fixed(
+  static async fixed(
     config: ModelConfig,
     source: WeightSource,
     { threads, ...options }: FixedOptions & { threads?: number },
@@ -242,7 +242,10 @@ export class Sampler {
   /** Which tokens see which; where one graph does both, a cache of one empty slot as well. */
   private prefillMasks(batch: number, seq: number): Record<string, Value> {
     if (this.prefill !== this.decode) return { mask: causalMask(seq) };
-    const empty = this.planes.map(({ name, heads, width }) => [name, allocate("f32", [batch, heads, 1, width])]);
+    const empty = this.planes.map(({ name, heads, width }) => [
+      name,
+      allocate("f32", [batch, heads, 1, width]),
+    ]);
     return {
       ...Object.fromEntries(empty),
       mask: f32(new Float32Array(batch).fill(MASKED), [batch, 1, 1, 1]),

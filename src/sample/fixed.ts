@@ -6,9 +6,9 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { lower } from "../graph/lower.ts";
-import { dequantised } from "../graph/ops.ts";
 import { BLOCK, type Quantised } from "../graph/ops/quantised.ts";
 import { weight } from "../graph/ops/source.ts";
+import { dequantised } from "../graph/ops.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import { saveModelFile } from "../runtime/model-file.ts";
@@ -73,7 +73,13 @@ function quantisedWeight(
     held = null;
     return bytesOf(part);
   };
-  const packed = weight(graph, `${name}.packed`, "u8", [...perBlock, (BLOCK * bits) / 8], () => codes().packed);
+  const packed = weight(
+    graph,
+    `${name}.packed`,
+    "u8",
+    [...perBlock, (BLOCK * bits) / 8],
+    () => codes().packed,
+  );
   const shifted = precision === "int4-offset";
   const scales = weight(graph, `${name}.scales`, "f32", perBlock, () =>
     shifted ? bytesOf(codes().scales) : lastOf(codes().scales),

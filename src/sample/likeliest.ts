@@ -8,7 +8,9 @@ export function likeliestFirst(row: Float32Array): (count: number) => ArrayLike<
   const byLogit = (a: number, b: number): number => row[b] - row[a] || a - b;
   return (count) => {
     if (count * 4 >= row.length)
-      return Int32Array.from(row, (_, i) => i).sort(byLogit).subarray(0, count);
+      return Int32Array.from(row, (_, i) => i)
+        .sort(byLogit)
+        .subarray(0, count);
     const threshold = kthLargest(row, count);
     const above: number[] = [];
     const equal: number[] = [];

@@ -41,7 +41,10 @@ export function quantise(
 /** Q8_0: scale = largest / 127. */
 function eightBits(data: Float32Array, from: number, { packed, scales }: Codes, at: number): void {
   let largest = 0;
-  for (let i = from; i < from + BLOCK; i++) largest = Math.max(largest, Math.abs(data[i]));
+  for (let i = from; i < from + BLOCK; i++) {
+    const size = Math.abs(data[i]);
+    if (size > largest) largest = size;
+  }
   const scale = Math.fround(largest / 127);
   scales[at] = scale;
   for (let i = 0; i < BLOCK; i++)
@@ -54,9 +57,8 @@ function fourBits(data: Float32Array, from: number, { packed, scales }: Codes, a
   for (let i = from; i < from + BLOCK; i++) if (Math.abs(data[i]) > Math.abs(extreme)) extreme = data[i];
   const scale = Math.fround(extreme / -8);
   scales[at] = scale;
-  const code = (value: number): number => (scale === 0 ? 8 : Math.min(15, Math.floor(value / scale + 8.5)));
-  for (let i = 0; i < BLOCK; i += 2)
-    packed[(at * BLOCK + i) / 2] = code(data[from + i]) | (code(data[from + i + 1]) << 4);
+  if (scale === 0) packed.fill(0x88, (at * BLOCK) / 2, ((at + 1) * BLOCK) / 2);
+  else pack(data, from, scale, 8.5, packed, (at * BLOCK) / 2);
 }
 
 /** Q4_1: code 0 is the smallest number and code 15 the largest. */
@@ -69,8 +71,22 @@ function fourBitsAndOffset(data: Float32Array, from: number, codes: Codes, at: n
   const scale = Math.fround((high - low) / 15);
   codes.scales[at] = scale;
   (codes.offsets as Float32Array)[at] = low + 8 * scale;
-  const code = (value: number): number =>
-    scale === 0 ? 0 : Math.min(15, Math.floor((value - low) / scale + 0.5));
-  for (let i = 0; i < BLOCK; i += 2)
-    codes.packed[(at * BLOCK + i) / 2] = code(data[from + i]) | (code(data[from + i + 1]) << 4);
+  if (scale === 0) codes.packed.fill(0, (at * BLOCK) / 2, ((at + 1) * BLOCK) / 2);
+  else pack(data, from, scale, 0.5 - low / scale, codes.packed, (at * BLOCK) / 2);
+}
+
+/** Codes floor(w / scale + shift), 15 at most, two a byte. */
+function pack(
+  data: Float32Array,
+  from: number,
+  scale: number,
+  shift: number,
+  packed: Uint8Array,
+  at: number,
+): void {
+  for (let i = 0; i < BLOCK / 2; i++) {
+    const low = Math.min(15, Math.floor(data[from + 2 * i] / scale + shift));
+    const high = Math.min(15, Math.floor(data[from + 2 * i + 1] / scale + shift));
+    packed[at + i] = low | (high << 4);
+  }
 }

@@ -62,9 +62,12 @@ describe("a GGUF file's own blocks come back", () => {
       const at = block * bytes;
       // f16 scales between 2^-8 and 2^-4, and minima of either sign.
       const half = (sign: boolean) =>
-        (sign ? 0x8000 : 0) | ((7 + Math.floor(random.uniform() * 4)) << 10) | Math.floor(random.uniform() * 1024);
-      const halves = type === "Q4_1" ? [half(false), half(random.uniform() < 0.7)] : [half(random.uniform() < 0.5)];
-      halves.forEach((value, i) => raw.set([value & 255, value >> 8], at + 2 * i));
+        (sign ? 0x8000 : 0) |
+        ((7 + Math.floor(random.uniform() * 4)) << 10) |
+        Math.floor(random.uniform() * 1024);
+      const halves =
+        type === "Q4_1" ? [half(false), half(random.uniform() < 0.7)] : [half(random.uniform() < 0.5)];
+      for (const [i, value] of halves.entries()) raw.set([value & 255, value >> 8], at + 2 * i);
       for (let i = 2 * halves.length; i < bytes; i++) raw[at + i] = Math.floor(random.uniform() * 256);
       ends.forEach((code, i) => {
         raw[at + 2 * halves.length + 3 + i] = code | (code << 4);

@@ -1,5 +1,5 @@
 /** Products of matrices, where nearly all the time of a training step goes. */
-import { apply, defineOp, size } from "../op.ts";
+import { apply, defineOp, type Op, size } from "../op.ts";
 import { broadcastShapes, GraphError, product, type Tensor } from "../tensor.ts";
 import { reshape } from "./movement.ts";
 
@@ -84,16 +84,8 @@ export function matmul(a: Tensor, b: Tensor, options: Partial<MatmulAttrs> = {})
   return apply(matmulOp, [a, b], { transA: false, transB: false, alpha: 1, ...options });
 }
 
-/** Products with a weight that is a formula, by the name of its op: see `linearForm`. */
-const linearForms = new Map<string, (x: Tensor, weight: Tensor) => Tensor>();
-
-/** Says how `linear` multiplies by a weight that the op `name` made. */
-export function linearForm(name: string, form: (x: Tensor, weight: Tensor) => Tensor): void {
-  linearForms.set(name, form);
-}
-
-/** x · wᵀ, [..., in] with a weight [out, in] as Hugging Face stores it -> [..., out]. */
+/** x · wᵀ, [..., in] with a weight [out, in] as Hugging Face stores it, or a formula that makes it -> [..., out]. */
 export function linear(x: Tensor, weight: Tensor): Tensor {
-  const form = linearForms.get(weight.node.op.name);
-  return form === undefined ? matmul(x, weight, { transB: true }) : form(x, weight);
+  const op = weight.node.op as unknown as Op<unknown>;
+  return op.applied?.(x, weight.node, weight.node.attrs) ?? matmul(x, weight, { transB: true });
 }

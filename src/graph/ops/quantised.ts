@@ -6,7 +6,7 @@ import { applyComposite, defineOp, type Op } from "../op.ts";
 import { GraphError, sameShape, type Tensor } from "../tensor.ts";
 import { add, cast, mul, sub } from "./elementwise.ts";
 import { gather } from "./lookup.ts";
-import { linearForm, matmul } from "./matmul.ts";
+import { matmul } from "./matmul.ts";
 import { concat, reshape } from "./movement.ts";
 import { again } from "./source.ts";
 
@@ -39,6 +39,7 @@ const dequantisedOp: Op<Quantised> = defineOp<Quantised>({
   lower: "body",
   grad: "body",
   flops: "body",
+  applied: (x, node) => quantisedLinear(x, node.outputs[0]),
   samples: ([4, 8] as const).flatMap((bits) =>
     [false, true].map((shifted) => ({
       label: `${bits} bits${shifted ? " and offsets" : ""}`,
@@ -131,8 +132,6 @@ function quantisedLinear(x: Tensor, weight: Tensor): Tensor {
     matmul(x, weight, { transB: true }),
   ])[0];
 }
-
-linearForm(dequantisedOp.name, quantisedLinear);
 
 /** Rows of a table [rows, width] at `ids` [...] -> [..., width]; of a quantised one these rows alone are decoded. */
 export function tableRows(table: Tensor, ids: Tensor): Tensor {
