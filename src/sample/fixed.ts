@@ -6,14 +6,22 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { lower } from "../graph/lower.ts";
-import { BLOCK, type Quantised } from "../graph/ops/quantised.ts";
+import type { Quantised } from "../graph/ops/quantised.ts";
 import { weight } from "../graph/ops/source.ts";
 import { dequantised } from "../graph/ops.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import { saveModelFile } from "../runtime/model-file.ts";
 import { RuntimeError, Session, type SessionOptions } from "../runtime/session.ts";
-import { allocateCodes, bitsOf, type Codes, type Precision, quantise } from "./quantise.ts";
+import {
+  allocateCodes,
+  BLOCKS,
+  type BlockSize,
+  bitsOf,
+  type Codes,
+  type Precision,
+  quantise,
+} from "./quantise.ts";
 
 /** A tensor whose elements are read as f32 when they are asked for, all of them or some whole rows. */
 export interface StoredWeight {
@@ -28,11 +36,13 @@ const CHUNK = 1 << 22;
 /** Whether products alone read it, so that blocks of 32 in a row can stand for it. */
 export function isQuantised({ name, shape }: ParameterSpec): boolean {
   // A router chooses experts by small differences; kv_b_proj is cut into parts before it is used (arXiv 2405.04434).
-  return shape.length === 2 && shape[1] % BLOCK === 0 && !/(mlp\.gate|kv_b_proj)\.weight$/.test(name);
+  return shape.length === 2 && shape[1] % BLOCKS[0] === 0 && !/(mlp\.gate|kv_b_proj)\.weight$/.test(name);
 }
 
 export interface FixedOptions {
   precision: Precision;
+  /** The largest that a row is whole blocks of is taken, this at most; 32, as in GGUF files, unless said. */
+  block?: BlockSize;
   /** See `Quantised`; "int8" unless said. */
   activations?: Quantised["activations"];
 }
@@ -42,14 +52,16 @@ export function fixedParameters(
   graph: Graph,
   specs: readonly ParameterSpec[],
   source: WeightSource,
-  { precision, activations = "int8" }: FixedOptions,
+  { precision, block: largest = 32, activations = "int8" }: FixedOptions,
 ): Map<string, Tensor> {
   return new Map(
     specs.map((spec) => {
       const { name, shape } = spec;
       if (precision === "f32" || !isQuantised(spec))
         return [name, weight(graph, name, "f32", shape, () => bytesOf(tensorOf(source, name).read()))];
-      return [name, quantisedWeight(graph, spec, source, precision, activations)];
+      const block = BLOCKS.findLast((size) => size <= largest && shape[1] % size === 0) as BlockSize;
+      const make = () => quantiseTensor(tensorOf(source, name), precision, block);
+      return [name, quantisedWeight(graph, spec, { precision, block, activations }, make)];
     }),
   );
 }
@@ -57,16 +69,15 @@ export function fixedParameters(
 function quantisedWeight(
   graph: Graph,
   { name, shape: [rows, width] }: ParameterSpec,
-  source: WeightSource,
-  precision: Exclude<Precision, "f32">,
-  activations: Quantised["activations"],
+  { precision, block, activations }: Required<FixedOptions> & { precision: Exclude<Precision, "f32"> },
+  make: () => Codes,
 ): Tensor {
   const bits = bitsOf(precision);
-  const perBlock = [rows, width / BLOCK];
+  const perBlock = [rows, width / block];
   // The parts are asked for one after the other, so the last one lets go of all.
   let held: Codes | null = null;
   const codes = (): Codes => {
-    held ??= quantiseTensor(tensorOf(source, name), precision);
+    held ??= make();
     return held;
   };
   const lastOf = (part: Float32Array): Uint8Array => {
@@ -77,7 +88,7 @@ function quantisedWeight(
     graph,
     `${name}.packed`,
     "u8",
-    [...perBlock, (BLOCK * bits) / 8],
+    [...perBlock, (block * bits) / 8],
     () => codes().packed,
   );
   const shifted = precision === "int4-offset";
@@ -93,11 +104,12 @@ function quantisedWeight(
 function quantiseTensor(
   { shape: [rows, width], read }: StoredWeight,
   precision: Exclude<Precision, "f32">,
+  block: BlockSize,
 ): Codes {
-  const codes = allocateCodes(rows * width, precision);
+  const codes = allocateCodes(rows * width, precision, block);
   const step = Math.max(1, Math.floor(CHUNK / width)) * width;
   for (let start = 0; start < rows * width; start += step)
-    quantise(read(start, Math.min(step, rows * width - start)), precision, codes, start / BLOCK);
+    quantise(read(start, Math.min(step, rows * width - start)), precision, codes, start / block);
   return codes;
 }
 

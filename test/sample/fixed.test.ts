@@ -42,13 +42,14 @@ function rounded(
   values: ReadonlyMap<string, Value>,
   parameterSpecs: readonly ParameterSpec[],
   precision: Precision,
+  block?: 64,
 ): Map<string, Value> {
   const specs = new Map(parameterSpecs.map((spec) => [spec.name, spec]));
   return new Map(
     [...values].map(([name, value]) => {
       const spec = specs.get(name);
       if (precision === "f32" || spec === undefined || !isQuantised(spec)) return [name, value];
-      const codes = allocateCodes(value.data.length, precision);
+      const codes = allocateCodes(value.data.length, precision, value.shape[1] % 64 === 0 ? block : 32);
       quantise(value.data as Float32Array, precision, codes);
       return [name, f32(decode(codes), value.shape)];
     }),
@@ -103,6 +104,17 @@ describe("a sampler with weights of its own", () => {
       expect(worst).toBeLessThan(0.1);
     },
   );
+
+  it("does so with blocks of 64, where a row is whole ones", async () => {
+    const sampler = await Sampler.fixed(config, source, {
+      ...{ precision: "int4", block: 64, activations: "f32", threads: 1 },
+    });
+    const { generations } = await sampler.generate(FIXED, requests, options);
+    await sampler.release();
+    const plain = rounded(parameters, decoderParameters(config), "int4", 64);
+    const naive = await generateNaively(config, plain, requests, options);
+    expect(generations.map(({ ids }) => ids)).toEqual(naive.map(({ ids }) => ids));
+  });
 
   it("does so in DeepSeek-V3's design, by two graphs", async () => {
     const v3 = { ...tinyV3, width: 32, expertFfn: 32, maxPositions: 100 };

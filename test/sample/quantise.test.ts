@@ -30,6 +30,19 @@ describe("codes", () => {
     });
   });
 
+  it("share a scale with 64 or 128 numbers where asked", () => {
+    const data = normal("blocks");
+    for (const block of [64, 128] as const) {
+      const codes = allocateCodes(data.length, "int8", block);
+      quantise(data, "int8", codes);
+      expect(codes.scales.length).toBe(data.length / block);
+      decode(codes).forEach((value, i) => {
+        const scale = codes.scales[Math.floor(i / block)];
+        expect(Math.abs(value - data[i])).toBeLessThanOrEqual(0.5 * scale * (1 + 1e-5));
+      });
+    }
+  });
+
   it("are written where they are asked for, block by block", () => {
     const data = normal("parts");
     const [whole, parts] = [allocateCodes(data.length, "int4"), allocateCodes(data.length, "int4")];

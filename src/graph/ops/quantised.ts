@@ -1,5 +1,5 @@
 /**
- * Weights of few bits: blocks of 32 numbers that share a scale. The formula `dequantised` is the weight; a product with
+ * Weights of few bits: blocks of numbers that share a scale. The formula `dequantised` is the weight; a product with
  * it takes ONNX Runtime's MatMulNBits, which multiplies the packed numbers as they are.
  */
 import { applyComposite, defineOp, type Op } from "../op.ts";
@@ -10,9 +10,6 @@ import { matmul } from "./matmul.ts";
 import { concat, reshape } from "./movement.ts";
 import { again } from "./source.ts";
 
-/** Numbers that share a scale. */
-export const BLOCK = 32;
-
 export interface Quantised {
   bits: 4 | 8;
   /**
@@ -22,6 +19,10 @@ export interface Quantised {
   activations: "f32" | "int8";
 }
 
+/** Numbers that share a scale: as many as the codes of one block, [..., blocks, bytes]. */
+const blockOf = (packed: Tensor, bits: number): number =>
+  ((packed.shape[packed.rank - 1] as number) * 8) / bits;
+
 /** Code `2^(bits-1)` stands for 0. */
 const zeroPoint = (bits: number): number => 2 ** (bits - 1);
 
@@ -29,12 +30,12 @@ const dequantisedOp: Op<Quantised> = defineOp<Quantised>({
   name: "dequantised",
   shape: ([packed, scales, offsets], { bits }) => {
     const blocks = scales.shape[scales.rank - 1];
-    if (packed.dtype !== "u8" || !sameShape(packed.shape, [...scales.shape, (BLOCK * bits) / 8]))
+    if (packed.dtype !== "u8" || !sameShape(packed.shape.slice(0, -1), scales.shape))
       throw new GraphError(`${packed.dtype} [${packed.shape}] with scales [${scales.shape}] of ${bits} bits`);
     if (offsets !== undefined && !sameShape(offsets.shape, scales.shape))
       throw new GraphError(`offsets [${offsets.shape}] with scales [${scales.shape}]`);
     if (typeof blocks !== "number") throw new GraphError(`the width of [${packed.shape}] must be fixed`);
-    return [{ dtype: "f32", shape: [...scales.shape.slice(0, -1), blocks * BLOCK] }];
+    return [{ dtype: "f32", shape: [...scales.shape.slice(0, -1), blocks * blockOf(packed, bits)] }];
   },
   lower: "body",
   grad: "body",
@@ -54,8 +55,8 @@ const dequantisedOp: Op<Quantised> = defineOp<Quantised>({
 });
 
 /**
- * scale · (code - 2^(bits-1)), plus an offset where there are some: packed u8 [..., blocks, 4 · bits], scales and offsets
- * [..., blocks] -> [..., 32 · blocks]. A byte of 4-bit codes holds the earlier of two neighbours in its low half.
+ * scale · (code - 2^(bits-1)), plus an offset where there are some: packed u8 [..., blocks, bytes], scales and offsets
+ * [..., blocks] -> [..., width]. A byte of 4-bit codes holds the earlier of two neighbours in its low half.
  */
 export function dequantised(packed: Tensor, scales: Tensor, attrs: Quantised, offsets?: Tensor): Tensor {
   const inputs = offsets === undefined ? [packed, scales] : [packed, scales, offsets];
@@ -64,11 +65,11 @@ export function dequantised(packed: Tensor, scales: Tensor, attrs: Quantised, of
     const scaled = mul(sub(codes(packed, attrs.bits), zeroPoint(attrs.bits)), column(scales));
     const shifted = offsets === undefined ? scaled : add(scaled, column(offsets));
     const blocks = scales.shape[scales.rank - 1] as number;
-    return [reshape(shifted, [...scales.shape.slice(0, -1), blocks * BLOCK])];
+    return [reshape(shifted, [...scales.shape.slice(0, -1), blocks * blockOf(packed, attrs.bits)])];
   })[0];
 }
 
-/** The codes as numbers, [..., blocks, 32]. */
+/** The codes as numbers, [..., blocks, block]. */
 function codes(packed: Tensor, bits: number): Tensor {
   const bytes = cast(packed, "f32");
   if (bits === 8) return bytes;
@@ -78,7 +79,7 @@ function codes(packed: Tensor, bits: number): Tensor {
     [low, high].map((half) => reshape(half, [...half.shape, 1])),
     -1,
   );
-  return reshape(pairs, [...packed.shape.slice(0, -1), BLOCK]);
+  return reshape(pairs, [...packed.shape.slice(0, -1), blockOf(packed, bits)]);
 }
 
 const quantisedLinearOp: Op<Quantised> = defineOp<Quantised>({
@@ -106,7 +107,8 @@ const quantisedLinearOp: Op<Quantised> = defineOp<Quantised>({
       lower: (ctx, node, { bits, activations }) => {
         const [x, packed, scales, offsets] = node.inputs;
         const [out, blocks] = scales.shape as number[];
-        const attributes = { K: blocks * BLOCK, N: out, bits, block_size: BLOCK };
+        const block = blockOf(packed, bits);
+        const attributes = { K: blocks * block, N: out, bits, block_size: block };
         const product = ctx.emit(
           "MatMulNBits",
           [x, packed, scales].map((t) => ctx.value(t)),
@@ -116,7 +118,7 @@ const quantisedLinearOp: Op<Quantised> = defineOp<Quantised>({
         if (offsets === undefined) return [product];
         // x · offset, the same for all of a block: (the sum of the block's x) · offset.
         const lead = x.shape.slice(0, -1).map(() => 0);
-        const cut = ctx.emit("Reshape", [ctx.value(x), ctx.ints([...lead, blocks, BLOCK])]);
+        const cut = ctx.emit("Reshape", [ctx.value(x), ctx.ints([...lead, blocks, block])]);
         const sums = ctx.emit("ReduceSum", [cut, ctx.ints([-1])], { keepdims: 0 });
         const shift = ctx.emit("FusedMatMul", [sums, ctx.value(offsets)], { transB: 1 }, "com.microsoft");
         return [ctx.emit("Add", [product, shift])];
