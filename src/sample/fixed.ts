@@ -31,7 +31,7 @@ export interface StoredWeight {
 export type WeightSource = ReadonlyMap<string, StoredWeight>;
 
 /** Elements that are quantised at once. */
-const CHUNK = 1 << 22;
+const CHUNK = 1 << 20;
 
 /** Whether products alone read it, so that blocks of 32 in a row can stand for it. */
 export function isQuantised({ name, shape }: ParameterSpec): boolean {
