@@ -6,9 +6,10 @@ import { fromHuggingFace } from "../models/hugging-face.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type LoadedModel, loadModel, readTokenizerConfig } from "./folder.ts";
+import { blockSize } from "./fp8.ts";
 import { loadGguf, withGguf } from "./gguf/model.ts";
 import { readJson } from "./json.ts";
-import { type Shapes, storedNames } from "./weights.ts";
+import { compare, EMBEDDING, HEAD, type Shapes, storedNames, withOpenWeights } from "./weights.ts";
 
 export const isGguf = (path: string): boolean => path.endsWith(".gguf");
 
@@ -20,6 +21,34 @@ export function holdsModel(path: string): boolean {
 /** Reads all of it. @throws what `loadModel` and `loadGguf` throw */
 export function openModelFiles(path: string, expected: (config: ModelConfig) => Shapes): LoadedModel {
   return isGguf(path) ? loadGguf(path, expected) : loadModel(path, expected);
+}
+
+/**
+ * Hands over the weights as tensors that are read when they are asked for, whole or some rows, as f32; the files are
+ * closed when `use` returns. A tied model's one matrix goes by the embedding's name.
+ * @param expected shapes by name, which are compared before `use` is called
+ * @throws what `loadModel` and `loadGguf` throw
+ */
+export function withModelWeights<T>(
+  path: string,
+  { tied, expected }: { tied: boolean; expected: Shapes },
+  use: (weights: ReadonlyMap<string, StoredTensor>) => T,
+): T {
+  const hand = (tensors: ReadonlyMap<string, StoredTensor>): T => {
+    compare(tensors, tied, expected, path);
+    const head = tensors.get(HEAD);
+    return use(
+      head === undefined || tensors.has(EMBEDDING) ? tensors : new Map([...tensors, [EMBEDDING, head]]),
+    );
+  };
+  if (isGguf(path)) return withGguf(path, ({ tensors }) => hand(tensors));
+  const config = join(path, "config.json");
+  return withOpenWeights(path, blockSize(config, readJson(config)), hand);
+}
+
+interface StoredTensor {
+  shape: readonly number[];
+  read(start?: number, count?: number): Float32Array;
 }
 
 /** Shape and tokenizer, without the weights. */

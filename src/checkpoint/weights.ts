@@ -10,8 +10,8 @@ import { weightFiles } from "./shards.ts";
 export type Shapes = ReadonlyMap<string, readonly number[]>;
 
 /** The pair that a tied model shares. */
-const EMBEDDING = "model.embed_tokens.weight";
-const HEAD = "lm_head.weight";
+export const EMBEDDING = "model.embed_tokens.weight";
+export const HEAD = "lm_head.weight";
 
 /**
  * Tensors that follow from others: tables in old Llama files, and the copies of embedding and head that DeepSeek-V3
@@ -55,7 +55,7 @@ export function storedNames(folder: string): Set<string> {
 interface OpenTensor {
   shape: readonly number[];
   file: SafetensorsFile;
-  read(): Float32Array;
+  read(start?: number, count?: number): Float32Array;
 }
 
 /** The tensors of a folder by name, FP8 with its scales applied. Opens, hands over and closes. */
@@ -79,11 +79,16 @@ export function withOpenWeights<T>(
       tensors.set(name, {
         shape: file.info(name).shape,
         file,
-        read: () => {
-          const parameter = file.readFloat32(name);
+        read: (start = 0, count) => {
           const scale = scales.get(name)?.readFloat32(`${name}_scale_inv`);
+          if (scale === undefined && count !== undefined) {
+            const part = new Float32Array(count);
+            file.readRange(name, start, part);
+            return part;
+          }
+          const parameter = file.readFloat32(name);
           if (scale !== undefined) applyScales(parameter, scale, block);
-          return parameter.data;
+          return parameter.data.subarray(start, count === undefined ? undefined : start + count);
         },
       });
     return use(

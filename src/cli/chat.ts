@@ -1,6 +1,7 @@
 /** `sputnik chat [MODEL]`: a person talks to a model, or gives it problems and watches it think. */
 import color from "picocolors";
 import { findModel, UsageError } from "../recipe/find-model.ts";
+import type { Precision } from "../sample/quantise.ts";
 import { RunBus } from "../server/bus.ts";
 import type { ChatService } from "../server/chat.ts";
 import { ThreadChat } from "../server/chat-service.ts";
@@ -17,6 +18,7 @@ export interface ChatOptions {
   seed?: number;
   serve?: boolean;
   port?: number;
+  precision?: Precision;
 }
 
 const HELP = `Type numbers and a target, such as ${color.bold("82 27 11 = 44")}; the model looks for an expression of all of them.
@@ -26,7 +28,7 @@ const HELP = `Type numbers and a target, such as ${color.bold("82 27 11 = 44")};
   /exit            ends (Ctrl-D too); Ctrl-C stops a thought`;
 
 export async function chat(name: string | undefined, options: ChatOptions): Promise<void> {
-  const service = new ThreadChat({ model: findModel(name) });
+  const service = new ThreadChat({ model: findModel(name), precision: options.precision });
   const [model] = service.models();
   const talks = model.kind === "conversation";
   const { system, topP, maxTokens, temperature, seed } = options;

@@ -53,6 +53,11 @@ program
   .option("--max-tokens <count>", "of a chat model: longest answer (what there is room for)", whole(1))
   .option("--system <text>", "of a chat model: an instruction for the conversation")
   .option("--seed <seed>", "makes the answers repeatable", whole(0, 2 ** 32 - 1))
+  .addOption(
+    new Option("--precision <precision>", "of the weights while they run (f32)").choices([
+      ...["f32", "int8", "int4", "int4-offset"],
+    ]),
+  )
   .option("--serve", "talk on a page instead")
   .option("--port <port>", "port of that page", whole(0, 65535))
   .action(async (model, options) => (await import("./chat.ts")).chat(model, options));

@@ -35,7 +35,7 @@ export function countFlops(
   return { total, byPath };
 }
 
-const BYTES: Record<DType, number> = { f32: 4, f16: 2, bf16: 2, i32: 4, i64: 8, bool: 1 };
+const BYTES: Record<DType, number> = { f32: 4, f16: 2, bf16: 2, i32: 4, i64: 8, u8: 1, bool: 1 };
 
 /** Ops whose result shares its operand's memory. */
 const VIEWS = new Set(["reshape", "detach"]);

@@ -92,6 +92,19 @@ export class Lowering {
     return name;
   }
 
+  /** A weight that is part of the model; its bytes are asked for when the model is encoded or saved. */
+  weight(dtype: DType, shape: readonly number[], read: () => Uint8Array): string {
+    const name = `${this.path}#${this.constants.length}`;
+    const constant = {
+      ...{ name, dtype, shape },
+      get bytes() {
+        return read();
+      },
+    };
+    this.constants.push(constant);
+    return name;
+  }
+
   /** A 1-D int64 constant, as ONNX wants its axes, shapes and slices. */
   ints(values: readonly number[]): string {
     return this.constant("i64", [values.length], values);

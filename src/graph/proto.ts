@@ -20,8 +20,8 @@ export interface OnnxConstant {
   name: string;
   dtype: DType;
   shape: readonly number[];
-  /** Raw little-endian bytes. */
-  bytes: Uint8Array;
+  /** Raw little-endian bytes; those of a fixed weight are made each time they are asked for. */
+  readonly bytes: Uint8Array;
   /** Where the bytes lie when they are kept outside the model file. */
   external?: { location: string; offset: number; length: number };
 }
@@ -42,7 +42,7 @@ export interface OnnxModel {
 }
 
 /** TensorProto.DataType */
-const ELEMENT_TYPE: Record<DType, number> = { f32: 1, i32: 6, i64: 7, bool: 9, f16: 10, bf16: 16 };
+const ELEMENT_TYPE: Record<DType, number> = { f32: 1, u8: 2, i32: 6, i64: 7, bool: 9, f16: 10, bf16: 16 };
 
 export function onnxType(dtype: DType): number {
   return ELEMENT_TYPE[dtype];

@@ -4,7 +4,7 @@
  */
 import type { Op, TensorSpec } from "./op.ts";
 
-export type DType = "f32" | "f16" | "bf16" | "i32" | "i64" | "bool";
+export type DType = "f32" | "f16" | "bf16" | "i32" | "i64" | "u8" | "bool";
 
 /** A size: a number, or a product of symbols and sums such as "batch", "batch*seq", "4*batch" or "(past+1)"; see `partDim`. */
 export type Dim = number | string;

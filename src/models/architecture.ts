@@ -1,7 +1,14 @@
 /** The table of architectures: what sampling and training need of a model, whatever its design. */
 import type { Tensor } from "../graph/tensor.ts";
 import { checkDecoderConfig, type DecoderConfig } from "./config.ts";
-import { cachedDecoder, type DecoderInputs, decoder, decoderParameters, type WholeOptions } from "./dense.ts";
+import {
+  type Chunk,
+  cachedDecoder,
+  type DecoderInputs,
+  decoder,
+  decoderParameters,
+  type WholeOptions,
+} from "./dense.ts";
 import type { ParameterSpec, Parameters } from "./layers.ts";
 import { v3CachedDecoder, v3Decoder } from "./v3.ts";
 import { checkV3Config, type V3Config } from "./v3-config.ts";
@@ -47,9 +54,13 @@ export interface CachedStep {
   mask: Tensor;
   /** A tensor [batch, heads, past, width] for each plane. */
   cache: readonly Tensor[];
+  /** Where `ids` and `positions` have several tokens a row, [batch, seq]: how these see each other. */
+  chunk?: Chunk;
 }
 
 export interface Design {
+  /** Whether `cached` takes chunks, so that one graph reads prompts and decodes. */
+  chunks: boolean;
   /** What the logits depend on. */
   parameters: ParameterSpec[];
   /** What pretraining alone reads: modules that predict further tokens. */
@@ -77,6 +88,7 @@ const perLayer = (layers: number, planes: readonly CachePlane[]): CachePlane[] =
 function dense(config: DecoderConfig): Design {
   const { layers, kvHeads: heads, headDim: width } = config;
   return {
+    chunks: true,
     parameters: decoderParameters(config),
     further: [],
     planes: perLayer(layers, [
@@ -102,6 +114,7 @@ function v3(config: V3Config): Design {
   const parameters = v3Parameters(config, { withoutMtp: true });
   const trunk = new Set(parameters.map(({ name }) => name));
   return {
+    chunks: false,
     parameters,
     further: v3Parameters(config).filter(({ name }) => !trunk.has(name)),
     planes: perLayer(config.layers, [{ name: "latent", heads: 1, width: config.latent + config.ropeDim }]),

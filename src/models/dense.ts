@@ -3,9 +3,20 @@
  * and MHA or grouped queries, SwiGLU; on request with Qwen2's biases or Qwen3's norms of queries and keys. Parameter
  * names are those of Hugging Face's LlamaForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM.
  */
-import { add, attention, linear, reshape, rmsNorm, rope, swiglu } from "../graph/ops.ts";
+import {
+  add,
+  attention,
+  concat,
+  gather,
+  linear,
+  reshape,
+  rmsNorm,
+  rope,
+  swiglu,
+  transpose,
+} from "../graph/ops.ts";
 import { recompute } from "../graph/recompute.ts";
-import type { Tensor } from "../graph/tensor.ts";
+import { product, type Tensor } from "../graph/tensor.ts";
 import { cachedAttention, type KeysValues } from "./cached-attention.ts";
 import type { DecoderConfig } from "./config.ts";
 import { embed, mergeHeads, type ParameterSpec, type Parameters, parameter, projectHeads } from "./layers.ts";
@@ -190,24 +201,46 @@ export interface CachedInputs {
   cache: KeysValues[];
   /** 0 for a slot of the cache that the row has filled and `MASKED` for others, [batch, 1, 1, past]. */
   mask: Tensor;
+  chunk?: Chunk;
 }
 
-/** One token a row over a cache: logits [batch, vocab], and the new keys and values to be stored. */
+/** Several new tokens a row, [batch, seq]. */
+export interface Chunk {
+  /** Which of them each may see: 0 or `MASKED`, [1, 1, seq, seq]. */
+  mask: Tensor;
+  /** Index of the token whose logits are wanted, [1] i32. */
+  last: Tensor;
+}
+
+/** The mask for `times` heads whose queries are the rows of one: [1, 1, seq, seq] -> [1, 1, times · seq, seq]. */
+function repeatMask(mask: Tensor, times: number): Tensor {
+  const copies = concat(Array<Tensor>(times).fill(mask), 1);
+  return reshape(copies, [1, 1, product([times, mask.shape[2]]), mask.shape[3]]);
+}
+
+/** The token at `last` of each row: x [batch, seq, width] -> [1, batch, width]. */
+const rowsAt = (x: Tensor, last: Tensor): Tensor => gather(transpose(x, [1, 0, 2]), last);
+
+/** One token a row (or a chunk) over a cache: logits [batch, vocab], and the new keys and values to be stored. */
 export function cachedDecoder(
   parameters: Parameters,
   config: DecoderConfig,
   inputs: CachedInputs,
 ): { logits: Tensor; fresh: KeysValues[] } {
   const fresh: KeysValues[] = [];
-  const [batch] = inputs.ids.shape;
+  const { chunk } = inputs;
+  const [batch, seq] = inputs.ids.shape;
   const { heads, kvHeads, headDim } = config;
+  const own = chunk && inputs.ids.graph.scope("chunk", () => repeatMask(chunk.mask, heads / kvHeads));
   const hidden = trunk(parameters, config, inputs, (layer, q, kv) => {
     fresh[layer] = kv;
     // Queries that share a key head are its rows.
-    const queries = reshape(q, [batch, kvHeads, heads / kvHeads, headDim]);
-    const context = cachedAttention(queries, kv, inputs.cache[layer], inputs.mask, headDim ** -0.5);
-    return reshape(context, [batch, 1, heads * headDim]);
+    const queries = reshape(q, [batch, kvHeads, product([heads / kvHeads, seq]), headDim]);
+    const past = inputs.cache[layer];
+    const context = cachedAttention(queries, kv, past, inputs.mask, headDim ** -0.5, own);
+    if (chunk === undefined) return reshape(context, [batch, 1, heads * headDim]);
+    return mergeHeads(reshape(context, q.shape, q));
   });
-  const logits = head(parameters, config, hidden);
+  const logits = head(parameters, config, chunk === undefined ? hidden : rowsAt(hidden, chunk.last));
   return { logits: reshape(logits, [batch, config.vocabSize]), fresh };
 }

@@ -1,7 +1,7 @@
 /** What every decoder shares: named parameters and their initialisation, projections into heads. */
 
 import { input } from "../graph/ops/source.ts";
-import { add, gather, linear, reshape, transpose } from "../graph/ops.ts";
+import { add, linear, reshape, tableRows, transpose } from "../graph/ops.ts";
 import { type Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { Random } from "../runtime/random.ts";
 import { allocate, type Value } from "../runtime/session.ts";
@@ -71,5 +71,5 @@ export function mergeHeads(x: Tensor): Tensor {
 
 /** Rows of the embedding table [vocab, width] at `ids` [...] -> [..., width]. */
 export function embed(table: Tensor, ids: Tensor): Tensor {
-  return gather(table, ids);
+  return tableRows(table, ids);
 }

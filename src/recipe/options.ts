@@ -1,11 +1,14 @@
 /** From a recipe's stage to the options of the code that runs it, and from its model block to a model. */
 import { readFileSync } from "node:fs";
-import { openModelFiles, readShape } from "../checkpoint/model.ts";
+import { openModelFiles, readShape, withModelWeights } from "../checkpoint/model.ts";
 import { mergeAdapter } from "../checkpoint/peft.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
 import { allParameters, checkConfig, type ModelConfig } from "../models/architecture.ts";
 import { initialise } from "../models/layers.ts";
 import { f32, type Value } from "../runtime/session.ts";
+import { FIXED, Sampler } from "../sample/engine.ts";
+import type { Precision } from "../sample/quantise.ts";
+import { type AnySampler, samplerFor } from "../sample/speculative.ts";
 import { CompactTokenizer } from "../tokenizer/compact.ts";
 import { FIM_TOKENS } from "../tokenizer/infill.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
@@ -39,6 +42,27 @@ export function openModel(path: string, adapter?: string): Model {
   const { parameters, ...model } = openModelFiles(path, expectedShapes);
   if (adapter !== undefined) mergeAdapter(adapter, parameters);
   return { ...model, parameters: asValues(parameters) };
+}
+
+/**
+ * A model to generate with. At "f32" it is fed its weights, which may change; at other precisions the sampler has weights
+ * of its own, and the f32 ones are never in memory as a whole.
+ */
+export async function openSampler(
+  path: string,
+  { precision = "f32", threads }: { precision?: Precision; threads?: number },
+): Promise<{ model: Model; sampler: AnySampler }> {
+  if (precision === "f32") {
+    const model = openModel(path);
+    return { model, sampler: await samplerFor(model.config, model.parameters, { threads }) };
+  }
+  const shape = readShape(path);
+  const { config } = shape;
+  const expectations = { tied: config.tieEmbeddings, expected: expectedShapes(config) };
+  const sampler = await withModelWeights(path, expectations, (weights) =>
+    Sampler.fixed(config, weights, { precision, threads }),
+  );
+  return { model: { ...shape, parameters: FIXED }, sampler };
 }
 
 /** The model before the first stage: fresh weights, or those of a folder. */

@@ -15,28 +15,25 @@ const ALIGNMENT = 4096;
 
 const WRITE_BYTES = 1 << 30;
 
+const NOTHING = new Uint8Array();
+
 /** Saves a lowered graph as `path`, and as `path.data` what is large. */
 export function saveModelFile(lowered: LoweredGraph, path: string, externalBytes = EXTERNAL_BYTES): void {
   const location = `${basename(path)}.data`;
   let data: number | null = null;
   let offset = 0;
   const constants = lowered.model.constants.map((constant): OnnxConstant => {
-    const length = constant.bytes.byteLength;
-    if (length < externalBytes) return constant;
+    const { name, dtype, shape, bytes } = constant;
+    const length = bytes.byteLength;
+    if (length < externalBytes) return { name, dtype, shape, bytes };
     data ??= openSync(`${path}.data`, "w");
     offset = Math.ceil(offset / ALIGNMENT) * ALIGNMENT;
     // One call may write less than asked for, above 2 GB always.
     for (let written = 0; written < length; )
-      written += writeSync(
-        data,
-        constant.bytes,
-        written,
-        Math.min(length - written, WRITE_BYTES),
-        offset + written,
-      );
+      written += writeSync(data, bytes, written, Math.min(length - written, WRITE_BYTES), offset + written);
     const external = { location, offset, length };
     offset += length;
-    return { ...constant, external };
+    return { name, dtype, shape, bytes: NOTHING, external };
   });
   if (data !== null) closeSync(data);
   writeFileSync(path, encodeModel({ ...lowered.model, constants }));

@@ -27,6 +27,7 @@ const ORT_TYPE = {
   bf16: "uint16",
   i32: "int32",
   i64: "int64",
+  u8: "uint8",
   bool: "bool",
 } as const;
 const FROM_ORT: Record<string, DType> = {
@@ -34,6 +35,7 @@ const FROM_ORT: Record<string, DType> = {
   float16: "f16",
   int32: "i32",
   int64: "i64",
+  uint8: "u8",
   bool: "bool",
 };
 
@@ -43,6 +45,7 @@ const ARRAY: Record<DType, new (length: number) => TypedArray> = {
   bf16: Uint16Array,
   i32: Int32Array,
   i64: BigInt64Array,
+  u8: Uint8Array,
   bool: Uint8Array,
 };
 

@@ -8,10 +8,11 @@ import { input } from "../graph/ops/source.ts";
 import { exp, max, mul, sub } from "../graph/ops.ts";
 import { Graph } from "../graph/tensor.ts";
 import { type CachePlane, designOf, type ModelConfig } from "../models/architecture.ts";
-import { parameterInputs } from "../models/layers.ts";
+import { type ParameterSpec, type Parameters, parameterInputs } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
-import { f32, i32, RuntimeError, Session, scalar, type Value } from "../runtime/session.ts";
+import { allocate, f32, i32, RuntimeError, Session, scalar, type Value } from "../runtime/session.ts";
 import { KvCache, type PrefixCache } from "./cache.ts";
+import { type FixedOptions, fixedParameters, openFixed, type WeightSource } from "./fixed.ts";
 import { logitScale, type SamplingOptions, sampleToken } from "./sampler.ts";
 import { type Generation, type GenerationRequest, ladderSize, type Row, Scheduler } from "./scheduler.ts";
 
@@ -44,14 +45,23 @@ interface DecodedStep {
   fresh: readonly Float32Array[];
 }
 
+/** How a graph gets its parameters. */
+type ParameterMaker = (graph: Graph, specs: readonly ParameterSpec[]) => Parameters;
+
+/** The parameters of a sampler that has its own. */
+export const FIXED: ReadonlyMap<string, Value> = new Map();
+
+/** What a graph for chunks is told of one token. */
+const ONE_TOKEN = { chunkMask: causalMask(1), last: i32([0]) };
+
 /** Prompts that are prefilled together. */
 const PREFILL_BATCH = 32;
 
 /** The graph that reads prompts and returns what the cache holds of them, by the planes' names. */
-export function tracePrefill(config: ModelConfig): Graph {
+export function tracePrefill(config: ModelConfig, weights: ParameterMaker = parameterInputs): Graph {
   const graph = new Graph();
   const design = designOf(config);
-  const parameters = parameterInputs(graph, design.parameters);
+  const parameters = weights(graph, design.parameters);
   const ids = input(graph, "ids", "i32", ["batch", "seq"]);
   const positions = input(graph, "positions", "i32", ["batch", "seq"]);
   const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
@@ -64,19 +74,27 @@ export function tracePrefill(config: ModelConfig): Graph {
 
 /**
  * The graph that decodes one token a row: `logits` and `weights` = e^(logits · scale - largest) [batch, vocab], and
- * `fresh.<plane>` [batch, heads, 1, width].
+ * `fresh.<plane>` [batch, heads, 1, width]; with `chunks` of several tokens a row, [batch, heads, seq, width].
  */
-export function traceDecode(config: ModelConfig): Graph {
+export function traceDecode(
+  config: ModelConfig,
+  weights: ParameterMaker = parameterInputs,
+  chunks = false,
+): Graph {
   const graph = new Graph();
   const design = designOf(config);
-  const parameters = parameterInputs(graph, design.parameters);
-  const ids = input(graph, "ids", "i32", ["batch", 1]);
-  const positions = input(graph, "positions", "i32", ["batch", 1]);
+  const parameters = weights(graph, design.parameters);
+  const seq = chunks ? "seq" : 1;
+  const ids = input(graph, "ids", "i32", ["batch", seq]);
+  const positions = input(graph, "positions", "i32", ["batch", seq]);
   const mask = input(graph, "mask", "f32", ["batch", 1, 1, "past"]);
   const cache = design.planes.map(({ name, heads, width }) =>
     input(graph, name, "f32", ["batch", heads, "past", width]),
   );
-  const { logits, fresh } = design.cached(parameters, { ids, positions, cache, mask });
+  const chunk = chunks
+    ? { mask: input(graph, "chunkMask", "f32", [1, 1, "seq", "seq"]), last: input(graph, "last", "i32", [1]) }
+    : undefined;
+  const { logits, fresh } = design.cached(parameters, { ids, positions, cache, mask, chunk });
   graph.output("logits", logits);
   graph.scope("sampling", () => {
     const scaled = mul(logits, input(graph, "scale", "f32", []));
@@ -125,6 +143,26 @@ export class Sampler {
     [this.prefill, this.decode] = sessions;
     this.planes = designOf(config).planes;
     this.cache = new KvCache(this.planes);
+  }
+
+  /**
+   * A sampler whose weights are its own, quantised; `generate` then takes `FIXED` for parameters. All of `source` is read
+   * before this returns its promise, so a file behind it may be closed at once.
+   */
+  static async fixed(
+    config: ModelConfig,
+    source: WeightSource,
+    { threads, ...options }: FixedOptions & { threads?: number },
+  ): Promise<Sampler> {
+    const open = (graph: Graph, name: string) => openFixed(graph, { threads, name });
+    const weights: ParameterMaker = (graph, specs) => fixedParameters(graph, specs, source, options);
+    const decode = traceDecode(config, weights, designOf(config).chunks);
+    const sessions = [open(decode, "decode")];
+    const prefill = designOf(config).chunks ? decode : tracePrefill(config, weights);
+    if (prefill !== decode) sessions.push(open(prefill, "prefill"));
+    return Promise.all(sessions).then(
+      ([session, other]) => new Sampler(config, [prefill, decode], [other ?? session, session]),
+    );
   }
 
   static async create(config: ModelConfig, options: { threads?: number } = {}): Promise<Sampler> {
@@ -194,9 +232,9 @@ export class Sampler {
         ...weights,
         ids: i32(ids, shape),
         positions: i32(positions, shape),
-        mask: causalMask(seq),
+        ...this.prefillMasks(chunk.length, seq),
       });
-      result.flops += countFlops(this.prefillGraph, { batch: chunk.length, seq }).total;
+      result.flops += countFlops(this.prefillGraph, { batch: chunk.length, seq, past: 1 }).total;
       chunk.forEach(([name, prompt], row) => {
         prefixes.set(name, this.sliceRow(outputs, row, prompt.length - 1, seq));
       });
@@ -204,9 +242,25 @@ export class Sampler {
     return prefixes;
   }
 
+  /** Which tokens see which; where one graph does both, a cache of one empty slot as well. */
+  private prefillMasks(batch: number, seq: number): Record<string, Value> {
+    if (this.prefill !== this.decode) return { mask: causalMask(seq) };
+    const empty = this.planes.map(({ name, heads, width }) => [
+      name,
+      allocate("f32", [batch, heads, 1, width]),
+    ]);
+    return {
+      ...Object.fromEntries(empty),
+      mask: f32(new Float32Array(batch).fill(MASKED), [batch, 1, 1, 1]),
+      chunkMask: causalMask(seq),
+      last: i32([seq - 1]),
+      scale: scalar(1),
+    };
+  }
+
   private sliceRow(outputs: Record<string, Value>, row: number, length: number, seq: number): PrefixCache {
     const tensors = this.planes.map(({ name, heads, width }) => {
-      const source = outputs[name].data as Float32Array;
+      const source = (outputs[name] ?? outputs[`fresh.${name}`]).data as Float32Array;
       const copy = new Float32Array(heads * length * width);
       for (let head = 0; head < heads; head++) {
         const from = (row * heads + head) * seq * width;
@@ -243,6 +297,7 @@ export class Sampler {
       positions: i32(positions, [batch, 1]),
       mask: f32(mask, [batch, 1, 1, window]),
       scale: scalar(scale),
+      ...ONE_TOKEN,
     };
     await this.decode.run(feeds, decoded.fetches);
     result.steps++;
@@ -257,7 +312,7 @@ export class Sampler {
     let decoded = this.knownOutputs.get(batch);
     if (decoded === undefined) {
       const names = this.decode.outputs.map(({ name }) => name);
-      const fetches = this.decode.allocateOutputs(names, { batch });
+      const fetches = this.decode.allocateOutputs(names, { batch, seq: 1 });
       const array = (name: string) => fetches[name].data as Float32Array;
       const fresh = this.planes.map(({ name }) => array(`fresh.${name}`));
       decoded = { fetches, logits: array("logits"), weights: array("weights"), fresh };
@@ -272,7 +327,7 @@ export class Sampler {
     const key = `${batch}x${past}`;
     let flops = this.knownFlops.get(key);
     if (flops === undefined) {
-      flops = countFlops(this.decodeGraph, { batch, past }).total;
+      flops = countFlops(this.decodeGraph, { batch, past, seq: 1 }).total;
       this.knownFlops.set(key, flops);
     }
     return flops;
@@ -308,7 +363,7 @@ export class Sampler {
   }
 
   async release(): Promise<void> {
-    await this.prefill.release();
     await this.decode.release();
+    if (this.prefill !== this.decode) await this.prefill.release();
   }
 }

@@ -1,5 +1,6 @@
 /** From a row of logits to a token and its log-probability. */
 import type { Random } from "../runtime/random.ts";
+import { likeliestFirst } from "./likeliest.ts";
 
 export interface SamplingOptions {
   /** 0 is greedy. */
@@ -27,7 +28,14 @@ export function logitScale({ temperature }: SamplingOptions): number {
 /** The likeliest id, the first of equals. */
 function likeliestId(logits: Float32Array, offset: number, vocabSize: number): number {
   let best = 0;
-  for (let i = 1; i < vocabSize; i++) if (logits[offset + i] > logits[offset + best]) best = i;
+  let peak = logits[offset];
+  for (let i = 1; i < vocabSize; i++) {
+    const logit = logits[offset + i];
+    if (logit > peak) {
+      best = i;
+      peak = logit;
+    }
+  }
   return best;
 }
 
@@ -46,6 +54,21 @@ export function softmaxWeights(
   return weights;
 }
 
+/** Sum of a row; four chains of additions, since each waits for its last. */
+function rowTotal(weights: Float32Array | Float64Array, offset: number, vocabSize: number): number {
+  let [a, b, c, d] = [0, 0, 0, 0];
+  const end = offset + vocabSize;
+  let i = offset;
+  for (; i + 3 < end; i += 4) {
+    a += weights[i];
+    b += weights[i + 1];
+    c += weights[i + 2];
+    d += weights[i + 3];
+  }
+  for (; i < end; i++) a += weights[i];
+  return a + b + (c + d);
+}
+
 /**
  * The ids that top-k and, of what it leaves, top-p keep, as in transformers and vLLM; `null`: all of them.
  * @param weights `softmaxWeights` of the row
@@ -58,16 +81,26 @@ export function narrow(
   weights: Float32Array | Float64Array,
 ): number[] | null {
   if (topP >= 1 && topK >= vocabSize) return null;
-  const weight = (id: number): number => weights[offset + id];
-  const likeliest = Array.from({ length: vocabSize }, (_, i) => i)
-    .sort((a, b) => logits[offset + b] - logits[offset + a] || a - b)
-    .slice(0, topK);
-  const nucleus = topP * likeliest.reduce((sum, id) => sum + weight(id), 0);
-  let mass = 0;
-  let count = 0;
-  while (count < likeliest.length && (count === 0 || mass < nucleus)) mass += weight(likeliest[count++]);
-  return likeliest.slice(0, count);
+  const ordered = likeliestFirst(logits.subarray(offset, offset + vocabSize));
+  let whole = 0;
+  if (topK >= vocabSize) whole = rowTotal(weights, offset, vocabSize);
+  else for (const id of ordered(topK)) whole += weights[offset + id];
+  const nucleus = topP * whole;
+  // The nucleus is small as a rule: ever more ids are put in order until it is reached.
+  for (let count = Math.min(topK, FIRST); ; count = Math.min(topK, count * FURTHER)) {
+    const kept: number[] = [];
+    let mass = 0;
+    for (const id of ordered(count)) {
+      kept.push(id);
+      mass += weights[offset + id];
+      if (mass >= nucleus) return kept;
+    }
+    if (count >= topK) return kept;
+  }
 }
+
+const FIRST = 64;
+const FURTHER = 16;
 
 /**
  * Draws from softmax(logits / temperature) for the row that starts at `offset`.
@@ -81,8 +114,7 @@ export function sampleToken(
   random: Random,
   weights: Float32Array | Float64Array = softmaxWeights(logits, offset, vocabSize, logitScale(options)),
 ): SampledToken {
-  let total = 0;
-  for (let i = offset; i < offset + vocabSize; i++) total += weights[i];
+  const total = rowTotal(weights, offset, vocabSize);
   const logProb = (id: number): number => Math.log(weights[offset + id] / total);
   const best = (): SampledToken => {
     const id = likeliestId(logits, offset, vocabSize);

@@ -378,12 +378,14 @@ function appendAll(cache: KvCache, position: number, rows: number, fresh: readon
   }
 }
 
+export type AnySampler = Pick<Sampler, "generate" | "release">;
+
 /** What decodes one conversation fastest: with drafts where the model has a module for them. */
-export function openSampler(
+export function samplerFor(
   config: ModelConfig,
   parameters: ReadonlyMap<string, Value>,
   options: { threads?: number } = {},
-): Promise<Sampler | SpeculativeSampler> {
+): Promise<AnySampler> {
   return isV3(config) && config.mtpLayers > 0
     ? SpeculativeSampler.create(config, { ...options, parameters })
     : Sampler.create(config, options);

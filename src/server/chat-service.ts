@@ -9,14 +9,17 @@ import { countParameters } from "../models/layers.ts";
 import { type FoundModel, findModel, lastExam, SHIPPED, trainedTask } from "../recipe/find-model.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { startThread } from "../runtime/thread.ts";
+import type { Precision } from "../sample/quantise.ts";
 import type { ChatEvent, ChatModel, ChatRequest, ChatService } from "./chat.ts";
-import type { ChatMessage, ChatReply } from "./chat-worker.ts";
+import type { ChatMessage, ChatReply, ChatWorkerData } from "./chat-worker.ts";
 
 export interface ThreadChatOptions {
   /** A run whose newest checkpoint answers as "run", as soon as there is one. */
   run?: string;
   /** One model alone instead of the shipped one and the run. */
   model?: FoundModel;
+  /** Of the weights while they run; f32 unless said. */
+  precision?: Precision;
 }
 
 interface ModelShape {
@@ -149,7 +152,9 @@ export class ThreadChat implements ChatService {
   }
 
   #start(): Worker {
-    const worker = startThread("chat-worker", import.meta.url);
+    const worker = startThread("chat-worker", import.meta.url, {
+      workerData: { precision: this.#options.precision } satisfies ChatWorkerData,
+    });
     worker.on("message", ({ id, event }: ChatReply) => {
       const answer = this.#answers.get(id);
       if (answer === undefined) return;

@@ -1,11 +1,12 @@
 /** The thread that answers chats: a model a folder, one question after another, token by token. */
-import { parentPort } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { toFailure } from "../recipe/failure.ts";
-import { openModel } from "../recipe/options.ts";
+import { openSampler } from "../recipe/options.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
 import { samplingFor } from "../sample/defaults.ts";
+import type { Precision } from "../sample/quantise.ts";
 import type { Generation } from "../sample/scheduler.ts";
-import { openSampler } from "../sample/speculative.ts";
+import type { AnySampler } from "../sample/speculative.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import { ThoughtSplitter } from "../tokenizer/thought.ts";
 import { encodePrompt } from "../train/rollout.ts";
@@ -32,13 +33,17 @@ export type ChatMessage =
 /** `event: null` ends an answer. */
 export type ChatReply = { id: number; event: ChatEvent | null };
 
-/** A chat decodes one row: a second thread costs more than it brings. */
+export interface ChatWorkerData {
+  precision?: Precision;
+}
+
+/** A chat decodes one row: in a small model, a second thread costs more than it brings. */
 const THREADS = 1;
 
 interface Loaded {
   folder: string;
   model: Model;
-  sampler: Awaited<ReturnType<typeof openSampler>>;
+  sampler: AnySampler;
 }
 
 /** The shipped model and the run's newest: an older checkpoint makes room for the next one. */
@@ -50,8 +55,9 @@ let queue: Promise<void> = Promise.resolve();
 async function load(folder: string): Promise<Loaded> {
   const known = loaded.find((entry) => entry.folder === folder);
   if (known !== undefined) return known;
-  const model = openModel(folder);
-  const sampler = await openSampler(model.config, model.parameters, { threads: THREADS });
+  const { precision } = (workerData ?? {}) as ChatWorkerData;
+  const threads = precision === undefined || precision === "f32" ? THREADS : undefined;
+  const { model, sampler } = await openSampler(folder, { precision, threads });
   while (loaded.length >= KEPT) await loaded.shift()?.sampler.release();
   loaded.push({ folder, model, sampler });
   return loaded[loaded.length - 1];

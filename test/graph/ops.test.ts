@@ -15,7 +15,7 @@ import { allocate, Session, type Value } from "../../src/runtime/session.ts";
 import { type Array64, interpret, toArray64 } from "./reference.ts";
 
 /** Ops that only a graph around them can show: sources without operands, and those whose result is an index. */
-const WITHOUT_SAMPLES = ["input", "constant", "argmax"];
+const WITHOUT_SAMPLES = ["input", "constant", "weight", "argmax"];
 
 /** Truncation step² f‴/6 and rounding 1e-16/step are both near 1e-11; constants of the rule are rounded to f32, 6e-8. */
 const STEP = 1e-5;
@@ -196,11 +196,14 @@ describe("on random sizes", () => {
       [
         "addLast",
         "attend",
+        "dequantised",
         "dispatch",
         "gather",
         "gatherLast",
+        "jointAttention",
         "mix",
         "oneHot",
+        "quantisedLinear",
         "rope",
         "route",
         "rowsAt",

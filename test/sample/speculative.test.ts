@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { RuntimeError } from "../../src/runtime/session.ts";
 import { type GenerateOptions, Sampler } from "../../src/sample/engine.ts";
 import type { GenerationRequest } from "../../src/sample/scheduler.ts";
-import { openSampler, SpeculativeSampler } from "../../src/sample/speculative.ts";
+import { SpeculativeSampler, samplerFor } from "../../src/sample/speculative.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { furthest, livelyParameters, tinyConfig } from "../train/tiny.ts";
 
@@ -184,9 +184,9 @@ describe("requests", () => {
   it("a chat drafts where the model has a module for it, and decodes plainly elsewhere", async () => {
     const { mtpLayers: _, ...rest } = config;
     const [dense, bare, whole] = [
-      await openSampler(tinyConfig, livelyParameters(tinyConfig, 1), { threads: 1 }),
-      await openSampler({ ...rest, mtpLayers: 0 }, parameters, { threads: 1 }),
-      await openSampler(config, parameters, { threads: 1 }),
+      await samplerFor(tinyConfig, livelyParameters(tinyConfig, 1), { threads: 1 }),
+      await samplerFor({ ...rest, mtpLayers: 0 }, parameters, { threads: 1 }),
+      await samplerFor(config, parameters, { threads: 1 }),
     ];
     expect([dense, bare, whole].map((one) => one instanceof SpeculativeSampler)).toEqual([
       false,

@@ -94,7 +94,12 @@ export function toHuggingFaceTensors(file: string, source: TensorSource, layout:
         read: () => joinKeysValues(tensor.read(), values.read(), { heads, latent, nope, vHead }),
       });
     } else if (rest !== "attn_v_b.weight") {
-      const read = () => permuteRows(tensor.read(), tensor.shape, pairedHeads(rest, layout), "halves");
+      const heads = pairedHeads(rest, layout);
+      const read: LazyTensor["read"] = (start = 0, count) => {
+        if (heads === 0) return tensor.read(start, count);
+        const halves = permuteRows(tensor.read(), tensor.shape, heads, "halves");
+        return halves.subarray(start, count === undefined ? undefined : start + count);
+      };
       result.set(prefix + translated(file, name, rest, TO_HF, ROUTER_BIAS.gguf, ROUTER_BIAS.hf), {
         shape: tensor.shape,
         read,

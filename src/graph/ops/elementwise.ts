@@ -1,5 +1,6 @@
 /** Operators that work element by element, with NumPy broadcasting. */
 import { apply, defineOp, type Flops, perElement, type Sample } from "../op.ts";
+import { onnxType } from "../proto.ts";
 import { broadcastShapes, type DType, GraphError, type Tensor } from "../tensor.ts";
 import { lift } from "./source.ts";
 
@@ -284,12 +285,10 @@ export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
   return apply(whereOp, [condition, lift(x, like), lift(y, like)], null);
 }
 
-const CAST_TYPE: Record<DType, number> = { f32: 1, i32: 6, i64: 7, bool: 9, f16: 10, bf16: 16 };
-
 const castOp = defineOp<DType>({
   name: "cast",
   shape: ([x], dtype) => [{ dtype, shape: x.shape }],
-  lower: (ctx, node, dtype) => [ctx.emit("Cast", [ctx.value(node.inputs[0])], { to: CAST_TYPE[dtype] })],
+  lower: (ctx, node, dtype) => [ctx.emit("Cast", [ctx.value(node.inputs[0])], { to: onnxType(dtype) })],
   grad: (node, [g], dtype) => {
     const floating = (d: DType) => d === "f32" || d === "f16" || d === "bf16";
     return [

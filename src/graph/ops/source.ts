@@ -55,10 +55,43 @@ export function constant(
   return graph.addNode(constantOp as never, [], { dtype, shape, values: list }).outputs[0];
 }
 
+interface WeightAttrs {
+  dtype: DType;
+  shape: readonly number[];
+  read: () => Uint8Array;
+}
+
+const weightOp = defineOp<WeightAttrs>({
+  name: "weight",
+  shape: (_inputs, { dtype, shape }) => [{ dtype, shape }],
+  lower: (ctx, _node, { dtype, shape, read }) => [ctx.weight(dtype, shape, read)],
+  grad: () => [],
+  flops: free,
+  samples: [],
+});
+
+/** A weight that is part of the model, read (little-endian bytes) each time the model is encoded or saved. */
+export function weight(
+  graph: Graph,
+  name: string,
+  dtype: DType,
+  shape: readonly number[],
+  read: () => Uint8Array,
+): Tensor {
+  return graph.scopeAt(name, () => graph.addNode(weightOp as never, [], { dtype, shape, read })).outputs[0];
+}
+
+/** A second copy of a weight for a reader of a few rows, so that the engine may drop the first one once it is packed. */
+export function again(x: Tensor): Tensor {
+  if (x.node.op !== (weightOp as never)) return x;
+  const { dtype, shape, read } = x.node.attrs as WeightAttrs;
+  return weight(x.graph, x.node.path, dtype, shape, read);
+}
+
 /** A number becomes a scalar constant of the other operand's dtype. */
 export function lift(value: Tensor | number, like: Tensor): Tensor {
   if (value instanceof Tensor) return value;
-  if (like.dtype === "f16" || like.dtype === "bf16")
+  if (like.dtype === "f16" || like.dtype === "bf16" || like.dtype === "u8")
     throw new GraphError(`a literal next to ${like.dtype} needs a cast`);
   return constant(like.graph, value, [], like.dtype);
 }

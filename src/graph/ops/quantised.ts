@@ -1,0 +1,143 @@
+/**
+ * Weights of few bits: blocks of numbers that share a scale. The formula `dequantised` is the weight; a product with
+ * it takes ONNX Runtime's MatMulNBits, which multiplies the packed numbers as they are.
+ */
+import { applyComposite, defineOp, type Op } from "../op.ts";
+import { GraphError, sameShape, type Tensor } from "../tensor.ts";
+import { add, cast, mul, sub } from "./elementwise.ts";
+import { gather } from "./lookup.ts";
+import { matmul } from "./matmul.ts";
+import { concat, reshape } from "./movement.ts";
+import { again } from "./source.ts";
+
+export interface Quantised {
+  bits: 4 | 8;
+  /**
+   * What a product with the weight multiplies: "f32", or "int8", which rounds the activations too, block by block
+   * (|x| / 127 of the largest), and is several times faster.
+   */
+  activations: "f32" | "int8";
+}
+
+/** Numbers that share a scale: as many as the codes of one block, [..., blocks, bytes]. */
+const blockOf = (packed: Tensor, bits: number): number =>
+  ((packed.shape[packed.rank - 1] as number) * 8) / bits;
+
+/** Code `2^(bits-1)` stands for 0. */
+const zeroPoint = (bits: number): number => 2 ** (bits - 1);
+
+const dequantisedOp: Op<Quantised> = defineOp<Quantised>({
+  name: "dequantised",
+  shape: ([packed, scales, offsets], { bits }) => {
+    const blocks = scales.shape[scales.rank - 1];
+    if (packed.dtype !== "u8" || !sameShape(packed.shape.slice(0, -1), scales.shape))
+      throw new GraphError(`${packed.dtype} [${packed.shape}] with scales [${scales.shape}] of ${bits} bits`);
+    if (offsets !== undefined && !sameShape(offsets.shape, scales.shape))
+      throw new GraphError(`offsets [${offsets.shape}] with scales [${scales.shape}]`);
+    if (typeof blocks !== "number") throw new GraphError(`the width of [${packed.shape}] must be fixed`);
+    return [{ dtype: "f32", shape: [...scales.shape.slice(0, -1), blocks * blockOf(packed, bits)] }];
+  },
+  lower: "body",
+  grad: "body",
+  flops: "body",
+  applied: (x, node) => quantisedLinear(x, node.outputs[0]),
+  samples: ([4, 8] as const).flatMap((bits) =>
+    [false, true].map((shifted) => ({
+      label: `${bits} bits${shifted ? " and offsets" : ""}`,
+      inputs: [
+        { shape: [3, 2, 4 * bits], dtype: "u8" as const, values: (random) => Math.floor(random() * 256) },
+        { shape: [3, 2] },
+        ...(shifted ? [{ shape: [3, 2] }] : []),
+      ],
+      build: (packed, scales, offsets) => dequantised(packed, scales, { bits, activations: "f32" }, offsets),
+    })),
+  ),
+});
+
+/**
+ * scale · (code - 2^(bits-1)), plus an offset where there are some: packed u8 [..., blocks, bytes], scales and offsets
+ * [..., blocks] -> [..., width]. A byte of 4-bit codes holds the earlier of two neighbours in its low half.
+ */
+export function dequantised(packed: Tensor, scales: Tensor, attrs: Quantised, offsets?: Tensor): Tensor {
+  const inputs = offsets === undefined ? [packed, scales] : [packed, scales, offsets];
+  return applyComposite(dequantisedOp, inputs, attrs, () => {
+    const column = (x: Tensor) => reshape(x, [...x.shape, 1]);
+    const scaled = mul(sub(codes(packed, attrs.bits), zeroPoint(attrs.bits)), column(scales));
+    const shifted = offsets === undefined ? scaled : add(scaled, column(offsets));
+    const blocks = scales.shape[scales.rank - 1] as number;
+    return [reshape(shifted, [...scales.shape.slice(0, -1), blocks * blockOf(packed, attrs.bits)])];
+  })[0];
+}
+
+/** The codes as numbers, [..., blocks, block]. */
+function codes(packed: Tensor, bits: number): Tensor {
+  const bytes = cast(packed, "f32");
+  if (bits === 8) return bytes;
+  const high = cast(cast(mul(bytes, 1 / 16), "i32"), "f32");
+  const low = sub(bytes, mul(high, 16));
+  const pairs = concat(
+    [low, high].map((half) => reshape(half, [...half.shape, 1])),
+    -1,
+  );
+  return reshape(pairs, [...packed.shape.slice(0, -1), blockOf(packed, bits)]);
+}
+
+const quantisedLinearOp: Op<Quantised> = defineOp<Quantised>({
+  name: "quantisedLinear",
+  shape: ([x, , scales]) => [{ dtype: x.dtype, shape: [...x.shape.slice(0, -1), scales.shape[0]] }],
+  lower: "body",
+  grad: "body",
+  flops: "body",
+  samples: ([4, 8] as const).flatMap((bits) =>
+    [false, true].map((shifted) => ({
+      label: `${bits} bits${shifted ? " and offsets" : ""}`,
+      inputs: [
+        { shape: [2, 3, 64] },
+        { shape: [5, 2, 4 * bits], dtype: "u8" as const, values: (random) => Math.floor(random() * 256) },
+        { shape: [5, 2], values: (random) => random() / 2 ** bits },
+        ...(shifted ? [{ shape: [5, 2] }] : []),
+      ],
+      build: (x, packed, scales, offsets) =>
+        quantisedLinear(x, dequantised(packed, scales, { bits, activations: "f32" }, offsets)),
+    })),
+  ),
+  fused: {
+    cpu: {
+      reason: () => null,
+      lower: (ctx, node, { bits, activations }) => {
+        const [x, packed, scales, offsets] = node.inputs;
+        const [out, blocks] = scales.shape as number[];
+        const block = blockOf(packed, bits);
+        const attributes = { K: blocks * block, N: out, bits, block_size: block };
+        const product = ctx.emit(
+          "MatMulNBits",
+          [x, packed, scales].map((t) => ctx.value(t)),
+          { ...attributes, accuracy_level: activations === "int8" ? 4 : 1 },
+          "com.microsoft",
+        );
+        if (offsets === undefined) return [product];
+        // x · offset, the same for all of a block: (the sum of the block's x) · offset.
+        const lead = x.shape.slice(0, -1).map(() => 0);
+        const cut = ctx.emit("Reshape", [ctx.value(x), ctx.ints([...lead, blocks, block])]);
+        const sums = ctx.emit("ReduceSum", [cut, ctx.ints([-1])], { keepdims: 0 });
+        const shift = ctx.emit("FusedMatMul", [sums, ctx.value(offsets)], { transB: 1 }, "com.microsoft");
+        return [ctx.emit("Add", [product, shift])];
+      },
+    },
+  },
+});
+
+/** x · wᵀ for a weight that `dequantised` made; x [..., in] -> [..., out]. */
+function quantisedLinear(x: Tensor, weight: Tensor): Tensor {
+  const attrs = weight.node.attrs as Quantised;
+  return applyComposite(quantisedLinearOp, [x, ...weight.node.inputs], attrs, () => [
+    matmul(x, weight, { transB: true }),
+  ])[0];
+}
+
+/** Rows of a table [rows, width] at `ids` [...] -> [..., width]; of a quantised one these rows alone are decoded. */
+export function tableRows(table: Tensor, ids: Tensor): Tensor {
+  if (table.node.op.name !== dequantisedOp.name) return gather(table, ids);
+  const [packed, scales, offsets] = table.node.inputs.map((x) => gather(again(x), ids));
+  return dequantised(packed, scales, table.node.attrs as Quantised, offsets);
+}

@@ -1,0 +1,142 @@
+/** Samplers with weights of their own: against the plain f32 sampler over what the codes stand for. */
+import { readdirSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { describe, expect, it } from "vitest";
+import type { DecoderConfig } from "../../src/models/config.ts";
+import { decoderParameters } from "../../src/models/dense.ts";
+import type { ParameterSpec } from "../../src/models/layers.ts";
+import { v3Parameters } from "../../src/models/v3-parameters.ts";
+import { f32, type Value } from "../../src/runtime/session.ts";
+import { FIXED, Sampler } from "../../src/sample/engine.ts";
+import { isQuantised, type WeightSource } from "../../src/sample/fixed.ts";
+import { generateNaively } from "../../src/sample/naive.ts";
+import { allocateCodes, PRECISIONS, type Precision, quantise } from "../../src/sample/quantise.ts";
+import type { GenerationRequest } from "../../src/sample/scheduler.ts";
+import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
+import { livelyParameters, tinyConfig } from "../train/tiny.ts";
+import { decode } from "./codes.ts";
+
+/** Rows of whole blocks of 32, grouped queries, a tied head. */
+const config: DecoderConfig = {
+  ...tinyConfig,
+  ...{ width: 64, headDim: 16, ffn: 96, maxPositions: 100, tieEmbeddings: true },
+};
+const parameters = livelyParameters(config, 3, 0.15);
+
+/** Parameters as a file's tensors. */
+function stored(values: ReadonlyMap<string, Value>): WeightSource {
+  return new Map(
+    [...values].map(([name, { shape, data }]) => {
+      const whole = data as Float32Array;
+      return [
+        name,
+        { shape, read: (start = 0, count = whole.length) => whole.subarray(start, start + count) },
+      ];
+    }),
+  );
+}
+const source = stored(parameters);
+
+/** What the quantised weights stand for, as f32. */
+function rounded(
+  values: ReadonlyMap<string, Value>,
+  parameterSpecs: readonly ParameterSpec[],
+  precision: Precision,
+  block?: 64,
+): Map<string, Value> {
+  const specs = new Map(parameterSpecs.map((spec) => [spec.name, spec]));
+  return new Map(
+    [...values].map(([name, value]) => {
+      const spec = specs.get(name);
+      if (precision === "f32" || spec === undefined || !isQuantised(spec)) return [name, value];
+      const codes = allocateCodes(value.data.length, precision, value.shape[1] % 64 === 0 ? block : 32);
+      quantise(value.data as Float32Array, precision, codes);
+      return [name, f32(decode(codes), value.shape)];
+    }),
+  );
+}
+
+const requests: GenerationRequest[] = Array.from({ length: 5 }, (_, i) => ({
+  prompt: Array.from({ length: 1 + ((i * 3) % 7) }, (_, j) => 4 + ((i * 5 + j * 7) % 25)),
+  maxNewTokens: 12,
+  key: ["fixed", i],
+}));
+
+describe("a sampler with weights of its own", () => {
+  const options = { temperature: 0, stopIds: new Set<number>(), slots: 3 };
+
+  it.each(PRECISIONS)("continues as the f32 model of what its codes stand for: %s", async (precision) => {
+    const sampler = await Sampler.fixed(config, source, { precision, activations: "f32", threads: 1 });
+    const { generations } = await sampler.generate(FIXED, requests, options);
+    await sampler.release();
+    const naive = await generateNaively(
+      config,
+      rounded(parameters, decoderParameters(config), precision),
+      requests,
+      options,
+    );
+    for (const [i, { ids, logProbs }] of generations.entries()) {
+      expect(ids).toEqual(naive[i].ids);
+      // Sums in another order, as in engine.test.ts.
+      logProbs.forEach((p, t) => {
+        expect(Math.abs(p - naive[i].logProbs[t])).toBeLessThan(2e-5);
+      });
+    }
+  });
+
+  it.each(["int8", "int4", "int4-offset"] as const)(
+    "is near it where activations are rounded too: %s",
+    async (precision) => {
+      const logProbs = async (activations: "f32" | "int8") => {
+        const sampler = await Sampler.fixed(config, source, { precision, activations, threads: 1 });
+        const first = requests.map((request) => ({ ...request, maxNewTokens: 1 }));
+        const { generations } = await sampler.generate(FIXED, first, options);
+        await sampler.release();
+        return generations.map((generation) => generation.logProbs[0]);
+      };
+      const exact = await logProbs("f32");
+      const worst = (await logProbs("int8")).reduce(
+        (most, p, i) => Math.max(most, Math.abs(p - exact[i])),
+        0,
+      );
+      // 1/254 of a block's largest number a product; a few hundredths of a logit in all.
+      expect(worst).toBeGreaterThan(1e-5);
+      expect(worst).toBeLessThan(0.1);
+    },
+  );
+
+  it("does so with blocks of 64, where a row is whole ones", async () => {
+    const sampler = await Sampler.fixed(config, source, {
+      ...{ precision: "int4", block: 64, activations: "f32", threads: 1 },
+    });
+    const { generations } = await sampler.generate(FIXED, requests, options);
+    await sampler.release();
+    const plain = rounded(parameters, decoderParameters(config), "int4", 64);
+    const naive = await generateNaively(config, plain, requests, options);
+    expect(generations.map(({ ids }) => ids)).toEqual(naive.map(({ ids }) => ids));
+  });
+
+  it("does so in DeepSeek-V3's design, by two graphs", async () => {
+    const v3 = { ...tinyV3, width: 32, expertFfn: 32, maxPositions: 100 };
+    const values = livelyV3(v3, 5);
+    const specs = v3Parameters(v3, { withoutMtp: true });
+    const sampler = await Sampler.fixed(v3, stored(values), {
+      ...{ precision: "int8", activations: "f32", threads: 1 },
+    });
+    const { generations } = await sampler.generate(FIXED, requests, options);
+    await sampler.release();
+    const naive = await generateNaively(v3, rounded(values, specs, "int8"), requests, options);
+    expect(generations.map(({ ids }) => ids)).toEqual(naive.map(({ ids }) => ids));
+  });
+
+  it("leaves nothing on disk and names a weight that is missing", async () => {
+    const folders = () => readdirSync(tmpdir()).filter((name) => name.startsWith("sputnik-model-"));
+    const before = folders();
+    const without = new Map(source);
+    without.delete("model.norm.weight");
+    await expect(Sampler.fixed(config, without, { precision: "int4" })).rejects.toThrow(
+      'there is no weight "model.norm.weight"',
+    );
+    expect(folders().filter((name) => !before.includes(name))).toEqual([]);
+  });
+});

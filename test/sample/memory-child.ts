@@ -1,0 +1,27 @@
+/** Opens a synthetic model at the precision of the first argument, decodes, and prints its own memory in bytes as JSON. */
+import { decoderParameters } from "../../src/models/dense.ts";
+import { FIXED, Sampler } from "../../src/sample/engine.ts";
+import type { Precision } from "../../src/sample/quantise.ts";
+import { config } from "./memory-model.ts";
+
+/** Every weight is another piece of the same noise: equal ones the engine would keep once. */
+const noise = Float32Array.from({ length: 1 << 21 }, (_, i) => Math.sin(i * i) / 20);
+let turn = 0;
+const source = new Map(
+  decoderParameters(config).map(({ name, shape }) => {
+    const start = (turn++ * 7919) % (1 << 20);
+    const read = (_start = 0, count = shape.reduce((product, n) => product * n, 1)): Float32Array => {
+      const part = new Float32Array(count);
+      for (let i = 0; i < count; i++) part[i] = noise[(start + i) % noise.length];
+      return part;
+    };
+    return [name, { shape, read }];
+  }),
+);
+const before = process.memoryUsage.rss();
+const sampler = await Sampler.fixed(config, source, { precision: process.argv[2] as Precision, threads: 1 });
+const requests = [{ prompt: [1, 2, 3], maxNewTokens: 4, key: ["memory"] }];
+const { tokens } = await sampler.generate(FIXED, requests, { temperature: 0, stopIds: new Set() });
+await sampler.release();
+// maxRSS is in kilobytes.
+console.log(JSON.stringify({ before, peak: process.resourceUsage().maxRSS * 1024, tokens }));
