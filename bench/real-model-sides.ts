@@ -5,8 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type LoadedModel, saveModel } from "../src/checkpoint/folder.ts";
 import { exportGguf } from "../src/checkpoint/gguf/model.ts";
-import { asValues } from "../src/recipe/options.ts";
-import { Sampler } from "../src/sample/engine.ts";
+import { FIXED, Sampler } from "../src/sample/engine.ts";
 import { Peer } from "./peer.ts";
 import { Rate } from "./peers/rate.ts";
 import { CACHE } from "./smollm2.ts";
@@ -33,21 +32,26 @@ export interface Side {
   close(): Promise<void>;
 }
 
-/**
- * Our sampler at a precision; `null` where it has none.
- * Here a quantised sampler goes in: it needs only a `Side` of its own.
- */
-export async function ours(precision: Precision, model: LoadedModel, task: Task): Promise<Side | null> {
-  if (precision !== "F32") return null;
-  const sampler = await Sampler.create(model.config, { threads: task.threads });
-  const parameters = asValues(model.parameters);
+/** What our sampler calls the precision of each kind of file. */
+const OURS = { F32: "f32", Q8_0: "int8", Q4_1: "int4-offset" } as const;
+
+/** Our sampler with weights of its own at a precision. */
+export async function ours(precision: Precision, model: LoadedModel, task: Task): Promise<Side> {
+  const weights = new Map(
+    [...model.parameters].map(([name, { shape, data }]) => [
+      name,
+      { shape, read: (start = 0, count = data.length - start) => data.subarray(start, start + count) },
+    ]),
+  );
+  const options = { precision: OURS[precision], threads: task.threads };
+  const sampler = await Sampler.fixed(model.config, weights, options);
   return {
     async decode(rows) {
       const rate = new Rate(rows);
       const requests = task.prompts.slice(0, rows).map((prompt, row) => ({
         ...{ prompt, maxNewTokens: task.tokens, key: ["real-model", row] },
       }));
-      const { generations } = await sampler.generate(parameters, requests, {
+      const { generations } = await sampler.generate(FIXED, requests, {
         temperature: 0,
         stopIds: new Set(),
         onToken: (row) => rate.mark(row),

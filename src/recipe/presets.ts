@@ -95,9 +95,10 @@ function overlay(base: Slots, over: Slots): Slots {
  * understand it leaves to the schema.
  */
 export function expandPresets(recipe: unknown): unknown {
-  if (!isObject(recipe) || !Array.isArray(recipe.stages)) return recipe;
-  const own = isObject(recipe.model) && "from" in recipe.model ? { tokenizer: { kind: "model" } } : {};
-  return { ...own, ...recipe, stages: recipe.stages.map(expandStage) };
+  if (!isObject(recipe)) return recipe;
+  const made = isObject(recipe.model) && "layers" in recipe.model;
+  const filled = made ? recipe : { tokenizer: { kind: "model" }, ...recipe };
+  return Array.isArray(recipe.stages) ? { ...filled, stages: recipe.stages.map(expandStage) } : filled;
 }
 
 function expandStage(stage: unknown): unknown {

@@ -92,7 +92,7 @@ describe.each<[string, Partial<V3Config>]>([
             ids: input(graph, "ids", "i32", [rows, 1]),
             positions: input(graph, "positions", "i32", [rows, 1]),
             cache: counted(0, config.layers).map((layer) =>
-              input(graph, `latent.${layer}`, "f32", ["past", width]),
+              input(graph, `past.${layer}`, "f32", ["past", width]),
             ),
             mask: input(graph, "mask", "f32", [rows, 1, `(past+${rows})`]),
           },
@@ -103,7 +103,7 @@ describe.each<[string, Partial<V3Config>]>([
         ...Object.fromEntries(parameters),
         ...Object.fromEntries(
           counted(0, config.layers).map((layer) => [
-            `latent.${layer}`,
+            `past.${layer}`,
             cacheOf(expected[`latent.${layer}`], filled, past, width),
           ]),
         ),
