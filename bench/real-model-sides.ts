@@ -86,16 +86,23 @@ export async function llamaCpp(gguf: string, task: Task): Promise<Side | null> {
   return sideOf(await Peer.node("llama-cpp", "decode.ts", argumentsOf(gguf, task)));
 }
 
-export async function transformersJs(model: LoadedModel, task: Task): Promise<Side | null> {
+/** `dtype` is its name for the precision: "fp32", or "q8", which rounds activations to 8 bits as our int8 does. */
+export async function transformersJs(
+  model: LoadedModel,
+  task: Task,
+  dtype: "fp32" | "q8",
+): Promise<Side | null> {
   const folder = onnxFolder(model);
   if (folder === null) return null;
-  return sideOf(await Peer.node("transformers-js", "decode.ts", argumentsOf(folder, task)));
+  return sideOf(
+    await Peer.node("transformers-js", "decode.ts", [...argumentsOf(folder, task), "--dtype", dtype]),
+  );
 }
 
 /** The model as transformers.js wants it, made by `export.py` from our Hugging Face folder; `null` where that fails. */
 function onnxFolder(model: LoadedModel): string | null {
   const [source, folder] = ["hf", "onnx"].map((name) => join(CACHE, name));
-  if (existsSync(join(folder, "onnx", "model.onnx"))) return folder;
+  if (existsSync(join(folder, "onnx", "model_quantized.onnx"))) return folder;
   saveModel(source, model);
   const python = process.env.SPUTNIK_PEER_PYTHON ?? "python3";
   const script = fileURLToPath(new URL("peers/transformers-js/export.py", import.meta.url));

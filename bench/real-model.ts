@@ -53,11 +53,16 @@ export async function benchRealModel(): Promise<Row[]> {
     }
     await mine.close();
   }
-  const full = await ours("F32", model, task);
-  const single = { rows: 1, atLeast: 1.5 };
-  const name = "real-model/decode-1-vs-transformers-js";
-  rows.push(await compare(name, single, full, () => transformersJs(model, task), "F32"));
-  await full.close();
+  for (const [precision, dtype, suffix] of [
+    ["Q8_0", "q8", ""],
+    ["F32", "fp32", "-f32"],
+  ] as const) {
+    const mine = await ours(precision, model, task);
+    const single = { rows: 1, atLeast: 1.5 };
+    const name = `real-model/decode-1-vs-transformers-js${suffix}`;
+    rows.push(await compare(name, single, mine, () => transformersJs(model, task, dtype), precision));
+    await mine.close();
+  }
   rows.push(...(await perplexities(file, model, ids)));
   rows.push(rewardGain(file));
   return rows;

@@ -14,7 +14,7 @@ import { FIM_TOKENS } from "../tokenizer/infill.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { trainBpe } from "../tokenizer/train.ts";
-import type { GrpoOptions } from "../train/grpo.ts";
+import type { GrpoOptions } from "../train/grpo-options.ts";
 import type { LanguageModelOptions } from "../train/language-model-stage.ts";
 import type { AdapterOptions } from "../train/policy.ts";
 import type { Model } from "../train/stage.ts";

@@ -10,18 +10,10 @@ import { allocate, scalar, type Value } from "../runtime/session.ts";
 import { Sampler } from "../sample/engine.ts";
 import { Scorer } from "../sample/logprobs.ts";
 import type { Task } from "../tasks/problem.ts";
-import {
-  type AdvantageName,
-  type AggregationName,
-  advantages,
-  aggregations,
-  type Clip,
-  grpoLoss,
-  informative,
-  type RatioName,
-} from "./grpo-loss.ts";
+import { advantages, aggregations, grpoLoss, informative } from "./grpo-loss.ts";
 import { lossMetrics, rolloutMetrics, whyNothingWasLearned } from "./grpo-metrics.ts";
-import { type ImportanceLevel, importanceWeights } from "./importance.ts";
+import type { GrpoOptions } from "./grpo-options.ts";
+import { importanceWeights } from "./importance.ts";
 import {
   type Bundle,
   bundleLength,
@@ -31,9 +23,9 @@ import {
   planMicroBatches,
   type TrainingRow,
 } from "./microbatch.ts";
-import { type AdapterOptions, Policy } from "./policy.ts";
-import { type Group, groupRecord, type RewardOptions, rollout, type Sample } from "./rollout.ts";
-import { rateFactor, type Schedule } from "./schedule.ts";
+import { Policy } from "./policy.ts";
+import { type Group, groupRecord, rollout, type Sample } from "./rollout.ts";
+import { rateFactor } from "./schedule.ts";
 import {
   type Model,
   type StageSnapshot,
@@ -42,47 +34,7 @@ import {
   type TrainingStage,
   tensorsUnder,
 } from "./stage.ts";
-import type { OptimizerOptions, TrainStep } from "./step.ts";
-
-export interface GrpoOptions {
-  seed: number;
-  steps: number;
-  problemsPerStep: number;
-  groupSize: number;
-  maxNewTokens: number;
-  temperature: number;
-  topP?: number;
-  topK?: number;
-  rewards: RewardOptions;
-  advantage: AdvantageName;
-  ratio: RatioName;
-  aggregation: AggregationName;
-  /** The divisor of the aggregation "constant". */
-  aggregationLength: number;
-  clip: Clip;
-  kl: number;
-  /** Steps after which the policy becomes its own reference; 0 never. */
-  referenceEvery: number;
-  epochs: number;
-  miniBatches: number;
-  /** Rounds of drawing further problems until the step is full of informative groups; 0: groups that can't teach are dropped. */
-  dynamicRounds: number;
-  /** Truncated completions leave the loss. */
-  maskTruncated: boolean;
-  importance: { level: ImportanceLevel; cap: number } | null;
-  slots?: number;
-  /** Compute each block's activations again in the backward pass. */
-  recompute?: boolean;
-  /** Padded tokens of a micro-batch: large enough for full products, small enough for the memory. */
-  microBatchTokens: number;
-  /** Answers to one prompt share a row that holds the prompt once. */
-  sharePrompt: boolean;
-  optimizer: OptimizerOptions;
-  schedule: Schedule;
-  /** Train an adapter and leave the model's own weights at rest. */
-  lora: AdapterOptions | null;
-  threads?: number;
-}
+import type { TrainStep } from "./step.ts";
 
 /** Groups kept for the page and the journal. */
 const SHOWN_GROUPS = 2;

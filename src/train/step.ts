@@ -222,7 +222,6 @@ export class TrainStep {
   flops = 0;
   private readonly parameterState: DoubleBuffer;
   /** What is not trained: frozen weights that the loss reads, and modules that it does not. */
-  private readonly untouched: ReadonlyMap<string, Value>;
   private readonly frozen: Record<string, Value>;
   private readonly momentState: DoubleBuffer;
   private readonly lossGraph: Graph;
@@ -250,8 +249,7 @@ export class TrainStep {
     const pick = (wanted: boolean) =>
       new Map([...parameters].filter(([name]) => trained.has(name) === wanted));
     this.parameterState = new DoubleBuffer(pick(true));
-    this.untouched = pick(false);
-    this.frozen = Object.fromEntries(this.untouched);
+    this.frozen = Object.fromEntries(pick(false));
     const moments = new Map<string, Value>();
     for (const spec of specs)
       for (const name of momentNames(spec, optimizer))
@@ -283,16 +281,15 @@ export class TrainStep {
     }
     const graph = traceAccumulation(specs, buildLoss);
     const session = await Session.create(graph, { threads, name: "accumulate" });
-    const updateGraph = traceOptimizer(specs, optimizer);
-    const updateSession = await Session.create(updateGraph, { threads, name: "optimizer" });
-    const update = { graph: updateGraph, session: updateSession, flops: countFlops(updateGraph).total };
+    const rest = traceOptimizer(specs, optimizer);
+    const optimizing = await Session.create(rest, { threads, name: "optimizer" });
+    const update = { graph: rest, session: optimizing, flops: countFlops(rest).total };
     return new TrainStep(specs, optimizer, parameters, graph, session, update, options);
   }
 
   /** The current parameters by name; valid until the update after the next. */
   parameters(): ReadonlyMap<string, Value> {
-    const values = this.parameterState.values();
-    return this.untouched.size === 0 ? values : new Map([...values, ...this.untouched]);
+    return new Map([...this.parameterState.values(), ...Object.entries(this.frozen)]);
   }
 
   moments(): ReadonlyMap<string, Value> {

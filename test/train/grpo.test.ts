@@ -5,8 +5,9 @@ import { decoderParameters } from "../../src/models/dense.ts";
 import type { Value } from "../../src/runtime/session.ts";
 import type { Problem, Task, Verdict } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
-import { type GrpoOptions, GrpoStage } from "../../src/train/grpo.ts";
+import { GrpoStage } from "../../src/train/grpo.ts";
 import { importanceMetrics, whyNothingWasLearned } from "../../src/train/grpo-metrics.ts";
+import type { GrpoOptions } from "../../src/train/grpo-options.ts";
 import { judge, overlongPenalty } from "../../src/train/rollout.ts";
 import type { Model, StepReport } from "../../src/train/stage.ts";
 import {

@@ -4,7 +4,7 @@ import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { Random } from "../../src/runtime/random.ts";
 import { allocate, type Value } from "../../src/runtime/session.ts";
-import type { GrpoOptions } from "../../src/train/grpo.ts";
+import type { GrpoOptions } from "../../src/train/grpo-options.ts";
 import type { OptimizerOptions } from "../../src/train/step.ts";
 
 export const tinyConfig: DecoderConfig = {

@@ -2,7 +2,7 @@
  * transformers.js on onnxruntime-node: decodes one prompt greedily with a model folder as it wants it (`config.json`,
  * `onnx/model.onnx`, ...); nothing is fetched. Protocol and options are those of ../llama-cpp/decode.ts.
  *
- *   node --import tsx decode.ts --model FOLDER --prompts JSON --tokens N [--threads N]
+ *   node --import tsx decode.ts --model FOLDER --prompts JSON --tokens N [--threads N] [--dtype fp32|q8]
  */
 import { basename, dirname } from "node:path";
 import { createInterface } from "node:readline";
@@ -16,6 +16,7 @@ const { values: options } = parseArgs({
     prompts: { type: "string" },
     tokens: { type: "string" },
     threads: { type: "string", default: "2" },
+    dtype: { type: "string", default: "fp32" },
   },
 });
 const prompts = JSON.parse(options.prompts ?? "[]") as number[][];
@@ -25,7 +26,7 @@ const folder = options.model as string;
 env.allowRemoteModels = false;
 env.localModelPath = dirname(folder);
 const model = await AutoModelForCausalLM.from_pretrained(basename(folder), {
-  ...{ dtype: "fp32", device: "cpu" },
+  ...{ dtype: options.dtype as "fp32" | "q8", device: "cpu" },
   session_options: { intraOpNumThreads: Number(options.threads), interOpNumThreads: 1 },
 });
 

@@ -1,8 +1,8 @@
-"""A Hugging Face folder of ours as the folder that transformers.js wants, in f32.
+"""A Hugging Face folder of ours as the folder that transformers.js wants, in f32 and q8.
 
 The graph comes from ONNX Runtime GenAI's model builder, whose attention is one fused operator, as in the models that
 the Hub has for transformers.js. That builder calls the last axis of the cache `kv_cache_dim`; transformers.js takes the
-first, empty cache from the graph's shapes and needs the number.
+first, empty cache from the graph's shapes and needs the number. Its q8 is ONNX Runtime's dynamic quantisation.
 
     python export.py SOURCE TARGET
 
@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 import onnx
+from onnxruntime.quantization import QuantType, quantize_dynamic
 
 source, target = Path(sys.argv[1]), Path(sys.argv[2])
 (target / "onnx").mkdir(parents=True, exist_ok=True)
@@ -34,5 +35,11 @@ for value in [*model.graph.input, *model.graph.output]:
             dim.dim_value = head_dim
 for name in ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]:
     shutil.copy(source / name, target / name)
-# The graph last: it says that the folder is whole.
+# What says that the folder is whole comes last.
 (target / "onnx" / "model.onnx").write_bytes(model.SerializeToString())
+quantize_dynamic(
+    target / "onnx" / "model.onnx",
+    target / "onnx" / "model_quantized.onnx",
+    weight_type=QuantType.QInt8,
+    extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+)
