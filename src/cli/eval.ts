@@ -72,11 +72,11 @@ export async function evaluate(run: string, options: EvalOptions): Promise<void>
 
 function taskInput({ task, numbers }: EvalOptions): TaskInput {
   if (task === "countdown") return { kind: "countdown", numbers };
-  if (task === "arithmetic" || task === "equations") return { kind: task };
+  if (task === "arithmetic" || task === "equations" || task === "word-problems") return { kind: task };
   if (task.startsWith("jsonl:") && task.length > "jsonl:".length)
     return { kind: "jsonl", file: task.slice("jsonl:".length) };
   throw new UsageError(
     `There is no task "${task}".`,
-    "Choose countdown, arithmetic, equations, or jsonl:FILE.",
+    "Choose countdown, arithmetic, equations, word-problems, or jsonl:FILE.",
   );
 }

@@ -78,17 +78,19 @@ function card({ info, recipe, evaluations, bill }: RunData, parameters: number, 
     bill === null
       ? ""
       : `It took ${duration(bill.seconds)} and ${(bill.flops / 1e12).toFixed(1)} TFLOP; its cost is ${cost}.`;
+  const from = "from" in recipe.model ? recipe.model.from : null;
+  // What began as somebody's model is under that model's licence.
+  const licence = from === null ? "license: mit\n" : "";
   return `---
-license: mit
-library_name: sputnik-r1
-tags: [reasoning, grpo, r1-zero, countdown]
+${licence}library_name: sputnik-r1
+tags: [reasoning, ${[...new Set(recipe.stages.map(({ kind }) => kind))].join(", ")}, ${recipe.task.kind}]
 ---
 
 # ${info.name}
 
 ${recipe.description ?? "A model trained by Sputnik."}
 
-A DeepSeek LLM decoder (Llama's layout) of ${parameters.toLocaleString("en-US")} parameters, trained from ${"from" in recipe.model ? recipe.model.from : "random weights"}
+A model of ${parameters.toLocaleString("en-US")} parameters (\`config.json\` has its design), trained from ${from ?? "random weights"}
 by [recipe.yaml](recipe.yaml) with seed ${info.seed} on ${info.cpu}. ${spent}
 
 ${evaluations.map((exam) => `- ${examLine(exam)}`).join("\n")}

@@ -25,7 +25,7 @@ const PEER = new URL(
   "../../../bench/peers/llama-cpp/node_modules/node-llama-cpp/dist/index.js",
   import.meta.url,
 );
-/** Where it is looked for; another place by SPUTNIK_LLAMA_CPP, e.g. /tmp/x/node_modules/node-llama-cpp/dist/index.js. */
+/** Where it is looked for; another place by SPUTNIK_LLAMA_CPP, e.g. PATH/node_modules/node-llama-cpp/dist/index.js. */
 const library: string = process.env.SPUTNIK_LLAMA_CPP ?? PEER.href;
 
 export class LlamaCpp {
