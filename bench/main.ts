@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { benchDecode } from "./decode.ts";
 import { benchFirstLight } from "./first-light.ts";
 import { benchRealModel } from "./real-model.ts";
+import { benchRoundTrip } from "./round-trip.ts";
 import { circumstances, judgeRow, printRows, type Row } from "./rows.ts";
 import { benchTrain } from "./train.ts";
 import { benchV3 } from "./v3.ts";
@@ -13,6 +14,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
   "first-light": benchFirstLight,
   "real-model": benchRealModel,
   v3: benchV3,
+  "round-trip": benchRoundTrip,
 };
 
 const [name, ...flags] = process.argv.slice(2);
