@@ -5,7 +5,7 @@
  */
 import { countFlops } from "../graph/analyse.ts";
 import { MASKED } from "../graph/ops/nn.ts";
-import { constant, input } from "../graph/ops/source.ts";
+import { input } from "../graph/ops/source.ts";
 import { concat, exp, max, mul, sub } from "../graph/ops.ts";
 import { type Dim, Graph } from "../graph/tensor.ts";
 import { type CachePlane, designOf, isV3, type ModelConfig } from "../models/architecture.ts";
@@ -15,9 +15,10 @@ import { v3Decoder } from "../models/v3.ts";
 import type { V3Config } from "../models/v3-config.ts";
 import { continueSequence, draftTokens } from "../models/v3-mtp.ts";
 import { Random } from "../runtime/random.ts";
-import { f32, i32, RuntimeError, Session, scalar, type Value } from "../runtime/session.ts";
+import { f32, i32, Session, scalar, type Value } from "../runtime/session.ts";
 import { KvCache } from "./cache.ts";
 import { checkRequests, type GenerateOptions, type GenerationResult, Sampler } from "./engine.ts";
+import { fixedParameters, openFixed, type WeightSource } from "./fixed.ts";
 import { logitScale, sampleToken } from "./sampler.ts";
 import type { Generation, GenerationRequest } from "./scheduler.ts";
 import { fillGumbel, verifyDraft } from "./verify.ts";
@@ -33,21 +34,6 @@ export interface SpeculativeResult extends GenerationResult {
 
 /** How a graph gets its parameters: as inputs, or as part of it. */
 export type ParameterMaker = (graph: Graph, specs: readonly ParameterSpec[]) => Parameters;
-
-/**
- * Weights that are part of the graph. ONNX Runtime packs them once, and a product of two rows then costs hardly more than
- * of one, where an input would be packed at each step.
- */
-export const fixedTo =
-  (values: ReadonlyMap<string, Value>): ParameterMaker =>
-  (graph, specs) =>
-    new Map(
-      specs.map(({ name, shape }) => {
-        const value = values.get(name);
-        if (value === undefined) throw new RuntimeError(`there is no weight "${name}" in the model`);
-        return [name, constant(graph, value.data as Float32Array, shape)];
-      }),
-    );
 
 /** The graph that reads a prompt: what the cache holds of it, and `hidden` [1, seq, width] for the module. */
 export function traceReading(config: V3Config, weights: ParameterMaker = parameterInputs): Graph {
@@ -169,14 +155,24 @@ export class SpeculativeSampler {
     ]);
   }
 
-  /** With `parameters` the graphs hold the weights, and `generate` reads no others. */
+  /**
+   * With `parameters` the graphs hold the weights, and `generate` reads no others: ONNX Runtime packs them once, and a
+   * product of two rows then costs hardly more than of one, where an input would be packed at each step.
+   */
   static async create(config: V3Config, options: SpeculativeOptions = {}): Promise<SpeculativeSampler> {
     const { threads, drafts = DRAFTS, parameters } = options;
-    const weights = parameters === undefined ? parameterInputs : fixedTo(parameters);
+    const weights: ParameterMaker =
+      parameters === undefined
+        ? parameterInputs
+        : (graph, specs) => fixedParameters(graph, specs, sourceOf(parameters), { precision: "f32" });
+    const open = (graph: Graph, name: string) =>
+      parameters === undefined
+        ? Session.create(graph, { threads, name })
+        : openFixed(graph, { threads, name });
     const graphs: [Graph, Graph] = [traceReading(config, weights), traceSpeculative(config, drafts, weights)];
     return new SpeculativeSampler(config, drafts, graphs, [
-      await Session.create(graphs[0], { threads, name: "reading" }),
-      await Session.create(graphs[1], { threads, name: "speculative" }),
+      await open(graphs[0], "reading"),
+      await open(graphs[1], "speculative"),
     ]);
   }
 
@@ -377,6 +373,10 @@ function appendAll(cache: KvCache, position: number, rows: number, fresh: readon
     cache.append(0, position + row, own);
   }
 }
+
+/** Weights in memory as `fixedParameters` reads them. */
+const sourceOf = (values: ReadonlyMap<string, Value>): WeightSource =>
+  new Map([...values].map(([name, { shape, data }]) => [name, { shape, read: () => data as Float32Array }]));
 
 export type AnySampler = Pick<Sampler, "generate" | "release">;
 
