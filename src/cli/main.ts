@@ -83,7 +83,7 @@ program
   .command("eval")
   .argument("<run>", "a run, or a folder of a run, checkpoint or model")
   .description("pass@1 with its interval, maj@k, the truth of the thoughts")
-  .requiredOption("--task <task>", "countdown, arithmetic, equations or jsonl:FILE")
+  .requiredOption("--task <task>", "countdown, arithmetic, equations, word-problems or jsonl:FILE")
   .option("--numbers <list>", "numbers of a countdown problem, such as 3 or 3,4", list, [3])
   .option("--problems <count>", "problems", whole(1), 200)
   .option("--samples <count>", "answers per problem", whole(1), 4)

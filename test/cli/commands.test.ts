@@ -134,7 +134,7 @@ test("eval: score, interval, maj@k and the truth of the thoughts", async () => {
 test("eval: a task that does not exist", async () => {
   const { code, stderr } = await sputnik(["eval", "tiny", "--task", "chess"], { cwd });
   expect(code).toBe(1);
-  expect(stderr).toContain("Choose countdown, arithmetic, equations, or jsonl:FILE.");
+  expect(stderr).toContain("Choose countdown, arithmetic, equations, word-problems, or jsonl:FILE.");
 });
 
 describe("chat without a terminal", () => {
