@@ -52,8 +52,9 @@ function exportFolder(run: string, folder: string, dtype?: "F32" | "F16" | "BF16
   }
   const model = openModelFiles(findModel(source).folder, expectedShapes);
   const files = saveModel(folder, model, { dtype });
-  writeReport(source);
   const paths = runPaths(source);
+  // Without the run's journals, as in an earlier export, the report that came along says more than a new one could.
+  if (fs.existsSync(paths.metrics)) writeReport(source);
   for (const file of [paths.recipe, paths.info, paths.evaluations, paths.bill, paths.report, paths.figures]) {
     if (fs.existsSync(file)) fs.cpSync(file, join(folder, file.slice(source.length)), { recursive: true });
   }
