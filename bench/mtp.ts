@@ -8,7 +8,7 @@ import { parseRecipe, readRecipe } from "../src/recipe/load.ts";
 import { initialModel, languageModelOptions } from "../src/recipe/options.ts";
 import { documentSource } from "../src/recipe/sources.ts";
 import { SpeculativeSampler } from "../src/sample/speculative.ts";
-import { countdown } from "../src/tasks/countdown.ts";
+import { taskFrom } from "../src/tasks/registry.ts";
 import { LanguageModelStage } from "../src/train/language-model-stage.ts";
 import { encodePrompt } from "../src/train/rollout.ts";
 import type { Model } from "../src/train/stage.ts";
@@ -58,13 +58,7 @@ export async function trainWithModule(tokens = TOKENS): Promise<Model> {
 
 /** Prompts of the recipe's problems that pretraining did not see, each decoded until its end. */
 function requests(model: Model) {
-  const task = countdown({
-    kind: "countdown",
-    numbers: [3],
-    numberRange: [1, 99],
-    targetRange: [10, 100],
-    maxResult: 200,
-  });
+  const task = taskFrom({ kind: "countdown", numbers: [3] });
   return Array.from({ length: PROMPTS }, (_, index) => ({
     prompt: encodePrompt(model, task.generate({ seed: 1, split: "test", index }).prompt),
     maxNewTokens: NEW_TOKENS,

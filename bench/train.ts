@@ -6,7 +6,7 @@ import { decoderParameters } from "../src/models/dense.ts";
 import { initialise } from "../src/models/layers.ts";
 import { measureMatmulRate } from "../src/runtime/measure.ts";
 import { Random } from "../src/runtime/random.ts";
-import { batchFeeds, languageModelLoss } from "../src/train/language-model.ts";
+import { batchFeeds, type LanguageModelBatch, languageModelLoss } from "../src/train/language-model.ts";
 import { TrainStep } from "../src/train/step.ts";
 import { Peer } from "./peer.ts";
 import { median, type Row } from "./rows.ts";
@@ -24,11 +24,11 @@ export const MODEL = {
   normEps: 1e-6,
   tieEmbeddings: false,
 };
-const [BATCH, SEQ] = [16, 256];
-const ROUNDS = 7;
-const STEPS = 3;
+export const [BATCH, SEQ] = [16, 256];
+export const ROUNDS = 7;
+export const STEPS = 3;
 
-const OPTIMIZER = {
+export const OPTIMIZER = {
   kind: "adamw" as const,
   rate: 1e-3,
   betas: [0.9, 0.95] as [number, number],
@@ -37,6 +37,15 @@ const OPTIMIZER = {
   clip: 1,
   momentum: 0,
 };
+
+/** Random ids, each of which is trained. */
+export function randomRows(): LanguageModelBatch {
+  const random = new Random(1, "bench");
+  const tokens = BATCH * SEQ;
+  const ids = () => Int32Array.from({ length: tokens }, () => random.integer(0, MODEL.vocabSize - 1));
+  const weights = new Float32Array(tokens).fill(1 / tokens);
+  return { ids: ids(), targets: ids(), weights, batch: BATCH, seq: SEQ };
+}
 
 export async function benchTrain(): Promise<Row[]> {
   const specs = decoderParameters(MODEL);
@@ -48,16 +57,8 @@ export async function benchTrain(): Promise<Row[]> {
     OPTIMIZER,
   );
   const sessionSeconds = (performance.now() - created) / 1000;
-  const random = new Random(1, "bench");
   const tokens = BATCH * SEQ;
-  const ids = () => Int32Array.from({ length: tokens }, () => random.integer(0, MODEL.vocabSize - 1));
-  const batch = batchFeeds({
-    ids: ids(),
-    targets: ids(),
-    weights: new Float32Array(tokens).fill(1 / tokens),
-    batch: BATCH,
-    seq: SEQ,
-  });
+  const batch = batchFeeds(randomRows());
   const flops = step.flopsOf({});
   const ours = async (count: number): Promise<number[]> => {
     const times: number[] = [];

@@ -4,13 +4,13 @@ import type { DecoderConfig } from "../src/models/config.ts";
 import { countParameters, initialise } from "../src/models/layers.ts";
 import { type V3Config, v3FromHuggingFace } from "../src/models/v3-config.ts";
 import { activeParameters, v3Parameters } from "../src/models/v3-parameters.ts";
-import { Random } from "../src/runtime/random.ts";
 import { KvCache } from "../src/sample/cache.ts";
 import { batchFeeds } from "../src/train/language-model.ts";
 import { TrainStep } from "../src/train/step.ts";
 import { furtherFeeds, v3Loss } from "../src/train/v3-loss.ts";
 import { mtpSpeedup } from "./mtp.ts";
 import { median, type Row } from "./rows.ts";
+import { BATCH, MODEL, OPTIMIZER, ROUNDS, randomRows, SEQ, STEPS } from "./train.ts";
 import { denseMinusV3 } from "./v3-race.ts";
 
 export async function benchV3(): Promise<Row[]> {
@@ -71,7 +71,7 @@ function cacheRatio(): Row {
 /** The model of `train/*` with V3's attention: 3 x 240 of 9 experts' inner width are active, against 720 dense. */
 const MOE: V3Config = {
   architecture: "deepseek_v3",
-  vocabSize: 512,
+  vocabSize: MODEL.vocabSize,
   layers: 4,
   width: 256,
   heads: 4,
@@ -98,34 +98,12 @@ const MOE: V3Config = {
   tieEmbeddings: false,
 };
 const DENSE: V3Config = { ...MOE, denseLayers: MOE.layers };
-const [BATCH, SEQ] = [16, 256];
-const ROUNDS = 7;
-const STEPS = 3;
 /** The first steps take their memory from the system. */
 const WARMUP = 4;
 
-const OPTIMIZER = {
-  kind: "adamw" as const,
-  rate: 3e-4,
-  betas: [0.9, 0.95] as [number, number],
-  epsilon: 1e-8,
-  decay: 0.1,
-  clip: 1,
-  momentum: 0,
-};
-
 /** A whole step (loss with balancing, gradients, AdamW) of 8 experts of which 2 are chosen over a dense one's. */
 async function moeStepOverDense(): Promise<Row> {
-  const random = new Random(1, "bench");
-  const tokens = BATCH * SEQ;
-  const ids = () => Int32Array.from({ length: tokens }, () => random.integer(0, MOE.vocabSize - 1));
-  const rows = {
-    ids: ids(),
-    targets: ids(),
-    weights: new Float32Array(tokens).fill(1 / tokens),
-    batch: BATCH,
-    seq: SEQ,
-  };
+  const rows = randomRows();
   const feeds = { ...batchFeeds(rows), ...furtherFeeds(rows) };
   const side = async (config: V3Config) => {
     const specs = v3Parameters(config);

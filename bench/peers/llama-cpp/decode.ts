@@ -3,31 +3,24 @@
  * llama.cpp's own defaults (flash attention, keys and values in f16).
  *
  *   node --import tsx decode.ts --model FILE --prompts JSON --tokens N [--threads N] [--flash auto|on|off]
- *
- * Prints `{"ready": true}`, then answers each line `decode ROWS` with `{"rate": tokens a second, "ids": [[...], ...]}`.
  */
-import { createInterface } from "node:readline";
-import { parseArgs } from "node:util";
-import { getLlama } from "node-llama-cpp";
+import { getLlama, LlamaLogLevel } from "node-llama-cpp";
 import { Rate } from "../rate.ts";
+import { type Decoded, readTask, serve } from "../task.ts";
 
-const { values: options } = parseArgs({
-  options: {
-    model: { type: "string" },
-    prompts: { type: "string" },
-    tokens: { type: "string" },
-    threads: { type: "string", default: "2" },
-    flash: { type: "string", default: "auto" },
-  },
-});
-const prompts = JSON.parse(options.prompts ?? "[]") as number[][];
-const [count, threads] = [Number(options.tokens), Number(options.threads)];
+const {
+  model: modelPath,
+  prompts,
+  count,
+  threads,
+  extra: flash,
+} = readTask({ name: "flash", usual: "auto" });
 const longest = Math.max(...prompts.map((prompt) => prompt.length));
 
 const llama = await getLlama({
-  ...{ build: "never", skipDownload: true, gpu: false, logLevel: "error", maxThreads: threads },
+  ...{ build: "never", skipDownload: true, gpu: false, logLevel: LlamaLogLevel.error, maxThreads: threads },
 });
-const model = await llama.loadModel({ modelPath: options.model as string });
+const model = await llama.loadModel({ modelPath });
 
 /** One context per number of rows: a context for 16 is slower for one. */
 const contexts = new Map<number, ReturnType<typeof open>>();
@@ -37,12 +30,12 @@ async function open(rows: number) {
     contextSize: longest + count,
     batchSize: Math.max(512, rows * longest),
     threads,
-    flashAttention: options.flash === "auto" ? "auto" : options.flash === "on",
+    flashAttention: flash === "auto" ? "auto" : flash === "on",
   });
   return Array.from({ length: rows }, () => context.getSequence());
 }
 
-async function decode(rows: number): Promise<{ rate: number; ids: number[][] }> {
+async function decode(rows: number): Promise<Decoded> {
   if (!contexts.has(rows)) contexts.set(rows, open(rows));
   const sequences = (await contexts.get(rows)) as Awaited<ReturnType<typeof open>>;
   const rate = new Rate(rows);
@@ -61,9 +54,4 @@ async function decode(rows: number): Promise<{ rate: number; ids: number[][] }> 
   return { rate: rate.perSecond(), ids };
 }
 
-console.log(JSON.stringify({ ready: true }));
-for await (const line of createInterface({ input: process.stdin })) {
-  const [command, rows] = line.split(" ");
-  if (command === "quit") process.exit(0);
-  console.log(JSON.stringify(await decode(Number(rows))));
-}
+await serve(decode);

@@ -1,33 +1,21 @@
 /**
  * transformers.js on onnxruntime-node: decodes one prompt greedily with a model folder as it wants it (`config.json`,
- * `onnx/model.onnx`, ...); nothing is fetched. Protocol and options are those of ../llama-cpp/decode.ts.
+ * `onnx/model.onnx`, ...); nothing is fetched.
  *
  *   node --import tsx decode.ts --model FOLDER --prompts JSON --tokens N [--threads N] [--dtype fp32|q8]
  */
 import { basename, dirname } from "node:path";
-import { createInterface } from "node:readline";
-import { parseArgs } from "node:util";
 import { AutoModelForCausalLM, BaseStreamer, env, Tensor } from "@huggingface/transformers";
 import { Rate } from "../rate.ts";
+import { type Decoded, readTask, serve } from "../task.ts";
 
-const { values: options } = parseArgs({
-  options: {
-    model: { type: "string" },
-    prompts: { type: "string" },
-    tokens: { type: "string" },
-    threads: { type: "string", default: "2" },
-    dtype: { type: "string", default: "fp32" },
-  },
-});
-const prompts = JSON.parse(options.prompts ?? "[]") as number[][];
-const count = Number(options.tokens);
-const folder = options.model as string;
+const { model: folder, prompts, count, threads, extra: dtype } = readTask({ name: "dtype", usual: "fp32" });
 
 env.allowRemoteModels = false;
 env.localModelPath = dirname(folder);
 const model = await AutoModelForCausalLM.from_pretrained(basename(folder), {
-  ...{ dtype: options.dtype as "fp32" | "q8", device: "cpu" },
-  session_options: { intraOpNumThreads: Number(options.threads), interOpNumThreads: 1 },
+  ...{ dtype: dtype as "fp32" | "q8", device: "cpu" },
+  session_options: { intraOpNumThreads: threads, interOpNumThreads: 1 },
 });
 
 /** Hears of the prompt first, then of each token. */
@@ -41,7 +29,7 @@ class Clock extends BaseStreamer {
   override end(): void {}
 }
 
-async function decode(): Promise<{ rate: number; ids: number[][] }> {
+async function decode(): Promise<Decoded> {
   const prompt = prompts[0];
   const shape = [1, prompt.length];
   const tensor = (values: readonly number[]) =>
@@ -57,8 +45,4 @@ async function decode(): Promise<{ rate: number; ids: number[][] }> {
   return { rate: clock.rate.perSecond(), ids: [ids] };
 }
 
-console.log(JSON.stringify({ ready: true }));
-for await (const line of createInterface({ input: process.stdin })) {
-  if (line === "quit") process.exit(0);
-  console.log(JSON.stringify(await decode()));
-}
+await serve(decode);
