@@ -2,6 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { Answers } from "./answers.tsx";
 import { Conversation } from "./conversation.tsx";
+import { Field } from "./field.tsx";
 import { ask, questions } from "./questions.ts";
 import { chosenModel, chosenSeed, DEFAULT_TEMPERATURE, Settings, temperature } from "./settings.tsx";
 
@@ -48,33 +49,16 @@ function Problems() {
           send(1);
         }}
       >
-        <label class="grow">
-          <span>Numbers</span>
-          <input
-            name="numbers"
-            value={numbers.value}
-            maxLength={80}
-            required
-            autoComplete="off"
-            onInput={(event) => {
-              numbers.value = event.currentTarget.value;
-            }}
-          />
-        </label>
-        <label class="target">
-          <span>Target</span>
-          <input
-            name="target"
-            value={target.value}
-            inputMode="numeric"
-            maxLength={12}
-            required
-            autoComplete="off"
-            onInput={(event) => {
-              target.value = event.currentTarget.value;
-            }}
-          />
-        </label>
+        <Field label="Numbers" kind="grow" name="numbers" text={numbers} maxLength={80} required />
+        <Field
+          label="Target"
+          kind="target"
+          name="target"
+          text={target}
+          inputMode="numeric"
+          maxLength={12}
+          required
+        />
         <button type="submit" class="primary" disabled={model === undefined}>
           Think
         </button>

@@ -1,5 +1,6 @@
 /** A conversation with a chat model. */
 import { useSignal } from "@preact/signals";
+import { Field } from "./field.tsx";
 import { decimal } from "./format.ts";
 import { chosenModel, chosenSeed, Settings, temperature } from "./settings.tsx";
 import { Thought } from "./thought.tsx";
@@ -60,18 +61,7 @@ export function Conversation() {
         <button type="button" disabled={turns.value.length === 0} onClick={begin}>
           New
         </button>
-        <label class="instruction">
-          <span>Instruction</span>
-          <input
-            name="system"
-            value={system.value}
-            placeholder="none"
-            autoComplete="off"
-            onInput={(event) => {
-              system.value = event.currentTarget.value;
-            }}
-          />
-        </label>
+        <Field label="Instruction" kind="instruction" name="system" text={system} placeholder="none" />
       </form>
       <Settings />
     </section>
