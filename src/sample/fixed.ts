@@ -39,6 +39,13 @@ export function isQuantised({ name, shape }: ParameterSpec): boolean {
   return shape.length === 2 && shape[1] % BLOCKS[0] === 0 && !/(mlp\.gate|kv_b_proj)\.weight$/.test(name);
 }
 
+/**
+ * The embedding and the head, often one matrix, stay at 8 bits where the others have 4, as in llama.cpp's files: at 4 bits
+ * they alone cost 4 % of perplexity.
+ */
+const precisionOf = (name: string, precision: Precision): Precision =>
+  precision !== "f32" && /embed_tokens|lm_head/.test(name) ? "int8" : precision;
+
 export interface FixedOptions {
   precision: Precision;
   /** The largest that a row is whole blocks of is taken, this at most; 32, as in GGUF files, unless said. */
@@ -52,11 +59,12 @@ export function fixedParameters(
   graph: Graph,
   specs: readonly ParameterSpec[],
   source: WeightSource,
-  { precision, block: largest = 32, activations = "int8" }: FixedOptions,
+  { precision: wanted, block: largest = 32, activations = "int8" }: FixedOptions,
 ): Map<string, Tensor> {
   return new Map(
     specs.map((spec) => {
       const { name, shape } = spec;
+      const precision = precisionOf(name, wanted);
       if (precision === "f32" || !isQuantised(spec))
         return [name, weight(graph, name, "f32", shape, () => bytesOf(tensorOf(source, name).read()))];
       const block = BLOCKS.findLast((size) => size <= largest && shape[1] % size === 0) as BlockSize;
