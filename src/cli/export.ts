@@ -4,6 +4,7 @@
  */
 import fs from "node:fs";
 import { basename, isAbsolute, join, relative } from "node:path";
+import color from "picocolors";
 import { saveModel } from "../checkpoint/folder.ts";
 import { exportGguf } from "../checkpoint/gguf/model.ts";
 import { isGguf, openModelFiles } from "../checkpoint/model.ts";
@@ -27,7 +28,8 @@ export function exportModel(run: string, target: string, { dtype }: ExportOption
   if (isGguf(target)) {
     if (dtype === "BF16") throw wrongType(dtype, "F32, F16 or Q8_0 in a GGUF file");
     const from = findModel(run).folder;
-    exportGguf(isGguf(from) ? openModelFiles(from, expectedShapes) : from, target, { dtype });
+    const notes = exportGguf(isGguf(from) ? openModelFiles(from, expectedShapes) : from, target, { dtype });
+    for (const note of notes) console.error(`${color.yellow("note")} ${note}`);
     console.log(`${target}: ${bytes(fs.statSync(target).size)}.`);
     return;
   }

@@ -15,6 +15,7 @@ import { architectureOf, layoutOf, toHuggingFaceConfig, toMetadata } from "./con
 import { GgufFile, type GgufTensor, writeGguf } from "./file.ts";
 import { ROPE_FREQS, sourceOf, type TensorSource, toGgufTensors, toHuggingFaceTensors } from "./names.ts";
 import { llama3Factors } from "./rope.ts";
+import { READ_OTHERWISE } from "./splits.ts";
 import { type TokenizerContent, tokenizerMetadata, toTokenizerContent } from "./tokenizer.ts";
 import { text, u32 } from "./values.ts";
 
@@ -81,14 +82,15 @@ export interface ExportOptions {
 
 /**
  * Writes a model folder, or a model in memory, as one GGUF file; a folder is streamed tensor by tensor.
+ * @returns what llama.cpp will do otherwise, in sentences
  * @throws CheckpointError for tensors that do not fit the config, a vocabulary larger than the embedding, and a rotary
  *   scaling or split rule that llama.cpp would compute otherwise; ConfigError for an architecture that is not known
  */
-export function exportGguf(from: string | Model, file: string, options: ExportOptions = {}): void {
+export function exportGguf(from: string | Model, file: string, options: ExportOptions = {}): string[] {
   if (typeof from !== "string") {
     const { tokenizerConfig = {}, parameters } = from;
-    write(file, { ...from, tokenizerConfig, source: sourceOf(parameters), searched: "the model" }, options);
-    return;
+    const model = { ...from, tokenizerConfig, source: sourceOf(parameters), searched: "the model" };
+    return write(file, model, options);
   }
   const json = (name: string): unknown => readJson(join(from, name), { optional: name !== "config.json" });
   const fields = json("config.json") as Fields;
@@ -96,9 +98,9 @@ export function exportGguf(from: string | Model, file: string, options: ExportOp
   const files = { modelConfig: fields, generationConfig: json("generation_config.json"), tokenizerConfig };
   const tokenizer = options.tokenizer === false ? null : tokenizerFrom(json("tokenizer.json"), files);
   const block = blockSize(join(from, "config.json"), fields);
-  withOpenWeights(from, block, (source, weights) => {
+  return withOpenWeights(from, block, (source, weights) => {
     const config = storedConfig(fromHuggingFace(fields), new Set(source.keys()));
-    write(file, { config, tokenizer, tokenizerConfig, source, searched: weights.join(", ") }, options);
+    return write(file, { config, tokenizer, tokenizerConfig, source, searched: weights.join(", ") }, options);
   });
 }
 
@@ -118,7 +120,7 @@ function write(
   file: string,
   { config, tokenizer, tokenizerConfig, source, searched }: ExportSource,
   options: ExportOptions,
-): void {
+): string[] {
   const { dtype = "F16", name, disk } = options;
   // Only ever the config as it was understood: absent fields mean other things to other readers.
   const fields = toHuggingFace(config, { bosId: null, eosIds: [], padId: null });
@@ -144,6 +146,11 @@ function write(
       : tokenizerMetadata(file, tokenizer, tokenizerConfig, config.vocabSize)),
   ]);
   writeGguf(file, metadata, tensors, { disk });
+  const rule = metadata.get("tokenizer.ggml.pre");
+  if (rule?.type !== "STRING" || !READ_OTHERWISE.includes(rule.value)) return [];
+  return [
+    `llama.cpp splits some rare texts (digits of other scripts, fractions) otherwise than "${rule.value}" does.`,
+  ];
 }
 
 function typeOf(

@@ -78,6 +78,9 @@ export const SPLIT_RULES: Readonly<Record<string, SplitRule>> = {
   ),
 };
 
+/** Rules that llama.cpp's own code reads otherwise in rare texts, as fuzzing found: "’t١٢\u200b한국\nß½ ٪". */
+export const READ_OTHERWISE: readonly string[] = ["deepseek-llm", "deepseek-coder"];
+
 /** llama.cpp's name of a tokenizer's rule, if it is exactly one of ours. */
 export function ruleName(json: {
   pre_tokenizer?: unknown;

@@ -160,6 +160,23 @@ describe("our model", () => {
     }
   });
 
+  it.each([
+    ["deepseek-coder", 1],
+    ["deepseek-v3", 0],
+  ])("says where llama.cpp reads the texts of %s otherwise", (name, count) => {
+    const tokenizer = tokenizerFrom(withRule(name));
+    const rows = { ...config, vocabSize: tokenizer.vocabSize };
+    const table = { shape: [rows.vocabSize, 32], data: new Float32Array(rows.vocabSize * 32) };
+    const model = {
+      config: rows,
+      tokenizer,
+      parameters: new Map(parameters).set("model.embed_tokens.weight", table),
+    };
+    const notes = exportGguf(model, join(folder, `${name}-notes.gguf`));
+    expect(notes).toHaveLength(count);
+    for (const note of notes) expect(note).toContain(name);
+  });
+
   it("written again from a GGUF file keeps the chat template and every stop id", () => {
     const first = join(folder, "first.gguf");
     const generation = { eos_token_id: [2, 3, 4] };
