@@ -18,7 +18,7 @@ const LIMITS: Record<string, number> = {
   recipe: 3600,
   server: 1120,
   web: 2660,
-  cli: 1820,
+  cli: 1850,
 };
 
 /** What an afternoon's reading covers. */

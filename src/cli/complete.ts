@@ -5,7 +5,9 @@ import { findModel, UsageError } from "../recipe/find-model.ts";
 import { openModel } from "../recipe/options.ts";
 import { complete } from "../sample/complete.ts";
 import { Sampler } from "../sample/engine.ts";
+import { TokenizerError } from "../tokenizer/errors.ts";
 import { fimIds } from "../tokenizer/infill.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 export interface CompleteCommand {
   marker: string;
@@ -35,7 +37,7 @@ export async function completeText(
   const text = readText(file, options);
   const model = openModel(folder);
   // Before the text before the hole is printed.
-  if (text.suffix !== undefined) fimIds(model.tokenizer);
+  if (text.suffix !== undefined) checkHole(model.tokenizer, options.marker);
   const sampler = await Sampler.create(model.config, { threads });
   const print = (part = ""): void => void (json || process.stdout.write(part));
   const start = performance.now();
@@ -80,7 +82,27 @@ function readText(file: string | undefined, { marker, prefix, suffix }: Complete
 }
 
 /** `-` is standard input. */
-const read = (file: string): string => fs.readFileSync(file === "-" ? 0 : file, "utf8");
+function read(file: string): string {
+  try {
+    return fs.readFileSync(file === "-" ? 0 : file, "utf8");
+  } catch (error) {
+    const reason =
+      (error as NodeJS.ErrnoException).code === "ENOENT" ? "there is none" : (error as Error).message;
+    throw new UsageError(`The text ${file} cannot be read: ${reason}.`, "Check the path.");
+  }
+}
+
+function checkHole(tokenizer: Tokenizer, marker: string): void {
+  try {
+    fimIds(tokenizer);
+  } catch (error) {
+    if (!(error instanceof TokenizerError)) throw error;
+    throw new UsageError(
+      `The text has a hole (${marker}, or a suffix), and this model's vocabulary has no tokens for one.`,
+      "Take a base model for code that was trained to fill holes. If this is no hole, name another --marker.",
+    );
+  }
+}
 
 function cut(text: string, marker: string): Text {
   const [prefix, suffix, ...more] = text.split(marker);

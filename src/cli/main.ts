@@ -50,7 +50,11 @@ program
   .description("talk to a chat model, or give a trained one problems and watch it think")
   .option("--temperature <t>", "0 takes the likeliest token (the model's own, or 0.6)", real(0, 2))
   .option("--top-p <p>", "of a chat model: only the likeliest tokens of this share", real(0, 1))
-  .option("--max-tokens <count>", "of a chat model: longest answer (what there is room for)", whole(1))
+  .option(
+    "--max-tokens <count>",
+    "of a chat model: longest answer (what there is room for; 1,024 for piped lines)",
+    whole(1),
+  )
   .option("--system <text>", "of a chat model: an instruction for the conversation")
   .option("--seed <seed>", "makes the answers repeatable", whole(0, 2 ** 32 - 1))
   .addOption(

@@ -36,12 +36,15 @@ export async function talk(service: ChatService, options: TalkOptions): Promise<
   });
 }
 
+/** Nobody watches a pipe: an answer that repeats itself ends there. */
+const PIPED_TOKENS = 1024;
+
 /** Each line of a pipe begins a conversation of its own. */
 export async function talkLines(service: ChatService, options: TalkOptions): Promise<void> {
-  const { system, ...rest } = options;
+  const { system, maxTokens = PIPED_TOKENS, ...rest } = options;
   await pipedLines(async (content, signal) => {
     const messages: Message[] = [...opening(system), { role: "user", content }];
-    return (await reply(service, { ...rest, messages }, signal)) !== null;
+    return (await reply(service, { ...rest, maxTokens, messages }, signal)) !== null;
   });
 }
 

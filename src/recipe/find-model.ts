@@ -65,6 +65,11 @@ function notFound(target: string | undefined, root: string): UsageError {
       "Name a run, or train one with: sputnik start",
     );
   }
+  if (fs.existsSync(target))
+    return new UsageError(
+      `${target} holds no model: expected a folder with config.json, a run, a checkpoint or a GGUF file.`,
+      "Name one of these.",
+    );
   const known = listRuns(root);
   const remedy =
     known.length === 0

@@ -1,6 +1,7 @@
 /** From a recipe's stage to the options of the code that runs it, and from its model block to a model. */
-import { readFileSync } from "node:fs";
-import { openModelFiles, readShape, withModelWeights } from "../checkpoint/model.ts";
+import fs from "node:fs";
+import { CheckpointError } from "../checkpoint/errors.ts";
+import { holdsModel, openModelFiles, readShape, withModelWeights } from "../checkpoint/model.ts";
 import { mergeAdapter } from "../checkpoint/peft.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
 import { allParameters, checkConfig, type ModelConfig } from "../models/architecture.ts";
@@ -65,16 +66,28 @@ export async function openSampler(
   return { model: { ...shape, parameters: FIXED }, sampler };
 }
 
+/** Where a recipe's model lies. @throws CheckpointError that says how to get one */
+function placeOf(from: string): string {
+  if (holdsModel(from)) return from;
+  throw new CheckpointError({
+    file: from,
+    place: "model.from",
+    expected: "a model folder (config.json) or a GGUF file",
+    found: fs.existsSync(from) ? "neither" : "nothing there",
+    remedy: `Correct the path, or download a model: npx sputnik pull OWNER/NAME --to ${from}`,
+  });
+}
+
 /** The model before the first stage: fresh weights, or those of a folder. */
 export function initialModel(recipe: Recipe): Model {
-  if ("from" in recipe.model) return openModel(recipe.model.from, recipe.model.adapter);
+  if ("from" in recipe.model) return openModel(placeOf(recipe.model.from), recipe.model.adapter);
   const { config, tokenizer } = recipeShape(recipe);
   return { config, tokenizer, parameters: initialise(allParameters(config), recipe.seed) };
 }
 
 /** The same without any weights, as planning needs it. */
 export function recipeShape(recipe: Recipe): Pick<Model, "config" | "tokenizer" | "tokenizerConfig"> {
-  if ("from" in recipe.model) return readShape(recipe.model.from);
+  if ("from" in recipe.model) return readShape(placeOf(recipe.model.from));
   const tokenizer = recipeTokenizer(recipe);
   const { vocabSize } = tokenizer;
   if ("architecture" in recipe.model)
@@ -90,10 +103,10 @@ function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {
     case "compact":
       return new CompactTokenizer();
     case "file":
-      return tokenizerFrom(JSON.parse(readFileSync(tokenizer.path, "utf8")));
+      return tokenizerFrom(JSON.parse(fs.readFileSync(tokenizer.path, "utf8")));
     case "bpe":
       return tokenizerFrom(
-        trainBpe([readFileSync(tokenizer.file, "utf8")], {
+        trainBpe([fs.readFileSync(tokenizer.file, "utf8")], {
           vocabSize: tokenizer.vocabSize,
           extra: stages.some((stage) => "data" in stage && "fim" in stage.data && stage.data.fim)
             ? Object.values(FIM_TOKENS)

@@ -64,7 +64,7 @@ export function fimIds(tokenizer: Tokenizer): FimTokens<number> {
     expected: `control tokens for fill-in-the-middle, such as ${FIM_TOKENS.begin} or ${SPELLINGS[1].begin}`,
     found: "none",
     remedy:
-      "This model can't fill holes: take one that was trained to (a base model for code), or leave out the suffix or fim.",
+      "This model can't fill holes: take one that was trained to (a base model for code), or leave the hole out (in a recipe: fim).",
   });
 }
 

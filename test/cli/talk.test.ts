@@ -4,6 +4,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
+import { SHIPPED } from "../../src/recipe/find-model.ts";
 import { asParameters } from "../../src/recipe/options.ts";
 import { complete } from "../../src/sample/complete.ts";
 import { PAIRS, start, tail, trainFiller, trainTalker } from "../sample/filler.ts";
@@ -65,6 +66,8 @@ describe("complete", () => {
     expect(await failure(["filler"], "a<FILL>b<FILL>c")).toContain("one can be filled at a time");
     expect(await failure(["filler"], "")).toContain("no text to go on with");
     expect(await failure(["filler", "missing.ts"])).toContain("Check the path");
+    // The shipped model's vocabulary is closed: it has no tokens for a hole.
+    expect(await failure([SHIPPED], "1<FILL>2")).toMatch(/no tokens for one[\s\S]*--marker/);
     expect(await failure(["filler", "a.ts", "--suffix", "after"])).toContain("not both");
   });
 });

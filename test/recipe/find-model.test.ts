@@ -3,6 +3,8 @@ import os from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { findModel, listRuns, UsageError } from "../../src/recipe/find-model.ts";
+import { parseRecipe } from "../../src/recipe/load.ts";
+import { initialModel, recipeShape } from "../../src/recipe/options.ts";
 
 function folderWith(...files: string[]): string {
   const root = fs.mkdtempSync(join(os.tmpdir(), "sputnik-find-"));
@@ -46,4 +48,17 @@ test("what there is not: the runs that there are", () => {
     expect(error).toBeInstanceOf(UsageError);
     expect((error as UsageError).remedy).toContain("one, two");
   }
+});
+
+test("what there is and holds no model: so it is said", () => {
+  const root = folderWith("notes.txt");
+  expect(() => findModel(join(root, "notes.txt"))).toThrow("holds no model");
+  expect(() => findModel(root)).toThrow("holds no model");
+});
+
+test("a recipe whose model is not there says how to get it", () => {
+  const recipe = parseRecipe(fs.readFileSync("recipes/smollm2-zero.yaml", "utf8"), "smollm2-zero.yaml");
+  const elsewhere = { ...recipe, model: { from: join(folderWith(), "smollm2") } };
+  expect(() => recipeShape(elsewhere)).toThrow(/nothing there.*sputnik pull OWNER\/NAME --to .*smollm2/);
+  expect(() => initialModel(elsewhere)).toThrow(/sputnik pull/);
 });

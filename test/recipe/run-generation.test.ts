@@ -2,16 +2,11 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { saveModel } from "../../src/checkpoint/folder.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
-import { initialise } from "../../src/models/layers.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { asParameters } from "../../src/recipe/options.ts";
 import { Run } from "../../src/recipe/run.ts";
 import { resumeOrCreate } from "../../src/recipe/run-folder.ts";
-import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
-import { tinyConfig } from "../train/tiny.ts";
+import { TINY_DATA, tinyModelFolder } from "./tiny-run.ts";
 
 const STAGES = `
 task: { kind: countdown, numbers: [2] }
@@ -19,8 +14,7 @@ checkpoint: { everySteps: 1, keep: 1 }
 stages:
   - name: base
     kind: pretrain
-    data: { kind: countdown-attempts, numbers: [2], hint: 0.3, singles: 0, maxAttempts: 1, goOn: 0.5, maxResult: 100 }
-    sequence: 48
+    ${TINY_DATA}
     batch: 1
     steps: 1
     optimizer: { kind: adamw, rate: 1.0e-3 }
@@ -38,14 +32,8 @@ async function generationAfter(recipeText: string): Promise<Record<string, unkno
 }
 
 test("what came with the model stays, and a model of our own gets R1's temperature", async () => {
-  const from = join(temporaryFolder(), "model");
   const generation = { do_sample: true, temperature: 0.3, top_p: 0.8, repetition_penalty: 1.1 };
-  saveModel(from, {
-    config: tinyConfig,
-    tokenizer: new CompactTokenizer(),
-    parameters: asParameters(initialise(decoderParameters(tinyConfig), 1)),
-    generation,
-  });
+  const from = tinyModelFolder({ generation });
   const foreign = await generationAfter(
     `name: one\nseed: 1\nmodel: { from: ${JSON.stringify(from)} }${STAGES}`,
   );

@@ -1,24 +1,17 @@
 /** A run whose stage trains an adapter: what it keeps, that it goes on where it stopped, and that an adapter comes back in. */
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { loadModel, saveModel } from "../../src/checkpoint/folder.ts";
+import { loadModel } from "../../src/checkpoint/folder.ts";
 import { mergeAdapter } from "../../src/checkpoint/peft.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
-import { initialise } from "../../src/models/layers.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { asParameters, asValues, initialModel } from "../../src/recipe/options.ts";
+import { asValues, initialModel } from "../../src/recipe/options.ts";
 import { Run } from "../../src/recipe/run.ts";
 import { resumeOrCreate } from "../../src/recipe/run-folder.ts";
-import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
-import { differing, furthest, tinyConfig } from "../train/tiny.ts";
+import { differing, furthest } from "../train/tiny.ts";
+import { TINY_DATA, tinyModelFolder } from "./tiny-run.ts";
 
-const base = join(temporaryFolder(), "base");
-saveModel(base, {
-  config: tinyConfig,
-  tokenizer: new CompactTokenizer(),
-  parameters: asParameters(initialise(decoderParameters(tinyConfig), 1)),
-});
+const base = tinyModelFolder();
 
 const recipe = (model: string): string => `
 name: adapted
@@ -29,8 +22,7 @@ checkpoint: { everySteps: 1, keep: 2 }
 stages:
   - name: tune
     kind: sft
-    data: { kind: countdown-attempts, numbers: [2], hint: 0.3, singles: 0, maxAttempts: 1, goOn: 0.5, maxResult: 100 }
-    sequence: 48
+    ${TINY_DATA}
     batch: 2
     steps: 4
     lora: { rank: 2, alpha: 4, targets: [q_proj, down_proj] }

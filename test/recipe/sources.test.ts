@@ -86,7 +86,7 @@ describe("a repository", () => {
       /there are none in it. Expected: files that end in .rs/,
     );
     expect(() => documentSource(data, tokenizer, 1)).toThrow(
-      /expected control tokens for fill-in-the-middle, .* found none. .* leave out the suffix or fim/,
+      /expected control tokens for fill-in-the-middle, .* found none. .* leave the hole out \(in a recipe: fim\)/,
     );
   });
 });
