@@ -43,7 +43,7 @@ export function isQuantised({ name, shape }: ParameterSpec): boolean {
  * The embedding and the head, often one matrix, stay at 8 bits where the others have 4, as in llama.cpp's files: at 4 bits
  * they alone cost 4 % of perplexity.
  */
-const precisionOf = (name: string, precision: Precision): Precision =>
+export const precisionOf = (name: string, precision: Precision): Precision =>
   precision !== "f32" && /embed_tokens|lm_head/.test(name) ? "int8" : precision;
 
 export interface FixedOptions {

@@ -2,13 +2,14 @@
 import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { describe, expect, it } from "vitest";
+import { Graph } from "../../src/graph/tensor.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import type { ParameterSpec } from "../../src/models/layers.ts";
 import { v3Parameters } from "../../src/models/v3-parameters.ts";
 import { f32, type Value } from "../../src/runtime/session.ts";
 import { FIXED, Sampler } from "../../src/sample/engine.ts";
-import { isQuantised, type WeightSource } from "../../src/sample/fixed.ts";
+import { fixedParameters, isQuantised, precisionOf, type WeightSource } from "../../src/sample/fixed.ts";
 import { generateNaively } from "../../src/sample/naive.ts";
 import { allocateCodes, PRECISIONS, type Precision, quantise } from "../../src/sample/quantise.ts";
 import type { GenerationRequest } from "../../src/sample/scheduler.ts";
@@ -41,13 +42,14 @@ const source = stored(parameters);
 function rounded(
   values: ReadonlyMap<string, Value>,
   parameterSpecs: readonly ParameterSpec[],
-  precision: Precision,
+  wanted: Precision,
   block?: 64,
 ): Map<string, Value> {
   const specs = new Map(parameterSpecs.map((spec) => [spec.name, spec]));
   return new Map(
     [...values].map(([name, value]) => {
       const spec = specs.get(name);
+      const precision = precisionOf(name, wanted);
       if (precision === "f32" || spec === undefined || !isQuantised(spec)) return [name, value];
       const codes = allocateCodes(value.data.length, precision, value.shape[1] % 64 === 0 ? block : 32);
       quantise(value.data as Float32Array, precision, codes);
@@ -63,6 +65,19 @@ const requests: GenerationRequest[] = Array.from({ length: 5 }, (_, i) => ({
 }));
 
 describe("a sampler with weights of its own", () => {
+  it("keeps the embedding and the head at 8 bits where the others have 4", () => {
+    /** Of a block of 32, by the weight's name. */
+    const bytes = (precision: Precision) => {
+      const graph = new Graph();
+      fixedParameters(graph, decoderParameters(config), source, { precision });
+      return new Map(graph.nodes.map(({ path, outputs }) => [path, outputs[0].shape.at(-1)]));
+    };
+    const embedding = "model.embed_tokens.weight.packed";
+    const other = "model.layers.0.mlp.up_proj.weight.packed";
+    expect([bytes("int8").get(embedding), bytes("int8").get(other)]).toEqual([32, 32]);
+    expect([bytes("int4").get(embedding), bytes("int4").get(other)]).toEqual([32, 16]);
+  });
+
   const options = { temperature: 0, stopIds: new Set<number>(), slots: 3 };
 
   it.each(PRECISIONS)("continues as the f32 model of what its codes stand for: %s", async (precision) => {
