@@ -9,7 +9,15 @@ import { type LoadedModel, loadModel, readTokenizerConfig } from "./folder.ts";
 import { blockSize } from "./fp8.ts";
 import { loadGguf, withGguf } from "./gguf/model.ts";
 import { readJson } from "./json.ts";
-import { compare, EMBEDDING, HEAD, type Shapes, storedNames, withOpenWeights } from "./weights.ts";
+import {
+  compare,
+  EMBEDDING,
+  HEAD,
+  type Shapes,
+  type StoredTensor,
+  storedNames,
+  withOpenWeights,
+} from "./weights.ts";
 
 export const isGguf = (path: string): boolean => path.endsWith(".gguf");
 
@@ -44,11 +52,6 @@ export function withModelWeights<T>(
   if (isGguf(path)) return withGguf(path, ({ tensors }) => hand(tensors));
   const config = join(path, "config.json");
   return withOpenWeights(path, blockSize(config, readJson(config)), hand);
-}
-
-interface StoredTensor {
-  shape: readonly number[];
-  read(start?: number, count?: number): Float32Array;
 }
 
 /** Shape and tokenizer, without the weights. */

@@ -8,6 +8,7 @@
  */
 import { CheckpointError } from "../errors.ts";
 import type { Parameter } from "../safetensors.ts";
+import type { StoredTensor } from "../weights.ts";
 
 export type Architecture = "llama" | "qwen2" | "qwen3" | "deepseek2";
 
@@ -24,12 +25,7 @@ export interface TensorLayout {
   vHead: number;
 }
 
-/** A tensor that is read when it is asked for, whole or (from a GGUF file) a part of it. */
-export interface LazyTensor {
-  shape: readonly number[];
-  read(start?: number, count?: number): Float32Array;
-}
-export type TensorSource = ReadonlyMap<string, LazyTensor>;
+export type TensorSource = ReadonlyMap<string, StoredTensor>;
 
 /** GGUF name to Hugging Face name, without ".weight" or ".bias" and, in a block, without the block's prefix. */
 const WHOLE = { token_embd: "model.embed_tokens", output_norm: "model.norm", output: "lm_head" };
@@ -70,7 +66,7 @@ export const ROPE_FREQS = "rope_freqs.weight";
 
 /** The tensors of a GGUF file under Hugging Face names. @throws CheckpointError for a name that is not known. */
 export function toHuggingFaceTensors(file: string, source: TensorSource, layout: TensorLayout): TensorSource {
-  const result = new Map<string, LazyTensor>();
+  const result = new Map<string, StoredTensor>();
   for (const [name, tensor] of source) {
     if (name === ROPE_FREQS) continue;
     const { prefix, rest } = split(name, /^blk\.(\d+)\.(.+)$/, "model.layers.");
@@ -81,7 +77,7 @@ export function toHuggingFaceTensors(file: string, source: TensorSource, layout:
       for (let e = 0; e < count; e++)
         result.set(`${prefix}mlp.experts.${e}.${experts[1]}_proj.weight`, {
           shape,
-          read: () => tensor.read(e * size, size),
+          read: (start = 0, length = size, target) => tensor.read(e * size + start, length, target),
         });
     } else if (rest === "attn_k_b.weight") {
       const values = source.get(name.replace("attn_k_b", "attn_v_b"));
@@ -91,18 +87,16 @@ export function toHuggingFaceTensors(file: string, source: TensorSource, layout:
         throw unknown(file, name, "attn_v_b beside attn_k_b, both [heads, …]");
       result.set(`${prefix}self_attn.kv_b_proj.weight`, {
         shape: [heads * (nope + vHead), latent],
-        read: () => joinKeysValues(tensor.read(), values.read(), { heads, latent, nope, vHead }),
+        read: (start = 0, length) => {
+          const whole = joinKeysValues(tensor.read(), values.read(), { heads, latent, nope, vHead });
+          return whole.subarray(start, length && start + length);
+        },
       });
     } else if (rest !== "attn_v_b.weight") {
       const heads = pairedHeads(rest, layout);
-      const read: LazyTensor["read"] = (start = 0, count) => {
-        if (heads === 0) return tensor.read(start, count);
-        const halves = permuteRows(tensor.read(), tensor.shape, heads, "halves");
-        return halves.subarray(start, count === undefined ? undefined : start + count);
-      };
       result.set(prefix + translated(file, name, rest, TO_HF, ROUTER_BIAS.gguf, ROUTER_BIAS.hf), {
         shape: tensor.shape,
-        read,
+        read: heads === 0 ? tensor.read : (start, count) => readHalves(tensor, heads, start, count),
       });
     }
   }
@@ -211,6 +205,17 @@ function permuteRows(
     out.set(data.subarray(from * width, (from + 1) * width), at * width);
   }
   return out;
+}
+
+/** Elements of a tensor whose heads' rows are in pairs in the file: whole heads are read, and turned. */
+function readHalves({ shape, read }: StoredTensor, heads: number, start = 0, count?: number): Float32Array {
+  const size = shape.reduce((product, n) => product * n, 1);
+  const head = size / heads;
+  const end = start + (count ?? size - start);
+  const [first, last] = [Math.floor(start / head), Math.ceil(end / head)];
+  const rows = [((last - first) * shape[0]!) / heads, ...shape.slice(1)];
+  const halves = permuteRows(read(first * head, (last - first) * head), rows, last - first, "halves");
+  return halves.subarray(start - first * head, end - first * head);
 }
 
 interface LatentShape {
