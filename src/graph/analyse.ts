@@ -1,6 +1,6 @@
 /** What a graph costs without running it: FLOPs by line of the model, and the memory that its values need. */
 import type { Op } from "./op.ts";
-import { bindShape, type DType, type Graph, type Node } from "./tensor.ts";
+import { bindShape, DTYPE_BYTES, type DType, type Graph, type Node } from "./tensor.ts";
 
 /** The nodes that the outputs need, composite ops through their bodies, in order. */
 export function neededNodes(graph: Graph): Node[] {
@@ -35,7 +35,8 @@ export function countFlops(
   return { total, byPath };
 }
 
-const BYTES: Record<DType, number> = { f32: 4, f16: 2, bf16: 2, i32: 4, i64: 8, u8: 1, bool: 1 };
+/** Ops whose result is there before a run. */
+const GIVEN = new Set(["input", "constant", "weight"]);
 
 /** Ops whose result shares its operand's memory. */
 const VIEWS = new Set(["reshape", "detach"]);
@@ -50,7 +51,7 @@ export function estimateMemory(
 ): { persistent: number; peakIntermediate: number } {
   const nodes = neededNodes(graph);
   const bytes = (dtype: DType, shape: readonly (number | string)[]): number =>
-    BYTES[dtype] * bindShape(shape, sizes).reduce((total, dim) => total * dim, 1);
+    DTYPE_BYTES[dtype] * bindShape(shape, sizes).reduce((total, dim) => total * dim, 1);
   let persistent = 0;
   for (const tensor of [...graph.inputs.values(), ...graph.outputs.values()])
     persistent += bytes(tensor.dtype, tensor.shape);
@@ -69,7 +70,7 @@ export function estimateMemory(
   let alive = 0;
   let peak = 0;
   for (const [order, node] of nodes.entries()) {
-    if (!owner.has(node) && node.op.name !== "input" && node.op.name !== "constant" && !outputs.has(node)) {
+    if (!owner.has(node) && !GIVEN.has(node.op.name) && !outputs.has(node)) {
       const size = node.outputs.reduce((total, t) => total + bytes(t.dtype, t.shape), 0);
       alive += size;
       const end = lastUse.get(node) ?? order;
