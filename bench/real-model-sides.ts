@@ -43,7 +43,7 @@ export async function ours(precision: Precision, model: LoadedModel, task: Task)
       { shape, read: (start = 0, count = data.length - start) => data.subarray(start, start + count) },
     ]),
   );
-  const options = { precision: OURS[precision], threads: task.threads };
+  const options = { precision: OURS[precision], block: 32, threads: task.threads } as const;
   const sampler = await Sampler.fixed(model.config, weights, options);
   return {
     async decode(rows) {

@@ -1,7 +1,7 @@
 /** From a recipe's stage to the options of the code that runs it, and from its model block to a model. */
 import fs from "node:fs";
 import { CheckpointError } from "../checkpoint/errors.ts";
-import { holdsModel, openModelFiles, readShape, withModelWeights } from "../checkpoint/model.ts";
+import { holdsModel, isGguf, openModelFiles, readShape, withModelWeights } from "../checkpoint/model.ts";
 import { mergeAdapter } from "../checkpoint/peft.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
 import { allParameters, checkConfig, type ModelConfig } from "../models/architecture.ts";
@@ -61,7 +61,8 @@ export async function openSampler(
   const { config } = shape;
   const expectations = { tied: config.tieEmbeddings, expected: expectedShapes(config) };
   const sampler = await withModelWeights(path, expectations, (weights) =>
-    Sampler.fixed(config, weights, { precision, threads }),
+    // The blocks of a GGUF file come back code by code.
+    Sampler.fixed(config, weights, { precision, threads, block: isGguf(path) ? 32 : undefined }),
   );
   return { model: { ...shape, parameters: FIXED }, sampler };
 }
