@@ -3,6 +3,7 @@ import { designOf, isV3, type ModelConfig } from "../models/architecture.ts";
 import { documentMask } from "../models/masks.ts";
 import type { Value } from "../runtime/session.ts";
 import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
+import { isLoad } from "./expert-load.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "./language-model.ts";
 import { type AdapterOptions, Policy, type Trained } from "./policy.ts";
 import { biasRate, rateFactor, type Schedule } from "./schedule.ts";
@@ -146,7 +147,7 @@ export class LanguageModelStage implements TrainingStage {
       norm = result.norm ?? 0;
       // Losses carry the one denominator and add up; loads and balance are means over the micro-batches.
       for (const [name, value] of Object.entries(result)) {
-        const share = /^(experts\/|balance)/.test(name) ? value / micro.length : value;
+        const share = isLoad(name) || name === "balance" ? value / micro.length : value;
         if (name !== "norm") measured[name] = (measured[name] ?? 0) + share;
       }
     }

@@ -1,12 +1,21 @@
 /** Pretraining V3 as a stage: it learns, reports its experts, resumes exactly; what it does not train stays as it was. */
 import { describe, expect, it } from "vitest";
-import type { Value } from "../../src/runtime/session.ts";
+import type { Metrics } from "../../src/events.ts";
+import { Graph } from "../../src/graph/tensor.ts";
+import { designOf } from "../../src/models/architecture.ts";
+import { parameterInputs } from "../../src/models/layers.ts";
+import { causalMask } from "../../src/models/masks.ts";
+import { v3Decoder } from "../../src/models/v3.ts";
+import { i32, Session, scalar, type Value } from "../../src/runtime/session.ts";
 import type { Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import type { DocumentSource } from "../../src/train/data.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
+import { grpoLoss } from "../../src/train/grpo-loss.ts";
 import type { GrpoOptions } from "../../src/train/grpo-options.ts";
+import { sequenceInputs } from "../../src/train/language-model.ts";
 import { type LanguageModelOptions, LanguageModelStage } from "../../src/train/language-model-stage.ts";
+import { microBatchFeeds, type TrainingRow } from "../../src/train/microbatch.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { adamW, copyValues, differing, tinyGrpo } from "./tiny.ts";
 
@@ -108,6 +117,7 @@ describe("GRPO", () => {
     for (let i = 0; i < 3; i++) {
       const { metrics } = await stage.advance();
       mismatch = Math.max(mismatch, (metrics["mismatch/max"] as number | null) ?? 0);
+      expectLoads(metrics);
     }
     expect(mismatch).toBeLessThan(1e-4);
     const changed = differing(stage.parameters(), start);
@@ -115,5 +125,73 @@ describe("GRPO", () => {
     expect(changed).toContain("model.layers.0.self_attn.kv_b_proj.weight");
     expect(changed.some((name) => /correction_bias|^model\.layers\.2\./.test(name))).toBe(false);
     await stage.release();
+  });
+
+  it("reports the load with an adapter as well, over small micro-batches", async () => {
+    const from = { ...model(), tokenizer: new CompactTokenizer() };
+    const lora = { rank: 2, alpha: 4, targets: [], seed: 1 };
+    const stage = await GrpoStage.create(from, evens, { ...grpo, lora, microBatchTokens: 32 });
+    for (let i = 0; i < 2; i++) expectLoads((await stage.advance()).metrics);
+    await stage.release();
+  });
+
+  /** One routed layer in the trunk; the further module's is not used. */
+  function expectLoads(metrics: Metrics): void {
+    const names = Object.keys(metrics).filter((name) => name.startsWith("experts/"));
+    expect(names).toEqual(["experts/1/max-load"]);
+    expect(metrics[names[0]]).toBeGreaterThanOrEqual(1);
+    expect(metrics[names[0]]).toBeLessThanOrEqual(tinyV3.experts / tinyV3.activeExperts);
+  }
+
+  it("counts the load of tokens and not of padding", async () => {
+    const row = (prompt: number[], ids: number[]): TrainingRow => {
+      const each = ids.map(() => 1);
+      const numbers = { sampled: each, old: each, reference: each, importance: each };
+      return { prompt, ids, ...numbers, advantage: 1, weight: 0.1 };
+    };
+    const rows = [row([1, 2, 3], [4, 5]), row([7, 8], [9, 10, 11, 12, 13, 14, 15, 16])];
+    const graph = new Graph();
+    const parameters = parameterInputs(graph, designOf(tinyV3).parameters);
+    const options = { ratio: "token" as const, clip: grpo.clip, kl: 0 };
+    const { measurements } = grpoLoss(tinyV3, options)(graph, parameters);
+    graph.output("load", measurements["experts/1/max-load"]);
+    const session = await Session.create(graph, { threads: 1 });
+    const feeds = microBatchFeeds(
+      rows.map((one) => [one]),
+      16,
+    );
+    const { load } = await session.run({
+      ...Object.fromEntries(start),
+      ...feeds,
+      inverseTemperature: scalar(1),
+    });
+    await session.release();
+    // Each row alone and without padding, through the decoder itself.
+    const alone = new Graph();
+    const { routing } = v3Decoder(parameterInputs(alone, designOf(tinyV3).parameters), tinyV3, {
+      ...sequenceInputs(alone, { batch: 1, seq: "seq", mask: "shared" }),
+    });
+    alone.output("counts", routing[0].load);
+    const counting = await Session.create(alone, { threads: 1 });
+    const totals = new Array<number>(tinyV3.experts).fill(0);
+    for (const { prompt, ids } of rows) {
+      const read = [...prompt, ...ids.slice(0, -1)];
+      const { counts } = await counting.run({
+        ...Object.fromEntries(start),
+        ids: i32(read, [1, read.length]),
+        positions: i32(
+          read.map((_, i) => i),
+          [1, read.length],
+        ),
+        mask: causalMask(read.length),
+      });
+      counts.data.forEach((count, expert) => {
+        totals[expert] += Number(count);
+      });
+    }
+    await counting.release();
+    const tokens = 4 + 9;
+    const mean = (tokens * tinyV3.activeExperts) / tinyV3.experts;
+    expect(load.data[0]).toBeCloseTo(Math.max(...totals) / mean, 5);
   });
 });
