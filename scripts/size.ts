@@ -15,7 +15,7 @@ const LIMITS: Record<string, number> = {
   tasks: 2150,
   eval: 300,
   ledger: 550,
-  recipe: 3620,
+  recipe: 3680,
   server: 1120,
   web: 2660,
   cli: 1850,

@@ -5,6 +5,7 @@ import type { DType } from "../graph/tensor.ts";
 import { ratesFor } from "../ledger/prices.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters, type ParameterSpec } from "../models/layers.ts";
+import { checkSources } from "../recipe/check-sources.ts";
 import { costOf, planRecipe, type StagePlan, stageFlops } from "../recipe/plan.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { recipeWarnings } from "../recipe/sense.ts";
@@ -18,6 +19,7 @@ export async function dryRun(
   recipe: Recipe,
   { json, threads }: { json?: boolean; threads?: number },
 ): Promise<void> {
+  checkSources(recipe);
   const plan = planRecipe(recipe);
   const specs = allParameters(plan.config);
   const rate = await measureMatmulRate(undefined, threads);

@@ -127,7 +127,7 @@ export function optimizerOptions(optimizer: Optimizer): OptimizerOptions {
 }
 
 export function languageModelOptions(stage: PretrainStage | SftStage, seed: number): LanguageModelOptions {
-  const { batch, accumulate, sequence, documentMask, recompute, schedule } = stage;
+  const { batch, accumulate, sequence, documentMask, recompute, v3, schedule } = stage;
   const optimizer = optimizerOptions(stage.optimizer);
   return {
     steps: languageModellingSteps(stage),
@@ -136,6 +136,7 @@ export function languageModelOptions(stage: PretrainStage | SftStage, seed: numb
     sequence,
     documentMask,
     recompute,
+    v3,
     optimizer,
     schedule,
     lora: adapterOptions("lora" in stage ? stage.lora : undefined, seed),

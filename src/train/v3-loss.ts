@@ -18,8 +18,14 @@ export interface V3LossOptions {
   mtpFactor: number;
 }
 
+/** What V3's training is told beyond its loss. */
+export interface V3Factors extends V3LossOptions {
+  /** γ: how far a router's bias moves in a step, until the last steps (see `biasFactor`). */
+  biasRate: number;
+}
+
 /** As V3's pretraining begins (section 4.2). */
-export const V3_LOSS: V3LossOptions = { balanceFactor: 1e-4, mtpFactor: 0.3 };
+export const V3_FACTORS: V3Factors = { balanceFactor: 1e-4, mtpFactor: 0.3, biasRate: 0.001 };
 
 /**
  * Weighted cross-entropy (see `languageModelLoss`) + λ · that of the token after the next (eq. 24, 25) + α · the balance

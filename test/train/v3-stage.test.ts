@@ -44,28 +44,34 @@ const model = (parameters: ReadonlyMap<string, Value> = copyValues(start)) => ({
 });
 
 describe("the language-model stage", () => {
-  it("lowers the cross-entropy and reports the further losses and each routed layer's load", async () => {
-    const stage = await LanguageModelStage.create(model(), source, options);
-    const reports = [];
-    for (let i = 0; i < options.steps; i++) reports.push((await stage.advance()).metrics);
-    const [first, last] = [reports[0], reports[options.steps - 1]];
-    expect(last.loss).toBeLessThan(0.6 * (first.loss as number));
-    expect(last["mtp-cross-entropy"]).toBeLessThan(first["mtp-cross-entropy"] as number);
-    for (const metrics of reports) {
-      // The sum of the parts, each under its factor.
-      const parts =
-        (metrics.loss as number) +
-        0.3 * (metrics["mtp-cross-entropy"] as number) +
-        1e-4 * (metrics.balance as number);
-      expect(metrics["loss/total"]).toBeCloseTo(parts, 3);
-      // Between an even load and one expert for all.
-      for (const layer of [1, 2]) {
-        const load = metrics[`experts/${layer}/max-load`] as number;
-        expect(load >= 1 && load <= tinyV3.experts / tinyV3.activeExperts).toBe(true);
+  it.each([
+    ["the paper's factors", undefined, [0.3, 1e-4]],
+    ["others", { mtpFactor: 0.1, balanceFactor: 0.05 }, [0.1, 0.05]],
+  ])(
+    "lowers the cross-entropy and reports the further losses and each routed layer's load: %s",
+    async (_, v3, factors) => {
+      const stage = await LanguageModelStage.create(model(), source, { ...options, v3 });
+      const reports = [];
+      for (let i = 0; i < options.steps; i++) reports.push((await stage.advance()).metrics);
+      const [first, last] = [reports[0], reports[options.steps - 1]];
+      expect(last.loss).toBeLessThan(0.6 * (first.loss as number));
+      expect(last["mtp-cross-entropy"]).toBeLessThan(first["mtp-cross-entropy"] as number);
+      for (const metrics of reports) {
+        // The sum of the parts, each under its factor.
+        const parts =
+          (metrics.loss as number) +
+          factors[0] * (metrics["mtp-cross-entropy"] as number) +
+          factors[1] * (metrics.balance as number);
+        expect(metrics["loss/total"]).toBeCloseTo(parts, 5);
+        // Between an even load and one expert for all.
+        for (const layer of [1, 2]) {
+          const load = metrics[`experts/${layer}/max-load`] as number;
+          expect(load >= 1 && load <= tinyV3.experts / tinyV3.activeExperts).toBe(true);
+        }
       }
-    }
-    await stage.release();
-  });
+      await stage.release();
+    },
+  );
 
   it("goes on from a snapshot as if it had never stopped", async () => {
     const undisturbed = await LanguageModelStage.create(model(), source, options);
@@ -78,6 +84,24 @@ describe("the language-model stage", () => {
     for (let i = 0; i < 2; i++) await resumed.advance();
     expect(differing(undisturbed.parameters(), resumed.parameters())).toEqual([]);
     for (const stage of [undisturbed, killed, resumed]) await stage.release();
+  });
+
+  it.each([
+    ["the paper's γ", undefined, 0.001],
+    ["another", { biasRate: 0.25 }, 0.25],
+    ["none", { biasRate: 0 }, 0],
+  ])("moves the routers' biases in a step by %s", async (_, v3, rate) => {
+    const stage = await LanguageModelStage.create(model(), source, { ...options, v3 });
+    await stage.advance();
+    for (const layer of [1, 2]) {
+      const name = `model.layers.${layer}.mlp.gate.e_score_correction_bias`;
+      const [now, before] = [stage.parameters(), start].map((of) => of.get(name)?.data as Float32Array);
+      const moves = Array.from(now, (value, expert) => Math.abs(value - before[expert]));
+      // An expert with exactly the mean load stays.
+      for (const move of moves.filter((move) => move > 0)) expect(move).toBeCloseTo(rate, 6);
+      expect(moves.some((move) => move > 0)).toBe(rate > 0);
+    }
+    await stage.release();
   });
 
   it("leaves the further module alone where its loss is not asked for, and keeps its weights", async () => {
