@@ -10,15 +10,15 @@ const LIMITS: Record<string, number> = {
   "events.ts": 120,
   sample: 1720,
   train: 2530,
-  checkpoint: 4250,
+  checkpoint: 4280,
   tokenizer: 1420,
   tasks: 2150,
   eval: 300,
   ledger: 550,
-  recipe: 3720,
+  recipe: 3730,
   server: 1120,
   web: 2660,
-  cli: 1870,
+  cli: 1900,
 };
 
 /** What an afternoon's reading covers. */
