@@ -27,6 +27,8 @@ const real =
     if (text.trim() !== "" && value >= low && value <= high) return value;
     throw new InvalidArgumentError(`Expected a number from ${low} to ${high}.`);
   };
+/** What `findModel` takes. */
+const SOME_MODEL = "a run, a folder of a run, checkpoint or model, a GGUF file, or a pulled model's name";
 const list = (text: string): number[] => text.split(",").map(whole(2, 6));
 
 program
@@ -46,7 +48,7 @@ program
 
 program
   .command("chat")
-  .argument("[model]", "a run, a folder of a run, checkpoint or model, or a GGUF file (the shipped model)")
+  .argument("[model]", `${SOME_MODEL} (the shipped model)`)
   .description("talk to a chat model, or give a trained one problems and watch it think")
   .option("--temperature <t>", "0 takes the likeliest token (the model's own, or 0.6)", real(0, 2))
   .option("--top-p <p>", "of a chat model: only the likeliest tokens of this share", real(0, 1))
@@ -68,7 +70,7 @@ program
 
 program
   .command("complete")
-  .argument("<model>", "a run, a folder of a run, checkpoint or model, or a GGUF file")
+  .argument("<model>", SOME_MODEL)
   .argument("[file]", "a text with <FILL> where the hole is, or to be gone on with (standard input)")
   .description("fill the hole in a text, or go on with it")
   .option("--marker <text>", "marks the hole", "<FILL>")
@@ -85,7 +87,7 @@ program
 
 program
   .command("eval")
-  .argument("<run>", "a run, or a folder of a run, checkpoint or model")
+  .argument("<run>", SOME_MODEL)
   .description("pass@1 with its interval, maj@k, the truth of the thoughts")
   .requiredOption("--task <task>", "countdown, arithmetic, equations, word-problems or jsonl:FILE")
   .option("--numbers <list>", "numbers of a countdown problem, such as 3 or 3,4", list, [3])
@@ -105,15 +107,15 @@ program
 
 program
   .command("export")
-  .argument("<run>", "a run or its folder; for a GGUF file any folder of a model will do")
+  .argument("<model>", SOME_MODEL)
   .argument("<target>", "a new or empty folder, or a file whose name ends with .gguf")
-  .description("the newest model as a Hugging Face folder, with bill and report, or as one GGUF file")
+  .description("the newest model as a Hugging Face folder, a run's with bill and report, or as one GGUF file")
   .addOption(
     new Option("--dtype <type>", "of the matrices (F32 in a folder, F16 in a GGUF file)").choices([
       ...["F32", "F16", "BF16", "Q8_0"],
     ]),
   )
-  .action(async (run, target, options) => (await import("./export.ts")).exportModel(run, target, options));
+  .action(async (name, target, options) => (await import("./export.ts")).exportModel(name, target, options));
 
 program
   .command("pull")

@@ -1,8 +1,10 @@
 /** From a recipe's stage to the options of the code that runs it, and from its model block to a model. */
 import fs from "node:fs";
 import { CheckpointError } from "../checkpoint/errors.ts";
+import { HUB_NAME } from "../checkpoint/hub.ts";
 import { holdsModel, openModelFiles, readShape, withModelWeights } from "../checkpoint/model.ts";
 import { mergeAdapter } from "../checkpoint/peft.ts";
+import { pulledModel } from "../checkpoint/pulled.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
 import { allParameters, checkConfig, type ModelConfig } from "../models/architecture.ts";
 import { initialise } from "../models/layers.ts";
@@ -69,12 +71,15 @@ export async function openSampler(
 /** Where a recipe's model lies. @throws CheckpointError that says how to get one */
 function placeOf(from: string): string {
   if (holdsModel(from)) return from;
+  const pulled = pulledModel(from);
+  if (pulled !== null && !fs.existsSync(from)) return pulled;
+  const byName = HUB_NAME.test(from) ? `npx sputnik pull ${from}, if that is its name on the Hub, or ` : "";
   throw new CheckpointError({
     file: from,
     place: "model.from",
-    expected: "a model folder (config.json) or a GGUF file",
+    expected: "a model folder (config.json), a GGUF file or the name of a pulled model",
     found: fs.existsSync(from) ? "neither" : "nothing there",
-    remedy: `Correct the path, or download a model: npx sputnik pull OWNER/NAME --to ${from}`,
+    remedy: `Correct the path, or download a model: ${byName}npx sputnik pull OWNER/NAME --to ${from}`,
   });
 }
 
@@ -127,7 +132,7 @@ export function optimizerOptions(optimizer: Optimizer): OptimizerOptions {
 }
 
 export function languageModelOptions(stage: PretrainStage | SftStage, seed: number): LanguageModelOptions {
-  const { batch, accumulate, sequence, documentMask, recompute, schedule } = stage;
+  const { batch, accumulate, sequence, documentMask, recompute, v3, schedule } = stage;
   const optimizer = optimizerOptions(stage.optimizer);
   return {
     steps: languageModellingSteps(stage),
@@ -136,6 +141,7 @@ export function languageModelOptions(stage: PretrainStage | SftStage, seed: numb
     sequence,
     documentMask,
     recompute,
+    v3,
     optimizer,
     schedule,
     lora: adapterOptions("lora" in stage ? stage.lora : undefined, seed),

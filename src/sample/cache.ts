@@ -6,7 +6,7 @@ import type { CachePlane } from "../models/architecture.ts";
 import { f32, type Value } from "../runtime/session.ts";
 
 /** Windows are multiples of this many tokens, so that the engine sees few shapes. */
-const WINDOW_STEP = 32;
+export const WINDOW_STEP = 32;
 
 /** What the cache holds of one prompt, copied into each row that starts from it. */
 export interface PrefixCache {
