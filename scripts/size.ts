@@ -8,7 +8,7 @@ const LIMITS: Record<string, number> = {
   graph: 3400,
   models: 2250,
   "events.ts": 120,
-  sample: 1720,
+  sample: 1820,
   train: 2520,
   checkpoint: 4250,
   tokenizer: 1420,
@@ -23,7 +23,7 @@ const LIMITS: Record<string, number> = {
 
 /** What an afternoon's reading covers. */
 const CORE = ["runtime", "graph", "models", "sample", "train"];
-const CORE_LIMIT = 10500;
+const CORE_LIMIT = 10550;
 const FILE_LIMIT = 400;
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })

@@ -2,7 +2,7 @@
 import { countFlops, estimateMemory, neededNodes } from "../graph/analyse.ts";
 import type { Graph } from "../graph/tensor.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
-import { traceDecode, tracePrefill } from "../sample/engine.ts";
+import { traceDecode, tracePrefill } from "../sample/graphs.ts";
 import { traceScore } from "../sample/logprobs.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
