@@ -8,9 +8,9 @@ const LIMITS: Record<string, number> = {
   graph: 3410,
   models: 2250,
   "events.ts": 120,
-  sample: 1720,
+  sample: 1820,
   train: 2530,
-  checkpoint: 4280,
+  checkpoint: 4290,
   tokenizer: 1420,
   tasks: 2150,
   eval: 300,
@@ -18,12 +18,12 @@ const LIMITS: Record<string, number> = {
   recipe: 3730,
   server: 1120,
   web: 2660,
-  cli: 1920,
+  cli: 1930,
 };
 
 /** What an afternoon's reading covers. */
 const CORE = ["runtime", "graph", "models", "sample", "train"];
-const CORE_LIMIT = 10550;
+const CORE_LIMIT = 10700;
 const FILE_LIMIT = 400;
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })

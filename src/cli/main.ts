@@ -29,6 +29,10 @@ const real =
   };
 /** What `findModel` takes. */
 const SOME_MODEL = "a run, a folder of a run, checkpoint or model, a GGUF file, or a pulled model's name";
+const precision = (): Option =>
+  new Option("--precision <precision>", "of the weights while they run (f32)").choices([
+    ...["f32", "int8", "int4", "int4-offset"],
+  ]);
 const list = (text: string): number[] => text.split(",").map(whole(2, 6));
 
 program
@@ -59,11 +63,7 @@ program
   )
   .option("--system <text>", "of a chat model: an instruction for the conversation")
   .option("--seed <seed>", "makes the answers repeatable", whole(0, 2 ** 32 - 1))
-  .addOption(
-    new Option("--precision <precision>", "of the weights while they run (f32)").choices([
-      ...["f32", "int8", "int4", "int4-offset"],
-    ]),
-  )
+  .addOption(precision())
   .option("--serve", "talk on a page instead")
   .option("--port <port>", "port of that page", whole(0, 65535))
   .action(async (model, options) => (await import("./chat.ts")).chat(model, options));
@@ -81,7 +81,8 @@ program
   .option("--temperature <t>", "0 takes the likeliest token", real(0, 2), 0)
   .option("--top-p <p>", "only the likeliest tokens of this share", real(0, 1))
   .option("--seed <seed>", "makes a filling repeatable", whole(0, 2 ** 32 - 1), 0)
-  .option("--threads <count>", "threads that compute", whole(1, 1024))
+  .addOption(precision())
+  .option("--threads <count>", "threads that compute (by the size of the model)", whole(1, 1024))
   .option("--json", "print one JSON document")
   .action(async (model, file, options) => (await import("./complete.ts")).completeText(model, file, options));
 
@@ -95,7 +96,8 @@ program
   .option("--samples <count>", "answers per problem", whole(1), 4)
   .option("--temperature <t>", "0 takes the likeliest token", real(0, 2), 0.6)
   .option("--seed <seed>", "chooses the problems and the answers", whole(0), 1)
-  .option("--threads <count>", "threads that compute", whole(1, 1024))
+  .addOption(precision())
+  .option("--threads <count>", "threads that compute (by the size of the model)", whole(1, 1024))
   .option("--json", "print one JSON document")
   .action(async (run, options) => (await import("./eval.ts")).evaluate(run, options));
 

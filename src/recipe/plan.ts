@@ -3,7 +3,7 @@ import { countFlops, estimateMemory, estimateSeconds, neededNodes, type Speeds }
 import type { Graph } from "../graph/tensor.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { WINDOW_STEP } from "../sample/cache.ts";
-import { traceDecode, tracePrefill } from "../sample/engine.ts";
+import { traceDecode, tracePrefill } from "../sample/graphs.ts";
 import { traceScore } from "../sample/logprobs.ts";
 import { ladderSize } from "../sample/scheduler.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";

@@ -5,6 +5,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CheckpointError, systemCode } from "../checkpoint/errors.ts";
+import type { StoredTensor, TensorSource } from "../checkpoint/weights.ts";
 import { lower } from "../graph/lower.ts";
 import type { Quantised } from "../graph/ops/quantised.ts";
 import { weight } from "../graph/ops/source.ts";
@@ -22,13 +24,6 @@ import {
   type Precision,
   quantise,
 } from "./quantise.ts";
-
-/** A tensor whose elements are read as f32 when they are asked for, all of them or some whole rows. */
-export interface StoredWeight {
-  shape: readonly number[];
-  read(start?: number, count?: number): Float32Array;
-}
-export type WeightSource = ReadonlyMap<string, StoredWeight>;
 
 /** Elements that are quantised at once. */
 const CHUNK = 1 << 20;
@@ -58,7 +53,7 @@ export interface FixedOptions {
 export function fixedParameters(
   graph: Graph,
   specs: readonly ParameterSpec[],
-  source: WeightSource,
+  source: TensorSource,
   { precision: wanted, block: largest = 32, activations = "int8" }: FixedOptions,
 ): Map<string, Tensor> {
   return new Map(
@@ -110,7 +105,7 @@ function quantisedWeight(
 }
 
 function quantiseTensor(
-  { shape: [rows, width], read }: StoredWeight,
+  { shape: [rows, width], read }: StoredTensor,
   precision: Exclude<Precision, "f32">,
   block: BlockSize,
 ): Codes {
@@ -121,7 +116,7 @@ function quantiseTensor(
   return codes;
 }
 
-function tensorOf(source: WeightSource, name: string): StoredWeight {
+function tensorOf(source: TensorSource, name: string): StoredTensor {
   const tensor = source.get(name);
   if (tensor === undefined) throw new RuntimeError(`there is no weight "${name}" in the model`);
   return tensor;
@@ -138,7 +133,16 @@ export function openFixed(graph: Graph, options: SessionOptions): Promise<Sessio
     saveModelFile(lower(graph, options), join(folder, "model.onnx"));
   } catch (error) {
     remove();
-    throw error;
+    if (systemCode(error) !== "ENOSPC") throw error;
+    throw new CheckpointError({
+      ...{
+        file: folder,
+        expected: "room for the weights while they run",
+        found: "a full disk",
+        cause: error,
+      },
+      remedy: "Free some space there, or name a folder on another disk in TMPDIR.",
+    });
   }
   // An open mapping outlives the file's name (on Windows the name stays until the temporary folder is cleaned).
   return Session.load(join(folder, "model.onnx"), options).finally(() => {

@@ -170,7 +170,7 @@ export class GrpoStage implements TrainingStage {
   private async sampleGroups(): Promise<{ all: Judged[]; kept: Judged[]; flops: number; tokens: number }> {
     const { options } = this;
     const result = { all: [] as Judged[], kept: [] as Judged[], flops: 0, tokens: 0 };
-    const policy = { ...this.model, parameters: this.policy.parameters() };
+    const policy = { ...this.model, generate: this.sampler.with(this.policy.parameters()) };
     for (
       let round = 0;
       round <= options.dynamicRounds && result.kept.length < options.problemsPerStep;
@@ -178,7 +178,7 @@ export class GrpoStage implements TrainingStage {
     ) {
       const indices = Array.from({ length: options.problemsPerStep }, (_, i) => this.nextProblem + i);
       this.nextProblem += options.problemsPerStep;
-      const { groups, flops, tokens } = await rollout(policy, this.sampler, this.task, indices, {
+      const { groups, flops, tokens } = await rollout(policy, this.task, indices, {
         ...options,
         split: "train",
       });

@@ -7,7 +7,7 @@
  *   of multi-head latent attention uses them (arXiv 2405.04434, section 2.1.2).
  */
 import { CheckpointError } from "../errors.ts";
-import type { Parameter } from "../safetensors.ts";
+import type { StoredTensor, TensorSource } from "../weights.ts";
 
 export type Architecture = "llama" | "qwen2" | "qwen3" | "deepseek2";
 
@@ -23,13 +23,6 @@ export interface TensorLayout {
   nope: number;
   vHead: number;
 }
-
-/** A tensor that is read when it is asked for, whole or (from a GGUF file) a part of it. */
-export interface LazyTensor {
-  shape: readonly number[];
-  read(start?: number, count?: number): Float32Array;
-}
-export type TensorSource = ReadonlyMap<string, LazyTensor>;
 
 /** GGUF name to Hugging Face name, without ".weight" or ".bias" and, in a block, without the block's prefix. */
 const WHOLE = { token_embd: "model.embed_tokens", output_norm: "model.norm", output: "lm_head" };
@@ -70,7 +63,7 @@ export const ROPE_FREQS = "rope_freqs.weight";
 
 /** The tensors of a GGUF file under Hugging Face names. @throws CheckpointError for a name that is not known. */
 export function toHuggingFaceTensors(file: string, source: TensorSource, layout: TensorLayout): TensorSource {
-  const result = new Map<string, LazyTensor>();
+  const result = new Map<string, StoredTensor>();
   for (const [name, tensor] of source) {
     if (name === ROPE_FREQS) continue;
     const { prefix, rest } = split(name, /^blk\.(\d+)\.(.+)$/, "model.layers.");
@@ -81,7 +74,7 @@ export function toHuggingFaceTensors(file: string, source: TensorSource, layout:
       for (let e = 0; e < count; e++)
         result.set(`${prefix}mlp.experts.${e}.${experts[1]}_proj.weight`, {
           shape,
-          read: () => tensor.read(e * size, size),
+          read: (start = 0, count = size - start) => tensor.read(e * size + start, count),
         });
     } else if (rest === "attn_k_b.weight") {
       const values = source.get(name.replace("attn_k_b", "attn_v_b"));
@@ -91,15 +84,15 @@ export function toHuggingFaceTensors(file: string, source: TensorSource, layout:
         throw unknown(file, name, "attn_v_b beside attn_k_b, both [heads, …]");
       result.set(`${prefix}self_attn.kv_b_proj.weight`, {
         shape: [heads * (nope + vHead), latent],
-        read: () => joinKeysValues(tensor.read(), values.read(), { heads, latent, nope, vHead }),
+        read: (start, count) =>
+          range(joinKeysValues(tensor.read(), values.read(), { heads, latent, nope, vHead }), start, count),
       });
     } else if (rest !== "attn_v_b.weight") {
       const heads = pairedHeads(rest, layout);
-      const read: LazyTensor["read"] = (start = 0, count) => {
-        if (heads === 0) return tensor.read(start, count);
-        const halves = permuteRows(tensor.read(), tensor.shape, heads, "halves");
-        return halves.subarray(start, count === undefined ? undefined : start + count);
-      };
+      const read: StoredTensor["read"] = (start, count) =>
+        heads === 0
+          ? tensor.read(start, count)
+          : range(permuteRows(tensor.read(), tensor.shape, heads, "halves"), start, count);
       result.set(prefix + translated(file, name, rest, TO_HF, ROUTER_BIAS.gguf, ROUTER_BIAS.hf), {
         shape: tensor.shape,
         read,
@@ -108,6 +101,9 @@ export function toHuggingFaceTensors(file: string, source: TensorSource, layout:
   }
   return result;
 }
+
+const range = (data: Float32Array, start = 0, count = data.length - start): Float32Array =>
+  data.subarray(start, start + count);
 
 /** One tensor to be written, its data in pieces. */
 export interface NamedPieces {
@@ -255,9 +251,4 @@ function joinKeysValues(
     joined.set(values.subarray(head * vHead * latent, (head + 1) * vHead * latent), start + nope * latent);
   }
   return joined;
-}
-
-/** A model's parameters as a source. */
-export function sourceOf(parameters: ReadonlyMap<string, Parameter>): TensorSource {
-  return new Map([...parameters].map(([name, { shape, data }]) => [name, { shape, read: () => data }]));
 }

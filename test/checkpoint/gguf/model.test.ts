@@ -58,6 +58,9 @@ describe.each(ARCHITECTURES)("%s, a model by transformers", (architecture) => {
           const { shape, data } = stored.readFloat32(name);
           expect(tensor.shape, name).toEqual(shape);
           expect(Buffer.from(tensor.read().buffer).equals(Buffer.from(data.buffer)), name).toBe(true);
+          const width = shape.at(-1)!;
+          if (shape.length === 2)
+            expect(tensor.read(width, width), name).toEqual(data.slice(width, 2 * width));
         }
       }),
     );
