@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { benchDecode } from "./decode.ts";
 import { benchFirstLight } from "./first-light.ts";
+import { benchMemory } from "./memory.ts";
 import { benchRealModel } from "./real-model.ts";
 import { benchRoundTrip } from "./round-trip.ts";
 import { circumstances, judgeRow, printRows, type Row } from "./rows.ts";
@@ -14,6 +15,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
   "first-light": benchFirstLight,
   "real-model": benchRealModel,
   v3: benchV3,
+  memory: benchMemory,
   "round-trip": benchRoundTrip,
 };
 

@@ -38,7 +38,8 @@ const OURS = { F32: "f32", Q8_0: "int8", Q4_1: "int4-offset" } as const;
 
 /** Our sampler with weights of its own at a precision. */
 export async function ours(precision: Precision, model: LoadedModel, task: Task): Promise<Side> {
-  const options = { precision: OURS[precision], threads: task.threads };
+  // Blocks as a GGUF file has them.
+  const options = { precision: OURS[precision], block: 32, threads: task.threads } as const;
   const sampler = await Sampler.fixed(model.config, sourceOf(model.parameters), options);
   return {
     async decode(rows) {

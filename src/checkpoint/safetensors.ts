@@ -21,6 +21,8 @@ export class SafetensorsFile {
   readonly file: string;
   readonly header: Header;
   private readonly handle: number;
+  /** What is converted, kept from one read to the next. */
+  private raw = new Uint8Array();
 
   /** @throws CheckpointError if the file is missing, damaged, or not a safetensors file. */
   constructor(file: string) {
@@ -87,10 +89,11 @@ export class SafetensorsFile {
       this.fill(position, new Uint8Array(target.buffer, target.byteOffset, target.byteLength));
       return;
     }
-    const raw = new Uint8Array(Math.min(target.length, CONVERT_ELEMENTS) * width);
+    const needed = Math.min(target.length, CONVERT_ELEMENTS) * width;
+    if (this.raw.length < needed) this.raw = new Uint8Array(needed);
     for (let done = 0; done < target.length; done += CONVERT_ELEMENTS) {
       const piece = target.subarray(done, done + CONVERT_ELEMENTS);
-      const bytes = raw.subarray(0, piece.length * width);
+      const bytes = this.raw.subarray(0, piece.length * width);
       this.fill(position + done * width, bytes);
       widen(dtype, bytes, piece);
     }

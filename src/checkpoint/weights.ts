@@ -47,10 +47,14 @@ export function storedNames(folder: string): Set<string> {
   return names;
 }
 
-/** A tensor that is read, as f32, when it is asked for: whole, or some rows, given in elements. */
+/** A tensor that is read when it is asked for, as f32. */
 export interface StoredTensor {
   shape: readonly number[];
-  read(start?: number, count?: number): Float32Array;
+  /**
+   * All of it, or `count` elements from `start` on, which are whole rows. Into `target`, where one is given and the
+   * reader can: a caller that reads part after part then leaves no garbage behind.
+   */
+  read(start?: number, count?: number, target?: Float32Array): Float32Array;
 }
 export type TensorSource = ReadonlyMap<string, StoredTensor>;
 
@@ -86,21 +90,20 @@ export function withOpenWeights<T>(
       }
     const scales = takeScales(holders, block);
     const tensors = new Map<string, StoredTensor>();
-    for (const [name, file] of holders)
-      tensors.set(name, {
-        shape: file.info(name).shape,
-        read: (start = 0, count) => {
-          const scale = scales.get(name)?.readFloat32(`${name}_scale_inv`);
-          if (scale === undefined && count !== undefined) {
-            const part = new Float32Array(count);
-            file.readRange(name, start, part);
-            return part;
-          }
-          const parameter = file.readFloat32(name);
-          if (scale !== undefined) applyScales(parameter, scale, block);
-          return parameter.data.subarray(start, count === undefined ? undefined : start + count);
-        },
-      });
+    for (const [name, file] of holders) {
+      const { shape } = file.info(name);
+      const size = shape.reduce((product, n) => product * n, 1);
+      const read: StoredTensor["read"] = (start = 0, count = size, target) => {
+        const data = target?.subarray(0, count) ?? new Float32Array(count);
+        file.readRange(name, start, data);
+        const scale = scales.get(name)?.readFloat32(`${name}_scale_inv`);
+        if (scale === undefined) return data;
+        const columns = shape[1]!;
+        applyScales({ shape: [count / columns, columns], data }, scale, block, start / columns);
+        return data;
+      };
+      tensors.set(name, { shape, read });
+    }
     return use(
       tensors,
       files.map(({ file }) => file),

@@ -1,7 +1,7 @@
 /** What a graph costs without running it: FLOPs by line of the model, memory that its values need, and time. */
 import { kernels } from "./lower.ts";
 import type { Op } from "./op.ts";
-import { bindShape, type DType, type Graph, type Node, type Tensor } from "./tensor.ts";
+import { bindShape, DTYPE_BYTES, type Graph, type Node, type Tensor } from "./tensor.ts";
 
 /** The nodes that the outputs need, composite ops through their bodies, in order. */
 export function neededNodes(graph: Graph): Node[] {
@@ -36,10 +36,11 @@ export function countFlops(
   return { total, byPath };
 }
 
-const BYTES: Record<DType, number> = { f32: 4, f16: 2, bf16: 2, i32: 4, i64: 8, u8: 1, bool: 1 };
+/** Ops whose result is there before a run. */
+const GIVEN = new Set(["input", "constant", "weight"]);
 
 const bytesOf = ({ dtype, shape }: Tensor, sizes: Record<string, number>): number =>
-  BYTES[dtype] * bindShape(shape, sizes).reduce((total, dim) => total * dim, 1);
+  DTYPE_BYTES[dtype] * bindShape(shape, sizes).reduce((total, dim) => total * dim, 1);
 
 /** Ops whose result shares its operand's memory. */
 const VIEWS = new Set(["reshape", "detach"]);
@@ -71,7 +72,7 @@ export function estimateMemory(
   let alive = 0;
   let peak = 0;
   for (const [order, node] of nodes.entries()) {
-    if (!owner.has(node) && node.op.name !== "input" && node.op.name !== "constant" && !outputs.has(node)) {
+    if (!owner.has(node) && !GIVEN.has(node.op.name) && !outputs.has(node)) {
       const size = node.outputs.reduce((total, t) => total + bytes(t), 0);
       alive += size;
       const end = lastUse.get(node) ?? order;

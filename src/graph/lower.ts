@@ -3,8 +3,23 @@
  * has one that applies, and is inlined otherwise; the result counts both, with the reasons.
  */
 import type { Op } from "./op.ts";
-import { type Attribute, encodeModel, type OnnxConstant, type OnnxModel, type OnnxNode } from "./proto.ts";
-import { type DType, type Graph, GraphError, type Node, type Shape, type Tensor } from "./tensor.ts";
+import {
+  type Attribute,
+  encodeModel,
+  type OnnxConstant,
+  type OnnxModel,
+  type OnnxNode,
+  type WeightPart,
+} from "./proto.ts";
+import {
+  DTYPE_BYTES,
+  type DType,
+  type Graph,
+  GraphError,
+  type Node,
+  type Shape,
+  type Tensor,
+} from "./tensor.ts";
 
 export type Provider = "cpu";
 
@@ -93,12 +108,19 @@ export class Lowering {
   }
 
   /** A weight that is part of the model; its bytes are asked for when the model is encoded or saved. */
-  weight(dtype: DType, shape: readonly number[], read: () => Uint8Array): string {
+  weight(dtype: DType, shape: readonly number[], part: WeightPart): string {
     const name = `${this.path}#${this.constants.length}`;
+    const length = DTYPE_BYTES[dtype] * shape.reduce((total, dim) => total * dim, 1);
     const constant = {
-      ...{ name, dtype, shape },
+      ...{ name, dtype, shape, part },
       get bytes() {
-        return read();
+        const whole = new Uint8Array(part.whole.length);
+        let end = 0;
+        for (const piece of part.whole.pieces()) {
+          whole.set(piece, end);
+          end += piece.length;
+        }
+        return whole.subarray(part.start, part.start + length);
       },
     };
     this.constants.push(constant);

@@ -20,7 +20,7 @@ export function printGraph(graph: Graph): string {
       });
       continue;
     }
-    if (node.op.name === "constant") {
+    if (node.op.name === "constant" || node.op.name === "weight") {
       names.set(node.outputs[0], constantText(node));
       continue;
     }
@@ -37,8 +37,8 @@ export function printGraph(graph: Graph): string {
 const typed = (tensor: Tensor): string => `${tensor.dtype}[${tensor.shape.join(",")}]`;
 
 function constantText(node: Node): string {
-  const { values, shape } = node.attrs as { values: ArrayLike<number>; shape: readonly number[] };
-  return values.length === 1 ? String(values[0]) : `constant[${shape.join(",")}]`;
+  const { values, shape } = node.attrs as { values?: ArrayLike<number>; shape: readonly number[] };
+  return values?.length === 1 ? String(values[0]) : `${node.op.name}[${shape.join(",")}]`;
 }
 
 function attributeText(attrs: unknown): string {

@@ -16,12 +16,26 @@ export interface OnnxNode {
   attributes: Record<string, Attribute>;
 }
 
+/** The bytes of a weight, little-endian, made each time they are asked for; a piece holds until the next one is. */
+export interface WeightBytes {
+  length: number;
+  pieces(): Iterable<Uint8Array>;
+}
+
+/** The bytes of `whole` from `start` on; several constants may be parts of one whole. */
+export interface WeightPart {
+  whole: WeightBytes;
+  start: number;
+}
+
 export interface OnnxConstant {
   name: string;
   dtype: DType;
   shape: readonly number[];
-  /** Raw little-endian bytes; those of a fixed weight are made each time they are asked for. */
+  /** Raw little-endian bytes; those of a weight are made each time they are asked for. */
   readonly bytes: Uint8Array;
+  /** Of a weight. */
+  part?: WeightPart;
   /** Where the bytes lie when they are kept outside the model file. */
   external?: { location: string; offset: number; length: number };
 }

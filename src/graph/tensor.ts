@@ -10,6 +10,9 @@ export type DType = "f32" | "f16" | "bf16" | "i32" | "i64" | "u8" | "bool";
 export type Dim = number | string;
 export type Shape = readonly Dim[];
 
+/** Bytes of one element. */
+export const DTYPE_BYTES: Record<DType, number> = { f32: 4, f16: 2, bf16: 2, i32: 4, i64: 8, u8: 1, bool: 1 };
+
 export class GraphError extends Error {
   override name = "GraphError";
 }

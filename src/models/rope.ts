@@ -2,7 +2,7 @@
  * Rotary positions (Su et al. 2021, arXiv 2104.09864, eq. 15) and the ways to stretch them beyond the trained length,
  * each as transformers computes it: its models are what our logits are compared with.
  */
-import { constant } from "../graph/ops/source.ts";
+import { weight } from "../graph/ops/source.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
 
 export type RopeScaling =
@@ -56,27 +56,36 @@ export interface RotaryTables {
   sin: Tensor;
 }
 
-/** Tables of the rotary angles as constants. */
+/** Tables of the rotary angles; at 131,072 positions they are 67 MB, so they are made when they are written. */
 export function rotaryTables(graph: Graph, settings: RotarySettings): RotaryTables {
+  const shape = [settings.maxPositions, settings.headDim / 2];
+  const table = (of: "cos" | "sin") =>
+    weight(graph, `rotary.${of}`, "f32", shape, {
+      length: 4 * shape[0] * shape[1],
+      pieces: () => tablePieces(settings, Math[of]),
+    });
+  return { cos: table("cos"), sin: table("sin") };
+}
+
+/** Positions of a table that are made at once. */
+const PIECE = 4096;
+
+function* tablePieces(settings: RotarySettings, of: (angle: number) => number): Iterable<Uint8Array> {
   const { maxPositions, headDim, ropeScaling: scaling } = settings;
   const half = headDim / 2;
   const magnitude = scaling?.kind === "yarn" ? yarnAttentionFactor(scaling) : 1;
-  const cos = new Float32Array(maxPositions * half);
-  const sin = new Float32Array(maxPositions * half);
+  const piece = new Float32Array(Math.min(PIECE, maxPositions) * half);
   let frequencies = rotaryFrequencies(settings, 1);
-  for (let position = 0; position < maxPositions; position++) {
-    if (scaling?.kind === "dynamic" && position >= scaling.originalPositions)
-      frequencies = rotaryFrequencies(settings, position + 1);
-    for (let i = 0; i < half; i++) {
-      const angle = position * frequencies[i];
-      cos[position * half + i] = magnitude * Math.cos(angle);
-      sin[position * half + i] = magnitude * Math.sin(angle);
+  for (let start = 0; start < maxPositions; start += PIECE) {
+    const count = Math.min(PIECE, maxPositions - start);
+    for (let row = 0; row < count; row++) {
+      const position = start + row;
+      if (scaling?.kind === "dynamic" && position >= scaling.originalPositions)
+        frequencies = rotaryFrequencies(settings, position + 1);
+      for (let i = 0; i < half; i++) piece[row * half + i] = magnitude * of(position * frequencies[i]);
     }
+    yield new Uint8Array(piece.buffer, 0, 4 * count * half);
   }
-  return {
-    cos: graph.scopeAt("rotary.cos", () => constant(graph, cos, [maxPositions, half])),
-    sin: graph.scopeAt("rotary.sin", () => constant(graph, sin, [maxPositions, half])),
-  };
 }
 
 /** Radians a position, [headDim/2], in a sequence of `length` tokens (which only "dynamic" asks for). */

@@ -5,13 +5,14 @@
 import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
 import { basename } from "node:path";
 import type { LoweredGraph } from "../graph/lower.ts";
-import { encodeModel, type OnnxConstant } from "../graph/proto.ts";
+import { encodeModel, type OnnxConstant, type WeightBytes } from "../graph/proto.ts";
+import { DTYPE_BYTES } from "../graph/tensor.ts";
 
 /** Constants of this many bytes or more go into `<file>.data`. */
-const EXTERNAL_BYTES = 1 << 20;
+const EXTERNAL_BYTES = 1 << 12;
 
-/** ONNX Runtime maps external data from offsets that are multiples of this. */
-const ALIGNMENT = 4096;
+/** ONNX Runtime maps external data from offsets that are multiples of this, on every system (Windows needs the most). */
+const ALIGNMENT = 1 << 16;
 
 const WRITE_BYTES = 1 << 30;
 
@@ -21,24 +22,35 @@ const NOTHING = new Uint8Array();
 export function saveModelFile(lowered: LoweredGraph, path: string, externalBytes = EXTERNAL_BYTES): void {
   const location = `${basename(path)}.data`;
   let data: number | null = null;
-  let offset = 0;
-  const constants = lowered.model.constants.map((constant): OnnxConstant => {
-    const { name, dtype, shape, bytes } = constant;
-    const length = bytes.byteLength;
-    if (length < externalBytes) return { name, dtype, shape, bytes };
+  let end = 0;
+  /** Where the pieces begin in the data file. */
+  const append = (pieces: Iterable<Uint8Array>): number => {
     data ??= openSync(`${path}.data`, "w");
-    offset = Math.ceil(offset / ALIGNMENT) * ALIGNMENT;
-    // One call may write less than asked for, above 2 GB always.
-    for (let written = 0; written < length; )
-      written += writeSync(data, bytes, written, Math.min(length - written, WRITE_BYTES), offset + written);
-    const external = { location, offset, length };
-    offset += length;
-    return { name, dtype, shape, bytes: NOTHING, external };
+    end = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
+    const offset = end;
+    for (const bytes of pieces) {
+      // One call may write less than asked for, above 2 GB always.
+      const { length } = bytes;
+      for (let written = 0; written < length; )
+        written += writeSync(data, bytes, written, Math.min(length - written, WRITE_BYTES), end + written);
+      end += length;
+    }
+    return offset;
+  };
+  const places = new Map<WeightBytes, number>();
+  const constants = lowered.model.constants.map((constant): OnnxConstant => {
+    const { name, dtype, shape, part } = constant;
+    const length = DTYPE_BYTES[dtype] * shape.reduce((total, dim) => total * dim, 1);
+    if ((part?.whole.length ?? length) < externalBytes) return { name, dtype, shape, bytes: constant.bytes };
+    const { whole, start } = part ?? { whole: { length, pieces: () => [constant.bytes] }, start: 0 };
+    const place = places.get(whole) ?? append(whole.pieces());
+    places.set(whole, place);
+    return { name, dtype, shape, bytes: NOTHING, external: { location, offset: place + start, length } };
   });
   if (data !== null) closeSync(data);
   writeFileSync(path, encodeModel({ ...lowered.model, constants }));
   const { inputs, outputs, forms } = lowered;
-  const signature: Signature = { inputs, outputs, forms, dataBytes: offset };
+  const signature: Signature = { inputs, outputs, forms, dataBytes: end };
   writeFileSync(`${path}.json`, `${JSON.stringify(signature, null, 2)}\n`);
 }
 

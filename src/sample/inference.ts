@@ -1,6 +1,6 @@
 /** A model opened to answer: one that does not change, with its weights in the graph at a precision of their own. */
 import type { LoadedShape, ModelShape } from "../checkpoint/folder.ts";
-import { withModel } from "../checkpoint/model.ts";
+import { isGguf, withModel } from "../checkpoint/model.ts";
 import { allParameters, isV3, type ModelConfig } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
 import { threadCount } from "../runtime/device.ts";
@@ -33,7 +33,12 @@ export async function openForInference(
 ): Promise<LoadedShape & FixedSampler> {
   const { shape, opening } = withModel(path, (shape, weights) => {
     const { config } = shape;
-    const options = { precision, threads: threads ?? usefulThreads(config, batched ? ROWS : 1) };
+    const options = {
+      precision,
+      // The blocks of a GGUF file come back code by code.
+      block: isGguf(path) ? (32 as const) : undefined,
+      threads: threads ?? usefulThreads(config, batched ? ROWS : 1),
+    };
     const opening: Promise<FixedSampler> =
       isV3(config) && !batched
         ? SpeculativeSampler.create(config, weights, options)

@@ -10,9 +10,15 @@ import type { ParameterSpec } from "../../src/models/layers.ts";
 import { v3Parameters } from "../../src/models/v3-parameters.ts";
 import { f32, type Value } from "../../src/runtime/session.ts";
 import { Sampler } from "../../src/sample/engine.ts";
-import { fixedParameters, isQuantised, precisionOf } from "../../src/sample/fixed.ts";
+import { fixedParameters, roundingOf } from "../../src/sample/fixed.ts";
 import { generateNaively } from "../../src/sample/naive.ts";
-import { allocateCodes, PRECISIONS, type Precision, quantise } from "../../src/sample/quantise.ts";
+import {
+  allocateCodes,
+  type BlockSize,
+  PRECISIONS,
+  type Precision,
+  quantise,
+} from "../../src/sample/quantise.ts";
 import type { GenerationRequest } from "../../src/sample/scheduler.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { livelyParameters, tinyConfig } from "../train/tiny.ts";
@@ -31,17 +37,17 @@ const source = sourceOf(parameters);
 function rounded(
   values: ReadonlyMap<string, Value>,
   parameterSpecs: readonly ParameterSpec[],
-  wanted: Precision,
-  block?: 64,
+  precision: Precision,
+  block?: BlockSize,
 ): Map<string, Value> {
   const specs = new Map(parameterSpecs.map((spec) => [spec.name, spec]));
   return new Map(
     [...values].map(([name, value]) => {
       const spec = specs.get(name);
-      const precision = precisionOf(name, wanted);
-      if (precision === "f32" || spec === undefined || !isQuantised(spec)) return [name, value];
-      const codes = allocateCodes(value.data.length, precision, value.shape[1] % 64 === 0 ? block : 32);
-      quantise(value.data as Float32Array, precision, codes);
+      const rounding = spec && roundingOf(spec, { precision, block });
+      if (!rounding) return [name, value];
+      const codes = allocateCodes(value.data.length, rounding.precision, rounding.block);
+      quantise(value.data as Float32Array, rounding.precision, codes);
       return [name, f32(decode(codes), value.shape)];
     }),
   );
@@ -54,17 +60,29 @@ const requests: GenerationRequest[] = Array.from({ length: 5 }, (_, i) => ({
 }));
 
 describe("a sampler with weights of its own", () => {
-  it("keeps the embedding and the head at 8 bits where the others have 4", () => {
-    /** Of a block of 32, by the weight's name. */
+  it("keeps the embedding, keys and values at 8 bits where the others have 4", () => {
+    /** Of a block of 64 where nothing else is said, by the weight's name. */
     const bytes = (precision: Precision) => {
       const graph = new Graph();
       fixedParameters(graph, decoderParameters(config), source, { precision });
       return new Map(graph.nodes.map(({ path, outputs }) => [path, outputs[0].shape.at(-1)]));
     };
     const embedding = "model.embed_tokens.weight.packed";
+    const values = "model.layers.0.self_attn.v_proj.weight.packed";
     const other = "model.layers.0.mlp.up_proj.weight.packed";
-    expect([bytes("int8").get(embedding), bytes("int8").get(other)]).toEqual([32, 32]);
-    expect([bytes("int4").get(embedding), bytes("int4").get(other)]).toEqual([32, 16]);
+    const of = (precision: Precision) => [embedding, values, other].map((name) => bytes(precision).get(name));
+    expect(of("int8")).toEqual([64, 64, 64]);
+    expect(of("int4")).toEqual([64, 64, 32]);
+    // Blocks of 32.
+    expect(of("int4-offset")).toEqual([64, 16, 16]);
+  });
+
+  it("takes the largest blocks that rows are whole ones of, up to what 8 and 4 bits stand", () => {
+    const block = (width: number, precision: Precision, most?: BlockSize) =>
+      roundingOf({ name: "x", shape: [3, width], init: 0 }, { precision, block: most })?.block;
+    expect([block(256, "int8"), block(256, "int4"), block(256, "int4-offset")]).toEqual([128, 128, 32]);
+    expect([block(192, "int8"), block(96, "int8"), block(48, "int8")]).toEqual([64, 32, undefined]);
+    expect(block(256, "int8", 32)).toBe(32);
   });
 
   const options = { temperature: 0, stopIds: new Set<number>(), slots: 3 };
@@ -109,13 +127,13 @@ describe("a sampler with weights of its own", () => {
     },
   );
 
-  it("does so with blocks of 64, where a row is whole ones", async () => {
+  it("does so with blocks of 32", async () => {
     const sampler = await Sampler.fixed(config, source, {
-      ...{ precision: "int4", block: 64, activations: "f32", threads: 1 },
+      ...{ precision: "int4", block: 32, activations: "f32", threads: 1 },
     });
     const { generations } = await sampler.generate(requests, options);
     await sampler.release();
-    const plain = rounded(parameters, decoderParameters(config), "int4", 64);
+    const plain = rounded(parameters, decoderParameters(config), "int4", 32);
     const naive = await generateNaively(config, plain, requests, options);
     expect(generations.map(({ ids }) => ids)).toEqual(naive.map(({ ids }) => ids));
   });

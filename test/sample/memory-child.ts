@@ -4,16 +4,14 @@ import { Sampler } from "../../src/sample/engine.ts";
 import type { Precision } from "../../src/sample/quantise.ts";
 import { config } from "./memory-model.ts";
 
-/** Every weight is another piece of the same noise: equal ones the engine would keep once. */
+/** Every part of a weight is another piece of the same noise: equal ones the engine would keep once. */
 const noise = Float32Array.from({ length: 1 << 21 }, (_, i) => Math.sin(i * i) / 20);
 let turn = 0;
 const source = new Map(
   decoderParameters(config).map(({ name, shape }) => {
-    const start = (turn++ * 7919) % (1 << 20);
     const read = (_start = 0, count = shape.reduce((product, n) => product * n, 1)): Float32Array => {
-      const part = new Float32Array(count);
-      for (let i = 0; i < count; i++) part[i] = noise[(start + i) % noise.length];
-      return part;
+      const from = (turn++ * 7919) % (1 << 20);
+      return noise.subarray(from, from + count);
     };
     return [name, { shape, read }];
   }),

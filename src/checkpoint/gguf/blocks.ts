@@ -3,7 +3,7 @@
  * formula beside it, in ggml's own order of operations, so that results are equal bit for bit.
  * Layouts: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h
  */
-import { DTYPES, fromFloat16, toFloat16 } from "../dtypes.ts";
+import { DTYPES, fromFloat16, toFloat16, widen } from "../dtypes.ts";
 
 interface Block {
   /** Number in the file. */
@@ -150,7 +150,7 @@ export function isTensorType(name: string): name is TensorType {
 /** Whole blocks as f32. `raw` starts its own buffer. */
 export function decodeBlocks(type: TensorType, raw: Uint8Array<ArrayBuffer>, out: Float32Array): void {
   if (type === "F32" || type === "F16" || type === "BF16") {
-    out.set(DTYPES[type].decode(raw));
+    widen(type, raw, out);
     return;
   }
   const { elements, bytes, decode } = BLOCKS[type];

@@ -1,6 +1,6 @@
 /** Reads and writes GGUF files by ranges: neither side holds the whole file in memory. */
 import fs from "node:fs";
-import { type FileSystem, openToRead, readBytes, replaceFile } from "../disk.ts";
+import { type FileSystem, openToRead, readBytes, readInto, replaceFile } from "../disk.ts";
 import { CheckpointError } from "../errors.ts";
 import { BLOCKS, decodeBlocks, encodeBlocks, type WrittenType } from "./blocks.ts";
 import type { ByteSource } from "./cursor.ts";
@@ -24,6 +24,8 @@ export class GgufFile implements ByteSource {
   readonly size: number;
   readonly header: GgufHeader;
   private readonly handle: number;
+  /** What is decoded, kept from one read to the next. */
+  private raw = new Uint8Array();
 
   /** @throws CheckpointError if the file is missing, damaged, or not a GGUF file. */
   constructor(file: string) {
@@ -47,14 +49,18 @@ export class GgufFile implements ByteSource {
    * Elements of a tensor as f32, all of them or a part that starts and ends with a row.
    * @throws CheckpointError if there is no such tensor.
    */
-  read(tensor: string, start = 0, count?: number): Float32Array<ArrayBuffer> {
+  read(tensor: string, start = 0, count?: number, target?: Float32Array): Float32Array {
     const { type, shape, begin } = this.info(tensor);
     const { elements, bytes } = BLOCKS[type];
-    const out = new Float32Array(count ?? shape.reduce((product, size) => product * size, 1));
-    for (let done = 0; done < out.length; done += CHUNK_ELEMENTS) {
+    const length = count ?? shape.reduce((product, size) => product * size, 1);
+    const out = target?.subarray(0, length) ?? new Float32Array(length);
+    const needed = (Math.min(length, CHUNK_ELEMENTS) / elements) * bytes;
+    if (this.raw.length < needed) this.raw = new Uint8Array(needed);
+    for (let done = 0; done < length; done += CHUNK_ELEMENTS) {
       const part = out.subarray(done, done + CHUNK_ELEMENTS);
-      const at = begin + ((start + done) / elements) * bytes;
-      decodeBlocks(type, this.bytes(at, (part.length / elements) * bytes), part);
+      const raw = this.raw.subarray(0, (part.length / elements) * bytes);
+      readInto(this.file, this.handle, begin + ((start + done) / elements) * bytes, raw);
+      decodeBlocks(type, raw, part);
     }
     return out;
   }

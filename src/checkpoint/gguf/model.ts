@@ -48,7 +48,7 @@ export function withGguf<T>(file: string, use: (content: GgufContent) => T): T {
     const source: TensorSource = new Map(
       [...infos].map(([name, { shape }]) => [
         name,
-        { shape, read: (start, count) => opened.read(name, start, count) },
+        { shape, read: (start, count, target) => opened.read(name, start, count, target) },
       ]),
     );
     const shape = toHuggingFaceConfig(metadata, source);

@@ -74,7 +74,7 @@ export function toHuggingFaceTensors(file: string, source: TensorSource, layout:
       for (let e = 0; e < count; e++)
         result.set(`${prefix}mlp.experts.${e}.${experts[1]}_proj.weight`, {
           shape,
-          read: (start = 0, count = size - start) => tensor.read(e * size + start, count),
+          read: (start = 0, length = size, target) => tensor.read(e * size + start, length, target),
         });
     } else if (rest === "attn_k_b.weight") {
       const values = source.get(name.replace("attn_k_b", "attn_v_b"));
@@ -89,13 +89,9 @@ export function toHuggingFaceTensors(file: string, source: TensorSource, layout:
       });
     } else if (rest !== "attn_v_b.weight") {
       const heads = pairedHeads(rest, layout);
-      const read: StoredTensor["read"] = (start, count) =>
-        heads === 0
-          ? tensor.read(start, count)
-          : range(permuteRows(tensor.read(), tensor.shape, heads, "halves"), start, count);
       result.set(prefix + translated(file, name, rest, TO_HF, ROUTER_BIAS.gguf, ROUTER_BIAS.hf), {
         shape: tensor.shape,
-        read,
+        read: heads === 0 ? tensor.read : (start, count) => readHalves(tensor, heads, start, count),
       });
     }
   }
@@ -207,6 +203,17 @@ function permuteRows(
     out.set(data.subarray(from * width, (from + 1) * width), at * width);
   }
   return out;
+}
+
+/** Elements of a tensor whose heads' rows are in pairs in the file: whole heads are read, and turned. */
+function readHalves({ shape, read }: StoredTensor, heads: number, start = 0, count?: number): Float32Array {
+  const size = shape.reduce((product, n) => product * n, 1);
+  const head = size / heads;
+  const end = start + (count ?? size - start);
+  const [first, last] = [Math.floor(start / head), Math.ceil(end / head)];
+  const rows = [((last - first) * shape[0]!) / heads, ...shape.slice(1)];
+  const halves = permuteRows(read(first * head, (last - first) * head), rows, last - first, "halves");
+  return halves.subarray(start - first * head, end - first * head);
 }
 
 interface LatentShape {

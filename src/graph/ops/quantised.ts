@@ -8,7 +8,7 @@ import { add, cast, mul, sub } from "./elementwise.ts";
 import { gather } from "./lookup.ts";
 import { matmul } from "./matmul.ts";
 import { concat, reshape } from "./movement.ts";
-import { again } from "./source.ts";
+import { isWeight, weightRows } from "./source.ts";
 
 export interface Quantised {
   bits: 4 | 8;
@@ -127,17 +127,37 @@ const quantisedLinearOp: Op<Quantised> = defineOp<Quantised>({
   },
 });
 
-/** x · wᵀ for a weight that `dequantised` made; x [..., in] -> [..., out]. */
+/**
+ * Bytes of codes that one product takes, at most. The engine packs a product's codes into memory of its own and has both
+ * until it is done: a head of 200 MB, its last product, would be there twice at the peak.
+ */
+export const PRODUCT_BYTES = 1 << 24;
+
+/** x · wᵀ for a weight that `dequantised` made, by parts of its rows where it is large; x [..., in] -> [..., out]. */
 function quantisedLinear(x: Tensor, weight: Tensor): Tensor {
   const attrs = weight.node.attrs as Quantised;
-  return applyComposite(quantisedLinearOp, [x, ...weight.node.inputs], attrs, () => [
-    matmul(x, weight, { transB: true }),
-  ])[0];
+  const { inputs } = weight.node;
+  const [rows, blocks, bytes] = inputs[0].shape as number[];
+  const parts = inputs.every(isWeight) ? Math.ceil((rows * blocks * bytes) / PRODUCT_BYTES) : 1;
+  if (parts === 1)
+    return applyComposite(quantisedLinearOp, [x, ...inputs], attrs, () => [
+      matmul(x, weight, { transB: true }),
+    ])[0];
+  const step = Math.ceil(rows / parts);
+  const products = Array.from({ length: parts }, (_, i) => {
+    const [packed, scales, offsets] = inputs.map((input) =>
+      weightRows(input, i * step, Math.min(rows, (i + 1) * step)),
+    );
+    return quantisedLinear(x, dequantised(packed, scales, attrs, offsets));
+  });
+  return concat(products, -1);
 }
 
 /** Rows of a table [rows, width] at `ids` [...] -> [..., width]; of a quantised one these rows alone are decoded. */
 export function tableRows(table: Tensor, ids: Tensor): Tensor {
   if (table.node.op.name !== dequantisedOp.name) return gather(table, ids);
-  const [packed, scales, offsets] = table.node.inputs.map((x) => gather(again(x), ids));
+  const [packed, scales, offsets] = table.node.inputs.map((x) =>
+    gather(isWeight(x) ? weightRows(x) : x, ids),
+  );
   return dequantised(packed, scales, table.node.attrs as Quantised, offsets);
 }

@@ -1,6 +1,7 @@
 /** Where values come from: graph inputs, constants, and the two operators that shape gradients. */
 import { apply, defineOp, free } from "../op.ts";
-import { type DType, type Graph, GraphError, type Shape, Tensor } from "../tensor.ts";
+import type { WeightBytes } from "../proto.ts";
+import { DTYPE_BYTES, type DType, type Graph, GraphError, type Shape, Tensor } from "../tensor.ts";
 
 interface InputAttrs {
   name: string;
@@ -58,34 +59,43 @@ export function constant(
 interface WeightAttrs {
   dtype: DType;
   shape: readonly number[];
-  read: () => Uint8Array;
+  bytes: WeightBytes;
+  /** The first of them that is its own. */
+  start: number;
 }
 
 const weightOp = defineOp<WeightAttrs>({
   name: "weight",
   shape: (_inputs, { dtype, shape }) => [{ dtype, shape }],
-  lower: (ctx, _node, { dtype, shape, read }) => [ctx.weight(dtype, shape, read)],
+  lower: (ctx, _node, { dtype, shape, bytes, start }) => [ctx.weight(dtype, shape, { whole: bytes, start })],
   grad: () => [],
   flops: free,
   samples: [],
 });
 
-/** A weight that is part of the model, read (little-endian bytes) each time the model is encoded or saved. */
+/** A weight that is part of the model, read each time the model is encoded or saved. */
 export function weight(
   graph: Graph,
   name: string,
   dtype: DType,
   shape: readonly number[],
-  read: () => Uint8Array,
+  bytes: WeightBytes,
+  start = 0,
 ): Tensor {
-  return graph.scopeAt(name, () => graph.addNode(weightOp as never, [], { dtype, shape, read })).outputs[0];
+  const attrs: WeightAttrs = { dtype, shape, bytes, start };
+  return graph.scopeAt(name, () => graph.addNode(weightOp as never, [], attrs)).outputs[0];
 }
 
-/** A second copy of a weight for a reader of a few rows, so that the engine may drop the first one once it is packed. */
-export function again(x: Tensor): Tensor {
-  if (x.node.op !== (weightOp as never)) return x;
-  const { dtype, shape, read } = x.node.attrs as WeightAttrs;
-  return weight(x.graph, x.node.path, dtype, shape, read);
+export const isWeight = ({ node }: Tensor): boolean => node.op === (weightOp as never);
+
+/**
+ * Rows `from` to `to` of a weight as a weight of its own over the same bytes, which a saved model holds once. The engine
+ * may then drop either as soon as its readers have packed it.
+ */
+export function weightRows(x: Tensor, from = 0, to = x.shape[0] as number): Tensor {
+  const { dtype, shape, bytes, start } = x.node.attrs as WeightAttrs;
+  const rowBytes = shape.slice(1).reduce((total, dim) => total * dim, DTYPE_BYTES[dtype]);
+  return weight(x.graph, x.node.path, dtype, [to - from, ...shape.slice(1)], bytes, start + from * rowBytes);
 }
 
 /** A number becomes a scalar constant of the other operand's dtype. */

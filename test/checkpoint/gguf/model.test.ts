@@ -58,9 +58,14 @@ describe.each(ARCHITECTURES)("%s, a model by transformers", (architecture) => {
           const { shape, data } = stored.readFloat32(name);
           expect(tensor.shape, name).toEqual(shape);
           expect(Buffer.from(tensor.read().buffer).equals(Buffer.from(data.buffer)), name).toBe(true);
-          const width = shape.at(-1)!;
-          if (shape.length === 2)
-            expect(tensor.read(width, width), name).toEqual(data.slice(width, 2 * width));
+          // Parts of some rows, in memory that is used again, which need not end with a head or an expert.
+          const [width, rows] = [shape.at(-1)!, data.length / shape.at(-1)!];
+          const step = Math.ceil(rows / 3) * width;
+          const target = new Float32Array(step);
+          for (let start = 0; start < data.length; start += step) {
+            const count = Math.min(step, data.length - start);
+            expect(tensor.read(start, count, target), name).toEqual(data.subarray(start, start + count));
+          }
         }
       }),
     );
