@@ -134,7 +134,8 @@ export class Sampler {
 
   /**
    * A sampler with weights of its own. All of `source` is read before this returns its promise, so a file behind it may be
-   * closed at once. Where it is asked for one sequence, it reads no more than what its last sequence did not begin with.
+   * closed at once. Where it is asked for one sequence, it reads no more than what its last sequence did not begin with: the
+   * same to 1e-6, but where activations are rounded too, which f32 noise then moves by a step (a few hundredths of a logit).
    */
   static async fixed(
     config: ModelConfig,
