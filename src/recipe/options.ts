@@ -50,13 +50,14 @@ function placeOf(from: string): string {
   if (holdsModel(from)) return from;
   const pulled = pulledModel(from);
   if (pulled !== null && !fs.existsSync(from)) return pulled;
-  const byName = HUB_NAME.test(from) ? `npx sputnik pull ${from}, if that is its name on the Hub, or ` : "";
   throw new CheckpointError({
     file: from,
     place: "model.from",
     expected: "a model folder (config.json), a GGUF file or the name of a pulled model",
     found: fs.existsSync(from) ? "neither" : "nothing there",
-    remedy: `Correct the path, or download a model: ${byName}npx sputnik pull OWNER/NAME --to ${from}`,
+    remedy: HUB_NAME.test(from)
+      ? `Download it, if that is its name on the Hub: npx sputnik pull ${from}. Else correct the path.`
+      : `Correct the path, or download a model: npx sputnik pull OWNER/NAME --to ${from}`,
   });
 }
 

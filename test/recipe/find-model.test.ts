@@ -80,7 +80,7 @@ test("a name on the Hub that was not pulled: the command that does it", () => {
     expect((error as UsageError).remedy).toContain("sputnik pull org/tiny\n");
   }
   const recipe = parseRecipe(fs.readFileSync("recipes/smollm2-zero.yaml", "utf8"), "smollm2-zero.yaml");
-  expect(() => recipeShape(recipe)).toThrow("npx sputnik pull HuggingFaceTB/SmolLM2-135M-Instruct, if that");
+  expect(() => recipeShape(recipe)).toThrow("npx sputnik pull HuggingFaceTB/SmolLM2-135M-Instruct. Else");
   vi.unstubAllEnvs();
 });
 
