@@ -13,17 +13,17 @@ if (folder === undefined) {
   console.log(JSON.stringify({ peak: peak() }));
   process.exit();
 }
-const { openSampler } = await import("../dist/recipe/options.js");
+const { openForInference } = await import("../dist/sample/inference.js");
 const start = performance.now();
-const { model, sampler } = await openSampler(folder, { precision });
+const model = await openForInference(folder, { precision });
 const openSeconds = (performance.now() - start) / 1000;
 const ids = Array.from({ length: Number(prompt) }, (_, i) => (37 * i) % 1000);
 const times = [];
-await sampler.generate(model.parameters, [{ prompt: ids, maxNewTokens: Number(tokens), key: ["memory"] }], {
+await model.generate([{ prompt: ids, maxNewTokens: Number(tokens), key: ["memory"] }], {
   temperature: 0,
   stopIds: new Set(),
   onToken: () => times.push(performance.now()),
 });
 const tokensPerSecond = (1000 * (times.length - 1)) / (times[times.length - 1] - times[0]);
-await sampler.release();
+await model.release();
 console.log(JSON.stringify({ peak: peak(), openSeconds, tokensPerSecond }));

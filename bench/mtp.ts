@@ -3,6 +3,7 @@
  * sequence at a time, greedy, the same prompts, both sides in turn. First a small model is pretrained with that module on
  * the data of the recipe tiny-v3-zero.
  */
+import { sourceOf } from "../src/checkpoint/weights.ts";
 import type { V3Config } from "../src/models/v3-config.ts";
 import { parseRecipe, readRecipe } from "../src/recipe/load.ts";
 import { initialModel, languageModelOptions } from "../src/recipe/options.ts";
@@ -70,12 +71,14 @@ export async function mtpSpeedup(trained?: Model, drafts = 2): Promise<Row> {
   const model = trained ?? (await trainWithModule());
   // As a chat decodes: one row, one thread, weights in the graph. Without drafts it is plain decoding.
   const open = (drafts: number) =>
-    SpeculativeSampler.create(model.config as V3Config, { threads: 1, drafts, parameters: model.parameters });
+    SpeculativeSampler.create(model.config as V3Config, sourceOf(model.parameters), {
+      ...{ precision: "f32", threads: 1, drafts },
+    });
   const [plain, speculative] = [await open(0), await open(drafts)];
   const asked = requests(model);
   const timed = async (sampler: SpeculativeSampler) => {
     const start = performance.now();
-    const result = await sampler.generate(model.parameters, asked, {
+    const result = await sampler.generate(asked, {
       temperature: 0,
       stopIds: model.tokenizer.stopIds,
     });

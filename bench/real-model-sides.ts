@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type LoadedModel, saveModel } from "../src/checkpoint/folder.ts";
 import { exportGguf } from "../src/checkpoint/gguf/model.ts";
-import { FIXED, Sampler } from "../src/sample/engine.ts";
+import { sourceOf } from "../src/checkpoint/weights.ts";
+import { Sampler } from "../src/sample/engine.ts";
 import { Peer } from "./peer.ts";
 import { Rate } from "./peers/rate.ts";
 import { CACHE } from "./smollm2.ts";
@@ -37,21 +38,16 @@ const OURS = { F32: "f32", Q8_0: "int8", Q4_1: "int4-offset" } as const;
 
 /** Our sampler with weights of its own at a precision. */
 export async function ours(precision: Precision, model: LoadedModel, task: Task): Promise<Side> {
-  const weights = new Map(
-    [...model.parameters].map(([name, { shape, data }]) => [
-      name,
-      { shape, read: (start = 0, count = data.length - start) => data.subarray(start, start + count) },
-    ]),
-  );
+  // Blocks as a GGUF file has them.
   const options = { precision: OURS[precision], block: 32, threads: task.threads } as const;
-  const sampler = await Sampler.fixed(model.config, weights, options);
+  const sampler = await Sampler.fixed(model.config, sourceOf(model.parameters), options);
   return {
     async decode(rows) {
       const rate = new Rate(rows);
       const requests = task.prompts.slice(0, rows).map((prompt, row) => ({
         ...{ prompt, maxNewTokens: task.tokens, key: ["real-model", row] },
       }));
-      const { generations } = await sampler.generate(FIXED, requests, {
+      const { generations } = await sampler.generate(requests, {
         temperature: 0,
         stopIds: new Set(),
         onToken: (row) => rate.mark(row),

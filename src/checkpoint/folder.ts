@@ -9,29 +9,35 @@ import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type FileSystem, guarded, replaceFile } from "./disk.ts";
 import { CheckpointError } from "./errors.ts";
-import { blockSize } from "./fp8.ts";
+import { type Block, blockSize } from "./fp8.ts";
 import { readJson } from "./json.ts";
 import type { Parameter } from "./safetensors.ts";
 import { type StoredType, WEIGHTS, writeWeights } from "./shards.ts";
 import { readWeights, type Shapes, storedNames, withoutTiedHead } from "./weights.ts";
 
-export interface Model {
+/** A model without its weights. */
+export interface ModelShape {
   config: ModelConfig;
-  /** By Hugging Face tensor name. */
-  parameters: ReadonlyMap<string, Parameter>;
   tokenizer: Tokenizer;
-  /** Recommended sampling, for `generation_config.json`, e.g. `{ temperature: 0.6, top_p: 0.95 }`. */
+  /** Recommended sampling, as `generation_config.json` has it, e.g. `{ temperature: 0.6, top_p: 0.95 }`. */
   generation?: Record<string, unknown>;
-  /** Fields of `tokenizer_config.json` to keep, above all `chat_template`. */
+  /** Fields of `tokenizer_config.json`, above all `chat_template`. */
   tokenizerConfig?: Record<string, unknown>;
 }
 
-export interface LoadedModel extends Model {
+export interface Model extends ModelShape {
+  /** By Hugging Face tensor name. */
+  parameters: ReadonlyMap<string, Parameter>;
+}
+
+/**
+ * All of `generation_config.json` and of `tokenizer_config.json`; `chat_template` holds the text of `chat_template.jinja`
+ * where that exists.
+ */
+export type LoadedShape = Required<ModelShape>;
+
+export interface LoadedModel extends LoadedShape {
   parameters: Map<string, Parameter>;
-  /** All of `generation_config.json`. */
-  generation: Record<string, unknown>;
-  /** All of `tokenizer_config.json`; `chat_template` holds the text of `chat_template.jinja` where that exists. */
-  tokenizerConfig: Record<string, unknown>;
 }
 
 const CONFIG = "config.json";
@@ -92,28 +98,32 @@ const TORCH_DTYPES = { F32: "float32", BF16: "bfloat16", F16: "float16" };
  *   ConfigError and TokenizerError for the content of those files
  */
 export function loadModel(folder: string, expected?: (config: ModelConfig) => Shapes): LoadedModel {
-  const modelConfig = readJson(join(folder, CONFIG));
-  const config = storedConfig(fromHuggingFace(modelConfig), storedNames(folder));
-  const generationConfig = readJson(join(folder, GENERATION_CONFIG), { optional: true });
+  const shape = readFolder(folder);
+  const { config } = shape;
+  const options = { tied: config.tieEmbeddings, expected: expected?.(config), block: scaleBlock(folder) };
+  return { ...shape, parameters: readWeights(folder, options) };
+}
+
+/** A folder's model without its weights. @throws what `loadModel` throws */
+export function readFolder(folder: string): LoadedShape {
+  const read = (name: string, optional = false): unknown => readJson(join(folder, name), { optional });
+  const modelConfig = read(CONFIG);
+  const generationConfig = read(GENERATION_CONFIG, true);
   const tokenizerConfig = readTokenizerConfig(folder);
-  const tokenizer = tokenizerFrom(readJson(join(folder, TOKENIZER)), {
-    modelConfig,
-    generationConfig,
-    tokenizerConfig,
-  });
+  const config = storedConfig(fromHuggingFace(modelConfig), storedNames(folder));
+  const files = { modelConfig, generationConfig, tokenizerConfig };
+  const tokenizer = tokenizerFrom(read(TOKENIZER), files);
   checkVocabulary(folder, config, tokenizer);
-  const parameters = readWeights(folder, {
-    tied: config.tieEmbeddings,
-    expected: expected?.(config),
-    block: blockSize(join(folder, CONFIG), modelConfig),
-  });
   return {
-    config,
-    tokenizer,
-    parameters,
+    ...{ config, tokenizer, tokenizerConfig },
     generation: (generationConfig ?? {}) as Record<string, unknown>,
-    tokenizerConfig,
   };
+}
+
+/** Rows and columns that share a scale, where the folder's weights are in FP8. */
+export function scaleBlock(folder: string): Block {
+  const file = join(folder, CONFIG);
+  return blockSize(file, readJson(file));
 }
 
 /** All of `tokenizer_config.json`; `chat_template` holds the text of `chat_template.jinja` where that exists. */

@@ -54,6 +54,9 @@ export const hubFromEnvironment = (): HubOptions => ({
   token: process.env.HF_TOKEN || undefined,
 });
 
+/** OWNER/NAME, or NAME for a few old ones. */
+export const HUB_NAME = /^[\w-][\w.-]*(\/[\w-][\w.-]*)?$/;
+
 const sha1 = z.string().regex(/^[0-9a-f]{40}$/);
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -78,7 +81,7 @@ export async function listModel(
   revision = "main",
   options: HubOptions = {},
 ): Promise<HubModel> {
-  if (!/^[\w-][\w.-]*(\/[\w-][\w.-]*)?$/.test(name))
+  if (!HUB_NAME.test(name))
     throw new HubError(
       `"${name}" is no name of a model.`,
       "Write it as on the Hub, such as HuggingFaceTB/SmolLM2-135M.",

@@ -31,12 +31,8 @@ export function readWeights(
 ): Map<string, Parameter> {
   return withOpenWeights(folder, block, (tensors, files) => {
     if (expected !== undefined) compare(tensors, tied, expected, files.join(", "));
-    const both = tied && tensors.has(HEAD) && tensors.has(EMBEDDING);
-    const found = new Map<string, Parameter>();
-    for (const [name, { shape, read }] of tensors)
-      if (!(both && name === HEAD)) found.set(name, { shape, data: read() });
-    if (both) checkSame((tensors.get(HEAD) as OpenTensor).file, found.get(EMBEDDING)!);
-    return tied ? withoutTiedHead(files[0]!, found) : found;
+    const stored = tied ? withoutTiedHead(files[0]!, tensors) : tensors;
+    return new Map([...stored].map(([name, { shape, read }]) => [name, { shape, data: read() }]));
   });
 }
 
@@ -60,16 +56,28 @@ export interface StoredTensor {
    */
   read(start?: number, count?: number, target?: Float32Array): Float32Array;
 }
+export type TensorSource = ReadonlyMap<string, StoredTensor>;
 
-interface OpenTensor extends StoredTensor {
-  file: SafetensorsFile;
+/** Tensors in memory as such a source. */
+export function sourceOf(
+  tensors: ReadonlyMap<string, { shape: readonly number[]; data: ArrayLike<number | bigint> }>,
+): TensorSource {
+  return new Map(
+    [...tensors].map(([name, { shape, data }]) => {
+      const all = data as Float32Array;
+      return [
+        name,
+        { shape, read: (start = 0, count = all.length - start) => all.subarray(start, start + count) },
+      ];
+    }),
+  );
 }
 
 /** The tensors of a folder by name, FP8 with its scales applied. Opens, hands over and closes. */
 export function withOpenWeights<T>(
   folder: string,
   block: Block,
-  use: (tensors: ReadonlyMap<string, OpenTensor>, files: readonly string[]) => T,
+  use: (tensors: TensorSource, files: readonly string[]) => T,
 ): T {
   const files: SafetensorsFile[] = [];
   try {
@@ -81,7 +89,7 @@ export function withOpenWeights<T>(
         if (!DERIVED.test(name)) holders.set(name, file);
       }
     const scales = takeScales(holders, block);
-    const tensors = new Map<string, OpenTensor>();
+    const tensors = new Map<string, StoredTensor>();
     for (const [name, file] of holders) {
       const { shape } = file.info(name);
       const size = shape.reduce((product, n) => product * n, 1);
@@ -94,7 +102,7 @@ export function withOpenWeights<T>(
         applyScales({ shape: [count / columns, columns], data }, scale, block, start / columns);
         return data;
       };
-      tensors.set(name, { shape, file, read });
+      tensors.set(name, { shape, read });
     }
     return use(
       tensors,
@@ -105,28 +113,14 @@ export function withOpenWeights<T>(
   }
 }
 
-/** Elements of the pair that are compared at once. */
+/** Elements of the pair that are compared at once, at least one row of them. */
 const COMPARE_ELEMENTS = 1 << 20;
-
-/** The stored head must repeat the embedding; it is compared in pieces, so that the pair never lies in memory twice. */
-function checkSame(file: SafetensorsFile, embedding: Parameter): void {
-  const { shape } = file.info(HEAD);
-  if (String(shape) !== String(embedding.shape)) throw untied(file.file, `shape [${shape.join(", ")}]`);
-  const { data } = embedding;
-  const piece = new Float32Array(Math.min(COMPARE_ELEMENTS, data.length));
-  for (let start = 0; start < data.length; start += piece.length) {
-    const part = piece.subarray(0, data.length - start);
-    file.readRange(HEAD, start, part);
-    const different = part.findIndex((value, i) => !Object.is(value, data[start + i]));
-    if (different >= 0) throw untied(file.file, `others, first at element ${start + different}`);
-  }
-}
 
 /**
  * A tied model's tensors, in memory or to be read, with one copy of the pair, under the embedding's name.
  * @throws CheckpointError if both are given and differ.
  */
-export function withoutTiedHead<T extends { data: Float32Array } | { read(): Float32Array }>(
+export function withoutTiedHead<T extends Parameter | StoredTensor>(
   file: string,
   tensors: ReadonlyMap<string, T>,
 ): Map<string, T> {
@@ -136,10 +130,24 @@ export function withoutTiedHead<T extends { data: Float32Array } | { read(): Flo
   result.delete(HEAD);
   if (head === undefined) return result;
   if (embedding === undefined) return result.set(EMBEDDING, head);
-  const [own, other] = [head, embedding].map((one) => ("data" in one ? one.data : one.read()));
-  const different = own!.findIndex((value, i) => !Object.is(value, other![i]));
-  if (different < 0 && own!.length === other!.length) return result;
-  throw untied(file, `others${different < 0 ? "" : `, first at element ${different}`}`);
+  const { shape } = embedding;
+  if (String(head.shape) !== String(shape)) throw untied(file, `shape [${head.shape.join(", ")}]`);
+  // In pieces, so that a pair to be read never lies in memory whole.
+  const [rows = 1, width = 1] = shape;
+  const step = Math.max(1, Math.floor(COMPARE_ELEMENTS / width)) * width;
+  for (let start = 0; start < rows * width; start += step) {
+    const [own, other] = [head, embedding].map((tensor) => part(tensor, start, step));
+    const different = own!.findIndex((value, i) => !Object.is(value, other![i]));
+    if (different >= 0) throw untied(file, `others, first at element ${start + different}`);
+  }
+  return result;
+}
+
+/** Elements from `start` on, `count` or as many as there are. */
+function part(tensor: Parameter | StoredTensor, start: number, count: number): Float32Array {
+  if ("data" in tensor) return tensor.data.subarray(start, start + count);
+  const elements = tensor.shape.reduce((product, size) => product * size, 1);
+  return tensor.read(start, Math.min(count, elements - start));
 }
 
 function untied(file: string, found: string): CheckpointError {

@@ -2,9 +2,9 @@
 import fs from "node:fs";
 import color from "picocolors";
 import { findModel, UsageError } from "../recipe/find-model.ts";
-import { openModel } from "../recipe/options.ts";
 import { complete } from "../sample/complete.ts";
-import { Sampler } from "../sample/engine.ts";
+import { openForInference } from "../sample/inference.ts";
+import type { Precision } from "../sample/quantise.ts";
 import { TokenizerError } from "../tokenizer/errors.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -18,6 +18,7 @@ export interface CompleteCommand {
   temperature: number;
   topP?: number;
   seed: number;
+  precision?: Precision;
   threads?: number;
   json?: boolean;
 }
@@ -32,18 +33,17 @@ export async function completeText(
   file: string | undefined,
   options: CompleteCommand,
 ): Promise<void> {
-  const { hole, maxTokens, temperature, topP, seed, threads, json } = options;
+  const { hole, maxTokens, temperature, topP, seed, precision, threads, json } = options;
   const { folder } = findModel(name);
   const text = readText(file, options);
-  const model = openModel(folder);
-  // Before the text before the hole is printed.
-  if (text.suffix !== undefined) checkHole(model.tokenizer, options.marker);
-  const sampler = await Sampler.create(model.config, { threads });
+  const model = await openForInference(folder, { precision, threads });
   const print = (part = ""): void => void (json || process.stdout.write(part));
   const start = performance.now();
   try {
+    // Before the text before the hole is printed.
+    if (text.suffix !== undefined) checkHole(model.tokenizer, options.marker);
     if (!hole) print(text.prefix);
-    const filled = await complete(model, sampler, {
+    const filled = await complete(model, {
       ...text,
       ...{ maxNewTokens: maxTokens, temperature, topP, seed },
       onText: print,
@@ -62,7 +62,7 @@ export async function completeText(
         `${color.yellow("note")} The text is longer than the model can read: ${dropped} tokens far from the hole were left out.`,
       );
   } finally {
-    await sampler.release();
+    await model.release();
   }
 }
 

@@ -1,27 +1,27 @@
 /** `sputnik train RECIPE --dry-run`: what a recipe will take. Traced on the null device; nothing is written. */
 import { availableParallelism, loadavg } from "node:os";
 import color from "picocolors";
+import type { Speeds } from "../graph/analyse.ts";
 import type { DType } from "../graph/tensor.ts";
-import { ratesFor } from "../ledger/prices.ts";
+import { type Rates, ratesFor } from "../ledger/prices.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters, type ParameterSpec } from "../models/layers.ts";
-import { costOf, planRecipe, type StagePlan, stageFlops } from "../recipe/plan.ts";
+import { checkSources } from "../recipe/check-sources.ts";
+import { costOf, planRecipe, type StagePlan } from "../recipe/plan.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { recipeWarnings } from "../recipe/sense.ts";
-import { measureMatmulRate } from "../runtime/measure.ts";
-import { bytes, duration, short, table, whole } from "./screen.ts";
-
-/** What training and sampling reach of the MatMul rate; `npm run bench -- train` and `decode` measure both. */
-const SHARE = { train: 0.6, sample: 0.15 };
+import { measureSpeeds } from "../runtime/measure.ts";
+import { bytes, duration, runTime, short, table, whole } from "./screen.ts";
 
 export async function dryRun(
   recipe: Recipe,
   { json, threads }: { json?: boolean; threads?: number },
 ): Promise<void> {
+  checkSources(recipe);
   const plan = planRecipe(recipe);
   const specs = allParameters(plan.config);
-  const rate = await measureMatmulRate(undefined, threads);
-  const stages = plan.stages.map((stage) => describeStage(stage, rate));
+  const speeds = await measureSpeeds(threads);
+  const stages = plan.stages.map((stage) => describeStage(stage, speeds));
   const parameters = countParameters(specs);
   const flops = stages.reduce((sum, stage) => sum + stage.flops, 0);
   const seconds = stages.reduce((sum, stage) => sum + stage.seconds, 0);
@@ -36,7 +36,6 @@ export async function dryRun(
   const warnings = recipeWarnings(recipe);
   if (json) {
     const tensors = specs.map(({ name, shape }) => ({ name, shape }));
-    const assumed = { matmulFlopsPerSecond: rate, share: SHARE };
     console.log(
       JSON.stringify({
         name: recipe.name,
@@ -47,7 +46,7 @@ export async function dryRun(
         memoryBytes: memory,
         flops,
         seconds,
-        assumed,
+        speeds,
         bill,
         warnings,
       }),
@@ -63,22 +62,33 @@ export async function dryRun(
     `\n${color.bold("in all")}  ${short(flops, "FLOP")}, about ${duration(seconds)}, ${bytes(memory)} for the largest stage's tensors`,
   );
   console.log(
-    `Time: this machine's MatMul rate, measured now as ${short(rate, "FLOP/s")}, of which training is taken to reach ${SHARE.train} and sampling ${SHARE.sample}.`,
+    `Time: each operator the longer of its products at ${short(speeds.flops, "FLOP/s")} and its memory at ${short(speeds.bytes, "B/s")}, and ${(1e6 / speeds.nodes).toFixed(1)} us for itself, as this machine has them now.`,
   );
   if (loadavg()[0] > availableParallelism() + 0.5)
     console.log(
-      `${color.yellow("note")} other programs are computing now, so this rate is too low and the time too long.`,
+      `${color.yellow("note")} other programs are computing now, so these are too slow and the time too long.`,
     );
-  const known = (value: number | null, show: (value: number) => string): string =>
-    value === null ? "unknown" : show(value);
-  console.log(
-    `Bill: ${known(bill.wattHours, (wh) => `${wh.toFixed(1)} Wh`)}, ${known(bill.dollars, (usd) => `$${usd.toFixed(4)}`)}. ${bill.method}`,
-  );
+  console.log(billLine(rates, hours));
   for (const warning of warnings) console.log(`${color.yellow("note")} ${warning}`);
 }
 
-function describeStage(stage: StagePlan, rate: number) {
-  const flops = stageFlops(stage);
+/** What is known, and for what is not the key of the recipe that would make it known. */
+export function billLine(
+  { watts, dollarsPerHour }: Pick<Rates, "watts" | "dollarsPerHour">,
+  hours: number,
+): string {
+  const energy =
+    watts === null
+      ? "energy is known once the recipe says what this machine draws (hardware.watts)"
+      : `${(watts * hours).toFixed(1)} Wh at ${watts} W (hardware.watts)`;
+  const cost =
+    dollarsPerHour === null
+      ? "cost is known once the recipe says what an hour of it costs (hardware.dollarsPerHour)"
+      : `$${(dollarsPerHour * hours).toFixed(4)} at $${dollarsPerHour} an hour (hardware.dollarsPerHour)`;
+  return `Bill: ${energy}; ${cost}.`;
+}
+
+function describeStage(stage: StagePlan, speeds: Speeds) {
   const programs = stage.programs.map((program) => {
     const own = new Set(
       [...program.graph.inputs.keys()].filter((name) => name.includes("model.") || name.includes("lm_head")),
@@ -91,19 +101,21 @@ function describeStage(stage: StagePlan, rate: number) {
       inputs: shapes,
       sizes: program.sizes,
       runsPerStep: program.runsPerStep,
-      ...costOf(program),
+      ...costOf(program, speeds),
     };
   });
-  const total = flops.train + flops.sample;
+  const sum = (of: (program: (typeof programs)[number]) => number): number =>
+    programs.reduce((total, program) => total + program.runsPerStep * of(program), 0);
+  const flopsPerStep = sum(({ flopsPerRun }) => flopsPerRun);
   return {
     name: stage.name,
     kind: stage.kind,
     steps: stage.steps,
     programs,
     assumptions: stage.assumptions,
-    flopsPerStep: total / stage.steps,
-    flops: total,
-    seconds: (flops.train / SHARE.train + flops.sample / SHARE.sample) / rate,
+    flopsPerStep,
+    flops: flopsPerStep * stage.steps,
+    seconds: sum(({ secondsPerRun }) => secondsPerRun) * stage.steps,
     // One session runs at a time, but each keeps what it holds.
     bytes:
       programs.reduce((sum, { persistentBytes }) => sum + persistentBytes, 0) +
@@ -130,10 +142,13 @@ function printStage(stage: ReturnType<typeof describeStage>): void {
     String(program.nodes),
     short(program.runsPerStep),
     short(program.flopsPerRun, "FLOP"),
+    runTime(program.secondsPerRun),
     bytes(program.persistentBytes),
     bytes(program.peakBytes),
   ]);
-  console.log(table(["graph", "nodes", "runs a step", "a run", "inputs, outputs", "peak activations"], rows));
+  console.log(
+    table(["graph", "nodes", "runs a step", "a run", "time", "inputs, outputs", "peak activations"], rows),
+  );
   for (const program of stage.programs)
     console.log(
       color.dim(

@@ -2,8 +2,8 @@
 import color from "picocolors";
 import { exam } from "../eval/evaluate.ts";
 import { findModel, UsageError } from "../recipe/find-model.ts";
-import { openModel } from "../recipe/options.ts";
-import { Sampler } from "../sample/engine.ts";
+import { openForInference } from "../sample/inference.ts";
+import type { Precision } from "../sample/quantise.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { percent, table } from "./screen.ts";
 
@@ -14,6 +14,7 @@ export interface EvalOptions {
   samples: number;
   temperature: number;
   seed: number;
+  precision?: Precision;
   threads?: number;
   json?: boolean;
 }
@@ -22,7 +23,7 @@ export interface EvalOptions {
 const ANSWER_SHARE = 0.75;
 
 export async function evaluate(run: string, options: EvalOptions): Promise<void> {
-  const { problems, samples, temperature, seed, threads, json } = options;
+  const { problems, samples, temperature, seed, precision = "f32", threads, json } = options;
   if (temperature === 0 && samples > 1)
     throw new UsageError(
       "At temperature 0 all answers to a problem are the same.",
@@ -30,19 +31,21 @@ export async function evaluate(run: string, options: EvalOptions): Promise<void>
     );
   const task = taskFrom(taskInput(options));
   const found = findModel(run);
-  const model = openModel(found.folder);
-  const sampler = await Sampler.create(model.config, { threads });
+  const model = await openForInference(found.folder, { precision, threads, batched: true });
   if (!json) console.error(color.dim(`${problems} problems x ${samples} answers, ${found.folder}`));
   const start = performance.now();
-  const { record, flops, tokens } = await exam(model, sampler, task, {
+  const { record, flops, tokens } = await exam(model, task, {
     ...{ label: "eval", seed, split: "test", problems, samples, temperature },
     maxNewTokens: Math.floor(model.config.maxPositions * ANSWER_SHARE),
   });
-  await sampler.release();
+  await model.release();
   const seconds = (performance.now() - start) / 1000;
   if (json) {
     console.log(
-      JSON.stringify({ model: found.folder, step: found.step, seed, ...record, seconds, flops, tokens }),
+      JSON.stringify({
+        ...{ model: found.folder, step: found.step, precision, seed, ...record },
+        ...{ seconds, flops, tokens },
+      }),
     );
     return;
   }
@@ -59,7 +62,10 @@ export async function evaluate(run: string, options: EvalOptions): Promise<void>
     ["time", `${seconds.toFixed(1)} s, ${Math.round(tokens / seconds)} tokens/s`],
   ];
   console.log(
-    table([record.task, `${problems} x ${samples} at temperature ${temperature}, seed ${seed}`], rows),
+    table(
+      [record.task, `${problems} x ${samples} at temperature ${temperature}, seed ${seed}, ${precision}`],
+      rows,
+    ),
   );
   if (validityByPosition.length < 2) return;
   const positions = validityByPosition.map(({ from, to, share, equations }) => [

@@ -1,22 +1,23 @@
 /**
- * `sputnik export RUN FOLDER`: the newest checkpoint's model as a Hugging Face folder, with its bill and report.
+ * `sputnik export RUN FOLDER`: the newest checkpoint's model as a Hugging Face folder, with its bill and report; a model
+ * that is no run's (pulled, a GGUF file, a folder) with a card alone.
  * `sputnik export RUN FILE.gguf`: the same model for llama.cpp and what is built on it.
  */
 import fs from "node:fs";
-import { basename, isAbsolute, join, relative } from "node:path";
+import { basename, isAbsolute, join, relative, resolve } from "node:path";
 import color from "picocolors";
 import { saveModel } from "../checkpoint/folder.ts";
 import { exportGguf } from "../checkpoint/gguf/model.ts";
 import { isGguf, openModelFiles } from "../checkpoint/model.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
-import { findModel, UsageError } from "../recipe/find-model.ts";
+import { type FoundModel, findModel, UsageError } from "../recipe/find-model.ts";
 import { expectedShapes } from "../recipe/options.ts";
 import { writeReport } from "../recipe/report.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { type RunData, readRun } from "../recipe/run-reader.ts";
 import { examLine } from "./progress.ts";
-import { runFolder } from "./report.ts";
+import { findRun } from "./report.ts";
 import { bytes, duration } from "./screen.ts";
 
 export interface ExportOptions {
@@ -34,14 +35,18 @@ export function exportModel(run: string, target: string, { dtype }: ExportOption
     return;
   }
   if (dtype === "Q8_0") throw wrongType(dtype, "F32, F16 or BF16 in a folder");
-  exportFolder(run, target, dtype);
+  checkTarget(target);
+  const source = findRun(run);
+  if (source === null) exportPlain(findModel(run), target, dtype);
+  else exportRun(source, target, dtype);
 }
+
+type FolderType = "F32" | "F16" | "BF16";
 
 const wrongType = (dtype: string, known: string): UsageError =>
   new UsageError(`${dtype} cannot be written there.`, `Choose ${known}.`);
 
-function exportFolder(run: string, folder: string, dtype?: "F32" | "F16" | "BF16"): void {
-  const source = runFolder(run);
+function checkTarget(folder: string): void {
   if (
     fs.existsSync(folder) &&
     fs.readdirSync(folder).length > 0 &&
@@ -52,20 +57,48 @@ function exportFolder(run: string, folder: string, dtype?: "F32" | "F16" | "BF16
       "Give a new or an empty folder, or an earlier export.",
     );
   }
-  const model = openModelFiles(findModel(source).folder, expectedShapes);
+}
+
+interface Written {
+  parameters: number;
+  /** Whether it has a chat template. */
+  talks: boolean;
+  /** Of the model's files. */
+  size: number;
+}
+
+function writeModel(from: string, folder: string, dtype?: FolderType): Written {
+  const model = openModelFiles(from, expectedShapes);
   const files = saveModel(folder, model, { dtype });
+  return {
+    parameters: countParameters(allParameters(model.config)),
+    talks: "chat_template" in model.tokenizerConfig,
+    size: files.reduce((total, file) => total + fs.statSync(join(folder, file)).size, 0),
+  };
+}
+
+const summary = (folder: string, { parameters, size }: Written): string =>
+  `${folder}: ${parameters.toLocaleString("en-US")} parameters, ${bytes(size)}`;
+
+/** Somebody's model as a folder: no run of ours made it, so there is nothing to say of its making. */
+function exportPlain(found: FoundModel, folder: string, dtype: FolderType = "F32"): void {
+  if (resolve(found.folder) === resolve(folder))
+    throw new UsageError(`${folder} is the model itself.`, "Give a new or an empty folder.");
+  const written = writeModel(found.folder, folder, dtype);
+  fs.writeFileSync(join(folder, "README.md"), plainCard(found, written, named(folder), dtype));
+  console.log(`${summary(folder, written)}.`);
+}
+
+function exportRun(source: string, folder: string, dtype?: FolderType): void {
+  const written = writeModel(findModel(source).folder, folder, dtype);
   const paths = runPaths(source);
   // Without the run's journals, as in an earlier export, the report that came along says more than a new one could.
   if (fs.existsSync(paths.metrics)) writeReport(source);
   for (const file of [paths.recipe, paths.info, paths.evaluations, paths.bill, paths.report, paths.figures]) {
     if (fs.existsSync(file)) fs.cpSync(file, join(folder, file.slice(source.length)), { recursive: true });
   }
-  const parameters = countParameters(allParameters(model.config));
-  fs.writeFileSync(join(folder, "README.md"), card(readRun(source), parameters, named(folder)));
-  const size = files.reduce((total, file) => total + fs.statSync(join(folder, file)).size, 0);
-  console.log(
-    `${folder}: ${parameters.toLocaleString("en-US")} parameters, ${bytes(size)}, with bill.json and report.md.`,
-  );
+  fs.writeFileSync(join(folder, "README.md"), card(readRun(source), written.parameters, named(folder)));
+  console.log(`${summary(folder, written)}, with bill.json and report.md.`);
 }
 
 /** The folder as a stranger may call it: a card must not tell where it lay on this machine. */
@@ -74,7 +107,35 @@ function named(folder: string): string {
   return here === "" || here.startsWith("..") || isAbsolute(here) ? basename(folder) : here;
 }
 
-/** The model card, in Hugging Face's form. */
+/** The card of a model whose own card tells of its making and its licence. */
+function plainCard(
+  { folder: from, name }: FoundModel,
+  { parameters, talks }: Written,
+  folder: string,
+  dtype: FolderType,
+): string {
+  const base = name === undefined ? "" : `base_model: ${name}\n`;
+  const blocks = isGguf(from)
+    ? " Its weights are what the blocks of that file stand for: what quantising them lost is lost."
+    : "";
+  return `---
+${base}library_name: transformers
+---
+
+# ${basename(folder)}
+
+${name ?? basename(from)} as a Hugging Face folder in ${dtype}: ${parameters.toLocaleString("en-US")} parameters, with its tokenizer${talks ? " and chat template" : ""}.${blocks}
+Sputnik wrote it and trained nothing: the original's card tells of its making and its licence.
+
+## Use
+
+\`\`\`sh
+npx sputnik chat ${folder}
+\`\`\`
+`;
+}
+
+/** The model card of a run, in Hugging Face's form. */
 function card({ info, recipe, evaluations, bill }: RunData, parameters: number, folder: string): string {
   const cost = bill?.dollars == null ? "unknown (no price was given)" : `$${bill.dollars.toFixed(4)}`;
   const spent =

@@ -27,6 +27,12 @@ const real =
     if (text.trim() !== "" && value >= low && value <= high) return value;
     throw new InvalidArgumentError(`Expected a number from ${low} to ${high}.`);
   };
+/** What `findModel` takes. */
+const SOME_MODEL = "a run, a folder of a run, checkpoint or model, a GGUF file, or a pulled model's name";
+const precision = (): Option =>
+  new Option("--precision <precision>", "of the weights while they run (f32)").choices([
+    ...["f32", "int8", "int4", "int4-offset"],
+  ]);
 const list = (text: string): number[] => text.split(",").map(whole(2, 6));
 
 program
@@ -46,7 +52,7 @@ program
 
 program
   .command("chat")
-  .argument("[model]", "a run, a folder of a run, checkpoint or model, or a GGUF file (the shipped model)")
+  .argument("[model]", `${SOME_MODEL} (the shipped model)`)
   .description("talk to a chat model, or give a trained one problems and watch it think")
   .option("--temperature <t>", "0 takes the likeliest token (the model's own, or 0.6)", real(0, 2))
   .option("--top-p <p>", "of a chat model: only the likeliest tokens of this share", real(0, 1))
@@ -57,18 +63,14 @@ program
   )
   .option("--system <text>", "of a chat model: an instruction for the conversation")
   .option("--seed <seed>", "makes the answers repeatable", whole(0, 2 ** 32 - 1))
-  .addOption(
-    new Option("--precision <precision>", "of the weights while they run (f32)").choices([
-      ...["f32", "int8", "int4", "int4-offset"],
-    ]),
-  )
+  .addOption(precision())
   .option("--serve", "talk on a page instead")
   .option("--port <port>", "port of that page", whole(0, 65535))
   .action(async (model, options) => (await import("./chat.ts")).chat(model, options));
 
 program
   .command("complete")
-  .argument("<model>", "a run, a folder of a run, checkpoint or model, or a GGUF file")
+  .argument("<model>", SOME_MODEL)
   .argument("[file]", "a text with <FILL> where the hole is, or to be gone on with (standard input)")
   .description("fill the hole in a text, or go on with it")
   .option("--marker <text>", "marks the hole", "<FILL>")
@@ -79,13 +81,14 @@ program
   .option("--temperature <t>", "0 takes the likeliest token", real(0, 2), 0)
   .option("--top-p <p>", "only the likeliest tokens of this share", real(0, 1))
   .option("--seed <seed>", "makes a filling repeatable", whole(0, 2 ** 32 - 1), 0)
-  .option("--threads <count>", "threads that compute", whole(1, 1024))
+  .addOption(precision())
+  .option("--threads <count>", "threads that compute (by the size of the model)", whole(1, 1024))
   .option("--json", "print one JSON document")
   .action(async (model, file, options) => (await import("./complete.ts")).completeText(model, file, options));
 
 program
   .command("eval")
-  .argument("<run>", "a run, or a folder of a run, checkpoint or model")
+  .argument("<run>", SOME_MODEL)
   .description("pass@1 with its interval, maj@k, the truth of the thoughts")
   .requiredOption("--task <task>", "countdown, arithmetic, equations, word-problems or jsonl:FILE")
   .option("--numbers <list>", "numbers of a countdown problem, such as 3 or 3,4", list, [3])
@@ -93,7 +96,8 @@ program
   .option("--samples <count>", "answers per problem", whole(1), 4)
   .option("--temperature <t>", "0 takes the likeliest token", real(0, 2), 0.6)
   .option("--seed <seed>", "chooses the problems and the answers", whole(0), 1)
-  .option("--threads <count>", "threads that compute", whole(1, 1024))
+  .addOption(precision())
+  .option("--threads <count>", "threads that compute (by the size of the model)", whole(1, 1024))
   .option("--json", "print one JSON document")
   .action(async (run, options) => (await import("./eval.ts")).evaluate(run, options));
 
@@ -105,15 +109,15 @@ program
 
 program
   .command("export")
-  .argument("<run>", "a run or its folder; for a GGUF file any folder of a model will do")
+  .argument("<model>", SOME_MODEL)
   .argument("<target>", "a new or empty folder, or a file whose name ends with .gguf")
-  .description("the newest model as a Hugging Face folder, with bill and report, or as one GGUF file")
+  .description("the newest model as a Hugging Face folder, a run's with bill and report, or as one GGUF file")
   .addOption(
     new Option("--dtype <type>", "of the matrices (F32 in a folder, F16 in a GGUF file)").choices([
       ...["F32", "F16", "BF16", "Q8_0"],
     ]),
   )
-  .action(async (run, target, options) => (await import("./export.ts")).exportModel(run, target, options));
+  .action(async (name, target, options) => (await import("./export.ts")).exportModel(name, target, options));
 
 program
   .command("pull")

@@ -3,7 +3,7 @@ import color from "picocolors";
 import { planRecipe } from "../recipe/plan.ts";
 import { type Profile, type ProfileRow, profileProgram } from "../recipe/profile.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import { duration, percent, table } from "./screen.ts";
+import { percent, runTime, table } from "./screen.ts";
 
 const ROWS = 20;
 
@@ -66,6 +66,6 @@ function mergeLayers(rows: readonly ProfileRow[]): ProfileRow[] {
 const row = ({ path, share, seconds, ops }: ProfileRow): string[] => [
   path,
   percent(share, 1),
-  seconds < 1 ? `${(1000 * seconds).toFixed(2)} ms` : duration(seconds),
+  runTime(seconds),
   ops.length > 40 ? `${ops.slice(0, 37)}...` : ops,
 ];

@@ -1,10 +1,9 @@
 /** `sputnik pull NAME`: a model from the Hugging Face Hub into a folder, with progress, resume and checksums. */
-import os from "node:os";
-import { join } from "node:path";
 import { SingleBar } from "cli-progress";
 import { downloadFiles, type Progress } from "../checkpoint/download.ts";
 import { hubFromEnvironment, listModel, neededFiles } from "../checkpoint/hub.ts";
-import { bytes, duration } from "./screen.ts";
+import { pullFolder, rememberPulled } from "../checkpoint/pulled.ts";
+import { bytes, commandLine, duration } from "./screen.ts";
 
 export interface PullOptions {
   revision?: string;
@@ -17,13 +16,18 @@ export async function pull(name: string, { revision, to, file, json }: PullOptio
   const start = performance.now();
   const hub = hubFromEnvironment();
   const model = await listModel(name, revision, hub);
-  const folder = to ?? join(cacheFolder(), name.replace("/", "--"), model.commit.slice(0, 12));
+  const folder = to ?? pullFolder(model);
   const shown = json ? null : showProgress();
   const files = await downloadFiles(folder, model, neededFiles(model, file), {
     ...hub,
     replace: to === undefined,
     onProgress: shown?.update,
   }).finally(() => shown?.close());
+  if (to === undefined)
+    rememberPulled(
+      model,
+      files.map(({ path }) => path),
+    );
   const seconds = (performance.now() - start) / 1000;
   const total = files.reduce((sum, one) => sum + one.bytes, 0);
   if (json) {
@@ -32,12 +36,7 @@ export async function pull(name: string, { revision, to, file, json }: PullOptio
   }
   const kept = files.every((one) => one.kept) ? "all there already" : duration(seconds);
   console.log(`${folder}: ${files.length} files, ${bytes(total)}, ${kept}; checksums agree.`);
-}
-
-/** Where pulled models lie: SPUTNIK_CACHE, or the person's own cache. */
-function cacheFolder(): string {
-  const { SPUTNIK_CACHE, XDG_CACHE_HOME } = process.env;
-  return join(SPUTNIK_CACHE || join(XDG_CACHE_HOME || join(os.homedir(), ".cache"), "sputnik"), "models");
+  if (to === undefined) console.log(`Its name finds it: ${commandLine(`chat ${name}`)}`);
 }
 
 const LINE_EVERY_MS = 10_000;

@@ -11,10 +11,14 @@ export function report(run: string): void {
   printSummary(runFolder(run));
 }
 
-/** The folder of a run that is named, or the folder itself. @throws UsageError */
-export function runFolder(run: string): string {
-  const folder = [run, join("runs", run)].find((path) => fs.existsSync(runPaths(path).info));
-  if (folder !== undefined) return folder;
+/** The folder of a run that is named, or the folder itself; `null` if it is none. */
+export const findRun = (run: string): string | null =>
+  [run, join("runs", run)].find((path) => fs.existsSync(runPaths(path).info)) ?? null;
+
+/** @throws UsageError */
+function runFolder(run: string): string {
+  const folder = findRun(run);
+  if (folder !== null) return folder;
   const known = listRuns();
   const remedy =
     known.length === 0

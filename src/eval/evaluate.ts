@@ -1,10 +1,9 @@
 /** An exam: problems of a split, k samples each, pass@1 with its interval, and the truth of the thoughts. */
 import type { EvaluationRecord, GroupRecord } from "../events.ts";
-import type { Sampler } from "../sample/engine.ts";
+import type { InferenceModel } from "../sample/inference.ts";
 import type { StreamKey, Task } from "../tasks/problem.ts";
 import { validityByPosition } from "../train/grpo-metrics.ts";
 import { type Group, groupRecord, type RolloutOptions, rollout } from "../train/rollout.ts";
-import type { Model } from "../train/stage.ts";
 import { majorityAtK, passAt1, type Vote } from "./statistics.ts";
 
 export interface ExamOptions {
@@ -26,14 +25,13 @@ export interface ExamOptions {
 const EXAMPLES = 6;
 
 export async function exam(
-  model: Model,
-  sampler: Sampler,
+  model: InferenceModel,
   task: Task,
   options: ExamOptions,
 ): Promise<{ record: EvaluationRecord; examples: GroupRecord[]; flops: number; tokens: number }> {
   const indices = Array.from({ length: options.problems }, (_, i) => i);
   const rewards = { accuracy: 1, format: 0, validity: 0, overlong: null };
-  const { groups, flops, tokens } = await rollout(model, sampler, task, indices, {
+  const { groups, flops, tokens } = await rollout(model, task, indices, {
     ...options,
     groupSize: options.samples,
     rewards,

@@ -1,6 +1,7 @@
-/** What a graph costs without running it: FLOPs by line of the model, and the memory that its values need. */
+/** What a graph costs without running it: FLOPs by line of the model, memory that its values need, and time. */
+import { kernels } from "./lower.ts";
 import type { Op } from "./op.ts";
-import { bindShape, DTYPE_BYTES, type DType, type Graph, type Node } from "./tensor.ts";
+import { bindShape, DTYPE_BYTES, type Graph, type Node, type Tensor } from "./tensor.ts";
 
 /** The nodes that the outputs need, composite ops through their bodies, in order. */
 export function neededNodes(graph: Graph): Node[] {
@@ -38,6 +39,9 @@ export function countFlops(
 /** Ops whose result is there before a run. */
 const GIVEN = new Set(["input", "constant", "weight"]);
 
+const bytesOf = ({ dtype, shape }: Tensor, sizes: Record<string, number>): number =>
+  DTYPE_BYTES[dtype] * bindShape(shape, sizes).reduce((total, dim) => total * dim, 1);
+
 /** Ops whose result shares its operand's memory. */
 const VIEWS = new Set(["reshape", "detach"]);
 
@@ -50,11 +54,9 @@ export function estimateMemory(
   sizes: Record<string, number> = {},
 ): { persistent: number; peakIntermediate: number } {
   const nodes = neededNodes(graph);
-  const bytes = (dtype: DType, shape: readonly (number | string)[]): number =>
-    DTYPE_BYTES[dtype] * bindShape(shape, sizes).reduce((total, dim) => total * dim, 1);
+  const bytes = (tensor: Tensor): number => bytesOf(tensor, sizes);
   let persistent = 0;
-  for (const tensor of [...graph.inputs.values(), ...graph.outputs.values()])
-    persistent += bytes(tensor.dtype, tensor.shape);
+  for (const tensor of [...graph.inputs.values(), ...graph.outputs.values()]) persistent += bytes(tensor);
 
   const owner = new Map<Node, Node>();
   const resolve = (node: Node): Node => owner.get(node) ?? node;
@@ -71,7 +73,7 @@ export function estimateMemory(
   let peak = 0;
   for (const [order, node] of nodes.entries()) {
     if (!owner.has(node) && !GIVEN.has(node.op.name) && !outputs.has(node)) {
-      const size = node.outputs.reduce((total, t) => total + bytes(t.dtype, t.shape), 0);
+      const size = node.outputs.reduce((total, t) => total + bytes(t), 0);
       alive += size;
       const end = lastUse.get(node) ?? order;
       freeAt.set(end, (freeAt.get(end) ?? 0) + size);
@@ -80,4 +82,37 @@ export function estimateMemory(
     alive -= freeAt.get(order) ?? 0;
   }
   return { persistent, peakIntermediate: peak };
+}
+
+/** What a machine does in a second, as `measureSpeeds` finds it. */
+export interface Speeds {
+  /** Products of matrices, in FLOP/s. */
+  flops: number;
+  /** Elementwise passes, in bytes read and written. */
+  bytes: number;
+  /** Nodes so small that nothing else counts, and values that are fed or fetched. */
+  nodes: number;
+}
+
+/** Ops that need no kernel: inputs, and those whose result shares its operand's memory. */
+const NO_KERNEL = new Set(["input", "constant", "weight", ...VIEWS]);
+/** Ops that read as much of their first operand as they write. */
+const PARTIAL = new Set(["gather", "gatherLast", "rowsAt", "slice"]);
+
+/**
+ * Seconds that one run should take: each kernel the longer of its arithmetic and its memory traffic (the roofline,
+ * Williams et al. 2009), and a little for being a kernel. A fused kernel's arithmetic is taken to be the shorter of both.
+ */
+export function estimateSeconds(graph: Graph, speeds: Speeds, sizes: Record<string, number> = {}): number {
+  let seconds = (graph.inputs.size + graph.outputs.size) / speeds.nodes;
+  for (const node of kernels(graph)) {
+    const op = node.op as unknown as Op<unknown>;
+    if (NO_KERNEL.has(op.name)) continue;
+    const shapes = (tensors: readonly Tensor[]) => tensors.map(({ shape }) => bindShape(shape, sizes));
+    const flops = op.flops === "body" ? 0 : op.flops(shapes(node.inputs), shapes(node.outputs), node.attrs);
+    const read = PARTIAL.has(op.name) ? [...node.inputs.slice(1), ...node.outputs] : new Set(node.inputs);
+    const bytes = [...read, ...node.outputs].reduce((total, tensor) => total + bytesOf(tensor, sizes), 0);
+    seconds += Math.max(flops / speeds.flops, bytes / speeds.bytes) + 1 / speeds.nodes;
+  }
+  return seconds;
 }

@@ -229,6 +229,12 @@ export function lower(graph: Graph, options: LowerOptions = {}): LoweredGraph {
   };
 }
 
+/** The nodes that a lowered graph computes: a composite op whole where it has a fused form, else what it is made of. */
+export function kernels(graph: Graph): Node[] {
+  const { needed, fused } = chooseForms(graph, "cpu", false, {});
+  return graph.nodes.filter((node) => needed.has(node) && (node.body === null || fused.has(node)));
+}
+
 interface Choice {
   needed: Set<Node>;
   fused: Set<Node>;

@@ -10,7 +10,7 @@ import {
   type WholeOptions,
 } from "./dense.ts";
 import type { ParameterSpec, Parameters } from "./layers.ts";
-import { v3CachedDecoder, v3Decoder } from "./v3.ts";
+import { type LayerRouting, v3CachedDecoder, v3Decoder } from "./v3.ts";
 import { checkV3Config, type V3Config } from "./v3-config.ts";
 import { v3Parameters } from "./v3-parameters.ts";
 
@@ -66,12 +66,15 @@ export interface Design {
   /** What pretraining alone reads: modules that predict further tokens. */
   further: ParameterSpec[];
   planes: CachePlane[];
-  /** Whole sequences: logits [batch, seq, vocab] (or of what is wanted), and [batch, heads, seq, width] for each plane. */
+  /**
+   * Whole sequences: logits [batch, seq, vocab] (or of what is wanted), [batch, heads, seq, width] for each plane, and
+   * what each routed layer chose.
+   */
   whole(
     parameters: Parameters,
     inputs: DecoderInputs,
     options?: WholeOptions,
-  ): { logits: Tensor; cache: Tensor[] };
+  ): { logits: Tensor; cache: Tensor[]; routing: readonly LayerRouting[] };
   /** One token a row over the cache: logits [batch, vocab], and [batch, heads, 1, width] for each plane. */
   cached(parameters: Parameters, step: CachedStep): { logits: Tensor; fresh: Tensor[] };
 }
@@ -97,7 +100,7 @@ function dense(config: DecoderConfig): Design {
     ]),
     whole(parameters, inputs, options) {
       const { logits, cache } = decoder(parameters, config, inputs, options);
-      return { logits, cache: cache.flatMap(({ keys, values }) => [keys, values]) };
+      return { logits, cache: cache.flatMap(({ keys, values }) => [keys, values]), routing: [] };
     },
     cached(parameters, step) {
       const pairs = Array.from({ length: layers }, (_, layer) => ({

@@ -18,10 +18,12 @@ export interface ParameterSpec {
 
 export type Parameters = ReadonlyMap<string, Tensor>;
 
+/** How a graph gets its parameters: as inputs, or as part of it. */
+export type ParameterMaker = (graph: Graph, specs: readonly ParameterSpec[]) => Parameters;
+
 /** One graph input a parameter. */
-export function parameterInputs(graph: Graph, specs: readonly ParameterSpec[]): Map<string, Tensor> {
-  return new Map(specs.map(({ name, shape }) => [name, input(graph, name, "f32", shape)]));
-}
+export const parameterInputs: ParameterMaker = (graph, specs) =>
+  new Map(specs.map(({ name, shape }) => [name, input(graph, name, "f32", shape)]));
 
 export function parameter(parameters: Parameters, name: string): Tensor {
   const tensor = parameters.get(name);

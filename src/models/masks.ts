@@ -3,14 +3,16 @@ import { MASKED } from "../graph/ops/nn.ts";
 import { f32, type Value } from "../runtime/session.ts";
 
 const causalMasks = new Map<number, Value>();
+const KEPT = 4;
 
-/** 0 on and below the diagonal, `MASKED` above: [1, 1, seq, seq]. Kept for each length. */
+/** 0 on and below the diagonal, `MASKED` above: [1, 1, seq, seq]. The newest lengths are kept. */
 export function causalMask(seq: number): Value {
   let mask = causalMasks.get(seq);
   if (mask === undefined) {
     const data = new Float32Array(seq * seq);
     for (let query = 0; query < seq; query++) data.fill(MASKED, query * seq + query + 1, (query + 1) * seq);
     mask = f32(data, [1, 1, seq, seq]);
+    for (const oldest of causalMasks.keys()) if (causalMasks.size >= KEPT) causalMasks.delete(oldest);
     causalMasks.set(seq, mask);
   }
   return mask;

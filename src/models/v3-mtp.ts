@@ -109,7 +109,7 @@ export interface DraftInputs {
   cache: SequenceCache;
   /** The last pair, [1] i32: pairs - 1. */
   last: Tensor;
-  /** Positions of the newest token and the drafts, [1 + drafts, 1] i32. */
+  /** Positions of the newest token and of all drafts but the last, [drafts, 1] i32. */
   later: Tensor;
   /** The logits' factor, and what is added to them before the largest is chosen, [drafts, vocab]. */
   scale: Tensor;
@@ -174,13 +174,15 @@ export interface SequenceInputs {
   cache: readonly Tensor[];
   /** [rows, 1, past + rows]. */
   mask: Tensor;
+  /** The rows whose logits are wanted: hidden [rows, 1, width] -> [wanted, 1, width]. */
+  wanted: (hidden: Tensor) => Tensor;
 }
 
-/** The trunk over consecutive tokens of one sequence: logits [rows, vocab], hidden [rows, 1, width], and what is stored. */
+/** The trunk over consecutive tokens of one sequence: logits [wanted, vocab], hidden [rows, 1, width], and what is stored. */
 export function continueSequence(
   parameters: Parameters,
   config: V3Config,
-  { ids, positions, cache, mask }: SequenceInputs,
+  { ids, positions, cache, mask, wanted }: SequenceInputs,
 ): { logits: Tensor; hidden: Tensor; fresh: Tensor[] } {
   const result = trunk(
     parameters,
@@ -188,8 +190,8 @@ export function continueSequence(
     { ids, positions },
     (layer, context) => (x, weights) =>
       absorbedAttention(x, weights, overSequence({ past: cache[layer], mask }), context),
-    {},
+    { wanted },
   );
-  const logits = reshape(result.logits, [ids.shape[0], config.vocabSize]);
+  const logits = reshape(result.logits, [result.logits.shape[0], config.vocabSize]);
   return { logits, hidden: result.hidden, fresh: result.cache };
 }

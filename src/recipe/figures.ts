@@ -68,11 +68,26 @@ const languageModellingPlans: Plan[] = [
   { key: "loss", title: "Loss", yLabel: "nats per token", metrics: { loss: "loss" } },
 ];
 
+/** The load of each routed layer, where there are any. */
+function expertPlan(lines: MetricsLine[]): Plan {
+  const names = new Set(lines.flatMap(({ metrics }) => Object.keys(metrics)));
+  const layers = [...names].flatMap((name) => {
+    const layer = /^experts\/(\d+)\/max-load$/.exec(name)?.[1];
+    return layer === undefined ? [] : [[name, `layer ${layer}`]];
+  });
+  return {
+    key: "experts",
+    title: "Load of experts",
+    yLabel: "fullest expert's tokens over the mean",
+    metrics: Object.fromEntries(layers),
+  };
+}
+
 /** Charts of one training stage; those without a value are left out. */
 export function stageFigures(stage: Stage, lines: MetricsLine[]): Figure[] {
   if (stage.kind === "evaluate") return [];
   const plans = stage.kind === "grpo" ? grpoPlans : languageModellingPlans;
-  return plans.flatMap((plan) => {
+  return [...plans, expertPlan(lines)].flatMap((plan) => {
     const series: Series[] = Object.entries(plan.metrics).map(([metric, name]) => ({
       name,
       points: lines.map((line) => [line.step, line.metrics[metric] ?? null] as const),

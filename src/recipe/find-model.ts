@@ -1,8 +1,9 @@
-/** From what a person names (a run, a folder of a run, a checkpoint or a model) to a model's folder. */
+/** From what a person names (a run, a folder of a run, a checkpoint or a model, a pulled model) to a model's folder. */
 import fs from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { holdsModel } from "../checkpoint/model.ts";
+import { pulledModel } from "../checkpoint/pulled.ts";
 import { latestCheckpoint } from "../checkpoint/resume.ts";
 import type { EvaluationRecord } from "../events.ts";
 import { readJournal } from "./journal.ts";
@@ -17,6 +18,8 @@ export interface FoundModel {
   run: string | null;
   /** Steps done when it was saved; `null` for a model folder. */
   step: number | null;
+  /** On the Hub, for one that was pulled. */
+  name?: string;
 }
 
 /** What was asked for cannot be found or used. */
@@ -55,6 +58,8 @@ export function findModel(target?: string, root = "runs"): FoundModel {
       "Run its recipe again: the run goes on and saves one.",
     );
   }
+  const pulled = target === undefined || fs.existsSync(target) ? null : pulledModel(target);
+  if (pulled !== null) return { folder: pulled, run: null, step: null, name: target };
   throw notFound(target, root);
 }
 
@@ -75,7 +80,10 @@ function notFound(target: string | undefined, root: string): UsageError {
     known.length === 0
       ? "There are no runs here yet. Train one with: sputnik train recipes/smoke.yaml"
       : `Known runs: ${known.join(", ")}. A folder of a run, a checkpoint or a model (config.json), or a GGUF file will do too.`;
-  return new UsageError(`There is no run and no model called "${target}".`, remedy);
+  const hub = /^[^/]+\/[^/]+$/.test(target)
+    ? `If it is on the Hugging Face Hub: sputnik pull ${target}\n`
+    : "";
+  return new UsageError(`There is no run and no model called "${target}".`, `${hub}${remedy}`);
 }
 
 export function listRuns(root = "runs"): string[] {

@@ -1,15 +1,15 @@
 /** From a recipe's stage to the options of the code that runs it, and from its model block to a model. */
 import fs from "node:fs";
 import { CheckpointError } from "../checkpoint/errors.ts";
-import { holdsModel, isGguf, openModelFiles, readShape, withModelWeights } from "../checkpoint/model.ts";
+import type { ModelShape } from "../checkpoint/folder.ts";
+import { HUB_NAME } from "../checkpoint/hub.ts";
+import { holdsModel, openModelFiles, readShape } from "../checkpoint/model.ts";
 import { mergeAdapter } from "../checkpoint/peft.ts";
+import { pulledModel } from "../checkpoint/pulled.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
 import { allParameters, checkConfig, type ModelConfig } from "../models/architecture.ts";
 import { initialise } from "../models/layers.ts";
 import { f32, type Value } from "../runtime/session.ts";
-import { FIXED, Sampler } from "../sample/engine.ts";
-import type { Precision } from "../sample/quantise.ts";
-import { type AnySampler, samplerFor } from "../sample/speculative.ts";
 import { CompactTokenizer } from "../tokenizer/compact.ts";
 import { FIM_TOKENS } from "../tokenizer/infill.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
@@ -38,44 +38,26 @@ export function expectedShapes(config: ModelConfig): Map<string, readonly number
   return new Map(allParameters(config).map(({ name, shape }) => [name, shape]));
 }
 
-/** A model folder, or a GGUF file, as a model that runs; with a LoRA adapter's folder, that adapter merged in. */
+/** A model folder, or a GGUF file, as a model that is trained; with a LoRA adapter's folder, that adapter merged in. */
 export function openModel(path: string, adapter?: string): Model {
   const { parameters, ...model } = openModelFiles(path, expectedShapes);
   if (adapter !== undefined) mergeAdapter(adapter, parameters);
   return { ...model, parameters: asValues(parameters) };
 }
 
-/**
- * A model to generate with. At "f32" it is fed its weights, which may change; at other precisions the sampler has weights
- * of its own, and the f32 ones are never in memory as a whole.
- */
-export async function openSampler(
-  path: string,
-  { precision = "f32", threads }: { precision?: Precision; threads?: number },
-): Promise<{ model: Model; sampler: AnySampler }> {
-  if (precision === "f32") {
-    const model = openModel(path);
-    return { model, sampler: await samplerFor(model.config, model.parameters, { threads }) };
-  }
-  const shape = readShape(path);
-  const { config } = shape;
-  const expectations = { tied: config.tieEmbeddings, expected: expectedShapes(config) };
-  const sampler = await withModelWeights(path, expectations, (weights) =>
-    // The blocks of a GGUF file come back code by code.
-    Sampler.fixed(config, weights, { precision, threads, block: isGguf(path) ? 32 : undefined }),
-  );
-  return { model: { ...shape, parameters: FIXED }, sampler };
-}
-
 /** Where a recipe's model lies. @throws CheckpointError that says how to get one */
 function placeOf(from: string): string {
   if (holdsModel(from)) return from;
+  const pulled = pulledModel(from);
+  if (pulled !== null && !fs.existsSync(from)) return pulled;
   throw new CheckpointError({
     file: from,
     place: "model.from",
-    expected: "a model folder (config.json) or a GGUF file",
+    expected: "a model folder (config.json), a GGUF file or the name of a pulled model",
     found: fs.existsSync(from) ? "neither" : "nothing there",
-    remedy: `Correct the path, or download a model: npx sputnik pull OWNER/NAME --to ${from}`,
+    remedy: HUB_NAME.test(from)
+      ? `Download it, if that is its name on the Hub: npx sputnik pull ${from}. Else correct the path.`
+      : `Correct the path, or download a model: npx sputnik pull OWNER/NAME --to ${from}`,
   });
 }
 
@@ -87,7 +69,7 @@ export function initialModel(recipe: Recipe): Model {
 }
 
 /** The same without any weights, as planning needs it. */
-export function recipeShape(recipe: Recipe): Pick<Model, "config" | "tokenizer" | "tokenizerConfig"> {
+export function recipeShape(recipe: Recipe): ModelShape {
   if ("from" in recipe.model) return readShape(placeOf(recipe.model.from));
   const tokenizer = recipeTokenizer(recipe);
   const { vocabSize } = tokenizer;
@@ -128,7 +110,7 @@ export function optimizerOptions(optimizer: Optimizer): OptimizerOptions {
 }
 
 export function languageModelOptions(stage: PretrainStage | SftStage, seed: number): LanguageModelOptions {
-  const { batch, accumulate, sequence, documentMask, recompute, schedule } = stage;
+  const { batch, accumulate, sequence, documentMask, recompute, v3, schedule } = stage;
   const optimizer = optimizerOptions(stage.optimizer);
   return {
     steps: languageModellingSteps(stage),
@@ -137,6 +119,7 @@ export function languageModelOptions(stage: PretrainStage | SftStage, seed: numb
     sequence,
     documentMask,
     recompute,
+    v3,
     optimizer,
     schedule,
     lora: adapterOptions("lora" in stage ? stage.lora : undefined, seed),

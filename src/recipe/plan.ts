@@ -1,9 +1,11 @@
 /** What a recipe will take, from the null device: its graphs are traced and counted, and nothing is computed. */
-import { countFlops, estimateMemory, neededNodes } from "../graph/analyse.ts";
+import { countFlops, estimateMemory, estimateSeconds, neededNodes, type Speeds } from "../graph/analyse.ts";
 import type { Graph } from "../graph/tensor.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
-import { traceDecode, tracePrefill } from "../sample/engine.ts";
+import { WINDOW_STEP } from "../sample/cache.ts";
+import { traceDecode, tracePrefill } from "../sample/graphs.ts";
 import { traceScore } from "../sample/logprobs.ts";
+import { ladderSize } from "../sample/scheduler.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
 import { trainedOn } from "../train/language-model-stage.ts";
@@ -17,7 +19,6 @@ import type { EvaluateStage, GrpoStage, PretrainStage, Recipe, SftStage } from "
 /** One graph of a stage, for sizes that it will (or, in RL, is assumed to) run with. */
 export interface Program {
   name: string;
-  kind: "train" | "sample";
   graph: Graph;
   sizes: Record<string, number>;
   runsPerStep: number;
@@ -68,7 +69,7 @@ function languageModelPrograms(stage: PretrainStage | SftStage, config: ModelCon
   const options = languageModelOptions(stage, 0);
   const { accumulate, optimizer } = options;
   const { specs, loss } = withAdapter(trainedOn(config, options), options.lora);
-  const program = { kind: "train" as const, sizes: {} };
+  const program = { sizes: {} };
   if (accumulate === 1)
     return [{ ...program, name: "training step", graph: traceStep(specs, loss, optimizer), runsPerStep: 1 }];
   return [
@@ -77,42 +78,81 @@ function languageModelPrograms(stage: PretrainStage | SftStage, config: ModelCon
   ];
 }
 
-/** Prefill once a problem, then one decode step a token at the mean context. */
+/**
+ * Lengths of `samples` answers, spread evenly over the exponential distribution, which is how long a text is that may stop
+ * at any token. It fits the exams in bench/RESULTS.md: answers of 88 and 165 tokens in the mean, of which 1 and 7 % reach
+ * limits of 384 and 480.
+ */
+export function answerLengths(samples: number, mean: number, limit: number): number[] {
+  // Multiples of the golden ratio put the quantiles in an order without a trend.
+  const quantile = (sample: number): number => (0.5 + sample * ((Math.sqrt(5) - 1) / 2)) % 1;
+  return Array.from({ length: samples }, (_, sample) =>
+    Math.min(limit, Math.ceil(-mean * Math.log(1 - quantile(sample)))),
+  );
+}
+
+/**
+ * The decode steps that the scheduler makes of answers: how many, and their mean rows and window. A batch goes on until
+ * its longest answer ends, and all its rows read a window as long as the longest of them needed.
+ */
+export function decodeSteps(
+  lengths: readonly number[],
+  slots: number,
+  promptTokens: number,
+): { steps: number; batch: number; past: number } {
+  let [waiting, steps, rows, read, window] = [0, 0, 0, 0, 0];
+  let active: { done: number; length: number }[] = [];
+  while (waiting < lengths.length || active.length > 0) {
+    while (active.length < slots && waiting < lengths.length)
+      active.push({ done: 0, length: lengths[waiting++] });
+    const batch = ladderSize(active.length);
+    const longest = promptTokens + Math.max(...active.map(({ done }) => done));
+    window = Math.max(window, Math.ceil(longest / WINDOW_STEP) * WINDOW_STEP);
+    steps++;
+    rows += batch;
+    read += batch * window;
+    for (const row of active) row.done++;
+    active = active.filter(({ done, length }) => done < length);
+  }
+  return { steps, batch: Math.round(rows / steps), past: Math.round(read / rows) };
+}
+
+/** Prefill once a problem, then decode steps of their mean size. */
 function samplingPrograms(
   { config, promptTokens }: Setting,
   problems: number,
   samples: number,
-  answer: number,
-  slots: number,
+  { answer, limit, slots = SLOTS }: { answer: number; limit: number; slots?: number },
 ): Program[] {
-  const batch = Math.min(slots, samples);
+  const { steps, batch, past } = decodeSteps(answerLengths(samples, answer, limit), slots, promptTokens);
   const chunk = Math.min(32, problems);
   return [
     {
       name: "prefill",
-      kind: "sample",
       graph: tracePrefill(config),
       sizes: { batch: chunk, seq: promptTokens },
       runsPerStep: problems / chunk,
     },
     {
       name: "decode",
-      kind: "sample",
       graph: traceDecode(config),
-      sizes: { batch, past: promptTokens + Math.ceil(answer / 2) },
-      runsPerStep: (samples / batch) * answer,
+      sizes: { batch, past },
+      runsPerStep: steps,
     },
   ];
 }
 
 function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "programs" | "assumptions"> {
   const { config, promptTokens } = setting;
-  const { ratio, clip, kl } = stage;
+  const { ratio, clip, kl, recompute, maxNewTokens: limit, slots } = stage;
   const mask = stage.sharePrompt ? "each" : "shared";
-  const whole = { specs: designOf(config).parameters, loss: grpoLoss(config, { ratio, clip, kl, mask }) };
+  const whole = {
+    specs: designOf(config).parameters,
+    loss: grpoLoss(config, { ratio, clip, kl, recompute, mask }),
+  };
   const { specs, loss } = withAdapter(whole, stage.lora ?? null);
   const samples = stage.problemsPerStep * stage.groupSize;
-  const answer = Math.ceil(stage.maxNewTokens * ANSWER_SHARE);
+  const answer = Math.ceil(limit * ANSWER_SHARE);
   // With a shared prompt a row holds a whole group.
   const rows = stage.sharePrompt ? stage.problemsPerStep : samples;
   const seq = promptTokens + (samples / rows) * answer;
@@ -121,17 +161,15 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
   const optimizer = optimizerOptions(stage.optimizer);
   const scores = (stage.kl > 0 ? 1 : 0) + (stage.importance === undefined ? 0 : 1);
   const programs: Program[] = [
-    ...samplingPrograms(setting, stage.problemsPerStep, samples, answer, stage.slots ?? SLOTS),
+    ...samplingPrograms(setting, stage.problemsPerStep, samples, { answer, limit, slots }),
     {
       name: "gradients",
-      kind: "train",
       graph: traceAccumulation(specs, loss),
       sizes: { batch, seq, chosen: batch * (samples / rows) * answer },
       runsPerStep: passes * stage.epochs,
     },
     {
       name: "optimizer",
-      kind: "train",
       graph: traceOptimizer(specs, optimizer),
       sizes: {},
       runsPerStep: stage.epochs * stage.miniBatches,
@@ -140,13 +178,12 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
   if (scores > 0)
     programs.push({
       name: "score",
-      kind: "train",
       graph: traceScore(config, mask),
       sizes: { batch, seq },
       runsPerStep: passes * scores,
     });
   const assumptions = [
-    `prompts of ${promptTokens} tokens (measured) and answers of ${answer}, a quarter of the limit of ${stage.maxNewTokens}; longer thoughts cost more`,
+    `prompts of ${promptTokens} tokens (measured) and answers of ${answer} in the mean, a quarter of the limit of ${limit}, few of them long; longer thoughts cost more`,
     "every group teaches; groups of equal rewards are not trained, which is cheaper",
   ];
   return { programs, assumptions };
@@ -156,8 +193,9 @@ function examPrograms(stage: EvaluateStage, setting: Setting): Pick<StagePlan, "
   const limit = stage.maxNewTokens ?? Math.floor(setting.config.maxPositions * 0.75);
   const answer = Math.ceil(limit * ANSWER_SHARE);
   const samples = stage.problems * stage.samples;
-  const programs = samplingPrograms(setting, stage.problems, samples, answer, stage.slots ?? SLOTS);
-  return { programs, assumptions: [`answers of ${answer} tokens, a quarter of what fits`] };
+  const { slots } = stage;
+  const programs = samplingPrograms(setting, stage.problems, samples, { answer, limit, slots });
+  return { programs, assumptions: [`answers of ${answer} tokens in the mean, a quarter of what fits`] };
 }
 
 export interface ProgramCost {
@@ -167,23 +205,16 @@ export interface ProgramCost {
   persistentBytes: number;
   /** Activations and gradients alive at once, at most. */
   peakBytes: number;
+  secondsPerRun: number;
 }
 
-export function costOf({ graph, sizes }: Program): ProgramCost {
+export function costOf({ graph, sizes }: Program, speeds: Speeds): ProgramCost {
   const { persistent, peakIntermediate } = estimateMemory(graph, sizes);
   return {
     nodes: neededNodes(graph).length,
     flopsPerRun: countFlops(graph, sizes).total,
     persistentBytes: persistent,
     peakBytes: peakIntermediate,
+    secondsPerRun: estimateSeconds(graph, speeds, sizes),
   };
-}
-
-export function stageFlops({ programs, steps }: StagePlan): { train: number; sample: number } {
-  const sum = (kind: Program["kind"]): number =>
-    steps *
-    programs
-      .filter((program) => program.kind === kind)
-      .reduce((total, p) => total + p.runsPerStep * countFlops(p.graph, p.sizes).total, 0);
-  return { train: sum("train"), sample: sum("sample") };
 }

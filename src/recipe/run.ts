@@ -229,16 +229,20 @@ export class Run {
     const sampler = await Sampler.create(model.config, { threads: hooks.threads });
     const interrupted = new Error("the exam was interrupted");
     try {
-      const { record, flops, tokens } = await exam(model, sampler, task, {
-        ...stage,
-        seed: recipe.seed,
-        maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),
-        signal: {
-          throwIfAborted: () => {
-            if (hooks.shouldStop()) throw interrupted;
+      const { record, flops, tokens } = await exam(
+        { ...model, generate: sampler.with(model.parameters) },
+        task,
+        {
+          ...stage,
+          seed: recipe.seed,
+          maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),
+          signal: {
+            throwIfAborted: () => {
+              if (hooks.shouldStop()) throw interrupted;
+            },
           },
         },
-      });
+      );
       folder.appendEvaluation(record);
       hooks.emit({ type: "evaluation", evaluation: record });
       this.charge(stage.name, flops, tokens);

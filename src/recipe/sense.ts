@@ -116,12 +116,45 @@ function checkLanguageModelling(
   } else {
     checkWarmup(stage.schedule.warmup, steps, refuse);
   }
+  const idle = idleFactor(stage, model === null ? undefined : "architecture" in model ? model : null);
+  if (idle !== null) refuse(idle.path, `${idle.message} ${idle.remedy}`);
   if (model !== null && stage.sequence > model.maxPositions) {
     refuse(
       ["sequence"],
       `Rows of ${stage.sequence} tokens do not fit the model's ${model.maxPositions} positions: shorten sequence or raise model.maxPositions.`,
     );
   }
+}
+
+/**
+ * What of a stage's `v3` block does nothing; `null`: all of it does something.
+ * @param model of V3's design, `null` for another design, and left out where that is not known yet
+ */
+export function idleFactor(
+  stage: PretrainStage | SftStage,
+  model?: { mtpLayers: number } | null,
+): { path: string[]; message: string; remedy: string } | null {
+  const { v3 } = stage;
+  if (v3 === undefined) return null;
+  if (model === null)
+    return {
+      path: ["v3"],
+      message: "These are factors of DeepSeek-V3's training, and the model is of another design.",
+      remedy: "Leave v3 out.",
+    };
+  if (v3.biasRate !== undefined && "lora" in stage && stage.lora !== undefined)
+    return {
+      path: ["v3", "biasRate"],
+      message: "With lora the routers' biases rest, as all of the model's own weights do.",
+      remedy: "Leave biasRate out.",
+    };
+  if (v3.mtpFactor !== undefined && model?.mtpLayers === 0)
+    return {
+      path: ["v3", "mtpFactor"],
+      message: "This weighs the loss of a module for a further token, and the model has none.",
+      remedy: "Leave mtpFactor out, or give the model mtpLayers: 1.",
+    };
+  return null;
 }
 
 function checkWarmup(warmup: number, steps: number, refuse: Refuse): void {

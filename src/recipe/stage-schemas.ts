@@ -8,6 +8,21 @@ const stageName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, {
   error: "A stage's name labels its metrics: letters, digits, '.', '_' and '-' only.",
 });
 
+/**
+ * Factors of DeepSeek-V3's training (arXiv 2412.19437, section 4.2), for models of its design. Each has the value that V3's
+ * pretraining begins with where it is left out.
+ */
+const v3 = z
+  .strictObject({
+    /** γ: how far a router's bias moves in a step towards an even load; 0.001. The last 3.4 % of a stage leave it. */
+    biasRate: z.number().min(0).optional(),
+    /** α: weight of the sequence-wise balance loss; 0.0001. */
+    balanceFactor: z.number().min(0).optional(),
+    /** λ: weight of the further token's loss; 0.3. V3 went on with 0.1 after two thirds: a second stage can. */
+    mtpFactor: z.number().min(0).optional(),
+  })
+  .optional();
+
 /** A step trains on `batch * accumulate` rows of `sequence` tokens. Give `tokens` or `steps`, not both. */
 const languageModelling = {
   name: stageName,
@@ -23,6 +38,7 @@ const languageModelling = {
   documentMask: z.boolean().default(false),
   /** Recompute activations in the backward pass: less memory, about a third more FLOPs. */
   recompute: z.boolean().default(false),
+  v3,
   optimizer: optimizerSchema,
   schedule: scheduleSchema,
 };

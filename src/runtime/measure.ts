@@ -1,6 +1,6 @@
-/** This machine's MatMul rate: what a run's speed is a share of. */
-import { countFlops } from "../graph/analyse.ts";
-import { input, matmul } from "../graph/ops.ts";
+/** What this machine does in a second: products of matrices, passes over memory, and nodes. */
+import { countFlops, type Speeds } from "../graph/analyse.ts";
+import { add, input, matmul, mul } from "../graph/ops.ts";
 import { Graph } from "../graph/tensor.ts";
 import { f32, Session, type Value } from "./session.ts";
 
@@ -39,17 +39,57 @@ export async function measureMatmulRate(
     };
     graph.output(`product.${i}`, matmul(operand(`a.${i}`, [rows, inner]), operand(`b.${i}`, [inner, cols])));
   });
-  const session = await Session.create(graph, { threads, name: "matmul-rate" });
+  return countFlops(graph).total / (await medianSeconds(graph, feeds, runs, WARM_UP_SECONDS, threads));
+}
+
+/** The median of `runs` runs, after `warmUp` seconds of them. */
+async function medianSeconds(
+  graph: Graph,
+  feeds: Record<string, Value>,
+  runs: number,
+  warmUp: number,
+  threads?: number,
+): Promise<number> {
+  const session = await Session.create(graph, { threads, name: "measure" });
   const fetches = session.allocateOutputs(session.outputs.map(({ name }) => name));
-  const flops = countFlops(graph).total;
-  const warm = performance.now() + 1000 * WARM_UP_SECONDS;
+  const warm = performance.now() + 1000 * warmUp;
   while (performance.now() < warm) await session.run(feeds, fetches);
-  const rates: number[] = [];
+  const seconds: number[] = [];
   for (let i = 0; i < runs; i++) {
     const start = performance.now();
     await session.run(feeds, fetches);
-    rates.push(flops / ((performance.now() - start) / 1000));
+    seconds.push((performance.now() - start) / 1000);
   }
   await session.release();
-  return rates.sort((a, b) => a - b)[runs >> 1];
+  return seconds.sort((a, b) => a - b)[runs >> 1];
+}
+
+/** Numbers of an activation of 4,096 tokens and width 256, and passes over them. */
+const ACTIVATION = 4096 * 256;
+const PASSES = 16;
+/** Nodes of a graph that does next to nothing, each with an input and an output of its own. */
+const SMALL_NODES = 100;
+
+/** All three speeds, in about two seconds. */
+export async function measureSpeeds(threads?: number): Promise<Speeds> {
+  const flops = await measureMatmulRate(undefined, threads);
+  const half = (size: number): Value => f32(new Float32Array(size).fill(0.5), [size]);
+
+  const passes = new Graph();
+  const [x, y] = ["x", "y"].map((name) => input(passes, name, "f32", [ACTIVATION]));
+  let total = x;
+  // A product's operand is still needed, as in training: it cannot be written over it.
+  for (let i = 0; i < PASSES / 2; i++) total = add(total, mul(total, y));
+  passes.output("total", total);
+  const ends = { x: half(ACTIVATION), y: half(ACTIVATION) };
+  const bytes = (PASSES * 3 * 4 * ACTIVATION) / (await medianSeconds(passes, ends, 15, 0.2, threads));
+
+  const small = new Graph();
+  const feeds: Record<string, Value> = {};
+  for (let i = 0; i < SMALL_NODES; i++) {
+    feeds[`x${i}`] = half(1);
+    small.output(`y${i}`, mul(input(small, `x${i}`, "f32", [1]), 2));
+  }
+  const nodes = (3 * SMALL_NODES) / (await medianSeconds(small, feeds, 51, 0.1, threads));
+  return { flops, bytes, nodes };
 }

@@ -6,9 +6,11 @@ import type { CachePlane } from "../models/architecture.ts";
 import { f32, type Value } from "../runtime/session.ts";
 
 /** Windows are multiples of this many tokens, so that the engine sees few shapes. */
-const WINDOW_STEP = 32;
+export const WINDOW_STEP = 32;
 
-/** What the cache holds of one prompt, copied into each row that starts from it. */
+const windowFor = (length: number): number => Math.max(1, Math.ceil(length / WINDOW_STEP)) * WINDOW_STEP;
+
+/** What a cache holds of one prompt, copied into each row that starts from it. */
 export interface PrefixCache {
   length: number;
   /** [heads, length, width] for each plane. */
@@ -46,11 +48,25 @@ export class KvCache {
     });
   }
 
+  /** Starts over with row 0 alone, which keeps its first `length` tokens. */
+  keep(length: number): void {
+    const before = this.window;
+    this.window = windowFor(length);
+    this.rows = 1;
+    this.fit();
+    this.planes.forEach(({ heads, width }, plane) => {
+      for (let head = 1; head < heads; head++) {
+        const from = head * before * width;
+        this.arrays[plane].copyWithin(head * this.window * width, from, from + length * width);
+      }
+    });
+  }
+
   /** Makes room for `length` tokens a row, moving what the first `active` rows hold. */
   ensure(length: number, active: number): void {
     if (length <= this.window) return;
     const before = this.window;
-    this.window = Math.ceil(length / WINDOW_STEP) * WINDOW_STEP;
+    this.window = windowFor(length);
     this.fit();
     // From the end, so that nothing is overwritten before it has moved.
     this.planes.forEach(({ heads, width }, plane) => {
@@ -71,19 +87,36 @@ export class KvCache {
     });
   }
 
-  /** Stores the newest token of row `row` at `position`; `fresh` are the graph's outputs [batch, heads, 1, width]. */
-  append(row: number, position: number, fresh: readonly Float32Array[]): void {
+  /**
+   * Stores new tokens of row `row` from `position` on; `fresh` are the graph's outputs [batch, heads, seq, width], of which
+   * the first `length` tokens count.
+   */
+  append(row: number, position: number, fresh: readonly Float32Array[], length = 1, seq = 1): void {
     const { planes, arrays, window } = this;
     for (let plane = 0; plane < planes.length; plane++) {
       const { heads, width } = planes[plane];
       const [array, source] = [arrays[plane], fresh[plane]];
       const first = row * heads * window * width + position * width;
       for (let head = 0; head < heads; head++) {
-        const from = (row * heads + head) * width;
+        const from = (row * heads + head) * seq * width;
         const to = first + head * window * width;
-        for (let i = 0; i < width; i++) array[to + i] = source[from + i];
+        for (let i = 0; i < length * width; i++) array[to + i] = source[from + i];
       }
     }
+  }
+
+  /** What row `row` holds of its first `length` tokens. */
+  prefix(row: number, length: number): PrefixCache {
+    const tensors = this.planes.map((plane, i) => {
+      const { heads, width } = plane;
+      const copy = new Float32Array(heads * length * width);
+      for (let head = 0; head < heads; head++) {
+        const from = row * this.rowSize(plane) + head * this.window * width;
+        copy.set(this.arrays[i].subarray(from, from + length * width), head * length * width);
+      }
+      return copy;
+    });
+    return { length, tensors };
   }
 
   /** Row `from` takes the place of row `to`. */

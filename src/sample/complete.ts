@@ -1,19 +1,11 @@
 /** Goes on with a text, or fills a hole in it: what an editor asks of a model for code. */
-import type { ModelConfig } from "../models/architecture.ts";
-import type { Value } from "../runtime/session.ts";
 import { beginIds } from "../tokenizer/begin.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { GenerateOptions, Sampler } from "./engine.ts";
+import type { GenerateOptions } from "./engine.ts";
+import type { InferenceModel } from "./inference.ts";
 import type { SamplingOptions } from "./sampler.ts";
-
-export interface CompletingModel {
-  config: ModelConfig;
-  tokenizer: Tokenizer;
-  tokenizerConfig?: Record<string, unknown>;
-  parameters: ReadonlyMap<string, Value>;
-}
 
 export interface CompleteOptions extends SamplingOptions {
   prefix: string;
@@ -38,8 +30,7 @@ export interface Completion {
 
 /** @throws TokenizerError where there is a suffix and the vocabulary has no tokens to mark a hole */
 export async function complete(
-  model: CompletingModel,
-  sampler: Sampler,
+  model: InferenceModel,
   { prefix, suffix, maxNewTokens, seed = 0, onText, signal, ...sampling }: CompleteOptions,
 ): Promise<Completion> {
   const { tokenizer, config } = model;
@@ -61,20 +52,16 @@ export async function complete(
   const stopIds = new Set([...tokenizer.stopIds, ...(fim === null ? [] : controlIds(tokenizer))]);
   const stream = new TextStream(tokenizer);
   let text = "";
-  const { generations } = await sampler.generate(
-    model.parameters,
-    [{ prompt, maxNewTokens: limit, key: [seed, "complete"] }],
-    {
-      ...sampling,
-      stopIds,
-      signal,
-      onToken: (_, id) => {
-        const piece = stopIds.has(id) ? "" : stream.push(id);
-        text += piece;
-        if (piece !== "") onText?.(piece);
-      },
+  const { generations } = await model.generate([{ prompt, maxNewTokens: limit, key: [seed, "complete"] }], {
+    ...sampling,
+    stopIds,
+    signal,
+    onToken: (_, id) => {
+      const piece = stopIds.has(id) ? "" : stream.push(id);
+      text += piece;
+      if (piece !== "") onText?.(piece);
     },
-  );
+  });
   const { ids, finish } = generations[0];
   const dropped = { prefix: before.length - keptBefore, suffix: after.length - keptAfter };
   return { text, tokens: ids.length, finish, dropped };

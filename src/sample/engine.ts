@@ -2,17 +2,17 @@
  * Batched generation with a KV cache: schedule, run, postprocess. The sampled ids and their log-probabilities are the
  * truth that training uses; text is made from them for the verifier alone.
  */
+import type { TensorSource } from "../checkpoint/weights.ts";
 import { countFlops } from "../graph/analyse.ts";
 import { MASKED } from "../graph/ops/nn.ts";
-import { input } from "../graph/ops/source.ts";
-import { exp, max, mul, sub } from "../graph/ops.ts";
-import { Graph } from "../graph/tensor.ts";
+import type { Graph } from "../graph/tensor.ts";
 import { type CachePlane, designOf, type ModelConfig } from "../models/architecture.ts";
-import { type ParameterSpec, type Parameters, parameterInputs } from "../models/layers.ts";
+import type { ParameterMaker } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
-import { allocate, f32, i32, RuntimeError, Session, scalar, type Value } from "../runtime/session.ts";
+import { f32, i32, RuntimeError, Session, scalar, type Value } from "../runtime/session.ts";
 import { KvCache, type PrefixCache } from "./cache.ts";
-import { type FixedOptions, fixedParameters, openFixed, type WeightSource } from "./fixed.ts";
+import { type FixedOptions, fixedParameters, openFixed } from "./fixed.ts";
+import { traceDecode, tracePrefill } from "./graphs.ts";
 import { logitScale, type SamplingOptions, sampleToken } from "./sampler.ts";
 import { type Generation, type GenerationRequest, ladderSize, type Row, Scheduler } from "./scheduler.ts";
 
@@ -45,65 +45,34 @@ interface DecodedStep {
   fresh: readonly Float32Array[];
 }
 
-/** How a graph gets its parameters. */
-type ParameterMaker = (graph: Graph, specs: readonly ParameterSpec[]) => Parameters;
-
-/** The parameters of a sampler that has its own. */
-export const FIXED: ReadonlyMap<string, Value> = new Map();
-
 /** What a graph for chunks is told of one token. */
 const ONE_TOKEN = { chunkMask: causalMask(1), last: i32([0]) };
 
-/** Prompts that are prefilled together. */
-const PREFILL_BATCH = 32;
+/**
+ * Tokens that one pass reads, of one prompt or of several, where a graph takes prompts in pieces: enough for its products,
+ * and few enough that scores and activations are small beside a model. 128 and 512 are no faster.
+ */
+export const READ_TOKENS = 256;
 
-/** The graph that reads prompts and returns what the cache holds of them, by the planes' names. */
-export function tracePrefill(config: ModelConfig, weights: ParameterMaker = parameterInputs): Graph {
-  const graph = new Graph();
-  const design = designOf(config);
-  const parameters = weights(graph, design.parameters);
-  const ids = input(graph, "ids", "i32", ["batch", "seq"]);
-  const positions = input(graph, "positions", "i32", ["batch", "seq"]);
-  const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
-  const { cache } = design.whole(parameters, { ids, positions, mask });
-  design.planes.forEach(({ name }, i) => {
-    graph.output(name, cache[i]);
-  });
-  return graph;
+/** Tokens of several prompts that one pass reads where each is whole. */
+const WHOLE_TOKENS = 4096;
+
+export type Generate = (
+  requests: readonly GenerationRequest[],
+  options: GenerateOptions,
+) => Promise<GenerationResult>;
+
+/** A sampler whose weights are its own. */
+export interface FixedSampler {
+  generate: Generate;
+  release(): Promise<void>;
 }
 
-/**
- * The graph that decodes one token a row: `logits` and `weights` = e^(logits · scale - largest) [batch, vocab], and
- * `fresh.<plane>` [batch, heads, 1, width]; with `chunks` of several tokens a row, [batch, heads, seq, width].
- */
-export function traceDecode(
-  config: ModelConfig,
-  weights: ParameterMaker = parameterInputs,
-  chunks = false,
-): Graph {
-  const graph = new Graph();
-  const design = designOf(config);
-  const parameters = weights(graph, design.parameters);
-  const seq = chunks ? "seq" : 1;
-  const ids = input(graph, "ids", "i32", ["batch", seq]);
-  const positions = input(graph, "positions", "i32", ["batch", seq]);
-  const mask = input(graph, "mask", "f32", ["batch", 1, 1, "past"]);
-  const cache = design.planes.map(({ name, heads, width }) =>
-    input(graph, name, "f32", ["batch", heads, "past", width]),
-  );
-  const chunk = chunks
-    ? { mask: input(graph, "chunkMask", "f32", [1, 1, "seq", "seq"]), last: input(graph, "last", "i32", [1]) }
-    : undefined;
-  const { logits, fresh } = design.cached(parameters, { ids, positions, cache, mask, chunk });
-  graph.output("logits", logits);
-  graph.scope("sampling", () => {
-    const scaled = mul(logits, input(graph, "scale", "f32", []));
-    graph.output("weights", exp(sub(scaled, max(scaled, [-1], true))));
-  });
-  design.planes.forEach(({ name }, i) => {
-    graph.output(`fresh.${name}`, fresh[i]);
-  });
-  return graph;
+/** What the parts of one call of `generate` share. */
+interface Call {
+  weights: Record<string, Value>;
+  options: GenerateOptions;
+  result: GenerationResult;
 }
 
 /** @throws RuntimeError for the first request that the model cannot answer */
@@ -128,6 +97,14 @@ export function checkRequests(
   }
 }
 
+/** How many ids two sequences share at their beginnings. */
+export function commonPrefix(a: readonly number[], b: readonly number[]): number {
+  const end = Math.min(a.length, b.length);
+  let length = 0;
+  while (length < end && a[length] === b[length]) length++;
+  return length;
+}
+
 export class Sampler {
   private readonly config: ModelConfig;
   private readonly prefillGraph: Graph;
@@ -136,6 +113,10 @@ export class Sampler {
   private readonly decode: Session;
   private readonly planes: readonly CachePlane[];
   private readonly cache: KvCache;
+  /** Where prompts are read before their rows are free. */
+  private readonly reading: KvCache;
+  /** The last request, if it was alone: what row 0 of the cache still holds. */
+  private last: Row | null = null;
 
   private constructor(config: ModelConfig, graphs: [Graph, Graph], sessions: [Session, Session]) {
     this.config = config;
@@ -143,28 +124,39 @@ export class Sampler {
     [this.prefill, this.decode] = sessions;
     this.planes = designOf(config).planes;
     this.cache = new KvCache(this.planes);
+    this.reading = new KvCache(this.planes);
+  }
+
+  /** One graph reads and decodes, so that it reads behind what is cached. It has weights of its own, which never change. */
+  private get continues(): boolean {
+    return this.prefill === this.decode;
   }
 
   /**
-   * A sampler whose weights are its own, quantised; `generate` then takes `FIXED` for parameters. All of `source` is read
-   * before this returns its promise, so a file behind it may be closed at once.
+   * A sampler with weights of its own. All of `source` is read before this returns its promise, so a file behind it may be
+   * closed at once. Where it is asked for one sequence, it reads no more than what its last sequence did not begin with: the
+   * same to 1e-6, but where activations are rounded too, which f32 noise then moves by a step (a few hundredths of a logit).
    */
   static async fixed(
     config: ModelConfig,
-    source: WeightSource,
+    source: TensorSource,
     { threads, ...options }: FixedOptions & { threads?: number },
-  ): Promise<Sampler> {
+  ): Promise<FixedSampler> {
     const open = (graph: Graph, name: string) => openFixed(graph, { threads, name });
     const weights: ParameterMaker = (graph, specs) => fixedParameters(graph, specs, source, options);
     const decode = traceDecode(config, weights, designOf(config).chunks);
     const sessions = [open(decode, "decode")];
     const prefill = designOf(config).chunks ? decode : tracePrefill(config, weights);
     if (prefill !== decode) sessions.push(open(prefill, "prefill"));
-    return Promise.all(sessions).then(
-      ([session, other]) => new Sampler(config, [prefill, decode], [other ?? session, session]),
-    );
+    const [session, other] = await Promise.all(sessions);
+    const sampler = new Sampler(config, [prefill, decode], [other ?? session, session]);
+    return {
+      generate: (requests, options) => sampler.generate(new Map(), requests, options),
+      release: () => sampler.release(),
+    };
   }
 
+  /** A sampler that is given its weights at each call, since training changes them. */
   static async create(config: ModelConfig, options: { threads?: number } = {}): Promise<Sampler> {
     const graphs: [Graph, Graph] = [tracePrefill(config), traceDecode(config)];
     const { threads } = options;
@@ -172,6 +164,11 @@ export class Sampler {
       await Session.create(graphs[0], { threads, name: "prefill" }),
       await Session.create(graphs[1], { threads, name: "decode" }),
     ]);
+  }
+
+  /** `generate` with these weights. */
+  with(parameters: ReadonlyMap<string, Value>): Generate {
+    return (requests, options) => this.generate(parameters, requests, options);
   }
 
   /**
@@ -184,7 +181,6 @@ export class Sampler {
     options: GenerateOptions,
   ): Promise<GenerationResult> {
     checkRequests(this.config, requests);
-    const weights = Object.fromEntries(parameters);
     const scheduler = new Scheduler(requests, options.slots ?? 128);
     const result: GenerationResult = {
       generations: new Array(requests.length),
@@ -192,91 +188,102 @@ export class Sampler {
       tokens: 0,
       steps: 0,
     };
-    const prefixes = await this.prefillAll(weights, requests, result);
-    this.cache.reset(ladderSize(scheduler.slots));
+    const call = { weights: Object.fromEntries(parameters), options, result };
+    const alone = this.continues && requests.length === 1;
+    const prefixes = alone ? null : await this.readAll(requests, call);
+    if (alone) await this.readOn(requests[0].prompt, call);
+    else this.cache.reset(ladderSize(scheduler.slots));
 
     while (!scheduler.done()) {
       options.signal?.throwIfAborted();
       for (const { row, entry } of scheduler.admit()) {
-        const prefix = prefixes.get(entry.request.prompt.join());
+        const prefix = prefixes?.get(entry.request.prompt.join());
         this.cache.ensure(entry.position + 1, scheduler.active.length);
         if (prefix !== undefined) this.cache.load(row, prefix);
+        if (alone) this.last = entry;
       }
-      const decoded = await this.decodeStep(weights, scheduler, logitScale(options), result);
-      this.postprocess(scheduler, decoded, options, result);
+      const decoded = await this.decodeStep(call, scheduler);
+      this.postprocess(scheduler, decoded, call);
     }
     return result;
   }
 
   /** Keys and values of every different prompt but its last token, which the first decode step reads. */
-  private async prefillAll(
-    weights: Record<string, Value>,
+  private async readAll(
     requests: readonly GenerationRequest[],
-    result: GenerationResult,
+    call: Call,
   ): Promise<Map<string, PrefixCache>> {
+    this.last = null;
     const unique = new Map(
       requests.filter((r) => r.prompt.length > 1).map((r) => [r.prompt.join(), r.prompt]),
     );
     const prompts = [...unique].sort((a, b) => a[1].length - b[1].length);
+    const most = this.continues ? READ_TOKENS : WHOLE_TOKENS;
     const prefixes = new Map<string, PrefixCache>();
-    for (let start = 0; start < prompts.length; start += PREFILL_BATCH) {
-      const chunk = prompts.slice(start, start + PREFILL_BATCH);
-      const seq = Math.max(...chunk.map(([, prompt]) => prompt.length - 1));
-      const ids = new Int32Array(chunk.length * seq);
-      const positions = Int32Array.from({ length: ids.length }, (_, i) => i % seq);
-      chunk.forEach(([, prompt], row) => {
-        ids.set(prompt.slice(0, -1), row * seq);
-      });
-      const shape = [chunk.length, seq];
-      const outputs = await this.prefill.run({
-        ...weights,
-        ids: i32(ids, shape),
-        positions: i32(positions, shape),
-        ...this.prefillMasks(chunk.length, seq),
-      });
-      result.flops += countFlops(this.prefillGraph, { batch: chunk.length, seq, past: 1 }).total;
-      chunk.forEach(([name, prompt], row) => {
-        prefixes.set(name, this.sliceRow(outputs, row, prompt.length - 1, seq));
+    for (let start = 0, end = 0; start < prompts.length; start = end) {
+      // The last is the longest.
+      do end++;
+      while (end < prompts.length && (end + 1 - start) * prompts[end][1].length <= most);
+      const group = prompts.slice(start, end);
+      this.reading.reset(group.length);
+      await this.read(
+        this.reading,
+        group.map(([, prompt]) => prompt),
+        0,
+        call,
+      );
+      group.forEach(([name, prompt], row) => {
+        prefixes.set(name, this.reading.prefix(row, prompt.length - 1));
       });
     }
     return prefixes;
   }
 
-  /** Which tokens see which; where one graph does both, a cache of one empty slot as well. */
-  private prefillMasks(batch: number, seq: number): Record<string, Value> {
-    if (this.prefill !== this.decode) return { mask: causalMask(seq) };
-    const empty = this.planes.map(({ name, heads, width }) => [
-      name,
-      allocate("f32", [batch, heads, 1, width]),
-    ]);
-    return {
-      ...Object.fromEntries(empty),
-      mask: f32(new Float32Array(batch).fill(MASKED), [batch, 1, 1, 1]),
-      chunkMask: causalMask(seq),
-      last: i32([seq - 1]),
-      scale: scalar(1),
-    };
+  /** Row 0 of the cache comes to hold the prompt but its last token; what it holds of it already is not read again. */
+  private async readOn(prompt: readonly number[], call: Call): Promise<void> {
+    const { last } = this;
+    const held = last === null ? [] : [...last.request.prompt, ...last.ids].slice(0, last.position);
+    const kept = commonPrefix(held, prompt.slice(0, -1));
+    this.last = null;
+    this.cache.keep(kept);
+    await this.read(this.cache, [prompt], kept, call);
   }
 
-  private sliceRow(outputs: Record<string, Value>, row: number, length: number, seq: number): PrefixCache {
-    const tensors = this.planes.map(({ name, heads, width }) => {
-      const source = (outputs[name] ?? outputs[`fresh.${name}`]).data as Float32Array;
-      const copy = new Float32Array(heads * length * width);
-      for (let head = 0; head < heads; head++) {
-        const from = (row * heads + head) * seq * width;
-        copy.set(source.subarray(from, from + length * width), head * length * width);
-      }
-      return copy;
-    });
-    return { length, tensors };
+  /** Reads prompts but their last tokens into the rows of a cache that holds the first `from` tokens of each. */
+  private async read(
+    cache: KvCache,
+    prompts: readonly (readonly number[])[],
+    from: number,
+    { weights, options, result }: Call,
+  ): Promise<void> {
+    const batch = prompts.length;
+    const length = Math.max(...prompts.map((prompt) => prompt.length)) - 1;
+    const piece = this.continues ? Math.ceil(READ_TOKENS / batch) : length;
+    for (let start = from; start < length; start += piece) {
+      options.signal?.throwIfAborted();
+      const end = Math.min(start + piece, length);
+      const seq = end - start;
+      cache.ensure(end, batch);
+      const ids = new Int32Array(batch * seq);
+      prompts.forEach((prompt, row) => {
+        ids.set(prompt.slice(start, Math.min(end, prompt.length - 1)), row * seq);
+      });
+      const positions = Int32Array.from({ length: ids.length }, (_, i) => start + (i % seq));
+      const outputs = await this.prefill.run({
+        ...weights,
+        ids: i32(ids, [batch, seq]),
+        positions: i32(positions, [batch, seq]),
+        ...(this.continues ? chunkFeeds(cache, batch, start, seq) : { mask: causalMask(seq) }),
+      });
+      result.flops += countFlops(this.prefillGraph, { batch, seq, past: cache.window }).total;
+      const fresh = this.planes.map(({ name }) => (outputs[name] ?? outputs[`fresh.${name}`]).data);
+      prompts.forEach((prompt, row) => {
+        cache.append(row, start, fresh as Float32Array[], Math.min(end, prompt.length - 1) - start, seq);
+      });
+    }
   }
 
-  private async decodeStep(
-    weights: Record<string, Value>,
-    scheduler: Scheduler,
-    scale: number,
-    result: GenerationResult,
-  ): Promise<DecodedStep> {
+  private async decodeStep({ weights, options, result }: Call, scheduler: Scheduler): Promise<DecodedStep> {
     const { active } = scheduler;
     const batch = scheduler.batchSize();
     this.cache.ensure(Math.max(...active.map((row) => row.position + 1)), active.length);
@@ -296,7 +303,7 @@ export class Sampler {
       ids: i32(ids, [batch, 1]),
       positions: i32(positions, [batch, 1]),
       mask: f32(mask, [batch, 1, 1, window]),
-      scale: scalar(scale),
+      scale: scalar(logitScale(options)),
       ...ONE_TOKEN,
     };
     await this.decode.run(feeds, decoded.fetches);
@@ -336,8 +343,7 @@ export class Sampler {
   private postprocess(
     scheduler: Scheduler,
     { logits, weights, fresh }: DecodedStep,
-    options: GenerateOptions,
-    result: GenerationResult,
+    { options, result }: Call,
   ): void {
     const finished: number[] = [];
     const { vocabSize } = this.config;
@@ -366,4 +372,18 @@ export class Sampler {
     await this.decode.release();
     if (this.prefill !== this.decode) await this.prefill.release();
   }
+}
+
+/** A piece of `seq` tokens behind the first `start` of the cache. */
+function chunkFeeds(cache: KvCache, batch: number, start: number, seq: number): Record<string, Value> {
+  const mask = new Float32Array(batch * cache.window);
+  for (let row = 0; row < batch; row++)
+    mask.fill(MASKED, row * cache.window + start, (row + 1) * cache.window);
+  return {
+    ...cache.feeds(batch),
+    mask: f32(mask, [batch, 1, 1, cache.window]),
+    chunkMask: causalMask(seq),
+    last: i32([seq - 1]),
+    scale: scalar(1),
+  };
 }

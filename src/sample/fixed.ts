@@ -5,6 +5,8 @@
 import { existsSync, mkdtempSync, rmSync, statfsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { CheckpointError, systemCode } from "../checkpoint/errors.ts";
+import type { TensorSource } from "../checkpoint/weights.ts";
 import { lower } from "../graph/lower.ts";
 import type { Quantised } from "../graph/ops/quantised.ts";
 import { weight } from "../graph/ops/source.ts";
@@ -14,9 +16,7 @@ import type { ParameterSpec } from "../models/layers.ts";
 import { saveModelFile } from "../runtime/model-file.ts";
 import { Session, type SessionOptions } from "../runtime/session.ts";
 import { BLOCKS, type BlockSize, bitsOf, type Precision, type Rounding } from "./quantise.ts";
-import { type CodedBytes, WeightReader, type WeightSource } from "./weight-bytes.ts";
-
-export type { WeightSource };
+import { type CodedBytes, WeightReader } from "./weight-bytes.ts";
 
 export interface FixedOptions {
   precision: Precision;
@@ -62,7 +62,7 @@ export function roundingOf(
 export function fixedParameters(
   graph: Graph,
   specs: readonly ParameterSpec[],
-  source: WeightSource,
+  source: TensorSource,
   { activations = "int8", ...options }: FixedOptions,
 ): Map<string, Tensor> {
   const weights = new WeightReader(source);
@@ -110,7 +110,16 @@ export function openFixed(graph: Graph, options: SessionOptions): Promise<Sessio
     saveModelFile(lower(graph, options), join(folder, "model.onnx"));
   } catch (error) {
     remove();
-    throw error;
+    if (systemCode(error) !== "ENOSPC") throw error;
+    throw new CheckpointError({
+      ...{
+        file: folder,
+        expected: "room for the weights while they run",
+        found: "a full disk",
+        cause: error,
+      },
+      remedy: "Free some space there, or name a folder on another disk in TMPDIR.",
+    });
   }
   // An open mapping outlives the file's name (on Windows the name stays until the temporary folder is cleaned).
   return Session.load(join(folder, "model.onnx"), options).finally(() => {

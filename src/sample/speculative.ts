@@ -1,24 +1,30 @@
 /**
- * Speculative decoding with DeepSeek-V3's own module for a further token (arXiv 2412.19437, section 5.4.3), one sequence
- * at a time: each run of the graph drafts a token or more and has the model check them, so that a step costs one pass
- * and gives up to 1 + drafts tokens, with the same distribution as without drafts.
+ * DeepSeek-V3's design one sequence at a time: a graph that reads tokens behind what is cached, and drafts further ones
+ * with the model's own module (arXiv 2412.19437, section 5.4.3). A step of decoding reads the newest token and has the
+ * model check drafts behind it, so that it costs one pass and gives up to 1 + drafts tokens, with the same distribution
+ * as without drafts.
  */
+import type { TensorSource } from "../checkpoint/weights.ts";
 import { countFlops } from "../graph/analyse.ts";
 import { MASKED } from "../graph/ops/nn.ts";
 import { input } from "../graph/ops/source.ts";
-import { concat, exp, max, mul, sub } from "../graph/ops.ts";
+import { concat, exp, gather, max, mul, sub } from "../graph/ops.ts";
 import { type Dim, Graph } from "../graph/tensor.ts";
-import { type CachePlane, designOf, isV3, type ModelConfig } from "../models/architecture.ts";
-import { type ParameterSpec, type Parameters, parameterInputs } from "../models/layers.ts";
-import { causalMask } from "../models/masks.ts";
-import { v3Decoder } from "../models/v3.ts";
+import { type CachePlane, designOf } from "../models/architecture.ts";
+import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
 import type { V3Config } from "../models/v3-config.ts";
 import { continueSequence, draftTokens } from "../models/v3-mtp.ts";
 import { Random } from "../runtime/random.ts";
-import { f32, i32, Session, scalar, type Value } from "../runtime/session.ts";
+import { f32, i32, type Session, scalar, type Value } from "../runtime/session.ts";
 import { KvCache } from "./cache.ts";
-import { checkRequests, type GenerateOptions, type GenerationResult, Sampler } from "./engine.ts";
-import { fixedParameters, openFixed, type WeightSource } from "./fixed.ts";
+import {
+  checkRequests,
+  commonPrefix,
+  type GenerateOptions,
+  type GenerationResult,
+  READ_TOKENS,
+} from "./engine.ts";
+import { type FixedOptions, fixedParameters, openFixed } from "./fixed.ts";
 import { logitScale, sampleToken } from "./sampler.ts";
 import type { Generation, GenerationRequest } from "./scheduler.ts";
 import { fillGumbel, verifyDraft } from "./verify.ts";
@@ -32,28 +38,11 @@ export interface SpeculativeResult extends GenerationResult {
   accepted: number;
 }
 
-/** How a graph gets its parameters: as inputs, or as part of it. */
-export type ParameterMaker = (graph: Graph, specs: readonly ParameterSpec[]) => Parameters;
-
-/** The graph that reads a prompt: what the cache holds of it, and `hidden` [1, seq, width] for the module. */
-export function traceReading(config: V3Config, weights: ParameterMaker = parameterInputs): Graph {
-  const graph = new Graph();
-  const { parameters, planes } = designOf(config);
-  const ids = input(graph, "ids", "i32", [1, "seq"]);
-  const positions = input(graph, "positions", "i32", [1, "seq"]);
-  const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
-  const { hidden, cache } = v3Decoder(weights(graph, parameters), config, { ids, positions, mask });
-  graph.output("hidden", hidden);
-  planes.forEach(({ name }, i) => {
-    graph.output(name, cache[i]);
-  });
-  return graph;
-}
-
 /**
- * The graph that drafts tokens behind the newest one and runs the trunk over all of these: `drafts` [drafts, 1] with
- * `draftLogits`, of the trunk `logits` and `weights` (see `traceDecode`) [1 + drafts, vocab] and `hidden`
- * [1 + drafts, 1, width], and for each plane `fresh.<plane>` [rows, 1, 1, width]. Without drafts it decodes plainly.
+ * The graph that drafts tokens behind `ids` [known, 1] and runs the trunk over all of these, behind what is cached:
+ * `drafts` [drafts, 1] with `draftLogits`; of the trunk's last 1 + drafts tokens `logits` and `weights` (see
+ * `traceDecode`) [1 + drafts, vocab]; of all `hidden` [rows, 1, width], and for each plane `fresh.<plane>`
+ * [rows, 1, 1, width].
  */
 export function traceSpeculative(
   config: V3Config,
@@ -65,10 +54,10 @@ export function traceSpeculative(
   const traced = weights(graph, drafts > 0 ? [...parameters, ...further] : parameters);
   const real = (name: string, shape: Dim[]) => input(graph, name, "f32", shape);
   const whole = (name: string, shape: Dim[]) => input(graph, name, "i32", shape);
-  const rows = 1 + drafts;
+  const rows = drafts > 0 ? `(known+${drafts})` : "known";
   const width = config.latent + config.ropeDim;
-  const [scale, id, positions] = [real("scale", []), whole("id", [1, 1]), whole("positions", [rows, 1])];
-  let ids = id;
+  const scale = real("scale", []);
+  let ids = whole("ids", ["known", 1]);
   if (drafts > 0) {
     const drafted = draftTokens(traced, config, {
       hidden: real("pairs.hidden", ["pairs", 1, config.width]),
@@ -79,23 +68,25 @@ export function traceSpeculative(
         mask: real("pairs.mask", ["pairs", 1, "(past+pairs)"]),
       },
       last: whole("pairs.last", [1]),
-      later: positions,
+      later: whole("drafts.positions", [drafts, 1]),
       scale,
       noise: real("noise", [drafts, config.vocabSize]),
     });
-    ids = concat([id, drafted.ids], 0);
+    ids = concat([ids, drafted.ids], 0);
     graph.output("drafts", drafted.ids);
     graph.output("draftLogits", drafted.logits);
     graph.output(`fresh.${moduleName(config)}`, drafted.fresh);
   }
+  const last = whole("last", [1 + drafts]);
   const { logits, hidden, fresh } = continueSequence(traced, config, {
     ids,
-    positions,
+    positions: whole("positions", [rows, 1]),
     cache: planes.map(({ name }) => real(name, ["past", width])),
     mask: real("mask", [rows, 1, `(past+${rows})`]),
+    wanted: (all) => gather(all, last),
   });
   graph.output("logits", logits);
-  graph.output("hidden", hidden);
+  if (drafts > 0) graph.output("hidden", hidden);
   graph.scope("sampling", () => {
     const scaled = mul(logits, scale);
     graph.output("weights", exp(sub(scaled, max(scaled, [-1], true))));
@@ -109,45 +100,38 @@ export function traceSpeculative(
 /** The plane that the module's own attention caches. */
 const moduleName = ({ layers }: V3Config): string => `latent.${layers}`;
 
-/** What has been read of a sequence, and what the module has yet to read of it. */
-interface Progress {
-  /** The newest token's position; the trunk's cache holds those before it. */
-  position: number;
-  /** The newest tokens, and what the trunk made of the token before each, [pairs, 1, width]. */
-  next: number[];
-  hidden: Float32Array;
-  /** Positions that the module's cache holds. */
+/** What is cached of one sequence, from one request to the next. */
+interface Sequence {
+  /** Tokens in the trunk's cache. */
+  ids: number[];
+  /** Tokens in the module's cache, each read with the one behind it: all but the newest of `ids`. */
   read: number;
+  /** What the trunk made of these newest, [ids.length - read, 1, width]. */
+  hidden: Float32Array;
 }
 
-export interface SpeculativeOptions {
-  threads?: number;
-  /** Tokens drafted at a step. */
-  drafts?: number;
-  parameters?: ReadonlyMap<string, Value>;
+/** What the parts of one request share. */
+interface Call {
+  options: GenerateOptions;
+  random: Random;
+  result: SpeculativeResult;
 }
 
 export class SpeculativeSampler {
   readonly drafts: number;
   private readonly config: V3Config;
-  private readonly stepGraph: Graph;
-  private readonly prefillGraph: Graph;
-  private readonly step: Session;
-  private readonly prefill: Session;
+  private readonly graph: Graph;
+  private readonly session: Session;
   private readonly planes: readonly CachePlane[];
   private readonly trunk: KvCache;
   private readonly module: KvCache;
+  private sequence: Sequence = { ids: [], read: 0, hidden: new Float32Array() };
 
-  private constructor(
-    config: V3Config,
-    drafts: number,
-    graphs: [Graph, Graph],
-    sessions: [Session, Session],
-  ) {
+  private constructor(config: V3Config, drafts: number, graph: Graph, session: Session) {
     this.config = config;
     this.drafts = drafts;
-    [this.prefillGraph, this.stepGraph] = graphs;
-    [this.prefill, this.step] = sessions;
+    this.graph = graph;
+    this.session = session;
     this.planes = designOf(config).planes;
     this.trunk = new KvCache(this.planes);
     this.module = new KvCache([
@@ -156,34 +140,31 @@ export class SpeculativeSampler {
   }
 
   /**
-   * With `parameters` the graphs hold the weights, and `generate` reads no others: ONNX Runtime packs them once, and a
-   * product of two rows then costs hardly more than of one, where an input would be packed at each step.
+   * All of `source` is read before this returns its promise.
+   * @param options `drafts`: tokens drafted at a step; none where the model has no module for them
    */
-  static async create(config: V3Config, options: SpeculativeOptions = {}): Promise<SpeculativeSampler> {
-    const { threads, drafts = DRAFTS, parameters } = options;
-    const weights: ParameterMaker =
-      parameters === undefined
-        ? parameterInputs
-        : (graph, specs) => fixedParameters(graph, specs, sourceOf(parameters), { precision: "f32" });
-    const open = (graph: Graph, name: string) =>
-      parameters === undefined
-        ? Session.create(graph, { threads, name })
-        : openFixed(graph, { threads, name });
-    const graphs: [Graph, Graph] = [traceReading(config, weights), traceSpeculative(config, drafts, weights)];
-    return new SpeculativeSampler(config, drafts, graphs, [
-      await open(graphs[0], "reading"),
-      await open(graphs[1], "speculative"),
-    ]);
+  static async create(
+    config: V3Config,
+    source: TensorSource,
+    {
+      threads,
+      drafts = config.mtpLayers > 0 ? DRAFTS : 0,
+      ...options
+    }: FixedOptions & { threads?: number; drafts?: number },
+  ): Promise<SpeculativeSampler> {
+    const graph = traceSpeculative(config, drafts, (traced, specs) =>
+      fixedParameters(traced, specs, source, options),
+    );
+    const session = await openFixed(graph, { threads, name: "speculative" });
+    return new SpeculativeSampler(config, drafts, graph, session);
   }
 
-  /** As `Sampler.generate`, one request after another. */
+  /** As `Sampler.generate`, one request after another; what a prompt shares with the sequence before is not read again. */
   async generate(
-    parameters: ReadonlyMap<string, Value>,
     requests: readonly GenerationRequest[],
     options: GenerateOptions,
   ): Promise<SpeculativeResult> {
     checkRequests(this.config, requests);
-    const weights = Object.fromEntries(parameters);
     const result: SpeculativeResult = {
       generations: [],
       flops: 0,
@@ -192,31 +173,28 @@ export class SpeculativeSampler {
       drafted: 0,
       accepted: 0,
     };
-    for (const [index, request] of requests.entries())
-      result.generations.push(await this.one(weights, request, index, options, result));
+    for (const [index, request] of requests.entries()) {
+      const random = new Random(...(request.key as [string]));
+      result.generations.push(await this.one(request, index, { options, random, result }));
+    }
     return result;
   }
 
   private async one(
-    weights: Record<string, Value>,
-    { prompt, maxNewTokens, key }: GenerationRequest,
+    { prompt, maxNewTokens }: GenerationRequest,
     index: number,
-    options: GenerateOptions,
-    result: SpeculativeResult,
+    call: Call,
   ): Promise<Generation> {
-    const random = new Random(...(key as [string]));
+    const { options, random, result } = call;
+    const { vocabSize } = this.config;
     const generation: Generation = { ids: [], logProbs: [], finish: "length" };
-    const progress = await this.start(weights, prompt, result);
-    const { vocabSize, width } = this.config;
+    await this.read(prompt, call);
+    let newest = prompt[prompt.length - 1];
     while (generation.ids.length < maxNewTokens && generation.finish === "length") {
       options.signal?.throwIfAborted();
-      const {
-        drafts,
-        draftLogits,
-        logits,
-        weights: target,
-        hidden,
-      } = await this.run(weights, progress, options, random, result);
+      const step = await this.run([newest], call, true);
+      const { drafts, draftLogits, logits, weights: target } = step;
+      result.steps++;
       const next: number[] = [];
       for (let i = 0, accepted = true; accepted; i++) {
         const offset = i * vocabSize;
@@ -237,111 +215,97 @@ export class SpeculativeSampler {
         if (options.stopIds.has(token.id)) generation.finish = "stop";
         if (generation.finish === "stop" || generation.ids.length === maxNewTokens) break;
       }
-      progress.position += next.length;
-      progress.next = next;
-      progress.hidden = hidden.slice(0, next.length * width);
+      this.keep([newest, ...next.slice(0, -1)], step.hidden);
+      newest = next[next.length - 1];
     }
     return generation;
   }
 
-  /** Reads a prompt but its last token, which the first step reads. */
-  private async start(
-    weights: Record<string, Value>,
-    prompt: readonly number[],
-    result: SpeculativeResult,
-  ): Promise<Progress> {
-    for (const cache of [this.trunk, this.module]) cache.reset(1);
-    const seq = prompt.length - 1;
-    // A single token has none before it: the draft from nothing is as good as any, and is checked as any.
-    const alone = { position: 0, next: [...prompt], hidden: new Float32Array(this.config.width), read: -1 };
-    if (seq === 0) return alone;
-    const outputs = await this.prefill.run({
-      ...weights,
-      ids: i32(prompt.slice(0, -1), [1, seq]),
-      positions: i32(
-        Int32Array.from({ length: seq }, (_, i) => i),
-        [1, seq],
-      ),
-      mask: causalMask(seq),
-    });
-    result.flops += countFlops(this.prefillGraph, { seq }).total;
-    const array = (name: string) => outputs[name].data as Float32Array;
-    this.trunk.ensure(seq, 1);
-    this.trunk.load(0, { length: seq, tensors: this.planes.map(({ name }) => array(name)) });
-    return { position: seq, next: prompt.slice(1), hidden: array("hidden"), read: 0 };
+  /** Goes back to what the prompt shares with the sequence, and reads on to all but its last token, which a step reads. */
+  private async read(prompt: readonly number[], call: Call): Promise<void> {
+    const { ids, read } = this.sequence;
+    // The module has read a token with the one behind it, and its first draft needs a token that it has not read.
+    const kept = Math.max(0, Math.min(read, commonPrefix(ids, prompt) - 1, prompt.length - 2));
+    this.sequence = { ids: ids.slice(0, kept), read: kept, hidden: new Float32Array() };
+    for (const cache of [this.trunk, this.module]) cache.keep(kept);
+    for (let start = kept; start < prompt.length - 1; start += READ_TOKENS) {
+      call.options.signal?.throwIfAborted();
+      const piece = prompt.slice(start, Math.min(start + READ_TOKENS, prompt.length - 1));
+      this.keep(piece, (await this.run(piece, call, false)).hidden);
+    }
   }
 
-  /** One run of the graph; both caches have read what they were given afterwards, drafts that fall included. */
-  private async run(
-    weights: Record<string, Value>,
-    progress: Progress,
-    options: GenerateOptions,
-    random: Random,
-    result: SpeculativeResult,
-  ) {
+  /** `known` tokens behind the sequence, and drafts behind these, which are worth something in `decoding` alone. */
+  private async run(known: readonly number[], { options, random, result }: Call, decoding: boolean) {
     const { maxPositions, vocabSize, width } = this.config;
-    const { position, next, hidden, read } = progress;
-    const [pairs, rows] = [next.length, 1 + this.drafts];
-    const limit = position + rows;
-    this.trunk.ensure(limit, 1);
-    this.module.ensure(limit, 1);
-    const noise = new Float32Array(this.drafts * vocabSize);
-    fillGumbel(noise, options.temperature, random);
-    const first = Math.max(0, read);
+    const { drafts } = this;
+    const { ids, read, hidden } = this.sequence;
+    const [position, unread] = [ids.length, ids.length - read];
+    const rows = known.length + drafts;
+    this.trunk.ensure(position + rows, 1);
+    this.module.ensure(position + rows, 1);
+    // A draft wants a pair: where there is none, one of nothing, which is not kept.
+    const pairs = Math.max(1, unread);
+    const noise = new Float32Array(drafts * vocabSize);
+    if (decoding) fillGumbel(noise, options.temperature, random);
     // Drafts beyond the last position are never asked for: any position will do.
     const from = (start: number, length: number): Value =>
       i32(
         Int32Array.from({ length }, (_, i) => Math.min(start + i, maxPositions - 1)),
         [length, 1],
       );
-    const outputs = await this.step.run({
-      ...weights,
+    const outputs = await this.session.run({
       ...flatFeeds(this.trunk),
       ...flatFeeds(this.module),
-      "pairs.hidden": f32(hidden, [pairs, 1, width]),
-      "pairs.next": i32(next, [pairs, 1]),
-      "pairs.positions": from(first, pairs),
-      "pairs.mask": sequenceMask(first, this.module.window, pairs),
+      "pairs.hidden": f32(unread > 0 ? hidden : new Float32Array(width), [pairs, 1, width]),
+      "pairs.next": i32([...ids.slice(read + 1), known[0]], [pairs, 1]),
+      "pairs.positions": from(read, pairs),
+      "pairs.mask": sequenceMask(read, this.module.window, pairs),
       "pairs.last": i32([pairs - 1]),
+      "drafts.positions": from(position, drafts),
       scale: scalar(logitScale(options)),
-      noise: f32(noise, [this.drafts, vocabSize]),
-      id: i32([next[pairs - 1]], [1, 1]),
+      noise: f32(noise, [drafts, vocabSize]),
+      ids: i32(known as number[], [known.length, 1]),
       positions: from(position, rows),
       mask: sequenceMask(position, this.trunk.window, rows),
+      last: i32(Array.from({ length: 1 + drafts }, (_, i) => known.length - 1 + i)),
     });
     const array = (name: string) => outputs[name].data as Float32Array;
-    appendAll(
-      this.trunk,
-      position,
-      rows,
-      this.planes.map(({ name }) => array(`fresh.${name}`)),
-    );
-    if (read >= 0 && this.drafts > 0)
-      appendAll(this.module, read, pairs, [array(`fresh.${moduleName(this.config)}`)]);
-    progress.read += read < 0 ? 1 : pairs;
-    result.steps++;
-    result.flops += this.flopsOf(this.trunk.window, pairs);
+    // [rows, 1, 1, width]: a single head's tokens, one after another.
+    const fresh = this.planes.map(({ name }) => array(`fresh.${name}`));
+    this.trunk.append(0, position, fresh, rows, rows);
+    if (drafts > 0 && unread > 0)
+      this.module.append(0, read, [array(`fresh.${moduleName(this.config)}`)], pairs, pairs);
+    result.flops += this.flopsOf({ past: this.trunk.window, pairs, known: known.length });
     return {
-      drafts: this.drafts > 0 ? (outputs.drafts.data as Int32Array) : [],
-      draftLogits: this.drafts > 0 ? array("draftLogits") : new Float32Array(),
+      drafts: drafts > 0 ? (outputs.drafts.data as Int32Array) : [],
+      draftLogits: drafts > 0 ? array("draftLogits") : new Float32Array(),
       logits: array("logits"),
       weights: array("weights"),
-      hidden: array("hidden"),
+      hidden: drafts > 0 ? array("hidden") : new Float32Array(),
     };
+  }
+
+  /** The first of the tokens that a run read belong to the sequence: those that were known, and drafts that stayed. */
+  private keep(tokens: readonly number[], hidden: Float32Array): void {
+    const { sequence } = this;
+    const before = sequence.ids.length;
+    sequence.ids.push(...tokens);
+    sequence.read = this.drafts > 0 ? before : sequence.ids.length;
+    sequence.hidden = hidden.slice(0, tokens.length * this.config.width);
   }
 
   private readonly knownFlops = new Map<string, number>();
 
-  private flopsOf(past: number, pairs: number): number {
-    const key = `${past}+${pairs}`;
-    const flops = this.knownFlops.get(key) ?? countFlops(this.stepGraph, { past, pairs }).total;
+  private flopsOf(sizes: { past: number; pairs: number; known: number }): number {
+    const key = Object.values(sizes).join();
+    const flops = this.knownFlops.get(key) ?? countFlops(this.graph, sizes).total;
     this.knownFlops.set(key, flops);
     return flops;
   }
 
-  async release(): Promise<void> {
-    await this.prefill.release();
-    await this.step.release();
+  release(): Promise<void> {
+    return this.session.release();
   }
 }
 
@@ -362,31 +326,4 @@ function sequenceMask(filled: number, window: number, rows: number): Value {
     mask.fill(MASKED, row * length + window + row + 1, (row + 1) * length);
   }
   return f32(mask, [rows, 1, length]);
-}
-
-/** Stores `rows` tokens from `position` on; `fresh` has [rows, 1, 1, width] for each plane. */
-function appendAll(cache: KvCache, position: number, rows: number, fresh: readonly Float32Array[]): void {
-  for (let row = 0; row < rows; row++) {
-    const own = fresh.map((plane) =>
-      plane.subarray((row * plane.length) / rows, ((row + 1) * plane.length) / rows),
-    );
-    cache.append(0, position + row, own);
-  }
-}
-
-/** Weights in memory as `fixedParameters` reads them. */
-const sourceOf = (values: ReadonlyMap<string, Value>): WeightSource =>
-  new Map([...values].map(([name, { shape, data }]) => [name, { shape, read: () => data as Float32Array }]));
-
-export type AnySampler = Pick<Sampler, "generate" | "release">;
-
-/** What decodes one conversation fastest: with drafts where the model has a module for them. */
-export function samplerFor(
-  config: ModelConfig,
-  parameters: ReadonlyMap<string, Value>,
-  options: { threads?: number } = {},
-): Promise<AnySampler> {
-  return isV3(config) && config.mtpLayers > 0
-    ? SpeculativeSampler.create(config, { ...options, parameters })
-    : Sampler.create(config, options);
 }

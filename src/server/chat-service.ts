@@ -201,7 +201,7 @@ function describe(id: string, found: FoundModel, { parameters, kind }: ModelShap
     id === "shipped"
       ? "shipped model"
       : found.step === null
-        ? found.folder
+        ? (found.name ?? found.folder)
         : `this run, after step ${found.step}`;
   return { id, label, kind, description: `${size} parameters. ${grade}` };
 }

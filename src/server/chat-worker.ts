@@ -1,16 +1,14 @@
 /** The thread that answers chats: a model a folder, one question after another, token by token. */
 import { parentPort, workerData } from "node:worker_threads";
 import { toFailure } from "../recipe/failure.ts";
-import { openSampler } from "../recipe/options.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
 import { samplingFor } from "../sample/defaults.ts";
+import { openForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
 import type { Generation } from "../sample/scheduler.ts";
-import type { AnySampler } from "../sample/speculative.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import { ThoughtSplitter } from "../tokenizer/thought.ts";
 import { encodePrompt } from "../train/rollout.ts";
-import type { Model } from "../train/stage.ts";
 import type { ChatEvent, ChatRequest, ConversationRequest, ProblemRequest } from "./chat.ts";
 import { readConversation } from "./conversation.ts";
 import { readQuestion } from "./question.ts";
@@ -37,86 +35,77 @@ export interface ChatWorkerData {
   precision?: Precision;
 }
 
-/** A chat decodes one row: in a small model, a second thread costs more than it brings. */
-const THREADS = 1;
-
-interface Loaded {
-  folder: string;
-  model: Model;
-  sampler: AnySampler;
-}
+type Loaded = Awaited<ReturnType<typeof openForInference>>;
 
 /** The shipped model and the run's newest: an older checkpoint makes room for the next one. */
 const KEPT = 2;
-const loaded: Loaded[] = [];
+const loaded = new Map<string, Loaded>();
 const aborts = new Map<number, AbortController>();
 let queue: Promise<void> = Promise.resolve();
 
 async function load(folder: string): Promise<Loaded> {
-  const known = loaded.find((entry) => entry.folder === folder);
+  const known = loaded.get(folder);
   if (known !== undefined) return known;
   const { precision } = (workerData ?? {}) as ChatWorkerData;
-  const threads = precision === undefined || precision === "f32" ? THREADS : undefined;
-  const { model, sampler } = await openSampler(folder, { precision, threads });
-  while (loaded.length >= KEPT) await loaded.shift()?.sampler.release();
-  loaded.push({ folder, model, sampler });
-  return loaded[loaded.length - 1];
+  const model = await openForInference(folder, { precision });
+  for (const [oldest, { release }] of loaded) {
+    if (loaded.size < KEPT) break;
+    loaded.delete(oldest);
+    await release();
+  }
+  loaded.set(folder, model);
+  return model;
 }
 
 type Send = (event: ChatEvent) => void;
 
 /** Samples one completion; `onText` gets each token with what can be told of it. */
 async function sample(
-  { model, sampler }: Loaded,
+  model: Loaded,
   request: ChatRequest,
   { prompt, maxNewTokens }: { prompt: number[]; maxNewTokens: number },
   { seed, signal, onText }: { seed: number; signal: AbortSignal; onText: (text: string, id: number) => void },
 ): Promise<Generation> {
   const { stopIds } = model.tokenizer;
   const stream = new TextStream(model.tokenizer);
-  const { generations } = await sampler.generate(
-    model.parameters,
-    [{ prompt, maxNewTokens, key: [seed, "chat"] }],
-    {
-      ...samplingFor(model.generation, request),
-      ...{ stopIds, signal },
-      onToken: (_, id) => onText(stopIds.has(id) ? "" : stream.push(id), id),
-    },
-  );
+  const { generations } = await model.generate([{ prompt, maxNewTokens, key: [seed, "chat"] }], {
+    ...samplingFor(model.generation, request),
+    ...{ stopIds, signal },
+    onToken: (_, id) => onText(stopIds.has(id) ? "" : stream.push(id), id),
+  });
   return generations[0];
 }
 
 async function solve(
-  entry: Loaded,
+  model: Loaded,
   request: ProblemRequest,
   { task, seed }: ChatOrder,
   { signal, send }: { signal: AbortSignal; send: Send },
 ): Promise<Generation> {
-  const { model } = entry;
   const question = readQuestion(request.problem, task);
   const prompt = encodePrompt(model, question.prompt);
   send({ type: "prompt", text: question.prompt });
   const room = { prompt, maxNewTokens: model.config.maxPositions - prompt.length };
   const onText = (text: string, id: number): void => send({ type: "token", text, id });
-  const generation = await sample(entry, request, room, { seed, signal, onText });
+  const generation = await sample(model, request, room, { seed, signal, onText });
   const text = model.tokenizer.decode(generation.ids, { skipSpecials: true });
   send({ type: "verdict", verdict: question.verify(text) });
   return generation;
 }
 
 async function converse(
-  entry: Loaded,
+  model: Loaded,
   request: ConversationRequest,
   { seed }: ChatOrder,
   { signal, send }: { signal: AbortSignal; send: Send },
 ): Promise<Generation> {
-  const turn = readConversation(entry.model, request);
+  const turn = readConversation(model, request);
   send({ type: "turn", tokens: turn.prompt.length, dropped: turn.dropped });
   const splitter = new ThoughtSplitter(turn.thoughtOpen);
   const onText = (text: string, id: number): void => {
     for (const part of splitter.push(text)) send({ type: "token", id, ...part });
   };
-  const generation = await sample(entry, request, turn, { seed, signal, onText });
+  const generation = await sample(model, request, turn, { seed, signal, onText });
   const id = generation.ids[generation.ids.length - 1];
   for (const part of splitter.end()) send({ type: "token", id, ...part });
   return generation;
@@ -125,12 +114,12 @@ async function converse(
 async function answer(order: ChatOrder, signal: AbortSignal): Promise<void> {
   const { id, request, folder } = order;
   const send: Send = (event) => parentPort?.postMessage({ id, event } satisfies ChatReply);
-  const entry = await load(folder);
+  const model = await load(folder);
   const started = performance.now();
   const { ids, finish } =
     "messages" in request
-      ? await converse(entry, request, order, { signal, send })
-      : await solve(entry, request, order, { signal, send });
+      ? await converse(model, request, order, { signal, send })
+      : await solve(model, request, order, { signal, send });
   send({ type: "done", tokens: ids.length, seconds: (performance.now() - started) / 1000, finish });
 }
 
@@ -149,7 +138,7 @@ async function serve(order: ChatOrder): Promise<void> {
 
 /** Sessions are released before the thread ends, as ONNX Runtime wants it. */
 async function close(): Promise<void> {
-  for (const { sampler } of loaded) await sampler.release();
+  for (const { release } of loaded.values()) await release();
   parentPort?.close();
 }
 

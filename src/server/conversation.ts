@@ -1,9 +1,9 @@
 /** From the messages of a conversation to what the model reads, cut to what it has room for. */
+import type { ModelShape } from "../checkpoint/folder.ts";
 import { UsageError } from "../recipe/find-model.ts";
 import { chatOf, encodeChat, opensThought, renderChat } from "../tokenizer/chat.ts";
 import { checkChat } from "../tokenizer/chat-check.ts";
 import { ChatTemplateError } from "../tokenizer/chat-template.ts";
-import type { Model } from "../train/stage.ts";
 import type { ConversationRequest, Message } from "./chat.ts";
 
 export interface Turn {
@@ -25,7 +25,7 @@ const ANSWER_SHARE = 0.25;
  * @throws UsageError where the last question alone is too long
  */
 export function readConversation(
-  { config, tokenizer, tokenizerConfig = {} }: Pick<Model, "config" | "tokenizer" | "tokenizerConfig">,
+  { config, tokenizer, tokenizerConfig = {} }: ModelShape,
   { messages, maxTokens = Number.POSITIVE_INFINITY }: ConversationRequest,
 ): Turn {
   const chat = chatOf(tokenizerConfig);

@@ -32,6 +32,7 @@ import {
 import { type Dim, type Graph, product, type Tensor } from "../graph/tensor.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
 import type { Parameters } from "../models/layers.ts";
+import { loadOf, measureLoad } from "./expert-load.ts";
 import { sequenceInputs } from "./language-model.ts";
 import type { LossGraph } from "./step.ts";
 
@@ -213,7 +214,7 @@ export function grpoLoss(
     const at = chosen("at");
     const back = chosen("back", product(["batch", "seq"]));
     // Prompts have no loss, so the head, the widest product of all, reads completions only.
-    const { logits } = designOf(config).whole(
+    const { logits, routing } = designOf(config).whole(
       parameters,
       sequenceInputs(graph, { batch: "batch", seq: "seq", mask: options.mask ?? "shared" }),
       {
@@ -224,6 +225,13 @@ export function grpoLoss(
     const targets = chosen("chosenTargets");
     const weights = perToken("weights");
     const sampled = perToken("sampled");
+    const loads: Record<string, Tensor> = {};
+    graph.scope("load", () => {
+      if (routing.length === 0) return;
+      const fed = reshape(perToken("fed"), [product(["batch", "seq"])]);
+      for (const { layer, choices, load } of routing)
+        Object.assign(loads, measureLoad(layer, loadOf(choices, fed, load.shape[0] as number)));
+    });
     return graph.scope("loss", () => {
       const tempered = mul(logits, input(graph, "inverseTemperature", "f32", []));
       const perCompletion = tokenLogProbs(tempered, targets);
@@ -247,6 +255,7 @@ export function grpoLoss(
         entropy: sum(where(active, placed(entropy(perCompletion.distribution)), 0)),
         mismatchSum: sum(mismatch),
         mismatchMax: max(mismatch),
+        ...loads,
       });
       return result;
     });

@@ -1,5 +1,6 @@
 /** What a GRPO step says about itself, and in words why it taught nothing. */
 import type { Metrics } from "../events.ts";
+import { isLoad } from "./expert-load.ts";
 import { informative } from "./grpo-loss.ts";
 import type { Group, Sample } from "./rollout.ts";
 
@@ -71,6 +72,8 @@ interface LossTotals {
   trained: number;
   /** Tokens of the first mini-batch, whose log-probabilities are those of the policy that sampled. */
   compared: number;
+  /** Tokens that the loss was computed over, prompts included; loads are summed under this weight. */
+  fed: number;
   /** Of each sequence with importance weights: its tokens, and how many of them had their weight cut. */
   corrected: readonly { length: number; cut: number }[];
 }
@@ -90,8 +93,14 @@ export function lossMetrics(totals: LossTotals, withKl: boolean): Metrics {
     "clip/high": perToken("clippedHigh"),
     "mismatch/mean": perToken("mismatchSum", totals.compared),
     "mismatch/max": totals.trained === 0 ? null : (totals.sums.get("mismatchMax") ?? 0),
+    ...loadMetrics(totals),
     ...importanceMetrics(totals.corrected),
   };
+}
+
+/** The load of each routed layer, as a mean over what was trained. */
+function loadMetrics({ sums, fed }: LossTotals): Metrics {
+  return Object.fromEntries([...sums].flatMap(([name, sum]) => (isLoad(name) ? [[name, sum / fed]] : [])));
 }
 
 /** Shares of tokens and of sequences whose importance weight was cut, and of tokens by the sequence's length. */

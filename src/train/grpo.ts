@@ -2,6 +2,11 @@
  * Group relative policy optimization, one step after another: sample groups, judge them, turn rewards into advantages,
  * and update (DeepSeekMath, arXiv 2402.03300, algorithm 1; R1, arXiv 2501.12948, section 2). The objective's slots are
  * in grpo-loss.ts.
+ *
+ * The biases that balance a V3's experts rest here, whose load is logged. V3 moves them while it pretrains and stops
+ * before the end (arXiv 2412.19437, section 4.2). They move by no gradient: in RL, a policy that changed between sampling
+ * and update in a way that no ratio sees, and an even load over one task's problems, which is not what the experts were
+ * trained for. NVIDIA's NeMo RL has it so as well (`moe_router_bias_update_rate: 0.0`).
  */
 
 import type { Metrics } from "../events.ts";
@@ -10,6 +15,7 @@ import { allocate, scalar, type Value } from "../runtime/session.ts";
 import { Sampler } from "../sample/engine.ts";
 import { Scorer } from "../sample/logprobs.ts";
 import type { Task } from "../tasks/problem.ts";
+import { isLoad } from "./expert-load.ts";
 import { advantages, aggregations, grpoLoss, informative } from "./grpo-loss.ts";
 import { lossMetrics, rolloutMetrics, whyNothingWasLearned } from "./grpo-metrics.ts";
 import type { GrpoOptions } from "./grpo-options.ts";
@@ -164,7 +170,7 @@ export class GrpoStage implements TrainingStage {
   private async sampleGroups(): Promise<{ all: Judged[]; kept: Judged[]; flops: number; tokens: number }> {
     const { options } = this;
     const result = { all: [] as Judged[], kept: [] as Judged[], flops: 0, tokens: 0 };
-    const policy = { ...this.model, parameters: this.policy.parameters() };
+    const policy = { ...this.model, generate: this.sampler.with(this.policy.parameters()) };
     for (
       let round = 0;
       round <= options.dynamicRounds && result.kept.length < options.problemsPerStep;
@@ -172,7 +178,7 @@ export class GrpoStage implements TrainingStage {
     ) {
       const indices = Array.from({ length: options.problemsPerStep }, (_, i) => this.nextProblem + i);
       this.nextProblem += options.problemsPerStep;
-      const { groups, flops, tokens } = await rollout(policy, this.sampler, this.task, indices, {
+      const { groups, flops, tokens } = await rollout(policy, this.task, indices, {
         ...options,
         split: "train",
       });
@@ -211,6 +217,7 @@ export class GrpoStage implements TrainingStage {
       losses: [] as number[],
       trained: 0,
       compared: 0,
+      fed: 0,
       corrected: [] as Corrected,
     };
     const flopsBefore = step.flops + (this.scorer?.flops ?? 0);
@@ -219,6 +226,7 @@ export class GrpoStage implements TrainingStage {
     const rates = {
       rate: factor * (options.optimizer.adamRate ?? options.optimizer.rate),
       muonRate: factor * options.optimizer.rate,
+      biasRate: 0,
     };
     const perBatch = Math.ceil(rows.length / options.miniBatches);
     for (let epoch = 0; epoch < options.epochs; epoch++)
@@ -246,12 +254,15 @@ export class GrpoStage implements TrainingStage {
           };
           const chosen = bundles.flat().reduce((total, row) => total + row.ids.length, 0);
           const result = await step.accumulate(feeds);
+          const fed = bundles.reduce((total, bundle) => total + bundleLength(bundle), 0);
+          totals.fed += fed;
           flops += this.accumulationFlops(bundles.length, seq, chosen);
           loss += result.loss;
           for (const [name, value] of Object.entries(result)) {
             if (moved && name.startsWith("mismatch")) continue;
             const before = totals.sums.get(name) ?? 0;
-            totals.sums.set(name, name === "mismatchMax" ? Math.max(before, value) : before + value);
+            const part = isLoad(name) ? fed * value : value;
+            totals.sums.set(name, name === "mismatchMax" ? Math.max(before, part) : before + part);
           }
         }
         totals.norms.push((await step.applyUpdate(rates)).norm);

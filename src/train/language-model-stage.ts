@@ -3,12 +3,13 @@ import { designOf, isV3, type ModelConfig } from "../models/architecture.ts";
 import { documentMask } from "../models/masks.ts";
 import type { Value } from "../runtime/session.ts";
 import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
+import { isLoad } from "./expert-load.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "./language-model.ts";
 import { type AdapterOptions, Policy, type Trained } from "./policy.ts";
-import { biasRate, rateFactor, type Schedule } from "./schedule.ts";
+import { biasFactor, rateFactor, type Schedule } from "./schedule.ts";
 import type { Model, StageSnapshot, StepReport, TrainedAdapter, TrainingStage } from "./stage.ts";
 import type { OptimizerOptions, Rates } from "./step.ts";
-import { furtherFeeds, V3_LOSS, type V3LossOptions, v3Loss } from "./v3-loss.ts";
+import { furtherFeeds, V3_FACTORS, type V3Factors, v3Loss } from "./v3-loss.ts";
 
 export interface LanguageModelOptions {
   steps: number;
@@ -21,8 +22,8 @@ export interface LanguageModelOptions {
   recompute: boolean;
   optimizer: OptimizerOptions;
   schedule: Schedule;
-  /** Factors of DeepSeek-V3's further losses; the paper's first ones where absent. */
-  v3?: V3LossOptions;
+  /** Factors of DeepSeek-V3's training; the paper's first ones where absent. */
+  v3?: Partial<V3Factors>;
   /** Train an adapter and leave the model's own weights at rest. */
   lora: AdapterOptions | null;
   threads?: number;
@@ -41,7 +42,7 @@ export function trainedOn(
     recompute: options.recompute,
   };
   if (!isV3(config)) return { specs: parameters, loss: languageModelLoss(config, shape) };
-  const factors = options.v3 ?? V3_LOSS;
+  const factors = { ...V3_FACTORS, ...options.v3 };
   const specs = factors.mtpFactor > 0 ? [...parameters, ...further] : parameters;
   return { specs, loss: v3Loss(config, shape, factors) };
 }
@@ -97,7 +98,7 @@ export class LanguageModelStage implements TrainingStage {
     const rates = {
       rate: factor * (options.optimizer.adamRate ?? options.optimizer.rate),
       muonRate: factor * options.optimizer.rate,
-      biasRate: biasRate(this.done, this.totalSteps),
+      biasRate: biasFactor(this.done, this.totalSteps) * (options.v3?.biasRate ?? V3_FACTORS.biasRate),
     };
     const micro = Array.from({ length: options.accumulate }, () => this.batches.next());
     const trained = micro.reduce((total, b) => total + b.trained, 0);
@@ -146,7 +147,7 @@ export class LanguageModelStage implements TrainingStage {
       norm = result.norm ?? 0;
       // Losses carry the one denominator and add up; loads and balance are means over the micro-batches.
       for (const [name, value] of Object.entries(result)) {
-        const share = /^(experts\/|balance)/.test(name) ? value / micro.length : value;
+        const share = isLoad(name) || name === "balance" ? value / micro.length : value;
         if (name !== "norm") measured[name] = (measured[name] ?? 0) + share;
       }
     }

@@ -100,9 +100,9 @@ export function forEachRow(
 
 /**
  * Feeds [bundles, seq] of the policy loss. The position of a token predicts the one after it; values of a completion's
- * token stand where it is predicted, everything else is 0. What is padding follows from lengths, never from ids. `at`
- * [chosen] are the flat positions of all completions' tokens, and `back` [bundles · seq] their inverse, `chosen` where
- * there is none.
+ * token stand where it is predicted, everything else is 0. What is padding follows from lengths, never from ids: `fed` is
+ * 0 there and 1 elsewhere. `at` [chosen] are the flat positions of all completions' tokens, and `back` [bundles · seq]
+ * their inverse, `chosen` where there is none.
  */
 export function microBatchFeeds(bundles: readonly Bundle[], seq: number): Record<string, Value> {
   const shape = [bundles.length, seq];
@@ -111,10 +111,11 @@ export function microBatchFeeds(bundles: readonly Bundle[], seq: number): Record
   const real = () => new Float32Array(size);
   const [ids, targets, positions] = [whole(), whole(), whole()];
   const [sampled, old, reference] = [real(), real(), real()];
-  const [advantage, weights, importance] = [real(), real(), real()];
+  const [advantage, weights, importance, fed] = [real(), real(), real(), real()];
   bundles.forEach((bundle, b) => {
     const length = bundleLength(bundle);
     if (length > seq) throw new RangeError(`a row of ${length} tokens does not fit ${seq} positions`);
+    fed.fill(1, b * seq, b * seq + length);
     bundle[0].prompt.forEach((id, p) => {
       ids[b * seq + p] = id;
       positions[b * seq + p] = p;
@@ -155,6 +156,7 @@ export function microBatchFeeds(bundles: readonly Bundle[], seq: number): Record
     advantage: f32(advantage, shape),
     weights: f32(weights, shape),
     importance: f32(importance, shape),
+    fed: f32(fed, shape),
   };
 }
 

@@ -1,12 +1,14 @@
 /** The experience of one RL step: problems, sampled completions, verdicts and rewards, group by group. */
+
+import type { ModelShape } from "../checkpoint/folder.ts";
 import type { GroupRecord } from "../events.ts";
-import type { GenerateOptions, Sampler } from "../sample/engine.ts";
+import type { GenerateOptions } from "../sample/engine.ts";
+import type { InferenceModel } from "../sample/inference.ts";
 import type { Generation } from "../sample/scheduler.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
 import { equations } from "../tasks/thought-equations.ts";
 import { chatOf, encodeChat } from "../tokenizer/chat.ts";
 import { ChatTemplateError } from "../tokenizer/chat-template.ts";
-import type { Model } from "./stage.ts";
 
 export interface RewardOptions {
   accuracy: number;
@@ -50,7 +52,7 @@ export function overlongPenalty(
 export function locateEquations(
   ids: readonly number[],
   promptLength: number,
-  model: Model,
+  model: ModelShape,
 ): Sample["equations"] {
   let text = "";
   const ends: number[] = [];
@@ -72,7 +74,7 @@ export function judge(
   generation: Generation,
   prompt: number[],
   task: Task,
-  model: Model,
+  model: ModelShape,
   rewards: RewardOptions,
   limit: number,
 ): Sample {
@@ -105,14 +107,14 @@ export interface RolloutOptions {
 }
 
 /** The prompt's ids: BOS, then the template's text with its control tokens. */
-export function encodePrompt(model: Pick<Model, "tokenizer">, prompt: string): number[] {
+export function encodePrompt(model: Pick<ModelShape, "tokenizer">, prompt: string): number[] {
   const ids = model.tokenizer.encode(prompt, { specials: true });
   return model.tokenizer.bosId === null ? ids : [model.tokenizer.bosId, ...ids];
 }
 
 /** A problem's prompt, for a chat model through its template. @throws ChatTemplateError where it has none */
 export function encodeProblem(
-  model: Pick<Model, "tokenizer" | "tokenizerConfig">,
+  model: Pick<ModelShape, "tokenizer" | "tokenizerConfig">,
   { prompt, messages }: Problem,
 ): number[] {
   if (messages === undefined) return encodePrompt(model, prompt);
@@ -128,8 +130,7 @@ export function encodeProblem(
 
 /** Samples `groupSize` completions for each problem index in turn and judges them. */
 export async function rollout(
-  model: Model,
-  sampler: Sampler,
+  model: InferenceModel,
   task: Task,
   indices: readonly number[],
   options: RolloutOptions,
@@ -144,7 +145,7 @@ export async function rollout(
     })),
   );
   const { temperature, topP, topK, slots, signal } = options;
-  const { generations, flops, tokens } = await sampler.generate(model.parameters, requests, {
+  const { generations, flops, tokens } = await model.generate(requests, {
     temperature,
     topP,
     topK,

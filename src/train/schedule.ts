@@ -34,9 +34,9 @@ export function rateFactor(schedule: Schedule, step: number, total: number): num
 }
 
 /**
- * γ, by which DeepSeek-V3's router biases move in a step: 0.001, and 0 for the last 0.5 of 14.8 trillion tokens, so that
- * training ends with the choices it will run with (arXiv 2412.19437, section 4.2).
+ * The factor of γ, by which DeepSeek-V3's router biases move in a step: 1, and 0 for the last 0.5 of 14.8 trillion tokens,
+ * so that training ends with the choices it will run with (arXiv 2412.19437, section 4.2).
  */
-export function biasRate(step: number, total: number): number {
-  return step < (14.3 / 14.8) * total ? 0.001 : 0;
+export function biasFactor(step: number, total: number): number {
+  return step < (14.3 / 14.8) * total ? 1 : 0;
 }

@@ -1,20 +1,13 @@
 /** What a training stage is to the run around it: it advances step by step, can be saved at any step, and is released. */
 
+import type { ModelShape } from "../checkpoint/folder.ts";
 import type { GroupRecord, Metrics } from "../events.ts";
-import type { ModelConfig } from "../models/architecture.ts";
 import type { LoraOptions } from "../models/lora.ts";
 import type { Value } from "../runtime/session.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 
 /** A model between stages, of any architecture. */
-export interface Model {
-  config: ModelConfig;
-  tokenizer: Tokenizer;
+export interface Model extends ModelShape {
   parameters: ReadonlyMap<string, Value>;
-  /** What came with the model and goes on with it, above all its chat template. */
-  tokenizerConfig?: Record<string, unknown>;
-  /** Its recommended sampling, as `generation_config.json` has it. */
-  generation?: Record<string, unknown>;
 }
 
 export interface StepReport {

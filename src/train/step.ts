@@ -198,11 +198,9 @@ export function traceOptimizer(specs: readonly ParameterSpec[], optimizer: Optim
 export interface Rates {
   rate: number;
   muonRate: number;
-  /** γ: how far a router's bias moves (DeepSeek-V3, section 4.2: 0.001, and 0 for the last tokens). */
+  /** γ: how far a router's bias moves (DeepSeek-V3, section 4.2); it rests where this is left out. */
   biasRate?: number;
 }
-
-const BIAS_RATE = 0.001;
 
 export interface StepOptions {
   threads?: number;
@@ -305,7 +303,7 @@ export class TrainStep {
     const [beta1, beta2] = this.optimizer.betas;
     const values = {
       ...stepScalarValues(this.stepCount + 1, rates.rate, rates.muonRate, beta1, beta2),
-      biasRate: rates.biasRate ?? BIAS_RATE,
+      biasRate: rates.biasRate ?? 0,
     };
     return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, scalar(value)]));
   }

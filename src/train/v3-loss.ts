@@ -1,12 +1,13 @@
 /** The loss that DeepSeek-V3 is trained on, and what it reports of its experts. */
 import { input } from "../graph/ops/source.ts";
-import { add, cast, div, max, mean, mul, neg, sum, tokenLogProbs } from "../graph/ops.ts";
+import { add, cast, mul, neg, sum, tokenLogProbs } from "../graph/ops.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
 import type { Parameters } from "../models/layers.ts";
-import { type LayerRouting, v3Decoder } from "../models/v3.ts";
+import { v3Decoder } from "../models/v3.ts";
 import type { V3Config } from "../models/v3-config.ts";
 import { mtpModule } from "../models/v3-mtp.ts";
 import { f32, i32, type Value } from "../runtime/session.ts";
+import { measureLoad } from "./expert-load.ts";
 import { type BatchShape, type LanguageModelBatch, sequenceInputs } from "./language-model.ts";
 import type { LossGraph } from "./step.ts";
 
@@ -17,8 +18,14 @@ export interface V3LossOptions {
   mtpFactor: number;
 }
 
+/** What V3's training is told beyond its loss. */
+export interface V3Factors extends V3LossOptions {
+  /** γ: how far a router's bias moves in a step, until the last steps (see `biasFactor`). */
+  biasRate: number;
+}
+
 /** As V3's pretraining begins (section 4.2). */
-export const V3_LOSS: V3LossOptions = { balanceFactor: 1e-4, mtpFactor: 0.3 };
+export const V3_FACTORS: V3Factors = { balanceFactor: 1e-4, mtpFactor: 0.3, biasRate: 0.001 };
 
 /**
  * Weighted cross-entropy (see `languageModelLoss`) + λ · that of the token after the next (eq. 24, 25) + α · the balance
@@ -59,17 +66,14 @@ export function v3Loss(
     });
     const loads = new Map<string, Tensor>();
     graph.scope("load", () => {
-      for (const one of routing) Object.assign(measurements, measureLoad(one, loads));
+      for (const { layer, load } of routing) {
+        const counts = cast(load, "f32");
+        loads.set(`model.layers.${layer}.mlp.gate.e_score_correction_bias`, counts);
+        Object.assign(measurements, measureLoad(layer, counts));
+      }
     });
     return { loss, measurements, loads };
   };
-}
-
-/** The fullest expert's tokens over the mean, which is 1 where the load is even. */
-function measureLoad({ layer, load }: LayerRouting, loads: Map<string, Tensor>): Record<string, Tensor> {
-  const counts = cast(load, "f32");
-  loads.set(`model.layers.${layer}.mlp.gate.e_score_correction_bias`, counts);
-  return { [`experts/${layer}/max-load`]: div(max(counts), mean(counts)) };
 }
 
 /**

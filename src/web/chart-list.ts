@@ -26,7 +26,11 @@ function chart(
   return { unit, title, note, series: Object.entries(series), smooth, folded };
 }
 
+const EXPERTS = "Load of experts";
+const LOAD = "Tokens of a layer's fullest expert over the mean: 1 is even.";
+
 const COMMON = [
+  chart("number", EXPERTS, LOAD, {}, "smooth", "folded"),
   chart("number", "Gradient norm", "Before clipping.", { "grad/norm": "norm" }, "folded"),
   chart("number", "Learning rate", "As scheduled.", { rate: "rate" }, "folded"),
   chart("share", "Utilisation", "Counted FLOPs as a share of this machine's.", { mfu: "MFU" }, "folded"),
@@ -98,16 +102,23 @@ const GRPO = [
 export function chartsFor(kind: StageInfo["kind"], metrics: string[]): ChartSpec[] {
   const present = new Set(metrics);
   return (kind === "grpo" ? GRPO : PRETRAIN)
-    .map((spec) => (spec.title === BY_POSITION ? { ...spec, series: positions(metrics) } : spec))
+    .map((spec) => ({ ...spec, series: NUMBERED[spec.title]?.(metrics) ?? spec.series }))
     .map((spec) => ({ ...spec, series: spec.series.filter(([metric]) => present.has(metric)) }))
     .filter((spec) => spec.series.length > 0);
 }
 
-/** `validity/64-127` and its like, from the front of the thought to its end. */
-function positions(metrics: string[]): ChartSpec["series"] {
-  return metrics
-    .map((metric) => /^validity\/(\d+)-(\d+)$/.exec(metric))
-    .filter((match) => match !== null)
-    .sort((a, b) => Number(a[1]) - Number(b[1]))
-    .map((match) => [match[0], `${match[1]}\u2013${match[2]}`]);
-}
+/** Metrics that match, by the first number in their names. */
+const numbered =
+  (pattern: RegExp, label: (...numbers: string[]) => string) =>
+  (metrics: string[]): ChartSpec["series"] =>
+    metrics
+      .map((metric) => pattern.exec(metric))
+      .filter((match) => match !== null)
+      .sort((a, b) => Number(a[1]) - Number(b[1]))
+      .map(([metric, ...numbers]) => [metric, label(...numbers)]);
+
+/** Series that differ from run to run, by their chart: positions in the thought, and routed layers. */
+const NUMBERED: Record<string, (metrics: string[]) => ChartSpec["series"]> = {
+  [BY_POSITION]: numbered(/^validity\/(\d+)-(\d+)$/, (from, to) => `${from}\u2013${to}`),
+  [EXPERTS]: numbered(/^experts\/(\d+)\/max-load$/, (layer) => `layer ${layer}`),
+};

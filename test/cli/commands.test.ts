@@ -57,7 +57,16 @@ describe("train", () => {
     });
     expect(code, stderr).toBe(0);
     expect(fs.readdirSync(elsewhere)).toEqual(["tiny.yaml"]);
-    const plan = JSON.parse(stdout) as { parameters: number; stages: { name: string; flops: number }[] };
+    const plan = JSON.parse(stdout) as {
+      parameters: number;
+      seconds: number;
+      stages: { name: string; flops: number; seconds: number }[];
+    };
+    expect(plan.stages.every(({ seconds }) => seconds > 0 && seconds < 60)).toBe(true);
+    expect(plan.seconds).toBeCloseTo(
+      plan.stages.reduce((sum, { seconds }) => sum + seconds, 0),
+      6,
+    );
     // 2 x 29 x 32 for embedding and head, 4 x 32 x 32 + 3 x 32 x 64 for the block, 3 norms of 32.
     expect(plan.parameters).toBe(2 * 29 * 32 + 4 * 32 * 32 + 3 * 32 * 64 + 3 * 32);
     const bill = JSON.parse(fs.readFileSync(join(cwd, "runs", "tiny", "bill.json"), "utf8")) as {
@@ -70,8 +79,10 @@ describe("train", () => {
   test("--dry-run for people fits its columns", async () => {
     const { stdout } = await sputnik(["train", "tiny.yaml", "--dry-run"], { cwd });
     expect(stdout).toContain("model.layers.*.self_attn.q_proj.weight");
-    expect(stdout).toMatch(/Time: this machine's MatMul rate, measured now as .*FLOP\/s/);
-    expect(stdout).toMatch(/Bill: unknown, unknown/);
+    expect(stdout).toMatch(
+      /Time: each operator .*FLOP\/s and its memory at .*B\/s.*as this machine has them now/,
+    );
+    expect(stdout).toContain("hardware.watts");
   });
 
   test("--dry-run of a model of DeepSeek LLM's size takes seconds and no such memory", async () => {
@@ -95,18 +106,12 @@ describe("train", () => {
 });
 
 test("eval: score, interval, maj@k and the truth of the thoughts", async () => {
-  const record = await json([
-    "eval",
-    "tiny",
-    "--task",
-    "countdown",
-    "--numbers",
-    "2",
-    "--problems",
-    "20",
-    "--samples",
-    "3",
-  ]);
+  const exam = (...more: string[]) =>
+    json([
+      ...["eval", "tiny", "--task", "countdown", "--numbers", "2", "--problems", "20", "--samples", "3"],
+      ...more,
+    ]);
+  const record = await exam();
   expect(record).toMatchObject({ task: "countdown", problems: 20, samplesPerProblem: 3, temperature: 0.6 });
   const { passAt1, interval, majAtK } = record as {
     passAt1: number;
@@ -116,19 +121,10 @@ test("eval: score, interval, maj@k and the truth of the thoughts", async () => {
   expect(interval[0]).toBeLessThanOrEqual(passAt1);
   expect(interval[1]).toBeGreaterThanOrEqual(passAt1);
   expect(majAtK).toBeGreaterThanOrEqual(0);
-  const again = await json([
-    "eval",
-    "tiny",
-    "--task",
-    "countdown",
-    "--numbers",
-    "2",
-    "--problems",
-    "20",
-    "--samples",
-    "3",
-  ]);
-  expect(again.examples).toEqual(record.examples);
+  expect((await exam()).examples).toEqual(record.examples);
+  const coarse = await exam("--precision", "int4");
+  expect([record.precision, coarse.precision]).toEqual(["f32", "int4"]);
+  expect(coarse.examples).not.toEqual(record.examples);
 });
 
 test("eval: a task that does not exist", async () => {

@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, describe, expect, test, vi } from "vitest";
+import { SHIPPED } from "../../src/recipe/find-model.ts";
 import { type Ended, launch, sputnik, TINY, temporaryFolder, until, writeRecipe } from "./command.ts";
 
 vi.setConfig({ testTimeout: 240_000 });
@@ -132,6 +133,14 @@ describe("the machine", () => {
     const resumed = await sputnik(["train", "tiny.yaml", "--quiet"], { cwd });
     expect(resumed.code, resumed.stderr).toBe(0);
     expect(resumed.stderr).toMatch(/resumed from step \d+/);
+  });
+
+  test("no room for the weights while they run: where, and what to do", async () => {
+    const preload = fileURLToPath(new URL("./full-disk.cjs", import.meta.url));
+    const ended = await sputnik(["complete", SHIPPED], {
+      ...{ cwd, input: "1", nodeOptions: ["--require", preload], env: { DISK_BYTES: "600000" } },
+    });
+    expect(expectScreen(ended)).toMatch(/sputnik-model-.*found a full disk[\s\S]*TMPDIR/);
   });
 
   test.skipIf(spawnSync("unshare", ["-rm", "true"]).status !== 0)(

@@ -41,12 +41,33 @@ test("into the cache, a line a file, and the second time nothing to do", async (
   const folder = join(cwd, "cache", "models", "org--tiny-model", COMMIT.slice(0, 12));
   const first = await run([NAME]);
   expect(first.code, first.stderr).toBe(0);
-  expect(first.stdout).toMatch(new RegExp(`^${folder}: 8 files, 99\\.\\d KiB, .* s; checksums agree\\.\n$`));
+  expect(first.stdout).toMatch(
+    new RegExp(
+      `^${folder}: 8 files, 99\\.\\d KiB, .* s; checksums agree\\.\nIts name finds it: .*chat ${NAME}\n$`,
+    ),
+  );
   expect(first.stderr).toContain("model-00001-of-00002.safetensors  49.6 KiB of 49.6 KiB");
   expect(fs.readdirSync(folder).sort()).toEqual(NEEDED);
   for (const name of NEEDED)
     expect(fs.readFileSync(join(folder, name)).equals(fs.readFileSync(new URL(name, fixture)))).toBe(true);
   expect((await run([NAME])).stdout).toContain("all there already");
+});
+
+test("its name is then enough for other commands", async () => {
+  const env = { SPUTNIK_CACHE: join(cwd, "cache") };
+  const absent = await sputnik(["complete", NAME], { cwd, env, input: "3 + 4" });
+  expect([absent.code, absent.stderr]).toEqual([1, expect.stringContaining(`sputnik pull ${NAME}`)]);
+  expect((await run([NAME])).code).toBe(0);
+  const there = await sputnik(["complete", NAME, "--max-tokens", "3", "--json"], {
+    cwd,
+    env,
+    input: "3 + 4",
+  });
+  expect(there.code, there.stderr).toBe(0);
+  expect(JSON.parse(there.stdout)).toMatchObject({ tokens: 3 });
+  const out = await sputnik(["export", NAME, "out"], { cwd, env });
+  expect(out.stdout).toMatch(/^out: [\d,]+ parameters, .* KiB\.\n$/);
+  expect(fs.readFileSync(join(cwd, "out", "README.md"), "utf8")).toContain(`base_model: ${NAME}`);
 });
 
 test("for a program: one JSON document, of a result and of an error", async () => {

@@ -1,8 +1,9 @@
 /** What a person reads: figures, lines of progress, Markdown, errors. */
 import { describe, expect, test } from "vitest";
+import { billLine } from "../../src/cli/dry-run.ts";
 import { renderMarkdown } from "../../src/cli/markdown.ts";
 import { lineProgress } from "../../src/cli/progress.ts";
-import { bytes, duration, percent, short, table } from "../../src/cli/screen.ts";
+import { bytes, duration, percent, runTime, short, table } from "../../src/cli/screen.ts";
 import type { RunEvent } from "../../src/events.ts";
 
 const plain = (text: string): string =>
@@ -26,6 +27,22 @@ describe("figures", () => {
     [1e6, "12 days"],
     [Number.NaN, "unknown"],
   ])("%d seconds as %s", (value, text) => expect(duration(value)).toBe(text));
+
+  test("a run's time in milliseconds, where it is that short", () => {
+    expect([runTime(0.00425), runTime(0.9), runTime(24)]).toEqual(["4.25 ms", "900.00 ms", "24 s"]);
+  });
+
+  test("a bill of a plan: what is known, and which key of the recipe is missing for the rest", () => {
+    expect(billLine({ watts: 65, dollarsPerHour: 0.05 }, 2)).toBe(
+      "Bill: 130.0 Wh at 65 W (hardware.watts); $0.1000 at $0.05 an hour (hardware.dollarsPerHour).",
+    );
+    expect(billLine({ watts: null, dollarsPerHour: 0 }, 2)).toMatch(
+      /^Bill: energy is known once .*\(hardware\.watts\); \$0\.0000 at/,
+    );
+    expect(billLine({ watts: 1, dollarsPerHour: null }, 2)).toMatch(
+      /; cost is known once .*dollarsPerHour\)\.$/,
+    );
+  });
 
   test("bytes and shares", () => {
     expect(bytes(1023)).toBe("1023 B");

@@ -17,15 +17,19 @@ const TEMPLATE =
   "{{ bos_token }}{% for m in messages %}// {{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}const act = {% endif %}";
 const cwd = temporaryFolder();
 beforeAll(async () => {
-  const { model, sampler } = await trainFiller(async (by, through) => {
+  const {
+    model,
+    parameters: values,
+    release,
+  } = await trainFiller(async (by) => {
     for (const [word, what] of PAIRS) {
       const asked = { prefix: start, suffix: tail(what), temperature: 0, maxNewTokens: 9 };
-      if ((await complete(by, through, asked)).text !== word) return false;
+      if ((await complete(by, asked)).text !== word) return false;
     }
     return true;
   });
-  await sampler.release();
-  const parameters = asParameters(model.parameters);
+  await release();
+  const parameters = asParameters(values);
   saveModel(join(cwd, "filler"), { ...model, parameters });
   const talker = await trainTalker();
   saveModel(join(cwd, "talker"), {
@@ -53,6 +57,7 @@ describe("complete", () => {
     expect(await run(["--hole"], text)).toBe(word);
     expect(await run(["--prefix", "before", "--suffix", "after"])).toBe(filled);
     expect(await run(["--marker", "???", "--hole"], text.replace("<FILL>", "???"))).toBe(word);
+    expect(await run(["a.ts", "--precision", "int8"])).toBe(filled);
     const json = JSON.parse(await run(["a.ts", "--json"])) as Record<string, unknown>;
     expect(json).toMatchObject({ model: "filler", hole: word, tokens: word.length + 1, finish: "stop" });
   });
@@ -69,6 +74,7 @@ describe("complete", () => {
     // The shipped model's vocabulary is closed: it has no tokens for a hole.
     expect(await failure([SHIPPED], "1<FILL>2")).toMatch(/no tokens for one[\s\S]*--marker/);
     expect(await failure(["filler", "a.ts", "--suffix", "after"])).toContain("not both");
+    expect(await failure(["filler", "a.ts", "--precision", "int3"])).toContain("int4-offset");
   });
 });
 

@@ -1,6 +1,6 @@
 /** Shapes with symbols, paths, printing, differentiation, lowering and counting. */
 import { describe, expect, it } from "vitest";
-import { countFlops, estimateMemory, neededNodes } from "../../src/graph/analyse.ts";
+import { countFlops, estimateMemory, estimateSeconds, neededNodes } from "../../src/graph/analyse.ts";
 import { grad } from "../../src/graph/grad.ts";
 import { lower } from "../../src/graph/lower.ts";
 import {
@@ -9,6 +9,7 @@ import {
   constant,
   detach,
   exp,
+  gather,
   input,
   linear,
   log,
@@ -320,5 +321,35 @@ describe("counting", () => {
     graph.output("out", sum(y));
     expect(estimateMemory(graph)).toEqual({ persistent: 404, peakIntermediate: 800 });
     expect(neededNodes(graph).length).toBe(13);
+  });
+
+  it("time: of each kernel the longer of arithmetic and memory, fused ones whole, views none", () => {
+    const graph = new Graph();
+    const x = input(graph, "x", "f32", ["rows", 10]);
+    const product = matmul(x, input(graph, "w", "f32", [10, 20]));
+    const normed = rmsNorm(reshape(product, [2, "rows", 10]), input(graph, "g", "f32", [10]), 1e-6);
+    graph.output("out", add(normed, normed));
+    const rows = 30;
+    // 3 inputs, an output and 3 kernels: the product, the norm with its second output, the sum that reads once.
+    const small = 7 / 1e3;
+    const norm = 4 * (rows * 20 + 10 + rows * 20 + 2 * rows);
+    const sum = 4 * (rows * 20 + rows * 20);
+    const slowProducts = { flops: 1e4, bytes: 1e6, nodes: 1e3 };
+    const arithmetic = (2 * rows * 10 * 20 + rows * 20) / 1e4;
+    expect(estimateSeconds(graph, slowProducts, { rows })).toBeCloseTo(arithmetic + norm / 1e6 + small, 9);
+    const slowMemory = { flops: 1e12, bytes: 1e6, nodes: 1e3 };
+    const ofProduct = 4 * (rows * 10 + 10 * 20 + rows * 20);
+    expect(estimateSeconds(graph, slowMemory, { rows })).toBeCloseTo(
+      (ofProduct + norm + sum) / 1e6 + small,
+      9,
+    );
+  });
+
+  it("time: a lookup reads what it returns, not the table", () => {
+    const graph = new Graph();
+    const table = input(graph, "table", "f32", [100000, 8]);
+    graph.output("out", gather(table, input(graph, "ids", "i32", [5])));
+    const speeds = { flops: 1, bytes: 1, nodes: Number.POSITIVE_INFINITY };
+    expect(estimateSeconds(graph, speeds)).toBe(4 * 5 + 2 * 4 * 5 * 8);
   });
 });

@@ -12,7 +12,7 @@ import { cachedDecoder, decoder, decoderParameters } from "../../src/models/dens
 import { countParameters, initialise, parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { allocate, f32, i32, Session, scalar, type Value } from "../../src/runtime/session.ts";
-import { traceDecode } from "../../src/sample/engine.ts";
+import { traceDecode } from "../../src/sample/graphs.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { traceAccumulation, traceStep } from "../../src/train/step.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";

@@ -95,6 +95,7 @@ describe.each<[string, Partial<V3Config>]>([
               input(graph, `past.${layer}`, "f32", ["past", width]),
             ),
             mask: input(graph, "mask", "f32", [rows, 1, `(past+${rows})`]),
+            wanted: (all) => all,
           },
         );
         return { logits, hidden, ...Object.fromEntries(fresh.map((plane, i) => [`latent.${i}`, plane])) };

@@ -1,10 +1,13 @@
 import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
+import { pullFolder, rememberPulled } from "../../src/checkpoint/pulled.ts";
 import { findModel, listRuns, UsageError } from "../../src/recipe/find-model.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { initialModel, recipeShape } from "../../src/recipe/options.ts";
+import { tinyConfig } from "../train/tiny.ts";
+import { tinyModelFolder } from "./tiny-run.ts";
 
 function folderWith(...files: string[]): string {
   const root = fs.mkdtempSync(join(os.tmpdir(), "sputnik-find-"));
@@ -48,6 +51,37 @@ test("what there is not: the runs that there are", () => {
     expect(error).toBeInstanceOf(UsageError);
     expect((error as UsageError).remedy).toContain("one, two");
   }
+});
+
+test("a pulled model by its name, where nothing nearer has that name", () => {
+  vi.stubEnv("SPUTNIK_CACHE", folderWith());
+  const model = { name: "org/tiny", commit: "a".repeat(40), files: [] };
+  const root = folderWith("org/tiny/run.json");
+  expect(() => findModel("org/tiny", folderWith())).toThrow("no model called");
+  fs.mkdirSync(pullFolder(model), { recursive: true });
+  fs.cpSync(tinyModelFolder(), pullFolder(model), { recursive: true });
+  rememberPulled(model, ["config.json"]);
+  const found = { folder: pullFolder(model), run: null, step: null, name: "org/tiny" };
+  expect(findModel("org/tiny", folderWith())).toEqual(found);
+  expect(() => findModel("org/tiny", root)).toThrow("no checkpoint has been saved yet");
+  // A recipe may begin from it.
+  const recipe = parseRecipe(fs.readFileSync("recipes/smollm2-zero.yaml", "utf8"), "smollm2-zero.yaml");
+  const { config } = initialModel({ ...recipe, model: { from: "org/tiny" } });
+  expect(config).toEqual(tinyConfig);
+  vi.unstubAllEnvs();
+});
+
+test("a name on the Hub that was not pulled: the command that does it", () => {
+  vi.stubEnv("SPUTNIK_CACHE", folderWith());
+  try {
+    findModel("org/tiny", folderWith());
+    expect.unreachable();
+  } catch (error) {
+    expect((error as UsageError).remedy).toContain("sputnik pull org/tiny\n");
+  }
+  const recipe = parseRecipe(fs.readFileSync("recipes/smollm2-zero.yaml", "utf8"), "smollm2-zero.yaml");
+  expect(() => recipeShape(recipe)).toThrow("npx sputnik pull HuggingFaceTB/SmolLM2-135M-Instruct. Else");
+  vi.unstubAllEnvs();
 });
 
 test("what there is and holds no model: so it is said", () => {

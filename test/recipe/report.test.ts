@@ -122,6 +122,16 @@ describe("a run that learned", () => {
     expect(linked).toContain("validity-by-position.svg");
   });
 
+  test("draws the load of a mixture's experts, in every stage that has it", () => {
+    const loads = { "experts/1/max-load": 1.3, "experts/2/max-load": null };
+    run.appendMetrics({ stage: "base", step: 1, totalSteps: 200, metrics: { loss: 1, ...loads } });
+    rl(140, loads);
+    const text = report();
+    expect(text).toContain("![Load of experts (base)](figures/base-experts.svg)");
+    const drawn = fs.readFileSync(join(run.paths.figures, "r1-zero-experts.svg"), "utf8");
+    expect(drawn).toContain("layer 1");
+  });
+
   test("is the same from the same files", () => {
     expect(report()).toBe(report());
   });

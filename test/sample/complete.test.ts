@@ -1,46 +1,45 @@
 /** Holes filled by what stands behind them, by a model that is trained here in seconds. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { complete } from "../../src/sample/complete.ts";
-import type { Sampler } from "../../src/sample/engine.ts";
+import type { InferenceModel } from "../../src/sample/inference.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { TokenizerError } from "../../src/tokenizer/errors.ts";
-import type { Model } from "../../src/train/stage.ts";
 import { PAIRS, start, tail, trainFiller } from "./filler.ts";
 
-let model: Model;
-let sampler: Sampler;
+let model: InferenceModel;
+let release: () => Promise<void>;
 const greedy = { temperature: 0, maxNewTokens: 20 };
-const fill = async (by: Model, through: Sampler, prefix: string, suffix?: string): Promise<string> =>
-  (await complete(by, through, { ...greedy, prefix, suffix })).text;
+const fill = async (by: InferenceModel, prefix: string, suffix?: string): Promise<string> =>
+  (await complete(by, { ...greedy, prefix, suffix })).text;
 
 beforeAll(async () => {
   const began = performance.now();
-  const trained = await trainFiller(async (by, through) => {
+  const trained = await trainFiller(async (by) => {
     for (const [word, what] of PAIRS) {
-      const hole = await fill(by, through, `${start}${word[0]}`, tail(what));
-      const rest = await fill(by, through, `${start}${word}`);
+      const hole = await fill(by, `${start}${word[0]}`, tail(what));
+      const rest = await fill(by, `${start}${word}`);
       if (word[0] + hole !== word || rest !== tail(what)) return false;
     }
     return true;
   });
-  ({ model, sampler } = trained);
+  ({ model, release } = trained);
   console.log(`fills holes after ${trained.steps} steps, ${Math.round(performance.now() - began) / 1000} s`);
 }, 400_000);
-afterAll(() => sampler.release());
+afterAll(() => release());
 
 describe("complete", () => {
   it("fills a hole with what the suffix alone tells", async () => {
-    for (const [word, what] of PAIRS) expect(await fill(model, sampler, start, tail(what))).toBe(word);
+    for (const [word, what] of PAIRS) expect(await fill(model, start, tail(what))).toBe(word);
   });
 
   it("ends a hole that begins and ends within words", async () => {
-    expect(await fill(model, sampler, "a=9", ";//sun\n")).toBe("3");
-    expect(await fill(model, sampler, "a=4", "ky\n")).toBe("2;//s");
+    expect(await fill(model, "a=9", ";//sun\n")).toBe("3");
+    expect(await fill(model, "a=4", "ky\n")).toBe("2;//s");
   });
 
   it("goes on with a text without a suffix, to its end", async () => {
     const said: string[] = [];
-    const { text, finish, tokens, dropped } = await complete(model, sampler, {
+    const { text, finish, tokens, dropped } = await complete(model, {
       ...{ ...greedy, prefix: `${start}42`, maxNewTokens: 60 },
       onText: (piece) => said.push(piece),
     });
@@ -52,7 +51,7 @@ describe("complete", () => {
   });
 
   it("is cut off by the limit", async () => {
-    const cut = await complete(model, sampler, {
+    const cut = await complete(model, {
       ...greedy,
       prefix: `${start}42`,
       maxNewTokens: 3,
@@ -63,15 +62,13 @@ describe("complete", () => {
   it("reads what is near the hole of a text that is too long", async () => {
     const prefix = `${"// filler\n".repeat(30)}${start}`;
     const suffix = `${tail("fox")}${"// more\n".repeat(30)}`;
-    const { dropped } = await complete(model, sampler, { ...greedy, prefix, suffix });
+    const { dropped } = await complete(model, { ...greedy, prefix, suffix });
     // 128 positions less 20 new ones, BOS and three tokens: 104, of which the suffix gets a quarter.
     expect(dropped).toEqual({ prefix: prefix.length - 78, suffix: suffix.length - 26 });
   });
 
   it("says that a vocabulary has no tokens for holes", async () => {
     const compact = { ...model, tokenizer: new CompactTokenizer() };
-    await expect(complete(compact, sampler, { ...greedy, prefix: "1", suffix: "2" })).rejects.toThrow(
-      TokenizerError,
-    );
+    await expect(complete(compact, { ...greedy, prefix: "1", suffix: "2" })).rejects.toThrow(TokenizerError);
   });
 });

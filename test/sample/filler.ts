@@ -3,7 +3,9 @@ import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { Random } from "../../src/runtime/random.ts";
+import type { Value } from "../../src/runtime/session.ts";
 import { Sampler } from "../../src/sample/engine.ts";
+import type { InferenceModel } from "../../src/sample/inference.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { FIM_TOKENS } from "../../src/tokenizer/infill.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
@@ -58,9 +60,12 @@ export async function trainTalker(): Promise<Model> {
 }
 
 /** Trains on the lines, cut by the recipe's own rule, until `learned` or 1,500 steps. */
-export async function trainFiller(
-  learned: (model: Model, sampler: Sampler) => Promise<boolean>,
-): Promise<{ model: Model; sampler: Sampler; steps: number }> {
+export async function trainFiller(learned: (model: InferenceModel) => Promise<boolean>): Promise<{
+  model: InferenceModel;
+  parameters: ReadonlyMap<string, Value>;
+  release: () => Promise<void>;
+  steps: number;
+}> {
   const source: DocumentSource = (index) => {
     const [value, name] = PAIRS[index % PAIRS.length];
     return fimDocument(
@@ -72,12 +77,12 @@ export async function trainFiller(
   };
   const stage = await create(source);
   const sampler = await Sampler.create(config);
-  let model: Model;
-  do {
-    for (let i = 0; i < 50; i++) await stage.advance();
-    model = { config, tokenizer, parameters: stage.parameters() };
-  } while (stage.done < stage.totalSteps && !(await learned(model, sampler)));
-  model = { ...model, parameters: copyValues(model.parameters) };
+  const answering = (parameters: ReadonlyMap<string, Value>): InferenceModel => ({
+    ...{ config, tokenizer, generate: sampler.with(parameters) },
+  });
+  do for (let i = 0; i < 50; i++) await stage.advance();
+  while (stage.done < stage.totalSteps && !(await learned(answering(stage.parameters()))));
+  const parameters = copyValues(stage.parameters());
   await stage.release();
-  return { model, sampler, steps: stage.done };
+  return { model: answering(parameters), parameters, release: () => sampler.release(), steps: stage.done };
 }

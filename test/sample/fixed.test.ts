@@ -2,14 +2,15 @@
 import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { describe, expect, it } from "vitest";
+import { sourceOf } from "../../src/checkpoint/weights.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import type { ParameterSpec } from "../../src/models/layers.ts";
 import { v3Parameters } from "../../src/models/v3-parameters.ts";
 import { f32, type Value } from "../../src/runtime/session.ts";
-import { FIXED, Sampler } from "../../src/sample/engine.ts";
-import { fixedParameters, roundingOf, type WeightSource } from "../../src/sample/fixed.ts";
+import { Sampler } from "../../src/sample/engine.ts";
+import { fixedParameters, roundingOf } from "../../src/sample/fixed.ts";
 import { generateNaively } from "../../src/sample/naive.ts";
 import {
   allocateCodes,
@@ -30,19 +31,7 @@ const config: DecoderConfig = {
 };
 const parameters = livelyParameters(config, 3, 0.15);
 
-/** Parameters as a file's tensors. */
-function stored(values: ReadonlyMap<string, Value>): WeightSource {
-  return new Map(
-    [...values].map(([name, { shape, data }]) => {
-      const whole = data as Float32Array;
-      return [
-        name,
-        { shape, read: (start = 0, count = whole.length) => whole.subarray(start, start + count) },
-      ];
-    }),
-  );
-}
-const source = stored(parameters);
+const source = sourceOf(parameters);
 
 /** What the quantised weights stand for, as f32. */
 function rounded(
@@ -100,7 +89,7 @@ describe("a sampler with weights of its own", () => {
 
   it.each(PRECISIONS)("continues as the f32 model of what its codes stand for: %s", async (precision) => {
     const sampler = await Sampler.fixed(config, source, { precision, activations: "f32", threads: 1 });
-    const { generations } = await sampler.generate(FIXED, requests, options);
+    const { generations } = await sampler.generate(requests, options);
     await sampler.release();
     const naive = await generateNaively(
       config,
@@ -123,7 +112,7 @@ describe("a sampler with weights of its own", () => {
       const logProbs = async (activations: "f32" | "int8") => {
         const sampler = await Sampler.fixed(config, source, { precision, activations, threads: 1 });
         const first = requests.map((request) => ({ ...request, maxNewTokens: 1 }));
-        const { generations } = await sampler.generate(FIXED, first, options);
+        const { generations } = await sampler.generate(first, options);
         await sampler.release();
         return generations.map((generation) => generation.logProbs[0]);
       };
@@ -142,7 +131,7 @@ describe("a sampler with weights of its own", () => {
     const sampler = await Sampler.fixed(config, source, {
       ...{ precision: "int4", block: 32, activations: "f32", threads: 1 },
     });
-    const { generations } = await sampler.generate(FIXED, requests, options);
+    const { generations } = await sampler.generate(requests, options);
     await sampler.release();
     const plain = rounded(parameters, decoderParameters(config), "int4", 32);
     const naive = await generateNaively(config, plain, requests, options);
@@ -153,10 +142,10 @@ describe("a sampler with weights of its own", () => {
     const v3 = { ...tinyV3, width: 32, expertFfn: 32, maxPositions: 100 };
     const values = livelyV3(v3, 5);
     const specs = v3Parameters(v3, { withoutMtp: true });
-    const sampler = await Sampler.fixed(v3, stored(values), {
+    const sampler = await Sampler.fixed(v3, sourceOf(values), {
       ...{ precision: "int8", activations: "f32", threads: 1 },
     });
-    const { generations } = await sampler.generate(FIXED, requests, options);
+    const { generations } = await sampler.generate(requests, options);
     await sampler.release();
     const naive = await generateNaively(v3, rounded(values, specs, "int8"), requests, options);
     expect(generations.map(({ ids }) => ids)).toEqual(naive.map(({ ids }) => ids));

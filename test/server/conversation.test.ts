@@ -135,6 +135,25 @@ describe("the chat's thread", () => {
     expect(text(await events(chat, { ...request, temperature: 0, seed: 9 }))).toBe(text(cold));
   });
 
+  test("it counts at int8 too, whose answers are others", async () => {
+    const int8 = new ThreadChat({ model: { folder, run: null, step: null }, precision: "int8" });
+    const [own, same] = [
+      text(await events(int8, request)),
+      text(await events(int8, { ...request, temperature: 0.9 })),
+    ];
+    expect(own).toBe(same);
+    expect(own).not.toBe(text(await events(int8, { ...request, temperature: 0 })));
+    await int8.close();
+  });
+
+  test("a conversation that goes on is answered as if it were new", async () => {
+    const first = text(await events(chat, request));
+    const next = { ...request, temperature: 0, messages: said("Hi", first, "And then?") };
+    const other = new ThreadChat({ model: { folder, run: null, step: null } });
+    expect(text(await events(chat, next))).toBe(text(await events(other, next)));
+    await other.close();
+  });
+
   test("what cannot be asked is explained", async () => {
     const all = await events(chat, { ...request, messages: said("x".repeat(300)) });
     expect(all).toMatchObject([{ type: "error", remedy: "Send a shorter one." }]);

@@ -66,7 +66,7 @@ it.each<[string, (text: string) => unknown]>([
     const text = (length: number) => unit.repeat(length / unit.length);
     const small = milliseconds(() => run(text(SMALL)));
     const large = milliseconds(() => run(text(SMALL * 8)));
-    // Quadratic would be 64 times. 5 ms is the noise of a small measurement.
-    expect(large, `${JSON.stringify(unit)}: ${small} ms, then ${large} ms`).toBeLessThan(24 * (small + 5));
+    // Quadratic would be 64 times, and seconds: 25 ms are for the garbage of a busy machine.
+    expect(large, `${JSON.stringify(unit)}: ${small} ms, then ${large} ms`).toBeLessThan(24 * (small + 25));
   }
 });

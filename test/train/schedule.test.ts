@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { biasRate, rateFactor, type Schedule } from "../../src/train/schedule.ts";
+import { biasFactor, rateFactor, type Schedule } from "../../src/train/schedule.ts";
 
 const at = (schedule: Schedule, total: number, steps: number[]): number[] =>
   steps.map((step) => Number(rateFactor(schedule, step, total).toFixed(6)));
@@ -37,5 +37,5 @@ describe("rateFactor, by hand", () => {
 });
 
 it("router biases rest for the last 500 of 14,800 billion tokens (DeepSeek-V3, section 4.2)", () => {
-  expect([0, 14299, 14300, 14799].map((step) => biasRate(step, 14800))).toEqual([0.001, 0.001, 0, 0]);
+  expect([0, 14299, 14300, 14799].map((step) => biasFactor(step, 14800))).toEqual([1, 1, 0, 0]);
 });

@@ -1,12 +1,21 @@
 /** Pretraining V3 as a stage: it learns, reports its experts, resumes exactly; what it does not train stays as it was. */
 import { describe, expect, it } from "vitest";
-import type { Value } from "../../src/runtime/session.ts";
+import type { Metrics } from "../../src/events.ts";
+import { Graph } from "../../src/graph/tensor.ts";
+import { designOf } from "../../src/models/architecture.ts";
+import { parameterInputs } from "../../src/models/layers.ts";
+import { causalMask } from "../../src/models/masks.ts";
+import { v3Decoder } from "../../src/models/v3.ts";
+import { i32, Session, scalar, type Value } from "../../src/runtime/session.ts";
 import type { Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import type { DocumentSource } from "../../src/train/data.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
+import { grpoLoss } from "../../src/train/grpo-loss.ts";
 import type { GrpoOptions } from "../../src/train/grpo-options.ts";
+import { sequenceInputs } from "../../src/train/language-model.ts";
 import { type LanguageModelOptions, LanguageModelStage } from "../../src/train/language-model-stage.ts";
+import { microBatchFeeds, type TrainingRow } from "../../src/train/microbatch.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { adamW, copyValues, differing, tinyGrpo } from "./tiny.ts";
 
@@ -35,28 +44,34 @@ const model = (parameters: ReadonlyMap<string, Value> = copyValues(start)) => ({
 });
 
 describe("the language-model stage", () => {
-  it("lowers the cross-entropy and reports the further losses and each routed layer's load", async () => {
-    const stage = await LanguageModelStage.create(model(), source, options);
-    const reports = [];
-    for (let i = 0; i < options.steps; i++) reports.push((await stage.advance()).metrics);
-    const [first, last] = [reports[0], reports[options.steps - 1]];
-    expect(last.loss).toBeLessThan(0.6 * (first.loss as number));
-    expect(last["mtp-cross-entropy"]).toBeLessThan(first["mtp-cross-entropy"] as number);
-    for (const metrics of reports) {
-      // The sum of the parts, each under its factor.
-      const parts =
-        (metrics.loss as number) +
-        0.3 * (metrics["mtp-cross-entropy"] as number) +
-        1e-4 * (metrics.balance as number);
-      expect(metrics["loss/total"]).toBeCloseTo(parts, 3);
-      // Between an even load and one expert for all.
-      for (const layer of [1, 2]) {
-        const load = metrics[`experts/${layer}/max-load`] as number;
-        expect(load >= 1 && load <= tinyV3.experts / tinyV3.activeExperts).toBe(true);
+  it.each([
+    ["the paper's factors", undefined, [0.3, 1e-4]],
+    ["others", { mtpFactor: 0.1, balanceFactor: 0.05 }, [0.1, 0.05]],
+  ])(
+    "lowers the cross-entropy and reports the further losses and each routed layer's load: %s",
+    async (_, v3, factors) => {
+      const stage = await LanguageModelStage.create(model(), source, { ...options, v3 });
+      const reports = [];
+      for (let i = 0; i < options.steps; i++) reports.push((await stage.advance()).metrics);
+      const [first, last] = [reports[0], reports[options.steps - 1]];
+      expect(last.loss).toBeLessThan(0.6 * (first.loss as number));
+      expect(last["mtp-cross-entropy"]).toBeLessThan(first["mtp-cross-entropy"] as number);
+      for (const metrics of reports) {
+        // The sum of the parts, each under its factor.
+        const parts =
+          (metrics.loss as number) +
+          factors[0] * (metrics["mtp-cross-entropy"] as number) +
+          factors[1] * (metrics.balance as number);
+        expect(metrics["loss/total"]).toBeCloseTo(parts, 5);
+        // Between an even load and one expert for all.
+        for (const layer of [1, 2]) {
+          const load = metrics[`experts/${layer}/max-load`] as number;
+          expect(load >= 1 && load <= tinyV3.experts / tinyV3.activeExperts).toBe(true);
+        }
       }
-    }
-    await stage.release();
-  });
+      await stage.release();
+    },
+  );
 
   it("goes on from a snapshot as if it had never stopped", async () => {
     const undisturbed = await LanguageModelStage.create(model(), source, options);
@@ -69,6 +84,24 @@ describe("the language-model stage", () => {
     for (let i = 0; i < 2; i++) await resumed.advance();
     expect(differing(undisturbed.parameters(), resumed.parameters())).toEqual([]);
     for (const stage of [undisturbed, killed, resumed]) await stage.release();
+  });
+
+  it.each([
+    ["the paper's γ", undefined, 0.001],
+    ["another", { biasRate: 0.25 }, 0.25],
+    ["none", { biasRate: 0 }, 0],
+  ])("moves the routers' biases in a step by %s", async (_, v3, rate) => {
+    const stage = await LanguageModelStage.create(model(), source, { ...options, v3 });
+    await stage.advance();
+    for (const layer of [1, 2]) {
+      const name = `model.layers.${layer}.mlp.gate.e_score_correction_bias`;
+      const [now, before] = [stage.parameters(), start].map((of) => of.get(name)?.data as Float32Array);
+      const moves = Array.from(now, (value, expert) => Math.abs(value - before[expert]));
+      // An expert with exactly the mean load stays.
+      for (const move of moves.filter((move) => move > 0)) expect(move).toBeCloseTo(rate, 6);
+      expect(moves.some((move) => move > 0)).toBe(rate > 0);
+    }
+    await stage.release();
   });
 
   it("leaves the further module alone where its loss is not asked for, and keeps its weights", async () => {
@@ -108,6 +141,7 @@ describe("GRPO", () => {
     for (let i = 0; i < 3; i++) {
       const { metrics } = await stage.advance();
       mismatch = Math.max(mismatch, (metrics["mismatch/max"] as number | null) ?? 0);
+      expectLoads(metrics);
     }
     expect(mismatch).toBeLessThan(1e-4);
     const changed = differing(stage.parameters(), start);
@@ -115,5 +149,73 @@ describe("GRPO", () => {
     expect(changed).toContain("model.layers.0.self_attn.kv_b_proj.weight");
     expect(changed.some((name) => /correction_bias|^model\.layers\.2\./.test(name))).toBe(false);
     await stage.release();
+  });
+
+  it("reports the load with an adapter as well, over small micro-batches", async () => {
+    const from = { ...model(), tokenizer: new CompactTokenizer() };
+    const lora = { rank: 2, alpha: 4, targets: [], seed: 1 };
+    const stage = await GrpoStage.create(from, evens, { ...grpo, lora, microBatchTokens: 32 });
+    for (let i = 0; i < 2; i++) expectLoads((await stage.advance()).metrics);
+    await stage.release();
+  });
+
+  /** One routed layer in the trunk; the further module's is not used. */
+  function expectLoads(metrics: Metrics): void {
+    const names = Object.keys(metrics).filter((name) => name.startsWith("experts/"));
+    expect(names).toEqual(["experts/1/max-load"]);
+    expect(metrics[names[0]]).toBeGreaterThanOrEqual(1);
+    expect(metrics[names[0]]).toBeLessThanOrEqual(tinyV3.experts / tinyV3.activeExperts);
+  }
+
+  it("counts the load of tokens and not of padding", async () => {
+    const row = (prompt: number[], ids: number[]): TrainingRow => {
+      const each = ids.map(() => 1);
+      const numbers = { sampled: each, old: each, reference: each, importance: each };
+      return { prompt, ids, ...numbers, advantage: 1, weight: 0.1 };
+    };
+    const rows = [row([1, 2, 3], [4, 5]), row([7, 8], [9, 10, 11, 12, 13, 14, 15, 16])];
+    const graph = new Graph();
+    const parameters = parameterInputs(graph, designOf(tinyV3).parameters);
+    const options = { ratio: "token" as const, clip: grpo.clip, kl: 0 };
+    const { measurements } = grpoLoss(tinyV3, options)(graph, parameters);
+    graph.output("load", measurements["experts/1/max-load"]);
+    const session = await Session.create(graph, { threads: 1 });
+    const feeds = microBatchFeeds(
+      rows.map((one) => [one]),
+      16,
+    );
+    const { load } = await session.run({
+      ...Object.fromEntries(start),
+      ...feeds,
+      inverseTemperature: scalar(1),
+    });
+    await session.release();
+    // Each row alone and without padding, through the decoder itself.
+    const alone = new Graph();
+    const { routing } = v3Decoder(parameterInputs(alone, designOf(tinyV3).parameters), tinyV3, {
+      ...sequenceInputs(alone, { batch: 1, seq: "seq", mask: "shared" }),
+    });
+    alone.output("counts", routing[0].load);
+    const counting = await Session.create(alone, { threads: 1 });
+    const totals = new Array<number>(tinyV3.experts).fill(0);
+    for (const { prompt, ids } of rows) {
+      const read = [...prompt, ...ids.slice(0, -1)];
+      const { counts } = await counting.run({
+        ...Object.fromEntries(start),
+        ids: i32(read, [1, read.length]),
+        positions: i32(
+          read.map((_, i) => i),
+          [1, read.length],
+        ),
+        mask: causalMask(read.length),
+      });
+      counts.data.forEach((count, expert) => {
+        totals[expert] += Number(count);
+      });
+    }
+    await counting.release();
+    const tokens = 4 + 9;
+    const mean = (tokens * tinyV3.activeExperts) / tinyV3.experts;
+    expect(load.data[0]).toBeCloseTo(Math.max(...totals) / mean, 5);
   });
 });

@@ -43,6 +43,14 @@ test("charts are drawn for the metrics that there are, positions in order", () =
   expect(chartsFor("pretrain", ["loss"]).map((spec) => spec.title)).toEqual(["Loss"]);
 });
 
+test("routed layers share a chart, in their order, in every stage that trains them", () => {
+  for (const kind of ["pretrain", "sft", "grpo"] as const) {
+    const [chart] = chartsFor(kind, ["experts/10/max-load", "experts/2/max-load"]);
+    expect(chart.title).toBe("Load of experts");
+    expect(chart.series.map(([, label]) => label)).toEqual(["layer 2", "layer 10"]);
+  }
+});
+
 test("events are put together from whatever pieces the network makes", async () => {
   const bytes = new TextEncoder().encode(
     'data: {"text":"é"}\n\n:\n\nevent: x\ndata: 1\ndata: 2\n\ndata: cut',

@@ -1,6 +1,7 @@
 /** GGUF metadata <-> the content of a Hugging Face `config.json`, for the architectures that we know. */
 import { CheckpointError } from "../errors.ts";
-import type { Architecture, TensorLayout, TensorSource } from "./names.ts";
+import type { TensorSource } from "../weights.ts";
+import type { Architecture, TensorLayout } from "./names.ts";
 import { ropeMetadata, ropeScaling } from "./rope.ts";
 import { f32, flag, type Metadata, type MetadataValue, text, u32 } from "./values.ts";
 

@@ -5,15 +5,27 @@ import { fromHuggingFace, toHuggingFace } from "../../models/hugging-face.ts";
 import { tokenizerFrom } from "../../tokenizer/load.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import type { FileSystem } from "../disk.ts";
-import { checkVocabulary, type LoadedModel, type Model, readTokenizerConfig } from "../folder.ts";
-import { blockSize } from "../fp8.ts";
+import {
+  checkVocabulary,
+  type LoadedModel,
+  type LoadedShape,
+  type Model,
+  readTokenizerConfig,
+  scaleBlock,
+} from "../folder.ts";
 import { readJson } from "../json.ts";
-import type { Parameter } from "../safetensors.ts";
-import { compare, type Shapes, withOpenWeights, withoutTiedHead } from "../weights.ts";
+import {
+  compare,
+  type Shapes,
+  sourceOf,
+  type TensorSource,
+  withOpenWeights,
+  withoutTiedHead,
+} from "../weights.ts";
 import { BLOCKS, type WrittenType } from "./blocks.ts";
 import { architectureOf, layoutOf, toHuggingFaceConfig, toMetadata } from "./config.ts";
 import { GgufFile, type GgufTensor, writeGguf } from "./file.ts";
-import { ROPE_FREQS, sourceOf, type TensorSource, toGgufTensors, toHuggingFaceTensors } from "./names.ts";
+import { ROPE_FREQS, toGgufTensors, toHuggingFaceTensors } from "./names.ts";
 import { llama3Factors } from "./rope.ts";
 import { READ_OTHERWISE } from "./splits.ts";
 import { type TokenizerContent, tokenizerMetadata, toTokenizerContent } from "./tokenizer.ts";
@@ -54,20 +66,25 @@ export function withGguf<T>(file: string, use: (content: GgufContent) => T): T {
  * @throws CheckpointError, ConfigError or TokenizerError, as `loadModel` does
  */
 export function loadGguf(file: string, expected?: (config: ModelConfig) => Shapes): LoadedModel {
-  return withGguf(file, ({ config: fields, tensors, tokenizer, tokenizerConfig, ids }) => {
-    const config = storedConfig(fromHuggingFace(fields), new Set(tensors.keys()));
-    if (expected !== undefined) compare(tensors, config.tieEmbeddings, expected(config), file);
-    const parameters = new Map(
-      [...tensors].map(([name, { shape, read }]): [string, Parameter] => [name, { shape, data: read() }]),
-    );
-    return {
-      config,
-      tokenizer: tokenizerFrom(tokenizer, { modelConfig: fields, tokenizerConfig }),
-      parameters: config.tieEmbeddings ? withoutTiedHead(file, parameters) : parameters,
-      generation: ids,
-      tokenizerConfig,
-    };
+  return withGguf(file, (content) => {
+    const { tensors } = content;
+    const shape = shapeOf(content);
+    const tied = shape.config.tieEmbeddings;
+    if (expected !== undefined) compare(tensors, tied, expected(shape.config), file);
+    const stored = tied ? withoutTiedHead(file, tensors) : tensors;
+    const parameters = [...stored].map(([name, { shape, read }]) => [name, { shape, data: read() }] as const);
+    return { ...shape, parameters: new Map(parameters) };
   });
+}
+
+/** The model without its weights. @throws ConfigError or TokenizerError, as `loadModel` does */
+export function shapeOf({ config, tensors, tokenizer, tokenizerConfig, ids }: GgufContent): LoadedShape {
+  return {
+    config: storedConfig(fromHuggingFace(config), new Set(tensors.keys())),
+    tokenizer: tokenizerFrom(tokenizer, { modelConfig: config, tokenizerConfig }),
+    generation: ids,
+    tokenizerConfig,
+  };
 }
 
 export interface ExportOptions {
@@ -97,8 +114,7 @@ export function exportGguf(from: string | Model, file: string, options: ExportOp
   const tokenizerConfig = readTokenizerConfig(from);
   const files = { modelConfig: fields, generationConfig: json("generation_config.json"), tokenizerConfig };
   const tokenizer = options.tokenizer === false ? null : tokenizerFrom(json("tokenizer.json"), files);
-  const block = blockSize(join(from, "config.json"), fields);
-  return withOpenWeights(from, block, (source, weights) => {
+  return withOpenWeights(from, scaleBlock(from), (source, weights) => {
     const config = storedConfig(fromHuggingFace(fields), new Set(source.keys()));
     return write(file, { config, tokenizer, tokenizerConfig, source, searched: weights.join(", ") }, options);
   });

@@ -7,8 +7,7 @@
  *   of multi-head latent attention uses them (arXiv 2405.04434, section 2.1.2).
  */
 import { CheckpointError } from "../errors.ts";
-import type { Parameter } from "../safetensors.ts";
-import type { StoredTensor } from "../weights.ts";
+import type { StoredTensor, TensorSource } from "../weights.ts";
 
 export type Architecture = "llama" | "qwen2" | "qwen3" | "deepseek2";
 
@@ -24,8 +23,6 @@ export interface TensorLayout {
   nope: number;
   vHead: number;
 }
-
-export type TensorSource = ReadonlyMap<string, StoredTensor>;
 
 /** GGUF name to Hugging Face name, without ".weight" or ".bias" and, in a block, without the block's prefix. */
 const WHOLE = { token_embd: "model.embed_tokens", output_norm: "model.norm", output: "lm_head" };
@@ -87,10 +84,8 @@ export function toHuggingFaceTensors(file: string, source: TensorSource, layout:
         throw unknown(file, name, "attn_v_b beside attn_k_b, both [heads, …]");
       result.set(`${prefix}self_attn.kv_b_proj.weight`, {
         shape: [heads * (nope + vHead), latent],
-        read: (start = 0, length) => {
-          const whole = joinKeysValues(tensor.read(), values.read(), { heads, latent, nope, vHead });
-          return whole.subarray(start, length && start + length);
-        },
+        read: (start, count) =>
+          range(joinKeysValues(tensor.read(), values.read(), { heads, latent, nope, vHead }), start, count),
       });
     } else if (rest !== "attn_v_b.weight") {
       const heads = pairedHeads(rest, layout);
@@ -102,6 +97,9 @@ export function toHuggingFaceTensors(file: string, source: TensorSource, layout:
   }
   return result;
 }
+
+const range = (data: Float32Array, start = 0, count = data.length - start): Float32Array =>
+  data.subarray(start, start + count);
 
 /** One tensor to be written, its data in pieces. */
 export interface NamedPieces {
@@ -260,9 +258,4 @@ function joinKeysValues(
     joined.set(values.subarray(head * vHead * latent, (head + 1) * vHead * latent), start + nope * latent);
   }
   return joined;
-}
-
-/** A model's parameters as a source. */
-export function sourceOf(parameters: ReadonlyMap<string, Parameter>): TensorSource {
-  return new Map([...parameters].map(([name, { shape, data }]) => [name, { shape, read: () => data }]));
 }

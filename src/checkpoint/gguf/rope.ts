@@ -2,7 +2,8 @@
 import { writeScaling } from "../../models/dense-hugging-face.ts";
 import { type FrequencySettings, rotaryFrequencies } from "../../models/rope.ts";
 import { CheckpointError } from "../errors.ts";
-import { ROPE_FREQS, type TensorSource } from "./names.ts";
+import type { TensorSource } from "../weights.ts";
+import { ROPE_FREQS } from "./names.ts";
 import { f32, type Metadata, type MetadataValue, text, u32 } from "./values.ts";
 
 type Fields = Record<string, unknown>;

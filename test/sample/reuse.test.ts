@@ -1,0 +1,156 @@
+/** A sequence asked for behind another: what both begin with is read once, and the answers stay the same. */
+import { describe, expect, it } from "vitest";
+import { sourceOf } from "../../src/checkpoint/weights.ts";
+import type { DecoderConfig } from "../../src/models/config.ts";
+import { type FixedSampler, Sampler } from "../../src/sample/engine.ts";
+import type { FixedOptions } from "../../src/sample/fixed.ts";
+import { generateNaively } from "../../src/sample/naive.ts";
+import { type SpeculativeResult, SpeculativeSampler } from "../../src/sample/speculative.ts";
+import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
+import { furthest, livelyParameters, tinyConfig } from "../train/tiny.ts";
+
+const dense: DecoderConfig = {
+  ...tinyConfig,
+  ...{ width: 64, headDim: 16, ffn: 96, maxPositions: 1400, tieEmbeddings: true },
+};
+const v3 = { ...tinyV3, width: 32, expertFfn: 32, maxPositions: 1400 };
+const [denseParameters, v3Parameters] = [livelyParameters(dense, 3, 0.15), livelyV3(v3, 5)];
+const [denseSource, v3Source] = [sourceOf(denseParameters), sourceOf(v3Parameters)];
+
+const designs: Record<string, (options: FixedOptions) => Promise<FixedSampler>> = {
+  dense: (options) => Sampler.fixed(dense, denseSource, { ...options, threads: 1 }),
+  "V3 with drafts": (options) => SpeculativeSampler.create(v3, v3Source, { ...options, threads: 1 }),
+  "V3 without drafts": (options) =>
+    SpeculativeSampler.create(v3, v3Source, { ...options, drafts: 0, threads: 1 }),
+};
+
+const greedy = { temperature: 0, stopIds: new Set<number>() };
+const NEW = 12;
+const ask = (prompt: readonly number[]) => [{ prompt, maxNewTokens: NEW, key: ["reuse"] }];
+const said = (length: number, seed: number): number[] =>
+  Array.from({ length }, (_, i) => 4 + ((seed * 11 + i * 7 + ((i * i) % 5)) % 25));
+
+/** Sums in another order, as in engine.test.ts. */
+const LOG_PROB = 2e-5;
+
+/** Every turn of a conversation by a sampler that goes on, with what another made that began anew. */
+async function converse(open: () => Promise<FixedSampler>) {
+  const kept = await open();
+  const turns: { ids: number[][]; accepted: unknown[]; distance: number; share: number }[] = [];
+  const turn = async (prompt: readonly number[]): Promise<number[]> => {
+    const fresh = await open();
+    const [own, other] = [
+      await kept.generate(ask(prompt), greedy),
+      await fresh.generate(ask(prompt), greedy),
+    ];
+    await fresh.release();
+    const [a, b] = [own.generations[0], other.generations[0]];
+    const distance = furthest(a.logProbs, b.logProbs);
+    const accepted = [own, other].map((result) => (result as Partial<SpeculativeResult>).accepted);
+    turns.push({ ids: [a.ids, b.ids], accepted, distance, share: own.flops / other.flops });
+    return a.ids;
+  };
+  let history = said(40, 1);
+  for (let i = 0; i < 5; i++) history = [...history, ...(await turn(history)), ...said(9, i)];
+  // A token in the middle is another.
+  history = history.with(60, 5);
+  history = [...history, ...(await turn(history)), ...said(5, 6)];
+  // The oldest turns are left out, and a question is asked again.
+  history = [...history.slice(0, 12), ...history.slice(70)];
+  await turn(history);
+  await turn(history);
+  // The beginning alone.
+  await turn(history.slice(0, 1));
+  await kept.release();
+  return turns;
+}
+
+describe.each(Object.keys(designs))("%s", (design) => {
+  const open = designs[design];
+
+  it.each([{ precision: "f32" }, { precision: "int8", activations: "f32" }] as FixedOptions[])(
+    "%o: a conversation, edited and cut, is answered as if read anew",
+    async (options) => {
+      const turns = await converse(() => open(options));
+      for (const [i, { ids, distance, share }] of turns.entries()) {
+        expect(ids[0], `turn ${i}`).toEqual(ids[1]);
+        expect(distance).toBeLessThan(LOG_PROB);
+        // From the second turn on about 10 tokens of 60 and more are read, beside the 12 that are decoded.
+        if (i > 0 && i < 5) expect(share).toBeLessThan(0.6);
+      }
+      expect(turns[0].share).toBe(1);
+      expect(turns[4].share).toBeLessThan(0.35);
+      expect(turns[5].share).toBeLessThan(turns[6].share);
+      expect(turns[7].share).toBeLessThan(0.4);
+    },
+  );
+
+  it("int8 with rounded activations: f32 noise may round one of them another way", async () => {
+    for (const { ids, distance } of await converse(() => open({ precision: "int8" }))) {
+      expect(ids[0]).toEqual(ids[1]);
+      // A step of an activation is 1/127 of its block's largest.
+      expect(distance).toBeLessThan(0.1);
+    }
+  });
+
+  it("goes on behind an answer that was stopped, and a prompt whose reading was", async () => {
+    const [kept, fresh] = [await open({ precision: "f32" }), await open({ precision: "f32" })];
+    const controller = new AbortController();
+    let tokens = 0;
+    const onToken = () => {
+      if (++tokens === 5) controller.abort(new Error("enough"));
+    };
+    const stopped = kept.generate(ask(said(40, 1)), { ...greedy, onToken, signal: controller.signal });
+    await expect(stopped).rejects.toThrow("enough");
+    let asked = 0;
+    const signal = {
+      throwIfAborted: () => {
+        if (++asked === 2) throw new Error("enough");
+      },
+    };
+    const long = [...said(20, 1), ...said(1100, 2)];
+    await expect(kept.generate(ask(long), { ...greedy, signal })).rejects.toThrow("enough");
+    for (const prompt of [long.slice(0, 60), said(50, 1)]) {
+      const [a, b] = [await kept.generate(ask(prompt), greedy), await fresh.generate(ask(prompt), greedy)];
+      expect(a.generations[0].ids).toEqual(b.generations[0].ids);
+      expect(furthest(a.generations[0].logProbs, b.generations[0].logProbs)).toBeLessThan(LOG_PROB);
+    }
+    await Promise.all([kept.release(), fresh.release()]);
+  });
+
+  it("reads a long prompt in pieces", async () => {
+    const sampler = await open({ precision: "f32" });
+    const prompt = said(1100, 3);
+    const { generations } = await sampler.generate(ask(prompt), greedy);
+    await sampler.release();
+    const [config, parameters] = design === "dense" ? [dense, denseParameters] : [v3, v3Parameters];
+    const [naive] = await generateNaively(config, parameters, ask(prompt), greedy);
+    expect(generations[0].ids).toEqual(naive.ids);
+    // Sums over a thousand positions.
+    expect(furthest(generations[0].logProbs, naive.logProbs)).toBeLessThan(5e-5);
+  });
+
+  it("draws the same tokens, whatever came before", async () => {
+    const drawn = { ...greedy, temperature: 1 };
+    const [kept, fresh] = [await open({ precision: "f32" }), await open({ precision: "f32" })];
+    await kept.generate(ask(said(40, 1)), drawn);
+    const prompt = [...said(40, 1), 9, 9];
+    const [a, b] = [await kept.generate(ask(prompt), drawn), await fresh.generate(ask(prompt), drawn)];
+    expect(a.generations[0].ids).toEqual(b.generations[0].ids);
+    await Promise.all([kept.release(), fresh.release()]);
+  });
+});
+
+it("a batch between two turns takes nothing along", async () => {
+  const [kept, fresh] = [
+    await designs.dense({ precision: "f32" }),
+    await designs.dense({ precision: "f32" }),
+  ];
+  const prompt = said(40, 1);
+  await kept.generate(ask(prompt), greedy);
+  await kept.generate([...ask(said(700, 4)), ...ask(said(30, 5)), ...ask(said(3, 6))], greedy);
+  const next = [...prompt, 7, 8];
+  const [a, b] = [await kept.generate(ask(next), greedy), await fresh.generate(ask(next), greedy)];
+  expect(a).toEqual(b);
+  await Promise.all([kept.release(), fresh.release()]);
+});
