@@ -155,9 +155,9 @@ function quantisedLinear(x: Tensor, weight: Tensor): Tensor {
 
 /** Rows of a table [rows, width] at `ids` [...] -> [..., width]; of a quantised one these rows alone are decoded. */
 export function tableRows(table: Tensor, ids: Tensor): Tensor {
-  if (table.node.op.name !== dequantisedOp.name) return gather(table, ids);
-  const [packed, scales, offsets] = table.node.inputs.map((x) =>
-    gather(isWeight(x) ? weightRows(x) : x, ids),
-  );
+  // As weights of their own, whose pages are read where the rows lie: a head of the same numbers packs its own and lets go.
+  const rows = (x: Tensor) => gather(isWeight(x) ? weightRows(x) : x, ids);
+  if (table.node.op.name !== dequantisedOp.name) return rows(table);
+  const [packed, scales, offsets] = table.node.inputs.map(rows);
   return dequantised(packed, scales, table.node.attrs as Quantised, offsets);
 }
