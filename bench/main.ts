@@ -3,6 +3,7 @@ import { createRequire } from "node:module";
 import { benchDecode } from "./decode.ts";
 import { benchFirstLight } from "./first-light.ts";
 import { benchMemory } from "./memory.ts";
+import { benchPrecision } from "./precision.ts";
 import { benchRealModel } from "./real-model.ts";
 import { benchRoundTrip } from "./round-trip.ts";
 import { circumstances, judgeRow, printRows, type Row } from "./rows.ts";
@@ -16,6 +17,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
   "real-model": benchRealModel,
   v3: benchV3,
   memory: benchMemory,
+  precision: benchPrecision,
   "round-trip": benchRoundTrip,
 };
 

@@ -1,12 +1,17 @@
 /** Perplexity of a text in windows of 512 tokens, ours against llama.cpp's (with keys and values in f32) on the same file. */
 import type { LoadedModel } from "../src/checkpoint/folder.ts";
+import { sourceOf } from "../src/checkpoint/weights.ts";
 import { causalMask } from "../src/models/masks.ts";
 import { asValues } from "../src/recipe/options.ts";
-import { i32 } from "../src/runtime/session.ts";
-import { Scorer } from "../src/sample/logprobs.ts";
+import { i32, scalar } from "../src/runtime/session.ts";
+import { type FixedOptions, fixedParameters, openFixed } from "../src/sample/fixed.ts";
+import { Scorer, traceScore } from "../src/sample/logprobs.ts";
 import { LlamaCpp } from "../test/checkpoint/gguf/llama-cpp.ts";
 import { ggufOf, type Precision } from "./real-model-sides.ts";
 import type { Row } from "./rows.ts";
+
+/** The beginning of Newton's Opticks (4th edition, 1730), in the public domain: 2,269 tokens. */
+export const TEXT = new URL("texts/opticks.txt", import.meta.url);
 
 const WINDOW = 512;
 
@@ -25,18 +30,40 @@ export async function perplexity(
   const scorer = await Scorer.create(model.config);
   const parameters = asValues(model.parameters);
   const logProbs: number[] = [];
-  for (const part of parts) {
-    const shape = [1, part.length];
-    const feeds = {
-      ids: i32(part, shape),
-      positions: i32([...part.keys()], shape),
-      mask: causalMask(part.length),
-      targets: i32([...part.slice(1), 0], shape),
-    };
-    logProbs.push(...(await scorer.score(parameters, feeds, 1)).subarray(0, -1));
-  }
+  for (const part of parts)
+    logProbs.push(...(await scorer.score(parameters, feedsOf(part), 1)).subarray(0, -1));
   await scorer.release();
   return fromLogProbs(logProbs);
+}
+
+/** Ours, with weights and activations rounded as `options` say. */
+export async function roundedPerplexity(
+  { config, parameters }: Pick<LoadedModel, "config" | "parameters">,
+  parts: readonly number[][],
+  options: FixedOptions,
+): Promise<number> {
+  const source = sourceOf(parameters);
+  const graph = traceScore(config, "shared", (graph, specs) =>
+    fixedParameters(graph, specs, source, options),
+  );
+  const session = await openFixed(graph, { name: "score" });
+  const logProbs: number[] = [];
+  for (const part of parts) {
+    const { logProbs: found } = await session.run({ ...feedsOf(part), inverseTemperature: scalar(1) });
+    logProbs.push(...(found.data as Float32Array).subarray(0, -1));
+  }
+  await session.release();
+  return fromLogProbs(logProbs);
+}
+
+function feedsOf(part: readonly number[]) {
+  const shape = [1, part.length];
+  return {
+    ids: i32([...part], shape),
+    positions: i32([...part.keys()], shape),
+    mask: causalMask(part.length),
+    targets: i32([...part.slice(1), 0], shape),
+  };
 }
 
 async function llamaPerplexity(gguf: string, parts: readonly number[][]): Promise<number> {

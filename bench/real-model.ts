@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { loadGguf } from "../src/checkpoint/gguf/model.ts";
 import { expectedShapes } from "../src/recipe/options.ts";
 import { threadCount } from "../src/runtime/device.ts";
-import { perplexities } from "./perplexity.ts";
+import { perplexities, TEXT } from "./perplexity.ts";
 import {
   ggufOf,
   llamaCpp,
@@ -21,8 +21,6 @@ import { rewardGain } from "./reward-gain.ts";
 import { median, type Row } from "./rows.ts";
 import { fetchSmolLm2 } from "./smollm2.ts";
 
-/** The beginning of Newton's Opticks (4th edition, 1730), in the public domain: 2,269 tokens. */
-const TEXT = new URL("texts/opticks.txt", import.meta.url);
 const PROMPT = 32;
 const NEW_TOKENS = 128;
 const ROUNDS = 5;

@@ -8,7 +8,7 @@ const LIMITS: Record<string, number> = {
   graph: 3480,
   models: 2250,
   "events.ts": 120,
-  sample: 1930,
+  sample: 1940,
   train: 2530,
   checkpoint: 4300,
   tokenizer: 1420,

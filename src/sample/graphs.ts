@@ -1,7 +1,7 @@
 /** The two graphs of a sampler: one reads prompts, one decodes a token a row over the cache. */
 import { input } from "../graph/ops/source.ts";
 import { exp, max, mul, sub } from "../graph/ops.ts";
-import { Graph } from "../graph/tensor.ts";
+import { Graph, type Tensor } from "../graph/tensor.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
 
@@ -43,13 +43,18 @@ export function traceDecode(
     ? { mask: input(graph, "chunkMask", "f32", [1, 1, "seq", "seq"]), last: input(graph, "last", "i32", [1]) }
     : undefined;
   const { logits, fresh } = design.cached(parameters, { ids, positions, cache, mask, chunk });
-  graph.output("logits", logits);
-  graph.scope("sampling", () => {
-    const scaled = mul(logits, input(graph, "scale", "f32", []));
-    graph.output("weights", exp(sub(scaled, max(scaled, [-1], true))));
-  });
+  outputLogits(graph, logits, input(graph, "scale", "f32", []));
   design.planes.forEach(({ name }, i) => {
     graph.output(`fresh.${name}`, fresh[i]);
   });
   return graph;
+}
+
+/** `logits` as an output, and `weights`: what each token weighs at the inverse temperature `scale`, the likeliest 1. */
+export function outputLogits(graph: Graph, logits: Tensor, scale: Tensor): void {
+  graph.output("logits", logits);
+  graph.scope("sampling", () => {
+    const scaled = mul(logits, scale);
+    graph.output("weights", exp(sub(scaled, max(scaled, [-1], true))));
+  });
 }

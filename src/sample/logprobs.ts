@@ -4,14 +4,18 @@ import { input } from "../graph/ops/source.ts";
 import { mul, tokenLogProbs } from "../graph/ops.ts";
 import { Graph } from "../graph/tensor.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
-import { parameterInputs } from "../models/layers.ts";
+import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
 import { Session, scalar, type Value } from "../runtime/session.ts";
 
 /** The graph that gives `logProbs` [batch, seq] of `targets`; `mask` is one for all rows or one each. */
-export function traceScore(config: ModelConfig, mask: "shared" | "each" = "shared"): Graph {
+export function traceScore(
+  config: ModelConfig,
+  mask: "shared" | "each" = "shared",
+  weights: ParameterMaker = parameterInputs,
+): Graph {
   const graph = new Graph();
   const design = designOf(config);
-  const parameters = parameterInputs(graph, design.parameters);
+  const parameters = weights(graph, design.parameters);
   const perToken = (name: string) => input(graph, name, "i32", ["batch", "seq"]);
   const inputs = {
     ids: perToken("ids"),

@@ -8,7 +8,7 @@ import type { TensorSource } from "../checkpoint/weights.ts";
 import { countFlops } from "../graph/analyse.ts";
 import { MASKED } from "../graph/ops/nn.ts";
 import { input } from "../graph/ops/source.ts";
-import { concat, exp, gather, max, mul, sub } from "../graph/ops.ts";
+import { concat, gather } from "../graph/ops.ts";
 import { type Dim, Graph } from "../graph/tensor.ts";
 import { type CachePlane, designOf } from "../models/architecture.ts";
 import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
@@ -25,6 +25,7 @@ import {
   READ_TOKENS,
 } from "./engine.ts";
 import { type FixedOptions, fixedParameters, openFixed } from "./fixed.ts";
+import { outputLogits } from "./graphs.ts";
 import { logitScale, sampleToken } from "./sampler.ts";
 import type { Generation, GenerationRequest } from "./scheduler.ts";
 import { fillGumbel, verifyDraft } from "./verify.ts";
@@ -85,12 +86,8 @@ export function traceSpeculative(
     mask: real("mask", [rows, 1, `(past+${rows})`]),
     wanted: (all) => gather(all, last),
   });
-  graph.output("logits", logits);
+  outputLogits(graph, logits, scale);
   if (drafts > 0) graph.output("hidden", hidden);
-  graph.scope("sampling", () => {
-    const scaled = mul(logits, scale);
-    graph.output("weights", exp(sub(scaled, max(scaled, [-1], true))));
-  });
   planes.forEach(({ name }, i) => {
     graph.output(`fresh.${name}`, fresh[i]);
   });

@@ -118,6 +118,22 @@ describe.each(Object.keys(designs))("%s", (design) => {
     await Promise.all([kept.release(), fresh.release()]);
   });
 
+  it("goes on behind an answer that a stop token ended, and holds no token that was not accepted (E5)", async () => {
+    const [kept, fresh] = [await open({ precision: "f32" }), await open({ precision: "f32" })];
+    const whole = (await fresh.generate(ask(said(40, 1)), greedy)).generations[0].ids;
+    const stop = whole.findIndex((id, i) => i > 0 && !whole.slice(0, i).includes(id));
+    const ending = { ...greedy, stopIds: new Set([whole[stop]]) };
+    const { ids, finish } = (await kept.generate(ask(said(40, 1)), ending)).generations[0];
+    expect([ids, finish]).toEqual([whole.slice(0, stop + 1), "stop"]);
+    // The same prompt, the answer and more behind it, and another answer in its place.
+    for (const prompt of [said(40, 1), [...said(40, 1), ...ids, 7], [...said(40, 1), ...said(9, 8)]]) {
+      const [a, b] = [await kept.generate(ask(prompt), greedy), await fresh.generate(ask(prompt), greedy)];
+      expect(a.generations[0].ids).toEqual(b.generations[0].ids);
+      expect(furthest(a.generations[0].logProbs, b.generations[0].logProbs)).toBeLessThan(LOG_PROB);
+    }
+    await Promise.all([kept.release(), fresh.release()]);
+  });
+
   it("reads a long prompt in pieces", async () => {
     const sampler = await open({ precision: "f32" });
     const prompt = said(1100, 3);
