@@ -35,7 +35,9 @@ const model = (
 
 const verdict = (value: number | null): Verdict => ({
   value,
+  kind: value === null ? "unscored" : value === 1 ? "right" : "wrong",
   extracted: null,
+  canonical: null,
   format: false,
   reason: value === 1 ? "right" : "wrong",
 });
