@@ -1,4 +1,5 @@
 /** `npm run bench -- NAME [--json]`: one benchmark; exits 1 where a row does not hold. */
+import "../src/runtime/no-telemetry.ts";
 import { createRequire } from "node:module";
 import { benchBusy } from "./busy.ts";
 import { benchDecode } from "./decode.ts";

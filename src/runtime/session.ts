@@ -2,12 +2,13 @@
  * One ONNX Runtime session: a lowered graph that runs on a device. Values in and out are typed arrays with a shape;
  * outputs for which the caller gives an array are written in place, without an allocation or a copy.
  */
-import * as ort from "onnxruntime-node";
+
 import { type LoweredGraph, type LowerOptions, lower } from "../graph/lower.ts";
 import { bindShape, type DType, type Graph } from "../graph/tensor.ts";
 import { coreWatch, type Watch } from "./core-watch.ts";
 import { devices, threadCount } from "./device.ts";
 import { readModelSignature } from "./model-file.ts";
+import * as ort from "./onnxruntime.ts";
 
 export type TypedArray = Float32Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array;
 

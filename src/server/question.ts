@@ -2,6 +2,7 @@
 import type { TaskOptions } from "../recipe/schema.ts";
 import { countdown, parseUserProblem } from "../tasks/countdown.ts";
 import { solve } from "../tasks/countdown-solve.ts";
+import { unscored } from "../tasks/judge.ts";
 import type { Verdict } from "../tasks/problem.ts";
 import { thinkPrompt } from "../tasks/prompt.ts";
 
@@ -19,7 +20,7 @@ export function readQuestion(text: string, task: TaskOptions): Question {
     prompt: thinkPrompt(text, template),
     verify: (completion) => {
       const answer = /<answer>([\s\S]*?)<\/answer>/.exec(completion)?.[1] ?? null;
-      return { value: null, extracted: answer, format: answer !== null, reason };
+      return { ...unscored(reason), extracted: answer, format: answer !== null };
     },
   };
 }

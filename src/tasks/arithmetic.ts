@@ -3,7 +3,7 @@ import { Fraction } from "fraction.js";
 import { z } from "zod";
 import type { Random } from "../runtime/random.ts";
 import { expression } from "./expression.ts";
-import { checkNumber, judge } from "./judge.ts";
+import { checkNumber, judge, unparsed } from "./judge.ts";
 import type { Problem, Task } from "./problem.ts";
 import { promptTemplate, thinkPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
@@ -49,9 +49,7 @@ export function arithmetic(options: ArithmeticOptions): Task<ArithmeticProblem> 
     },
     verify: (problem, completion) =>
       judge(completion, ({ answer, reason }) =>
-        answer === null
-          ? { right: false, extracted: null, reason }
-          : checkNumber(answer, new Fraction(BigInt(problem.answer))),
+        answer === null ? unparsed(null, reason) : checkNumber(answer, new Fraction(BigInt(problem.answer))),
       ),
   };
 }

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { type DrawOptions, drawCountdown, type Step } from "./countdown-generate.ts";
 import { parseCountdown } from "./countdown-input.ts";
 import { expression } from "./expression.ts";
-import { type Finding, judge } from "./judge.ts";
+import { type Finding, judge, unparsed } from "./judge.ts";
 import { showNumber } from "./number.ts";
 import type { Problem, StreamKey, Task, Verdict } from "./problem.ts";
 import { drawInSplit, problemId } from "./stream.ts";
@@ -75,16 +75,21 @@ function generate(key: StreamKey, options: DrawOptions): CountdownProblem {
 }
 
 function check(problem: CountdownQuestion, answer: string | null, noAnswer: string): Finding {
-  const wrong = (reason: string) => ({ right: false, extracted: answer, reason });
-  if (answer === null) return wrong(noAnswer);
+  if (answer === null) return unparsed(null, noAnswer);
   const parsed = expression(answer);
-  if (!parsed.ok) return wrong(parsed.reason);
+  if (!parsed.ok) return unparsed(answer, parsed.reason);
+  const finding = (right: boolean, reason: string, canonical = parsed.value.toFraction()): Finding => ({
+    right,
+    extracted: answer,
+    canonical,
+    reason,
+  });
   const misused = misuse(problem.numbers, parsed.literals);
-  if (misused !== null) return wrong(misused);
-  if (!parsed.value.equals(problem.target)) {
-    return wrong(`value is ${showNumber(parsed.value)}, not ${problem.target}`);
-  }
-  return { right: true, extracted: answer, reason: "right" };
+  // Of other numbers it is another answer, even at the target's value.
+  const others = () => `${parsed.value.toFraction()} of ${parsed.literals.toSorted().join(" ")}`;
+  if (misused !== null) return finding(false, misused, others());
+  if (parsed.value.equals(problem.target)) return finding(true, "right");
+  return finding(false, `value is ${showNumber(parsed.value)}, not ${problem.target}`);
 }
 
 /** How the literals differ from the given numbers, as multisets, or `null`. */

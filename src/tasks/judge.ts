@@ -10,21 +10,31 @@ import type { Verdict } from "./problem.ts";
  */
 export const COMPLETION_LIMIT = 1_000_000;
 
-/** Characters of the extracted answer that a verdict keeps. */
+/** Characters of the extracted answer, and of its canonical form, that a verdict keeps. */
 const EXTRACTED_LIMIT = 1000;
 
-/** What a check found. */
+/** What a check found: `canonical` is `null` where no single answer could be read, and `right` then is false. */
 export interface Finding {
   right: boolean;
   extracted: string | null;
+  canonical: string | null;
   reason: string;
+}
+
+/** A finding without an answer that could be compared. */
+export function unparsed(extracted: string | null, reason: string): Finding {
+  return { right: false, extracted, canonical: null, reason };
 }
 
 /** The verdict on a completion whose size alone decides, or `null`. */
 export function oversized(completion: string): Verdict | null {
   if (completion.length <= COMPLETION_LIMIT) return null;
-  const reason = `completion longer than ${COMPLETION_LIMIT} characters`;
-  return { value: 0, extracted: null, format: false, reason };
+  return exceeded(`completion longer than ${COMPLETION_LIMIT} characters`);
+}
+
+/** The verdict on a completion that exceeded a limit: 0, since it is the completion's own doing. */
+export function exceeded(reason: string): Verdict {
+  return { value: 0, kind: "unparsed", extracted: null, canonical: null, format: false, reason };
 }
 
 /**
@@ -36,10 +46,12 @@ export function judge(completion: string, check: (found: Extraction) => Finding)
   if (tooLong) return tooLong;
   try {
     const found = extract(completion, { thoughtOpen: true });
-    const { right, extracted, reason } = check(found);
+    const { right, extracted, canonical, reason } = check(found);
     return {
       value: right ? 1 : 0,
+      kind: right ? "right" : canonical === null ? "unparsed" : "wrong",
       extracted: extracted === null ? null : clip(extracted, EXTRACTED_LIMIT),
+      canonical: canonical === null ? null : clip(canonical, EXTRACTED_LIMIT),
       format: found.format,
       reason,
     };
@@ -48,17 +60,23 @@ export function judge(completion: string, check: (found: Extraction) => Finding)
   }
 }
 
+/** Without a score, and so without a part in any mean: nothing is known about the completion. */
+export function unscored(reason: string): Verdict {
+  return { value: null, kind: "unscored", extracted: null, canonical: null, format: false, reason };
+}
+
 /** Unscored: the verifier failed, not the completion. */
 export function fault(error: unknown): Verdict {
   const message = error instanceof Error ? error.message : String(error);
-  return { value: null, extracted: null, format: false, reason: `verifier fault: ${clip(message, 200)}` };
+  return unscored(`verifier fault: ${clip(message, 200)}`);
 }
 
 /** Compares one numeric answer exactly with the right value. */
 export function checkNumber(answer: string, right: Fraction): Finding {
   const parsed = parseNumber(answer);
-  if (!parsed.ok) return { right: false, extracted: answer, reason: parsed.reason };
-  if (parsed.value.equals(right)) return { right: true, extracted: answer, reason: "right" };
+  if (!parsed.ok) return unparsed(answer, parsed.reason);
+  const canonical = parsed.value.toFraction();
+  if (parsed.value.equals(right)) return { right: true, extracted: answer, canonical, reason: "right" };
   const reason = `answer is ${showNumber(parsed.value)}, not ${showNumber(right)}`;
-  return { right: false, extracted: answer, reason };
+  return { right: false, extracted: answer, canonical, reason };
 }

@@ -11,7 +11,7 @@
  */
 import type { Extraction } from "./extract.ts";
 import { goldValue } from "./jsonl-file.ts";
-import { checkNumber, type Finding, judge } from "./judge.ts";
+import { checkNumber, type Finding, judge, unparsed } from "./judge.ts";
 import { boxes, hashAnswers } from "./marked-answers.ts";
 import { clip } from "./number.ts";
 import type { Verdict } from "./problem.ts";
@@ -33,7 +33,7 @@ function check(found: Extraction, gold: string): Finding {
   const right = goldValue(gold);
   const findings = answers.map((answer) => checkNumber(answer, right));
   const [first] = findings;
-  if (!first) return { right: false, extracted: null, reason };
+  if (!first) return unparsed(null, reason);
   // One wrong answer among several spoils them all.
   return findings.find((finding) => !finding.right) ?? first;
 }

@@ -22,6 +22,14 @@ export interface Problem {
   messages?: { role: "system" | "user" | "assistant"; content: string }[];
 }
 
+/**
+ * How a verdict came about; an evaluation counts each kind apart.
+ * "right" and "wrong": one answer was read, and compared. "unparsed": no single answer could be read (none was
+ * found, it is not in the task's form, two differ, or a limit was exceeded); it counts as 0 all the same.
+ * "unscored": the verifier failed, or the problem's own answer is not usable; no part of any mean.
+ */
+export type VerdictKind = "right" | "wrong" | "unparsed" | "unscored";
+
 /** The judgement of one completion. */
 export interface Verdict {
   /**
@@ -29,8 +37,14 @@ export interface Verdict {
    * that the completion itself exceeds (size, time) is 0, or a policy could shed bad samples that way.
    */
   value: number | null;
-  /** The answer that was found, as text, or `null`. */
+  kind: VerdictKind;
+  /** The answer that was found, as text, or `null`. It depends on the completion alone, never on the right answer. */
   extracted: string | null;
+  /**
+   * The answer as a value, for votes: equal strings for equal answers, so 42, $42 and 42.0 are "42", and
+   * (82-27)-11 is "44". `null` where no single answer could be read: such a completion does not vote.
+   */
+  canonical: string | null;
   /** Exactly one thought block followed by exactly one answer block (R1's template). */
   format: boolean;
   /** Why, in a few words for people: "right", "value is 43, not 44", "number 7 used twice"... */

@@ -5,7 +5,7 @@
  */
 import type { Worker } from "node:worker_threads";
 import { startThread } from "../runtime/thread.ts";
-import { fault, oversized } from "./judge.ts";
+import { exceeded, fault, oversized } from "./judge.ts";
 import type { Problem, Verdict } from "./problem.ts";
 import type { TaskSource, WorkerJob, WorkerReply } from "./verifier-worker.ts";
 
@@ -87,7 +87,7 @@ export class VerifierPool {
         return fault(reply.message);
       }
       if (reply.kind === "timeout") this.timeouts++;
-      return { value: 0, extracted: null, format: false, reason: reply.kind };
+      return exceeded(reply.kind);
     }
     this.#idle.push(worker);
     const verdict = reply as Verdict;

@@ -63,7 +63,9 @@ const example = (completion: string, right: boolean): GroupRecord => ({
       advantage: 0,
       verdict: {
         value: right ? 1 : 0,
+        kind: right ? "right" : "wrong",
         extracted: "(82-27)-11",
+        canonical: right ? "44" : "98",
         format: true,
         reason: right ? "right" : "value is 98 <> 44",
       },

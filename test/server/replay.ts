@@ -24,7 +24,14 @@ const MISSES = [
 ];
 const HIT = "82 - 27 = 55, 55 - 11 = 44, yes!\n</think>\n<answer>(82 - 27) - 11</answer>";
 
-export const RIGHT: Verdict = { value: 1, extracted: "(82 - 27) - 11", format: true, reason: "right" };
+export const RIGHT: Verdict = {
+  value: 1,
+  kind: "right",
+  extracted: "(82 - 27) - 11",
+  canonical: "44",
+  format: true,
+  reason: "right",
+};
 
 /** Deterministic noise in [-1, 1]. */
 export function noise(step: number, stream: number): number {
@@ -113,16 +120,25 @@ function sample(step: number, number: number, isRight: boolean): SampleRecord {
     return { completion: search + HIT, tokens: 34 + 18 * tries, verdict: RIGHT, reward: 1.1, advantage: 0 };
   }
   if (number === 7) {
-    const verdict = {
+    const verdict: Verdict = {
       value: 0,
+      kind: "unparsed",
       extracted: null,
+      canonical: null,
       format: false,
       reason: "no answer: the thought was cut off",
     };
     return { completion: MISSES.join("").repeat(4), tokens: 360, verdict, reward: 0, advantage: 0 };
   }
   const completion = `${search + lapse + MISSES[1]}</think>\n<answer>(82 - 11) + 27</answer>`;
-  const verdict = { value: 0, extracted: "(82 - 11) + 27", format: true, reason: "value is 98, not 44" };
+  const verdict: Verdict = {
+    value: 0,
+    kind: "wrong",
+    extracted: "(82 - 11) + 27",
+    canonical: "98",
+    format: true,
+    reason: "value is 98, not 44",
+  };
   return { completion, tokens: 48 + 18 * tries, verdict, reward: 0.1, advantage: 0 };
 }
 

@@ -41,7 +41,9 @@ describe("countdown problems", () => {
         expect(pool).toEqual([target]);
         expect(task.verify(made, answered(solution))).toEqual({
           value: 1,
+          kind: "right",
           extracted: solution,
+          canonical: String(target),
           format: true,
           reason: "right",
         });
@@ -186,6 +188,60 @@ describe("countdown, 82 27 11 make 44", () => {
   it("keeps the answer's text, cut where it is huge", () => {
     expect(verdict(answered(" 82-27 ")).extracted).toBe("82-27");
     expect(verdict(answered("8".repeat(5000))).extracted).toHaveLength(1001);
+  });
+});
+
+describe("what an answer votes for, 82 27 11 making 44", () => {
+  const verdict = (completion: string) => task.verify(problem([82, 27, 11], 44), completion);
+  it.each<[string, string, string | null, string]>([
+    ["82-27-11", "44", "right", "right"],
+    ["(82-27)-11", "44", "right", "right"],
+    [" 82 − 11 − 27 ", "44", "right", "right"],
+    ["82-27+11", "66", "wrong", "value is 66, not 44"],
+    ["11-27+82", "66", "wrong", "value is 66, not 44"],
+    ["82/27/11", "82/297", "wrong", "value is 82/297, not 44"],
+    // The target's value from other numbers is another answer, whatever their order.
+    ["44", "44 of 44", "wrong", "number 44 is not given"],
+    ["22*2", "44 of 2 22", "wrong", "number 22 is not given"],
+    ["2*22", "44 of 2 22", "wrong", "number 2 is not given"],
+    ["82-27-11*1", "44 of 1 11 27 82", "wrong", "number 1 is not given"],
+  ])("%j is %s", (text, canonical, kind, reason) => {
+    expect(verdict(answered(text))).toMatchObject({
+      value: kind === "right" ? 1 : 0,
+      kind,
+      canonical,
+      extracted: text.trim(),
+      reason,
+    });
+  });
+
+  it.each(["x", "82-27-11 = 44", "(82-27", "", "82/(27-27)"])("%j is nothing that could be read", (text) => {
+    expect(verdict(answered(text))).toMatchObject({
+      value: 0,
+      kind: "unparsed",
+      canonical: null,
+      extracted: text,
+    });
+  });
+
+  it("is nothing without an answer, or beyond a limit", () => {
+    const none = { value: 0, kind: "unparsed", canonical: null, extracted: null };
+    expect(verdict("82-27-11")).toEqual({ ...none, format: false, reason: "no answer block" });
+    const long = "a".repeat(1_000_000);
+    expect(verdict(long)).toMatchObject({ ...none, reason: "no answer block" });
+    expect(verdict(`${long}a`)).toEqual({
+      ...none,
+      format: false,
+      reason: "completion longer than 1000000 characters",
+    });
+  });
+
+  it("keeps a thousand characters", () => {
+    const sum = `1/${"7".repeat(29)}`;
+    const text = Array.from({ length: 30 }, (_, i) => `1/${10n ** 28n + BigInt(i)}`).join("+");
+    expect(text.length).toBeLessThan(1000);
+    expect(verdict(answered(text)).canonical).toHaveLength(1001);
+    expect(verdict(answered(sum)).canonical).toBe(`${sum} of 1 ${"7".repeat(29)}`);
   });
 });
 

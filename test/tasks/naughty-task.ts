@@ -12,9 +12,23 @@ export function naughtyTask(options: { right: string }): Task {
       if (completion === "exit") process.exit(3);
       if (completion === "memory") for (const hoard: number[][] = []; ; ) hoard.push(new Array(1e5).fill(1));
       if (completion === "unscored")
-        return { value: null, extracted: null, format: false, reason: "no idea" };
-      const value = completion === options.right ? 1 : 0;
-      return { value, extracted: completion, format: true, reason: problem.id };
+        return {
+          value: null,
+          kind: "unscored",
+          extracted: null,
+          canonical: null,
+          format: false,
+          reason: "no idea",
+        };
+      const right = completion === options.right;
+      return {
+        value: right ? 1 : 0,
+        kind: right ? "right" : "wrong",
+        extracted: completion,
+        canonical: completion,
+        format: true,
+        reason: problem.id,
+      };
     },
   };
 }

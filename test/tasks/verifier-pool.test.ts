@@ -38,7 +38,14 @@ describe("VerifierPool", () => {
     const verdicts = await pool.verify(items(...completions));
     // One start, one limit, another start: seconds at most, on a busy machine too.
     expect(performance.now() - start).toBeLessThan(20_000);
-    expect(verdicts[30]).toEqual({ value: 0, extracted: null, format: false, reason: "timeout" });
+    expect(verdicts[30]).toEqual({
+      value: 0,
+      kind: "unparsed",
+      extracted: null,
+      canonical: null,
+      format: false,
+      reason: "timeout",
+    });
     expect(verdicts.filter(({ value }) => value === 1)).toHaveLength(63);
     expect(pool).toMatchObject({ timeouts: 1, faults: 0 });
   });

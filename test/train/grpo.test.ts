@@ -35,7 +35,9 @@ const model = (
 
 const verdict = (value: number | null): Verdict => ({
   value,
+  kind: value === null ? "unscored" : value === 1 ? "right" : "wrong",
   extracted: null,
+  canonical: null,
   format: false,
   reason: value === 1 ? "right" : "wrong",
 });
@@ -138,6 +140,7 @@ describe("A7: ids are the truth", () => {
       eosId: null,
       padId: 0,
       stopIds: new Set<number>(),
+      around: { before: [], after: [] },
       controls: [],
       encode: (text: string) => (text === "ab" ? [2] : [...text].map((c) => texts.indexOf(c))),
       decode: (ids: Iterable<number>) => [...ids].map((id) => texts[id]).join(""),

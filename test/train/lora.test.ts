@@ -200,8 +200,11 @@ const evens: Task = {
     prompt: `${(index * 37) % 100}, ${index % 10} make ${index % 7}\n`,
   }),
   verify: (_problem, completion) => ({
-    value: (completion.match(/[02468]/g) ?? []).length >= 2 ? 1 : 0,
+    ...((completion.match(/[02468]/g) ?? []).length >= 2
+      ? { value: 1, kind: "right" }
+      : { value: 0, kind: "wrong" }),
     extracted: null,
+    canonical: null,
     format: false,
     reason: "",
   }),

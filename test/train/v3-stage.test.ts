@@ -124,7 +124,14 @@ describe("GRPO", () => {
     generate: ({ split, index }) => ({ id: `evens/${split}/${index}`, prompt: `${index % 10}\n` }),
     verify: (_problem, completion) => {
       const value = (completion.match(/[02468]/g) ?? []).length >= 2 ? 1 : 0;
-      return { value, extracted: null, format: false, reason: "" };
+      return {
+        value,
+        kind: value ? "right" : "wrong",
+        extracted: null,
+        canonical: null,
+        format: false,
+        reason: "",
+      };
     },
   };
   const grpo: GrpoOptions = {
