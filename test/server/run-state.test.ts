@@ -83,5 +83,5 @@ test("says that another program takes a core while it does, and not when the run
   expect(fold([opening, taken]).coresTaken).toBe(true);
   expect(fold([opening, taken, { type: "cores", taken: false }]).coresTaken).toBe(false);
   expect(fold([opening, taken, { ...opening, resumedAt: 3 }]).coresTaken).toBe(false);
-  expect(fold([opening, taken, ...finish]).coresTaken).toBe(false);
+  expect(fold([opening, taken, ...finish()]).coresTaken).toBe(false);
 });
