@@ -1,3 +1,4 @@
+import "./src/runtime/no-telemetry.ts";
 import { defineConfig } from "vitest/config";
 
 /** Two cores: one test file at a time keeps ONNX Runtime's threads and the timings honest. */

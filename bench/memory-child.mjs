@@ -3,7 +3,7 @@
  * as JSON; without arguments, what Node.js and ONNX Runtime take alone. Plain JavaScript over `dist/`: a TypeScript
  * loader would count as memory.
  */
-await import("onnxruntime-node");
+await import("../dist/runtime/onnxruntime.js");
 
 /** Bytes; the system counts in KiB. */
 const peak = () => process.resourceUsage().maxRSS * 1024;

@@ -3,11 +3,11 @@ import fs from "node:fs";
 import { createRequire } from "node:module";
 import os from "node:os";
 import { dirname, join } from "node:path";
-import { listSupportedBackends } from "onnxruntime-node";
 import { EnergyMeter } from "../ledger/energy.ts";
 import { detectHardware } from "../ledger/hardware.ts";
 import { threadCount } from "../runtime/device.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
+import { listSupportedBackends } from "../runtime/onnxruntime.ts";
 import { bytes, short, table } from "./screen.ts";
 
 const require = createRequire(import.meta.url);

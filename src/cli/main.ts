@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** The command `sputnik`. Each command has a file; it is loaded when it is called, so that help is instant. */
+// First: it concerns what the other modules load.
+import "../runtime/no-telemetry.ts";
 import { createRequire } from "node:module";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { fail } from "./screen.ts";

@@ -1,4 +1,5 @@
 /** Worker threads whose first module is ours, from the build (`.js`) as well as from source (`.ts`). */
+import "./no-telemetry.ts";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { Worker, type WorkerOptions } from "node:worker_threads";

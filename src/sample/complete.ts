@@ -1,5 +1,5 @@
 /** Goes on with a text, or fills a hole in it: what an editor asks of a model for code. */
-import { beginIds } from "../tokenizer/begin.ts";
+import { beginIds } from "../tokenizer/around.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -34,7 +34,7 @@ export async function complete(
   { prefix, suffix, maxNewTokens, seed = 0, onText, signal, ...sampling }: CompleteOptions,
 ): Promise<Completion> {
   const { tokenizer, config } = model;
-  const begin = beginIds(tokenizer, model.tokenizerConfig);
+  const begin = beginIds(tokenizer);
   const fim = suffix === undefined ? null : fimIds(tokenizer);
   const limit = Math.max(1, Math.min(maxNewTokens, config.maxPositions >> 1));
   const room = config.maxPositions - limit - begin.length - (fim === null ? 0 : 3);

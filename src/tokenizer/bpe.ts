@@ -3,6 +3,7 @@
  */
 import { Tokenizer as HubImplementation } from "@huggingface/tokenizers";
 import { z } from "zod";
+import { type Around, aroundText } from "./around.ts";
 import { wellFormed } from "./byte-level.ts";
 import { TokenizerError } from "./errors.ts";
 import type { ControlToken, Tokenizer } from "./tokenizer.ts";
@@ -67,6 +68,7 @@ export class BpeTokenizer implements Tokenizer {
   readonly eosId: number | null;
   readonly padId: number;
   readonly stopIds: ReadonlySet<number>;
+  readonly around: Around;
   readonly controls: readonly ControlToken[];
   private readonly json: unknown;
   private readonly full: HubTokenizer;
@@ -103,12 +105,19 @@ export class BpeTokenizer implements Tokenizer {
     };
     const stops = [generation, model].flatMap(({ eos_token_id }) => eos_token_id ?? []);
     const named = idOf("eos_token", names.eos_token);
-    this.bosId = idOf("bos_token", names.bos_token) ?? generation.bos_token_id ?? model.bos_token_id ?? null;
+    const namedBos = idOf("bos_token", names.bos_token);
+    this.bosId = namedBos ?? generation.bos_token_id ?? model.bos_token_id ?? null;
     this.eosId = named ?? stops[0] ?? null;
     // Every file may know an end that the others do not; missing one makes finished samples look truncated.
     this.stopIds = new Set(named === null ? stops : [named, ...stops]);
     this.padId =
       idOf("pad_token", names.pad_token) ?? generation.pad_token_id ?? model.pad_token_id ?? this.eosId ?? 0;
+    const config = (files.tokenizerConfig ?? {}) as Record<string, unknown>;
+    this.around = aroundText({
+      ...{ processor: parsed.post_processor, config, bos: namedBos, eos: named },
+      ours: PLAIN_CLASSES.includes(config.tokenizer_class ?? PLAIN_CLASSES[0]) ? ownBos(parsed) : null,
+      idOf: (token) => this.full.token_to_id(token),
+    });
   }
 
   /**
@@ -146,6 +155,18 @@ function ownNames({ added_tokens }: Json): z.input<typeof TokenizerConfig> {
     eos_token: name(BPE_SPECIALS.eos),
     pad_token: name(BPE_SPECIALS.pad),
   };
+}
+
+/** Classes that add nothing of their own: GPT-2's, say, means that the vocabulary serves another model. */
+const PLAIN_CLASSES: readonly unknown[] = ["PreTrainedTokenizerFast", "TokenizersBackend"];
+
+/** DeepSeek's own vocabularies have the same spellings at other ids. */
+function ownBos({ added_tokens }: Json): number | null {
+  const { pad, bos, eos } = BPE_SPECIALS;
+  const places = [pad, bos, eos].map(
+    (content) => added_tokens.find((token) => token.content === content)?.id,
+  );
+  return places.every((id, i) => id === i) ? 1 : null;
 }
 
 /**

@@ -10,6 +10,7 @@
  *     </think>
  *     <answer>(82 - 27) - 11</answer>
  */
+import type { Around } from "./around.ts";
 import { addedToken } from "./bpe-json.ts";
 import { UnknownCharacterError } from "./errors.ts";
 import type { ControlToken, Tokenizer } from "./tokenizer.ts";
@@ -87,6 +88,8 @@ export class CompactTokenizer implements Tokenizer {
   readonly eosId = compactIds.eos;
   readonly padId = compactIds.pad;
   readonly stopIds: ReadonlySet<number> = new Set([compactIds.eos]);
+  /** Its models begin every text with BOS. */
+  readonly around: Around = { before: [compactIds.bos], after: [] };
   readonly controls: readonly ControlToken[] = CONTROL_IDS.map((id) => ({
     content: COMPACT_TOKENS[id]!,
     lstrip: false,

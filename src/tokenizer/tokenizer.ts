@@ -1,3 +1,5 @@
+import type { Around } from "./around.ts";
+
 /** A control token's text; some swallow the blanks on a side when their text is read. */
 export interface ControlToken {
   content: string;
@@ -13,6 +15,8 @@ export interface Tokenizer {
   padId: number;
   /** Every id that ends a sequence; sampler and trainer share this one set. */
   stopIds: ReadonlySet<number>;
+  /** What the model's own tokenizer puts before and after a text; `encode` leaves it to `beginIds` and `endIds`. */
+  around: Around;
   /** What only `specials: true` turns into one id. */
   controls: readonly ControlToken[];
   /** Message content is encoded with `specials: false` (the default), so text never becomes a control token. */

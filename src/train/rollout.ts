@@ -7,6 +7,7 @@ import type { InferenceModel } from "../sample/inference.ts";
 import type { Generation } from "../sample/scheduler.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
 import { equations } from "../tasks/thought-equations.ts";
+import { beginIds } from "../tokenizer/around.ts";
 import { chatOf, encodeChat } from "../tokenizer/chat.ts";
 import { ChatTemplateError } from "../tokenizer/chat-template.ts";
 
@@ -106,10 +107,9 @@ export interface RolloutOptions {
   signal?: GenerateOptions["signal"];
 }
 
-/** The prompt's ids: BOS, then the template's text with its control tokens. */
+/** The prompt's ids: what the model's tokenizer begins a text with, then the template's text with its control tokens. */
 export function encodePrompt(model: Pick<ModelShape, "tokenizer">, prompt: string): number[] {
-  const ids = model.tokenizer.encode(prompt, { specials: true });
-  return model.tokenizer.bosId === null ? ids : [model.tokenizer.bosId, ...ids];
+  return [...beginIds(model.tokenizer), ...model.tokenizer.encode(prompt, { specials: true })];
 }
 
 /** A problem's prompt, for a chat model through its template. @throws ChatTemplateError where it has none */

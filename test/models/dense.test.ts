@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import * as ort from "onnxruntime-node";
 import { describe, expect, it } from "vitest";
 import { countFlops, estimateMemory, neededNodes } from "../../src/graph/analyse.ts";
 import { lower } from "../../src/graph/lower.ts";
@@ -11,6 +10,7 @@ import { bindShape, Graph } from "../../src/graph/tensor.ts";
 import { cachedDecoder, decoder, decoderParameters } from "../../src/models/dense.ts";
 import { countParameters, initialise, parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
+import * as ort from "../../src/runtime/onnxruntime.ts";
 import { allocate, f32, i32, Session, scalar, type Value } from "../../src/runtime/session.ts";
 import { traceDecode } from "../../src/sample/graphs.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";

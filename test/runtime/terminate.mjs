@@ -1,4 +1,5 @@
 // Terminates workers while they compute, in a process that may die of it: `node terminate.mjs MODEL SIZE`.
+import "../../dist/runtime/no-telemetry.js";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";

@@ -1,6 +1,6 @@
 // A worker with a session of its own. A number asks for so many runs, "stop" for an end after the present one.
 import { parentPort, workerData } from "node:worker_threads";
-import * as ort from "onnxruntime-node";
+import * as ort from "../../dist/runtime/onnxruntime.js";
 
 const { model, size } = workerData;
 const session = await ort.InferenceSession.create(model, { intraOpNumThreads: 1, interOpNumThreads: 1 });

@@ -140,6 +140,7 @@ describe("A7: ids are the truth", () => {
       eosId: null,
       padId: 0,
       stopIds: new Set<number>(),
+      around: { before: [], after: [] },
       controls: [],
       encode: (text: string) => (text === "ab" ? [2] : [...text].map((c) => texts.indexOf(c))),
       decode: (ids: Iterable<number>) => [...ids].map((id) => texts[id]).join(""),

@@ -4,6 +4,7 @@
  *
  *   node --import tsx decode.ts --model FOLDER --prompts JSON --tokens N [--threads N] [--dtype fp32|q8]
  */
+import "../../../src/runtime/no-telemetry.ts";
 import { basename, dirname } from "node:path";
 import { AutoModelForCausalLM, BaseStreamer, env, Tensor } from "@huggingface/transformers";
 import { Rate } from "../rate.ts";

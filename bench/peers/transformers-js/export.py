@@ -10,11 +10,15 @@ needs torch, transformers, onnx, onnxruntime and onnxruntime-genai.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+# Before ONNX Runtime is loaded, here and in the program started below.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnx
 from onnxruntime.quantization import QuantType, quantize_dynamic

@@ -3,23 +3,16 @@
  * formula beside it, in ggml's own order of operations, so that results are equal bit for bit.
  * Layouts: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h
  */
-import { DTYPES, fromFloat16, toFloat16, widen } from "../dtypes.ts";
+import { DTYPES, toFloat16, widen } from "../dtypes.ts";
+import { type Block, decodeLevels, half, K_BLOCKS } from "./k-blocks.ts";
 
-interface Block {
-  /** Number in the file. */
-  id: number;
-  /** Elements and bytes of one block; a row holds whole blocks. */
-  elements: number;
-  bytes: number;
-  /** Writes the block at byte `at` of `raw` to `out` from index `to`; null for plain numbers. */
-  decode: ((raw: DataView, at: number, out: Float32Array, to: number) => void) | null;
-}
-
-const half = (raw: DataView, at: number): number => fromFloat16(raw.getUint16(at, true));
 const { fround } = Math;
 
-/** Elements of a K block. */
-const K = 256;
+/** The 5 bits of element `i` of 32: the fifth bits in 4 bytes at `at`, then the halves. */
+function fiveBits(raw: DataView, at: number, i: number): number {
+  const low = (raw.getUint8(at + 4 + (i & 15)) >> (4 * (i >> 4))) & 15;
+  return low | (((raw.getUint8(at + (i >> 3)) >> (i & 7)) & 1) << 4);
+}
 
 /** The types that are read. */
 export const BLOCKS = {
@@ -59,84 +52,49 @@ export const BLOCKS = {
       }
     },
   },
-  /**
-   * (d s) q - (e m), with 6-bit s and m for each 32 elements: [d f16][e f16][12 bytes of s and m][128 bytes of q].
-   * 32 bytes of q hold 64 elements: low halves first.
-   */
-  Q4_K: {
-    ...{ id: 12, elements: K, bytes: 144 },
+  /** d (q - 16), q 5 bits: [d f16][32 fifth bits][16 bytes of low halves as in Q4_0]. */
+  Q5_0: {
+    ...{ id: 6, elements: 32, bytes: 22 },
     decode: (raw, at, out, to) => {
       const d = half(raw, at);
-      const e = half(raw, at + 2);
-      for (let group = 0; group < 8; group++) {
-        const [s, m] = scaleAndMin(raw, at + 4, group);
-        const scale = fround(d * s);
-        const least = fround(e * m);
-        const quants = at + 16 + 32 * (group >> 1);
-        const shift = 4 * (group & 1);
-        for (let i = 0; i < 32; i++)
-          out[to + 32 * group + i] = fround(scale * ((raw.getUint8(quants + i) >> shift) & 15)) - least;
-      }
+      for (let i = 0; i < 32; i++) out[to + i] = d * (fiveBits(raw, at + 2, i) - 16);
     },
   },
-  /**
-   * (d s) (q - 32), a signed byte s for each 16 elements, q 6 bits: [128 bytes of low 4 bits][64 bytes of high
-   * 2 bits][16 bytes of s][d f16]. Each half of the block: 64 bytes whose low halves are elements 0 to 63 and high
-   * halves 64 to 127; 32 bytes whose bit pairs go to elements i, 32 + i, 64 + i, 96 + i.
-   */
-  Q6_K: {
-    ...{ id: 14, elements: K, bytes: 210 },
+  /** d q + m, q as in Q5_0: [d f16][m f16][32 fifth bits][16 bytes]. */
+  Q5_1: {
+    ...{ id: 7, elements: 32, bytes: 24 },
     decode: (raw, at, out, to) => {
-      const d = half(raw, at + 208);
-      for (let i = 0; i < K; i++) {
-        const side = i >> 7;
-        const inside = i & 127;
-        const low = (raw.getUint8(at + 64 * side + (inside & 63)) >> (4 * (inside >> 6))) & 15;
-        const high = (raw.getUint8(at + 128 + 32 * side + (inside & 31)) >> (2 * (inside >> 5))) & 3;
-        const scale = fround(d * raw.getInt8(at + 192 + (i >> 4)));
-        out[to + i] = scale * ((low | (high << 4)) - 32);
-      }
+      const d = half(raw, at);
+      const m = half(raw, at + 2);
+      for (let i = 0; i < 32; i++) out[to + i] = fround(d * fiveBits(raw, at + 4, i)) + m;
     },
   },
+  /** d times one of 16 levels: [d f16][16 bytes as in Q4_0]. */
+  IQ4_NL: {
+    ...{ id: 20, elements: 32, bytes: 18 },
+    decode: (raw, at, out, to) => decodeLevels(raw, at + 2, half(raw, at), out, to),
+  },
+  ...K_BLOCKS,
 } as const satisfies Record<string, Block>;
 
 export type TensorType = keyof typeof BLOCKS;
 
-/** Scale and minimum of a group of a K block: 6 bits each, groups 4 to 7 in pieces. */
-function scaleAndMin(raw: DataView, at: number, group: number): [number, number] {
-  const byte = (index: number): number => raw.getUint8(at + index);
-  if (group < 4) return [byte(group) & 63, byte(group + 4) & 63];
-  return [
-    (byte(group + 4) & 15) | ((byte(group - 4) >> 6) << 4),
-    (byte(group + 4) >> 4) | ((byte(group) >> 6) << 4),
-  ];
-}
-
 /** Types that others write and that are refused here, for their names. */
 const OTHERS: Record<number, string> = {
   ...{
-    6: "Q5_0",
-    7: "Q5_1",
     9: "Q8_1",
-    10: "Q2_K",
-    11: "Q3_K",
-    13: "Q5_K",
     15: "Q8_K",
     16: "IQ2_XXS",
     17: "IQ2_XS",
-  },
-  ...{
     18: "IQ3_XXS",
     19: "IQ1_S",
-    20: "IQ4_NL",
     21: "IQ3_S",
     22: "IQ2_S",
-    23: "IQ4_XS",
-    24: "I8",
-    25: "I16",
-    26: "I32",
   },
-  ...{ 27: "I64", 28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4" },
+  ...{ 24: "I8", 25: "I16", 26: "I32", 27: "I64", 28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0" },
+  ...{ 39: "MXFP4", 40: "NVFP4" },
+  // Forms of Q4_0 and IQ4_NL for one kind of processor, which llama.cpp no longer reads either.
+  ...{ 31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8", 36: "IQ4_NL_4_4", 37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8" },
 };
 
 export function typeName(id: number): string {

@@ -137,7 +137,7 @@ describe("refused, with file, place, expected, found and remedy", () => {
       /tensor "w".*rows of a multiple of 32 elements for Q8_0, found shape \[2, 0\]/,
     ],
     ["half a block", () => tensorPatch(4, u64(16n)), /rows of a multiple of 32 elements/],
-    ["an unknown type", () => tensorPatch(20, [13]), /a type out of F32, .*found Q5_K/],
+    ["an unknown type", () => tensorPatch(20, [16]), /a type out of F32, .*found IQ2_XXS/],
     [
       "a misaligned offset",
       () => tensorPatch(24, u64(1n)),
