@@ -1,6 +1,5 @@
 /** Reads a file of word problems: one JSON object a line, `{"question": "...", "answer": "... #### 42"}`. */
 import { readFileSync } from "node:fs";
-import { Fraction } from "fraction.js";
 import { z } from "zod";
 import { boxed, hashAnswer } from "./marked-answers.ts";
 import { clip, parseNumber } from "./number.ts";
@@ -89,10 +88,4 @@ function readRow(file: string, line: number, text: string): WordProblem {
     );
   }
   return { question, gold: gold.value.toFraction() };
-}
-
-/** A gold back as a value. */
-export function goldValue(gold: string): Fraction {
-  const [above, below = "1"] = gold.split("/");
-  return new Fraction(BigInt(above!), BigInt(below));
 }
