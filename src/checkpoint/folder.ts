@@ -147,8 +147,9 @@ export function checkVocabulary(folder: string, config: ModelConfig, tokenizer: 
 
 /** The names that transformers wants beside the ids; their texts stand in `tokenizer.json`. */
 function tokenizerConfig(config: ModelConfig, tokenizer: Tokenizer): Record<string, unknown> {
-  const { added_tokens: added = [] } = tokenizer.toJSON() as {
+  const { added_tokens: added = [], post_processor: postProcessor = null } = tokenizer.toJSON() as {
     added_tokens?: { id: number; content: string }[];
+    post_processor?: unknown;
   };
   const name = (id: number | null) => added.find((token) => token.id === id)?.content ?? null;
   return {
@@ -158,5 +159,7 @@ function tokenizerConfig(config: ModelConfig, tokenizer: Tokenizer): Record<stri
     pad_token: name(tokenizer.padId),
     model_max_length: config.maxPositions,
     clean_up_tokenization_spaces: false,
+    // Other programs would not begin a text with BOS, since no post-processor says so.
+    ...(postProcessor === null && tokenizer.around.before.length > 0 && { add_bos_token: true }),
   };
 }

@@ -6,7 +6,7 @@ import { type LoadedModel, type LoadedShape, loadModel, readFolder, scaleBlock }
 import { loadGguf, shapeOf, withGguf } from "./gguf/model.ts";
 import { compare, type Shapes, type TensorSource, withOpenWeights, withoutTiedHead } from "./weights.ts";
 
-export const isGguf = (path: string): boolean => path.endsWith(".gguf");
+export const isGguf = (path: string): boolean => /\.gguf$/i.test(path);
 
 /** Whether something that `openModelFiles` may read lies there. */
 export function holdsModel(path: string): boolean {

@@ -6,6 +6,7 @@ import { Random } from "../runtime/random.ts";
 import { countdown } from "../tasks/countdown.ts";
 import { attemptDocument } from "../tasks/countdown-attempts.ts";
 import { DataSetError, readDataText, readRows } from "../tasks/rows.ts";
+import { beginIds, endIds } from "../tokenizer/around.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Document, DocumentSource } from "../train/data.ts";
@@ -101,11 +102,10 @@ function sourceFiles(folder: string, extensions: readonly string[]): SourceFile[
   throw new DataSetError(folder, null, found, expected);
 }
 
-/** BOS, prompt, completion, EOS; the completion and its EOS are trained. */
+/** Prompt and completion between what the tokenizer puts around a text, and EOS; the completion and its end are trained. */
 function assemble(tokenizer: Tokenizer, prompt: number[], completion: number[]): Document {
-  const begin = tokenizer.bosId === null ? prompt : [tokenizer.bosId, ...prompt];
-  const end = tokenizer.eosId === null ? [] : [tokenizer.eosId];
-  return { ids: [...begin, ...completion, ...end], trainFrom: begin.length };
+  const begin = [...beginIds(tokenizer), ...prompt];
+  return { ids: [...begin, ...completion, ...endIds(tokenizer)], trainFrom: begin.length };
 }
 
 function shuffled<Item>(documents: readonly Item[], seed: number): (index: number) => Item {

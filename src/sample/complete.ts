@@ -1,5 +1,5 @@
 /** Goes on with a text, or fills a hole in it: what an editor asks of a model for code. */
-import { beginIds } from "../tokenizer/begin.ts";
+import { beginIds } from "../tokenizer/around.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -34,7 +34,7 @@ export async function complete(
   { prefix, suffix, maxNewTokens, seed = 0, onText, signal, ...sampling }: CompleteOptions,
 ): Promise<Completion> {
   const { tokenizer, config } = model;
-  const begin = beginIds(tokenizer, model.tokenizerConfig);
+  const begin = beginIds(tokenizer);
   const fim = suffix === undefined ? null : fimIds(tokenizer);
   const limit = Math.max(1, Math.min(maxNewTokens, config.maxPositions >> 1));
   const room = config.maxPositions - limit - begin.length - (fim === null ? 0 : 3);
@@ -50,18 +50,19 @@ export async function complete(
 
   // What fills a hole is text: an instruct model may end it with another token than its own turns.
   const stopIds = new Set([...tokenizer.stopIds, ...(fim === null ? [] : controlIds(tokenizer))]);
-  const stream = new TextStream(tokenizer);
+  const stream = new TextStream(tokenizer, prompt);
   let text = "";
+  const tell = (piece: string): void => {
+    text += piece;
+    if (piece !== "") onText?.(piece);
+  };
   const { generations } = await model.generate([{ prompt, maxNewTokens: limit, key: [seed, "complete"] }], {
     ...sampling,
     stopIds,
     signal,
-    onToken: (_, id) => {
-      const piece = stopIds.has(id) ? "" : stream.push(id);
-      text += piece;
-      if (piece !== "") onText?.(piece);
-    },
+    onToken: (_, id) => tell(stopIds.has(id) ? "" : stream.push(id)),
   });
+  tell(stream.end());
   const { ids, finish } = generations[0];
   const dropped = { prefix: before.length - keptBefore, suffix: after.length - keptAfter };
   return { text, tokens: ids.length, finish, dropped };

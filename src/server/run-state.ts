@@ -28,6 +28,8 @@ export interface RunState {
   bill: Bill | null;
   /** The latest, oldest first. */
   notices: { level: "info" | "warning"; message: string }[];
+  /** Another program takes a core now. */
+  coresTaken: boolean;
   outcome: Extract<RunEvent, { type: "done" | "error" }> | null;
 }
 
@@ -47,6 +49,7 @@ export function emptyRun(): RunState {
     evaluations: [],
     bill: null,
     notices: [],
+    coresTaken: false,
     outcome: null,
   };
 }
@@ -59,6 +62,7 @@ export function apply(state: RunState, event: RunEvent): void {
       if (event.resumedAt === null || state.run?.folder !== event.folder) Object.assign(state, emptyRun());
       state.run = event;
       state.outcome = null;
+      state.coresTaken = false;
       break;
     case "stage":
       state.stageIndex = event.index;
@@ -96,8 +100,12 @@ export function apply(state: RunState, event: RunEvent): void {
     case "notice":
       state.notices = [...state.notices, { level: event.level, message: event.message }].slice(-NOTICES_KEPT);
       break;
+    case "cores":
+      state.coresTaken = event.taken;
+      break;
     case "done":
     case "error":
+      state.coresTaken = false;
       state.outcome = event;
   }
 }

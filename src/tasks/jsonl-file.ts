@@ -1,5 +1,4 @@
 /** Reads a file of word problems: one JSON object a line, `{"question": "...", "answer": "... #### 42"}`. */
-import { Fraction } from "fraction.js";
 import { visible } from "../checkpoint/text-file.ts";
 import { boxed, hashAnswer } from "./marked-answers.ts";
 import { parseNumber } from "./number.ts";
@@ -49,10 +48,4 @@ function readRow({ fields, place, refuse }: Row): WordProblem {
     );
   }
   return { question, gold: gold.value.toFraction(), place };
-}
-
-/** A gold back as a value. */
-export function goldValue(gold: string): Fraction {
-  const [above, below = "1"] = gold.split("/");
-  return new Fraction(BigInt(above!), BigInt(below));
 }

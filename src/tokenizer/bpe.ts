@@ -3,9 +3,12 @@
  */
 import { Tokenizer as HubImplementation } from "@huggingface/tokenizers";
 import { z } from "zod";
+import { type Around, aroundText } from "./around.ts";
 import { wellFormed } from "./byte-level.ts";
+import { startDecoder } from "./decoder.ts";
 import { TokenizerError } from "./errors.ts";
-import type { ControlToken, Tokenizer } from "./tokenizer.ts";
+import { decodeAll } from "./stream.ts";
+import type { ControlToken, Tokenizer, TokenStream } from "./tokenizer.ts";
 import { BPE_SPECIALS } from "./train.ts";
 
 /** The files that may lie beside `tokenizer.json`, parsed. */
@@ -56,7 +59,6 @@ type Json = z.infer<typeof TokenizerJson>;
 /** The part of the library that we use; its own declarations do not resolve under `nodenext`. */
 interface HubTokenizer {
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
-  decode(ids: number[], options: { clean_up_tokenization_spaces: boolean }): string;
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
 }
@@ -67,11 +69,13 @@ export class BpeTokenizer implements Tokenizer {
   readonly eosId: number | null;
   readonly padId: number;
   readonly stopIds: ReadonlySet<number>;
+  readonly around: Around;
   readonly controls: readonly ControlToken[];
   private readonly json: unknown;
   private readonly full: HubTokenizer;
   /** The same without control tokens: their spelling in a message is ordinary text. */
   private readonly plain: HubTokenizer;
+  private readonly decoder: unknown;
   private readonly specialIds: ReadonlySet<number>;
 
   /**
@@ -86,6 +90,8 @@ export class BpeTokenizer implements Tokenizer {
     this.json = json;
     this.full = hub(parsed);
     this.plain = hub(withoutControls(parsed));
+    this.decoder = parsed.decoder;
+    startDecoder(this.decoder);
     this.specialIds = new Set(parsed.added_tokens.filter(({ special }) => special).map(({ id }) => id));
     this.controls = parsed.added_tokens.filter(isControl);
     this.vocabSize = largestId(parsed) + 1;
@@ -103,12 +109,19 @@ export class BpeTokenizer implements Tokenizer {
     };
     const stops = [generation, model].flatMap(({ eos_token_id }) => eos_token_id ?? []);
     const named = idOf("eos_token", names.eos_token);
-    this.bosId = idOf("bos_token", names.bos_token) ?? generation.bos_token_id ?? model.bos_token_id ?? null;
+    const namedBos = idOf("bos_token", names.bos_token);
+    this.bosId = namedBos ?? generation.bos_token_id ?? model.bos_token_id ?? null;
     this.eosId = named ?? stops[0] ?? null;
     // Every file may know an end that the others do not; missing one makes finished samples look truncated.
     this.stopIds = new Set(named === null ? stops : [named, ...stops]);
     this.padId =
       idOf("pad_token", names.pad_token) ?? generation.pad_token_id ?? model.pad_token_id ?? this.eosId ?? 0;
+    const config = (files.tokenizerConfig ?? {}) as Record<string, unknown>;
+    this.around = aroundText({
+      ...{ processor: parsed.post_processor, config, bos: namedBos, eos: named },
+      ours: PLAIN_CLASSES.includes(config.tokenizer_class ?? PLAIN_CLASSES[0]) ? ownBos(parsed) : null,
+      idOf: (token) => this.full.token_to_id(token),
+    });
   }
 
   /**
@@ -121,15 +134,20 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   /** Exact text: nothing is tidied up. Bytes that are not UTF-8 (a cut character) become U+FFFD. */
-  decode(ids: Iterable<number>, { skipSpecials = false }: { skipSpecials?: boolean } = {}): string {
-    const kept: number[] = [];
-    for (const id of ids) {
-      if (skipSpecials && this.specialIds.has(id)) continue;
-      // Rows of the embedding beyond the vocabulary (padding of its size) have no text.
-      if (this.full.id_to_token(id) !== undefined) kept.push(id);
-    }
-    // The library's default would eat the blank before a full stop.
-    return kept.length === 0 ? "" : this.full.decode(kept, { clean_up_tokenization_spaces: false });
+  decode(ids: Iterable<number>, options: { skipSpecials?: boolean } = {}): string {
+    return decodeAll(this.stream(options), ids);
+  }
+
+  stream({ skipSpecials = false }: { skipSpecials?: boolean } = {}): TokenStream {
+    const decoder = startDecoder(this.decoder);
+    return {
+      push: (id) => {
+        // Rows of the embedding beyond the vocabulary (padding of its size) have no text.
+        const token = skipSpecials && this.specialIds.has(id) ? undefined : this.full.id_to_token(id);
+        return token === undefined ? "" : decoder.push(token).join("");
+      },
+      end: () => decoder.end().join(""),
+    };
   }
 
   toJSON(): unknown {
@@ -146,6 +164,18 @@ function ownNames({ added_tokens }: Json): z.input<typeof TokenizerConfig> {
     eos_token: name(BPE_SPECIALS.eos),
     pad_token: name(BPE_SPECIALS.pad),
   };
+}
+
+/** Classes that add nothing of their own: GPT-2's, say, means that the vocabulary serves another model. */
+const PLAIN_CLASSES: readonly unknown[] = ["PreTrainedTokenizerFast", "TokenizersBackend"];
+
+/** DeepSeek's own vocabularies have the same spellings at other ids. */
+function ownBos({ added_tokens }: Json): number | null {
+  const { pad, bos, eos } = BPE_SPECIALS;
+  const places = [pad, bos, eos].map(
+    (content) => added_tokens.find((token) => token.content === content)?.id,
+  );
+  return places.every((id, i) => id === i) ? 1 : null;
 }
 
 /**

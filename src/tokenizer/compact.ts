@@ -10,9 +10,11 @@
  *     </think>
  *     <answer>(82 - 27) - 11</answer>
  */
+import type { Around } from "./around.ts";
 import { addedToken } from "./bpe-json.ts";
 import { UnknownCharacterError } from "./errors.ts";
-import type { ControlToken, Tokenizer } from "./tokenizer.ts";
+import { decodeAll } from "./stream.ts";
+import type { ControlToken, Tokenizer, TokenStream } from "./tokenizer.ts";
 
 /** Names by id; `COMPACT_TOKENS[id]` is the text. */
 const NAMED = [
@@ -87,6 +89,8 @@ export class CompactTokenizer implements Tokenizer {
   readonly eosId = compactIds.eos;
   readonly padId = compactIds.pad;
   readonly stopIds: ReadonlySet<number> = new Set([compactIds.eos]);
+  /** Its models begin every text with BOS. */
+  readonly around: Around = { before: [compactIds.bos], after: [] };
   readonly controls: readonly ControlToken[] = CONTROL_IDS.map((id) => ({
     content: COMPACT_TOKENS[id]!,
     lstrip: false,
@@ -119,14 +123,18 @@ export class CompactTokenizer implements Tokenizer {
 
   /** The texts of the ids, joined; pad, bos and eos have none. @throws RangeError for an unknown id. */
   decode(ids: Iterable<number>, _options?: { skipSpecials?: boolean }): string {
-    let text = "";
-    for (const id of ids) {
-      const piece = COMPACT_TOKENS[id];
-      if (piece === undefined)
+    return decodeAll(this.stream(), ids);
+  }
+
+  stream(): TokenStream {
+    return {
+      push: (id) => {
+        const piece = COMPACT_TOKENS[id];
+        if (piece !== undefined) return piece;
         throw new RangeError(`id ${id} is outside the vocabulary 0..${this.vocabSize - 1}`);
-      text += piece;
-    }
-    return text;
+      },
+      end: () => "",
+    };
   }
 
   toJSON(): unknown {

@@ -3,6 +3,7 @@
  * 3.1.2): a whole document, before packing, is cut at two characters, and its middle moves to the end.
  */
 import type { Random } from "../runtime/random.ts";
+import { beginIds, endIds } from "../tokenizer/around.ts";
 import { encodePieces, type FimPiece, promptPieces } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Document } from "./data.ts";
@@ -25,15 +26,14 @@ export function cutDocument(text: string, { rate, spm }: FimOptions, random: Ran
   return [...promptPieces(part(0, from), part(to), order), { text: part(from, to) }];
 }
 
-/** BOS, the document, cut or whole, and EOS; all of it is trained. */
+/** The document, cut or whole, between what the tokenizer puts around it, and EOS; all of it is trained. */
 export function fimDocument(
   tokenizer: Tokenizer,
   text: string,
   options: FimOptions,
   random: Random,
 ): Document {
-  const begin = tokenizer.bosId === null ? [] : [tokenizer.bosId];
-  const end = tokenizer.eosId === null ? [] : [tokenizer.eosId];
+  const begin = beginIds(tokenizer);
   const ids = encodePieces(tokenizer, cutDocument(text, options, random));
-  return { ids: [...begin, ...ids, ...end], trainFrom: begin.length };
+  return { ids: [...begin, ...ids, ...endIds(tokenizer)], trainFrom: begin.length };
 }

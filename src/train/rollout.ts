@@ -7,8 +7,10 @@ import type { InferenceModel } from "../sample/inference.ts";
 import type { Generation } from "../sample/scheduler.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
 import { equations } from "../tasks/thought-equations.ts";
+import { beginIds } from "../tokenizer/around.ts";
 import { chatOf, encodeChat } from "../tokenizer/chat.ts";
 import { ChatTemplateError } from "../tokenizer/chat-template.ts";
+import { completionText } from "../tokenizer/stream.ts";
 
 export interface RewardOptions {
   accuracy: number;
@@ -54,12 +56,7 @@ export function locateEquations(
   promptLength: number,
   model: ModelShape,
 ): Sample["equations"] {
-  let text = "";
-  const ends: number[] = [];
-  for (const id of ids) {
-    text += model.tokenizer.decode([id]);
-    ends.push(text.length);
-  }
+  const { text, ends } = completionText(model.tokenizer, [], ids);
   const close = text.indexOf("</think>");
   const thought = close < 0 ? text : text.slice(0, close);
   let token = 0;
@@ -78,7 +75,7 @@ export function judge(
   rewards: RewardOptions,
   limit: number,
 ): Sample {
-  const text = model.tokenizer.decode(generation.ids, { skipSpecials: true });
+  const { text } = completionText(model.tokenizer, prompt, generation.ids);
   const verdict = task.verify(problem, text);
   const found = locateEquations(generation.ids, prompt.length, model);
   const validity = found.length === 0 ? 0 : found.filter((e) => e.holds).length / found.length;
@@ -106,10 +103,9 @@ export interface RolloutOptions {
   signal?: GenerateOptions["signal"];
 }
 
-/** The prompt's ids: BOS, then the template's text with its control tokens. */
+/** The prompt's ids: what the model's tokenizer begins a text with, then the template's text with its control tokens. */
 export function encodePrompt(model: Pick<ModelShape, "tokenizer">, prompt: string): number[] {
-  const ids = model.tokenizer.encode(prompt, { specials: true });
-  return model.tokenizer.bosId === null ? ids : [model.tokenizer.bosId, ...ids];
+  return [...beginIds(model.tokenizer), ...model.tokenizer.encode(prompt, { specials: true })];
 }
 
 /** A problem's prompt, for a chat model through its template. @throws ChatTemplateError where it has none */

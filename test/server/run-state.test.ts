@@ -84,3 +84,11 @@ test("another run starts from nothing, the same run resumed keeps its curves", (
   expect(resumed.curves.base!.steps).toHaveLength(300);
   expect(resumed.outcome).toBeNull();
 });
+
+test("says that another program takes a core while it does, and not when the run has ended or begins again", () => {
+  const taken: RunEvent = { type: "cores", taken: true };
+  expect(fold([opening, taken]).coresTaken).toBe(true);
+  expect(fold([opening, taken, { type: "cores", taken: false }]).coresTaken).toBe(false);
+  expect(fold([opening, taken, { ...opening, resumedAt: 3 }]).coresTaken).toBe(false);
+  expect(fold([opening, taken, ...finish()]).coresTaken).toBe(false);
+});

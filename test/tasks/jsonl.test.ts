@@ -190,13 +190,21 @@ describe("word problems, 42 being right", () => {
     ["other boxes in the thought", "\\boxed{41}</think>\\boxed{42}", false],
     ["dollars", "a</think>\\boxed{\\$42}", false],
   ])("pays %s", (_name, completion, format) => {
-    expect(task.verify(problem, completion)).toMatchObject({ value: 1, format, reason: "right" });
+    expect(task.verify(problem, completion)).toMatchObject({
+      value: 1,
+      kind: "right",
+      canonical: "42",
+      format,
+      reason: expect.stringMatching(
+        /^right \(read from (####|(\\boxed\{\} in the )?answer block|\\boxed\{\})\)$/,
+      ),
+    });
   });
 
   it.each<[string, string, string]>([
     ...NUMBER_ATTACKS,
-    ["two boxes, the right one last", "a</think>\\boxed{41} \\boxed{42}", "answer is 41, not 42"],
-    ["two boxes, the right one first", "a</think>\\boxed{42} \\boxed{41}", "answer is 41, not 42"],
+    ["two boxes, the right one last", "a</think>\\boxed{41} \\boxed{42}", "two answers differ: 41 and 42"],
+    ["two boxes, the right one first", "a</think>\\boxed{42} \\boxed{41}", "two answers differ: 42 and 41"],
     ["a box with a list", "a</think>\\boxed{41, 42}", "not one plain number"],
     ["a box in a box", "a</think>\\boxed{\\boxed{42}}", "not one plain number"],
     ["a box that never closes", "a</think>\\boxed{42", "no answer"],
@@ -208,9 +216,13 @@ describe("word problems, 42 being right", () => {
       "a</think>\\boxed{42}<answer>42</answer><answer>42</answer>",
       "2 answers",
     ],
-    ["two boxes in the answer block", "a</think><answer>\\boxed{41} \\boxed{42}</answer>", "answer is 41"],
-    ["two hash answers", "#### 41\n#### 42", "answer is 41, not 42"],
-    ["two hash answers on a line", "#### 42 #### 41", "answer is 41, not 42"],
+    [
+      "two boxes in the answer block",
+      "a</think><answer>\\boxed{41} \\boxed{42}</answer>",
+      "two answers differ: 41 and 42",
+    ],
+    ["two hash answers", "#### 41\n#### 42", "two answers differ: 41 and 42"],
+    ["two hash answers on a line", "#### 42 #### 41", "two answers differ: 42 and 41"],
     ["a hash answer with an or", "#### 42 or 43", "not one plain number"],
     ["a hash answer with Arabic digits in its remark", "#### 42 or ٤٣", "not one plain number"],
     ["a hash answer in the thought only", "#### 42\n</think>\n", "no answer"],

@@ -1,6 +1,5 @@
 /** The prompt for a hole in the spelling of each family. */
-import { describe, expect, it } from "vitest";
-import { beginIds } from "../../src/tokenizer/begin.ts";
+import { expect, it } from "vitest";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { encodePieces, fimIds, promptPieces } from "../../src/tokenizer/infill.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
@@ -26,28 +25,4 @@ it.each([
 it("two of three tokens are none, and the message says what a person can do", () => {
   const tokenizer = withTokens(["<fim_prefix>", "<fim_suffix>"]);
   expect(() => fimIds(tokenizer)).toThrow(/can't fill holes.*base model for code/);
-});
-
-describe("a text begins with BOS", () => {
-  const json = trainBpe([], { vocabSize: 259 });
-  const ours = new BpeTokenizer(json);
-  const processed = (post_processor: unknown) => new BpeTokenizer({ ...json, post_processor });
-  const byteLevel = { type: "ByteLevel", trim_offsets: true };
-  const template = {
-    type: "Sequence",
-    processors: [
-      byteLevel,
-      { type: "TemplateProcessing", single: [{ SpecialToken: { id: "<bos>", type_id: 0 } }] },
-    ],
-  };
-  it.each([
-    ["ours", ours, {}, true],
-    ["one that says so", processed(byteLevel), { add_bos_token: true }, true],
-    ["one that says no", ours, { add_bos_token: false }, false],
-    ["Llama 3's post-processor", processed(template), { tokenizer_class: "PreTrainedTokenizerFast" }, true],
-    ["GPT-2's", processed(byteLevel), { tokenizer_class: "GPT2Tokenizer" }, false],
-    ["GPT-2's class alone", ours, { tokenizer_class: "GPT2Tokenizer" }, false],
-  ])("%s", (_, tokenizer, config, begins) => {
-    expect(beginIds(tokenizer, config)).toEqual(begins ? [tokenizer.bosId] : []);
-  });
 });

@@ -149,7 +149,7 @@ export function toHuggingFaceConfig(metadata: Metadata, tensors: TensorSource): 
     attention_bias: arch !== "qwen2" && tensors.has("blk.0.attn_q.bias"),
     mlp_bias: false,
   };
-  if (arch === "deepseek2") return latentConfig(metadata, shared, key, heads);
+  if (arch === "deepseek2") return latentConfig(metadata, shared, key, heads, tensors);
   if (metadata.count(key("expert_count"), 0) > 0)
     throw metadata.wrong(
       key("expert_count"),
@@ -173,6 +173,7 @@ function latentConfig(
   shared: Fields,
   key: (name: string) => string,
   heads: number,
+  tensors: TensorSource,
 ): Fields {
   const rope = metadata.count(key("rope.dimension_count"));
   // Files from before the absorbed form give a head's own widths.
@@ -200,6 +201,6 @@ function latentConfig(
     moe_layer_freq: 1,
     num_nextn_predict_layers: 0,
     rope_interleave: true,
-    rope_scaling: ropeScaling(metadata, "deepseek2", new Map(), rope),
+    rope_scaling: ropeScaling(metadata, "deepseek2", tensors, rope),
   };
 }

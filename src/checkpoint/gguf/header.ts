@@ -52,10 +52,16 @@ export function parseGguf(source: ByteSource): GgufHeader {
   if (magic !== MAGIC)
     cursor.fail('the letters "GGUF"', `0x${magic.toString(16).padStart(8, "0")}`, "Is this a GGUF file?");
   const version = cursor.u32();
+  if (version > 0 && version % 0x10000 === 0)
+    cursor.fail(
+      "version 2 or 3",
+      "a big-endian file, which llama.cpp reads on big-endian machines only",
+      "Turn its bytes round with the Python package gguf: gguf-convert-endian FILE little.",
+    );
   if (version !== 2 && version !== 3)
     cursor.fail(
       "version 2 or 3",
-      version % 0x10000 === 0 && version !== 0 ? "a big-endian file" : `${version}`,
+      `${version}`,
       "Convert the model again with a current version of llama.cpp.",
     );
   const tensorCount = cursor.count("tensors", TENSOR_INFO_BYTES);

@@ -17,6 +17,7 @@ import { readJson } from "../json.ts";
 import {
   compare,
   type Shapes,
+  type StoredTensor,
   sourceOf,
   type TensorSource,
   withOpenWeights,
@@ -24,8 +25,9 @@ import {
 } from "../weights.ts";
 import { BLOCKS, type WrittenType } from "./blocks.ts";
 import { architectureOf, layoutOf, toHuggingFaceConfig, toMetadata } from "./config.ts";
-import { GgufFile, type GgufTensor, writeGguf } from "./file.ts";
+import { type GgufTensor, writeGguf } from "./file.ts";
 import { ROPE_FREQS, toGgufTensors, toHuggingFaceTensors } from "./names.ts";
+import { openParts } from "./parts.ts";
 import { llama3Factors } from "./rope.ts";
 import { READ_OTHERWISE } from "./splits.ts";
 import { type TokenizerContent, tokenizerMetadata, toTokenizerContent } from "./tokenizer.ts";
@@ -42,26 +44,28 @@ export interface GgufContent extends TokenizerContent {
 
 /** Opens, hands over and closes. @throws CheckpointError for what cannot be read, naming file and place. */
 export function withGguf<T>(file: string, use: (content: GgufContent) => T): T {
-  const opened = new GgufFile(file);
+  const parts = openParts(file);
   try {
-    const { metadata, tensors: infos } = opened.header;
+    const { metadata } = parts[0]!.header;
     const source: TensorSource = new Map(
-      [...infos].map(([name, { shape }]) => [
-        name,
-        { shape, read: (start, count, target) => opened.read(name, start, count, target) },
-      ]),
+      parts.flatMap((part) =>
+        [...part.header.tensors].map(([name, { shape }]): [string, StoredTensor] => [
+          name,
+          { shape, read: (start, count, target) => part.read(name, start, count, target) },
+        ]),
+      ),
     );
     const shape = toHuggingFaceConfig(metadata, source);
     const tensors = toHuggingFaceTensors(file, source, layoutOf(architectureOf(file, shape), shape));
     const content = toTokenizerContent(metadata);
     return use({ ...content, config: { ...shape, ...content.ids }, tensors });
   } finally {
-    opened.close();
+    for (const part of parts) part.close();
   }
 }
 
 /**
- * Reads a model of one GGUF file, as f32. Memory beyond the result is one matrix.
+ * Reads a model of one GGUF file, or of all its parts, as f32. Memory beyond the result is one matrix.
  * @param expected the caller's shapes for a config; every tensor is compared with them before it is used
  * @throws CheckpointError, ConfigError or TokenizerError, as `loadModel` does
  */

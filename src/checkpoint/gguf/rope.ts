@@ -1,6 +1,6 @@
 /** Rotary positions in GGUF: theta and scaling, from and to the content of a Hugging Face `config.json`. */
 import { writeScaling } from "../../models/dense-hugging-face.ts";
-import { type FrequencySettings, rotaryFrequencies } from "../../models/rope.ts";
+import { type FrequencySettings, rotaryFrequencies, yarnMagnitude } from "../../models/rope.ts";
 import { CheckpointError } from "../errors.ts";
 import type { TensorSource } from "../weights.ts";
 import { ROPE_FREQS } from "./names.ts";
@@ -54,7 +54,11 @@ export function llama3Factors(settings: FrequencySettings): Float32Array {
   return Float32Array.from(plain, (frequency, i) => frequency / scaled[i]!);
 }
 
-/** `rope_scaling` of a file, null if it has none. @throws CheckpointError for a scaling that is not known. */
+/**
+ * `rope_scaling` of a file by llama.cpp's rules (`load_hparams` in llama-model.cpp): the type is linear where none is
+ * named, the factor may have its name of 2023 (`rope.scale_linear`) and 0 means 1; null if nothing is scaled.
+ * @throws CheckpointError for a scaling that is not known here
+ */
 export function ropeScaling(
   metadata: Metadata,
   arch: string,
@@ -62,14 +66,31 @@ export function ropeScaling(
   headDim: number,
 ): Fields | null {
   const key = (name: string): string => `${arch}.rope.scaling.${name}`;
+  const type = metadata.text(key("type"), "linear");
+  const other = "The model scales its positions in a way that is not known here.";
+  if (!["none", "linear", "yarn"].includes(type))
+    throw metadata.wrong(key("type"), '"none", "linear" or "yarn"', other);
+  const named = metadata.has(key("factor")) ? key("factor") : `${arch}.rope.scale_linear`;
+  const factor = type === "none" ? 1 : metadata.number(named, 1) || 1;
+  // What multiplies cos and sin, beside YaRN's own magnitude.
+  const attention = metadata.number(key("attn_factor"), 1);
+  if (attention !== 1 && (type !== "yarn" || arch === "deepseek2"))
+    throw metadata.wrong(key("attn_factor"), "1, or YaRN in a dense model", other);
   const factors = tensors.get(ROPE_FREQS)?.read();
-  if (factors !== undefined) return llama3Scaling(metadata, arch, factors, headDim);
-  const type = metadata.text(key("type"), "none");
-  if (type === "none") return null;
-  const factor = metadata.number(key("factor"), 1);
-  if (type === "linear") return factor === 1 ? null : { rope_type: "linear", factor };
-  if (type !== "yarn") throw metadata.wrong(key("type"), '"linear" or "yarn"');
+  if (factors !== undefined) {
+    // Divided by these factors, and by the other one: both at once has no form in a config.json.
+    if (arch !== "llama" || factor !== 1 || attention !== 1)
+      throw metadata.wrong(named, `1 in a llama model, since ${ROPE_FREQS} scales the positions`, other);
+    return llama3Scaling(metadata, arch, factors, headDim);
+  }
+  if (type !== "yarn") return factor === 1 ? null : { rope_type: "linear", factor };
+  for (const name of ["yarn_ext_factor", "yarn_attn_factor"]) {
+    const value = metadata.number(key(name), 1);
+    if (value !== 1 && value !== -1) throw metadata.wrong(key(name), "1", other);
+  }
   const all = metadata.number(key("yarn_log_multiplier"), 0);
+  if (all !== 0 && arch !== "deepseek2")
+    throw metadata.wrong(key("yarn_log_multiplier"), "0 outside of deepseek2", other);
   const mscale = Number((all * 10).toPrecision(6));
   return {
     ...{ rope_type: "yarn", type: "yarn", factor },
@@ -77,11 +98,18 @@ export function ropeScaling(
     beta_fast: metadata.number(key("yarn_beta_fast"), 32),
     beta_slow: metadata.number(key("yarn_beta_slow"), 1),
     ...(all !== 0 && { mscale, mscale_all_dim: mscale }),
+    ...(attention !== 1 && { attention_factor: attention * yarnMagnitude(factor, 1) }),
   };
 }
 
 /** The file keeps only the factors; Llama's other numbers have been the same in every release, which is checked. */
-function llama3Scaling(metadata: Metadata, arch: string, factors: Float32Array, headDim: number): Fields {
+function llama3Scaling(
+  metadata: Metadata,
+  arch: string,
+  factors: Float32Array,
+  headDim: number,
+): Fields | null {
+  if (factors.length === headDim / 2 && factors.every((factor) => factor === 1)) return null;
   const ropeScaling = {
     kind: "llama3",
     factor: Math.max(...factors),

@@ -78,6 +78,14 @@ export const SPLIT_RULES: Readonly<Record<string, SplitRule>> = {
   ),
 };
 
+/** Other names that llama.cpp has for the same rules, and the names that we write. */
+export const SAME_RULE: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(Object.keys(SPLIT_RULES).map((name) => [name, name])),
+  ...Object.fromEntries(["llama3", "llama-v3", "falcon3"].map((name) => [name, "llama-bpe"])),
+  ...Object.fromEntries(["megrez", "kormo"].map((name) => [name, "qwen2"])),
+  ...Object.fromEntries(["phi-2", "gigachat", "exaone4", "mellum"].map((name) => [name, "gpt-2"])),
+};
+
 /** Rules that llama.cpp's own code reads otherwise in rare texts, as fuzzing found: "’t١٢\u200b한국\nß½ ٪". */
 export const READ_OTHERWISE: readonly string[] = ["deepseek-llm", "deepseek-coder"];
 

@@ -5,7 +5,8 @@ import { compactTokenizerJson } from "../../tokenizer/compact.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { BPE_SPECIALS } from "../../tokenizer/train.ts";
 import { CheckpointError } from "../errors.ts";
-import { ruleName, SPLIT_RULES } from "./splits.ts";
+import { endIds } from "./end.ts";
+import { ruleName, SAME_RULE, SPLIT_RULES } from "./splits.ts";
 import { flag, i32s, type Metadata, type MetadataValue, text, texts, u32 } from "./values.ts";
 
 type Json = Record<string, unknown>;
@@ -34,18 +35,27 @@ export function toTokenizerContent(metadata: Metadata): TokenizerContent {
     throw metadata.wrong(`${KEY}.${name}_token_id`, `an id below ${words.length}`);
   };
   const [bos, eos, pad] = [id("bos"), id("eos"), id("padding")];
-  const stops = [...new Set([eos, id("eot"), id("eom")].filter((stop) => stop !== null))];
+  const [eot, eom] = [id("eot"), id("eom")];
+  const [fim_pad, fim_rep, fim_sep] = [id("fim_pad"), id("fim_rep"), id("fim_sep")];
+  const stops = endIds(words, { eos, eot, eom, fim_pad, fim_rep, fim_sep });
   const word = (at: number | null): string | null => (at === null ? null : words[at]!);
   return {
-    tokenizer: compact(metadata, words) ?? bpe(metadata, words),
+    tokenizer: compact(metadata, words) ?? bpe(metadata, words, new Set(stops)),
     tokenizerConfig: {
       tokenizer_class: "PreTrainedTokenizerFast",
       ...{ bos_token: word(bos), eos_token: word(eos), pad_token: word(pad) },
-      add_bos_token: metadata.flag(`${KEY}.add_bos_token`, metadata.text(`${KEY}.pre`, "") === "llama-bpe"),
+      add_bos_token: metadata.flag(
+        `${KEY}.add_bos_token`,
+        SAME_RULE[metadata.text(`${KEY}.pre`, "")] === "llama-bpe",
+      ),
       clean_up_tokenization_spaces: false,
       ...(metadata.has(TEMPLATE) && { chat_template: metadata.text(TEMPLATE) }),
     },
-    ids: { bos_token_id: bos, eos_token_id: stops.length > 1 ? stops : eos, pad_token_id: pad },
+    ids: {
+      bos_token_id: bos,
+      eos_token_id: stops.length > 1 ? stops : (stops[0] ?? null),
+      pad_token_id: pad,
+    },
   };
 }
 
@@ -68,8 +78,10 @@ function byId(vocab: Record<string, number>): string[] {
     .map(([word]) => word);
 }
 
-function bpe(metadata: Metadata, words: readonly string[]): Json {
-  const name = metadata.text(`${KEY}.pre`);
+/** @param ends ids of tokens that end an answer: control tokens, whatever their kind says, as in llama.cpp */
+function bpe(metadata: Metadata, words: readonly string[], ends: ReadonlySet<number>): Json {
+  const given = metadata.text(`${KEY}.pre`);
+  const name = SAME_RULE[given] ?? given;
   const rule = Object.hasOwn(SPLIT_RULES, name) ? SPLIT_RULES[name] : undefined;
   if (rule === undefined)
     throw metadata.wrong(
@@ -85,7 +97,7 @@ function bpe(metadata: Metadata, words: readonly string[]): Json {
   const vocab: [string, number][] = [];
   const added: Json[] = [];
   for (const [id, content] of words.entries()) {
-    const kind = kinds[id];
+    const kind = ends.has(id) ? KIND.control : kinds[id];
     if (kind === KIND.normal) vocab.push([content, id]);
     else if (kind !== KIND.unused) added.push(addedToken(id, content, kind !== KIND.added));
   }

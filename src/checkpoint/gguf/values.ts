@@ -81,12 +81,12 @@ export class Metadata extends Map<string, MetadataValue> {
     this.file = file;
   }
 
-  /** A whole number, 0 or more. */
+  /** A whole number, 0 or more; of a list with one number a layer, the one that all layers have. */
   count<T = never>(key: string, ...fallback: [T?]): number | T {
     const found = this.get(key);
     if (found === undefined && fallback.length > 0) return fallback[0] as T;
-    const value = found?.type === "U64" || found?.type === "I64" ? Number(found.value) : found?.value;
-    if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;
+    const value = common(found);
+    if (Number.isSafeInteger(value) && value >= 0) return value;
     throw this.wrong(key, "a whole number");
   }
 
@@ -141,6 +141,16 @@ export class Metadata extends Map<string, MetadataValue> {
       remedy,
     });
   }
+}
+
+/** A number, or the number that a list consists of; NaN for other values and for lists of several numbers. */
+function common(found: MetadataValue | undefined): number {
+  const list: ArrayLike<unknown> = found?.type === "ARRAY" ? found.value : [found?.value];
+  const numbers = Array.from(list, (one) =>
+    typeof one === "number" || typeof one === "bigint" ? Number(one) : Number.NaN,
+  );
+  const [first = Number.NaN] = numbers;
+  return numbers.every((one) => one === first) ? first : Number.NaN;
 }
 
 function shown(value: MetadataValue | undefined): string {

@@ -5,8 +5,10 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { exportGguf } from "../../../src/checkpoint/gguf/model.ts";
+import { GgufFile, writeGguf } from "../../../src/checkpoint/gguf/file.ts";
+import { exportGguf, loadGguf } from "../../../src/checkpoint/gguf/model.ts";
 import { READ_OTHERWISE, SPLIT_RULES } from "../../../src/checkpoint/gguf/splits.ts";
+import { f32 as f32Value, type MetadataValue, text, u32 } from "../../../src/checkpoint/gguf/values.ts";
 import { decoderParameters } from "../../../src/models/dense.ts";
 import { initialise } from "../../../src/models/layers.ts";
 import { Random } from "../../../src/runtime/random.ts";
@@ -122,6 +124,78 @@ describe.skipIf(!available)("llama.cpp", () => {
       "82, 27, 11 make 44\n<think>\n82 - 27 = 55, 55 - 11 = 44, yes!\n</think>\n<answer>(82 - 27) - 11</answer>";
     await withLlamaCpp(file, async (llama) => {
       expect(llama.encode(thought)).toEqual(tokenizer.encode(thought, { specials: true }));
+    });
+  });
+
+  /** The file with other metadata. */
+  function changed(file: string, entries: [string, MetadataValue][]): string {
+    const opened = new GgufFile(file);
+    const tensors = [...opened.header.tensors].map(([name, { shape }]) => {
+      return { name, shape, type: "F32" as const, pieces: () => [opened.read(name)] };
+    });
+    const to = join(folder, "changed.gguf");
+    writeGguf(to, new Map([...opened.header.metadata, ...entries]), tensors);
+    opened.close();
+    return to;
+  }
+
+  const yarn: [string, MetadataValue][] = [
+    ["llama.rope.scaling.type", text("yarn")],
+    ["llama.rope.scaling.factor", f32Value(4)],
+  ];
+  it.each<[string, [string, MetadataValue][]]>([
+    ["none", []],
+    ["by the key of 2023", [["llama.rope.scale_linear", f32Value(4)]]],
+    ["by a factor without a type", [["llama.rope.scaling.factor", f32Value(4)]]],
+    [
+      "as none, in spite of a factor",
+      [
+        ["llama.rope.scaling.factor", f32Value(4)],
+        ["llama.rope.scaling.type", text("none")],
+      ],
+    ],
+    ["by YaRN", [...yarn, ["llama.rope.scaling.original_context_length", u32(32)]]],
+    ["by YaRN over all positions", yarn],
+    ["by YaRN with an attention factor", [...yarn, ["llama.rope.scaling.attn_factor", f32Value(0.5)]]],
+  ])("scales positions as we do: %s", async (_, entries) => {
+    const plain = join(folder, "plain-positions.gguf");
+    exportGguf(model, plain, { dtype: "F32" });
+    const file = changed(plain, entries);
+    const read = loadGguf(file);
+    const values = new Map([...read.parameters].map(([name, { shape, data }]) => [name, f32(data, shape)]));
+    const requests = prompts.slice(0, 6).map((prompt, i) => ({ prompt, maxNewTokens: 24, key: ["rope", i] }));
+    const options = { temperature: 0, stopIds: new Set<number>() };
+    const ours = await generateNaively(read.config, values, requests, options);
+    await withLlamaCpp(file, async (llama) => {
+      for (const [i, { prompt }] of requests.entries())
+        expect(await llama.greedy(prompt, 24), `prompt ${i}`).toEqual(ours[i]!.ids);
+    });
+  });
+
+  it("ends answers where we do", async () => {
+    const words = [
+      "<|eot_id|>",
+      "<|im_end|>",
+      "<|end|>",
+      "<end_of_turn>",
+      "<|endoftext|>",
+      "<|eom_id|>",
+      "<EOT>",
+    ];
+    const others = ["<|end_of_text|>", "<|file_sep|>", "<|fim_pad|>", "<|im_start|>", "<|fim_middle|>"];
+    const json = structuredClone(withRule("qwen2")) as {
+      added_tokens: { id: number; content: string; special: boolean }[];
+    };
+    let id = tokenizerFrom(json).vocabSize;
+    for (const content of [...words, ...others])
+      json.added_tokens.push({ ...json.added_tokens[0]!, id: id++, content, special: true });
+    const file = join(folder, "ends.gguf");
+    const talking = lively(tokenizerFrom(json));
+    exportGguf(talking, file);
+    const { stopIds } = loadGguf(file).tokenizer;
+    expect(stopIds.size).toBeGreaterThan(9);
+    await withLlamaCpp(file, async (llama) => {
+      for (let one = 0; one < id; one++) expect(llama.ends(one), `id ${one}`).toBe(stopIds.has(one));
     });
   });
 });

@@ -12,6 +12,7 @@ interface Sequence {
 
 interface LlamaModel {
   tokenize(text: string, specialTokens?: boolean): Token[];
+  isEogToken(token: Token): boolean;
   createContext(options: Record<string, unknown>): Promise<{ getSequence(): Sequence }>;
   dispose(): Promise<void>;
 }
@@ -65,6 +66,11 @@ export class LlamaCpp {
   /** Ids of a text in which control tokens are ordinary text. */
   encode(text: string): number[] {
     return [...this.model.tokenize(text, false)];
+  }
+
+  /** Whether a token ends an answer. */
+  ends(id: number): boolean {
+    return this.model.isEogToken(id);
   }
 
   /** The `count` likeliest next ids, one after the other. */

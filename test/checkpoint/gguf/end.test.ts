@@ -1,0 +1,78 @@
+/** Which tokens end an answer: llama.cpp's rule, case by case. */
+import { describe, expect, it } from "vitest";
+import { endIds } from "../../../src/checkpoint/gguf/end.ts";
+import { toTokenizerContent } from "../../../src/checkpoint/gguf/tokenizer.ts";
+import { i32s, Metadata, text, texts, u32 } from "../../../src/checkpoint/gguf/values.ts";
+import { tokenizerFrom } from "../../../src/tokenizer/load.ts";
+
+const NONE = { eos: null, eot: null, eom: null, fim_pad: null, fim_rep: null, fim_sep: null };
+
+describe("endIds", () => {
+  it.each<[string, string[], Partial<typeof NONE> | Record<string, number>, number[]]>([
+    [
+      "every key, eos first",
+      ["a", "b", "c", "d", "e", "f"],
+      { fim_sep: 0, fim_rep: 1, fim_pad: 2, eom: 3, eot: 4, eos: 5 },
+      [5, 4, 3, 2, 1, 0],
+    ],
+    ["Llama 3 with eos alone", ["<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "x"], { eos: 0 }, [0, 1, 2]],
+    ["ChatML", ["<|endoftext|>", "<|im_start|>", "<|im_end|>"], { eos: 0 }, [0, 2]],
+    ["Phi-3", ["<|end|>", "<|user|>"], {}, [0]],
+    ["Gemma", ["<eos>", "<start_of_turn>", "<end_of_turn>"], { eos: 0 }, [0, 2]],
+    ["DeepSeek", ["<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"], {}, [1]],
+    ["harmony: <|end|> ends a part only", ["<|end|>", "<|return|>", "<|call|>"], { eos: 1 }, [1, 2]],
+    ["Solar: the same", ["<|end|>", "<|flush|>", "<|calls|>"], { eot: 0 }, [1, 2]],
+    ["<|end|> beside <|return|> alone", ["<|end|>", "<|return|>"], {}, [0, 1]],
+    ["Gemma 4: not </s>", ["</s>", "<|tool_response>"], {}, [1]],
+    [
+      "Qwen's middle: found by text",
+      ["<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<|fim_middle|>"],
+      {},
+      [0, 1, 2],
+    ],
+    ["a key before the text", ["<|fim_pad|>", "x"], { fim_pad: 1 }, [1]],
+    ["nothing", ["a", "<think>"], {}, []],
+  ])("%s", (_, words, named, ids) => {
+    expect(endIds(words, { ...NONE, ...named })).toEqual(ids);
+  });
+});
+
+describe("a file's tokenizer", () => {
+  const words = ["a", "b", "<|im_start|>", "<|im_end|>", "<|endoftext|>"];
+  const content = (...entries: [string, ReturnType<typeof text>][]) =>
+    toTokenizerContent(
+      new Metadata("f", [
+        ["tokenizer.ggml.model", text("gpt2")],
+        ["tokenizer.ggml.pre", text("qwen2")],
+        ["tokenizer.ggml.tokens", texts(words)],
+        // <|im_end|> is marked as an ordinary word, as some converters did.
+        ["tokenizer.ggml.token_type", i32s([1, 1, 3, 1, 3])],
+        ["tokenizer.ggml.merges", texts([])],
+        ...entries,
+      ]),
+    );
+
+  it("stops at every end, and takes its text as a control token", () => {
+    const { tokenizer, ids, tokenizerConfig } = content(["tokenizer.ggml.eos_token_id", u32(4)]);
+    expect(ids.eos_token_id).toEqual([4, 3]);
+    const read = tokenizerFrom(tokenizer, { modelConfig: ids, tokenizerConfig });
+    expect([...read.stopIds].sort()).toEqual([3, 4]);
+    expect(read.encode("a<|im_end|>b", { specials: true })).toEqual([0, 3, 1]);
+    expect(read.decode([0, 3, 1], { skipSpecials: true })).toBe("ab");
+  });
+
+  it("whose metadata name none still ends", () => {
+    const { ids } = content();
+    expect(ids.eos_token_id).toEqual([3, 4]);
+  });
+
+  it.each([
+    ["llama3", true],
+    ["llama-v3", true],
+    ["megrez", false],
+    ["phi-2", false],
+  ])("llama.cpp's other name %s for a split rule", (name, bos) => {
+    const { tokenizerConfig } = content(["tokenizer.ggml.pre", text(name)]);
+    expect(tokenizerConfig.add_bos_token).toBe(bos);
+  });
+});
