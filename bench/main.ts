@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME [--json]`: one benchmark; exits 1 where a row does not hold. */
 import "../src/runtime/no-telemetry.ts";
 import { createRequire } from "node:module";
+import { benchBusy } from "./busy.ts";
 import { benchDecode } from "./decode.ts";
 import { benchFirstLight } from "./first-light.ts";
 import { benchMemory } from "./memory.ts";
@@ -12,6 +13,7 @@ import { benchTrain } from "./train.ts";
 import { benchV3 } from "./v3.ts";
 
 const benches: Record<string, () => Promise<Row[]>> = {
+  busy: benchBusy,
   train: benchTrain,
   decode: benchDecode,
   "first-light": benchFirstLight,

@@ -92,5 +92,7 @@ export type RunEvent =
   | { type: "evaluation"; evaluation: EvaluationRecord }
   | { type: "bill"; bill: Bill }
   | { type: "notice"; level: "info" | "warning"; message: string }
+  /** Whether another program takes a core: at each change. */
+  | { type: "cores"; taken: boolean }
   | { type: "done"; folder: string; report: string }
   | { type: "error"; message: string; remedy: string | null };

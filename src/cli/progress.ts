@@ -62,6 +62,10 @@ function milestone(event: RunEvent): string | null {
       return examLine(event.evaluation);
     case "notice":
       return `${event.level === "warning" ? color.yellow("note") : "note"} ${event.message}`;
+    case "cores":
+      return event.taken
+        ? "note another program takes a core: slower until it ends, with the same results"
+        : null;
     default:
       return null;
   }

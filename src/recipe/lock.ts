@@ -1,35 +1,74 @@
-/** One process per run: a lock file with the owner's process id, and a way out when the owner died. */
+/**
+ * One process per run: a lock file with its owner, and a way out when the owner died. An owner of another machine or
+ * container cannot be seen from here; it shows that it lives by changing the lock's time (no `flock` in Node, and NFS and
+ * FUSE often have none).
+ */
 import fs from "node:fs";
 import { hostname } from "node:os";
+import { Worker } from "node:worker_threads";
+import { lives, type Owner, thisProcess } from "../runtime/owner.ts";
 import { onDisk, RunFolderError } from "./disk.ts";
 
-interface Owner {
-  pid: number;
+interface Holder extends Owner {
+  /** For messages. */
   host: string;
-  /** When the process began, in the kernel's ticks: a reused process id has another. `null` if unknown. */
-  started: string | null;
+  /** It changes the lock's time every `BEAT_MS`; older versions do not. */
+  beats: boolean;
 }
 
 export interface Lock {
+  /** @throws RunFolderError if another process took the lock: this one was stopped for long, its machine asleep perhaps. */
+  check(): void;
   release(): void;
 }
 
+export interface Pulse {
+  beatMs: number;
+  /** A foreign lock whose time stays the same for so long is a dead process's. */
+  patienceMs: number;
+}
+
+const PULSE: Pulse = { beatMs: 4000, patienceMs: 30_000 };
+
 /** Takes the lock or throws a `RunFolderError` that names the process which holds it. */
-export function acquireLock(path: string, run: string): Lock {
-  const mine: Owner = { pid: process.pid, host: hostname(), started: processStart(process.pid) };
-  const text = JSON.stringify(mine);
+export function acquireLock(path: string, run: string, pulse = PULSE): Lock {
+  const mine: Holder = { ...thisProcess(), host: hostname(), beats: true };
+  const text = JSON.stringify({ ...mine, taken: new Date().toISOString() });
   for (let attempt = 0; attempt < 3; attempt++) {
-    if (create(path, text)) {
-      return { release: () => readText(path) === text && fs.rmSync(path, { force: true }) };
-    }
-    const held = readText(path);
-    if (held === null) continue;
-    const owner = parse(held);
-    if (owner !== null && isAlive(owner)) throw busy(path, run, owner);
-    removeStale(path, held);
+    if (create(path, text)) return held(path, run, text, pulse);
+    const found = readText(path);
+    if (found === null) continue;
+    const holder = parse(found);
+    if (holder !== null && isAlive(path, holder, pulse)) throw busy(path, run, holder);
+    removeStale(path, found);
   }
   throw busy(path, run, parse(readText(path) ?? ""));
 }
+
+function held(path: string, run: string, text: string, { beatMs }: Pulse): Lock {
+  const heart = new Worker(BEAT, { eval: true, workerData: { path, text, beatMs } });
+  heart.unref();
+  return {
+    check() {
+      const now = readText(path);
+      if (now !== text) throw busy(path, run, parse(now ?? ""));
+    },
+    release() {
+      void heart.terminate();
+      if (readText(path) === text) fs.rmSync(path, { force: true });
+    },
+  };
+}
+
+/** In a thread of its own: ONNX Runtime holds the run's thread for as long as a step takes. */
+const BEAT = `
+const fs = require("node:fs");
+const { path, text, beatMs } = require("node:worker_threads").workerData;
+setInterval(() => {
+  try {
+    if (fs.readFileSync(path, "utf8") === text) fs.utimesSync(path, new Date(), new Date());
+  } catch {}
+}, beatMs);`;
 
 /** The whole file appears at once, or not at all if there is one already. */
 function create(path: string, text: string): boolean {
@@ -65,30 +104,52 @@ function removeStale(path: string, stale: string): void {
   fs.rmSync(away, { force: true });
 }
 
-function isAlive(owner: Owner): boolean {
-  // Another machine's processes cannot be seen from here: believe the lock.
-  if (owner.host !== hostname()) return true;
-  try {
-    process.kill(owner.pid, 0);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ESRCH") return false;
+function isAlive(path: string, holder: Holder, { patienceMs }: Pulse): boolean {
+  const alive = lives(holder);
+  if (alive !== "unknown") return alive;
+  // An older version's lock is believed: nothing shows whether its owner lives.
+  return !holder.beats || changes(path, patienceMs);
+}
+
+/** Watches for a change instead of comparing clocks, which differ between machines. Blocks. */
+function changes(path: string, patienceMs: number): boolean {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  const first = changed(path);
+  for (let waited = 0; waited < patienceMs; waited += 100) {
+    Atomics.wait(pause, 0, 0, 100);
+    if (changed(path) !== first) return changed(path) !== null;
   }
-  const started = processStart(owner.pid);
-  return owner.started === null || started === null || started === owner.started;
+  return false;
 }
 
-/** Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and brackets. */
-function processStart(pid: number): string | null {
-  const stat = readText(`/proc/${pid}/stat`);
-  return stat?.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
-}
-
-function parse(text: string): Owner | null {
+/** Through an open file: NFS answers for a path from its cache. */
+function changed(path: string): number | null {
   try {
-    const owner: unknown = JSON.parse(text);
-    if (typeof owner !== "object" || owner === null || !("pid" in owner) || !("host" in owner)) return null;
-    const started = "started" in owner && typeof owner.started === "string" ? owner.started : null;
-    return { pid: Number(owner.pid), host: String(owner.host), started };
+    const file = fs.openSync(path, "r");
+    try {
+      return fs.fstatSync(file).mtimeMs;
+    } finally {
+      fs.closeSync(file);
+    }
+  } catch {
+    return null;
+  }
+}
+
+function parse(text: string): Holder | null {
+  try {
+    const found: unknown = JSON.parse(text);
+    if (typeof found !== "object" || found === null || !("pid" in found) || !("host" in found)) return null;
+    const { pid, host, started, place, beats } = found as Record<string, unknown>;
+    // Older versions named the machine alone.
+    const older = host === hostname() ? thisProcess().place : "another machine";
+    return {
+      pid: Number(pid),
+      host: String(host),
+      started: typeof started === "string" ? started : null,
+      place: typeof place === "string" ? place : older,
+      beats: beats === true,
+    };
   } catch {
     return null;
   }
@@ -102,17 +163,14 @@ function readText(path: string): string | null {
   }
 }
 
-function busy(path: string, run: string, owner: Owner | null): RunFolderError {
-  const who =
-    owner === null
-      ? "another process"
-      : owner.host === hostname()
-        ? `process ${owner.pid}`
-        : `process ${owner.pid} on ${owner.host}`;
+function busy(path: string, run: string, holder: Holder | null): RunFolderError {
+  const foreign = holder !== null && holder.place !== thisProcess().place;
+  const where = !foreign ? "" : holder.host === hostname() ? " in another container" : ` on ${holder.host}`;
+  const who = holder === null ? "another process" : `process ${holder.pid}${where}`;
   return new RunFolderError(
     path,
     `The run "${run}" is being written by ${who}.`,
-    owner !== null && owner.host !== hostname()
+    foreign && !holder.beats
       ? `Stop it there; if it no longer runs, remove ${path}.`
       : "Wait for it or stop it, or give this run another name with --name.",
   );

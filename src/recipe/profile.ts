@@ -1,9 +1,9 @@
 /** Where a graph's time goes, by the lines of the model that made its nodes. */
 import fs from "node:fs";
-import os from "node:os";
 import { join } from "node:path";
 import { bindShape } from "../graph/tensor.ts";
 import { Random } from "../runtime/random.ts";
+import { scratchFolder } from "../runtime/scratch.ts";
 import { allocate, Session, type Value } from "../runtime/session.ts";
 import type { Program } from "./plan.ts";
 
@@ -43,7 +43,7 @@ export async function profileProgram(
   options: { runs?: number; threads?: number } = {},
 ): Promise<Profile> {
   const { runs = 8, threads } = options;
-  const folder = fs.mkdtempSync(join(os.tmpdir(), "sputnik-profile-"));
+  const { path: folder, remove } = scratchFolder("profile");
   try {
     const session = await Session.create(program.graph, { threads, profile: join(folder, "trace") });
     const feeds = randomFeeds(program, vocabulary);
@@ -52,7 +52,7 @@ export async function profileProgram(
     const [file] = fs.readdirSync(folder);
     return summariseTrace(JSON.parse(fs.readFileSync(join(folder, file), "utf8")) as TraceEvent[]);
   } finally {
-    fs.rmSync(folder, { recursive: true, force: true });
+    remove();
   }
 }
 

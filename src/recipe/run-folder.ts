@@ -111,8 +111,9 @@ export class RunFolder {
     this.#evaluations.append(evaluation);
   }
 
-  /** Call while saving a checkpoint, and store the result in it. What it counts is on the disk. */
+  /** Call while saving a checkpoint, and store the result in it. What it counts is on the disk. @throws RunFolderError */
   position(): JournalPosition {
+    this.#lock.check();
     return {
       metrics: this.#metrics.position(),
       samples: this.#samples.position(),
@@ -168,6 +169,7 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
     let movedTo: string | null = null;
     if (fresh && fs.existsSync(paths.info)) {
       movedTo = setAside(folder);
+      lock.release();
       onDisk(folder, () => fs.mkdirSync(folder, { recursive: true }));
       lock = acquireLock(paths.lock, name);
     }

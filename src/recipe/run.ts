@@ -12,6 +12,7 @@ import { EnergyMeter } from "../ledger/energy.ts";
 import { ratesFor } from "../ledger/prices.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
+import { coreWatch } from "../runtime/core-watch.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
 import { Sampler } from "../sample/engine.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
@@ -72,6 +73,7 @@ export class Run {
   private model: Model;
   private matmulRate = 0;
   private clock = performance.now();
+  private coresTaken = false;
 
   constructor(recipe: Recipe, folder: RunFolder, hooks: RunHooks) {
     this.recipe = recipe;
@@ -220,6 +222,9 @@ export class Run {
     this.book.charge(stage, { flops, tokens, seconds: (now - this.clock) / 1000, wattHours });
     this.clock = now;
     this.hooks.emit({ type: "bill", bill: this.book.bill() });
+    const taken = coreWatch.contended;
+    if (taken !== this.coresTaken) this.hooks.emit({ type: "cores", taken });
+    this.coresTaken = taken;
   }
 
   /** An exam that is interrupted leaves nothing behind: it is sat again from its beginning. */

@@ -5,6 +5,7 @@
 
 import { type LoweredGraph, type LowerOptions, lower } from "../graph/lower.ts";
 import { bindShape, type DType, type Graph } from "../graph/tensor.ts";
+import { coreWatch, type Watch } from "./core-watch.ts";
 import { devices, threadCount } from "./device.ts";
 import { readModelSignature } from "./model-file.ts";
 import * as ort from "./onnxruntime.ts";
@@ -70,6 +71,8 @@ export interface SessionOptions extends LowerOptions {
   threads?: number;
   /** Folder and name prefix of ONNX Runtime's profile (one event a node run). */
   profile?: string;
+  /** What knows whether threads may spin; the one of this thread unless said. */
+  watch?: Watch;
 }
 
 /** The wrapper ONNX Runtime needs around a typed array is kept, so that a step allocates nothing. */
@@ -102,16 +105,25 @@ export class Session {
   readonly forms: LoweredGraph["forms"];
   /** Seconds that ONNX Runtime took to prepare the graph. */
   readonly creationSeconds: number;
-  private readonly inference: ort.InferenceSession;
+  private inference: ort.InferenceSession;
+  private readonly options: SessionOptions;
+  /** The graph, where it is small enough to be prepared again while it runs: see `adapt`. */
+  private readonly bytes: Uint8Array | null;
+  private yielding = false;
+  private running = 0;
+  private adapting: Promise<void> | null = null;
 
   private constructor(
-    lowered: Pick<LoweredGraph, "inputs" | "outputs" | "forms">,
+    lowered: Pick<LoweredGraph, "inputs" | "outputs" | "forms"> & { bytes: Uint8Array | null },
+    options: SessionOptions,
     inference: ort.InferenceSession,
     seconds: number,
   ) {
     this.inputs = lowered.inputs;
     this.outputs = lowered.outputs;
     this.forms = lowered.forms;
+    this.bytes = options.profile === undefined ? lowered.bytes : null;
+    this.options = options;
     this.inference = inference;
     this.creationSeconds = seconds;
   }
@@ -124,7 +136,7 @@ export class Session {
   static async fromLowered(lowered: LoweredGraph, options: SessionOptions = {}): Promise<Session> {
     const start = performance.now();
     const inference = await ort.InferenceSession.create(lowered.bytes, sessionOptions(options));
-    return new Session(lowered, inference, (performance.now() - start) / 1000);
+    return new Session(lowered, options, inference, (performance.now() - start) / 1000);
   }
 
   /** Prepares a graph that `saveModelFile` wrote. @throws ModelFileError if it is not whole */
@@ -132,7 +144,7 @@ export class Session {
     const start = performance.now();
     const signature = readModelSignature(path);
     const inference = await ort.InferenceSession.create(path, sessionOptions(options));
-    return new Session(signature, inference, (performance.now() - start) / 1000);
+    return new Session({ ...signature, bytes: null }, options, inference, (performance.now() - start) / 1000);
   }
 
   /**
@@ -159,7 +171,7 @@ export class Session {
     }
     const wanted: Record<string, ort.Tensor | null> = {};
     for (const { name } of this.outputs) wanted[name] = name in fetches ? wrap(fetches[name]) : null;
-    const results = await this.inference.run(wrappedFeeds, wanted as ort.InferenceSession.OnnxValueMapType);
+    const results = await this.compute(wrappedFeeds, wanted as ort.InferenceSession.OnnxValueMapType);
     const values: Record<string, Value> = {};
     for (const { name } of this.outputs) {
       if (name in fetches) values[name] = fetches[name];
@@ -169,6 +181,35 @@ export class Session {
       }
     }
     return values;
+  }
+
+  private async compute(
+    feeds: Record<string, ort.Tensor>,
+    wanted: ort.InferenceSession.OnnxValueMapType,
+  ): Promise<ort.InferenceSession.OnnxValueMapType> {
+    const { threads = threadCount(), watch = coreWatch } = this.options;
+    if (threads > 1 && this.bytes !== null) {
+      if (this.running === 0) this.adapting ??= this.adapt(this.bytes, watch.contended);
+      await this.adapting;
+    }
+    this.running++;
+    try {
+      const run = () => this.inference.run(feeds, wanted);
+      return threads > 1 ? await watch.measure(threads, run) : await run();
+    } finally {
+      this.running--;
+    }
+  }
+
+  /** Prepared anew, in some tenths of a second, where spinning has become wrong or right: one holds memory at a time. */
+  private async adapt(bytes: Uint8Array, contended: boolean): Promise<void> {
+    if (this.yielding !== contended) {
+      const before = this.inference;
+      this.inference = await ort.InferenceSession.create(bytes, sessionOptions(this.options, contended));
+      this.yielding = contended;
+      await before.release();
+    }
+    this.adapting = null;
   }
 
   /** Arrays for outputs of the given sizes, to be passed as `fetches` at each run. */
@@ -190,7 +231,8 @@ export class Session {
   }
 }
 
-function sessionOptions(options: SessionOptions): ort.InferenceSession.SessionOptions {
+/** @param yielding threads that wait for each other sleep: no other number changes, see `contention.ts` */
+function sessionOptions(options: SessionOptions, yielding = false): ort.InferenceSession.SessionOptions {
   return {
     executionProviders: devices.cpu.providers,
     intraOpNumThreads: options.threads ?? threadCount(),
@@ -198,6 +240,7 @@ function sessionOptions(options: SessionOptions): ort.InferenceSession.SessionOp
     graphOptimizationLevel: "all",
     executionMode: "sequential",
     logSeverityLevel: 3,
+    ...(yielding ? { extra: { session: { intra_op: { allow_spinning: "0" } } } } : {}),
     ...(options.profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: options.profile }),
   };
 }

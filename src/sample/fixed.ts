@@ -2,8 +2,6 @@
  * Weights that are part of the graph, at a precision of their own: matrices in blocks of 8 or 4 bits, as graphs that
  * ONNX Runtime maps from a file. They are quantised a few rows at a time, so that the f32 model is never in memory.
  */
-import { existsSync, mkdtempSync, rmSync, statfsSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CheckpointError, systemCode } from "../checkpoint/errors.ts";
 import type { TensorSource } from "../checkpoint/weights.ts";
@@ -14,6 +12,7 @@ import { dequantised } from "../graph/ops.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import { saveModelFile } from "../runtime/model-file.ts";
+import { scratchFolder } from "../runtime/scratch.ts";
 import { Session, type SessionOptions } from "../runtime/session.ts";
 import { BLOCKS, type BlockSize, bitsOf, type Precision, type Rounding } from "./quantise.ts";
 import { type CodedBytes, WeightReader } from "./weight-bytes.ts";
@@ -92,20 +91,9 @@ function codedWeight(
   return graph.scopeAt(name, () => dequantised(packed, scales, attrs, offsets));
 }
 
-/** What `statfs` says of file systems that lie in memory: Linux's tmpfs and ramfs. */
-const IN_MEMORY = [0x01021994, 0x858458f6];
-
-/** The system's temporary folder; where that lies in memory, in which a mapped file saves nothing, Linux's other one. */
-export function temporaryFolder(typeOf = (path: string) => statfsSync(path).type): string {
-  const folder = tmpdir();
-  if (process.platform !== "linux" || process.env.TMPDIR !== undefined) return folder;
-  return IN_MEMORY.includes(typeOf(folder)) && existsSync("/var/tmp") ? "/var/tmp" : folder;
-}
-
 /** Saves the graph beside its weights and maps both; on disk they stay as long as the session at most. */
 export function openFixed(graph: Graph, options: SessionOptions): Promise<Session> {
-  const folder = mkdtempSync(join(temporaryFolder(), "sputnik-model-"));
-  const remove = () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  const { path: folder, remove } = scratchFolder("model");
   try {
     saveModelFile(lower(graph, options), join(folder, "model.onnx"));
   } catch (error) {

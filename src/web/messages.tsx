@@ -4,7 +4,7 @@ import { run } from "./feed.ts";
 const SHOWN = 3;
 
 export function Messages() {
-  const { outcome, notices } = run.value;
+  const { outcome, notices, coresTaken } = run.value;
   return (
     <div role="status" class="messages">
       {outcome?.type === "error" && (
@@ -17,6 +17,11 @@ export function Messages() {
         <div class="message done">
           <strong>The model is trained.</strong> <a href="#chat">Give it a problem of your own</a>. The report
           is at <code>{outcome.report}</code>.
+        </div>
+      )}
+      {coresTaken && (
+        <div class="message info">
+          Another program takes a core: training is slower until it ends, with the same results.
         </div>
       )}
       {notices.slice(-SHOWN).map((notice, index) => (

@@ -32,6 +32,13 @@ describe("curves", () => {
     expect(columns.loss).toEqual(steps.map((step) => (step <= 10 ? 1 : 2)));
   });
 
+  test("of stages and metrics that are named as objects' own parts are (X13)", () => {
+    for (const stage of ["constructor", "toString", "hasOwnProperty"]) {
+      const { curves } = fold([{ ...metrics(1, { constructor: 3, loss: 2 }), stage } as RunEvent]);
+      expect(curves[stage]).toEqual({ steps: [1], columns: { constructor: [3], loss: [2] } });
+    }
+  });
+
   test("have columns as long as their steps, whatever comes in whatever order", () => {
     const point = fc.record({
       step: fc.integer({ min: 0, max: 20 }),
@@ -76,4 +83,12 @@ test("another run starts from nothing, the same run resumed keeps its curves", (
   const resumed = fold([...events, { ...opening, resumedAt: 200 }]);
   expect(resumed.curves.base!.steps).toHaveLength(300);
   expect(resumed.outcome).toBeNull();
+});
+
+test("says that another program takes a core while it does, and not when the run has ended or begins again", () => {
+  const taken: RunEvent = { type: "cores", taken: true };
+  expect(fold([opening, taken]).coresTaken).toBe(true);
+  expect(fold([opening, taken, { type: "cores", taken: false }]).coresTaken).toBe(false);
+  expect(fold([opening, taken, { ...opening, resumedAt: 3 }]).coresTaken).toBe(false);
+  expect(fold([opening, taken, ...finish()]).coresTaken).toBe(false);
 });

@@ -1,0 +1,119 @@
+/** Watches what the runs of this thread get of the cores, and decides from it whether they spin: see `contention.ts`. */
+import { readdirSync, readFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { readText } from "./cgroup.ts";
+import { type Mode, nextMode, QUIET } from "./contention.ts";
+
+/** What the system counts since some moment, in seconds. */
+interface Counters {
+  at: number;
+  ownCpu: number;
+  /** By thread. */
+  waited: ReadonlyMap<string, number> | null;
+  idle: number | null;
+}
+
+/** Seconds of computing, or of yielding, that a window is made of: many times the 4 to 15 ms of the system's clock. */
+const WINDOW = 0.5;
+
+const now = (): number => performance.now() / 1000;
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+/** What a session asks before it runs, and tells what its runs got. */
+export interface Watch {
+  /** Whether another program takes a core, so that threads that wait are to sleep. */
+  readonly contended: boolean;
+  /** Runs what `threads` threads compute, and looks at what they got. */
+  measure<T>(threads: number, run: () => Promise<T>): Promise<T>;
+}
+
+class CoreWatch implements Watch {
+  private mode: Mode = QUIET;
+  private begun: Counters | null = null;
+  private computing = 0;
+  private cpu = 0;
+  private threads = 0;
+
+  get contended(): boolean {
+    return this.mode.yielding;
+  }
+
+  async measure<T>(threads: number, run: () => Promise<T>): Promise<T> {
+    this.begun ??= counters();
+    const [start, cpu] = [now(), cpuSeconds()];
+    try {
+      return await run();
+    } finally {
+      this.computing += now() - start;
+      this.cpu += cpuSeconds() - cpu;
+      this.threads = Math.max(this.threads, threads);
+      if (this.computing >= WINDOW) this.close(this.begun);
+    }
+  }
+
+  private close(begun: Counters): void {
+    const end = counters();
+    this.mode = nextMode(this.mode, {
+      at: end.at,
+      seconds: end.at - begun.at,
+      computing: this.computing,
+      threads: this.threads,
+      cpu: this.cpu,
+      ownCpu: end.ownCpu - begun.ownCpu,
+      waited: begun.waited && end.waited && waitedSince(begun.waited, end.waited),
+      idle: begun.idle === null || end.idle === null ? null : end.idle - begun.idle,
+    });
+    this.begun = end;
+    this.computing = this.cpu = this.threads = 0;
+  }
+}
+
+/** One for all sessions of a thread, which run one after another. */
+export const coreWatch: Watch = new CoreWatch();
+
+const counters = (): Counters => ({ at: now(), ownCpu: cpuSeconds(), waited: waited(), idle: idle() });
+
+/** Linux: the second number of each thread's schedstat, nanoseconds on a run queue (Documentation/scheduler/sched-stats). */
+function waited(): Counters["waited"] {
+  try {
+    const waits = readdirSync("/proc/self/task").map((id): [string, number] => [
+      id,
+      Number(readFileSync(`/proc/self/task/${id}/schedstat`, "utf8").split(" ")[1]) / 1e9,
+    ]);
+    return new Map(waits);
+  } catch {
+    return null;
+  }
+}
+
+/** A thread that has ended takes what it waited with it; a new one brings its own. */
+export function waitedSince(before: ReadonlyMap<string, number>, after: ReadonlyMap<string, number>): number {
+  let total = 0;
+  for (const [id, seconds] of after) total += Math.max(0, seconds - (before.get(id) ?? 0));
+  return total;
+}
+
+/** Of the cores that this process may use; of all where the system has no affinity to ask for. */
+function idle(): number | null {
+  const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(readText("/proc/self/status") ?? "")?.[1];
+  const stat = readText("/proc/stat");
+  if (list !== undefined && stat !== null) return idleOf(stat, list);
+  const all = cpus();
+  return all.length === 0 ? null : all.reduce((total, { times }) => total + times.idle, 0) / 1000;
+}
+
+/** Idle and I/O wait of /proc/stat, in hundredths of a second, for cores such as "0-2,5" (proc(5)). */
+export function idleOf(stat: string, list: string): number | null {
+  const ranges = list.split(",").map((range) => range.split("-").map(Number));
+  let total: number | null = null;
+  for (const [, core, fields] of stat.matchAll(/^cpu(\d+) (.*)$/gm)) {
+    const allowed = ranges.some(([first, last = first]) => Number(core) >= first && Number(core) <= last);
+    const [, , , idle, iowait] = fields.trim().split(/\s+/).map(Number);
+    if (allowed) total = (total ?? 0) + (idle + iowait) / 100;
+  }
+  return total;
+}
