@@ -8,7 +8,7 @@ import { saveModel } from "../src/checkpoint/folder.ts";
 import { loadGguf } from "../src/checkpoint/gguf/model.ts";
 import { expectedShapes } from "../src/recipe/options.ts";
 import { threadCount } from "../src/runtime/device.ts";
-import { wordProblems } from "../src/tasks/word-problems.ts";
+import { taskFrom } from "../src/tasks/registry.ts";
 import { type Chat, chatOf, renderChat } from "../src/tokenizer/chat.ts";
 import { Peer } from "./peer.ts";
 import { median, type Row } from "./rows.ts";
@@ -35,7 +35,7 @@ export async function benchGrpo(): Promise<Row[]> {
   const folder = join(CACHE, "folder");
   mkdirSync(folder, { recursive: true });
   saveModel(folder, model);
-  const task = wordProblems({ kind: "word-problems", steps: [1, 2], size: 12, template: "chat" });
+  const task = taskFrom({ kind: "word-problems", steps: [1, 2], size: 12, template: "chat" });
   const prompt = (index: number): string => {
     const { messages = [] } = task.generate({ seed: 1, split: "train", index });
     return renderChat(chatOf(model.tokenizerConfig) as Chat, messages, { addGenerationPrompt: true });
