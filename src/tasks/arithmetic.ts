@@ -1,9 +1,9 @@
 /** Sums, differences and products of numbers with several digits; "*" binds before "+" and "-". */
-import { Fraction } from "fraction.js";
+import type { Fraction } from "fraction.js";
 import { z } from "zod";
 import type { Random } from "../runtime/random.ts";
 import { expression } from "./expression.ts";
-import { checkNumber, judge, unparsed } from "./judge.ts";
+import { checkBlock, judgeAgainst } from "./judge.ts";
 import type { Problem, Task } from "./problem.ts";
 import { promptTemplate, thinkPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
@@ -47,10 +47,7 @@ export function arithmetic(options: ArithmeticOptions): Task<ArithmeticProblem> 
         answer: valueFrom(text).toFraction(),
       };
     },
-    verify: (problem, completion) =>
-      judge(completion, ({ answer, reason }) =>
-        answer === null ? unparsed(null, reason) : checkNumber(answer, new Fraction(BigInt(problem.answer))),
-      ),
+    verify: (problem, completion) => judgeAgainst(problem.answer, completion, checkBlock),
   };
 }
 

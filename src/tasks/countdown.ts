@@ -6,7 +6,8 @@ import { z } from "zod";
 import { type DrawOptions, drawCountdown, type Step } from "./countdown-generate.ts";
 import { parseCountdown } from "./countdown-input.ts";
 import { expression } from "./expression.ts";
-import { type Finding, judge, unparsed } from "./judge.ts";
+import type { Extraction } from "./extract.ts";
+import { type Finding, judge, unparsed, unscored } from "./judge.ts";
 import { showNumber } from "./number.ts";
 import type { Problem, StreamKey, Task, Verdict } from "./problem.ts";
 import { drawInSplit, problemId } from "./stream.ts";
@@ -47,7 +48,10 @@ export function countdown(options: CountdownOptions): CountdownTask {
   return {
     name: "countdown",
     generate: (key) => generate(key, options),
-    verify: (problem, completion) => judge(completion, (found) => check(problem, found.answer, found.reason)),
+    verify: (problem, completion) =>
+      isUsable(problem)
+        ? judge(completion, (found) => check(problem, found))
+        : unscored("gold not usable: numbers or target are no whole numbers"),
   };
 }
 
@@ -74,8 +78,14 @@ function generate(key: StreamKey, options: DrawOptions): CountdownProblem {
   return { id: problemId("countdown", key), prompt: countdownPrompt(numbers, target), ...problem };
 }
 
-function check(problem: CountdownQuestion, answer: string | null, noAnswer: string): Finding {
-  if (answer === null) return unparsed(null, noAnswer);
+/** Without this a target that is missing would be paid at the value 0. */
+function isUsable({ numbers, target }: CountdownQuestion): boolean {
+  const isWhole = (number: unknown) => Number.isSafeInteger(number) && (number as number) >= 0;
+  return Array.isArray(numbers) && numbers.length > 0 && [...numbers, target].every(isWhole);
+}
+
+function check(problem: CountdownQuestion, { answer, shown, reason }: Extraction): Finding {
+  if (answer === null) return unparsed(shown, reason);
   const parsed = expression(answer);
   if (!parsed.ok) return unparsed(answer, parsed.reason);
   const finding = (right: boolean, reason: string, canonical = parsed.value.toFraction()): Finding => ({

@@ -2,8 +2,7 @@
 import { Fraction } from "fraction.js";
 import { z } from "zod";
 import type { Random } from "../runtime/random.ts";
-import { checkNumber, judge, unparsed } from "./judge.ts";
-import { parseNumber } from "./number.ts";
+import { checkBlock, judgeAgainst } from "./judge.ts";
 import type { Problem, Task } from "./problem.ts";
 import { promptTemplate, thinkPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
@@ -43,11 +42,10 @@ export function equationsTask(options: EquationsOptions): Task<EquationsProblem>
       };
     },
     verify: (problem, completion) =>
-      judge(completion, ({ answer, reason }) => {
-        if (answer === null) return unparsed(null, reason);
-        const right = parseNumber(problem.answer);
-        if (!right.ok) throw new Error(`The problem's own answer "${problem.answer}" is not a number.`);
-        return { ...checkNumber(withoutName(answer), right.value), extracted: answer };
+      judgeAgainst(problem.answer, completion, (found, right) => {
+        const { answer } = found;
+        const named = answer === null ? found : { ...found, answer: withoutName(answer) };
+        return { ...checkBlock(named, right), extracted: answer ?? found.shown };
       }),
   };
 }

@@ -9,7 +9,8 @@
  *
  * The answer rule, for accuracy, asks less: after the first `</think>` (anywhere, where there is none)
  * stands exactly one `<answer>` and one `</answer>`, in this order. So an answer without a thought can be
- * right, a thought may quote the tags, and two answers are no answer, whichever is right.
+ * right, a thought may quote the tags, and two answers are no answer, whichever is right: the last one is
+ * shown, and is not compared.
  */
 
 export type Tag = "<think>" | "</think>" | "<answer>" | "</answer>";
@@ -25,6 +26,8 @@ export interface Extraction {
   thoughtStart: number;
   /** The inside of the one answer block, blanks trimmed, or `null`. */
   answer: string | null;
+  /** The inside of the last complete answer block, also where there are several: to be shown, never compared. */
+  shown: string | null;
   /** Why there is no answer; "" where there is one. */
   reason: string;
   /** Everything after the first `</think>`, or the whole completion: where other answer forms are sought. */
@@ -54,6 +57,11 @@ export function extract(completion: string, options: ExtractOptions = {}): Extra
 
   const [open, shut] = answerTags;
   const one = answerTags.length === 2 && open!.tag === "<answer>" && shut!.tag === "</answer>";
+  const insides = answerTags.flatMap(({ tag, end }, i) => {
+    const next = answerTags[i + 1];
+    const complete = tag === "<answer>" && next?.tag === "</answer>";
+    return complete ? [trimBlanks(completion.slice(end, next.start))] : [];
+  });
   const ownTags = tags.map((found) => found.tag).join("");
   const opened = options.thoughtOpen === true && !opensItself;
   const inOrder = (opened ? `<think>${ownTags}` : ownTags) === TEMPLATE && (opened || opensItself);
@@ -61,8 +69,9 @@ export function extract(completion: string, options: ExtractOptions = {}): Extra
     format: inOrder && one && isBlank(completion.slice(from, open!.start)),
     thought: completion.slice(thoughtStart, close?.start ?? open?.start ?? completion.length),
     thoughtStart,
-    answer: one ? trimBlanks(completion.slice(open!.end, shut!.start)) : null,
-    reason: one ? "" : noAnswer(answerTags),
+    answer: one ? insides[0]! : null,
+    shown: insides.at(-1) ?? null,
+    reason: one ? "" : noAnswer(answerTags) + (new Set(insides).size > 1 ? ", and they differ" : ""),
     rest: completion.slice(from),
   };
 }

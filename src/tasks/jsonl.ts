@@ -4,10 +4,11 @@
  */
 import { z } from "zod";
 import { Random } from "../runtime/random.ts";
-import { DataSetError, readWordProblems, type WordProblem } from "./jsonl-file.ts";
-import { judgeNumber } from "./number-answer.ts";
+import { readWordProblems, type WordProblem } from "./jsonl-file.ts";
+import { answerForm, judgeNumber } from "./number-answer.ts";
 import type { Problem, StreamKey, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
+import { DataSetError } from "./rows.ts";
 import { problemId, type Split, splitOf } from "./stream.ts";
 
 export const jsonlOptions = z.strictObject({
@@ -17,6 +18,8 @@ export const jsonlOptions = z.strictObject({
   /** Only the first so many rows. */
   limit: z.int().min(1).optional(),
   template: chatPromptTemplate.default("plain"),
+  /** Which forms of an answer count: see number-answer.ts. */
+  answer: answerForm.default("marked"),
 });
 
 export type JsonlOptions = z.infer<typeof jsonlOptions>;
@@ -41,7 +44,8 @@ export function jsonl(options: JsonlOptions): Task<JsonlProblem> {
       const prompt = wordPrompt(question, options.template);
       return { id: problemId("jsonl", key), ...prompt, question, answer: gold };
     },
-    verify: (problem, completion) => judgeNumber(completion, problem.answer, options.template),
+    verify: (problem, completion) =>
+      judgeNumber(completion, problem.answer, options.template, options.answer),
   };
 }
 

@@ -1,7 +1,7 @@
 /** The frame of every verifier: limits and faults around one check of the extracted answer. */
 import type { Fraction } from "fraction.js";
 import { type Extraction, extract } from "./extract.ts";
-import { clip, parseNumber, showNumber } from "./number.ts";
+import { clip, NUMBER_LIMITS, type NumberOptions, parseNumber, showNumber } from "./number.ts";
 import type { Verdict } from "./problem.ts";
 
 /**
@@ -12,6 +12,9 @@ export const COMPLETION_LIMIT = 1_000_000;
 
 /** Characters of the extracted answer, and of its canonical form, that a verdict keeps. */
 const EXTRACTED_LIMIT = 1000;
+
+/** Characters of a right answer: the fraction of a decimal number of `NUMBER_LIMITS.length` characters fits. */
+const GOLD_LIMIT = 2 * NUMBER_LIMITS.length;
 
 /** What a check found: `canonical` is `null` where no single answer could be read, and `right` then is false. */
 export interface Finding {
@@ -71,9 +74,29 @@ export function fault(error: unknown): Verdict {
   return unscored(`verifier fault: ${clip(message, 200)}`);
 }
 
+/**
+ * `judge` for answers that are numbers. A right answer that is none (blank, NaN, no string, a list) is the
+ * problem's fault: the sample is unscored, whatever the completion says.
+ */
+export function judgeAgainst(
+  gold: unknown,
+  completion: string,
+  check: (found: Extraction, right: Fraction) => Finding,
+): Verdict {
+  if (typeof gold !== "string") return unscored(`gold not usable: ${typeof gold}, not a string`);
+  const right = parseNumber(gold, { length: GOLD_LIMIT });
+  if (!right.ok) return unscored(`gold not usable: ${right.reason} ("${clip(gold, 40)}")`);
+  return judge(completion, (found) => check(found, right.value));
+}
+
+/** Compares the number of the one answer block exactly with the right value: for tasks without other forms. */
+export function checkBlock({ answer, shown, reason }: Extraction, right: Fraction): Finding {
+  return answer === null ? unparsed(shown, reason) : checkNumber(answer, right);
+}
+
 /** Compares one numeric answer exactly with the right value. */
-export function checkNumber(answer: string, right: Fraction): Finding {
-  const parsed = parseNumber(answer);
+export function checkNumber(answer: string, right: Fraction, options: NumberOptions = {}): Finding {
+  const parsed = parseNumber(answer, options);
   if (!parsed.ok) return unparsed(answer, parsed.reason);
   const canonical = parsed.value.toFraction();
   if (parsed.value.equals(right)) return { right: true, extracted: answer, canonical, reason: "right" };

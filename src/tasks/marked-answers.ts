@@ -1,7 +1,8 @@
 /** Answers marked in other ways than by tags: LaTeX's `\boxed{…}` and GSM8K's `#### …`. */
 import { trimBlanks } from "./extract.ts";
 
-const BOX = "\\boxed{";
+/** A blank before the brace is none in LaTeX, and older answers use the frame. */
+const BOXES = ["\\boxed{", "\\boxed {", "\\fbox{"];
 
 /**
  * The insides of all outermost `\boxed{…}`, in order. Braces are matched over the whole text in one pass;
@@ -14,10 +15,9 @@ export function boxes(text: string): string[] {
   for (let at = 0; at < text.length; at++) {
     const character = text[at];
     if (character === "\\") {
-      if (text.startsWith(BOX, at)) {
-        at += BOX.length - 1;
-        open.push(at + 1);
-      } else at++;
+      const box = BOXES.find((mark) => text.startsWith(mark, at));
+      if (box) open.push(at + box.length);
+      at += box ? box.length - 1 : 1;
     } else if (character === "{") open.push(-1);
     else if (character === "}") {
       const start = open.pop() ?? -1;

@@ -1,26 +1,46 @@
 /**
- * The answer to a word problem: one number, marked in one of three ways.
+ * The answer to a word problem: one number, in the first of these forms that the text after the thought has.
  *
- * The answer rule. What stands after the thought counts. If it has an answer tag, there must be exactly
- * one answer block, and in it a `\boxed{}` or else the whole is the answer. Without such tags the
- * `\boxed{}`s are the answer, and without these the lines of `####`, each up to the first blank, as long
- * as no digit follows on the line. A box or a `####` may be repeated, but only with the same value: to
- * list answers is to give none.
+ *   answer block   exactly one `<answer>…</answer>`; in it the `\boxed{}`s, or the `####` lines, or else the
+ *                  whole is the answer
+ *   \boxed{}       what the boxes hold
+ *   ####           what stands behind the mark on its line, up to a remark in words ("#### 42 apples"); a
+ *                  remark that has a digit or an operator, or would change the value, is no remark
+ *   last number    only where the task says `answer: last-number`: the last number of the text, whatever
+ *                  words are around it
+ *
+ * What may stand around a number (bold, dollars, LaTeX's commas): number.ts; a box may hold a unit as LaTeX
+ * writes it. A box or a `####` may be repeated with the same value, and an empty one counts only where all are
+ * empty. Two values that differ are no answer, whichever is right: to list answers is to give none. The last
+ * one then is the extracted one. So what was extracted never depends on the right answer.
  *
  * The format rule is R1's, and in a chat, where the prompt asks for it, one `####` on the last line.
  */
-import type { Extraction } from "./extract.ts";
-import { goldValue } from "./jsonl-file.ts";
-import { checkNumber, type Finding, judge, unparsed } from "./judge.ts";
+import type { Fraction } from "fraction.js";
+import { z } from "zod";
+import { type Extraction, trimBlanks } from "./extract.ts";
+import { checkNumber, type Finding, judgeAgainst, unparsed } from "./judge.ts";
 import { boxes, hashAnswers } from "./marked-answers.ts";
-import { clip } from "./number.ts";
+import { changesValue, clip, parseNumber } from "./number.ts";
 import type { Verdict } from "./problem.ts";
 import type { ChatPromptTemplate } from "./prompt.ts";
 
-/** `gold` is the right value, "42" or "-7/2". */
-export function judgeNumber(completion: string, gold: string, template: ChatPromptTemplate): Verdict {
-  const verdict = judge(completion, (found) => check(found, gold));
-  return template === "chat" ? { ...verdict, format: endsInAnswer(completion) } : verdict;
+/** "marked": in an answer block, a box or behind ####, or there is no answer; "last-number": else the last number. */
+export const answerForm = z.enum(["marked", "last-number"]);
+
+export type AnswerForm = z.infer<typeof answerForm>;
+
+/** `gold` is the right value, "42" or "-7/2"; anything else leaves the sample unscored. */
+export function judgeNumber(
+  completion: string,
+  gold: string,
+  template: ChatPromptTemplate,
+  form: AnswerForm = "marked",
+): Verdict {
+  const verdict = judgeAgainst(gold, completion, (found, right) => check(givenAnswers(found, form), right));
+  return template === "chat" && verdict.value !== null
+    ? { ...verdict, format: endsInAnswer(completion) }
+    : verdict;
 }
 
 function endsInAnswer(completion: string): boolean {
@@ -28,33 +48,91 @@ function endsInAnswer(completion: string): boolean {
   return completion.split("####").length === 2 && last.startsWith("####");
 }
 
-function check(found: Extraction, gold: string): Finding {
-  const { answers, reason } = givenAnswers(found);
-  const right = goldValue(gold);
-  const findings = answers.map((answer) => checkNumber(answer, right));
-  const [first] = findings;
-  if (!first) return unparsed(null, reason);
-  // One wrong answer among several spoils them all.
-  return findings.find((finding) => !finding.right) ?? first;
+/** What one form has to offer. */
+interface Given {
+  rule: string;
+  answers: string[];
+  /** Why there is none. */
+  reason: string;
+  /** Shown where there is no answer. */
+  shown: string | null;
 }
 
-function givenAnswers(found: Extraction): { answers: string[]; reason: string } {
-  if (found.answer !== null) {
-    const inside = boxes(found.answer);
-    return { answers: inside.length > 0 ? inside : [found.answer], reason: "" };
-  }
-  if (found.reason !== "no answer block") return { answers: [], reason: found.reason };
-  const inBoxes = boxes(found.rest);
-  if (inBoxes.length > 0) return { answers: inBoxes, reason: "" };
-  return {
-    answers: hashAnswers(found.rest).map(withoutRemark),
-    reason: "no answer block, \\boxed{} or ####",
+function check({ rule, answers, reason, shown }: Given, right: Fraction): Finding {
+  const last = answers.at(-1);
+  if (last === undefined) return unparsed(shown, reason);
+  const values = answers.map(valueText);
+  const other = values.findIndex((value) => value !== values.at(-1));
+  const [a, b] = [answers[other] ?? "", last].map((answer) => clip(answer, 40));
+  const finding =
+    other === -1
+      ? checkNumber(last, right, { units: true })
+      : unparsed(last, `two answers differ: ${a} and ${b}`);
+  return { ...finding, reason: `${finding.reason} (read from ${rule})` };
+}
+
+/** Equal for equal values; what is no number equals itself only. */
+function valueText(answer: string): string {
+  const parsed = parseNumber(answer, { units: true });
+  return parsed.ok ? parsed.value.toFraction() : `"${answer}"`;
+}
+
+function givenAnswers(found: Extraction, form: AnswerForm): Given {
+  const given = (rule: string, answers: string[], reason = ""): Given => ({
+    rule,
+    answers: filled(answers),
+    reason,
+    shown: found.shown,
+  });
+  const marks = (text: string, where: string): Given | null => {
+    const inBoxes = boxes(text);
+    if (inBoxes.length > 0) return given(`\\boxed{}${where}`, inBoxes);
+    const behindMarks = hashAnswers(text);
+    return behindMarks.length > 0 ? given(`####${where}`, behindMarks.map(withoutRemark)) : null;
   };
+  if (found.answer !== null) {
+    const inside = marks(found.answer, " in the answer block");
+    return inside ?? given("answer block", [found.answer]);
+  }
+  if (found.reason !== "no answer block") return given("answer block", [], found.reason);
+  const marked = marks(found.rest, "");
+  if (marked) return marked;
+  const none = "no answer block, \\boxed{} or ####";
+  if (form === "marked") return given("", [], none);
+  const last = lastNumber(found.rest);
+  return given("last number", last === null ? [] : [last], `${none}, and no number`);
 }
 
-/** "42 is the answer" is 42; "42 or 43" stays whole, and is no number. */
+/** Without the empty ones, unless all are: `\boxed{}` may quote the task, and `#### 42 ####` close the mark. */
+function filled(answers: string[]): string[] {
+  const some = answers.filter((answer) => answer !== "");
+  return some.length > 0 ? some : answers.slice(-1);
+}
+
+/** The number in front of a remark that leaves it what it is; else the line as it is, for the grammar to refuse. */
 function withoutRemark(line: string): string {
-  const end = line.search(/[ \t]/);
-  if (end === -1) return line;
-  return /\p{N}/u.test(line.slice(end)) ? clip(line, 200) : line.slice(0, end);
+  // Bold may be opened before the mark, and a token may end the text.
+  const text = trimBlanks(withoutBold(line.replace(/(?:<\||<\/s>).*$/, "")));
+  const end = text.search(/[ \t]/);
+  if (end === -1 || parseNumber(text).ok) return text;
+  const remark = text.slice(end);
+  if (NO_REMARK.test(remark) || changesValue(remark.trimStart())) return clip(text, 200);
+  return withoutBold(text.slice(0, end).replace(/[,;:!]$/, ""));
+}
+
+/** A digit, an operator behind a blank, or a dash before a single letter. */
+const NO_REMARK = /\p{N}|[ \t][+*/=^<>×÷±·√]|[ \t][-−–][ \t]*(?:\p{L}(?!\p{L})|$)/u;
+
+function withoutBold(text: string): string {
+  return text.replace(/^\*\*|\*\*$/g, "");
+}
+
+/** A number as prose writes it, with its sign and currency. Linear: a match cannot begin inside another. */
+const NUMBER =
+  /(?<![\p{L}\p{N}_.,:^/])[-−+]?(?:\\?\$|€|£|¥)?\d[\d,]*(?:\.\d+)?(?:\/\d+)?%?(?![\p{L}\p{N}_]|[.,:^/]\d)/gu;
+
+function lastNumber(text: string): string | null {
+  let last: string | null = null;
+  for (const [found] of text.matchAll(NUMBER)) last = found.replace(/,$/, "");
+  return last;
 }

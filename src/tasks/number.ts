@@ -4,13 +4,15 @@
  *     42   -3   +3   1,234   0.5   .5   3/4   \frac{3}{4}   (also \dfrac, \tfrac)
  *
  * in ASCII digits without leading zeros; a thousands comma stands before exactly three digits, so lists
- * such as "4,5" are no numbers. Around the number, and without effect on its value, may stand: `$…$` or
- * `\(…\)`, a currency sign in front, a percent sign behind (50% reads as 50, as GSM8K's answers do, and
- * never as 1/2), one full stop at the end. Everything else is refused: unit words ("5 thousand" is not 5),
- * scientific notation, hexadecimal, powers, roots, ±, ratios, mixed numbers, a second number.
+ * such as "4,5" are no numbers, and may be written as LaTeX writes it: `1{,}234`, `1,\!234`, `1\,234`.
+ * Around the number, and without effect on its value, may stand: mathematics' marks (`$…$`, `$$…$$`,
+ * `\(…\)`, `\[…\]`), bold and other type (`**…**`, `\textbf{…}`), LaTeX's spaces, one currency sign in
+ * front or behind, a percent sign behind (50% reads as 50, as GSM8K's answers do, and never as 1/2), one
+ * full stop at the end, and where the task allows units, one in LaTeX's text: `42\text{ km}`, `90^\circ`.
+ * Everything else is refused: unit words ("5 thousand" is not 5), scientific notation, hexadecimal,
+ * powers, roots, ±, ratios, mixed numbers, a second number.
  */
 import { Fraction } from "fraction.js";
-import { trimBlanks } from "./extract.ts";
 
 export const NUMBER_LIMITS = {
   /** Characters, with whatever may stand around the number. */
@@ -19,33 +21,95 @@ export const NUMBER_LIMITS = {
 
 export type ParsedNumber = { ok: true; value: Fraction } | { ok: false; reason: string };
 
-// Anchored, without nested repetition, and on at most 200 characters: linear enough. \d is ASCII only.
+// Anchored, without nested repetition, and on a few hundred characters: linear enough. \d is ASCII only.
 const INTEGER = /^(?:0|[1-9]\d*)$/;
 const GROUPED = /^[1-9]\d{0,2}(?:,\d{3})+$/;
 const RATIO = /^(\d+) ?\/ ?(\d+)$/;
 const LATEX_RATIO = /^\\[dt]?frac ?\{ ?([-−]?)(\d+) ?\} ?\{ ?([-−]?)(\d+) ?\}$/;
-const CURRENCY = /^(?:\\?\$|€|£)/;
+const CURRENCY = /^(?:\\?\$|€|£|¥) ?/;
+const CURRENCY_BEHIND = / ?(?:\\?\$|€|£|¥)$/;
 const SIGN = /^[-−+]/;
+/** LaTeX's ways to write a thousands comma, before exactly three digits. */
+const LATEX_COMMA = /(?<=\d)(?:\{,\}|,\\!|\{?\\[,:; ]\}?|~)(?=\d{3}(?!\d))/g;
+/** Blanks, and LaTeX's, at either end. */
+const SPACES = /^(?:[ \t\r\n~]|\\[,:;! ])+|(?:[ \t\r\n~]|\\[,:;! ])+$/g;
+/** Units: letters, blanks and the like inside \text{}, perhaps squared or cubed; degrees. */
+const UNIT =
+  /(?:\\[,:; ]|[ ~])*(?:\\(?:text|mathrm|textrm|mbox)\{([a-zA-Z ./]+)\}(?:\^(?:[23]|\{[23]\}))?|\^(?:\\circ|\{\\circ\})|°)$/;
+
+/** What may stand around a number without effect on its value. Longer marks come first. */
+const WRAPPERS: readonly (readonly [string, string])[] = [
+  ["$$", "$$"],
+  ["$", "$"],
+  ["\\(", "\\)"],
+  ["\\[", "\\]"],
+  ["**", "**"],
+  ["__", "__"],
+  ["*", "*"],
+  ["`", "`"],
+  ...["text", "textbf", "mathbf", "mathrm"].map((name) => [`\\${name}{`, "}"] as const),
+];
+
+export interface NumberOptions {
+  /** Characters; more is refused. */
+  length?: number;
+  /** Whether a unit in LaTeX's text may stand behind. */
+  units?: boolean;
+}
+
+/** Words that change the value of the number before them: "5 thousand" is not 5. */
+const MAGNITUDE =
+  /^[ .]*(?:hundreds?|thousands?|[mb]illions?|trillions?|dozens?|scores?|hal(?:f|ves)|thirds?|quarters?|tenths?|hundredths?|k|squared|cubed|factorial|lakhs?|crores?|gross|[bm]n|pairs?|plus|minus|times|over|point|divided|or|to|by|and (?:an? )?(?:half|third|quarter))\b/i;
+
+/** Whether words behind a number would make it another one, or name a second. */
+export function changesValue(words: string): boolean {
+  return MAGNITUDE.test(words);
+}
 
 /** Never throws. */
-export function parseNumber(text: string): ParsedNumber {
-  if (text.length > NUMBER_LIMITS.length) {
-    return { ok: false, reason: `answer longer than ${NUMBER_LIMITS.length} characters` };
-  }
-  let body = withoutMathMarks(trimBlanks(text));
-  if (/[\d%}]\.$/.test(body)) body = body.slice(0, -1);
+export function parseNumber(text: string, options: NumberOptions = {}): ParsedNumber {
+  const { length = NUMBER_LIMITS.length, units = false } = options;
+  if (text.length > length) return { ok: false, reason: `answer longer than ${length} characters` };
+  let body = undressed(text, units).replace(LATEX_COMMA, ",");
   body = body.replace(/ ?\\?%$/, "");
   let sign = "";
+  let currency = false;
   // "-$5" and "$-5" are both usual; two signs are not.
   for (const pattern of [SIGN, CURRENCY, SIGN]) {
     const found = pattern.exec(body)?.[0];
     if (found === undefined || (pattern === SIGN && sign !== "")) continue;
     if (pattern === SIGN) sign = found;
+    else currency = true;
     body = body.slice(found.length);
   }
+  if (!currency) body = body.replace(CURRENCY_BEHIND, "");
   const value = unsigned(body);
   if (typeof value === "string") return { ok: false, reason: value };
   return { ok: true, value: sign === "" || sign === "+" ? value : value.neg() };
+}
+
+/** Without blanks, marks, type, one full stop and perhaps one unit, in whatever order they are nested. */
+function undressed(text: string, units: boolean): string {
+  let body = text;
+  let stop = false;
+  let unit = !units;
+  for (;;) {
+    body = body.replace(SPACES, "");
+    const around = WRAPPERS.find(([open, close]) => isAround(body, open, close));
+    const found = unit ? null : UNIT.exec(body);
+    if (around) body = body.slice(around[0].length, -around[1].length);
+    else if (!stop && /[\d%}*)`$\]]\.$/.test(body)) {
+      stop = true;
+      body = body.slice(0, -1);
+    } else if (found && !changesValue(found[1] ?? "")) {
+      unit = true;
+      body = body.slice(0, found.index);
+    } else return body;
+  }
+}
+
+function isAround(body: string, open: string, close: string): boolean {
+  return body.length > open.length + close.length && body.startsWith(open) && body.endsWith(close);
 }
 
 /** A value, or the reason why there is none. */
@@ -78,18 +142,6 @@ function quotient(signAbove: string, above: string, signBelow: string, below: st
   if (below === "0") return "division by zero";
   const value = new Fraction(BigInt(above), BigInt(below));
   return (signAbove === "") === (signBelow === "") ? value : value.neg();
-}
-
-function withoutMathMarks(text: string): string {
-  for (const [open, close] of [
-    ["$", "$"],
-    ["\\(", "\\)"],
-  ] as const) {
-    if (text.length > open.length + close.length && text.startsWith(open) && text.endsWith(close)) {
-      return trimBlanks(text.slice(open.length, -close.length));
-    }
-  }
-  return text;
 }
 
 /** "7/2", "-3": for messages, cut where a completion made it huge. */

@@ -1,7 +1,7 @@
 /** Word problems in the manner of GSM8K (arXiv 2110.14168), made from patterns: whole numbers, one to three steps. */
 import { z } from "zod";
 import type { Random } from "../runtime/random.ts";
-import { judgeNumber } from "./number-answer.ts";
+import { answerForm, judgeNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
@@ -13,6 +13,8 @@ export const wordProblemsOptions = z.strictObject({
   /** Largest number of a sum; factors go up to 9. */
   size: z.int().min(10).max(1000).default(30),
   template: chatPromptTemplate.default("plain"),
+  /** Which forms of an answer count: see number-answer.ts. */
+  answer: answerForm.default("marked"),
 });
 
 export type WordProblemsOptions = z.infer<typeof wordProblemsOptions>;
@@ -30,7 +32,8 @@ export function wordProblems(options: WordProblemsOptions): Task<WordProblem> {
       const prompt = wordPrompt(drawn.question, options.template);
       return { id: problemId("word-problems", key), ...prompt, ...drawn };
     },
-    verify: (problem, completion) => judgeNumber(completion, String(problem.answer), options.template),
+    verify: (problem, completion) =>
+      judgeNumber(completion, String(problem.answer), options.template, options.answer),
   };
 }
 

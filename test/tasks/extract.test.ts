@@ -46,7 +46,10 @@ describe("extract, the prompt having opened the thought", () => {
     expect(inside("a</think><answer>1").reason).toBe("answer block not closed");
     expect(inside("a</think>1</answer>").reason).toBe("answer block not opened");
     expect(inside("a</think></answer>1<answer>").reason).toBe("answer tags out of order");
-    expect(inside("a</think><answer>1</answer><answer>2</answer>").reason).toBe("2 answers, not one");
+    expect(inside("a</think><answer>1</answer><answer>2</answer>").reason).toBe(
+      "2 answers, not one, and they differ",
+    );
+    expect(inside("a</think><answer>1</answer><answer>1</answer>").reason).toBe("2 answers, not one");
     expect(inside("a</think>").reason).toBe("no answer block");
   });
 

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { jsonl, jsonlOptions } from "../../src/tasks/jsonl.ts";
-import { DataSetError, readWordProblems } from "../../src/tasks/jsonl-file.ts";
+import { readWordProblems } from "../../src/tasks/jsonl-file.ts";
+import { DataSetError } from "../../src/tasks/rows.ts";
 import { equations } from "../../src/tasks/thought-equations.ts";
 import { anyText, textOf } from "./any-text.ts";
 import { NUMBER_ATTACKS, NUMBER_RIGHT } from "./number-attacks.ts";
@@ -37,9 +38,9 @@ describe("a data set", () => {
       { question: "c", answer: "-7" },
     );
     expect(readWordProblems(path)).toEqual([
-      { question: "a", gold: "1234" },
-      { question: "b", gold: "1/2" },
-      { question: "c", gold: "-7" },
+      { question: "a", gold: "1234", place: "line 1" },
+      { question: "b", gold: "1/2", place: "line 3" },
+      { question: "c", gold: "-7", place: "line 4" },
     ]);
     expect(readWordProblems(path, 2)).toHaveLength(2);
   });
@@ -47,9 +48,9 @@ describe("a data set", () => {
   const GOOD = { question: "a", answer: "#### 1" };
   it.each<[string, string, RegExp]>([
     ["not JSON", '{"question": "b"', /set\.jsonl, line 3: not JSON .*Expected: a JSON object such as/],
-    ["an array", "[1]", /line 3: .*expected object, received array/],
-    ["no question", '{"answer": "#### 1"}', /line 3: field "question": .*expected string/],
-    ["a numeric answer", '{"question": "b", "answer": 1}', /line 3: field "answer": .*expected string/],
+    ["an array", "[1]", /line 3: a list, not an object/],
+    ["no question", '{"answer": "#### 1"}', /line 3: field "question": there is none, the keys are answer/],
+    ["a numeric answer", '{"question": "b", "answer": 1}', /line 3: field "answer": the number 1, not text/],
     ["an empty question", '{"question": " ", "answer": "#### 1"}', /line 3: field "question"/],
     [
       "a gold in words",
@@ -82,7 +83,7 @@ describe("a data set", () => {
 
   it("that is missing, empty or not UTF-8 is refused", () => {
     expect(() => make("no/such.jsonl")).toThrow(
-      /^no\/such\.jsonl: there is no such file\. Expected: a JSONL file/,
+      /^no\/such\.jsonl: there is no such file\. Expected: a JSON object such as/,
     );
     expect(() => make(file("", "  "))).toThrow(/the file has no rows/);
     const path = join(folder, "latin1.jsonl");
@@ -189,13 +190,21 @@ describe("word problems, 42 being right", () => {
     ["other boxes in the thought", "\\boxed{41}</think>\\boxed{42}", false],
     ["dollars", "a</think>\\boxed{\\$42}", false],
   ])("pays %s", (_name, completion, format) => {
-    expect(task.verify(problem, completion)).toMatchObject({ value: 1, format, reason: "right" });
+    expect(task.verify(problem, completion)).toMatchObject({
+      value: 1,
+      kind: "right",
+      canonical: "42",
+      format,
+      reason: expect.stringMatching(
+        /^right \(read from (####|(\\boxed\{\} in the )?answer block|\\boxed\{\})\)$/,
+      ),
+    });
   });
 
   it.each<[string, string, string]>([
     ...NUMBER_ATTACKS,
-    ["two boxes, the right one last", "a</think>\\boxed{41} \\boxed{42}", "answer is 41, not 42"],
-    ["two boxes, the right one first", "a</think>\\boxed{42} \\boxed{41}", "answer is 41, not 42"],
+    ["two boxes, the right one last", "a</think>\\boxed{41} \\boxed{42}", "two answers differ: 41 and 42"],
+    ["two boxes, the right one first", "a</think>\\boxed{42} \\boxed{41}", "two answers differ: 42 and 41"],
     ["a box with a list", "a</think>\\boxed{41, 42}", "not one plain number"],
     ["a box in a box", "a</think>\\boxed{\\boxed{42}}", "not one plain number"],
     ["a box that never closes", "a</think>\\boxed{42", "no answer"],
@@ -207,9 +216,13 @@ describe("word problems, 42 being right", () => {
       "a</think>\\boxed{42}<answer>42</answer><answer>42</answer>",
       "2 answers",
     ],
-    ["two boxes in the answer block", "a</think><answer>\\boxed{41} \\boxed{42}</answer>", "answer is 41"],
-    ["two hash answers", "#### 41\n#### 42", "answer is 41, not 42"],
-    ["two hash answers on a line", "#### 42 #### 41", "answer is 41, not 42"],
+    [
+      "two boxes in the answer block",
+      "a</think><answer>\\boxed{41} \\boxed{42}</answer>",
+      "two answers differ: 41 and 42",
+    ],
+    ["two hash answers", "#### 41\n#### 42", "two answers differ: 41 and 42"],
+    ["two hash answers on a line", "#### 42 #### 41", "two answers differ: 42 and 41"],
     ["a hash answer with an or", "#### 42 or 43", "not one plain number"],
     ["a hash answer with Arabic digits in its remark", "#### 42 or ٤٣", "not one plain number"],
     ["a hash answer in the thought only", "#### 42\n</think>\n", "no answer"],

@@ -141,7 +141,11 @@ it("B11: several thoughts and answers are no format and no answer", () => {
   const completion = "<think>a</think><answer>1</answer><think>b</think><answer>2</answer>";
   expect(extract(completion)).toMatchObject({ format: false, answer: null });
   for (const gold of ["1", "2"]) {
-    expect(judged(gold, completion)).toMatchObject({ value: 0, format: false, reason: "2 answers, not one" });
+    expect(judged(gold, completion)).toMatchObject({
+      value: 0,
+      format: false,
+      reason: "2 answers, not one, and they differ",
+    });
   }
 });
 

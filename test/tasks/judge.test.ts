@@ -1,0 +1,139 @@
+/** Right answers that are none: no completion may be paid, or punished, for them. */
+import { describe, expect, it } from "vitest";
+import { arithmetic, arithmeticOptions } from "../../src/tasks/arithmetic.ts";
+import { countdown, countdownOptions } from "../../src/tasks/countdown.ts";
+import { equationsOptions, equationsTask } from "../../src/tasks/equations.ts";
+import { COMPLETION_LIMIT, fault, judge } from "../../src/tasks/judge.ts";
+import { judgeNumber } from "../../src/tasks/number-answer.ts";
+import type { Task, Verdict } from "../../src/tasks/problem.ts";
+import { wordProblems, wordProblemsOptions } from "../../src/tasks/word-problems.ts";
+
+const UNSCORED = { value: null, kind: "unscored", extracted: null, canonical: null, format: false };
+
+/** The gold as a library's user may pass it, whatever the type says. */
+const verifyWith = (task: unknown, gold: unknown, completion: string): Verdict =>
+  (task as Task).verify({ id: "", prompt: "", answer: gold } as never, completion);
+
+const byText = {
+  words: { verify: ({ answer }: { answer: string }, text: string) => judgeNumber(text, answer, "plain") },
+  chat: { verify: ({ answer }: { answer: string }, text: string) => judgeNumber(text, answer, "chat") },
+  arithmetic: arithmetic(arithmeticOptions.parse({ kind: "arithmetic" })),
+  equations: equationsTask(equationsOptions.parse({ kind: "equations" })),
+};
+
+describe.each(Object.entries(byText))("%s with a right answer that is none", (_name, task) => {
+  it.each<[unknown, string]>([
+    ["", 'empty answer ("")'],
+    [" ", 'empty answer (" ")'],
+    ["\n\t", 'empty answer ("\n\t")'],
+    ["-", 'empty answer ("-")'],
+    ["\\boxed{}", 'answer is not one plain number ("\\boxed{}")'],
+    ["####", 'answer is not one plain number ("####")'],
+    ["NaN", 'answer is not one plain number ("NaN")'],
+    ["null", 'answer is not one plain number ("null")'],
+    ["4,5", 'answer is not one plain number ("4,5")'],
+    ["1/0", 'division by zero ("1/0")'],
+    ["/", 'answer is not one plain number ("/")'],
+    [`x${"0".repeat(40)}`, `answer is not one plain number ("x${"0".repeat(39)}…")`],
+    ["1".repeat(401), `answer longer than 400 characters ("${"1".repeat(40)}…")`],
+    [undefined, "undefined, not a string"],
+    [null, "object, not a string"],
+    [42, "number, not a string"],
+    [Number.NaN, "number, not a string"],
+    [["42"], "object, not a string"],
+  ])("%j leaves every completion unscored", (gold, reason) => {
+    for (const answer of ["0", "", "42", "NaN", "\\boxed{0}", "\\boxed{}"])
+      expect(verifyWith(task, gold, `a</think><answer>${answer}</answer>`)).toEqual({
+        ...UNSCORED,
+        reason: `gold not usable: ${reason}`,
+      });
+  });
+
+  it("uses golds of any exact size", () => {
+    const small = `1/1${"0".repeat(197)}`;
+    expect(verifyWith(task, small, `<answer>0.${"0".repeat(196)}1</answer>`)).toMatchObject({ value: 1 });
+    expect(verifyWith(task, "1".repeat(400), "<answer>1</answer>")).toMatchObject({
+      value: 0,
+      kind: "wrong",
+    });
+  });
+});
+
+describe("word problems whose answer is no number", () => {
+  const task = wordProblems(wordProblemsOptions.parse({ kind: "word-problems" }));
+  it.each([Number.NaN, Number.POSITIVE_INFINITY, undefined, null, "", "x"])("%j", (answer) => {
+    expect(verifyWith(task, answer, "<answer>0</answer>")).toMatchObject(UNSCORED);
+  });
+  it("are scored at 0 and -5", () => {
+    expect(verifyWith(task, 0, "<answer>0</answer>").value).toBe(1);
+    expect(verifyWith(task, -5, "<answer>-5</answer>").value).toBe(1);
+  });
+});
+
+describe("Countdown with a problem that is none", () => {
+  const task = countdown(countdownOptions.parse({ kind: "countdown" }));
+  const given = (numbers: unknown, target: unknown, answer = "3-3") =>
+    task.verify({ id: "", prompt: "", numbers, target } as never, `a</think><answer>${answer}</answer>`);
+
+  it.each<[unknown, unknown]>([
+    [[3, 3], undefined],
+    [[3, 3], null],
+    [[3, 3], ""],
+    [[3, 3], Number.NaN],
+    [[3, 3], Number.POSITIVE_INFINITY],
+    [[3, 3], 0.5],
+    [[3, 3], -1],
+    [[3, 3], 2 ** 53],
+    [[], 0],
+    [[3, Number.NaN], 0],
+    [[3, "3"], 0],
+    [[3, -3], 0],
+    [undefined, 0],
+    ["33", 0],
+  ])("%j make %j leaves the sample unscored", (numbers, target) => {
+    expect(given(numbers, target)).toEqual({
+      ...UNSCORED,
+      reason: "gold not usable: numbers or target are no whole numbers",
+    });
+  });
+
+  it("judges the target 0", () => {
+    expect(given([3, 3], 0).value).toBe(1);
+    expect(given([0, 3], 0, "0*3").value).toBe(1);
+  });
+});
+
+describe("judge", () => {
+  it("says that the verifier failed, not the completion", () => {
+    const broken = (thrown: unknown) =>
+      judge("a</think><answer>1</answer>", () => {
+        throw thrown;
+      });
+    expect(broken(new Error("a bug"))).toEqual({ ...UNSCORED, reason: "verifier fault: a bug" });
+    expect(broken("text")).toEqual({ ...UNSCORED, reason: "verifier fault: text" });
+    expect(fault(new Error("x".repeat(201))).reason).toBe(`verifier fault: ${"x".repeat(200)}…`);
+  });
+
+  it("gives the check what was extracted, up to the limit of characters", () => {
+    const seen: (string | null)[] = [];
+    const text = (length: number) => `</think><answer>1</answer>${" ".repeat(length)}`.slice(0, length);
+    const check = ({ answer }: { answer: string | null }) => {
+      seen.push(answer);
+      return { right: true, extracted: "x".repeat(1001), canonical: "y".repeat(1000), reason: "fine" };
+    };
+    expect(judge(text(COMPLETION_LIMIT), check)).toEqual({
+      value: 1,
+      kind: "right",
+      extracted: `${"x".repeat(1000)}…`,
+      canonical: "y".repeat(1000),
+      format: true,
+      reason: "fine",
+    });
+    expect(judge(text(COMPLETION_LIMIT + 1), check)).toMatchObject({
+      value: 0,
+      kind: "unparsed",
+      format: false,
+    });
+    expect(seen).toEqual(["1"]);
+  });
+});
