@@ -6,7 +6,7 @@ import { samplingFor } from "../sample/defaults.ts";
 import { openForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
 import type { Generation } from "../sample/scheduler.ts";
-import { TextStream } from "../tokenizer/stream.ts";
+import { completionText, TextStream } from "../tokenizer/stream.ts";
 import { ThoughtSplitter } from "../tokenizer/thought.ts";
 import { encodePrompt } from "../train/rollout.ts";
 import type { ChatEvent, ChatRequest, ConversationRequest, ProblemRequest } from "./chat.ts";
@@ -67,13 +67,16 @@ async function sample(
   { seed, signal, onText }: { seed: number; signal: AbortSignal; onText: (text: string, id: number) => void },
 ): Promise<Generation> {
   const { stopIds } = model.tokenizer;
-  const stream = new TextStream(model.tokenizer);
+  const stream = new TextStream(model.tokenizer, prompt);
   const { generations } = await model.generate([{ prompt, maxNewTokens, key: [seed, "chat"] }], {
     ...samplingFor(model.generation, request),
     ...{ stopIds, signal },
     onToken: (_, id) => onText(stopIds.has(id) ? "" : stream.push(id), id),
   });
-  return generations[0];
+  const [generation] = generations;
+  const rest = stream.end();
+  if (rest !== "") onText(rest, generation.ids[generation.ids.length - 1]);
+  return generation;
 }
 
 async function solve(
@@ -88,7 +91,7 @@ async function solve(
   const room = { prompt, maxNewTokens: model.config.maxPositions - prompt.length };
   const onText = (text: string, id: number): void => send({ type: "token", text, id });
   const generation = await sample(model, request, room, { seed, signal, onText });
-  const text = model.tokenizer.decode(generation.ids, { skipSpecials: true });
+  const { text } = completionText(model.tokenizer, prompt, generation.ids);
   send({ type: "verdict", verdict: question.verify(text) });
   return generation;
 }

@@ -5,8 +5,10 @@ import { Tokenizer as HubImplementation } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { type Around, aroundText } from "./around.ts";
 import { wellFormed } from "./byte-level.ts";
+import { startDecoder } from "./decoder.ts";
 import { TokenizerError } from "./errors.ts";
-import type { ControlToken, Tokenizer } from "./tokenizer.ts";
+import { decodeAll } from "./stream.ts";
+import type { ControlToken, Tokenizer, TokenStream } from "./tokenizer.ts";
 import { BPE_SPECIALS } from "./train.ts";
 
 /** The files that may lie beside `tokenizer.json`, parsed. */
@@ -57,7 +59,6 @@ type Json = z.infer<typeof TokenizerJson>;
 /** The part of the library that we use; its own declarations do not resolve under `nodenext`. */
 interface HubTokenizer {
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
-  decode(ids: number[], options: { clean_up_tokenization_spaces: boolean }): string;
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
 }
@@ -74,6 +75,7 @@ export class BpeTokenizer implements Tokenizer {
   private readonly full: HubTokenizer;
   /** The same without control tokens: their spelling in a message is ordinary text. */
   private readonly plain: HubTokenizer;
+  private readonly decoder: unknown;
   private readonly specialIds: ReadonlySet<number>;
 
   /**
@@ -88,6 +90,8 @@ export class BpeTokenizer implements Tokenizer {
     this.json = json;
     this.full = hub(parsed);
     this.plain = hub(withoutControls(parsed));
+    this.decoder = parsed.decoder;
+    startDecoder(this.decoder);
     this.specialIds = new Set(parsed.added_tokens.filter(({ special }) => special).map(({ id }) => id));
     this.controls = parsed.added_tokens.filter(isControl);
     this.vocabSize = largestId(parsed) + 1;
@@ -130,15 +134,20 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   /** Exact text: nothing is tidied up. Bytes that are not UTF-8 (a cut character) become U+FFFD. */
-  decode(ids: Iterable<number>, { skipSpecials = false }: { skipSpecials?: boolean } = {}): string {
-    const kept: number[] = [];
-    for (const id of ids) {
-      if (skipSpecials && this.specialIds.has(id)) continue;
-      // Rows of the embedding beyond the vocabulary (padding of its size) have no text.
-      if (this.full.id_to_token(id) !== undefined) kept.push(id);
-    }
-    // The library's default would eat the blank before a full stop.
-    return kept.length === 0 ? "" : this.full.decode(kept, { clean_up_tokenization_spaces: false });
+  decode(ids: Iterable<number>, options: { skipSpecials?: boolean } = {}): string {
+    return decodeAll(this.stream(options), ids);
+  }
+
+  stream({ skipSpecials = false }: { skipSpecials?: boolean } = {}): TokenStream {
+    const decoder = startDecoder(this.decoder);
+    return {
+      push: (id) => {
+        // Rows of the embedding beyond the vocabulary (padding of its size) have no text.
+        const token = skipSpecials && this.specialIds.has(id) ? undefined : this.full.id_to_token(id);
+        return token === undefined ? "" : decoder.push(token).join("");
+      },
+      end: () => decoder.end().join(""),
+    };
   }
 
   toJSON(): unknown {

@@ -10,6 +10,7 @@ import { equations } from "../tasks/thought-equations.ts";
 import { beginIds } from "../tokenizer/around.ts";
 import { chatOf, encodeChat } from "../tokenizer/chat.ts";
 import { ChatTemplateError } from "../tokenizer/chat-template.ts";
+import { completionText } from "../tokenizer/stream.ts";
 
 export interface RewardOptions {
   accuracy: number;
@@ -55,12 +56,7 @@ export function locateEquations(
   promptLength: number,
   model: ModelShape,
 ): Sample["equations"] {
-  let text = "";
-  const ends: number[] = [];
-  for (const id of ids) {
-    text += model.tokenizer.decode([id]);
-    ends.push(text.length);
-  }
+  const { text, ends } = completionText(model.tokenizer, [], ids);
   const close = text.indexOf("</think>");
   const thought = close < 0 ? text : text.slice(0, close);
   let token = 0;
@@ -79,7 +75,7 @@ export function judge(
   rewards: RewardOptions,
   limit: number,
 ): Sample {
-  const text = model.tokenizer.decode(generation.ids, { skipSpecials: true });
+  const { text } = completionText(model.tokenizer, prompt, generation.ids);
   const verdict = task.verify(problem, text);
   const found = locateEquations(generation.ids, prompt.length, model);
   const validity = found.length === 0 ? 0 : found.filter((e) => e.holds).length / found.length;
