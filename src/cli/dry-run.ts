@@ -25,7 +25,7 @@ export async function dryRun(
   const parameters = countParameters(specs);
   const flops = stages.reduce((sum, stage) => sum + stage.flops, 0);
   const seconds = stages.reduce((sum, stage) => sum + stage.seconds, 0);
-  const rates = ratesFor({ device: null, hardware: recipe.hardware, measuresEnergy: false });
+  const rates = ratesFor({ hardware: recipe.hardware, measuresEnergy: false });
   const hours = seconds / 3600;
   const bill = {
     wattHours: rates.watts === null ? null : rates.watts * hours,

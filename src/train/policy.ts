@@ -3,6 +3,7 @@
  * into them whenever somebody else reads the model.
  */
 
+import { countFlops } from "../graph/analyse.ts";
 import { initialise, type ParameterSpec, parameterInputs } from "../models/layers.ts";
 import { adapted, adaptedWeights, adapterSpecs, type LoraOptions, traceMerge } from "../models/lora.ts";
 import { allocate, Session, type Value } from "../runtime/session.ts";
@@ -46,6 +47,8 @@ interface Merging {
   /** The weights that the adapter stands beside, as they were at the stage's start. */
   frozen: ReadonlyMap<string, Value>;
   session: Session;
+  /** Of one merge. */
+  flops: number;
   /** The model, its adapted weights in arrays of their own. */
   merged: ReadonlyMap<string, Value>;
 }
@@ -56,6 +59,7 @@ const FROZEN = "frozen.";
 export class Policy {
   readonly step: TrainStep;
   private readonly merging: Merging | null;
+  private merges = 0;
 
   private constructor(step: TrainStep, merging: Merging | null) {
     this.step = step;
@@ -84,13 +88,14 @@ export class Policy {
       moments: resume && tensorsUnder(resume.tensors, "optimizer."),
     });
     if (lora === null) return new Policy(step, null);
-    const session = await Session.create(traceMerge(trained.specs, lora), { threads, name: "merge" });
+    const merge = traceMerge(trained.specs, lora);
+    const session = await Session.create(merge, { threads, name: "merge" });
     const names = new Set(adaptedWeights(trained.specs, lora.targets).map(({ name }) => name));
     const frozen = new Map([...start].filter(([name]) => names.has(name)));
     const merged = new Map(
       [...parameters].map(([name, value]) => [name, names.has(name) ? allocate("f32", value.shape) : value]),
     );
-    const policy = new Policy(step, { lora, frozen, session, merged });
+    const policy = new Policy(step, { lora, frozen, session, merged, flops: countFlops(merge).total });
     await policy.merge();
     return policy;
   }
@@ -106,6 +111,12 @@ export class Policy {
     const { session, merged, frozen } = this.merging;
     const fetches = [...frozen.keys()].map((name) => [`${name}.merged`, merged.get(name) as Value]);
     await session.run(Object.fromEntries(this.step.parameters()), Object.fromEntries(fetches));
+    this.merges++;
+  }
+
+  /** FLOPs run so far: losses, gradients, optimizer and the adapter's merges. */
+  get flops(): number {
+    return this.step.flops + this.merges * (this.merging?.flops ?? 0);
   }
 
   /** The adapter alone, under PEFT's names; `null` where all parameters are trained. */
