@@ -5,6 +5,7 @@ import "../runtime/no-telemetry.ts";
 import { createRequire } from "node:module";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { fail } from "./screen.ts";
+import { survive } from "./terminal.ts";
 
 const { version } = createRequire(import.meta.url)("../../package.json") as { version: string };
 
@@ -145,11 +146,7 @@ program
   .option("--threads <count>", "threads that compute", whole(1, 1024))
   .action(async (options) => (await import("./start.ts")).start(options));
 
-// A reader that has seen enough (| head) is no error, and no reason to end a run.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
-});
-
+survive();
 try {
   await program.parseAsync();
 } catch (error) {

@@ -1,10 +1,11 @@
 /** Where pretraining and SFT get their documents: generated attempts, a text file, JSONL, or code. */
-import { readdirSync, readFileSync } from "node:fs";
-import { join, sep } from "node:path";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { readText, TextFileError } from "../checkpoint/text-file.ts";
 import { Random } from "../runtime/random.ts";
 import { countdown } from "../tasks/countdown.ts";
 import { attemptDocument } from "../tasks/countdown-attempts.ts";
-import { DataSetError } from "../tasks/jsonl-file.ts";
+import { DataSetError, readDataText, readRows } from "../tasks/rows.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
@@ -67,21 +68,38 @@ function repositorySource(
   return (index) => fimDocument(tokenizer, texts(index), fim, new Random(seed, "fim", index));
 }
 
-/** Files with these endings, by path; what is hidden or installed is not read. */
+/**
+ * Files with these endings, by path. Hidden and installed ones are not read, and no link is followed: it may lead out of
+ * the folder, or round in a circle. What is no text is passed over.
+ */
 function sourceFiles(folder: string, extensions: readonly string[]): SourceFile[] {
   const expected = `files that end in .${extensions.join(" or .")}`;
-  let paths: string[];
+  const paths: string[] = [];
+  const walk = (inner: string): void => {
+    for (const entry of readdirSync(join(folder, inner), { withFileTypes: true })) {
+      const path = inner === "" ? entry.name : `${inner}/${entry.name}`;
+      if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
+      if (entry.isDirectory()) walk(path);
+      else if (entry.isFile() && extensions.some((extension) => path.endsWith(`.${extension}`)))
+        paths.push(path);
+    }
+  };
   try {
-    paths = readdirSync(folder, { recursive: true, encoding: "utf8" });
+    walk("");
   } catch (error) {
     throw new DataSetError(folder, null, (error as Error).message, `a folder of ${expected}`);
   }
-  const wanted = paths
-    .map((path) => path.replaceAll(sep, "/"))
-    .filter((path) => extensions.some((extension) => path.endsWith(`.${extension}`)))
-    .filter((path) => !path.split("/").some((part) => part.startsWith(".") || part === "node_modules"));
-  if (wanted.length === 0) throw new DataSetError(folder, null, "there are none in it", expected);
-  return wanted.sort().map((path) => ({ path, text: read(join(folder, path)) }));
+  const files = paths.sort().flatMap((path) => {
+    try {
+      return [{ path, text: readText(join(folder, path), { markup: true }) }];
+    } catch (error) {
+      if (error instanceof TextFileError) return [];
+      throw error;
+    }
+  });
+  if (files.length > 0) return files;
+  const found = paths.length === 0 ? "there are none in it" : `none of its ${paths.length} is text`;
+  throw new DataSetError(folder, null, found, expected);
 }
 
 /** Prompt and completion between what the tokenizer puts around a text, and EOS; the completion and its end are trained. */
@@ -103,47 +121,23 @@ function shuffled<Item>(documents: readonly Item[], seed: number): (index: numbe
   };
 }
 
-function read(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new DataSetError(
-      file,
-      null,
-      (error as Error).message,
-      "a file in UTF-8; its path is relative to this directory",
-    );
-  }
-}
-
 /** A document is what stands between blank lines. */
 function paragraphs(file: string): string[] {
-  const found = read(file)
+  const expected = "a text file, its documents with blank lines between them";
+  const found = readDataText(file, expected, { markup: true })
     .split(/\n\s*\n/)
     .map((text) => text.trim())
     .filter((text) => text !== "");
-  if (found.length === 0)
-    throw new DataSetError(file, null, "the file has no text", "documents with blank lines between them");
+  if (found.length === 0) throw new DataSetError(file, null, "the file has no text", expected);
   return found;
 }
 
 const LINE = 'a JSON object such as {"prompt": "2 + 2 =", "completion": " 4"}';
 
 function examples(file: string): { prompt: string; completion: string }[] {
-  const found: { prompt: string; completion: string }[] = [];
-  for (const [i, line] of read(file).split("\n").entries()) {
-    if (line.trim() === "") continue;
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch (error) {
-      throw new DataSetError(file, i + 1, `not JSON (${(error as Error).message})`, LINE);
-    }
-    const { prompt, completion } = value as { prompt?: unknown; completion?: unknown };
+  return Array.from(readRows(file, LINE), ({ fields: { prompt, completion }, refuse }) => {
     if (typeof prompt !== "string" || typeof completion !== "string")
-      throw new DataSetError(file, i + 1, 'the fields "prompt" and "completion" are not both text', LINE);
-    found.push({ prompt, completion });
-  }
-  if (found.length === 0) throw new DataSetError(file, null, "the file has no lines", LINE);
-  return found;
+      throw refuse('the fields "prompt" and "completion" are not both text');
+    return { prompt, completion };
+  });
 }

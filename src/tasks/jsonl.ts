@@ -4,10 +4,11 @@
  */
 import { z } from "zod";
 import { Random } from "../runtime/random.ts";
-import { DataSetError, readWordProblems, type WordProblem } from "./jsonl-file.ts";
+import { readWordProblems, type WordProblem } from "./jsonl-file.ts";
 import { answerForm, judgeNumber } from "./number-answer.ts";
 import type { Problem, StreamKey, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
+import { DataSetError } from "./rows.ts";
 import { problemId, type Split, splitOf } from "./stream.ts";
 
 export const jsonlOptions = z.strictObject({
