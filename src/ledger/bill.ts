@@ -46,6 +46,7 @@ export interface BillSession {
 
 /** bill.json: the sums that everybody reads, and the sessions that they come from. */
 export interface BillFile extends Bill {
+  lines: BillLine[];
   sessions: BillSession[];
   /** Work that a stop destroyed and that was done again: part of the sums. */
   redone?: Costs;

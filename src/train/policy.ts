@@ -4,6 +4,7 @@
  */
 
 import { countFlops } from "../graph/analyse.ts";
+import { ConfigError } from "../models/config.ts";
 import { initialise, type ParameterSpec, parameterInputs } from "../models/layers.ts";
 import { adapted, adaptedWeights, adapterSpecs, type LoraOptions, traceMerge } from "../models/lora.ts";
 import { allocate, Session, type Value } from "../runtime/session.ts";
@@ -68,7 +69,7 @@ export class Policy {
 
   /**
    * `parameters` are taken over, not copied. `resume` is what `tensors` gave, and the number of updates made.
-   * @throws ConfigError for an adapter's target that the model does not have
+   * @throws ConfigError for an adapter's target that the model does not have, and for an adapter with Muon
    */
   static async create(
     trained: Trained,
@@ -76,6 +77,13 @@ export class Policy {
     { optimizer, lora, accumulate, threads }: PolicyOptions,
     resume?: { tensors: StageSnapshot["tensors"]; updates: number },
   ): Promise<Policy> {
+    if (lora !== null && optimizer.kind === "muon")
+      throw new ConfigError({
+        field: "optimizer.kind",
+        expected: "adamw, since an adapter has no whole matrix for Muon",
+        found: "muon",
+        remedy: "Use adamw, or train without lora.",
+      });
     const { specs, loss } = withAdapter(trained, lora);
     const start = new Map([...parameters, ...(resume ? tensorsUnder(resume.tensors, FROZEN) : [])]);
     if (lora !== null)
