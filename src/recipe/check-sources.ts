@@ -4,6 +4,7 @@
  */
 import { isV3 } from "../models/architecture.ts";
 import { taskFrom } from "../tasks/registry.ts";
+import { examProblems } from "./exam.ts";
 import { UsageError } from "./find-model.ts";
 import { recipeShape } from "./options.ts";
 import type { Recipe } from "./schema.ts";
@@ -15,7 +16,7 @@ export function checkSources(recipe: Recipe): void {
   const { config, tokenizer } = recipeShape(recipe);
   for (const stage of recipe.stages) {
     if (stage.kind === "grpo") taskFrom(recipe.task);
-    else if (stage.kind === "evaluate") taskFrom(stage.task ?? recipe.task);
+    else if (stage.kind === "evaluate") examProblems(recipe, stage);
     else {
       const idle = idleFactor(stage, isV3(config) ? config : null);
       if (idle !== null)

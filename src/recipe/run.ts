@@ -19,6 +19,7 @@ import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
 import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
+import { examPart } from "./exam.ts";
 import {
   asParameters,
   asValues,
@@ -240,6 +241,7 @@ export class Run {
         {
           ...stage,
           seed: recipe.seed,
+          split: examPart(recipe, stage),
           maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),
           signal: {
             throwIfAborted: () => {
