@@ -1,6 +1,7 @@
 /** An exam: distinct problems, k samples each, every score with its interval, and the truth of the thoughts. */
 import type { EvaluationRecord, GroupRecord, ProblemTally } from "../events.ts";
 import type { InferenceModel } from "../sample/inference.ts";
+import { checkedVerdict } from "../tasks/judge.ts";
 import type { ListPart, Problem, Task, Verdict } from "../tasks/problem.ts";
 import { validityByPosition } from "../train/grpo-metrics.ts";
 import { type Completion, type SampleHooks, sampleCompletions } from "./completions.ts";
@@ -37,7 +38,8 @@ export async function exam(
   const chosen = chooseProblems(task, { seed: settings.seed, part: split, problems });
   const sampling = { ...settings, part: split };
   const { completions, flops, tokens } = await sampleCompletions(model, chosen, sampling, { slots, signal });
-  const record = evaluationRecord(chosen, completions, task.verify, {
+  const verdicts = await judgeCompletions(task, chosen, completions);
+  const record = evaluationRecord(chosen, completions, verdicts, {
     ...{ label, task: task.name, samples: settings.samples, temperature: settings.temperature },
   });
   return { record, examples: record.examples ?? [], flops, tokens };
@@ -48,21 +50,37 @@ interface Judged {
   verdict: Verdict;
 }
 
+/** A verdict for each completion, by its problem; a verifier that may hang judges them in threads that can be ended. */
+export async function judgeCompletions(
+  task: Pick<Task, "verify" | "verifyAll">,
+  problems: readonly EvaluatedProblem[],
+  completions: readonly Completion[],
+): Promise<Verdict[]> {
+  const known = new Map(problems.map(({ problem }) => [problem.id, problem]));
+  const items = completions.map(({ problem, text }) => ({
+    problem: known.get(problem) as Problem,
+    completion: text,
+  }));
+  return (
+    (await task.verifyAll?.(items)) ??
+    items.map(({ problem, completion }) => checkedVerdict(() => task.verify(problem, completion)))
+  );
+}
+
 /**
- * Judges completions, and sums them up. One rule for those without a score: they leave pass@1, pass@k and maj@k,
+ * Sums judged completions up. One rule for those without a score: they leave pass@1, pass@k and maj@k,
  * and a problem without any other leaves too. Problems without a completion have no part.
  * @throws EvaluationError where nothing has a score
  */
 export function evaluationRecord(
   problems: readonly EvaluatedProblem[],
   completions: readonly Completion[],
-  verify: Task["verify"],
+  verdicts: readonly Verdict[],
   { samples, ...named }: { label: string; task: string; samples: number; temperature: number },
 ): EvaluationRecord {
   const byProblem = new Map<string, Judged[]>();
-  const known = new Map(problems.map(({ problem }) => [problem.id, problem]));
-  const judged = completions.map((completion) => {
-    const one = { completion, verdict: verify(known.get(completion.problem) as Problem, completion.text) };
+  const judged = completions.map((completion, i) => {
+    const one = { completion, verdict: verdicts[i] as Verdict };
     const others = byProblem.get(completion.problem);
     if (others === undefined) byProblem.set(completion.problem, [one]);
     else others.push(one);

@@ -49,7 +49,13 @@ const lora = z
   .optional();
 
 export const pretrainSchema = z.strictObject({ ...languageModelling, kind: z.literal("pretrain") });
-export const sftSchema = z.strictObject({ ...languageModelling, kind: z.literal("sft"), lora });
+/** Rows hold whole examples, which do not see one another unless the recipe says so. */
+export const sftSchema = z.strictObject({
+  ...languageModelling,
+  kind: z.literal("sft"),
+  documentMask: z.boolean().default(true),
+  lora,
+});
 
 const groupSize = z.int().min(2, {
   error: "A group needs at least 2 answers: each is judged against the others, and one alone has none.",

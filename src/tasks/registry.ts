@@ -39,9 +39,9 @@ export function taskFrom(input: TaskInput): Task {
 }
 
 /** The verifier alone: completions that were stored with their problems are judged again without the data set. */
-export function verifierFrom(input: TaskInput): Task["verify"] {
+export function verifierFrom(input: TaskInput): Pick<Task, "verify" | "verifyAll"> {
   const options = taskOptions.parse(input);
-  if (options.kind !== "jsonl") return taskFrom(options).verify;
+  if (options.kind !== "jsonl") return taskFrom(options);
   const verify = jsonlVerifier(options);
-  return (problem, completion) => verify(problem as JsonlProblem, completion);
+  return { verify: (problem, completion) => verify(problem as JsonlProblem, completion) };
 }
