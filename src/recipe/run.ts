@@ -20,6 +20,8 @@ import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
 import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
+import type { Note } from "./check-data.ts";
+import { examPart } from "./exam.ts";
 import {
   asParameters,
   asValues,
@@ -40,6 +42,8 @@ export interface RunHooks {
   /** Asked after each step: true saves a checkpoint and stops. */
   shouldStop: () => boolean;
   threads?: number;
+  /** What the checks before the run have to say. */
+  notes?: readonly Note[];
 }
 
 export type RunOutcome = "finished" | "stopped";
@@ -127,6 +131,7 @@ export class Run {
       resumedAt: start.resumedStep,
     });
     for (const warning of recipeWarnings(recipe)) this.notice("warning", warning);
+    for (const { level, message } of hooks.notes ?? []) this.notice(level, message);
     this.matmulRate = await measureMatmulRate(undefined, hooks.threads);
     for (let index = start.stage; index < recipe.stages.length; index++) {
       hooks.emit({ type: "stage", index, stage: stages[index] });
@@ -193,7 +198,7 @@ export class Run {
       const task = taskFrom(recipe.task as TaskInput);
       return GrpoStage.create(model, task, { ...grpoOptions(stage, seed), threads }, snapshot);
     }
-    const source = documentSource(stage.data, model.tokenizer, seed);
+    const source = documentSource(stage.data, model, { seed, stage: stage.kind });
     return LanguageModelStage.create(
       model,
       source,
@@ -292,6 +297,7 @@ export class Run {
       const { record } = await exam({ ...model, generate: sampler.with(model.parameters) }, task, {
         ...stage,
         seed: recipe.seed,
+        split: examPart(recipe, stage),
         maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),
         signal: {
           throwIfAborted: () => {

@@ -12,6 +12,7 @@ import { biasFactor, rateFactor, type Schedule } from "./schedule.ts";
 import type { Model, StageSnapshot, StepReport, TrainedAdapter, TrainingStage } from "./stage.ts";
 import type { OptimizerOptions, Rates } from "./step.ts";
 import { furtherFeeds, furtherTokens, V3_FACTORS, type V3Factors, v3Loss } from "./v3-loss.ts";
+import { WholeRows, type WholeRowsState } from "./whole-rows.ts";
 
 export interface LanguageModelOptions {
   steps: number;
@@ -22,6 +23,8 @@ export interface LanguageModelOptions {
   sequence: number;
   documentMask: boolean;
   recompute: boolean;
+  /** Rows of whole examples, padded, instead of a stream that is cut at their ends. */
+  wholeExamples?: boolean;
   optimizer: OptimizerOptions;
   schedule: Schedule;
   /** Factors of DeepSeek-V3's training; the paper's first ones where absent. */
@@ -53,7 +56,7 @@ interface State {
   done: number;
   /** Updates of the optimizer: a step that trains nothing makes none. Absent in checkpoints of older versions. */
   updates?: number;
-  packing: PackingState;
+  packing: PackingState | WholeRowsState;
 }
 
 export class LanguageModelStage implements TrainingStage {
@@ -61,11 +64,16 @@ export class LanguageModelStage implements TrainingStage {
   done: number;
   private readonly options: LanguageModelOptions;
   private readonly policy: Policy;
-  private readonly batches: PackedBatches;
+  private readonly batches: PackedBatches | WholeRows;
   /** Tokens of the rows that were trained. */
   private trained = 0;
 
-  private constructor(options: LanguageModelOptions, policy: Policy, batches: PackedBatches, done: number) {
+  private constructor(
+    options: LanguageModelOptions,
+    policy: Policy,
+    batches: PackedBatches | WholeRows,
+    done: number,
+  ) {
     this.options = options;
     this.totalSteps = options.steps;
     this.policy = policy;
@@ -90,7 +98,9 @@ export class LanguageModelStage implements TrainingStage {
     return new LanguageModelStage(
       options,
       policy,
-      new PackedBatches(source, batch, sequence, state?.packing),
+      options.wholeExamples
+        ? new WholeRows(source, batch, sequence, state?.packing as WholeRowsState | undefined)
+        : new PackedBatches(source, batch, sequence, state?.packing as PackingState | undefined),
       state?.done ?? 0,
     );
   }
@@ -153,7 +163,8 @@ export class LanguageModelStage implements TrainingStage {
       const feeds = { ...batchFeeds(over(trained)), ...furtherFeeds(over(Math.max(1, further))) };
       if (options.documentMask) feeds.mask = documentMask(batch.documents, batch.batch, batch.seq);
       const result = options.accumulate > 1 ? await step.accumulate(feeds) : await step.step(feeds, rates);
-      this.trained += batch.batch * batch.seq;
+      // Padding is of no document.
+      this.trained += batch.documents.filter((document) => document >= 0).length;
       norm = result.norm ?? 0;
       loads.add(step.vectors);
       // Losses carry the one denominator and add up; the balance counts a micro-batch by its trained tokens.
