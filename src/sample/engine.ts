@@ -165,7 +165,8 @@ export class Sampler {
     try {
       await (alone ? this.answerOne(scheduler, call) : this.answerAll(scheduler, call));
     } catch (error) {
-      // What is not finite would outlive its request: 0 times it is not 0, where a mask hides it.
+      // What is not finite would outlive its request, since 0 times it is not 0 where a mask hides it; a first token shows
+      // that what was read is finite.
       if (this.last === null || error instanceof LogitsError) this.forget();
       throw error;
     }
@@ -180,8 +181,10 @@ export class Sampler {
   private async answerOne(scheduler: Scheduler, call: Call): Promise<void> {
     await this.readOn(call.requests[0].prompt, call);
     const [{ entry }] = scheduler.admit();
-    this.last = entry;
-    while (!scheduler.done()) await this.step(scheduler, call);
+    while (!scheduler.done()) {
+      await this.step(scheduler, call);
+      this.last = entry;
+    }
   }
 
   private async answerAll(scheduler: Scheduler, call: Call): Promise<void> {

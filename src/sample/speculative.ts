@@ -178,10 +178,11 @@ export class SpeculativeSampler {
     };
     for (const [index, request] of requests.entries()) {
       const random = new Random(...(request.key as [string]));
+      const { tokens } = result;
       try {
         result.generations.push(await this.one(request, index, { options, random, result }));
       } catch (error) {
-        if (error instanceof LogitsError || this.sequence.ids.length < request.prompt.length - 1) this.forget();
+        if (error instanceof LogitsError || result.tokens === tokens) this.forget();
         throw error;
       }
     }
@@ -232,7 +233,7 @@ export class SpeculativeSampler {
         if (options.stopIds.has(token.id)) generation.finish = "stop";
         if (generation.finish === "stop" || generation.ids.length === maxNewTokens) break;
       }
-      this.keep([newest, ...next.slice(0, -1)], step.hidden);
+      this.keep([newest, ...next.slice(0, -1)], step);
       newest = next[next.length - 1];
     }
     return generation;
@@ -252,7 +253,7 @@ export class SpeculativeSampler {
     for (let start = kept; start < prompt.length - 1; start += this.passTokens) {
       call.options.signal?.throwIfAborted();
       const piece = prompt.slice(start, Math.min(start + this.passTokens, prompt.length - 1));
-      this.keep(piece, (await this.run(piece, call, false)).hidden);
+      this.keep(piece, await this.run(piece, call, false));
     }
   }
 
@@ -294,13 +295,12 @@ export class SpeculativeSampler {
       last: i32(Array.from({ length: 1 + drafts }, (_, i) => known.length - 1 + i)),
     });
     const array = (name: string) => outputs[name].data as Float32Array;
-    // [rows, 1, 1, width]: a single head's tokens, one after another.
-    const fresh = this.planes.map(({ name }) => array(`fresh.${name}`));
-    this.trunk.append(0, position, fresh, rows, rows);
     if (drafts > 0 && unread > 0)
       this.module.append(0, read, [array(`fresh.${moduleName(this.config)}`)], pairs, pairs);
     result.flops += this.flopsOf({ past: this.trunk.window, pairs, known: known.length });
     return {
+      // [rows, 1, 1, width]: a single head's tokens, one after another.
+      fresh: this.planes.map(({ name }) => array(`fresh.${name}`)),
       drafts: drafts > 0 ? (outputs.drafts.data as Int32Array) : [],
       draftLogits: drafts > 0 ? array("draftLogits") : new Float32Array(),
       logits: array("logits"),
@@ -310,9 +310,13 @@ export class SpeculativeSampler {
   }
 
   /** The first of the tokens that a run read belong to the sequence: those that were known, and drafts that stayed. */
-  private keep(tokens: readonly number[], hidden: Float32Array): void {
+  private keep(
+    tokens: readonly number[],
+    { fresh, hidden }: { fresh: Float32Array[]; hidden: Float32Array },
+  ): void {
     const { sequence } = this;
     const before = sequence.ids.length;
+    this.trunk.append(0, before, fresh, tokens.length, fresh[0].length / this.planes[0].width);
     sequence.ids.push(...tokens);
     sequence.read = this.drafts > 0 ? before : sequence.ids.length;
     sequence.hidden = hidden.slice(0, tokens.length * this.config.width);
