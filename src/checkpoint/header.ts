@@ -5,6 +5,7 @@
  */
 import { DTYPES, type Dtype, isDtype } from "./dtypes.ts";
 import { CheckpointError } from "./errors.ts";
+import { foreignContent } from "./foreign-content.ts";
 
 /** Where one tensor lies; offsets count from the end of the header. */
 export interface TensorInfo {
@@ -27,7 +28,7 @@ export const MAX_HEADER_BYTES = 100_000_000;
 const RESTORE = "The file is damaged or was cut short: copy or download it again.";
 
 /**
- * Header length from the first 8 bytes, small enough to be read.
+ * Header length from the first 8 bytes, small enough to be read. `prefix` may be longer, to be named if it is no header.
  * @throws CheckpointError if it is longer than the file or the limit.
  */
 export function headerLength(file: string, prefix: Uint8Array, fileSize: number): number {
@@ -41,6 +42,8 @@ export function headerLength(file: string, prefix: Uint8Array, fileSize: number)
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
   const limit = Math.min(MAX_HEADER_BYTES, fileSize - 8);
   if (length <= BigInt(limit)) return Number(length);
+  const foreign = foreignContent(prefix);
+  if (foreign !== null) throw new CheckpointError({ file, expected: "a safetensors file", ...foreign });
   throw new CheckpointError({
     file,
     expected: `a header of at most ${limit} bytes (the file has ${fileSize})`,

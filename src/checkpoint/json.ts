@@ -1,26 +1,24 @@
 /** JSON files: read with errors for people, written without loss. */
 import fs from "node:fs";
-import { CheckpointError, systemCode } from "./errors.ts";
+import { CheckpointError } from "./errors.ts";
+import { readText, TextFileError, visible } from "./text-file.ts";
 
 /** Parsed content; `undefined` if the file is `optional` and absent. @throws CheckpointError with file and cause. */
 export function readJson(file: string, { optional = false }: { optional?: boolean } = {}): unknown {
-  let found: string;
-  let cause: unknown;
+  if (optional && !fs.existsSync(file)) return undefined;
+  let remedy = "Point at a whole model folder or checkpoint, or copy this file again.";
+  let [found, cause]: [string, unknown] = ["", null];
   try {
-    return JSON.parse(fs.readFileSync(file, "utf8")) as unknown;
+    return JSON.parse(readText(file)) as unknown;
   } catch (error) {
-    const missing = systemCode(error) === "ENOENT";
-    if (missing && optional) return undefined;
-    found = missing ? "no such file" : error instanceof Error ? error.message : String(error);
     cause = error;
+    if (error instanceof TextFileError) {
+      const missing = error.found === "there is no such file";
+      found = missing ? "no such file" : error.found;
+      if (!missing) remedy = `${error.remedy} ${remedy}`;
+    } else found = visible(error instanceof Error ? error.message : String(error), 200);
   }
-  throw new CheckpointError({
-    file,
-    expected: "a JSON file",
-    found,
-    remedy: "Point at a whole model folder or checkpoint, or copy this file again.",
-    cause,
-  });
+  throw new CheckpointError({ file, expected: "a JSON file", found, remedy, cause });
 }
 
 /**

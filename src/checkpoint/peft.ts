@@ -4,12 +4,13 @@
  */
 import fs from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
-import { adapterName, type LoraOptions, weightOf } from "../models/lora.ts";
+import { type LoraOptions, weightOf } from "../models/lora.ts";
+import { type AdapterConfig, readAdapterConfig } from "./adapter-config.ts";
 import { type FileSystem, guarded, replaceFile } from "./disk.ts";
 import { CheckpointError } from "./errors.ts";
-import { readJson } from "./json.ts";
+import { subtractLeading, subtractPrincipal } from "./residual.ts";
 import { type Parameter, withSafetensors, writeSafetensors } from "./safetensors.ts";
+import { EMBEDDING, HEAD } from "./weights.ts";
 
 const WEIGHTS = "adapter_model.safetensors";
 const CONFIG = "adapter_config.json";
@@ -42,74 +43,275 @@ export function saveAdapter(
   replaceFile(join(folder, CONFIG), [Buffer.from(`${JSON.stringify(config, null, 2)}\n`)], disk);
 }
 
-/** What would change the meaning of the tensors has to be off. */
-const configSchema = z.looseObject({
-  peft_type: z.literal("LORA"),
-  r: z.int().positive(),
-  lora_alpha: z.number().positive(),
-  use_rslora: z.boolean().default(false),
-  use_dora: z.literal(false).default(false),
-  fan_in_fan_out: z.literal(false).default(false),
-  bias: z.literal("none").default("none"),
-  modules_to_save: z.null().default(null),
-  rank_pattern: z.strictObject({}).nullable().default(null),
-  alpha_pattern: z.strictObject({}).nullable().default(null),
-});
+/** What an adapter holds for one module. */
+interface Pieces {
+  A?: Parameter;
+  B?: Parameter;
+  /** `A` and `B` belong to an embedding: [rank, rows] and [width, rank]. */
+  embedding?: true;
+  /** Bias of B, added to the module's own. */
+  shift?: Parameter;
+  /** DoRA's lengths of the rows (of the columns, for an embedding). */
+  magnitude?: Parameter;
+  /** Rows that replace those of an embedding. */
+  rows?: Parameter;
+  /** Stored whole: they take the place of the model's own. */
+  weight?: Parameter;
+  bias?: Parameter;
+}
+
+const PREFIX = "base_model.model.";
+/** Endings of PEFT's names after a module's, and what they are. */
+const ENDINGS: readonly [RegExp, keyof Pieces][] = [
+  [/\.lora_A\.weight$/, "A"],
+  [/\.lora_B\.weight$/, "B"],
+  [/\.lora_embedding_A$/, "A"],
+  [/\.lora_embedding_B$/, "B"],
+  [/\.lora_B\.bias$/, "shift"],
+  [/\.lora_magnitude_vector(\.weight)?$/, "magnitude"],
+  [/\.token_adapter\.trainable_tokens_delta$/, "rows"],
+  [/(\.base_layer)?\.weight$/, "weight"],
+  [/(\.base_layer)?\.bias$/, "bias"],
+];
 
 /**
- * Adds the adapter to the parameters, in place, one row at a time.
- * @throws CheckpointError for another kind of adapter, and for a tensor that is missing, left over or mis-shaped
+ * Merges the adapter into the parameters, in place, as PEFT's `merge_and_unload` does: W + s B A, one row at a time.
+ * @throws CheckpointError for another kind of adapter, one that holds nothing, and for a tensor that is missing, left
+ *   over or mis-shaped
  */
 export function mergeAdapter(folder: string, parameters: ReadonlyMap<string, Parameter>): void {
-  const file = join(folder, CONFIG);
-  const config = configSchema.safeParse(readJson(file));
-  if (!config.success) {
-    const { path, message } = config.error.issues[0];
-    throw new CheckpointError({
-      file,
-      place: `key ${path.join(".")}`,
-      expected: "a plain LoRA adapter: no DoRA, biases, patterns or further modules",
-      found: message,
-      remedy: "Merge this adapter with PEFT and open the merged model.",
-    });
-  }
-  const { r, lora_alpha: alpha, use_rslora } = config.data;
-  const scale = alpha / (use_rslora ? Math.sqrt(r) : r);
+  const config = readAdapterConfig(join(folder, CONFIG));
   withSafetensors(join(folder, WEIGHTS), (opened) => {
+    const modules = new Map<string, Pieces>();
     for (const name of opened.header.tensors.keys()) {
-      const half = weightOf(name);
-      const weight = parameters.get(half?.weight ?? "");
-      const wrong = (expected: string, found: string): CheckpointError =>
-        new CheckpointError({
-          file: opened.file,
-          tensor: name,
-          expected,
-          found,
-          remedy: "The adapter belongs to another model, or the file is not whole.",
-        });
-      if (half === null || weight === undefined) throw wrong("half of a weight of this model", "none");
-      if (half.which === "B") continue;
-      const up = adapterName(half.weight, "B");
-      if (!opened.header.tensors.has(up)) throw wrong(`${up} beside it`, "it alone");
-      const [down, above] = [opened.readFloat32(name), opened.readFloat32(up)];
-      const [out, width] = weight.shape;
-      if (String(down.shape) !== String([r, width])) throw wrong(`shape [${r}, ${width}]`, `[${down.shape}]`);
-      if (String(above.shape) !== String([out, r]))
-        throw wrong(`B [${out}, ${r}] beside it`, `[${above.shape}]`);
-      addProduct(weight.data, above.data, down.data, { out, rank: r, width, scale });
+      const [ending, kind] = ENDINGS.find(([pattern]) => pattern.test(name)) ?? [];
+      if (kind === undefined || !name.startsWith(PREFIX))
+        throw wrong(opened.file, name, "a part of an adapter of this model", "another name");
+      const module = name.slice(PREFIX.length).replace(ending!, "");
+      const pieces = modules.get(module) ?? {};
+      if (name.includes(".lora_embedding_")) pieces.embedding = true;
+      modules.set(module, Object.assign(pieces, { [kind]: opened.readFloat32(name) }));
     }
-    for (const name of opened.header.tensors.keys()) {
-      const half = weightOf(name) as NonNullable<ReturnType<typeof weightOf>>;
-      if (half.which === "B" && !opened.header.tensors.has(adapterName(half.weight, "A")))
-        throw new CheckpointError({
-          file: opened.file,
-          tensor: name,
-          expected: `${adapterName(half.weight, "A")} beside it`,
-          found: "it alone",
-          remedy: "The file is not whole: copy it again.",
-        });
+    if (modules.size === 0)
+      throw new CheckpointError({
+        file: opened.file,
+        expected: "the tensors of an adapter",
+        found: "none: the file is empty",
+        remedy:
+          "Save the adapter again: where a model is spread over processes, gather the weights before that.",
+      });
+    const adapter = { config, parameters, modules, file: opened.file };
+    checkWhole(adapter);
+    checkTied(adapter);
+    const scales = config.scales([...modules.keys()].map((module) => parameterName(adapter, module)));
+    for (const [module, pieces] of modules) {
+      const { rank, scale } = scales.get(parameterName(adapter, module))!;
+      if (EXPERTS.test(module)) mergeExperts(adapter, module, pieces, rank, scale);
+      else mergeModule(adapter, module, pieces, rank, scale);
     }
   });
+}
+
+interface Adapter {
+  config: AdapterConfig;
+  parameters: ReadonlyMap<string, Parameter>;
+  modules: ReadonlyMap<string, Pieces>;
+  file: string;
+}
+
+function wrong(
+  file: string,
+  tensor: string,
+  expected: string,
+  found: string,
+  remedy = OTHER,
+): CheckpointError {
+  return new CheckpointError({ file, tensor, expected, found, remedy });
+}
+
+const OTHER = "The adapter belongs to another model, or the file is not whole.";
+
+/** Whatever the config names is there. */
+function checkWhole({ config, modules, file }: Adapter): void {
+  const holds = (name: string, kind: keyof Pieces): boolean =>
+    [...modules].some(([module, pieces]) => `.${module}`.includes(`.${name}`) && pieces[kind] !== undefined);
+  for (const name of config.saved)
+    if (!holds(name, "weight"))
+      throw wrong(file, `${PREFIX}…${name}.weight`, "it, since modules_to_save names it", "nothing");
+  for (const name of config.tokens.keys())
+    if (!holds(name, "rows"))
+      throw wrong(file, `${PREFIX}…${name}`, "rows, since trainable_token_indices names it", "nothing");
+  for (const [module, { A, B, magnitude, shift }] of modules)
+    if ((A === undefined) !== (B === undefined) || (A === undefined && (magnitude ?? shift) !== undefined))
+      throw wrong(file, `${PREFIX}${module}.lora_${A === undefined ? "A" : "B"}`, "both halves", "one alone");
+}
+
+/**
+ * In a tied model embedding and output matrix are one. An adapter of one of them is trained with the other as it was,
+ * which one matrix cannot hold; PEFT's own merge changes both and gives another model than was trained.
+ */
+function checkTied({ parameters, modules, file }: Adapter): void {
+  if (parameters.has(HEAD)) return;
+  const [embedding, head] = [EMBEDDING, HEAD].map((name) => modules.get(name.replace(/\.weight$/, "")));
+  const whole = (pieces?: Pieces): Float32Array | undefined => (pieces?.A ? undefined : pieces?.weight?.data);
+  const same = whole(embedding)?.every((value, i) => value === whole(head)?.[i]) ?? false;
+  const changed = [embedding, head].some((pieces) => pieces?.A !== undefined || whole(pieces) !== undefined);
+  if (!changed || same) return;
+  throw wrong(
+    file,
+    `${PREFIX}${(head ?? embedding) === head ? HEAD : EMBEDDING}`,
+    "embedding and output matrix to change together, as the model ties the two",
+    "an adapter of one of them",
+    "Untie the base model first: store lm_head.weight beside the embedding and set tie_word_embeddings to false in its config.json. Then merge the adapter into that.",
+  );
+}
+
+/** The parameter that a module's adapter changes, as PEFT's patterns name it. */
+function parameterName(adapter: Adapter, module: string): string {
+  if (!EXPERTS.test(module)) return module;
+  return module.replace(/(\.base_layer)?$/, `.${expertParameter(adapter, module)}`);
+}
+
+function mergeModule(adapter: Adapter, module: string, pieces: Pieces, rank: number, scale: number): void {
+  const { config, parameters, file } = adapter;
+  // Of a tied model the embedding is both.
+  const name = `${module}.weight`;
+  const weight = parameters.get(name) ?? (name === HEAD ? parameters.get(EMBEDDING) : undefined);
+  if (weight === undefined && (pieces.bias === undefined || pieces.A !== undefined))
+    throw wrong(file, `${PREFIX}${module}`, "a weight of this model", "none of that name");
+  const biasName = `${module}.bias`;
+  if (pieces.bias !== undefined) replace(file, biasName, parameters.get(biasName), pieces.bias);
+  if (weight === undefined) return;
+  if (pieces.weight !== undefined) replace(file, name, weight, pieces.weight);
+  if (pieces.rows !== undefined) replaceRows(adapter, module, weight, pieces.rows);
+  const { A, B, embedding, shift, magnitude } = pieces;
+  if (A === undefined || B === undefined) return;
+  const [rows, columns] = weight.shape as [number, number];
+  const [down, up] = embedding ? [transposed(B), transposed(A)] : [A, B];
+  checkShape(file, `${module}.lora_A`, down, [rank, columns]);
+  checkShape(file, `${module}.lora_B`, up, [rows, rank]);
+  // A base weight that is stored with the adapter is what is left already.
+  if (pieces.weight === undefined && config.residual === "pissa")
+    subtractPrincipal({ rows, columns, data: weight.data }, rank);
+  if (pieces.weight === undefined && config.residual === "olora")
+    subtractLeading({ rows, columns, data: weight.data }, rank, scale);
+  addProduct(weight.data, up.data, down.data, { out: rows, rank, width: columns, scale });
+  if (magnitude !== undefined) setLengths(file, module, weight, magnitude.data, embedding === true);
+  if (shift === undefined) return;
+  const bias = parameters.get(biasName);
+  if (bias === undefined)
+    throw wrong(
+      ...([file, `${PREFIX}${module}.lora_B.bias`, "a bias of the model to add it to", "none"] as const),
+      "A model of this family has no place for it, so PEFT cannot merge it either: train the adapter without lora_bias.",
+    );
+  checkShape(file, `${module}.lora_B.bias`, shift, bias.shape);
+  for (let i = 0; i < bias.data.length; i++) bias.data[i]! += scale * shift.data[i]!;
+}
+
+/** Of all experts of a layer at once; transformers keeps them in two stacks, of which one may lie inside of the other. */
+const EXPERTS = /\.mlp\.experts(\.base_layer)?$/;
+
+/** PEFT wraps the stacks in the order in which the module holds them: what lies inside comes first. */
+function expertParameter({ config, modules }: Adapter, module: string): "gate_up_proj" | "down_proj" {
+  if (module.endsWith(".base_layer")) return "gate_up_proj";
+  if (modules.has(`${module}.base_layer`)) return "down_proj";
+  return config.parameters.some((name) => /(^|\.)down_proj$/.test(name)) ? "down_proj" : "gate_up_proj";
+}
+
+/** A [experts · rank, in] one expert after the other, B [out, rank · experts] with the experts interleaved. */
+function mergeExperts(adapter: Adapter, module: string, { A, B }: Pieces, rank: number, scale: number): void {
+  const { config, parameters, file } = adapter;
+  const layer = module.replace(/\.base_layer$/, "");
+  const stack = expertParameter(adapter, module) === "down_proj" ? ["down"] : ["gate", "up"];
+  const experts: Parameter[][] = [];
+  for (let e = 0; parameters.has(`${layer}.${e}.${stack[0]}_proj.weight`); e++)
+    experts.push(stack.map((part) => parameters.get(`${layer}.${e}.${part}_proj.weight`)!));
+  const [first] = experts;
+  if (first === undefined || A === undefined || B === undefined)
+    throw wrong(file, `${PREFIX}${module}`, "adapters of experts of this model", "others");
+  if (config.residual !== null)
+    throw wrong(
+      file,
+      `${PREFIX}${module}`,
+      "a plain initialisation",
+      config.residual,
+      "PEFT has none for experts.",
+    );
+  const [rows, width] = first[0]!.shape as [number, number];
+  checkShape(file, `${module}.lora_A`, A, [experts.length * rank, width]);
+  checkShape(file, `${module}.lora_B`, B, [rows * stack.length, rank * experts.length]);
+  for (const [e, parts] of experts.entries()) {
+    const down = A.data.subarray(e * rank * width, (e + 1) * rank * width);
+    for (const [p, { data }] of parts.entries()) {
+      const up = Float32Array.from(
+        { length: rows * rank },
+        (_, i) => B.data[((p * rows + Math.floor(i / rank)) * rank + (i % rank)) * experts.length + e]!,
+      );
+      addProduct(data, up, down, { out: rows, rank, width, scale });
+    }
+  }
+}
+
+function replace(file: string, name: string, target: Parameter | undefined, source: Parameter): void {
+  if (target === undefined) throw wrong(file, PREFIX + name, "a weight of this model", "none of that name");
+  const grown =
+    name === EMBEDDING || name === HEAD
+      ? "The vocabulary was resized: give the base model as many rows."
+      : OTHER;
+  if (String(source.shape) !== String(target.shape))
+    throw wrong(
+      file,
+      PREFIX + name,
+      `shape [${target.shape.join(", ")}]`,
+      `[${source.shape.join(", ")}]`,
+      grown,
+    );
+  target.data.set(source.data);
+}
+
+function replaceRows({ config, file }: Adapter, module: string, target: Parameter, rows: Parameter): void {
+  const name = `${PREFIX}${module}.token_adapter`;
+  const ids = [...config.tokens].find(([ending]) => `.${module}`.endsWith(`.${ending}`))?.[1] ?? [];
+  const [vocabulary, width] = target.shape as [number, number];
+  checkShape(file, `${module}.token_adapter`, rows, [ids.length, width]);
+  for (const [i, id] of ids.entries()) {
+    if (id >= vocabulary) throw wrong(file, name, `ids below ${vocabulary}`, String(id));
+    target.data.set(rows.data.subarray(i * width, (i + 1) * width), id * width);
+  }
+}
+
+function checkShape(file: string, name: string, { shape }: Parameter, expected: readonly number[]): void {
+  if (String(shape) !== String(expected))
+    throw wrong(file, PREFIX + name, `shape [${expected.join(", ")}]`, `[${shape.join(", ")}]`);
+}
+
+function transposed({ shape, data }: Parameter): Parameter {
+  const [rows, columns] = shape as [number, number];
+  const result = new Float32Array(data.length);
+  for (let i = 0; i < rows; i++)
+    for (let j = 0; j < columns; j++) result[j * rows + i] = data[i * columns + j]!;
+  return { shape: [columns, rows], data: result };
+}
+
+/** DoRA (arXiv 2402.09353, eq. 5): each row (of an embedding: each column) gets the length that was trained. */
+function setLengths(
+  file: string,
+  module: string,
+  { shape, data }: Parameter,
+  lengths: Float32Array,
+  ofColumns: boolean,
+): void {
+  const [rows, columns] = shape as [number, number];
+  const count = ofColumns ? columns : rows;
+  if (lengths.length !== count)
+    throw wrong(file, `${PREFIX}${module}.lora_magnitude_vector`, `${count} numbers`, String(lengths.length));
+  const squares = new Float64Array(count);
+  for (let i = 0; i < data.length; i++)
+    squares[ofColumns ? i % columns : Math.floor(i / columns)]! += data[i]! ** 2;
+  for (let i = 0; i < data.length; i++) {
+    const at = ofColumns ? i % columns : Math.floor(i / columns);
+    data[i]! *= lengths[at]! / Math.sqrt(squares[at]!);
+  }
 }
 
 /** target [out, width] += scale · up [out, rank] · down [rank, width], each row summed in f64. */

@@ -30,7 +30,7 @@ export class SafetensorsFile {
     this.handle = openToRead(file, "a safetensors file");
     try {
       const size = fs.fstatSync(this.handle).size;
-      const length = headerLength(file, this.bytes(0, Math.min(8, size)), size);
+      const length = headerLength(file, this.bytes(0, Math.min(512, size)), size);
       this.header = parseHeader(file, this.bytes(8, length), size);
     } catch (error) {
       this.close();

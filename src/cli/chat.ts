@@ -74,8 +74,8 @@ export async function converse(service: ChatService, options: AskOptions, model?
     else if (word === "/tries") await tries(service, last, clamp(Number(value) || 8), state, signal);
     else if (word.startsWith("/")) console.log(`There is no ${word}. /help shows what there is.`);
     else {
-      last = line;
-      await answer(service, line, state, signal);
+      // What could not be read or answered is not tried again.
+      if (await answer(service, line, state, signal)) last = line;
     }
   });
 }

@@ -17,7 +17,7 @@ export async function dryRun(
   recipe: Recipe,
   { json, threads }: { json?: boolean; threads?: number },
 ): Promise<void> {
-  checkSources(recipe);
+  const notes = checkSources(recipe);
   const plan = planRecipe(recipe);
   const specs = allParameters(plan.config);
   const speeds = await measureSpeeds(threads);
@@ -33,7 +33,10 @@ export async function dryRun(
     method: rates.method,
   };
   const memory = Math.max(...stages.map((stage) => stage.bytes));
-  const warnings = recipeWarnings(recipe);
+  const warnings = [
+    ...recipeWarnings(recipe),
+    ...notes.flatMap(({ level, message }) => (level === "warning" ? [message] : [])),
+  ];
   if (json) {
     const tensors = specs.map(({ name, shape }) => ({ name, shape }));
     console.log(
@@ -49,6 +52,7 @@ export async function dryRun(
         speeds,
         bill,
         warnings,
+        notes,
       }),
     );
     return;
@@ -70,6 +74,7 @@ export async function dryRun(
     );
   console.log(billLine(rates, hours));
   for (const warning of warnings) console.log(`${color.yellow("note")} ${warning}`);
+  for (const { level, message } of notes) if (level === "info") console.log(`note ${message}`);
 }
 
 /** What is known, and for what is not the key of the recipe that would make it known. */

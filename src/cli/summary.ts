@@ -1,11 +1,11 @@
 /** How a run ended: for a program as one JSON document, for a person as the head of its report. */
 import fs from "node:fs";
 import color from "picocolors";
+import { bracket } from "../eval/compare.ts";
 import type { EvaluationRecord } from "../events.ts";
 import type { RunOutcome } from "../recipe/run.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { readRun } from "../recipe/run-reader.ts";
-import { bracket } from "../recipe/verdict.ts";
 import { renderMarkdown } from "./markdown.ts";
 import { commandLine } from "./screen.ts";
 

@@ -13,6 +13,7 @@ import { progressFor } from "./progress.ts";
 import { commandLine, fail } from "./screen.ts";
 import { printSummary, summarise } from "./summary.ts";
 import { INTERRUPTED, supervise } from "./supervise.ts";
+import { terminalLost } from "./terminal.ts";
 
 export interface TrainOptions {
   name?: string;
@@ -72,7 +73,7 @@ function tellFinished(run: string, { json }: TrainOptions): void {
 
 /** With `--serve` the page stays until Ctrl-C, where a person can press it. */
 async function linger(page: Page): Promise<void> {
-  if (!process.stdin.isTTY) return;
+  if (!process.stdin.isTTY || terminalLost()) return;
   console.error(`\nThe page stays at ${page.url} until Ctrl-C.`);
   await new Promise<void>((resolve) => process.once("SIGINT", () => resolve()));
 }

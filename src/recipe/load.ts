@@ -1,7 +1,7 @@
 /** Reads a recipe file. What is wrong with it is shown all at once, on one screen, with its lines. */
-import { readFileSync } from "node:fs";
-import { type Document, LineCounter, parseDocument } from "yaml";
-import { locate, type Place } from "./locate.ts";
+import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
+import { readText, TextFileError } from "../checkpoint/text-file.ts";
+import { findPair, locate, type Place } from "./locate.ts";
 import { expandPresets } from "./presets.ts";
 import { explain } from "./problems.ts";
 import { type Recipe, recipeSchema } from "./schema.ts";
@@ -34,6 +34,8 @@ export class RecipeError extends Error {
   }
 }
 
+const NOWHERE = { line: 0, column: 0, path: "", suggestion: null };
+
 /** Reads and checks a recipe. Throws a `RecipeError`, for a missing file too. */
 export function loadRecipe(path: string): Recipe {
   return parseRecipe(readRecipe(path), path);
@@ -42,31 +44,36 @@ export function loadRecipe(path: string): Recipe {
 /** The text of a recipe file. Throws a `RecipeError` where there is none. */
 export function readRecipe(path: string): string {
   try {
-    return readFileSync(path, "utf8");
+    return readText(path);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
+    if (!(error instanceof TextFileError)) throw error;
     const why =
-      code === "ENOENT"
+      error.found === "there is no such file"
         ? "There is no such file. The recipes that come with Sputnik are in recipes/."
-        : code === "EISDIR"
+        : error.found.startsWith("a folder")
           ? "This is a folder. Give the recipe's YAML file in it."
-          : `The file cannot be read: ${(error as Error).message}.`;
-    throw new RecipeError(path, [{ line: 0, column: 0, path: "", message: why, suggestion: null }]);
+          : `${error.line === null ? "" : `Line ${error.line}: `}Expected a recipe in YAML, found ${error.found}. ${error.remedy}`;
+    throw new RecipeError(path, [{ ...NOWHERE, message: why }]);
   }
 }
 
 /** Checks a recipe's text; `file` is its name in messages. Throws a `RecipeError`. */
 export function parseRecipe(text: string, file: string): Recipe {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  if (document.errors.length > 0) {
-    const problems = document.errors.map((error) => {
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
+  // A tag that nobody knows is a warning of the library, after which the value means something else.
+  const all = [...document.errors, ...document.warnings];
+  // Whatever follows a tab is misread because of it.
+  const tabs = all.filter(({ code }) => code === "TAB_AS_INDENT");
+  const faults = tabs.length > 0 ? tabs : all;
+  if (faults.length > 0) {
+    const problems = faults.map((error) => {
       const { line, col } = lines.linePos(error.pos[0]);
-      return { line, column: col, path: "", message: `${error.message}.`, suggestion: null };
+      return { ...NOWHERE, line, column: col, message: inWords(error) };
     });
     throw new RecipeError(file, problems, text);
   }
-  const input = toValue(document, file, text);
+  const input = withoutExtensions(toValue(document, lines, file, text));
   const parsed = recipeSchema.safeParse(input);
   if (parsed.success) return parsed.data;
   const problems = explain(recipeSchema, expandPresets(input), parsed.error.issues).map((finding) => {
@@ -75,7 +82,7 @@ export function parseRecipe(text: string, file: string): Recipe {
       line: place.line,
       column: place.column,
       path: finding.path.map(String).join("."),
-      message: finding.message,
+      message: finding.message + (finding.at === "key" ? partHint(document, finding.path) : ""),
       suggestion: finding.suggestion,
     };
   });
@@ -83,13 +90,61 @@ export function parseRecipe(text: string, file: string): Recipe {
   throw new RecipeError(file, problems, text);
 }
 
-/** Aliases may be undefined or explode; the library throws for both. */
-function toValue(document: Document, file: string, text: string): unknown {
+/** What the library says in a programmer's words. */
+function inWords({ code, message }: { code: string; message: string }): string {
+  switch (code) {
+    case "MULTIPLE_DOCS":
+      return "A second document begins here (---), and a file holds one recipe: put the other into a file of its own.";
+    case "DUPLICATE_KEY":
+      return "This key stands twice in one block (Map keys must be unique): leave one out.";
+    case "TAB_AS_INDENT":
+      return "A tab stands where YAML wants blanks: indent with blanks.";
+    default:
+      return `${message.replace(/\.$/, "")}.`;
+  }
+}
+
+/** A block at the top that is there for its name (&name) alone. */
+function partHint(document: Document, path: PropertyKey[]): string {
+  const value = path.length === 1 ? findPair(document, document.contents, path[0])?.value : undefined;
+  return isMap(value) && value.anchor !== undefined
+    ? ` For a block that holds parts for other places: "x-${String(path[0])}".`
+    : "";
+}
+
+/** `x-...` at the top holds parts that anchors name, as in Compose files: the recipe says where they are used. */
+function withoutExtensions(input: unknown): unknown {
+  if (typeof input !== "object" || input === null || Array.isArray(input)) return input;
+  return Object.fromEntries(Object.entries(input).filter(([key]) => !key.startsWith("x-")));
+}
+
+/** Aliases may be undefined or explode, and merge keys hold no block; the library throws for all of them. */
+function toValue(document: Document, lines: LineCounter, file: string, text: string): unknown {
   try {
     return document.toJS();
   } catch (error) {
-    const message = `${(error as Error).message}.`;
-    throw new RecipeError(file, [{ line: 1, column: 1, path: "", message, suggestion: null }], text);
+    let [start, message] = [0, `${(error as Error).message.replace(/\.$/, "")}.`];
+    if (message.startsWith("Merge sources")) {
+      message = "What << merges must be a block of keys, or the name of one (*name of a block marked &name).";
+      visit(document, {
+        Pair(_, { key, value }) {
+          if (!isScalar(key) || typeof key.value !== "symbol") return undefined;
+          const sources = isSeq(value) ? value.items : [value];
+          const wrong = sources.find((one) => !isMap(isAlias(one) ? one.resolve(document) : one));
+          if (wrong === undefined) return undefined;
+          start = (wrong as { range?: [number] } | null)?.range?.[0] ?? key.range?.[0] ?? 0;
+          return visit.BREAK;
+        },
+      });
+    } else if (message.startsWith("Excessive alias"))
+      message =
+        "A name (*name) leads to itself, or names within names multiply without end: write the parts out.";
+    const { line, col } = lines.linePos(start);
+    throw new RecipeError(
+      file,
+      [{ ...NOWHERE, line: Math.max(1, line), column: Math.max(1, col), message }],
+      text,
+    );
   }
 }
 
@@ -99,7 +154,7 @@ function screen(file: string, problems: RecipeProblem[], text: string): string {
   const head = `${file} is not a valid recipe: ${problems.length === 1 ? "1 problem" : `${problems.length} problems`}.`;
   const blocks = problems.slice(0, SHOWN).map((problem) => {
     const number = String(problem.line);
-    const line = (source[problem.line - 1] ?? "").slice(0, LONGEST_LINE);
+    const line = (source[problem.line - 1] ?? "").slice(0, LONGEST_LINE).replace(/\p{Cc}/gu, " ");
     const caret = `${" ".repeat(number.length)} | ${" ".repeat(Math.min(problem.column - 1, line.length))}^`;
     return `${file}:${problem.line}:${problem.column}: ${problem.message}\n  ${number} | ${line}\n  ${caret}`;
   });

@@ -24,7 +24,7 @@ export function locate(document: Document, lines: LineCounter, path: Path, what:
   let deepest = true;
   for (const part of path) {
     if (isAlias(node)) node = node.resolve(document);
-    const pair = isMap(node) ? findPair(node.items, part) : undefined;
+    const pair = findPair(document, node, part);
     const next = pair?.value ?? (isSeq(node) && typeof part === "number" ? node.items[part] : undefined);
     if (pair === undefined && next === undefined) {
       deepest = false;
@@ -38,8 +38,18 @@ export function locate(document: Document, lines: LineCounter, path: Path, what:
   return place(document, lines, rangeOf(useKey ? key : node) ?? rangeOf(key));
 }
 
-function findPair(items: readonly Pair[], part: PropertyKey): Pair | undefined {
-  return items.find((pair) => isScalar(pair.key) && String(pair.key.value) === String(part));
+/** In the map itself, else in what `<<` merges into it. */
+export function findPair(document: Document, node: unknown, part: PropertyKey): Pair | undefined {
+  const map = isAlias(node) ? node.resolve(document) : node;
+  if (!isMap(map)) return undefined;
+  // The library's merge key is a symbol.
+  const text = (value: unknown) => (typeof value === "symbol" ? value.description : String(value));
+  const named = (name: string) => map.items.find(({ key }) => isScalar(key) && text(key.value) === name);
+  const own = named(String(part));
+  const merged = named("<<")?.value;
+  if (own !== undefined || merged === undefined) return own;
+  const sources = isSeq(merged) ? merged.items : [merged];
+  return sources.map((source) => findPair(document, source, part)).find((found) => found !== undefined);
 }
 
 function rangeOf(node: unknown): Range | null {

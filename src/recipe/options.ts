@@ -122,6 +122,7 @@ export function languageModelOptions(stage: PretrainStage | SftStage, seed: numb
     v3,
     optimizer,
     schedule,
+    wholeExamples: stage.kind === "sft",
     lora: adapterOptions("lora" in stage ? stage.lora : undefined, seed),
   };
 }

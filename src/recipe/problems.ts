@@ -103,7 +103,9 @@ function describe(schema: z.ZodType, input: unknown, issue: Issue): Finding {
       : "";
     return finding(`${name} is missing${where(path.slice(0, -1))}. Expected ${expected}${presets}.`);
   }
-  return finding(`${name} is ${show(value)}. Expected ${expected}.`);
+  return finding(
+    `${name} is ${path.length === 0 && value === null ? "empty" : show(value)}. Expected ${expected}.`,
+  );
 }
 
 const typeNames: Record<string, string> = {

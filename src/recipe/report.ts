@@ -1,6 +1,7 @@
 /** `report.md`: what a run did, from the files of its folder alone. */
 import fs from "node:fs";
 import { join } from "node:path";
+import { bracket } from "../eval/compare.ts";
 import type { EvaluationRecord } from "../events.ts";
 import type { BillFile } from "../ledger/bill.ts";
 import { onDisk, writeAtomic } from "./disk.ts";
@@ -8,7 +9,7 @@ import { type Figure, stageFigures, validityFigure } from "./figures.ts";
 import { answersSection } from "./report-answers.ts";
 import { runPaths } from "./run-folder.ts";
 import { type RunData, readRun } from "./run-reader.ts";
-import { bracket, gainVerdict, percent, stageVerdict } from "./verdict.ts";
+import { gainVerdict, percent, stageVerdict } from "./verdict.ts";
 
 /** Writes report.md and figures/*.svg; returns the report's path. Throws `RunFolderError`. */
 export function writeReport(folder: string): string {

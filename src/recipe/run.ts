@@ -19,6 +19,8 @@ import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
 import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
+import type { Note } from "./check-data.ts";
+import { examPart } from "./exam.ts";
 import {
   asParameters,
   asValues,
@@ -38,6 +40,8 @@ export interface RunHooks {
   /** Asked after each step: true saves a checkpoint and stops. */
   shouldStop: () => boolean;
   threads?: number;
+  /** What the checks before the run have to say. */
+  notes?: readonly Note[];
 }
 
 export type RunOutcome = "finished" | "stopped";
@@ -101,6 +105,7 @@ export class Run {
       resumedAt: start.resumedStep,
     });
     for (const warning of recipeWarnings(recipe)) this.notice("warning", warning);
+    for (const { level, message } of hooks.notes ?? []) this.notice(level, message);
     this.matmulRate = await measureMatmulRate(undefined, hooks.threads);
     for (let index = start.stage; index < recipe.stages.length; index++) {
       hooks.emit({ type: "stage", index, stage: stages[index] });
@@ -161,7 +166,7 @@ export class Run {
       const task = taskFrom(recipe.task as TaskInput);
       return GrpoStage.create(model, task, { ...grpoOptions(stage, recipe.seed), threads }, snapshot);
     }
-    const source = documentSource(stage.data, model.tokenizer, recipe.seed);
+    const source = documentSource(stage.data, model, { seed: recipe.seed, stage: stage.kind });
     return LanguageModelStage.create(
       model,
       source,
@@ -240,6 +245,7 @@ export class Run {
         {
           ...stage,
           seed: recipe.seed,
+          split: examPart(recipe, stage),
           maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),
           signal: {
             throwIfAborted: () => {

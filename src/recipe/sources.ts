@@ -1,20 +1,34 @@
 /** Where pretraining and SFT get their documents: generated attempts, a text file, JSONL, or code. */
-import { readdirSync, readFileSync } from "node:fs";
-import { join, sep } from "node:path";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { readText, TextFileError } from "../checkpoint/text-file.ts";
 import { Random } from "../runtime/random.ts";
 import { countdown } from "../tasks/countdown.ts";
 import { attemptDocument } from "../tasks/countdown-attempts.ts";
-import { DataSetError } from "../tasks/jsonl-file.ts";
+import { DataSetError, readDataText } from "../tasks/rows.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
+import { UnknownCharacterError } from "../tokenizer/errors.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { Document, DocumentSource } from "../train/data.ts";
+import type { DocumentSource } from "../train/data.ts";
 import { fimDocument } from "../train/fill-in-the-middle.ts";
 import { repositoryDocuments, type SourceFile } from "../train/repository.ts";
+import { type Example, plainDocument, readExamples, type TextModel, usualTemplate } from "./examples.ts";
 import type { TrainingData } from "./schema.ts";
 
+/** What a stage asks of its documents. */
+export interface SourceOptions {
+  seed: number;
+  /** SFT puts rows into the model's chat template where it has one; pretraining takes them as they stand. */
+  stage: "pretrain" | "sft";
+}
+
 /** Documents by index, without end: a file is read again in a new order each epoch. @throws DataSetError */
-export function documentSource(data: TrainingData, tokenizer: Tokenizer, seed: number): DocumentSource {
+export function documentSource(
+  data: TrainingData,
+  model: TextModel,
+  { seed, stage }: SourceOptions,
+): DocumentSource {
   switch (data.kind) {
     case "countdown-attempts": {
       const { numbers, maxResult } = data;
@@ -27,32 +41,43 @@ export function documentSource(data: TrainingData, tokenizer: Tokenizer, seed: n
       });
       return (index) => {
         const { prompt, completion } = attemptDocument(task, data, seed, index);
-        return assemble(
-          tokenizer,
-          tokenizer.encode(prompt, { specials: true }),
-          tokenizer.encode(completion, { specials: true }),
-        );
+        return plainDocument(model, prompt, completion);
       };
     }
-    case "text":
-      return shuffled(
-        paragraphs(data.file).map((text) => assemble(tokenizer, [], tokenizer.encode(text))),
-        seed,
-      );
     case "repository":
-      return repositorySource(data, tokenizer, seed);
-    case "jsonl":
+      return repositorySource(data, model.tokenizer, seed);
+    default:
       return shuffled(
-        examples(data.file).map(({ prompt, completion }) =>
-          assemble(
-            tokenizer,
-            tokenizer.encode(prompt, { specials: true }),
-            tokenizer.encode(completion, { specials: true }),
-          ),
-        ),
+        fileExamples(data, model, stage).map(({ document }) => document),
         seed,
       );
   }
+}
+
+/** A file's documents, each once, in its order. @throws DataSetError */
+export function fileExamples(
+  data: TrainingData & { kind: "text" | "jsonl" },
+  model: TextModel,
+  stage: SourceOptions["stage"],
+): Example[] {
+  if (data.kind === "jsonl")
+    return readExamples(data.file, model, data.template ?? usualTemplate(model, stage));
+  const { tokenizer } = model;
+  const begin = beginIds(tokenizer);
+  return paragraphs(data.file).map(({ text, line }) => {
+    try {
+      const ids = [...begin, ...tokenizer.encode(text), ...endIds(tokenizer)];
+      return { document: { ids, trainFrom: begin.length }, place: `line ${line}` };
+    } catch (error) {
+      if (!(error instanceof UnknownCharacterError)) throw error;
+      throw new DataSetError(
+        data.file,
+        line,
+        error.message.replace(/\.$/, ""),
+        "text that the vocabulary can write",
+      );
+    }
+  });
 }
 
 /** A document is cut at other places each time it comes up. */
@@ -67,27 +92,38 @@ function repositorySource(
   return (index) => fimDocument(tokenizer, texts(index), fim, new Random(seed, "fim", index));
 }
 
-/** Files with these endings, by path; what is hidden or installed is not read. */
+/**
+ * Files with these endings, by path. Hidden and installed ones are not read, and no link is followed: it may lead out of
+ * the folder, or round in a circle. What is no text is passed over.
+ */
 function sourceFiles(folder: string, extensions: readonly string[]): SourceFile[] {
   const expected = `files that end in .${extensions.join(" or .")}`;
-  let paths: string[];
+  const paths: string[] = [];
+  const walk = (inner: string): void => {
+    for (const entry of readdirSync(join(folder, inner), { withFileTypes: true })) {
+      const path = inner === "" ? entry.name : `${inner}/${entry.name}`;
+      if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
+      if (entry.isDirectory()) walk(path);
+      else if (entry.isFile() && extensions.some((extension) => path.endsWith(`.${extension}`)))
+        paths.push(path);
+    }
+  };
   try {
-    paths = readdirSync(folder, { recursive: true, encoding: "utf8" });
+    walk("");
   } catch (error) {
     throw new DataSetError(folder, null, (error as Error).message, `a folder of ${expected}`);
   }
-  const wanted = paths
-    .map((path) => path.replaceAll(sep, "/"))
-    .filter((path) => extensions.some((extension) => path.endsWith(`.${extension}`)))
-    .filter((path) => !path.split("/").some((part) => part.startsWith(".") || part === "node_modules"));
-  if (wanted.length === 0) throw new DataSetError(folder, null, "there are none in it", expected);
-  return wanted.sort().map((path) => ({ path, text: read(join(folder, path)) }));
-}
-
-/** Prompt and completion between what the tokenizer puts around a text, and EOS; the completion and its end are trained. */
-function assemble(tokenizer: Tokenizer, prompt: number[], completion: number[]): Document {
-  const begin = [...beginIds(tokenizer), ...prompt];
-  return { ids: [...begin, ...completion, ...endIds(tokenizer)], trainFrom: begin.length };
+  const files = paths.sort().flatMap((path) => {
+    try {
+      return [{ path, text: readText(join(folder, path), { markup: true }) }];
+    } catch (error) {
+      if (error instanceof TextFileError) return [];
+      throw error;
+    }
+  });
+  if (files.length > 0) return files;
+  const found = paths.length === 0 ? "there are none in it" : `none of its ${paths.length} is text`;
+  throw new DataSetError(folder, null, found, expected);
 }
 
 function shuffled<Item>(documents: readonly Item[], seed: number): (index: number) => Item {
@@ -103,47 +139,17 @@ function shuffled<Item>(documents: readonly Item[], seed: number): (index: numbe
   };
 }
 
-function read(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    throw new DataSetError(
-      file,
-      null,
-      (error as Error).message,
-      "a file in UTF-8; its path is relative to this directory",
-    );
-  }
-}
-
 /** A document is what stands between blank lines. */
-function paragraphs(file: string): string[] {
-  const found = read(file)
-    .split(/\n\s*\n/)
-    .map((text) => text.trim())
-    .filter((text) => text !== "");
-  if (found.length === 0)
-    throw new DataSetError(file, null, "the file has no text", "documents with blank lines between them");
-  return found;
-}
-
-const LINE = 'a JSON object such as {"prompt": "2 + 2 =", "completion": " 4"}';
-
-function examples(file: string): { prompt: string; completion: string }[] {
-  const found: { prompt: string; completion: string }[] = [];
-  for (const [i, line] of read(file).split("\n").entries()) {
-    if (line.trim() === "") continue;
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch (error) {
-      throw new DataSetError(file, i + 1, `not JSON (${(error as Error).message})`, LINE);
-    }
-    const { prompt, completion } = value as { prompt?: unknown; completion?: unknown };
-    if (typeof prompt !== "string" || typeof completion !== "string")
-      throw new DataSetError(file, i + 1, 'the fields "prompt" and "completion" are not both text', LINE);
-    found.push({ prompt, completion });
+function paragraphs(file: string): { text: string; line: number }[] {
+  const expected = "a text file, its documents with blank lines between them";
+  const found: { text: string; line: number }[] = [];
+  let line = 1;
+  for (const part of readDataText(file, expected, { markup: true }).split(/(\n\s*\n)/)) {
+    const text = part.trim();
+    const before = part.slice(0, part.length - part.trimStart().length);
+    if (text !== "") found.push({ text, line: line + before.split("\n").length - 1 });
+    line += part.split("\n").length - 1;
   }
-  if (found.length === 0) throw new DataSetError(file, null, "the file has no lines", LINE);
+  if (found.length === 0) throw new DataSetError(file, null, "the file has no text", expected);
   return found;
 }

@@ -1,5 +1,5 @@
 /** What a run may honestly claim: which stages finished, what was learned, and what was not. */
-import { Z95 } from "../eval/statistics.ts";
+import { gainBetween } from "../eval/compare.ts";
 import type { EvaluationRecord } from "../events.ts";
 import type { MetricsLine } from "./run-folder.ts";
 import type { RunData } from "./run-reader.ts";
@@ -57,28 +57,26 @@ function steps(list: number[]): string {
   return `step ${shown}${list.length > 5 ? ` and ${list.length - 5} more` : ""}`;
 }
 
-/** The two evaluations that bracket RL: labels "base" and "final", or else the first and the last. */
-export function bracket(evaluations: EvaluationRecord[]): [EvaluationRecord, EvaluationRecord] | null {
-  const find = (label: string) => evaluations.find((evaluation) => evaluation.label === label);
-  const before = find("base") ?? evaluations[0];
-  const after = find("final") ?? evaluations.at(-1);
-  return before === undefined || after === undefined || before === after ? null : [before, after];
-}
-
-/** What RL changed, in a sentence that knows the noise. */
+/**
+ * What training changed, in a sentence that knows the noise: problem by problem where both evaluations kept their
+ * tallies, and else as two independent ones, which the sentence says.
+ */
 export function gainVerdict(before: EvaluationRecord, after: EvaluationRecord): string {
-  const error = ({ interval: [low, high] }: EvaluationRecord): number => (high - low) / 2 / Z95;
-  const gain = after.passAt1 - before.passAt1;
-  const half = Z95 * Math.hypot(error(before), error(after));
-  const change = `from ${percent(before.passAt1)} to ${percent(after.passAt1)} (${gain < 0 ? "" : "+"}${(100 * gain).toFixed(1)} points, 95 % interval ${(100 * (gain - half)).toFixed(1)} to ${(100 * (gain + half)).toFixed(1)})`;
+  const { mean, interval, significant, how, problemsNeeded } = gainBetween(before, after);
+  const points = (value: number): string => (100 * value).toFixed(1);
+  const change = `from ${percent(before.passAt1)} to ${percent(after.passAt1)} (${mean < 0 ? "" : "+"}${points(mean)} points, 95 % interval ${points(interval[0])} to ${points(interval[1])}, ${how})`;
   const comparable =
     before.task === after.task && before.temperature === after.temperature
       ? ""
       : " The two exams differ in task or temperature, so this compares more than the training.";
-  if (Math.abs(gain) <= half) {
-    return `Nothing was learned that this exam can show: pass@1 went ${change}, which is inside the noise.${comparable}`;
+  if (!significant) {
+    const more =
+      problemsNeeded === null || problemsNeeded <= after.problems
+        ? ""
+        : ` About ${problemsNeeded.toLocaleString("en-US")} problems would settle a difference of this size.`;
+    return `Nothing was learned that this exam can show: pass@1 went ${change}, which is inside the noise.${more}${comparable}`;
   }
-  return gain > 0
+  return mean > 0
     ? `pass@1 on held-out problems rose ${change}.${comparable}`
     : `The training did harm: pass@1 on held-out problems fell ${change}.${comparable}`;
 }

@@ -50,18 +50,19 @@ export async function complete(
 
   // What fills a hole is text: an instruct model may end it with another token than its own turns.
   const stopIds = new Set([...tokenizer.stopIds, ...(fim === null ? [] : controlIds(tokenizer))]);
-  const stream = new TextStream(tokenizer);
+  const stream = new TextStream(tokenizer, prompt);
   let text = "";
+  const tell = (piece: string): void => {
+    text += piece;
+    if (piece !== "") onText?.(piece);
+  };
   const { generations } = await model.generate([{ prompt, maxNewTokens: limit, key: [seed, "complete"] }], {
     ...sampling,
     stopIds,
     signal,
-    onToken: (_, id) => {
-      const piece = stopIds.has(id) ? "" : stream.push(id);
-      text += piece;
-      if (piece !== "") onText?.(piece);
-    },
+    onToken: (_, id) => tell(stopIds.has(id) ? "" : stream.push(id)),
   });
+  tell(stream.end());
   const { ids, finish } = generations[0];
   const dropped = { prefix: before.length - keptBefore, suffix: after.length - keptAfter };
   return { text, tokens: ids.length, finish, dropped };

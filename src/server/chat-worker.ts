@@ -6,7 +6,7 @@ import { samplingFor } from "../sample/defaults.ts";
 import { openForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
 import type { Generation } from "../sample/scheduler.ts";
-import { TextStream } from "../tokenizer/stream.ts";
+import { completionText, TextStream } from "../tokenizer/stream.ts";
 import { ThoughtSplitter } from "../tokenizer/thought.ts";
 import { encodePrompt } from "../train/rollout.ts";
 import type { ChatEvent, ChatRequest, ConversationRequest, ProblemRequest } from "./chat.ts";
@@ -41,6 +41,7 @@ type Loaded = Awaited<ReturnType<typeof openForInference>>;
 const KEPT = 2;
 const loaded = new Map<string, Loaded>();
 const aborts = new Map<number, AbortController>();
+/** Orders wait for one another, loading included: a model is opened once however many questions wait for it. */
 let queue: Promise<void> = Promise.resolve();
 
 async function load(folder: string): Promise<Loaded> {
@@ -67,13 +68,16 @@ async function sample(
   { seed, signal, onText }: { seed: number; signal: AbortSignal; onText: (text: string, id: number) => void },
 ): Promise<Generation> {
   const { stopIds } = model.tokenizer;
-  const stream = new TextStream(model.tokenizer);
+  const stream = new TextStream(model.tokenizer, prompt);
   const { generations } = await model.generate([{ prompt, maxNewTokens, key: [seed, "chat"] }], {
     ...samplingFor(model.generation, request),
     ...{ stopIds, signal },
     onToken: (_, id) => onText(stopIds.has(id) ? "" : stream.push(id), id),
   });
-  return generations[0];
+  const [generation] = generations;
+  const rest = stream.end();
+  if (rest !== "") onText(rest, generation.ids[generation.ids.length - 1]);
+  return generation;
 }
 
 async function solve(
@@ -88,7 +92,7 @@ async function solve(
   const room = { prompt, maxNewTokens: model.config.maxPositions - prompt.length };
   const onText = (text: string, id: number): void => send({ type: "token", text, id });
   const generation = await sample(model, request, room, { seed, signal, onText });
-  const text = model.tokenizer.decode(generation.ids, { skipSpecials: true });
+  const { text } = completionText(model.tokenizer, prompt, generation.ids);
   send({ type: "verdict", verdict: question.verify(text) });
   return generation;
 }
@@ -99,7 +103,7 @@ async function converse(
   { seed }: ChatOrder,
   { signal, send }: { signal: AbortSignal; send: Send },
 ): Promise<Generation> {
-  const turn = readConversation(model, request);
+  const turn = await readConversation(model, request, signal);
   send({ type: "turn", tokens: turn.prompt.length, dropped: turn.dropped });
   const splitter = new ThoughtSplitter(turn.thoughtOpen);
   const onText = (text: string, id: number): void => {
@@ -147,7 +151,14 @@ parentPort?.on("message", (message: ChatMessage) => {
   else if (message.type === "close") {
     for (const abort of aborts.values()) abort.abort();
     queue = queue.then(close);
-  } else if (message.type === "load") queue = queue.then(() => void load(message.folder).catch(() => {}));
+  } else if (message.type === "load")
+    // A question tells what failed.
+    queue = queue
+      .then(() => load(message.folder))
+      .then(
+        () => {},
+        () => {},
+      );
   else {
     aborts.set(message.id, new AbortController());
     queue = queue.then(() => serve(message));

@@ -76,7 +76,8 @@ export function apply(state: RunState, event: RunEvent): void {
     case "metrics": {
       const { stage, step, totalSteps, secondsLeft } = event;
       state.progress = { stage, step, totalSteps, secondsLeft };
-      state.curves[stage] ??= { steps: [], columns: {} };
+      // A stage may be called "constructor".
+      if (!Object.hasOwn(state.curves, stage)) state.curves[stage] = { steps: [], columns: {} };
       addPoint(state.curves[stage], step, event.metrics);
       break;
     }
@@ -119,12 +120,13 @@ function addPoint(curves: Curves, step: number, metrics: Record<string, number |
   while (known > 0 && curves.steps[known - 1]! >= step) known--;
   curves.steps.length = known;
   curves.steps.push(step);
-  for (const name of Object.keys(metrics)) curves.columns[name] ??= [];
+  for (const name of Object.keys(metrics))
+    if (!Object.hasOwn(curves.columns, name)) curves.columns[name] = [];
   for (const [name, column] of Object.entries(curves.columns)) {
     const length = Math.min(column.length, known);
     column.length = length;
     for (let missing = length; missing < known; missing++) column.push(null);
-    const value = metrics[name] ?? null;
+    const value = (Object.hasOwn(metrics, name) ? metrics[name] : null) ?? null;
     column.push(value === null ? null : Number(value.toPrecision(6)));
   }
 }

@@ -13,7 +13,8 @@
 import type { Around } from "./around.ts";
 import { addedToken } from "./bpe-json.ts";
 import { UnknownCharacterError } from "./errors.ts";
-import type { ControlToken, Tokenizer } from "./tokenizer.ts";
+import { decodeAll } from "./stream.ts";
+import type { ControlToken, EncodeOptions, Tokenizer, TokenStream } from "./tokenizer.ts";
 
 /** Names by id; `COMPACT_TOKENS[id]` is the text. */
 const NAMED = [
@@ -101,7 +102,7 @@ export class CompactTokenizer implements Tokenizer {
    * With `specials: false` (the default) a tag such as "<think>" is unknown text.
    * @throws UnknownCharacterError at the first character that no token covers.
    */
-  encode(text: string, { specials = false }: { specials?: boolean } = {}): number[] {
+  encode(text: string, { specials = false }: EncodeOptions = {}): number[] {
     const ids: number[] = [];
     let offset = 0;
     while (offset < text.length) {
@@ -122,14 +123,18 @@ export class CompactTokenizer implements Tokenizer {
 
   /** The texts of the ids, joined; pad, bos and eos have none. @throws RangeError for an unknown id. */
   decode(ids: Iterable<number>, _options?: { skipSpecials?: boolean }): string {
-    let text = "";
-    for (const id of ids) {
-      const piece = COMPACT_TOKENS[id];
-      if (piece === undefined)
+    return decodeAll(this.stream(), ids);
+  }
+
+  stream(): TokenStream {
+    return {
+      push: (id) => {
+        const piece = COMPACT_TOKENS[id];
+        if (piece !== undefined) return piece;
         throw new RangeError(`id ${id} is outside the vocabulary 0..${this.vocabSize - 1}`);
-      text += piece;
-    }
-    return text;
+      },
+      end: () => "",
+    };
   }
 
   toJSON(): unknown {

@@ -1,31 +1,66 @@
-/** Text of ids as they come: a character whose bytes are spread over several tokens waits for the last of them. */
-import type { Tokenizer } from "./tokenizer.ts";
+/** Text of ids as they come, after the prompt that they go on from. */
+import type { Tokenizer, TokenStream } from "./tokenizer.ts";
 
-/** Tokens that a character may take: four bytes, a token each. More unreadable ones are no character. */
-const LONGEST = 4;
+/** Tokens of the prompt that are looked at: the bytes of a character, and whether there is any text before. */
+const NEAR = 64;
 
+/**
+ * What the ids add to the prompt's text: a blank that a decoder drops at a text's beginning is kept after a prompt. The
+ * pieces joined are the text of all ids at once; each is well-formed. Control tokens have no text.
+ */
 export class TextStream {
-  private readonly tokenizer: Tokenizer;
-  /** What was told last. Decoders that drop the blank at a text's beginning keep it after these. */
-  private context: number[] = [];
-  private waiting: number[] = [];
+  private readonly stream: TokenStream;
+  /** Characters of the prompt that the decoder still holds. */
+  private known: number;
 
-  constructor(tokenizer: Tokenizer) {
-    this.tokenizer = tokenizer;
+  constructor(tokenizer: Tokenizer, prompt: readonly number[] = []) {
+    const near = prompt.slice(-NEAR);
+    const after = (): TokenStream => {
+      const stream = tokenizer.stream({ skipSpecials: true });
+      for (const id of near) stream.push(id);
+      return stream;
+    };
+    this.stream = after();
+    this.known = after().end().length;
   }
 
-  /** What can be told with this id; control tokens have no text. What waits at the end is no whole character. */
+  /** What can be told with this id. */
   push(id: number): string {
-    this.waiting.push(id);
-    const before = this.decode(this.context);
-    const text = this.decode([...this.context, ...this.waiting]).slice(before.length);
-    if (text.endsWith("\uFFFD") && this.waiting.length < LONGEST) return "";
-    if (text !== "") this.context = this.waiting;
-    this.waiting = [];
-    return text;
+    return this.tell(this.stream.push(id));
   }
 
-  private decode(ids: readonly number[]): string {
-    return ids.length === 0 ? "" : this.tokenizer.decode(ids, { skipSpecials: true });
+  /** What was held back: bytes that became no character. */
+  end(): string {
+    return this.tell(this.stream.end());
   }
+
+  private tell(text: string): string {
+    const skipped = Math.min(this.known, text.length);
+    this.known -= skipped;
+    return text.slice(skipped);
+  }
+}
+
+/** The text of all ids at once, by the same steps. */
+export function decodeAll(stream: TokenStream, ids: Iterable<number>): string {
+  let text = "";
+  for (const id of ids) text += stream.push(id);
+  return text + stream.end();
+}
+
+/**
+ * A completion's text, without the tokens that end one, and for each id the length of the text that is known with it.
+ */
+export function completionText(
+  tokenizer: Tokenizer,
+  prompt: readonly number[],
+  ids: readonly number[],
+): { text: string; ends: number[] } {
+  const stream = new TextStream(tokenizer, prompt);
+  let text = "";
+  const ends = ids.map((id) => {
+    if (!tokenizer.stopIds.has(id)) text += stream.push(id);
+    return text.length;
+  });
+  return { text: text + stream.end(), ends };
 }

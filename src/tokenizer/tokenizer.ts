@@ -7,6 +7,19 @@ export interface ControlToken {
   rstrip: boolean;
 }
 
+/** A text under way: what is known of it with each id, and what was held back until its end. */
+export interface TokenStream {
+  push(id: number): string;
+  end(): string;
+}
+
+export interface EncodeOptions {
+  /** Control tokens that the text spells are themselves. */
+  specials?: boolean;
+  /** The text comes after another one. */
+  continues?: boolean;
+}
+
 /** What the rest of Sputnik asks of a tokenizer; `bpe` and `compact` implement it. */
 export interface Tokenizer {
   vocabSize: number;
@@ -20,8 +33,10 @@ export interface Tokenizer {
   /** What only `specials: true` turns into one id. */
   controls: readonly ControlToken[];
   /** Message content is encoded with `specials: false` (the default), so text never becomes a control token. */
-  encode(text: string, options?: { specials?: boolean }): number[];
+  encode(text: string, options?: EncodeOptions): number[];
   decode(ids: Iterable<number>, options?: { skipSpecials?: boolean }): string;
+  /** The same id by id: the pieces joined are what `decode` gives. */
+  stream(options?: { skipSpecials?: boolean }): TokenStream;
   /** Content of the Hugging Face `tokenizer.json` that rebuilds this tokenizer. */
   toJSON(): unknown;
 }

@@ -10,6 +10,7 @@ import { biasFactor, rateFactor, type Schedule } from "./schedule.ts";
 import type { Model, StageSnapshot, StepReport, TrainedAdapter, TrainingStage } from "./stage.ts";
 import type { OptimizerOptions, Rates } from "./step.ts";
 import { furtherFeeds, V3_FACTORS, type V3Factors, v3Loss } from "./v3-loss.ts";
+import { WholeRows, type WholeRowsState } from "./whole-rows.ts";
 
 export interface LanguageModelOptions {
   steps: number;
@@ -20,6 +21,8 @@ export interface LanguageModelOptions {
   sequence: number;
   documentMask: boolean;
   recompute: boolean;
+  /** Rows of whole examples, padded, instead of a stream that is cut at their ends. */
+  wholeExamples?: boolean;
   optimizer: OptimizerOptions;
   schedule: Schedule;
   /** Factors of DeepSeek-V3's training; the paper's first ones where absent. */
@@ -49,7 +52,7 @@ export function trainedOn(
 
 interface State {
   done: number;
-  packing: PackingState;
+  packing: PackingState | WholeRowsState;
 }
 
 export class LanguageModelStage implements TrainingStage {
@@ -57,10 +60,15 @@ export class LanguageModelStage implements TrainingStage {
   done: number;
   private readonly options: LanguageModelOptions;
   private readonly policy: Policy;
-  private readonly batches: PackedBatches;
+  private readonly batches: PackedBatches | WholeRows;
   private readonly flopsPerStep: number;
 
-  private constructor(options: LanguageModelOptions, policy: Policy, batches: PackedBatches, done: number) {
+  private constructor(
+    options: LanguageModelOptions,
+    policy: Policy,
+    batches: PackedBatches | WholeRows,
+    done: number,
+  ) {
     this.options = options;
     this.totalSteps = options.steps;
     this.policy = policy;
@@ -86,7 +94,9 @@ export class LanguageModelStage implements TrainingStage {
     return new LanguageModelStage(
       options,
       policy,
-      new PackedBatches(source, batch, sequence, state?.packing),
+      options.wholeExamples
+        ? new WholeRows(source, batch, sequence, state?.packing as WholeRowsState | undefined)
+        : new PackedBatches(source, batch, sequence, state?.packing as PackingState | undefined),
       state?.done ?? 0,
     );
   }
@@ -116,7 +126,7 @@ export class LanguageModelStage implements TrainingStage {
         rate: options.optimizer.kind === "muon" ? rates.muonRate : rates.rate,
         tokens: this.done * tokens,
         "tokens-per-second": tokens / seconds,
-        "flops-per-second": this.flopsPerStep / seconds,
+        "flops-per-second": trained === 0 ? null : this.flopsPerStep / seconds,
       },
       groups: [],
       notices:

@@ -9,7 +9,9 @@ import { stageTitle } from "./story.tsx";
 
 export function Curves() {
   const { curves, run: info } = run.value;
-  const drawn = info!.stages.filter((stage) => stage.kind !== "evaluate" && curves[stage.name] !== undefined);
+  const drawn = info!.stages.filter(
+    (stage) => stage.kind !== "evaluate" && Object.hasOwn(curves, stage.name),
+  );
   return (
     <>
       {drawn.reverse().map((stage) => (

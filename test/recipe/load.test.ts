@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { isMap, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { isV3 } from "../../src/models/architecture.ts";
@@ -7,6 +8,7 @@ import { loadRecipe, parseRecipe, RecipeError } from "../../src/recipe/load.ts";
 import { recipeShape } from "../../src/recipe/options.ts";
 import type { GrpoStage, Recipe } from "../../src/recipe/schema.ts";
 import { recipeWarnings } from "../../src/recipe/sense.ts";
+import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 const recipes = readdirSync("recipes")
   .filter((file) => file.endsWith(".yaml"))
@@ -114,6 +116,28 @@ describe("errors", () => {
     expect(() => loadRecipe("recipes")).toThrow(/This is a folder/);
   });
 
+  test("of what YAML allows and a recipe has no use for are in words", () => {
+    expect(refusal(`${tiny}---\nname: b\n`).message).toMatch(/A second document begins here/);
+    expect(refusal(edited(["seed: 1", "seed: !foo 1"])).message).toMatch(/:4:7: Unresolved tag: !foo/);
+    expect(refusal(edited(["  layers: 4", "\tlayers: 4"])).problems).toEqual([
+      expect.objectContaining({
+        line: 8,
+        message: "A tab stands where YAML wants blanks: indent with blanks.",
+      }),
+    ]);
+    expect(refusal("").message).toContain("The recipe is empty");
+  });
+
+  test("of a file that is no text name what it is (D4)", () => {
+    const path = join(temporaryFolder(), "r.yaml");
+    writeFileSync(path, "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 7\n");
+    expect(() => loadRecipe(path)).toThrow(
+      /r\.yaml: Expected a recipe in YAML, found a Git LFS pointer to a file of 7/,
+    );
+    writeFileSync(path, Buffer.from("name: caf\xe9\n", "latin1"));
+    expect(() => loadRecipe(path)).toThrow(/Line 1: .*not UTF-8 \(byte 0xE9\)/);
+  });
+
   test("list the possible keys where none is near", () => {
     expect(refusal(edited(["keep: 2", "keep: 2, dog: 1"])).message).toContain("Nothing more can stand here.");
     const message = refusal(edited(["seed: 1", "seed: 1\nzzzzzzzz: 1"])).message;
@@ -181,6 +205,58 @@ describe("sense", () => {
     expect(recipeWarnings(recipe)).toEqual([
       expect.stringContaining("no training row before it is longer than 128"),
     ]);
+  });
+});
+
+describe("files as editors save them", () => {
+  test.each<[string, (text: string) => string | Buffer]>([
+    ["a byte-order mark", (text) => `\uFEFF${text}`],
+    ["UTF-16", (text) => Buffer.from(`\uFEFF${text}`, "utf16le")],
+    ["UTF-16, big end first", (text) => Buffer.from(`\uFEFF${text}`, "utf16le").swap16()],
+    ["Windows' line ends", (text) => text.replaceAll("\n", "\r\n")],
+    ["carriage returns", (text) => text.replaceAll("\n", "\r")],
+  ])("with %s are the same recipe (D4)", (_, save) => {
+    const path = join(temporaryFolder(), "r.yaml");
+    writeFileSync(path, save(tiny));
+    expect(loadRecipe(path)).toEqual(parseRecipe(tiny, "r.yaml"));
+  });
+});
+
+describe("merge keys (D11)", () => {
+  // Lines 1 and 2 hold the part; "batch" and "sequence" leave the stage.
+  const merged = (part: string, use = "<<: *part"): string =>
+    `x-part: &part ${part}\n${edited(["    sequence: 384\n    batch: 8\n", `    ${use}\n`])}`;
+
+  test("bring what they name, and give way to what the block says itself", () => {
+    const plain = parseRecipe(tiny, "r.yaml");
+    expect(parseRecipe(merged("{ batch: 8, sequence: 384 }"), "r.yaml")).toEqual(plain);
+    expect(parseRecipe(merged("{ batch: 8, sequence: 384 }", "<<: [*part]"), "r.yaml")).toEqual(plain);
+    expect(parseRecipe(merged("{ batch: 9, sequence: 384 }", "<<: *part\n    batch: 8"), "r.yaml")).toEqual(
+      plain,
+    );
+  });
+
+  test("have their mistakes where these stand", () => {
+    expect(refusal(merged("{ batch: 0, sequence: 384 }")).problems[0]).toMatchObject({ line: 1, column: 24 });
+    expect(refusal(merged("{ batch: 8, sequense: 384 }")).problems).toEqual([
+      expect.objectContaining({ line: 1, suggestion: "sequence" }),
+    ]);
+    const use =
+      merged("{}")
+        .split("\n")
+        .findIndex((line) => line.includes("<<")) + 1;
+    for (const wrong of ["<<: 5", "<<: *nobody"])
+      expect(refusal(merged("{ batch: 8, sequence: 384 }", wrong)).problems[0]).toMatchObject({
+        line: use,
+        message: expect.stringContaining("What << merges must be a block of keys"),
+      });
+    expect(refusal(merged("\n  a: 1\n  <<: *part")).message).toContain("leads to itself");
+  });
+
+  test("and a part at the top without x- is told its name", () => {
+    expect(refusal(merged("{ batch: 8, sequence: 384 }").replace("x-part", "part")).message).toContain(
+      '"x-part"',
+    );
   });
 });
 

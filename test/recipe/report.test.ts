@@ -106,7 +106,9 @@ describe("a run that learned", () => {
 
   test("reports gain, interval, curves, answers, bill and how to make it again", () => {
     const text = report();
-    expect(text).toContain("rose from 30.0 % to 85.0 % (+55.0 points, 95 % interval 51.4 to 58.6)");
+    expect(text).toContain(
+      "rose from 30.0 % to 85.0 % (+55.0 points, 95 % interval 51.4 to 58.6, not paired",
+    );
     expect(text).toContain("| final | countdown | 1000 x 1 | 0.6 | 85.0 % | 83.0 % to 87.0 % | - | 97.0 % |");
     expect(text).toContain("| base | 98.0 % of 4000 | 96.0 % of 800 | - |");
     expect(text).toContain("<code>82-27=55,55-11=44!<br>&lt;answer&gt;</code><br><b>right</b> (40 tokens)");

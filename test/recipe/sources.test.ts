@@ -1,5 +1,5 @@
 /** Code as training data: from a recipe's words to the documents of its stage. */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseRecipe } from "../../src/recipe/load.ts";
@@ -54,7 +54,7 @@ function documentsOf(fim: string) {
   const parsed = recipe(fim);
   const { tokenizer } = recipeShape(parsed);
   const { data } = parsed.stages[0] as { data: TrainingData };
-  const source = documentSource(data, tokenizer, parsed.seed);
+  const source = documentSource(data, { tokenizer }, { seed: parsed.seed, stage: "pretrain" });
   return { tokenizer, texts: [0, 1, 2, 3].map((index) => tokenizer.decode(source(index).ids.slice(1, -1))) };
 }
 
@@ -76,16 +76,46 @@ describe("a repository", () => {
     expect(new Set(texts).size).toBe(4);
   });
 
+  it("follows no link, out of the folder or round in it, and passes over what is no text (X8)", () => {
+    const [root, secret] = [temporaryFolder(), temporaryFolder()];
+    writeFileSync(join(secret, "key.ts"), "secret");
+    writeFileSync(join(root, "a.ts"), "const a = 1;\n");
+    writeFileSync(join(root, "video.ts"), Buffer.from([0x47, 0x40, 0, 0x10, 0, 0, 0xb0]));
+    writeFileSync(join(root, "wide.ts"), Buffer.from("\uFEFFconst w = 2;\n", "utf16le"));
+    for (const hidden of ["node_modules", ".git", "in/node_modules"]) {
+      mkdirSync(join(root, hidden), { recursive: true });
+      writeFileSync(join(root, hidden, "x.ts"), "not mine");
+    }
+    symlinkSync(secret, join(root, "out"));
+    symlinkSync(join(secret, "key.ts"), join(root, "key.ts"));
+    symlinkSync(root, join(root, "in", "round"));
+    const data: TrainingData = { kind: "repository", folder: root, extensions: ["ts"] };
+    const { tokenizer } = recipeShape(recipe(""));
+    const source = documentSource(data, { tokenizer }, { seed: 1, stage: "pretrain" });
+    const texts = [0, 1, 2, 3].map((index) => tokenizer.decode(source(index).ids.slice(1, -1)));
+    const both = ["// a.ts\nconst a = 1;\n", "// wide.ts\nconst w = 2;\n"];
+    expect(texts.slice(0, 2).sort()).toEqual(both);
+    expect(texts.slice(2).sort()).toEqual(both);
+  });
+
   it("says what is missing: the folder, its files, the tokens", () => {
     const data: TrainingData = { kind: "repository", folder, extensions: ["ts"], fim: { rate: 1, spm: 0 } };
     const tokenizer = new CompactTokenizer();
     expect(() =>
-      documentSource({ ...data, folder: join(folder, "none"), fim: undefined }, tokenizer, 1),
+      documentSource(
+        { ...data, folder: join(folder, "none"), fim: undefined },
+        { tokenizer },
+        { seed: 1, stage: "pretrain" },
+      ),
     ).toThrow(/none: ENOENT.* Expected: a folder of files that end in .ts/);
-    expect(() => documentSource({ ...data, extensions: ["rs"], fim: undefined }, tokenizer, 1)).toThrow(
-      /there are none in it. Expected: files that end in .rs/,
-    );
-    expect(() => documentSource(data, tokenizer, 1)).toThrow(
+    expect(() =>
+      documentSource(
+        { ...data, extensions: ["rs"], fim: undefined },
+        { tokenizer },
+        { seed: 1, stage: "pretrain" },
+      ),
+    ).toThrow(/there are none in it. Expected: files that end in .rs/);
+    expect(() => documentSource(data, { tokenizer }, { seed: 1, stage: "pretrain" })).toThrow(
       /expected control tokens for fill-in-the-middle, .* found none. .* leave the hole out \(in a recipe: fim\)/,
     );
   });

@@ -32,6 +32,13 @@ describe("curves", () => {
     expect(columns.loss).toEqual(steps.map((step) => (step <= 10 ? 1 : 2)));
   });
 
+  test("of stages and metrics that are named as objects' own parts are (X13)", () => {
+    for (const stage of ["constructor", "toString", "hasOwnProperty"]) {
+      const { curves } = fold([{ ...metrics(1, { constructor: 3, loss: 2 }), stage } as RunEvent]);
+      expect(curves[stage]).toEqual({ steps: [1], columns: { constructor: [3], loss: [2] } });
+    }
+  });
+
   test("have columns as long as their steps, whatever comes in whatever order", () => {
     const point = fc.record({
       step: fc.integer({ min: 0, max: 20 }),

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { jsonl, jsonlOptions } from "../../src/tasks/jsonl.ts";
-import { DataSetError, readWordProblems } from "../../src/tasks/jsonl-file.ts";
+import { readWordProblems } from "../../src/tasks/jsonl-file.ts";
+import { DataSetError } from "../../src/tasks/rows.ts";
 import { equations } from "../../src/tasks/thought-equations.ts";
 import { anyText, textOf } from "./any-text.ts";
 import { NUMBER_ATTACKS, NUMBER_RIGHT } from "./number-attacks.ts";
@@ -37,9 +38,9 @@ describe("a data set", () => {
       { question: "c", answer: "-7" },
     );
     expect(readWordProblems(path)).toEqual([
-      { question: "a", gold: "1234" },
-      { question: "b", gold: "1/2" },
-      { question: "c", gold: "-7" },
+      { question: "a", gold: "1234", place: "line 1" },
+      { question: "b", gold: "1/2", place: "line 3" },
+      { question: "c", gold: "-7", place: "line 4" },
     ]);
     expect(readWordProblems(path, 2)).toHaveLength(2);
   });
@@ -47,9 +48,9 @@ describe("a data set", () => {
   const GOOD = { question: "a", answer: "#### 1" };
   it.each<[string, string, RegExp]>([
     ["not JSON", '{"question": "b"', /set\.jsonl, line 3: not JSON .*Expected: a JSON object such as/],
-    ["an array", "[1]", /line 3: .*expected object, received array/],
-    ["no question", '{"answer": "#### 1"}', /line 3: field "question": .*expected string/],
-    ["a numeric answer", '{"question": "b", "answer": 1}', /line 3: field "answer": .*expected string/],
+    ["an array", "[1]", /line 3: a list, not an object/],
+    ["no question", '{"answer": "#### 1"}', /line 3: field "question": there is none, the keys are answer/],
+    ["a numeric answer", '{"question": "b", "answer": 1}', /line 3: field "answer": the number 1, not text/],
     ["an empty question", '{"question": " ", "answer": "#### 1"}', /line 3: field "question"/],
     [
       "a gold in words",
@@ -82,7 +83,7 @@ describe("a data set", () => {
 
   it("that is missing, empty or not UTF-8 is refused", () => {
     expect(() => make("no/such.jsonl")).toThrow(
-      /^no\/such\.jsonl: there is no such file\. Expected: a JSONL file/,
+      /^no\/such\.jsonl: there is no such file\. Expected: a JSON object such as/,
     );
     expect(() => make(file("", "  "))).toThrow(/the file has no rows/);
     const path = join(folder, "latin1.jsonl");

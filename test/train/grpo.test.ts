@@ -144,6 +144,7 @@ describe("A7: ids are the truth", () => {
       controls: [],
       encode: (text: string) => (text === "ab" ? [2] : [...text].map((c) => texts.indexOf(c))),
       decode: (ids: Iterable<number>) => [...ids].map((id) => texts[id]).join(""),
+      stream: () => ({ push: (id: number) => texts[id], end: () => "" }),
       toJSON: () => ({}),
     };
     const generation = { ids: [0, 1], logProbs: [-0.5, -1.5], finish: "stop" as const };

@@ -145,15 +145,15 @@ describe("against PEFT", () => {
       return path;
     };
     const parameters = asParameters(copyValues(base));
-    expect(() => mergeAdapter(broken({ use_dora: true }), parameters)).toThrow(
-      /key use_dora.*Merge this adapter/,
+    expect(() => mergeAdapter(broken({ layer_replication: [[0, 2]] }), parameters)).toThrow(
+      /key layer_replication.*Merge it with PEFT/,
     );
     expect(() => mergeAdapter(broken({ peft_type: "IA3" }), parameters)).toThrow(/key peft_type/);
     expect(() => mergeAdapter(broken({ r: 8 }), parameters)).toThrow(
-      /lora_A.*shape \[8, 32\], found \[4,32\]/,
+      /lora_A.*shape \[8, 32\], found \[4, 32\]/,
     );
     const others = new Map([...parameters].filter(([name]) => !name.includes("layers.1.mlp.up_proj")));
-    expect(() => mergeAdapter(fixture("."), others)).toThrow(/layers\.1\.mlp\.up_proj\.lora_A/);
+    expect(() => mergeAdapter(fixture("."), others)).toThrow(/layers\.1\.mlp\.up_proj/);
   });
 });
 

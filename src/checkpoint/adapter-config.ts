@@ -1,0 +1,164 @@
+/**
+ * `adapter_config.json` as PEFT 0.21 writes it, field by field: what is read, what must be off because it would change
+ * the meaning of the tensors, and what changes nothing once an adapter is trained.
+ */
+import { runInNewContext } from "node:vm";
+import { z } from "zod";
+import { CheckpointError } from "./errors.ts";
+import { readJson } from "./json.ts";
+
+/** How the base weight was changed before the training: PEFT does the same again when it loads the adapter. */
+export type Residual = "pissa" | "olora" | null;
+
+export interface AdapterConfig {
+  file: string;
+  rank: number;
+  residual: Residual;
+  /** Names of modules that are saved whole. */
+  saved: readonly string[];
+  /** Rows that are replaced, by the name of the embedding. */
+  tokens: ReadonlyMap<string, readonly number[]>;
+  /** Endings of the names of parameters that are not a module's weight, such as the stacks of all experts. */
+  parameters: readonly string[];
+  /** Rank and factor of the product B A, for each of the modules. */
+  scales(modules: readonly string[]): Map<string, { rank: number; scale: number }>;
+}
+
+const pattern = z.record(z.string().max(500), z.number().positive()).nullish();
+const ids = z.array(z.int().nonnegative());
+
+const schema = z.looseObject({
+  peft_type: z.string(),
+  r: z.int().positive().default(8),
+  lora_alpha: z.number().positive().default(8),
+  use_rslora: z.boolean().nullish(),
+  rank_pattern: pattern,
+  alpha_pattern: pattern,
+  modules_to_save: z.array(z.string()).nullish(),
+  trainable_token_indices: z.union([ids, z.record(z.string(), ids)]).nullish(),
+  target_parameters: z.array(z.string()).nullish(),
+  init_lora_weights: z.union([z.boolean(), z.string()]).nullish(),
+});
+
+/** Fields that are read (above, or in the tensors that they lead to), or that only the training or its tools need. */
+const KNOWN = new Set([
+  ...Object.keys(schema.shape),
+  // Seen in the tensors: magnitudes, biases, and the weights that have an adapter.
+  ...["use_dora", "bias", "lora_bias", "target_modules", "exclude_modules"],
+  ...["layers_to_transform", "layers_pattern", "ensure_weight_tying"],
+  // PEFT sets it to false for linear layers, and our models have no others.
+  "fan_in_fan_out",
+  ...["task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping", "peft_version"],
+  ...["lora_dropout", "runtime_config", "megatron_core", "qalora_group_size", "parent_library"],
+  // Of initialisations, which `init_lora_weights` names.
+  ...["loftq_config", "eva_config", "corda_config", "lora_ga_config"],
+]);
+
+const TRAINED = "Merge it with PEFT where it was trained (merge_and_unload), save the model, and open that.";
+
+/** Initialisations after which W + s B A of the stored weight is right. */
+const PLAIN = ["gaussian", "eva", "orthogonal", "mica"];
+
+/** Why others cannot be merged with the base model's own weights. */
+function refusedInit(init: string): string | null {
+  const lower = init.toLowerCase();
+  const convert =
+    "Save it with path_initial_model_for_weight_conversion, which makes a plain LoRA adapter of it, or merge it where it was trained.";
+  if (/^pissa_niter_\d+$/.test(lower))
+    return `The base weights were changed by a random decomposition that cannot be repeated. ${convert}`;
+  if (lower.startsWith("corda") || lower === "lora_ga")
+    return `The base weights were changed by training data that the adapter does not hold. ${convert}`;
+  if (lower === "loftq")
+    return "The adapter belongs to quantised weights that LoftQ made of the base model. Merge it with PEFT onto these, and open the merged model.";
+  return null;
+}
+
+/** @throws CheckpointError naming the field that stands for something that is not built, and what to do */
+export function readAdapterConfig(file: string): AdapterConfig {
+  const wrong = (field: string, expected: string, found: unknown, remedy = TRAINED): CheckpointError =>
+    new CheckpointError({
+      ...{ file, place: `key ${field}`, expected, remedy },
+      found: found === undefined ? "nothing" : (JSON.stringify(found) ?? "nothing").slice(0, 200),
+    });
+  const json = readJson(file);
+  const parsed = schema.safeParse(json);
+  if (!parsed.success) {
+    const { path, message } = parsed.error.issues[0]!;
+    throw wrong(
+      path.join("."),
+      "an adapter as PEFT saves it",
+      message,
+      "Is this the adapter_config.json of PEFT?",
+    );
+  }
+  const config = parsed.data;
+  if (config.peft_type !== "LORA")
+    throw wrong("peft_type", '"LORA", the one kind that is read', config.peft_type);
+  for (const [field, value] of Object.entries(config))
+    if (!KNOWN.has(field) && !isOff(value))
+      throw wrong(field, "null: what it turns on is not built here", value);
+  const init = config.init_lora_weights ?? true;
+  const residual = residualOf(init);
+  if (typeof init === "string" && residual === null && !PLAIN.includes(init.toLowerCase())) {
+    const remedy = refusedInit(init) ?? TRAINED;
+    throw wrong("init_lora_weights", `true, ${PLAIN.join(", ")}, pissa or olora`, init, remedy);
+  }
+  const tokens = config.trainable_token_indices ?? {};
+  const { r, lora_alpha: alpha, rank_pattern: ranks, alpha_pattern: alphas } = config;
+  return {
+    ...{ file, rank: r, residual },
+    saved: config.modules_to_save ?? [],
+    parameters: config.target_parameters ?? [],
+    tokens: new Map(Object.entries(Array.isArray(tokens) ? { embed_tokens: tokens } : tokens)),
+    scales(modules) {
+      const rank = matching(ranks ?? {}, modules, (keys) =>
+        wrong("rank_pattern", "patterns that can be read", keys),
+      );
+      const factor = matching(alphas ?? {}, modules, (keys) =>
+        wrong("alpha_pattern", "patterns that can be read", keys),
+      );
+      return new Map(
+        modules.map((module, i) => {
+          const own = rank[i] ?? r;
+          return [
+            module,
+            { rank: own, scale: (factor[i] ?? alpha) / (config.use_rslora ? Math.sqrt(own) : own) },
+          ];
+        }),
+      );
+    },
+  };
+}
+
+function residualOf(init: boolean | string): Residual {
+  return typeof init === "string" && /^(pissa|olora)$/i.test(init) ? (init.toLowerCase() as Residual) : null;
+}
+
+const isOff = (value: unknown): boolean =>
+  value === null || value === false || (typeof value === "object" && Object.keys(value).length === 0);
+
+/** Longest that the patterns of a stranger's file may take to match. */
+const MATCH_MS = 2000;
+
+/**
+ * Of each module the value of the first pattern that matches the end of its name, PEFT's `get_pattern_key`; null for none.
+ * The patterns are regular expressions of a stranger, so the engine's clock limits them.
+ */
+function matching(
+  patterns: Readonly<Record<string, number>>,
+  modules: readonly string[],
+  wrong: (keys: string) => CheckpointError,
+): (number | null)[] {
+  const keys = Object.keys(patterns);
+  if (keys.length === 0) return modules.map(() => null);
+  const code = `JSON.stringify(modules.map((name) => tests.findIndex((test) => test.test(name))))`;
+  const prepare = `const tests = JSON.parse(keys).map((key) => new RegExp("^(?:.*\\\\.)?(?:" + key + ")$"));
+    const modules = JSON.parse(names);`;
+  try {
+    const context = { keys: JSON.stringify(keys), names: JSON.stringify(modules) };
+    const found: unknown = runInNewContext(`${prepare} ${code}`, context, { timeout: MATCH_MS });
+    return (JSON.parse(String(found)) as number[]).map((at) => (at < 0 ? null : patterns[keys[at]!]!));
+  } catch (error) {
+    throw wrong(`${keys.join(", ")} (${error instanceof Error ? error.message : String(error)})`);
+  }
+}
