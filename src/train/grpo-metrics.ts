@@ -21,7 +21,7 @@ export function validityMetrics(samples: readonly Sample[]): Metrics {
 }
 
 export function validityByPosition(
-  samples: readonly Sample[],
+  samples: readonly Pick<Sample, "equations">[],
 ): { from: number; to: number; share: number; equations: number }[] {
   const buckets = new Map<number, { holds: number; count: number }>();
   for (const { position, holds } of samples.flatMap((s) => s.equations)) {
