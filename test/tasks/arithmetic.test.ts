@@ -66,7 +66,7 @@ describe("arithmetic problems", () => {
     expect(arithmeticOptions.safeParse({ kind: "arithmetic", digits: [1, 12], terms: [2, 6] }).success).toBe(
       true,
     );
-    for (const wrong of [{ digits: [13] }, { terms: [7] }, { operations: [] }, { template: "chat" }])
+    for (const wrong of [{ digits: [13] }, { terms: [7] }, { operations: [] }, { template: "other" }])
       expect(arithmeticOptions.safeParse({ kind: "arithmetic", ...wrong }).success).toBe(false);
   });
 
