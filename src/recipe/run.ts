@@ -20,6 +20,7 @@ import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
 import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
 import type { Note } from "./check-data.ts";
+import { examPart } from "./exam.ts";
 import {
   asParameters,
   asValues,
@@ -244,6 +245,7 @@ export class Run {
         {
           ...stage,
           seed: recipe.seed,
+          split: examPart(recipe, stage),
           maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),
           signal: {
             throwIfAborted: () => {
