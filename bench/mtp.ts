@@ -43,7 +43,7 @@ export async function trainWithModule(tokens = TOKENS): Promise<Model> {
   const [stage] = recipe.stages;
   if (stage.kind !== "pretrain") throw new Error("the recipe does not begin with pretraining");
   const model = initialModel(recipe);
-  const source = documentSource(stage.data, model.tokenizer, recipe.seed);
+  const source = documentSource(stage.data, model, { seed: recipe.seed, stage: "pretrain" });
   const training = await LanguageModelStage.create(model, source, languageModelOptions(stage, recipe.seed));
   while (training.done < training.totalSteps) {
     const { metrics } = await training.advance();

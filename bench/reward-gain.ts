@@ -6,7 +6,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { Z95 } from "../src/eval/statistics.ts";
+import { compareEvaluations } from "../src/eval/compare.ts";
 import type { EvaluationRecord } from "../src/events.ts";
 import type { Row } from "./rows.ts";
 
@@ -30,16 +30,16 @@ export function rewardGain(model: string): Row {
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line) as EvaluationRecord) as [EvaluationRecord, EvaluationRecord];
-  const gain = after.passAt1 - before.passAt1;
-  const error = ({ interval: [low, high] }: EvaluationRecord): number => (high - low) / 2 / Z95;
-  const half = Z95 * Math.hypot(error(before), error(after));
+  const compared = compareEvaluations(before, after);
+  if (!compared.paired) throw new Error(`The two exams cannot be paired: ${compared.why}.`);
+  const { mean: gain, interval } = compared.difference;
   return {
     name: "real-model/reward-gain",
     value: gain,
-    spread: [gain - half, gain + half],
+    spread: interval,
     unit: "pass@1",
     // Clear of zero: the whole 95 % interval lies above it.
-    atLeast: half,
-    note: `${before.passAt1.toFixed(3)} to ${after.passAt1.toFixed(3)} on ${after.problems} held-out problems in ${minutes.toFixed(0)} min`,
+    atLeast: gain - interval[0],
+    note: `${before.passAt1.toFixed(3)} to ${after.passAt1.toFixed(3)} on ${after.problems} held-out problems, paired, in ${minutes.toFixed(0)} min`,
   };
 }

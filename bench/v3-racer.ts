@@ -46,7 +46,11 @@ async function race({ recipe: file, seed, seconds, model = {}, rate }: Entry): P
   const { schedule, ...options } = languageModelOptions(stage, seed);
   const optimizer = { ...options.optimizer, rate: rate ?? options.optimizer.rate };
   const rowsOf = (stream: number) =>
-    new PackedBatches(documentSource(stage.data, tokenizer, stream), options.batch, options.sequence);
+    new PackedBatches(
+      documentSource(stage.data, { tokenizer }, { seed: stream, stage: "pretrain" }),
+      options.batch,
+      options.sequence,
+    );
   const feeds = (rows: PackedBatches): Record<string, Value> => {
     const batch = rows.next();
     return batchFeeds({ ...batch, weights: batch.weights.map((weight) => weight / batch.trained) });

@@ -24,6 +24,20 @@ export interface GroupRecord {
   samples: SampleRecord[];
 }
 
+/** How one problem's completions came out. */
+export interface ProblemTally {
+  /** A digest of the problem's content: equal for equal problems, whatever their ids and the form of the prompt. */
+  key: string;
+  right: number;
+  wrong: number;
+  /** No single answer could be read; they count as 0. */
+  unparsed: number;
+  /** The verifier failed; they are in no mean. */
+  unscored: number;
+  /** The value that most completions gave, the one that came first of several; `null` where none could be read. */
+  answer: string | null;
+}
+
 export interface EvaluationRecord {
   /** "base" before RL, "final" after it, or a checkpoint's name. */
   label: string;
@@ -34,7 +48,16 @@ export interface EvaluationRecord {
   passAt1: number;
   /** 95 % interval of passAt1. */
   interval: [number, number];
+  /** Votes go to values; see `majority`. `null` for one sample per problem. */
   majAtK: number | null;
+  /** 95 % interval of majAtK. */
+  majInterval?: [number, number] | null;
+  /** pass@k, the unbiased estimator averaged over problems, with 95 % intervals. */
+  passAtK?: { k: number; value: number; interval: [number, number] }[];
+  /** All completions by verdict; the scores' denominator is all but the unscored. */
+  counts?: { right: number; wrong: number; unparsed: number; unscored: number };
+  /** Every problem in the order of the evaluation; records of older versions have none. */
+  tallies?: ProblemTally[];
   /** Share of the equations in the thoughts that are true; `null` where the task has none. */
   thoughtValidity: number | null;
   /** The same by position: `[from, to)` in tokens, share of true equations, how many equations. */

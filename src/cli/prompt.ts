@@ -1,5 +1,6 @@
 /** Lines that a person types, or a pipe holds. */
 import * as readline from "node:readline/promises";
+import { outputLost } from "./terminal.ts";
 
 const LEAVE = new Set(["/exit", "/quit", "exit", "quit"]);
 
@@ -36,9 +37,10 @@ export async function atPrompt(
 export async function pipedLines(
   handle: (line: string, signal: AbortSignal) => Promise<boolean>,
 ): Promise<void> {
-  const never = new AbortController().signal;
   for await (const line of readline.createInterface({ input: process.stdin })) {
-    if (line.trim() !== "" && !(await handle(line.trim(), never))) process.exitCode = 1;
+    // Nobody would read the answers.
+    if (outputLost.aborted) break;
+    if (line.trim() !== "" && !(await handle(line.trim(), outputLost))) process.exitCode = 1;
   }
 }
 

@@ -12,6 +12,7 @@ import { progressFor } from "./progress.ts";
 import { fail } from "./screen.ts";
 import { printSummary } from "./summary.ts";
 import { INTERRUPTED, supervise } from "./supervise.ts";
+import { terminalLost } from "./terminal.ts";
 import { isFinished } from "./train.ts";
 
 export interface StartOptions {
@@ -47,7 +48,7 @@ export async function start({ fresh = false, port, threads }: StartOptions): Pro
       }
       printSummary(run);
     }
-    if (interactive && page !== null) await talk(page);
+    if (interactive && page !== null && !terminalLost()) await talk(page);
   } catch (error) {
     process.exitCode = fail(error);
   } finally {

@@ -5,6 +5,7 @@ import { toFailure } from "../recipe/failure.ts";
 import { launchRun, type RunOrder } from "../recipe/launch.ts";
 import type { RunOutcome } from "../recipe/run.ts";
 import type { Progress } from "./progress.ts";
+import { outliveTerminal } from "./terminal.ts";
 
 export interface Watchers {
   progress: Progress;
@@ -36,6 +37,7 @@ export async function supervise(
     );
   };
   process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  const dieWithTerminal = outliveTerminal();
   try {
     const outcome = await handle.done;
     if (outcome === "stopped") progress.say(`Saved. To go on: ${color.bold(command)}`);
@@ -46,6 +48,7 @@ export async function supervise(
     throw error;
   } finally {
     process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+    dieWithTerminal();
     progress.close();
   }
 }

@@ -1,31 +1,15 @@
-/** Scores with their uncertainty. The denominator is always the number of samples that are held. */
-
-/** Two-sided 95 % of the normal distribution. */
-export const Z95 = 1.959963984540054;
-
-export type Interval = [low: number, high: number];
-
 /**
- * Wilson's score interval of a share (Wilson 1927): within [0, 1] and of sensible width at 0 and at 1.
- * `trials` may be fractional (an effective sample size); without trials nothing is known: [0, 1].
+ * Scores with their uncertainty. The denominator is always the number of samples that are held, and one rule
+ * holds for samples without a score: they leave every mean, and a problem without any scored sample leaves too.
  */
-export function wilsonInterval(successes: number, trials: number, z = Z95): Interval {
-  if (successes < 0 || successes > trials) {
-    throw new RangeError(`${successes} successes in ${trials} trials are impossible.`);
-  }
-  if (trials === 0) return [0, 1];
-  const p = successes / trials;
-  const squared = z * z;
-  const center = (p + squared / (2 * trials)) / (1 + squared / trials);
-  const half =
-    (z / (1 + squared / trials)) * Math.sqrt((p * (1 - p)) / trials + squared / (4 * trials * trials));
-  // At the ends the root equals the center's distance up to rounding.
-  return [p === 0 ? 0 : Math.max(0, center - half), p === 1 ? 1 : Math.min(1, center + half)];
-}
+import { type Interval, meanInterval } from "./interval.ts";
+import { studentReach } from "./student.ts";
 
-/** One problem's answers. */
+export type { Interval } from "./interval.ts";
+
+/** One problem's completions. */
 export interface Tally {
-  /** Graded answers: those that are unscored are not among them. */
+  /** Scored ones: those that are unscored are not among them. */
   samples: number;
   right: number;
 }
@@ -47,56 +31,78 @@ export function passAtK({ samples, right }: Tally, k: number): number {
   return 1 - allWrong;
 }
 
-/** pass@k averaged over problems; problems without a graded answer are left out. NaN if none is left. */
+/** pass@k averaged over problems; problems without a scored answer are left out. NaN if none is left. */
 export function meanPassAtK(tallies: readonly Tally[], k: number): number {
-  return mean(graded(tallies).map((tally) => passAtK(tally, k)));
+  return mean(scored(tallies).map((tally) => passAtK(tally, k)));
+}
+
+export interface CurvePoint {
+  k: number;
+  value: number;
+  /** 95 %. */
+  interval: Interval;
+}
+
+/**
+ * pass@k at 1, 2, 4, ... and at the largest k that every scored problem has samples for; beyond it the estimator
+ * would have to leave problems out, and the points would not compare.
+ */
+export function passCurve(tallies: readonly Tally[]): CurvePoint[] {
+  const known = scored(tallies);
+  if (known.length === 0) return [];
+  const most = known.reduce((least, { samples }) => Math.min(least, samples), Number.POSITIVE_INFINITY);
+  const ks = Array.from({ length: Math.floor(Math.log2(most)) + 1 }, (_, power) => 2 ** power);
+  return [...new Set([...ks, most])].map((k) => {
+    const values = known.map((tally) => passAtK(tally, k));
+    return { k, value: mean(values), interval: meanInterval(values) };
+  });
 }
 
 export interface ScoreEstimate {
+  /** NaN where no problem has a score. */
   mean: number;
-  /** Of the mean over problems; answers to one problem are not independent, so problems are the unit. */
+  /** Of the mean over problems; answers to one problem are not independent, so problems are the unit. NaN below two. */
   standardError: number;
-  /** 95 %. */
+  /** 95 %, `meanInterval` over the problems. */
   interval: Interval;
   problems: number;
   samples: number;
 }
 
-/**
- * pass@1 clustered by problem: the mean of each problem's share of right answers. The interval is Wilson's
- * at the number of independent answers that would have this standard error.
- */
+/** pass@1 clustered by problem: the mean of each problem's share of right answers. */
 export function passAt1(tallies: readonly Tally[]): ScoreEstimate {
-  const known = graded(tallies);
+  const known = scored(tallies);
   const shares = known.map(({ samples, right }) => right / samples);
-  const samples = known.reduce((sum, tally) => sum + tally.samples, 0);
-  const score = mean(shares);
-  const standardError = errorOfMean(shares);
-  if (known.length === 0) return { mean: score, standardError, interval: [0, 1], problems: 0, samples: 0 };
-  const variance = score * (1 - score);
-  // All right or all wrong, or one problem only: repeated answers tell little, so count the problems.
-  const independent = variance === 0 || shares.length < 2 ? shares.length : variance / standardError ** 2;
-  const trials = Math.min(samples, independent);
   return {
-    mean: score,
-    standardError,
-    interval: wilsonInterval(Math.min(score * trials, trials), trials),
+    mean: mean(shares),
+    standardError: errorOfMean(shares),
+    interval: meanInterval(shares),
     problems: known.length,
-    samples,
+    samples: known.reduce((sum, tally) => sum + tally.samples, 0),
   };
 }
 
-/** An answer as the verifier extracted it; `null` where there is none. */
+/** One scored answer. */
 export interface Vote {
+  /** The answer's value, equal for equal answers (`Verdict.canonical`); `null` where none could be read. */
   answer: string | null;
   right: boolean;
 }
 
+/** A majority vote over one problem's answers. */
+export interface Majority {
+  /** 1 if the winner is right, 0 if not, and for a tie the share of right ones among the winners. */
+  score: number;
+  /** The winning value, the one that was given first of several; `null` where nothing could be read. */
+  answer: string | null;
+}
+
 /**
- * Majority vote over one problem's answers (self-consistency, arXiv 2203.11171). Answers that were not
- * found do not vote. A tie counts as the share of right ones among the winners: the order is no judge.
+ * Majority vote (self-consistency, arXiv 2203.11171), by value. Answers that could not be read do not vote, and
+ * without any vote the problem counts as 0. A tie counts as the share of right ones among the winners: the
+ * order of sampling is no judge.
  */
-export function majorityAtK(votes: readonly Vote[]): number {
+export function majority(votes: readonly Vote[]): Majority {
   const counts = new Map<string, { count: number; right: boolean }>();
   for (const { answer, right } of votes) {
     if (answer === null) continue;
@@ -104,14 +110,21 @@ export function majorityAtK(votes: readonly Vote[]): number {
     entry.count += 1;
     counts.set(answer, entry);
   }
-  const most = Math.max(0, ...[...counts.values()].map(({ count }) => count));
-  const winners = [...counts.values()].filter(({ count }) => count === most);
-  return winners.length === 0 ? 0 : winners.filter(({ right }) => right).length / winners.length;
+  const most = [...counts.values()].reduce((top, { count }) => Math.max(top, count), 0);
+  const winners = [...counts].filter(([, { count }]) => count === most);
+  if (winners.length === 0) return { score: 0, answer: null };
+  return {
+    score: winners.filter(([, { right }]) => right).length / winners.length,
+    answer: winners[0]![0],
+  };
 }
+
+export const majorityAtK = (votes: readonly Vote[]): number => majority(votes).score;
 
 export interface Difference {
   /** second - first, averaged over problems. */
   mean: number;
+  /** NaN below two problems. */
   standardError: number;
   /** 95 %. */
   interval: Interval;
@@ -121,7 +134,16 @@ export interface Difference {
   problemsNeeded: number | null;
 }
 
-/** Two scorings of the same problems, problem by problem: shares of right answers, in the same order. */
+/** From so many problems on, the mean of their differences is close enough to normal for Student's t. */
+const ENOUGH_FOR_T = 30;
+
+/**
+ * Two scorings of the same problems, problem by problem: shares of right answers, in the same order. The interval
+ * is the exact one of `meanInterval` over differences from -1 to 1; from 30 problems on Student's t over the
+ * differences, whose squares add up to at least three of the largest one seen (of 1 where no problem differs): by the
+ * rule of three, what was not seen in n problems may still happen in 3 of n. So a few equal differences, whose
+ * standard error is 0, prove nothing: as in the sign test, it takes six.
+ */
 export function pairedDifference(first: readonly number[], second: readonly number[]): Difference {
   if (first.length !== second.length) {
     throw new RangeError(`Paired scores need the same problems: ${first.length} against ${second.length}.`);
@@ -129,18 +151,34 @@ export function pairedDifference(first: readonly number[], second: readonly numb
   const differences = second.map((value, index) => value - first[index]!);
   const difference = mean(differences);
   const standardError = errorOfMean(differences);
-  const half = Z95 * standardError;
-  const deviation = standardError * Math.sqrt(differences.length);
+  const interval =
+    differences.length < ENOUGH_FOR_T
+      ? meanInterval(differences, [-1, 1])
+      : studentInterval(differences, difference);
   return {
     mean: difference,
     standardError,
-    interval: [difference - half, difference + half],
-    significant: Math.abs(difference) > half,
-    problemsNeeded: difference === 0 ? null : Math.ceil(((Z95 * deviation) / difference) ** 2),
+    interval,
+    significant: interval[0] > 0 || interval[1] < 0,
+    problemsNeeded: problemsNeeded(difference, standardError * Math.sqrt(differences.length)),
   };
 }
 
-const graded = (tallies: readonly Tally[]): Tally[] => tallies.filter(({ samples }) => samples > 0);
+function studentInterval(differences: readonly number[], center: number): Interval {
+  const count = differences.length;
+  const largest = differences.reduce((top, value) => Math.max(top, Math.abs(value)), 0) || 1;
+  const squares = differences.reduce((sum, value) => sum + (value - center) ** 2, 0);
+  const variance = Math.max(squares, 3 * largest ** 2) / (count - 1);
+  const half = studentReach(count - 1) * Math.sqrt(variance / count);
+  return [Math.max(-1, center - half), Math.min(1, center + half)];
+}
+
+function problemsNeeded(difference: number, deviation: number): number | null {
+  const needed = Math.ceil(((studentReach(1e4) * deviation) / difference) ** 2);
+  return difference === 0 || Number.isNaN(needed) ? null : needed;
+}
+
+const scored = (tallies: readonly Tally[]): Tally[] => tallies.filter(({ samples }) => samples > 0);
 
 const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;

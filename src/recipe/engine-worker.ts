@@ -14,7 +14,7 @@ const post = (message: EngineMessage): void => parentPort?.postMessage(message);
 /** The folder is closed and its lock free before the last message goes out. */
 async function work(): Promise<EngineMessage> {
   const recipe = parseRecipe(order.recipeText, order.recipeFile);
-  checkSources(recipe);
+  const notes = checkSources(recipe);
   const folder = resumeOrCreate(recipe, order);
   try {
     if (folder.movedTo !== null) {
@@ -25,6 +25,7 @@ async function work(): Promise<EngineMessage> {
       emit: (event) => post({ type: "event", event }),
       shouldStop: () => Atomics.load(stop, 0) === 1,
       threads: order.threads,
+      notes,
     });
     return { type: "ended", outcome: await run.run() };
   } catch (error) {

@@ -106,7 +106,12 @@ const repository = z.strictObject({
 /** Files are relative to the directory where the command runs. */
 export const dataSchema = z.discriminatedUnion("kind", [
   countdownAttempts,
-  z.strictObject({ kind: z.literal("jsonl"), file: z.string().min(1) }),
+  z.strictObject({
+    kind: z.literal("jsonl"),
+    file: z.string().min(1),
+    /** Left out, SFT uses the model's chat template where it has one; `plain` takes prompt and completion as they stand. */
+    template: z.enum(["chat", "plain"]).optional(),
+  }),
   z.strictObject({ kind: z.literal("text"), file: z.string().min(1) }),
   repository,
 ]);

@@ -1,8 +1,8 @@
 /** Answers to the same problems before and after RL, side by side with their verdicts. */
+import { bracket } from "../eval/compare.ts";
 import type { EvaluationRecord, GroupRecord, SampleRecord } from "../events.ts";
 import type { RunData } from "./run-reader.ts";
 import { escapeXml } from "./svg.ts";
-import { bracket } from "./verdict.ts";
 
 const PAIRS = 4;
 /** Characters of an answer that are shown; the middle of a longer one is left out. */

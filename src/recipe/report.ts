@@ -1,14 +1,15 @@
 /** `report.md`: what a run did, from the files of its folder alone. */
 import fs from "node:fs";
 import { join } from "node:path";
-import type { EvaluationRecord } from "../events.ts";
+import { bracket } from "../eval/compare.ts";
+import type { Bill, EvaluationRecord } from "../events.ts";
 import type { BillFile } from "../ledger/bill.ts";
 import { onDisk, writeAtomic } from "./disk.ts";
 import { type Figure, stageFigures, validityFigure } from "./figures.ts";
 import { answersSection } from "./report-answers.ts";
 import { runPaths } from "./run-folder.ts";
 import { type RunData, readRun } from "./run-reader.ts";
-import { bracket, gainVerdict, percent, stageVerdict } from "./verdict.ts";
+import { gainVerdict, percent, stageVerdict } from "./verdict.ts";
 
 /** Writes report.md and figures/*.svg; returns the report's path. Throws `RunFolderError`. */
 export function writeReport(folder: string): string {
@@ -108,7 +109,7 @@ function positionSection(evaluations: EvaluationRecord[], figures: Figure[]): st
 
 function billSection(bill: BillFile | null): string {
   if (bill === null) return "No bill was written.";
-  const row = (name: string, line: Omit<BillFile["lines"][number], "stage">): string[] => [
+  const row = (name: string, line: Omit<Bill["lines"][number], "stage">): string[] => [
     name,
     (line.flops / 1e12).toFixed(2),
     duration(line.seconds),

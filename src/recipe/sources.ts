@@ -5,17 +5,30 @@ import { readText, TextFileError } from "../checkpoint/text-file.ts";
 import { Random } from "../runtime/random.ts";
 import { countdown } from "../tasks/countdown.ts";
 import { attemptDocument } from "../tasks/countdown-attempts.ts";
-import { DataSetError, readDataText, readRows } from "../tasks/rows.ts";
+import { DataSetError, readDataText } from "../tasks/rows.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
+import { UnknownCharacterError } from "../tokenizer/errors.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { Document, DocumentSource } from "../train/data.ts";
+import type { DocumentSource } from "../train/data.ts";
 import { fimDocument } from "../train/fill-in-the-middle.ts";
 import { repositoryDocuments, type SourceFile } from "../train/repository.ts";
+import { type Example, plainDocument, readExamples, type TextModel, usualTemplate } from "./examples.ts";
 import type { TrainingData } from "./schema.ts";
 
+/** What a stage asks of its documents. */
+export interface SourceOptions {
+  seed: number;
+  /** SFT puts rows into the model's chat template where it has one; pretraining takes them as they stand. */
+  stage: "pretrain" | "sft";
+}
+
 /** Documents by index, without end: a file is read again in a new order each epoch. @throws DataSetError */
-export function documentSource(data: TrainingData, tokenizer: Tokenizer, seed: number): DocumentSource {
+export function documentSource(
+  data: TrainingData,
+  model: TextModel,
+  { seed, stage }: SourceOptions,
+): DocumentSource {
   switch (data.kind) {
     case "countdown-attempts": {
       const { numbers, maxResult } = data;
@@ -28,32 +41,43 @@ export function documentSource(data: TrainingData, tokenizer: Tokenizer, seed: n
       });
       return (index) => {
         const { prompt, completion } = attemptDocument(task, data, seed, index);
-        return assemble(
-          tokenizer,
-          tokenizer.encode(prompt, { specials: true }),
-          tokenizer.encode(completion, { specials: true }),
-        );
+        return plainDocument(model, prompt, completion);
       };
     }
-    case "text":
-      return shuffled(
-        paragraphs(data.file).map((text) => assemble(tokenizer, [], tokenizer.encode(text))),
-        seed,
-      );
     case "repository":
-      return repositorySource(data, tokenizer, seed);
-    case "jsonl":
+      return repositorySource(data, model.tokenizer, seed);
+    default:
       return shuffled(
-        examples(data.file).map(({ prompt, completion }) =>
-          assemble(
-            tokenizer,
-            tokenizer.encode(prompt, { specials: true }),
-            tokenizer.encode(completion, { specials: true }),
-          ),
-        ),
+        fileExamples(data, model, stage).map(({ document }) => document),
         seed,
       );
   }
+}
+
+/** A file's documents, each once, in its order. @throws DataSetError */
+export function fileExamples(
+  data: TrainingData & { kind: "text" | "jsonl" },
+  model: TextModel,
+  stage: SourceOptions["stage"],
+): Example[] {
+  if (data.kind === "jsonl")
+    return readExamples(data.file, model, data.template ?? usualTemplate(model, stage));
+  const { tokenizer } = model;
+  const begin = beginIds(tokenizer);
+  return paragraphs(data.file).map(({ text, line }) => {
+    try {
+      const ids = [...begin, ...tokenizer.encode(text), ...endIds(tokenizer)];
+      return { document: { ids, trainFrom: begin.length }, place: `line ${line}` };
+    } catch (error) {
+      if (!(error instanceof UnknownCharacterError)) throw error;
+      throw new DataSetError(
+        data.file,
+        line,
+        error.message.replace(/\.$/, ""),
+        "text that the vocabulary can write",
+      );
+    }
+  });
 }
 
 /** A document is cut at other places each time it comes up. */
@@ -102,12 +126,6 @@ function sourceFiles(folder: string, extensions: readonly string[]): SourceFile[
   throw new DataSetError(folder, null, found, expected);
 }
 
-/** Prompt and completion between what the tokenizer puts around a text, and EOS; the completion and its end are trained. */
-function assemble(tokenizer: Tokenizer, prompt: number[], completion: number[]): Document {
-  const begin = [...beginIds(tokenizer), ...prompt];
-  return { ids: [...begin, ...completion, ...endIds(tokenizer)], trainFrom: begin.length };
-}
-
 function shuffled<Item>(documents: readonly Item[], seed: number): (index: number) => Item {
   let epoch = -1;
   let order: number[] = [];
@@ -122,22 +140,16 @@ function shuffled<Item>(documents: readonly Item[], seed: number): (index: numbe
 }
 
 /** A document is what stands between blank lines. */
-function paragraphs(file: string): string[] {
+function paragraphs(file: string): { text: string; line: number }[] {
   const expected = "a text file, its documents with blank lines between them";
-  const found = readDataText(file, expected, { markup: true })
-    .split(/\n\s*\n/)
-    .map((text) => text.trim())
-    .filter((text) => text !== "");
+  const found: { text: string; line: number }[] = [];
+  let line = 1;
+  for (const part of readDataText(file, expected, { markup: true }).split(/(\n\s*\n)/)) {
+    const text = part.trim();
+    const before = part.slice(0, part.length - part.trimStart().length);
+    if (text !== "") found.push({ text, line: line + before.split("\n").length - 1 });
+    line += part.split("\n").length - 1;
+  }
   if (found.length === 0) throw new DataSetError(file, null, "the file has no text", expected);
   return found;
-}
-
-const LINE = 'a JSON object such as {"prompt": "2 + 2 =", "completion": " 4"}';
-
-function examples(file: string): { prompt: string; completion: string }[] {
-  return Array.from(readRows(file, LINE), ({ fields: { prompt, completion }, refuse }) => {
-    if (typeof prompt !== "string" || typeof completion !== "string")
-      throw refuse('the fields "prompt" and "completion" are not both text');
-    return { prompt, completion };
-  });
 }

@@ -25,13 +25,6 @@ export type Expression =
   | { ok: true; value: Fraction /** The numbers in their order, as written. */; literals: string[] }
   | { ok: false; reason: string };
 
-export interface ExpressionOptions {
-  /** "2.5" is a number too. */
-  decimals?: boolean;
-  /** One minus may stand before the whole. */
-  sign?: boolean;
-}
-
 /** Other spellings of the four operators: multiplication sign, division sign, minus sign. */
 export const OPERATORS: ReadonlyMap<string, string> = new Map([
   ["+", "+"],
@@ -55,14 +48,12 @@ export function named(text: string, at: number): string {
 }
 
 /** Reads and values the whole text. Never throws; linear in the text, which has a limit anyway. */
-export function expression(text: string, options: ExpressionOptions = {}): Expression {
+export function expression(text: string): Expression {
   if (text.length > EXPRESSION_LIMITS.length) {
     return { ok: false, reason: `expression longer than ${EXPRESSION_LIMITS.length} characters` };
   }
-  const reader = new Reader(text, options.decimals ?? false);
-  const negative = options.sign === true && reader.operator("-");
-  // A minus before the first product is "0 - product": the rest of the sum goes on from there.
-  const value = reader.sum(negative);
+  const reader = new Reader(text);
+  const value = reader.sum();
   if (value === null) return { ok: false, reason: reader.reason };
   if (!reader.atEnd()) return { ok: false, reason: `unexpected ${reader.here()}` };
   return { ok: true, value, literals: reader.literals };
@@ -73,21 +64,18 @@ class Reader {
   readonly literals: string[] = [];
   reason = "";
   readonly #text: string;
-  readonly #decimals: boolean;
   #at = 0;
   #depth = 0;
 
-  constructor(text: string, decimals: boolean) {
+  constructor(text: string) {
     this.#text = text;
-    this.#decimals = decimals;
   }
 
-  sum(negative = false): Fraction | null {
+  sum(): Fraction | null {
     let total = this.#product();
-    if (negative && total !== null) total = total.neg();
     while (total !== null) {
-      const minus = this.operator("-");
-      if (!minus && !this.operator("+")) return total;
+      const minus = this.#operator("-");
+      if (!minus && !this.#operator("+")) return total;
       const next = this.#product();
       if (next === null) return null;
       total = minus ? total.sub(next) : total.add(next);
@@ -98,8 +86,8 @@ class Reader {
   #product(): Fraction | null {
     let total = this.#operand();
     while (total !== null) {
-      const divide = this.operator("/");
-      if (!divide && !this.operator("*")) return total;
+      const divide = this.#operator("/");
+      if (!divide && !this.#operator("*")) return total;
       const next = this.#operand();
       if (next === null) return null;
       if (divide && next.n === 0n) return this.#fail("division by zero");
@@ -127,24 +115,18 @@ class Reader {
   #number(): Fraction | null {
     const start = this.#at;
     this.#skipDigits();
-    const whole = this.#text.slice(start, this.#at);
-    let decimals = "";
-    if (this.#decimals && this.#text[this.#at] === "." && isDigit(this.#text[this.#at + 1])) {
-      this.#at++;
-      const point = this.#at;
-      this.#skipDigits();
-      decimals = this.#text.slice(point, this.#at);
-    }
-    if (whole.length + decimals.length > EXPRESSION_LIMITS.digits) {
+    const digits = this.#text.slice(start, this.#at);
+    if (digits.length > EXPRESSION_LIMITS.digits) {
       return this.#fail(`number longer than ${EXPRESSION_LIMITS.digits} digits`);
     }
-    if (whole.length > 1 && whole.startsWith("0")) return this.#fail(`number with a leading zero: ${whole}`);
-    this.literals.push(this.#text.slice(start, this.#at));
-    return new Fraction(BigInt(whole + decimals), 10n ** BigInt(decimals.length));
+    if (digits.length > 1 && digits.startsWith("0"))
+      return this.#fail(`number with a leading zero: ${digits}`);
+    this.literals.push(digits);
+    return new Fraction(BigInt(digits));
   }
 
   /** Steps over the operator if it comes next, in any of its spellings. */
-  operator(sign: string): boolean {
+  #operator(sign: string): boolean {
     const found = OPERATORS.get(this.#peek() ?? "") === sign;
     if (found) this.#at++;
     return found;

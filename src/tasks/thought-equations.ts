@@ -2,14 +2,20 @@
  * The equations that a thought states, and whether they are true: an outcome reward cannot see a thought
  * that computes wrongly and guesses right, so the share of true equations is a metric of its own.
  *
- * An equation is a side, "=", a side; a side is numbers (decimals too), + - * / and parentheses, with an
- * optional minus in front; at least one of the two sides has an operation. Both are compared exactly. In a
- * chain "a = b = c" each neighbouring pair is one. What surrounds an equation on its line (words, commas,
- * an unmatched parenthesis, a list's "-") is not part of it; an algebraic one ("2*x + 3 = 7") is none. A
- * comma always separates, so "1,234" is two numbers here. An equation without a value (7/0 = 7, 03+4 = 7)
- * counts as false.
+ * An equation is a side, "=", a side; a side is arithmetic (thought-value.ts: decimals, + - * / in their
+ * spellings, x between numbers, signs, powers, exact roots, parentheses); at least one of the two sides has
+ * an operation. Both are compared exactly. In a chain "a = b = c" each neighbouring pair is one.
+ *
+ * Parsed, or no equation at all. What surrounds an equation on its line (words, commas, an unmatched
+ * parenthesis, a list's "-") is not part of it, but only where it can't be: next to a character that is not
+ * known here ("±", "%", "12:30"), a number, a word that computes ("5 mod 3 + 1 = 3") or an operator with
+ * something else behind it ("2*x + 3 = 7"), a side may be a part of something larger, and is none. An
+ * equation without a value (7/0 = 7, 03+4 = 7) counts as false.
  */
-import { expression, isDigit, OPERATORS } from "./expression.ts";
+
+import { changesValue } from "./number.ts";
+import { isArithmetic, leadsToEquals, type Token, tokenize } from "./thought-tokens.ts";
+import { areEqual, sideValue } from "./thought-value.ts";
 
 export interface StatedEquation {
   /** Where it begins, in characters (UTF-16 units) from the start of the text. */
@@ -19,141 +25,152 @@ export interface StatedEquation {
   holds: boolean;
 }
 
-type Kind = "number" | "word" | "operator" | "(" | ")" | "=" | "line" | "mark";
+/** Characters of one side. More are a list, or a way to cost time. */
+const SIDE_LIMIT = 300;
 
-interface Token {
-  kind: Kind;
-  start: number;
-  end: number;
-}
-
-const EXACT = { decimals: true, sign: true } as const;
+/** First and last token of a side. */
+type Side = [number, number];
 
 /** All of them, in order. Linear in the text: each token is looked at by at most two "=". */
 export function equations(text: string): StatedEquation[] {
   const tokens = tokenize(text);
   const found: StatedEquation[] = [];
+  /** The last token of the side behind the last "=": what comes next may stand right after it. */
+  let told = -1;
   tokens.forEach((token, at) => {
     if (token.kind !== "=") return;
-    const left = leftSide(text, tokens, at);
-    const right = left && rightSide(text, tokens, at);
-    if (!left || !right || !(left.operation || right.operation)) return;
-    const a = expression(text.slice(left.start, left.end), EXACT);
-    const b = expression(text.slice(right.start, right.end), EXACT);
-    found.push({
-      index: left.start,
-      text: text.slice(left.start, right.end),
-      holds: a.ok && b.ok && a.value.equals(b.value),
-    });
+    const left = leftSide(tokens, at, told);
+    const right = rightSide(tokens, at);
+    told = right?.[1] ?? -1;
+    if (!left || !right || !isFollowed(tokens, right[1])) return;
+    const [a, b] = [left, right].map(([from, to]) =>
+      tokens[to]!.end - tokens[from]!.start > SIDE_LIMIT ? null : sideValue(tokens.slice(from, to + 1)),
+    );
+    if (!a || !b || !(a.operation || b.operation)) return;
+    const [index, end] = [tokens[left[0]]!.start, tokens[right[1]]!.end];
+    found.push({ index, text: text.slice(index, end), holds: areEqual(a.value, b.value) });
   });
   return found;
 }
 
-interface Side {
-  start: number;
-  end: number;
-  operation: boolean;
-}
+const isOperator = (token: Token | undefined, signs = "+-*/^√"): boolean =>
+  token?.kind === "operator" && signs.includes(token.text);
+const isBinary = (token: Token | undefined): boolean => isOperator(token, "+-*/^");
 
-function leftSide(text: string, tokens: Token[], equals: number): Side | null {
-  const { last, loose } = reach(tokens, equals - 1, -1);
-  if (last === null) return null;
-  let start = tokens[last]!.start;
-  if (loose !== null) {
-    if (!outside(tokens[loose - 1])) return null;
-    // "-5 + 3" has a sign; "- 5 + 3" is the item of a list.
-    const { start: at, end } = tokens[loose]!;
-    if (end === start && OPERATORS.get(text[at]!) === "-") start = at;
+function leftSide(tokens: Token[], equals: number, told: number): Side | null {
+  let first: number | null = null;
+  for (let at = equals - 1; ; at -= 2) {
+    let start = operandEnd(tokens, at, -1);
+    if (start === null) break;
+    // Roots, and signs that no operand stands before: "3 + -4".
+    while (
+      isOperator(tokens[start - 1], "√") ||
+      (isOperator(tokens[start - 1], "-") && isOperator(tokens[start - 2]))
+    )
+      start--;
+    first = start;
+    at = start;
+    if (!isBinary(tokens[start - 1])) break;
   }
-  return { start, end: tokens[equals - 1]!.end, operation: last < equals - 1 };
+  if (first === null) return null;
+  const loose = tokens[first - 1];
+  if (loose === undefined || !isBinary(loose))
+    return isPreceded(tokens, first, told) ? [first, equals - 1] : null;
+  // "-5 + 3" has a sign; "- 5 + 3" is the item of a list.
+  if (!isOperator(loose, "-+*") || !mayStandBesideOperator(tokens[first - 2])) return null;
+  const signed = loose.text === "-" && loose.end === tokens[first]!.start;
+  return [signed ? first - 1 : first, equals - 1];
 }
 
-function rightSide(text: string, tokens: Token[], equals: number): Side | null {
-  const next = tokens[equals + 1];
-  const signed = next?.kind === "operator" && OPERATORS.get(text[next.start]!) === "-";
-  const first = equals + (signed ? 2 : 1);
-  const { last, loose } = reach(tokens, first, 1);
-  if (last === null || (loose !== null && !outside(tokens[loose + 1]))) return null;
-  return { start: tokens[equals + 1]!.start, end: tokens[last]!.end, operation: last > first };
-}
-
-/** May this token stand next to a side's loose operator without being part of the equation? */
-function outside(token: Token | undefined): boolean {
-  return token === undefined || token.kind === "line" || token.kind === "mark";
-}
-
-/**
- * Walks over `operand { operator operand }` as far as it goes, forwards or backwards.
- * `last` is the last token of the last operand; `loose` an operator after it that has no operand.
- */
-function reach(tokens: Token[], from: number, step: 1 | -1): { last: number | null; loose: number | null } {
+/** The whole of what can be read behind "=". */
+function rightSide(tokens: Token[], equals: number): Side | null {
   let last: number | null = null;
-  let loose: number | null = null;
-  for (let at = from; ; ) {
-    const operand = operandEnd(tokens, at, step);
-    if (operand === null) return { last, loose };
-    last = operand;
-    loose = null;
-    at = operand + step;
-    if (tokens[at]?.kind !== "operator") return { last, loose };
-    loose = at;
-    at += step;
+  for (let at = equals + 1; ; at = last + 2) {
+    while (isOperator(tokens[at], "-√")) at++;
+    const end = operandEnd(tokens, at, 1);
+    if (end === null) break;
+    last = end;
+    if (!isBinary(tokens[end + 1])) break;
   }
+  return last === null ? null : [equals + 1, last];
 }
 
-/** The last token of the operand at `at`: a number, or parentheses that match on this line. */
+/** The other end of the operand at `at`: a number, or parentheses that match on this line. */
 function operandEnd(tokens: Token[], at: number, step: 1 | -1): number | null {
   const open = step === 1 ? "(" : ")";
-  const close = step === 1 ? ")" : "(";
   let depth = 0;
   for (let i = at; ; i += step) {
-    const kind = tokens[i]?.kind;
-    if (kind === open) depth++;
-    else if (kind === close) depth--;
-    else if (kind !== "number" && !(kind === "operator" && depth > 0)) return null;
+    const token = tokens[i];
+    if (!isArithmetic(token)) return null;
+    if (token!.kind === "(" || token!.kind === ")") depth += token!.kind === open ? 1 : -1;
+    else if (depth === 0 && token!.kind !== "number") return null;
     if (depth === 0) return i;
     if (depth < 0) return null;
   }
 }
 
-const SINGLE: ReadonlyMap<string, Kind> = new Map<string, Kind>([
-  ["(", "("],
-  [")", ")"],
-  ["=", "="],
-  ["\n", "line"],
-]);
+/** Punctuation, and relations: what stands behind them begins anew, what stands before them has ended. */
+const SEPARATORS = new Set([...',;:.!?[]|<>#&_$~`"“”«»…→⇒∴≈≠≤≥—', "**"]);
 
-function tokenize(text: string): Token[] {
-  const tokens: Token[] = [];
-  for (let at = 0; at < text.length; ) {
-    const character = text[at]!;
-    if (character === " " || character === "\t" || character === "\r") {
-      at++;
-      continue;
-    }
-    const start = at;
-    let digitsOnly = true;
-    while (isWordCharacter(text, at)) {
-      digitsOnly &&= isDigit(text[at]) || text[at] === ".";
-      at++;
-    }
-    if (at > start) {
-      tokens.push({ kind: digitsOnly ? "number" : "word", start, end: at });
-      continue;
-    }
-    const kind = SINGLE.get(character) ?? (OPERATORS.has(character) ? "operator" : "mark");
-    tokens.push({ kind, start, end: ++at });
-  }
-  return tokens;
+/** A list's sign or a dash begins and ends a line, or stands behind punctuation. */
+function mayStandBesideOperator(token: Token | undefined): boolean {
+  return (
+    token === undefined || token.kind === "line" || (token.kind === "mark" && ",;:.?".includes(token.text))
+  );
 }
 
-/** What is common and no letter: spares the slow Unicode test. */
-const OTHER_ASCII = new Set(" \t\r\n+-*/=(),;:!?<>{}\\#");
+/** Words that compute with the number beside them. */
+const COMPUTES =
+  /^(?:mod|modulo|plus|minus|times|over|by|of|per|div|rem|remainder|root|sqrt|log|ln|sin|cos|tan|exp|abs|max|min|choose|percent|[b-hj-zB-HJ-Z])$/i;
 
-/** A letter, a digit, an underscore, or a point inside a number. */
-function isWordCharacter(text: string, at: number): boolean {
-  const character = text[at];
-  if (character === undefined) return false;
-  if (character === ".") return isDigit(text[at - 1]) && isDigit(text[at + 1]);
-  return isDigit(character) || (!OTHER_ASCII.has(character) && /[\p{L}\p{N}_]/u.test(character));
+/** Whether a side may begin at `first`, with nothing before it that could be part of it. */
+function isPreceded(tokens: Token[], first: number, told: number): boolean {
+  const [before, farther, own] = [tokens[first - 1], tokens[first - 2], tokens[first]!];
+  switch (before?.kind) {
+    case "number":
+      return first - 1 === told && !isOperator(tokens[first + 1], "/");
+    case "word":
+      return !COMPUTES.test(before.text);
+    case "operator":
+      return false;
+    case ")":
+      return before.end < own.start && isLabel(tokens, first - 1);
+    case "mark":
+      return SEPARATORS.has(before.text) && (first - 2 === told || !isTight(farther, before, own));
+    default:
+      return true;
+  }
+}
+
+/** "1)", "a)" or "(2)" rather than a product's factor. */
+function isLabel(tokens: Token[], at: number): boolean {
+  return tokens[at - 2]?.kind === "(" || operandEnd(tokens, at, -1) === null;
+}
+
+/** "12:30", "1,23" and "x.5": a mark between two without a blank. */
+function isTight(a: Token | undefined, mark: Token, b: Token | undefined): boolean {
+  return a?.kind === "number" && b?.kind === "number" && a.end === mark.start && mark.end === b.start;
+}
+
+/** Whether a side may end at `last`. */
+function isFollowed(tokens: Token[], last: number): boolean {
+  const [own, after, farther] = [tokens[last]!, tokens[last + 1], tokens[last + 2]];
+  switch (after?.kind) {
+    case "number":
+      // Not the fraction of a mixed number, "3/2 = 1 1/2", nor the rest of a long one, "12 000".
+      return !isOperator(farther, "/") && (!/^\d{3}$/.test(after.text) || leadsToEquals(tokens, last + 1));
+    case "word":
+      return !COMPUTES.test(after.text) && !changesValue(after.text);
+    case "operator":
+      return isOperator(after, "-*") && mayStandBesideOperator(farther);
+    case "(":
+      return own.end < after.start;
+    case "mark":
+      if (!SEPARATORS.has(after.text)) return false;
+      if (after.text === "!" && own.end === after.start)
+        return !isArithmetic(farther) && farther?.kind !== "=";
+      return !isTight(own, after, farther) || (after.text !== ":" && leadsToEquals(tokens, last + 2));
+    default:
+      return true;
+  }
 }

@@ -5,6 +5,13 @@ import type { LanguageModelBatch } from "./language-model.ts";
 export interface Document {
   ids: readonly number[];
   trainFrom: number;
+  /** Stretches [from, to) after it that the loss does not count: the questions within a conversation. */
+  untrained?: readonly (readonly [from: number, to: number])[];
+}
+
+/** Whether the loss counts the id at `index`. */
+export function isTrained({ trainFrom, untrained = [] }: Document, index: number): boolean {
+  return index >= trainFrom && !untrained.some(([from, to]) => index >= from && index < to);
 }
 
 export type DocumentSource = (index: number) => Document;
@@ -83,7 +90,7 @@ export class PackedBatches {
         throw new RangeError(`${MAX_EMPTY} documents in a row, up to number ${index}, have no tokens`);
       document.ids.forEach((id, i) => {
         state.ids.push(id);
-        state.trained.push(i >= document.trainFrom);
+        state.trained.push(isTrained(document, i));
         state.documents.push(index);
       });
     }

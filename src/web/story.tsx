@@ -1,4 +1,5 @@
 /** The run as a story: from random weights to a model that thinks, with the two exams as its proof. */
+import { bracket, gainBetween } from "../eval/compare.ts";
 import type { EvaluationRecord, StageInfo } from "../events.ts";
 import { run } from "./feed.ts";
 import { decimal, percent, signed } from "./format.ts";
@@ -19,8 +20,7 @@ export function stageTitle(stage: StageInfo): string {
 
 export function Story() {
   const { run: info, evaluations } = run.value;
-  const first = evaluations[0];
-  const last = evaluations.at(-1);
+  const compared = bracket(evaluations);
   const isZero =
     info!.stages.some(({ kind }) => kind === "grpo") && !info!.stages.some(({ kind }) => kind === "sft");
   return (
@@ -34,20 +34,30 @@ export function Story() {
           <Stage key={index} stage={stage} index={index} />
         ))}
       </ol>
-      {first !== undefined && last !== undefined && (
+      {evaluations.length > 0 && (
         <div class="exams">
           {evaluations.map((evaluation) => (
             <Exam key={`${evaluation.label} ${evaluation.task}`} evaluation={evaluation} />
           ))}
-          {first !== last && (
-            <p class={last.passAt1 < first.passAt1 ? "gain fell" : "gain"}>
-              <strong>{signed((last.passAt1 - first.passAt1) * 100, 1)}</strong> points from {first.label} to{" "}
-              {last.label}
-            </p>
-          )}
+          {compared !== null && <Gain first={compared[0]} last={compared[1]} />}
         </div>
       )}
     </section>
+  );
+}
+
+/** Only what the interval carries is called better or worse. */
+function Gain({ first, last }: { first: EvaluationRecord; last: EvaluationRecord }) {
+  const { mean, interval, significant, how } = gainBetween(first, last);
+  const [low, high] = interval;
+  return (
+    <p class={!significant ? "gain level" : mean < 0 ? "gain fell" : "gain"}>
+      <strong>{signed(mean * 100, 1)}</strong> points from {first.label} to {last.label}{" "}
+      <span class="detail">
+        95 % interval {signed(low * 100, 1)} to {signed(high * 100, 1)}, {how}
+        {!significant && ": inside the noise"}
+      </span>
+    </p>
   );
 }
 

@@ -54,7 +54,7 @@ function documentsOf(fim: string) {
   const parsed = recipe(fim);
   const { tokenizer } = recipeShape(parsed);
   const { data } = parsed.stages[0] as { data: TrainingData };
-  const source = documentSource(data, tokenizer, parsed.seed);
+  const source = documentSource(data, { tokenizer }, { seed: parsed.seed, stage: "pretrain" });
   return { tokenizer, texts: [0, 1, 2, 3].map((index) => tokenizer.decode(source(index).ids.slice(1, -1))) };
 }
 
@@ -91,7 +91,7 @@ describe("a repository", () => {
     symlinkSync(root, join(root, "in", "round"));
     const data: TrainingData = { kind: "repository", folder: root, extensions: ["ts"] };
     const { tokenizer } = recipeShape(recipe(""));
-    const source = documentSource(data, tokenizer, 1);
+    const source = documentSource(data, { tokenizer }, { seed: 1, stage: "pretrain" });
     const texts = [0, 1, 2, 3].map((index) => tokenizer.decode(source(index).ids.slice(1, -1)));
     const both = ["// a.ts\nconst a = 1;\n", "// wide.ts\nconst w = 2;\n"];
     expect(texts.slice(0, 2).sort()).toEqual(both);
@@ -102,12 +102,20 @@ describe("a repository", () => {
     const data: TrainingData = { kind: "repository", folder, extensions: ["ts"], fim: { rate: 1, spm: 0 } };
     const tokenizer = new CompactTokenizer();
     expect(() =>
-      documentSource({ ...data, folder: join(folder, "none"), fim: undefined }, tokenizer, 1),
+      documentSource(
+        { ...data, folder: join(folder, "none"), fim: undefined },
+        { tokenizer },
+        { seed: 1, stage: "pretrain" },
+      ),
     ).toThrow(/none: ENOENT.* Expected: a folder of files that end in .ts/);
-    expect(() => documentSource({ ...data, extensions: ["rs"], fim: undefined }, tokenizer, 1)).toThrow(
-      /there are none in it. Expected: files that end in .rs/,
-    );
-    expect(() => documentSource(data, tokenizer, 1)).toThrow(
+    expect(() =>
+      documentSource(
+        { ...data, extensions: ["rs"], fim: undefined },
+        { tokenizer },
+        { seed: 1, stage: "pretrain" },
+      ),
+    ).toThrow(/there are none in it. Expected: files that end in .rs/);
+    expect(() => documentSource(data, { tokenizer }, { seed: 1, stage: "pretrain" })).toThrow(
       /expected control tokens for fill-in-the-middle, .* found none. .* leave the hole out \(in a recipe: fim\)/,
     );
   });

@@ -86,21 +86,6 @@ describe("expression", () => {
     expect(expression("(82 - 27) * 11 / 27")).toMatchObject({ ok: true, literals: ["82", "27", "11", "27"] });
   });
 
-  it("reads decimals and one sign in front only by option", () => {
-    const exact = (text: string) => {
-      const found = expression(text, { decimals: true, sign: true });
-      return found.ok ? found.value.toFraction() : found.reason;
-    };
-    expect(exact("2.5*4")).toBe("10");
-    expect(exact("0.1+0.2")).toBe("3/10");
-    expect(exact("-5+3")).toBe("-2");
-    expect(exact("−2*3+4")).toBe("-2");
-    expect(exact("3*-2")).toBe('number expected, found "-"');
-    expect(exact("--2")).toBe('number expected, found "-"');
-    expect(exact("1.")).toBe('unexpected "."');
-    expect(exact("1.2.3")).toBe('unexpected "."');
-  });
-
   it("values the largest allowed products at once", () => {
     const nines = "9".repeat(EXPRESSION_LIMITS.digits);
     const product = Array.from({ length: 32 }, () => nines).join("*");

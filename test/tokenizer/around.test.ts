@@ -110,7 +110,7 @@ describe("every place that starts a text", () => {
     // GRPO and evaluations: the text goes on.
     expect(encodePrompt({ tokenizer }, "xy")).toEqual([...before, 7]);
     const source = (kind: "jsonl" | "text", file: string) =>
-      documentSource({ kind, file: join(folder, file) }, tokenizer, 1)(0);
+      documentSource({ kind, file: join(folder, file) }, { tokenizer }, { seed: 1, stage: "pretrain" })(0);
     expect(source("jsonl", "d.jsonl")).toEqual({
       ids: [...before, 5, 6, ...after],
       trainFrom: before.length + 1,

@@ -1,0 +1,44 @@
+/**
+ * Nothing that happens to the terminal ends a run: a reader that has seen enough (`| head`), a full disk behind `>`, a
+ * window that is closed, an SSH session that is lost. What was to be printed is lost then; the run's folder has it.
+ */
+import fs from "node:fs";
+
+const broken = new AbortController();
+let hungUp = false;
+
+/** Aborts when nobody can read standard output any more. */
+export const outputLost: AbortSignal = broken.signal;
+
+/** The terminal is gone, and with it the person. */
+export const terminalLost = (): boolean => hungUp;
+
+/** Call once, before anything is written. */
+export function survive(): void {
+  let failure: NodeJS.ErrnoException | null = null;
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    broken.abort();
+    // A pipe that is closed at the other end was closed on purpose.
+    if (error.code !== "EPIPE") failure ??= error;
+  });
+  process.stderr.on("error", () => {});
+  process.on("exit", () => {
+    if (failure === null) return;
+    process.exitCode ||= 1;
+    const why = failure.code === "ENOSPC" ? "the disk is full" : failure.message;
+    try {
+      fs.writeSync(2, `error Standard output could not be written: ${why}.\n`);
+    } catch {
+      // Nor can this.
+    }
+  });
+}
+
+/** Until the function that is returned is called, a lost terminal does not end the process, as under `nohup`. */
+export function outliveTerminal(): () => void {
+  const hangUp = (): void => {
+    hungUp = true;
+  };
+  process.on("SIGHUP", hangUp);
+  return () => void process.off("SIGHUP", hangUp);
+}

@@ -1,0 +1,101 @@
+/** Two evaluations on the same problems, compared problem by problem. */
+import type { EvaluationRecord, ProblemTally } from "../events.ts";
+import { type Difference, pairedDifference } from "./statistics.ts";
+
+/** What of a record is compared. */
+export type Comparable = Pick<EvaluationRecord, "tallies">;
+
+export type Comparison =
+  /** `problems`: those that have a score in both. */
+  | { paired: true; difference: Difference; problems: number; leftOut: number }
+  /** Why the problems cannot be compared one by one, as the end of a sentence. */
+  | { paired: false; why: string };
+
+/**
+ * pass@1 of the second minus that of the first over the same problems, which may come in another order. A problem
+ * without a scored completion in either leaves both.
+ */
+export function compareEvaluations(first: Comparable, second: Comparable): Comparison {
+  if (first.tallies === undefined || second.tallies === undefined)
+    return { paired: false, why: "one of them was stored by a version that kept no tallies by problem" };
+  const others = new Map(second.tallies.map((tally) => [tally.key, tally]));
+  const shared = first.tallies.flatMap((tally): [ProblemTally, ProblemTally][] => {
+    const other = others.get(tally.key);
+    return other === undefined ? [] : [[tally, other]];
+  });
+  const [a, b] = [first.tallies.length, second.tallies.length];
+  if (shared.length < a || shared.length < b)
+    return {
+      paired: false,
+      why: `their problems differ: ${shared.length} are in both, of ${a} in the first and ${b} in the second`,
+    };
+  const scored = shared.filter((pair) => pair.every((tally) => scoredCount(tally) > 0));
+  if (scored.length === 0) return { paired: false, why: "no problem has a score in both" };
+  const shares = (which: 0 | 1): number[] =>
+    scored.map((pair) => pair[which].right / scoredCount(pair[which]));
+  const difference = pairedDifference(shares(0), shares(1));
+  return {
+    paired: true,
+    difference,
+    problems: scored.length,
+    leftOut: shared.length - scored.length,
+  };
+}
+
+/**
+ * 95 % interval of second - first as if their problems were independent, from their own intervals (MOVER, Zou and
+ * Donner 2008). For the same problems it is too wide, which is safe.
+ */
+export function unpairedInterval(
+  first: Pick<EvaluationRecord, "passAt1" | "interval">,
+  second: Pick<EvaluationRecord, "passAt1" | "interval">,
+): [low: number, high: number] {
+  const difference = second.passAt1 - first.passAt1;
+  const reach = (a: number, b: number): number => Math.hypot(a, b);
+  return [
+    difference - reach(second.passAt1 - second.interval[0], first.interval[1] - first.passAt1),
+    difference + reach(second.interval[1] - second.passAt1, first.passAt1 - first.interval[0]),
+  ];
+}
+
+/** The two evaluations that bracket RL: labels "base" and "final", or else the first and the last. */
+export function bracket(
+  evaluations: readonly EvaluationRecord[],
+): [EvaluationRecord, EvaluationRecord] | null {
+  const find = (label: string) => evaluations.find((evaluation) => evaluation.label === label);
+  const before = find("base") ?? evaluations[0];
+  const after = find("final") ?? evaluations.at(-1);
+  return before === undefined || after === undefined || before === after ? null : [before, after];
+}
+
+/** What one evaluation gained over another, with an interval whatever can be compared. */
+export interface Gain {
+  mean: number;
+  /** 95 %. */
+  interval: [low: number, high: number];
+  significant: boolean;
+  /** "paired over 200 problems", or "not paired: " and why. */
+  how: string;
+  /** See `Difference`; `null` without pairs too. */
+  problemsNeeded: number | null;
+}
+
+/** Paired where both kept the same problems' tallies, and else as two independent evaluations. */
+export function gainBetween(first: EvaluationRecord, second: EvaluationRecord): Gain {
+  const compared = compareEvaluations(first, second);
+  if (compared.paired) {
+    const count = compared.problems.toLocaleString("en-US");
+    return { ...compared.difference, how: `paired over ${count} problems` };
+  }
+  const interval = unpairedInterval(first, second);
+  return {
+    mean: second.passAt1 - first.passAt1,
+    interval,
+    significant: interval[0] > 0 || interval[1] < 0,
+    how: `not paired: ${compared.why}`,
+    problemsNeeded: null,
+  };
+}
+
+/** Completions that have a part in the problem's score. */
+export const scoredCount = ({ right, wrong, unparsed }: ProblemTally): number => right + wrong + unparsed;
