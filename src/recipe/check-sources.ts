@@ -9,6 +9,7 @@ import { designOf, isV3 } from "../models/architecture.ts";
 import { adaptedWeights } from "../models/lora.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { checkData, type Note } from "./check-data.ts";
+import { examProblems } from "./exam.ts";
 import { UsageError } from "./find-model.ts";
 import { recipeShape } from "./options.ts";
 import type { PretrainStage, Recipe, SftStage } from "./schema.ts";
@@ -28,7 +29,8 @@ export function checkSources(recipe: Recipe): Note[] {
       checkLanguageModelling(stage, model);
       return checkData(stage, model, recipe.seed);
     }
-    taskFrom((stage.kind === "evaluate" ? stage.task : undefined) ?? recipe.task);
+    if (stage.kind === "evaluate") examProblems(recipe, stage);
+    else taskFrom(recipe.task);
     return [];
   });
 }

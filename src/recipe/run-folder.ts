@@ -1,18 +1,20 @@
 /**
  * `runs/NAME/`, the whole memory of a run: recipe.yaml as run, run.json, metrics.jsonl, samples.jsonl,
- * evaluations.jsonl, checkpoints/, adapters/, bill.json, report.md. Killing the process at any moment leaves it
- * readable; resuming from a checkpoint cuts the journals back to where that checkpoint saw them.
+ * evaluations.jsonl, bill.jsonl, checkpoints/, adapters/, bill.json, report.md. Killing the process at any moment leaves it
+ * readable; resuming from a checkpoint cuts the journals back to where that checkpoint saw them, all
+ * but the bill's: what ran has been paid.
  */
 import fs from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
-import type { BillFile } from "../ledger/bill.ts";
+import { type BillEntry, type BillFile, entriesOf } from "../ledger/bill.ts";
 import { onDisk, RunFolderError, writeAtomic } from "./disk.ts";
-import { Journal } from "./journal.ts";
+import { Journal, readJournal } from "./journal.ts";
 import { loadRecipe } from "./load.ts";
 import { acquireLock, type Lock } from "./lock.ts";
 import { describeRun, differences, hashRecipe, type RunInfo } from "./run-info.ts";
+import { RUN_NAME, RUN_NAME_RULE } from "./run-name.ts";
 import type { Recipe } from "./schema.ts";
 
 /** A line of metrics.jsonl. */
@@ -61,6 +63,7 @@ export function runPaths(folder: string) {
     checkpoints: at("checkpoints"),
     adapters: at("adapters"),
     bill: at("bill.json"),
+    charges: at("bill.jsonl"),
     report: at("report.md"),
     figures: at("figures"),
     lock: at("lock.json"),
@@ -81,6 +84,7 @@ export class RunFolder {
   readonly #metrics: Journal<MetricsLine>;
   readonly #samples: Journal<SamplesLine>;
   readonly #evaluations: Journal<EvaluationRecord>;
+  readonly #charges: Journal<BillEntry>;
 
   constructor(folder: string, info: RunInfo, lock: Lock, resumed: boolean, movedTo: string | null) {
     this.folder = folder;
@@ -93,6 +97,7 @@ export class RunFolder {
     this.#metrics = new Journal(this.paths.metrics);
     this.#samples = new Journal(this.paths.samples);
     this.#evaluations = new Journal(this.paths.evaluations);
+    this.#charges = new Journal(this.paths.charges);
   }
 
   get info(): RunInfo {
@@ -135,22 +140,34 @@ export class RunFolder {
     return `${missing} bytes of earlier metrics are missing in ${this.folder}: the curves have a gap there, the model does not.`;
   }
 
-  /** Replaces the bill as a whole: call it as often as you like. */
+  /** What was charged by this and earlier processes. */
+  charges(): BillEntry[] {
+    const entries = readJournal<BillEntry>(this.paths.charges);
+    const old = readJson<BillFile>(this.paths.bill);
+    if (entries.length > 0 || old === null) return entries;
+    for (const entry of entriesOf(old)) this.#charges.append(entry);
+    return readJournal<BillEntry>(this.paths.charges);
+  }
+
+  /** Kept for ever, whatever a resume takes back. */
+  appendCharge(entry: BillEntry): void {
+    this.#charges.append(entry);
+  }
+
+  /** Replaces the sum of all charges: call it as often as you like. */
   writeBill(bill: BillFile): void {
-    writeAtomic(this.paths.bill, `${JSON.stringify(bill, null, 2)}\n`);
+    writeJson(this.paths.bill, bill);
   }
 
-  readBill(): BillFile | null {
-    return readJson<BillFile>(this.paths.bill);
-  }
-
-  finish(now = new Date().toISOString()): void {
+  /** `bill`: the last one. */
+  finish(now = new Date().toISOString(), bill: BillFile | null = null): void {
+    if (bill !== null) writeJson(this.paths.bill, bill);
     this.#info = { ...this.#info, finishedAt: now };
-    writeInfo(this.paths.info, this.#info);
+    writeJson(this.paths.info, this.#info);
   }
 
   close(): void {
-    for (const journal of [this.#metrics, this.#samples, this.#evaluations]) journal.close();
+    for (const journal of [this.#metrics, this.#samples, this.#evaluations, this.#charges]) journal.close();
     this.#lock.release();
   }
 }
@@ -163,11 +180,20 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
   const { name = recipe.name, fresh = false, root = "runs" } = options;
   const folder = join(root, name);
   const paths = runPaths(folder);
+  if (!RUN_NAME.test(name))
+    throw new RunFolderError(folder, `A run cannot be called ${JSON.stringify(name)}.`, RUN_NAME_RULE);
   onDisk(folder, () => fs.mkdirSync(folder, { recursive: true }));
   let lock = acquireLock(paths.lock, name);
   try {
     let movedTo: string | null = null;
-    if (fresh && fs.existsSync(paths.info)) {
+    const strangers = fs.existsSync(paths.info) ? [] : strangersIn(folder, options.recipeText);
+    if (strangers.length > 0 && !fresh)
+      throw new RunFolderError(
+        folder,
+        `${folder} holds no run, but other files: ${strangers.slice(0, 3).join(", ")}.`,
+        "Give this run another name with --name, or add --fresh, which keeps that folder under another name.",
+      );
+    if (fresh && (strangers.length > 0 || fs.existsSync(paths.info))) {
       movedTo = setAside(folder);
       lock.release();
       onDisk(folder, () => fs.mkdirSync(folder, { recursive: true }));
@@ -183,7 +209,7 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
         : { ...previous, sessions: [...previous.sessions, now] };
     // run.json comes last: a folder that has one is complete.
     onDisk(paths.checkpoints, () => fs.mkdirSync(paths.checkpoints, { recursive: true }));
-    writeInfo(paths.info, info);
+    writeJson(paths.info, info);
     return new RunFolder(folder, info, lock, previous !== null, movedTo);
   } catch (error) {
     lock.release();
@@ -191,8 +217,20 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
   }
 }
 
-const writeInfo = (path: string, info: RunInfo): void =>
-  writeAtomic(path, `${JSON.stringify(info, null, 2)}\n`);
+/** What a run that was killed before its run.json could not have left. */
+function strangersIn(folder: string, recipeText: string | undefined): string[] {
+  const paths = runPaths(folder);
+  return fs.readdirSync(folder).filter((name) => {
+    const path = join(folder, name);
+    if (path === paths.checkpoints) return fs.readdirSync(path).length > 0;
+    if (path === paths.recipe)
+      return recipeText === undefined || fs.readFileSync(path, "utf8") !== recipeText;
+    return !/^(lock\.json.*|(recipe\.yaml|run\.json)\.\d+\.tmp)$/.test(name);
+  });
+}
+
+const writeJson = (path: string, value: RunInfo | BillFile): void =>
+  writeAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
 
 /** Renames the folder to the first free NAME.1, NAME.2, ... with its lock removed. */
 function setAside(folder: string): string {
@@ -225,7 +263,7 @@ function recipeOf(folder: string): unknown {
   }
 }
 
-function readJson<T>(path: string): T | null {
+export function readJson<T>(path: string): T | null {
   if (!fs.existsSync(path)) return null;
   try {
     return JSON.parse(fs.readFileSync(path, "utf8")) as T;
