@@ -6,6 +6,7 @@ import type { DType } from "../graph/tensor.ts";
 import { type Rates, ratesFor } from "../ledger/prices.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters, type ParameterSpec } from "../models/layers.ts";
+import type { Note } from "../recipe/check-data.ts";
 import { checkSources } from "../recipe/check-sources.ts";
 import { costOf, planRecipe, type StagePlan } from "../recipe/plan.ts";
 import type { Recipe } from "../recipe/schema.ts";
@@ -14,10 +15,10 @@ import { measureSpeeds } from "../runtime/measure.ts";
 import { bytes, duration, runTime, short, table, whole } from "./screen.ts";
 
 export async function dryRun(
-  recipe: Recipe,
+  { recipe, notes }: { recipe: Recipe; notes: Note[] },
   { json, threads }: { json?: boolean; threads?: number },
 ): Promise<void> {
-  const notes = checkSources(recipe);
+  notes.push(...checkSources(recipe));
   const plan = planRecipe(recipe);
   const specs = allParameters(plan.config);
   const speeds = await measureSpeeds(threads);

@@ -7,8 +7,8 @@ import { join } from "node:path";
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { designOf, isV3 } from "../models/architecture.ts";
 import { adaptedWeights } from "../models/lora.ts";
-import { taskFrom } from "../tasks/registry.ts";
 import { checkData, type Note } from "./check-data.ts";
+import { checkTask } from "./check-task.ts";
 import { UsageError } from "./find-model.ts";
 import { recipeShape } from "./options.ts";
 import type { PretrainStage, Recipe, SftStage } from "./schema.ts";
@@ -28,8 +28,7 @@ export function checkSources(recipe: Recipe): Note[] {
       checkLanguageModelling(stage, model);
       return checkData(stage, model, recipe.seed);
     }
-    taskFrom((stage.kind === "evaluate" ? stage.task : undefined) ?? recipe.task);
-    return [];
+    return checkTask(stage, recipe, model);
   });
 }
 

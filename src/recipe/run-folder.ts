@@ -4,7 +4,7 @@
  * readable; resuming from a checkpoint cuts the journals back to where that checkpoint saw them.
  */
 import fs from "node:fs";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
 import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
 import type { BillFile } from "../ledger/bill.ts";
@@ -47,6 +47,8 @@ export interface RunOptions {
   root?: string;
   /** The recipe's file as written, kept with its comments. */
   recipeText?: string;
+  /** Where it was read, which its relative paths begin from. */
+  recipeFile?: string;
 }
 
 /** Paths of a run's files, for writers and readers alike. */
@@ -160,7 +162,7 @@ export class RunFolder {
  * recipe or another process, or cannot be written.
  */
 export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFolder {
-  const { name = recipe.name, fresh = false, root = "runs" } = options;
+  const { name = recipe.name, fresh = false, root = "runs", recipeFile } = options;
   const folder = join(root, name);
   const paths = runPaths(folder);
   onDisk(folder, () => fs.mkdirSync(folder, { recursive: true }));
@@ -173,14 +175,15 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
       onDisk(folder, () => fs.mkdirSync(folder, { recursive: true }));
       lock = acquireLock(paths.lock, name);
     }
+    const recipeFolder = recipeFile === undefined ? undefined : dirname(resolve(recipeFile));
     const now = new Date().toISOString();
     const previous = readJson<RunInfo>(paths.info);
     if (previous !== null) refuseAnother(recipe, previous, folder, name);
     else writeAtomic(paths.recipe, options.recipeText ?? stringify(recipe));
     const info =
       previous === null
-        ? describeRun(name, recipe, now)
-        : { ...previous, sessions: [...previous.sessions, now] };
+        ? describeRun(name, recipe, now, recipeFolder)
+        : { ...previous, ...(recipeFolder !== undefined && { recipeFolder }), sessions: [...previous.sessions, now] };
     // run.json comes last: a folder that has one is complete.
     onDisk(paths.checkpoints, () => fs.mkdirSync(paths.checkpoints, { recursive: true }));
     writeInfo(paths.info, info);
