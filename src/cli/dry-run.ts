@@ -8,6 +8,7 @@ import { allParameters } from "../models/architecture.ts";
 import { countParameters, type ParameterSpec } from "../models/layers.ts";
 import type { Note } from "../recipe/check-data.ts";
 import { checkSources } from "../recipe/check-sources.ts";
+import type { RecipeSource } from "../recipe/load.ts";
 import { costOf, planRecipe, type StagePlan } from "../recipe/plan.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { recipeWarnings } from "../recipe/sense.ts";
@@ -15,10 +16,10 @@ import { measureSpeeds } from "../runtime/measure.ts";
 import { bytes, duration, runTime, short, table, whole } from "./screen.ts";
 
 export async function dryRun(
-  { recipe, notes }: { recipe: Recipe; notes: Note[] },
+  { recipe, notes, source }: { recipe: Recipe; notes: Note[]; source: RecipeSource },
   { json, threads }: { json?: boolean; threads?: number },
 ): Promise<void> {
-  notes.push(...checkSources(recipe));
+  notes.push(...checkSources(recipe, source));
   const plan = planRecipe(recipe);
   const specs = allParameters(plan.config);
   const speeds = await measureSpeeds(threads);

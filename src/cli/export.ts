@@ -4,7 +4,7 @@
  * `sputnik export RUN FILE.gguf`: the same model for llama.cpp and what is built on it.
  */
 import fs from "node:fs";
-import { basename, isAbsolute, join, relative, resolve } from "node:path";
+import { basename, isAbsolute, join, relative } from "node:path";
 import color from "picocolors";
 import { saveModel } from "../checkpoint/folder.ts";
 import { exportGguf } from "../checkpoint/gguf/model.ts";
@@ -19,45 +19,44 @@ import { type RunData, readRun } from "../recipe/run-reader.ts";
 import { examLine } from "./progress.ts";
 import { findRun } from "./report.ts";
 import { bytes, duration } from "./screen.ts";
+import { writeFolder, writeGgufFile } from "./target.ts";
 
 export interface ExportOptions {
   /** Of the matrices; F32 in a folder and F16 in a GGUF file where it is left out. */
   dtype?: "F32" | "F16" | "BF16" | "Q8_0";
+  /** Replaces a model that is there already. */
+  force?: boolean;
 }
 
-export function exportModel(run: string, target: string, { dtype }: ExportOptions): void {
+export function exportModel(run: string, target: string, { dtype, force = false }: ExportOptions): void {
   if (isGguf(target)) {
     if (dtype === "BF16") throw wrongType(dtype, "F32, F16 or Q8_0 in a GGUF file");
     const from = findModel(run).folder;
-    const notes = exportGguf(isGguf(from) ? openModelFiles(from, expectedShapes) : from, target, { dtype });
+    const notes = writeGgufFile(target, { sources: [from], force }, (file) =>
+      exportGguf(isGguf(from) ? openModelFiles(from, expectedShapes) : from, file, { dtype }),
+    );
     for (const note of notes) console.error(`${color.yellow("note")} ${note}`);
     console.log(`${target}: ${bytes(fs.statSync(target).size)}.`);
     return;
   }
   if (dtype === "Q8_0") throw wrongType(dtype, "F32, F16 or BF16 in a folder");
-  checkTarget(target);
   const source = findRun(run);
-  if (source === null) exportPlain(findModel(run), target, dtype);
-  else exportRun(source, target, dtype);
+  const found = findModel(source ?? run);
+  const sources = [found.folder, ...(source === null ? [] : [source])];
+  const written = writeFolder(target, { sources, force }, (folder) =>
+    source === null
+      ? exportPlain(found, folder, target, dtype)
+      : exportRun(found, source, folder, target, dtype),
+  );
+  const { parameters, size } = written;
+  const rest = source === null ? "" : ", with bill.json and report.md";
+  console.log(`${target}: ${parameters.toLocaleString("en-US")} parameters, ${bytes(size)}${rest}.`);
 }
 
 type FolderType = "F32" | "F16" | "BF16";
 
 const wrongType = (dtype: string, known: string): UsageError =>
   new UsageError(`${dtype} cannot be written there.`, `Choose ${known}.`);
-
-function checkTarget(folder: string): void {
-  if (
-    fs.existsSync(folder) &&
-    fs.readdirSync(folder).length > 0 &&
-    !fs.existsSync(join(folder, "config.json"))
-  ) {
-    throw new UsageError(
-      `${folder} holds other files.`,
-      "Give a new or an empty folder, or an earlier export.",
-    );
-  }
-}
 
 interface Written {
   parameters: number;
@@ -77,28 +76,29 @@ function writeModel(from: string, folder: string, dtype?: FolderType): Written {
   };
 }
 
-const summary = (folder: string, { parameters, size }: Written): string =>
-  `${folder}: ${parameters.toLocaleString("en-US")} parameters, ${bytes(size)}`;
-
 /** Somebody's model as a folder: no run of ours made it, so there is nothing to say of its making. */
-function exportPlain(found: FoundModel, folder: string, dtype: FolderType = "F32"): void {
-  if (resolve(found.folder) === resolve(folder))
-    throw new UsageError(`${folder} is the model itself.`, "Give a new or an empty folder.");
+function exportPlain(found: FoundModel, folder: string, target: string, dtype: FolderType = "F32"): Written {
   const written = writeModel(found.folder, folder, dtype);
-  fs.writeFileSync(join(folder, "README.md"), plainCard(found, written, named(folder), dtype));
-  console.log(`${summary(folder, written)}.`);
+  fs.writeFileSync(join(folder, "README.md"), plainCard(found, written, named(target), dtype));
+  return written;
 }
 
-function exportRun(source: string, folder: string, dtype?: FolderType): void {
-  const written = writeModel(findModel(source).folder, folder, dtype);
+function exportRun(
+  found: FoundModel,
+  source: string,
+  folder: string,
+  target: string,
+  dtype?: FolderType,
+): Written {
+  const written = writeModel(found.folder, folder, dtype);
   const paths = runPaths(source);
   // Without the run's journals, as in an earlier export, the report that came along says more than a new one could.
   if (fs.existsSync(paths.metrics)) writeReport(source);
   for (const file of [paths.recipe, paths.info, paths.evaluations, paths.bill, paths.report, paths.figures]) {
     if (fs.existsSync(file)) fs.cpSync(file, join(folder, file.slice(source.length)), { recursive: true });
   }
-  fs.writeFileSync(join(folder, "README.md"), card(readRun(source), written.parameters, named(folder)));
-  console.log(`${summary(folder, written)}, with bill.json and report.md.`);
+  fs.writeFileSync(join(folder, "README.md"), card(readRun(source), written.parameters, named(target)));
+  return written;
 }
 
 /** The folder as a stranger may call it: a card must not tell where it lay on this machine. */
@@ -171,7 +171,7 @@ npx sputnik chat ${folder}
 
 \`\`\`sh
 npx sputnik train ${folder}/recipe.yaml --name ${info.name}
-npx sputnik export ${info.name} ${folder}
+npx sputnik export ${info.name} ${folder}-again
 \`\`\`
 `;
 }

@@ -4,6 +4,7 @@
 import "../runtime/no-telemetry.ts";
 import { createRequire } from "node:module";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { RUN_NAME, RUN_NAME_RULE } from "../recipe/run-name.ts";
 import { fail } from "./screen.ts";
 import { survive } from "./terminal.ts";
 
@@ -30,6 +31,10 @@ const real =
     if (text.trim() !== "" && value >= low && value <= high) return value;
     throw new InvalidArgumentError(`Expected a number from ${low} to ${high}.`);
   };
+const runName = (text: string): string => {
+  if (RUN_NAME.test(text)) return text;
+  throw new InvalidArgumentError(RUN_NAME_RULE);
+};
 /** What `findModel` takes. */
 const SOME_MODEL = "a run, a folder of a run, checkpoint or model, a GGUF file, or a pulled model's name";
 const precision = (): Option =>
@@ -42,7 +47,7 @@ program
   .command("train")
   .argument("<recipe>", "a YAML file, such as recipes/tiny-r1-zero.yaml")
   .description("run a recipe, or go on with an interrupted run of it")
-  .option("--name <name>", "name of the run's folder below runs/ (the recipe's name)")
+  .option("--name <name>", "name of the run's folder below runs/ (the recipe's name)", runName)
   .option("--fresh", "begin again; an earlier run is kept under another name")
   .option("--quiet", "a line now and then instead of a progress bar")
   .option("--json", "print one JSON document at the end")
@@ -120,6 +125,7 @@ program
       ...["F32", "F16", "BF16", "Q8_0"],
     ]),
   )
+  .option("--force", "replace a model that is there already")
   .action(async (name, target, options) => (await import("./export.ts")).exportModel(name, target, options));
 
 program

@@ -7,8 +7,14 @@ import { runPaths } from "../recipe/run-folder.ts";
 import { printSummary } from "./summary.ts";
 
 export function report(run: string): void {
-  writeReport(runFolder(run));
-  printSummary(runFolder(run));
+  const folder = runFolder(run);
+  if (!fs.existsSync(runPaths(folder).metrics))
+    throw new UsageError(
+      `${folder} is an exported model: it has no journals to make a report from.`,
+      "Read the report.md that came along, or name the run itself.",
+    );
+  writeReport(folder);
+  printSummary(folder);
 }
 
 /** The folder of a run that is named, or the folder itself; `null` if it is none. */

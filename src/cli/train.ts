@@ -31,7 +31,11 @@ export interface TrainOptions {
 export async function train(file: string, options: TrainOptions): Promise<void> {
   const recipeText = readRecipe(file);
   const recipe = parseRecipe(recipeText, file);
-  if (options.dryRun) return (await import("./dry-run.ts")).dryRun(resolvePaths(recipe, file), options);
+  if (options.dryRun)
+    return (await import("./dry-run.ts")).dryRun(
+      { ...resolvePaths(recipe, file), source: { text: recipeText, file } },
+      options,
+    );
   if (options.profile)
     return (await import("./profile.ts")).profile(resolvePaths(recipe, file).recipe, options);
   const { name = recipe.name, fresh = false, threads } = options;

@@ -8,8 +8,10 @@ import { ChatTemplateError } from "../tokenizer/chat-template.ts";
 import { UnknownCharacterError } from "../tokenizer/errors.ts";
 import { encodeProblem } from "../train/rollout.ts";
 import type { Note } from "./check-data.ts";
+import { examProblems, largestCompletion } from "./exam.ts";
 import { UsageError } from "./find-model.ts";
 import type { EvaluateStage, GrpoStage, Recipe, TaskOptions } from "./schema.ts";
+import { StageError } from "./stage-error.ts";
 
 /** Generated problems whose prompts are measured. */
 const MEASURED = 256;
@@ -21,8 +23,10 @@ const MEASURED = 256;
 export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, model: ModelShape): Note[] {
   const options: TaskOptions = (stage.kind === "evaluate" ? stage.task : undefined) ?? recipe.task;
   const task = taskFrom(options);
-  const split = stage.kind === "grpo" ? "train" : stage.split;
-  const problems = task.list?.(split) ?? generated(task, stage, split, recipe.seed);
+  const problems =
+    stage.kind === "evaluate"
+      ? examProblems(recipe, stage, task).map(({ problem }) => problem)
+      : (task.list?.("train") ?? generated(task, stage, recipe.seed));
   checkRoom(stage, options, problems, model);
   if (options.kind !== "jsonl") return [];
   const { shared } = splitRows(options);
@@ -36,16 +40,9 @@ export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, mode
     : [];
 }
 
-function generated(
-  task: Task,
-  stage: GrpoStage | EvaluateStage,
-  split: EvaluateStage["split"],
-  seed: number,
-): Problem[] {
-  const used = stage.kind === "grpo" ? stage.steps * stage.problemsPerStep : stage.problems;
-  return Array.from({ length: Math.min(used, MEASURED) }, (_, index) =>
-    task.generate({ seed, split, index }),
-  );
+function generated(task: Task, { steps, problemsPerStep }: GrpoStage, seed: number): Problem[] {
+  const length = Math.min(steps * problemsPerStep, MEASURED);
+  return Array.from({ length }, (_, index) => task.generate({ seed, split: "train", index }));
 }
 
 function checkRoom(
@@ -56,18 +53,20 @@ function checkRoom(
 ): void {
   const { name, maxNewTokens } = stage;
   const { maxPositions } = model.config;
-  const needed = maxNewTokens ?? 1;
+  const needed = maxNewTokens ?? largestCompletion(model);
   let longest = { length: 0, id: "" };
+  let shortest = Number.POSITIVE_INFINITY;
   for (const problem of problems) {
     const { length } = promptOf(problem, stage, options, model);
+    shortest = Math.min(shortest, length);
     if (length > longest.length) longest = { length, id: problem.id };
   }
   const { length, id } = longest;
   if (length + needed <= maxPositions) return;
-  const found = `its prompt takes ${length} tokens, and stage "${name}" wants ${needed} more for the answer${maxNewTokens === undefined ? "" : " (maxNewTokens)"}, where the model has ${maxPositions} positions`;
+  const found = `its prompt takes ${length} tokens, and stage "${name}" wants ${needed} more for the answer${maxNewTokens === undefined ? ", three quarters of its positions" : " (maxNewTokens)"}, where the model has ${maxPositions} positions`;
   const lower = maxPositions - length >= 1 ? `maxNewTokens can be at most ${maxPositions - length}` : null;
-  // A limit that no prompt leaves room for is the recipe's mistake, and not a row's.
-  if (options.kind === "jsonl" && needed + length / 2 < maxPositions)
+  // A limit that the shortest prompt leaves no room for is the recipe's mistake, and not a row's.
+  if (options.kind === "jsonl" && shortest + needed <= maxPositions)
     throw rowError(
       id,
       options,
@@ -75,8 +74,10 @@ function checkRoom(
       found,
       `Shorten the question or leave the row out${lower === null ? "" : `, or lower the limit: ${lower}`}.`,
     );
-  throw new UsageError(
-    `Stage "${name}", maxNewTokens: answers of ${needed} tokens and the longest prompt (${length} tokens) do not fit the model's ${maxPositions} positions.`,
+  throw new StageError(
+    name,
+    [maxNewTokens === undefined ? "name" : "maxNewTokens"],
+    `Answers of ${needed} tokens and the longest prompt (${length} tokens) do not fit the model's ${maxPositions} positions.`,
     lower === null
       ? "Choose a task with shorter prompts, or a model with more positions."
       : `Lower it: ${lower}.`,
@@ -94,11 +95,10 @@ function promptOf(
   } catch (error) {
     if (error instanceof UnknownCharacterError && options.kind === "jsonl")
       throw rowError(problem.id, options, stage, error.message.replace(/\.$/, ""), null);
-    if (error instanceof UnknownCharacterError || error instanceof ChatTemplateError)
-      throw new UsageError(
-        `Stage "${stage.name}", task: ${error.message}`,
-        "Choose another task, template or model.",
-      );
+    if (error instanceof ChatTemplateError)
+      throw new UsageError(`Stage "${stage.name}", task: ${error.found}.`, error.remedy);
+    if (error instanceof UnknownCharacterError)
+      throw new UsageError(`Stage "${stage.name}", task: ${error.message}`, "Choose another task or model.");
     throw error;
   }
 }
@@ -118,7 +118,7 @@ function rowError(
     where,
     line === undefined ? null : Number(line),
     line === undefined ? `${place}: ${found}` : found,
-    "questions that leave room for an answer",
+    "questions that the model can read, with room for an answer",
     remedy,
   );
 }

@@ -16,7 +16,7 @@ const post = (message: EngineMessage): void => parentPort?.postMessage(message);
 async function work(): Promise<EngineMessage> {
   const recipe = parseRecipe(order.recipeText, order.recipeFile);
   const { recipe: resolved, notes } = resolvePaths(recipe, order.recipeFile);
-  notes.push(...checkSources(resolved));
+  notes.push(...checkSources(resolved, { text: order.recipeText, file: order.recipeFile }));
   const folder = resumeOrCreate(recipe, order);
   try {
     if (folder.movedTo !== null) {

@@ -13,6 +13,7 @@ import { Journal } from "./journal.ts";
 import { loadRecipe } from "./load.ts";
 import { acquireLock, type Lock } from "./lock.ts";
 import { describeRun, differences, hashRecipe, type RunInfo } from "./run-info.ts";
+import { RUN_NAME, RUN_NAME_RULE } from "./run-name.ts";
 import type { Recipe } from "./schema.ts";
 
 /** A line of metrics.jsonl. */
@@ -165,11 +166,20 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
   const { name = recipe.name, fresh = false, root = "runs", recipeFile } = options;
   const folder = join(root, name);
   const paths = runPaths(folder);
+  if (!RUN_NAME.test(name))
+    throw new RunFolderError(folder, `A run cannot be called ${JSON.stringify(name)}.`, RUN_NAME_RULE);
   onDisk(folder, () => fs.mkdirSync(folder, { recursive: true }));
   let lock = acquireLock(paths.lock, name);
   try {
     let movedTo: string | null = null;
-    if (fresh && fs.existsSync(paths.info)) {
+    const strangers = fs.existsSync(paths.info) ? [] : strangersIn(folder, options.recipeText);
+    if (strangers.length > 0 && !fresh)
+      throw new RunFolderError(
+        folder,
+        `${folder} holds no run, but other files: ${strangers.slice(0, 3).join(", ")}.`,
+        "Give this run another name with --name, or add --fresh, which keeps that folder under another name.",
+      );
+    if (fresh && (strangers.length > 0 || fs.existsSync(paths.info))) {
       movedTo = setAside(folder);
       lock.release();
       onDisk(folder, () => fs.mkdirSync(folder, { recursive: true }));
@@ -183,7 +193,11 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
     const info =
       previous === null
         ? describeRun(name, recipe, now, recipeFolder)
-        : { ...previous, ...(recipeFolder !== undefined && { recipeFolder }), sessions: [...previous.sessions, now] };
+        : {
+            ...previous,
+            ...(recipeFolder !== undefined && { recipeFolder }),
+            sessions: [...previous.sessions, now],
+          };
     // run.json comes last: a folder that has one is complete.
     onDisk(paths.checkpoints, () => fs.mkdirSync(paths.checkpoints, { recursive: true }));
     writeInfo(paths.info, info);
@@ -192,6 +206,18 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
     lock.release();
     throw error;
   }
+}
+
+/** What a run that was killed before its run.json could not have left. */
+function strangersIn(folder: string, recipeText: string | undefined): string[] {
+  const paths = runPaths(folder);
+  return fs.readdirSync(folder).filter((name) => {
+    const path = join(folder, name);
+    if (path === paths.checkpoints) return fs.readdirSync(path).length > 0;
+    if (path === paths.recipe)
+      return recipeText === undefined || fs.readFileSync(path, "utf8") !== recipeText;
+    return !/^(lock\.json.*|(recipe\.yaml|run\.json)\.\d+\.tmp)$/.test(name);
+  });
 }
 
 const writeInfo = (path: string, info: RunInfo): void =>

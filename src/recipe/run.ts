@@ -20,6 +20,7 @@ import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
 import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
 import type { Note } from "./check-data.ts";
+import { examPart, largestCompletion } from "./exam.ts";
 import {
   asParameters,
   asValues,
@@ -244,6 +245,7 @@ export class Run {
         {
           ...stage,
           seed: recipe.seed,
+          split: examPart(recipe, stage),
           maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),
           signal: {
             throwIfAborted: () => {
@@ -282,9 +284,4 @@ export class Run {
   private notice(level: "info" | "warning", message: string): void {
     this.hooks.emit({ type: "notice", level, message });
   }
-}
-
-/** What the model's positions leave behind a prompt of ordinary length. */
-function largestCompletion({ config }: Model): number {
-  return Math.floor(config.maxPositions * 0.75);
 }

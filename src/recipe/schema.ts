@@ -6,6 +6,7 @@ import { z } from "zod";
 import { denseShapeSchema, modelFolderSchema, v3ShapeSchema } from "./model-schemas.ts";
 import { count, positive } from "./part-schemas.ts";
 import { expandPresets } from "./presets.ts";
+import { RUN_NAME, RUN_NAME_RULE } from "./run-name.ts";
 import { checkSense } from "./sense.ts";
 import { stageSchema } from "./stage-schemas.ts";
 import { taskSchema } from "./task-schema.ts";
@@ -27,9 +28,7 @@ const tokenizerSchema = z.discriminatedUnion("kind", [
 
 const recipeObject = z.strictObject({
   /** Also the name of the run's folder. */
-  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, {
-    error: "The name becomes a folder: letters, digits, '.', '_' and '-' only, and a letter or digit first.",
-  }),
+  name: z.string().regex(RUN_NAME, { error: RUN_NAME_RULE }),
   seed: z.int().min(0),
   description: z.string().optional(),
   model: z.union([denseShapeSchema, v3ShapeSchema, modelFolderSchema]),

@@ -109,7 +109,8 @@ export class Session {
   private readonly options: SessionOptions;
   /** The graph, where it is small enough to be prepared again while it runs: see `adapt`. */
   private readonly bytes: Uint8Array | null;
-  private yielding = false;
+  /** Whether threads that wait for each other sleep, since another program takes a core. */
+  yielding = false;
   private running = 0;
   private adapting: Promise<void> | null = null;
 
@@ -189,7 +190,10 @@ export class Session {
   ): Promise<ort.InferenceSession.OnnxValueMapType> {
     const { threads = threadCount(), watch = coreWatch } = this.options;
     if (threads > 1 && this.bytes !== null) {
-      if (this.running === 0) this.adapting ??= this.adapt(this.bytes, watch.contended);
+      if (this.running === 0 && this.yielding !== watch.contended)
+        this.adapting ??= this.adapt(this.bytes, watch.contended).finally(() => {
+          this.adapting = null;
+        });
       await this.adapting;
     }
     this.running++;
@@ -203,13 +207,10 @@ export class Session {
 
   /** Prepared anew, in some tenths of a second, where spinning has become wrong or right: one holds memory at a time. */
   private async adapt(bytes: Uint8Array, contended: boolean): Promise<void> {
-    if (this.yielding !== contended) {
-      const before = this.inference;
-      this.inference = await ort.InferenceSession.create(bytes, sessionOptions(this.options, contended));
-      this.yielding = contended;
-      await before.release();
-    }
-    this.adapting = null;
+    const before = this.inference;
+    this.inference = await ort.InferenceSession.create(bytes, sessionOptions(this.options, contended));
+    this.yielding = contended;
+    await before.release();
   }
 
   /** Arrays for outputs of the given sizes, to be passed as `fetches` at each run. */

@@ -12,11 +12,10 @@ import {
   type ChatRequest,
   type ChatService,
   conversationRequestSchema,
-  MAX_CONVERSATION_BYTES,
-  MAX_PROBLEM_BYTES,
   problemRequestSchema,
 } from "./chat.ts";
 import { guard } from "./guard.ts";
+import { MAX_CONVERSATION_BYTES, MAX_PROBLEM_BYTES } from "./limits.ts";
 
 export interface AppOptions {
   events: RunBus;

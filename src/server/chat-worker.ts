@@ -41,6 +41,7 @@ type Loaded = Awaited<ReturnType<typeof openForInference>>;
 const KEPT = 2;
 const loaded = new Map<string, Loaded>();
 const aborts = new Map<number, AbortController>();
+/** Orders wait for one another, loading included: a model is opened once however many questions wait for it. */
 let queue: Promise<void> = Promise.resolve();
 
 async function load(folder: string): Promise<Loaded> {
@@ -102,7 +103,7 @@ async function converse(
   { seed }: ChatOrder,
   { signal, send }: { signal: AbortSignal; send: Send },
 ): Promise<Generation> {
-  const turn = readConversation(model, request);
+  const turn = await readConversation(model, request, signal);
   send({ type: "turn", tokens: turn.prompt.length, dropped: turn.dropped });
   const splitter = new ThoughtSplitter(turn.thoughtOpen);
   const onText = (text: string, id: number): void => {
@@ -150,7 +151,14 @@ parentPort?.on("message", (message: ChatMessage) => {
   else if (message.type === "close") {
     for (const abort of aborts.values()) abort.abort();
     queue = queue.then(close);
-  } else if (message.type === "load") queue = queue.then(() => void load(message.folder).catch(() => {}));
+  } else if (message.type === "load")
+    // A question tells what failed.
+    queue = queue
+      .then(() => load(message.folder))
+      .then(
+        () => {},
+        () => {},
+      );
   else {
     aborts.set(message.id, new AbortController());
     queue = queue.then(() => serve(message));

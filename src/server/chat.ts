@@ -62,10 +62,6 @@ export interface ChatService {
   ask(request: ChatRequest, signal: AbortSignal): AsyncIterable<ChatEvent>;
 }
 
-/** A body above this is refused unread. */
-export const MAX_PROBLEM_BYTES = 4096;
-export const MAX_CONVERSATION_BYTES = 1 << 20;
-
 const real = (name: string, low: number, high: number) => {
   const words = `${name}: a number from ${low} to ${high}`;
   return z.number(words).min(low, words).max(high, words);

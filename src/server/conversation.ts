@@ -1,9 +1,19 @@
 /** From the messages of a conversation to what the model reads, cut to what it has room for. */
+import { setImmediate } from "node:timers/promises";
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { UsageError } from "../recipe/find-model.ts";
-import { chatOf, encodeChat, opensThought, renderChat } from "../tokenizer/chat.ts";
+import {
+  type Chat,
+  type ChatPart,
+  chatOf,
+  chatParts,
+  encodePart,
+  opensThought,
+  renderChat,
+} from "../tokenizer/chat.ts";
 import { checkChat } from "../tokenizer/chat-check.ts";
 import { ChatTemplateError } from "../tokenizer/chat-template.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { ConversationRequest, Message } from "./chat.ts";
 
 export interface Turn {
@@ -18,16 +28,61 @@ export interface Turn {
 /** Share of the positions that is kept free for the answer, if the request does not ask for less. */
 const ANSWER_SHARE = 0.25;
 
+/** A conversation of at most so many characters a position is tried whole first. */
+const CHARACTERS_A_POSITION = 16;
+/** Milliseconds of reading after which others get their turn. */
+const BREATH_MS = 20;
+
 /**
  * A turn is a question with what was said until the next one; whole turns are left out, the oldest first, and never
- * the system's message.
+ * the system's message. The newest turns are read first, twice as many each time, so that the work is bounded by the
+ * model's room and not by what was sent; each message is encoded once, lengths are sums.
  * @throws ChatTemplateError without a template, with a broken one, or where it refuses such messages
  * @throws UsageError where the last question alone is too long
+ * @throws what `signal` aborts with, between two messages
  */
-export function readConversation(
+export async function readConversation(
   { config, tokenizer, tokenizerConfig = {} }: ModelShape,
   { messages, maxTokens = Number.POSITIVE_INFINITY }: ConversationRequest,
-): Turn {
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Turn> {
+  const chat = checkedChat(tokenizerConfig);
+  const { maxPositions } = config;
+  const reserve = Math.min(maxTokens, Math.floor(maxPositions * ANSWER_SHARE));
+  const options = { addGenerationPrompt: true };
+  const thoughtOpen = opensThought(renderChat(chat, [{ role: "user", content: "" }], options));
+  const encode = rememberingEncoder(tokenizer, signal);
+  const variants = withoutOldestTurns(messages);
+  const last = variants.length - 1;
+
+  const read = new Map<number, number[]>();
+  const fits = async (variant: number): Promise<boolean> => {
+    const kept = variants[variant]().map((message) => ({ ...message }));
+    const prompt = await encode(chatParts(tokenizer, chat, kept, options));
+    read.set(variant, prompt);
+    return prompt.length + (variant === last ? 1 : reserve) <= maxPositions;
+  };
+  const characters = messages.reduce((sum, { content }) => sum + content.length, 0);
+  const found =
+    characters <= CHARACTERS_A_POSITION * maxPositions && (await fits(0))
+      ? 0
+      : await firstThatFits(last, fits);
+  const prompt = read.get(found ?? last) as number[];
+  if (found === null)
+    throw new UsageError(
+      `The message takes ${prompt.length} tokens with its frame, and the model has room for ${maxPositions}.`,
+      "Send a shorter one.",
+    );
+  const dropped = messages.length - variants[found]().length;
+  return { prompt, thoughtOpen, dropped, maxNewTokens: Math.min(maxTokens, maxPositions - prompt.length) };
+}
+
+const chats = new WeakMap<Record<string, unknown>, Chat>();
+
+/** Read and checked once a model. */
+function checkedChat(tokenizerConfig: Record<string, unknown>): Chat {
+  const known = chats.get(tokenizerConfig);
+  if (known !== undefined) return known;
   const chat = chatOf(tokenizerConfig);
   if (chat === null)
     throw new ChatTemplateError({
@@ -36,37 +91,60 @@ export function readConversation(
       remedy: "Take an instruct model, or one whose tokenizer_config.json has a chat_template.",
     });
   checkChat(chat);
-  const { maxPositions } = config;
-  const reserve = Math.min(maxTokens, Math.floor(maxPositions * ANSWER_SHARE));
-  const options = { addGenerationPrompt: true };
-  const thoughtOpen = opensThought(renderChat(chat, [{ role: "user", content: "" }], options));
-  for (let kept: readonly Message[] = messages; ; ) {
-    const prompt = encodeChat(
-      tokenizer,
-      chat,
-      kept.map((message) => ({ ...message })),
-      options,
-    );
-    const shorter = withoutOldestTurn(kept);
-    const fits = prompt.length + (shorter === null ? 1 : reserve) <= maxPositions;
-    if (fits) {
-      const maxNewTokens = Math.min(maxTokens, maxPositions - prompt.length);
-      return { prompt, thoughtOpen, dropped: messages.length - kept.length, maxNewTokens };
-    }
-    if (shorter === null)
-      throw new UsageError(
-        `The message takes ${prompt.length} tokens with its frame, and the model has room for ${maxPositions}.`,
-        "Send a shorter one.",
-      );
-    kept = shorter;
-  }
+  chats.set(tokenizerConfig, chat);
+  return chat;
 }
 
-/** `null` where one turn alone is left. */
-function withoutOldestTurn(messages: readonly Message[]): readonly Message[] | null {
-  const isUser = ({ role }: Message): boolean => role === "user";
-  const first = messages.findIndex(isUser);
-  const second = messages.findIndex((message, i) => i > first && isUser(message));
-  if (second < 0) return null;
-  return [...messages.slice(0, first).filter(({ role }) => role === "system"), ...messages.slice(second)];
+/** The smallest number up to `last` that fits, whose successors do too; `null` where `last` does not. */
+async function firstThatFits(
+  last: number,
+  fits: (variant: number) => Promise<boolean>,
+): Promise<number | null> {
+  if (!(await fits(last))) return null;
+  let [good, bad] = [last, -1];
+  for (let step = 1; good > 0 && bad < 0; step *= 2) {
+    const next = Math.max(0, good - step);
+    if (await fits(next)) good = next;
+    else bad = next;
+  }
+  while (good - bad > 1) {
+    const middle = (good + bad) >> 1;
+    if (await fits(middle)) good = middle;
+    else bad = middle;
+  }
+  return good;
+}
+
+/** Of the last conversation, which is mostly the beginning of the next one. */
+const encoded = new WeakMap<Tokenizer, Map<string, number[]>>();
+
+function rememberingEncoder(
+  tokenizer: Tokenizer,
+  signal: AbortSignal,
+): (parts: readonly ChatPart[]) => Promise<number[]> {
+  const before = encoded.get(tokenizer);
+  const known = new Map<string, number[]>();
+  encoded.set(tokenizer, known);
+  let breath = performance.now();
+  return async (parts) => {
+    const all: number[][] = [];
+    for (const part of parts) {
+      const key = `${part.control ? 1 : 0}${part.continues ? 1 : 0}${part.text}`;
+      const ids = known.get(key) ?? before?.get(key) ?? encodePart(tokenizer, part);
+      known.set(key, ids);
+      all.push(ids);
+      if (performance.now() - breath < BREATH_MS) continue;
+      await setImmediate();
+      signal.throwIfAborted();
+      breath = performance.now();
+    }
+    return all.flat();
+  };
+}
+
+/** All messages, then without the oldest turn, the two oldest, ...; the last one has one turn alone. */
+function withoutOldestTurns(messages: readonly Message[]): (() => readonly Message[])[] {
+  const [first = 0, ...later] = messages.flatMap(({ role }, i) => (role === "user" ? [i] : []));
+  const system = messages.slice(0, first).filter(({ role }) => role === "system");
+  return [() => messages, ...later.map((start) => () => [...system, ...messages.slice(start)])];
 }

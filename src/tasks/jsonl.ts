@@ -47,9 +47,13 @@ export function jsonl(options: JsonlOptions): Task<JsonlProblem> {
     list: (part: ListPart) =>
       (part === "all" ? rows.all : rows.of(part)).map((row) => problem(`jsonl/${row.place}`, row)),
     content: ({ question, answer }) => `${canonicalQuestion(question)} = ${answer}`,
-    verify: (problem, completion) =>
-      judgeNumber(completion, problem.answer, options.template, options.answer),
+    verify: jsonlVerifier(options),
   };
+}
+
+/** `verify` without the file. */
+export function jsonlVerifier({ template, answer }: JsonlOptions): Task<JsonlProblem>["verify"] {
+  return (problem, completion) => judgeNumber(completion, problem.answer, template, answer);
 }
 
 /** Each pass over a split visits every row once, in an order of its own. */

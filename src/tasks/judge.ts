@@ -103,3 +103,25 @@ export function checkNumber(answer: string, right: Fraction, options: NumberOpti
   const reason = `answer is ${showNumber(parsed.value)}, not ${showNumber(right)}`;
   return { right: false, extracted: answer, canonical, reason };
 }
+
+/** A verdict from code that is not ours: what it left out is filled in, and a faulty or thrown one is a fault. */
+export function checkedVerdict(verify: () => unknown): Verdict {
+  try {
+    const given = verify() as Partial<Verdict> | null;
+    if (typeof given !== "object" || given === null) throw new Error(`its verdict is ${String(given)}`);
+    const { value = null, canonical } = given;
+    if (value !== null && !(typeof value === "number" && value >= 0 && value <= 1))
+      throw new Error(`the value of its verdict is ${String(value)}, neither null nor from 0 to 1`);
+    const extracted = typeof given.extracted === "string" ? given.extracted : null;
+    return {
+      value,
+      kind: value === null ? "unscored" : (given.kind ?? (value === 1 ? "right" : "wrong")),
+      extracted,
+      canonical: canonical === undefined ? extracted : canonical,
+      format: given.format === true,
+      reason: String(given.reason ?? ""),
+    };
+  } catch (error) {
+    return fault(error);
+  }
+}

@@ -67,4 +67,9 @@ export interface Task<P extends Problem = Problem> {
   generate(key: StreamKey): P;
   /** Sees the completion only, never the prompt as answer text; never throws. */
   verify(problem: P, completion: string): Verdict;
+  /**
+   * Verdicts of many completions, in their order, in threads that can be ended: for a verifier that may hang
+   * (see `inThreads`). A task without it is judged in place, by `verify`.
+   */
+  verifyAll?(items: { problem: P; completion: string }[]): Promise<Verdict[]>;
 }

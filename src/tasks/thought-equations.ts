@@ -128,7 +128,7 @@ function isPreceded(tokens: Token[], first: number, told: number): boolean {
   const [before, farther, own] = [tokens[first - 1], tokens[first - 2], tokens[first]!];
   switch (before?.kind) {
     case "number":
-      return first - 1 === told;
+      return first - 1 === told && !isOperator(tokens[first + 1], "/");
     case "word":
       return !COMPUTES.test(before.text);
     case "operator":
@@ -157,8 +157,8 @@ function isFollowed(tokens: Token[], last: number): boolean {
   const [own, after, farther] = [tokens[last]!, tokens[last + 1], tokens[last + 2]];
   switch (after?.kind) {
     case "number":
-      // The next equation, and not the fraction of a mixed number: "3/2 = 1 1/2".
-      return leadsToEquals(tokens, last + 1) && !isOperator(farther, "/");
+      // Not the fraction of a mixed number, "3/2 = 1 1/2", nor the rest of a long one, "12 000".
+      return !isOperator(farther, "/") && (!/^\d{3}$/.test(after.text) || leadsToEquals(tokens, last + 1));
     case "word":
       return !COMPUTES.test(after.text) && !changesValue(after.text);
     case "operator":

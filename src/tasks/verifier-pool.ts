@@ -5,8 +5,8 @@
  */
 import type { Worker } from "node:worker_threads";
 import { startThread } from "../runtime/thread.ts";
-import { exceeded, fault, oversized } from "./judge.ts";
-import type { Problem, Verdict } from "./problem.ts";
+import { checkedVerdict, exceeded, fault, oversized } from "./judge.ts";
+import type { Problem, Task, Verdict } from "./problem.ts";
 import type { TaskSource, WorkerJob, WorkerReply } from "./verifier-worker.ts";
 
 export type { TaskSource } from "./verifier-worker.ts";
@@ -90,7 +90,7 @@ export class VerifierPool {
       return exceeded(reply.kind);
     }
     this.#idle.push(worker);
-    const verdict = reply as Verdict;
+    const verdict = checkedVerdict(() => reply);
     if (verdict.value === null) this.faults++;
     return verdict;
   }
@@ -113,6 +113,25 @@ export class VerifierPool {
       reply instanceof Failure ? reply.message : "it sent no greeting",
     );
   }
+}
+
+/**
+ * The task with its verifier in threads: what a rollout and an evaluation call for a task whose code is not ours.
+ * `source` says how a thread makes the same task. `pool.close()` ends the threads.
+ */
+export function inThreads<P extends Problem>(
+  task: Task<P>,
+  source: TaskSource,
+  options: PoolOptions = {},
+): Task<P> & { pool: VerifierPool } {
+  const pool = new VerifierPool(source, options);
+  return {
+    name: task.name,
+    generate: (key) => task.generate(key),
+    verify: (problem, completion) => task.verify(problem, completion),
+    verifyAll: (items) => pool.verify(items),
+    pool,
+  };
 }
 
 class Failure {

@@ -79,8 +79,15 @@ function processed(processor: Json, idOf: AroundSources["idOf"]): Around {
       const id = (name: "cls" | "sep") => [(processor[name] as [string, number])[1]];
       return { before: id("cls"), after: id("sep") };
     }
-    default:
+    case "ByteLevel":
       return NOTHING_AROUND;
+    default:
+      throw new TokenizerError({
+        field: "tokenizer.json post_processor",
+        expected: "one of Hugging Face's",
+        found: JSON.stringify(processor.type),
+        remedy: "Export it with a current version of Hugging Face's tokenizers.",
+      });
   }
 }
 

@@ -24,8 +24,7 @@ export function bpeJson({ added, vocab, merges, preTokenizer, normalizer, ignore
   // Hugging Face's library numbers added tokens from the end of the vocabulary on, whatever their `id` says; those that
   // stand elsewhere keep their places by being words as well.
   const behind = added.every(({ id }, i) => id === words.length + i);
-  if (!behind)
-    words.push(...added.map(({ content, id }): [string, number] => [content as string, id as number]));
+  if (!behind) for (const { content, id } of added) words.push([content as string, id as number]);
   return {
     version: "1.0",
     truncation: null,

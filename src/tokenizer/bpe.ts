@@ -7,8 +7,9 @@ import { type Around, aroundText } from "./around.ts";
 import { wellFormed } from "./byte-level.ts";
 import { startDecoder } from "./decoder.ts";
 import { TokenizerError } from "./errors.ts";
+import { checkGrowth, GPT2_SPLIT, inTime, isHarmless } from "./hostile.ts";
 import { decodeAll } from "./stream.ts";
-import type { ControlToken, Tokenizer, TokenStream } from "./tokenizer.ts";
+import type { ControlToken, EncodeOptions, Tokenizer, TokenStream } from "./tokenizer.ts";
 import { BPE_SPECIALS } from "./train.ts";
 
 /** The files that may lie beside `tokenizer.json`, parsed. */
@@ -59,9 +60,13 @@ type Json = z.infer<typeof TokenizerJson>;
 /** The part of the library that we use; its own declarations do not resolve under `nodenext`. */
 interface HubTokenizer {
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
+  /** Of the stretches between added tokens, in order. */
+  pre_tokenizer: ((text: string, options: { section_index: number }) => string[]) | null;
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
 }
+
+type Encode = (text: string, continues: boolean) => number[];
 
 export class BpeTokenizer implements Tokenizer {
   readonly vocabSize: number;
@@ -72,9 +77,12 @@ export class BpeTokenizer implements Tokenizer {
   readonly around: Around;
   readonly controls: readonly ControlToken[];
   private readonly json: unknown;
+  /** No text can make it slow: it needs no clock. */
+  private readonly harmless: boolean;
   private readonly full: HubTokenizer;
+  private readonly encodeFull: Encode;
   /** The same without control tokens: their spelling in a message is ordinary text. */
-  private readonly plain: HubTokenizer;
+  private readonly encodePlain: Encode;
   private readonly decoder: unknown;
   private readonly specialIds: ReadonlySet<number>;
 
@@ -88,8 +96,11 @@ export class BpeTokenizer implements Tokenizer {
     const generation = parse("generation_config.json", IdConfig, files.generationConfig ?? {});
     const model = parse("config.json", IdConfig, files.modelConfig ?? {});
     this.json = json;
+    checkGrowth(parsed.normalizer);
+    this.harmless = isHarmless(parsed);
     this.full = hub(parsed);
-    this.plain = hub(withoutControls(parsed));
+    this.encodeFull = encoder(this.full);
+    this.encodePlain = encoder(hub(withoutControls(parsed)));
     this.decoder = parsed.decoder;
     startDecoder(this.decoder);
     this.specialIds = new Set(parsed.added_tokens.filter(({ special }) => special).map(({ id }) => id));
@@ -126,11 +137,15 @@ export class BpeTokenizer implements Tokenizer {
 
   /**
    * Adds no bos or eos. A lone surrogate is encoded as U+FFFD (see `wellFormed`).
-   * With `specials: false` (the default) control tokens in `text` are spelled out like any other text.
+   * With `specials: false` (the default) control tokens in `text` are spelled out like any other text. A text that
+   * `continues` another gets no blank of a text's beginning (Metaspace with `prepend_scheme: first`).
+   * @throws TokenizerError where the file's expressions take too long
    */
-  encode(text: string, { specials = false }: { specials?: boolean } = {}): number[] {
+  encode(text: string, { specials = false, continues = false }: EncodeOptions = {}): number[] {
     if (text === "") return [];
-    return (specials ? this.full : this.plain).encode(wellFormed(text), { add_special_tokens: false }).ids;
+    const tokenizer = specials ? this.encodeFull : this.encodePlain;
+    const encode = () => tokenizer(wellFormed(text), continues);
+    return this.harmless ? encode() : inTime(encode, text.length);
   }
 
   /** Exact text: nothing is tidied up. Bytes that are not UTF-8 (a cut character) become U+FFFD. */
@@ -213,11 +228,25 @@ function largestId({ added_tokens, model: { vocab } }: Json): number {
   return [...ids, ...added_tokens.map(({ id }) => id)].reduce((a, b) => Math.max(a, b), -1);
 }
 
+/** A text that continues another one is no first stretch. */
+function encoder(tokenizer: HubTokenizer): Encode {
+  const split = tokenizer.pre_tokenizer;
+  let before = 0;
+  if (split !== null)
+    tokenizer.pre_tokenizer = (text, { section_index }) =>
+      split(text, { section_index: section_index + before });
+  return (text, continues) => {
+    before = continues ? 1 : 0;
+    return tokenizer.encode(text, { add_special_tokens: false }).ids;
+  };
+}
+
 function hub(json: Json): HubTokenizer {
-  // The library requires these keys to be present, even where they are null.
-  const parts = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
+  // The library requires these keys to be present, even where they are null; we decode and post-process ourselves.
+  const parts = { post_processor: null, decoder: null };
+  const [normalizer, pre_tokenizer] = [literally(json.normalizer), asOfficial(json.pre_tokenizer)];
   try {
-    return new HubImplementation({ ...parts, ...json, pre_tokenizer: asOfficial(json.pre_tokenizer) }, {});
+    return new HubImplementation({ ...json, ...parts, normalizer, pre_tokenizer }, {});
   } catch (error) {
     throw new TokenizerError({
       field: "tokenizer.json",
@@ -228,8 +257,16 @@ function hub(json: Json): HubTokenizer {
   }
 }
 
-/** GPT-2's split rule, which a "ByteLevel" step has built in. */
-const GPT2_SPLIT = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+/** A copy in which replacements are what they say: JavaScript reads `$&` and `$1` in them. */
+function literally(step: unknown): unknown {
+  if (typeof step !== "object" || step === null) return null;
+  const { normalizers, content } = step as Record<string, unknown>;
+  return {
+    ...step,
+    ...(Array.isArray(normalizers) && { normalizers: normalizers.map(literally) }),
+    ...(typeof content === "string" && { content: content.replaceAll("$", "$$$$") }),
+  };
+}
 
 /**
  * A pre-tokenizer with the steps spelled out in which the JavaScript library differs from the official one and

@@ -7,7 +7,8 @@
  * the text between them gets its characters back and is encoded as text.
  */
 import { ChatTemplate, ChatTemplateError } from "./chat-template.ts";
-import type { Tokenizer } from "./tokenizer.ts";
+import { inTime } from "./hostile.ts";
+import type { ControlToken, Tokenizer } from "./tokenizer.ts";
 
 /** A message as OpenAI's API and transformers know it. */
 export interface ChatMessage {
@@ -70,14 +71,35 @@ export function renderChat(
   return template.render({ ...tokens, ...variables, ...fixed });
 }
 
+/** A stretch of a rendered conversation: the template's own control token, or text that spells none. */
+export interface ChatPart {
+  text: string;
+  control: boolean;
+  /** Something is before it. */
+  continues: boolean;
+}
+
 /** The conversation as ids; those of messages never hold a control token (thought tags of the assistant excepted). */
 export function encodeChat(
   tokenizer: Tokenizer,
   chat: Chat,
   messages: readonly ChatMessage[],
-  { tools = null, ...options }: ChatOptions = {},
+  options: ChatOptions = {},
 ): number[] {
-  const controls = [...tokenizer.controls].sort((a, b) => b.content.length - a.content.length);
+  return chatParts(tokenizer, chat, messages, options).flatMap((part) => encodePart(tokenizer, part));
+}
+
+export const encodePart = (tokenizer: Tokenizer, { text, control, continues }: ChatPart): number[] =>
+  tokenizer.encode(text, { specials: control, continues });
+
+/** The same before its parts are encoded: those of a message are equal in every conversation that holds it. */
+export function chatParts(
+  tokenizer: Tokenizer,
+  chat: Chat,
+  messages: readonly ChatMessage[],
+  { tools = null, ...options }: ChatOptions = {},
+): ChatPart[] {
+  const { controls } = tokenizer;
   const shield = shieldFor(
     controls.map(({ content }) => content),
     chat.template.source + JSON.stringify([messages, tools, options.variables]),
@@ -93,20 +115,54 @@ export function encodeChat(
     variables,
     tools: shield.hide(tools) as unknown[] | null,
   });
-  if (controls.length === 0) return tokenizer.encode(text);
-  // Some tokens swallow the blanks beside them.
-  const pattern = controls
-    .map(
-      ({ content, lstrip, rstrip }) =>
-        `${lstrip ? "\\s*" : ""}${escapeRegExp(content)}${rstrip ? "\\s*" : ""}`,
-    )
-    .join("|");
-  const ids: number[] = [];
-  for (const [i, part] of text.split(new RegExp(`(${pattern})`, "u")).entries())
-    ids.push(
-      ...(i % 2 === 0 ? tokenizer.encode(shield.show(part)) : tokenizer.encode(part, { specials: true })),
-    );
-  return ids;
+  const parts = inTime(() => splitAtControls(text, controls), text.length);
+  return parts
+    .map((part, i) => ({
+      text: part.control ? part.text : shield.show(part.text),
+      control: part.control,
+      continues: i > 0,
+    }))
+    .filter((part) => part.text !== "");
+}
+
+/** The longest control token at each place; some swallow the blanks beside them. */
+function splitAtControls(text: string, controls: readonly ControlToken[]): Omit<ChatPart, "continues">[] {
+  const byFirst = new Map<string, ControlToken[]>();
+  for (const token of [...controls].sort((a, b) => b.content.length - a.content.length)) {
+    const known = byFirst.get(token.content[0]);
+    if (known === undefined) byFirst.set(token.content[0], [token]);
+    else known.push(token);
+  }
+  const parts: Omit<ChatPart, "continues">[] = [];
+  let from = 0;
+  let swallow = false;
+  const tell = (to: number, lstrip: boolean): void => {
+    const plain = text.slice(from, to);
+    const left = swallow ? plain.replace(LEADING_BLANKS, "") : plain;
+    parts.push({ text: lstrip ? withoutTrailingBlanks(left) : left, control: false });
+  };
+  for (let at = 0; at < text.length; ) {
+    const token = byFirst.get(text[at])?.find(({ content }) => text.startsWith(content, at));
+    if (token === undefined) at++;
+    else {
+      tell(at, token.lstrip);
+      parts.push({ text: token.content, control: true });
+      at += token.content.length;
+      from = at;
+      swallow = token.rstrip;
+    }
+  }
+  tell(text.length, false);
+  return parts;
+}
+
+const LEADING_BLANKS = /^\p{White_Space}+/u;
+
+/** As a regular expression it would begin anew at every blank. */
+function withoutTrailingBlanks(text: string): string {
+  let end = text.length;
+  while (end > 0 && /\p{White_Space}/u.test(text[end - 1])) end--;
+  return text.slice(0, end);
 }
 
 /**
@@ -158,4 +214,4 @@ function shieldFor(controls: readonly string[], taken: string): Shield {
   return { hide, show: (text) => swap(text, back) };
 }
 
-const escapeRegExp = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+const escapeRegExp = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");

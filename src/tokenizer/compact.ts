@@ -14,7 +14,7 @@ import type { Around } from "./around.ts";
 import { addedToken } from "./bpe-json.ts";
 import { UnknownCharacterError } from "./errors.ts";
 import { decodeAll } from "./stream.ts";
-import type { ControlToken, Tokenizer, TokenStream } from "./tokenizer.ts";
+import type { ControlToken, EncodeOptions, Tokenizer, TokenStream } from "./tokenizer.ts";
 
 /** Names by id; `COMPACT_TOKENS[id]` is the text. */
 const NAMED = [
@@ -102,7 +102,7 @@ export class CompactTokenizer implements Tokenizer {
    * With `specials: false` (the default) a tag such as "<think>" is unknown text.
    * @throws UnknownCharacterError at the first character that no token covers.
    */
-  encode(text: string, { specials = false }: { specials?: boolean } = {}): number[] {
+  encode(text: string, { specials = false }: EncodeOptions = {}): number[] {
     const ids: number[] = [];
     let offset = 0;
     while (offset < text.length) {

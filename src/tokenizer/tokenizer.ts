@@ -13,6 +13,13 @@ export interface TokenStream {
   end(): string;
 }
 
+export interface EncodeOptions {
+  /** Control tokens that the text spells are themselves. */
+  specials?: boolean;
+  /** The text comes after another one. */
+  continues?: boolean;
+}
+
 /** What the rest of Sputnik asks of a tokenizer; `bpe` and `compact` implement it. */
 export interface Tokenizer {
   vocabSize: number;
@@ -26,7 +33,7 @@ export interface Tokenizer {
   /** What only `specials: true` turns into one id. */
   controls: readonly ControlToken[];
   /** Message content is encoded with `specials: false` (the default), so text never becomes a control token. */
-  encode(text: string, options?: { specials?: boolean }): number[];
+  encode(text: string, options?: EncodeOptions): number[];
   decode(ids: Iterable<number>, options?: { skipSpecials?: boolean }): string;
   /** The same id by id: the pieces joined are what `decode` gives. */
   stream(options?: { skipSpecials?: boolean }): TokenStream;

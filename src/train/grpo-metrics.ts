@@ -2,6 +2,7 @@
 import type { Metrics } from "../events.ts";
 import { isLoad } from "./expert-load.ts";
 import { informative } from "./grpo-loss.ts";
+import { rewardMetrics } from "./rewards.ts";
 import type { Group, Sample } from "./rollout.ts";
 
 const mean = (values: readonly number[]): number | null =>
@@ -20,7 +21,7 @@ export function validityMetrics(samples: readonly Sample[]): Metrics {
 }
 
 export function validityByPosition(
-  samples: readonly Sample[],
+  samples: readonly Pick<Sample, "equations">[],
 ): { from: number; to: number; share: number; equations: number }[] {
   const buckets = new Map<number, { holds: number; count: number }>();
   for (const { position, holds } of samples.flatMap((s) => s.equations)) {
@@ -40,22 +41,13 @@ export function validityByPosition(
     }));
 }
 
-/** A reward's parts: their means add up to the mean reward. */
-const COMPONENTS = ["accuracy", "format", "validity", "overlong"] as const;
-
 /** Metrics of what was sampled; throughput counts every generated token, masked or not. */
 export function rolloutMetrics(judged: readonly { group: Group }[]): Metrics {
   const groups = judged.map(({ group }) => group);
   const samples = groups.flatMap((g) => g.samples);
-  const scored = samples.filter((s) => s.reward !== null);
   const lengths = samples.map((s) => s.ids.length);
   return {
-    "reward/mean": mean(scored.map((s) => s.reward as number)),
-    ...Object.fromEntries(
-      COMPONENTS.map((name) => [`reward/${name}`, mean(scored.map((s) => s.components[name]))]),
-    ),
-    pass1: mean(scored.map((s) => s.verdict.value as number)),
-    unscored: samples.length - scored.length,
+    ...rewardMetrics(samples),
     "length/mean": mean(lengths),
     "length/max": Math.max(...lengths),
     truncated: mean(samples.map((s) => (s.finish === "length" ? 1 : 0))),

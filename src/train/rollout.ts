@@ -5,24 +5,22 @@ import type { GroupRecord } from "../events.ts";
 import type { GenerateOptions } from "../sample/engine.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { Generation } from "../sample/scheduler.ts";
+import { checkedVerdict } from "../tasks/judge.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
-import { equations } from "../tasks/thought-equations.ts";
 import { beginIds } from "../tokenizer/around.ts";
 import { chatOf, encodeChat } from "../tokenizer/chat.ts";
 import { ChatTemplateError } from "../tokenizer/chat-template.ts";
 import { completionText } from "../tokenizer/stream.ts";
+import {
+  type LocatedEquation,
+  type RewardComponents,
+  type RewardOptions,
+  rewardComponents,
+  thoughtEquations,
+  totalReward,
+} from "./rewards.ts";
 
-export interface RewardOptions {
-  accuracy: number;
-  format: number;
-  /** Weight of the share of true equations in the thought. */
-  validity: number;
-  /** DAPO's soft overlong punishment (2503.14476, eq. 13): from 0 to -penalty over the last `buffer` tokens. */
-  overlong: { buffer: number; penalty: number } | null;
-}
-
-/** A reward's parts, each with its weight. */
-export type RewardComponents = Record<"accuracy" | "format" | "validity" | "overlong", number>;
+export { overlongPenalty, type RewardComponents, type RewardOptions } from "./rewards.ts";
 
 export interface Sample extends Generation {
   prompt: number[];
@@ -31,8 +29,8 @@ export interface Sample extends Generation {
   /** The sum of the components; `null`: unscored. */
   reward: number | null;
   components: RewardComponents;
-  /** Equations in the thought: position of each in tokens from the row's start, and whether it is true. */
-  equations: { position: number; holds: boolean }[];
+  /** Equations in the thought. */
+  equations: LocatedEquation[];
 }
 
 export interface Group {
@@ -40,53 +38,30 @@ export interface Group {
   samples: Sample[];
 }
 
-/** DAPO's penalty for a completion of `length` tokens with the limit `limit`: 0, then linear down to -penalty. */
-export function overlongPenalty(
-  length: number,
-  limit: number,
-  { buffer, penalty }: { buffer: number; penalty: number },
-): number {
-  const start = limit - buffer;
-  return length <= start ? 0 : -penalty * Math.min(1, (length - start) / buffer);
-}
-
 /** The equations of a completion with their positions in tokens; `promptLength` tokens came before. */
 export function locateEquations(
   ids: readonly number[],
   promptLength: number,
-  model: ModelShape,
-): Sample["equations"] {
-  const { text, ends } = completionText(model.tokenizer, [], ids);
-  const close = text.indexOf("</think>");
-  const thought = close < 0 ? text : text.slice(0, close);
-  let token = 0;
-  return equations(thought).map(({ index, holds }) => {
-    while (token < ends.length && ends[token] <= index) token++;
-    return { position: promptLength + token, holds };
-  });
+  model: Pick<ModelShape, "tokenizer">,
+): LocatedEquation[] {
+  return thoughtEquations(completionText(model.tokenizer, [], ids), promptLength);
 }
 
 export function judge(
   problem: Problem,
   generation: Generation,
   prompt: number[],
-  task: Task,
-  model: ModelShape,
+  task: Pick<Task, "verify">,
+  model: Pick<ModelShape, "tokenizer">,
   rewards: RewardOptions,
   limit: number,
 ): Sample {
-  const { text } = completionText(model.tokenizer, prompt, generation.ids);
-  const verdict = task.verify(problem, text);
-  const found = locateEquations(generation.ids, prompt.length, model);
-  const validity = found.length === 0 ? 0 : found.filter((e) => e.holds).length / found.length;
-  const components: RewardComponents = {
-    accuracy: rewards.accuracy * (verdict.value ?? 0),
-    format: rewards.format * (verdict.format ? 1 : 0),
-    validity: rewards.validity * validity,
-    overlong: rewards.overlong === null ? 0 : overlongPenalty(generation.ids.length, limit, rewards.overlong),
-  };
-  const reward = verdict.value === null ? null : Object.values(components).reduce((a, b) => a + b, 0);
-  return { ...generation, prompt, text, verdict, reward, components, equations: found };
+  const decoded = completionText(model.tokenizer, prompt, generation.ids);
+  const verdict = checkedVerdict(() => task.verify(problem, decoded.text));
+  const found = thoughtEquations(decoded, prompt.length);
+  const components = rewardComponents(verdict, found, { length: generation.ids.length, limit }, rewards);
+  const reward = totalReward(verdict, components);
+  return { ...generation, prompt, text: decoded.text, verdict, reward, components, equations: found };
 }
 
 export interface RolloutOptions {
@@ -149,13 +124,30 @@ export async function rollout(
     signal,
     stopIds: model.tokenizer.stopIds,
   });
+  const groupOf = (sample: number): number => Math.floor(sample / options.groupSize);
+  // A verifier that may hang judges all of them in threads that can be ended.
+  const verdicts = await task.verifyAll?.(
+    generations.map(({ ids }, i) => ({
+      problem: problems[groupOf(i)],
+      completion: completionText(model.tokenizer, prompts[groupOf(i)], ids).text,
+    })),
+  );
+  const samples = generations.map((generation, i) => {
+    const own = groupOf(i);
+    const verifier = verdicts === undefined ? task : { verify: () => verdicts[i] };
+    return judge(
+      problems[own],
+      generation,
+      prompts[own],
+      verifier,
+      model,
+      options.rewards,
+      options.maxNewTokens,
+    );
+  });
   const groups = problems.map((problem, i) => ({
     problem,
-    samples: generations
-      .slice(i * options.groupSize, (i + 1) * options.groupSize)
-      .map((generation) =>
-        judge(problem, generation, prompts[i], task, model, options.rewards, options.maxNewTokens),
-      ),
+    samples: samples.slice(i * options.groupSize, (i + 1) * options.groupSize),
   }));
   return { groups, flops, tokens };
 }

@@ -1,6 +1,8 @@
 /** The conversation of this tab, kept over a reload: what was said, and the answer that is being written. */
 import { signal } from "@preact/signals";
 import type { ChatEvent, Message } from "../server/chat.ts";
+import { MAX_CONVERSATION_BYTES } from "../server/limits.ts";
+import { newestMessages } from "./newest.ts";
 import { askServer } from "./sse.ts";
 
 export interface Turn {
@@ -27,6 +29,8 @@ export interface TurnSettings {
 
 const STORAGE = "sputnik-turns";
 const REPAINT_MS = 40;
+/** Of a request, for all but its messages. */
+const ENVELOPE_BYTES = 1024;
 
 export const turns = signal<Turn[]>(restore());
 let running: AbortController | null = null;
@@ -37,12 +41,12 @@ export const isAnswering = (): boolean => turns.value.at(-1)?.state === "thinkin
 /** Asks the next question, and shows the answer as it comes. */
 export async function ask(question: string, settings: TurnSettings): Promise<void> {
   const { model, system, temperature, seed } = settings;
-  const messages: Message[] = [
-    ...(system === "" ? [] : [{ role: "system" as const, content: system }]),
-    ...turns.value.flatMap(asMessages),
-    { role: "user", content: question },
-  ];
-  const turn = newTurn(question);
+  const first: Message[] = system === "" ? [] : [{ role: "system", content: system }];
+  const before = turns.value.map(asMessages);
+  const room = MAX_CONVERSATION_BYTES - ENVELOPE_BYTES;
+  const messages = newestMessages(first, before, { role: "user", content: question }, room);
+  const left = first.length + before.flat().length + 1 - messages.length;
+  const turn = { ...newTurn(question), dropped: left };
   publish([...turns.value, turn]);
   const stopping = new AbortController();
   running = stopping;
@@ -89,7 +93,7 @@ function newTurn(question: string): Turn {
 }
 
 function take(turn: Turn, event: ChatEvent): void {
-  if (event.type === "turn") turn.dropped = event.dropped;
+  if (event.type === "turn") turn.dropped += event.dropped;
   else if (event.type === "token") {
     turn.tokens++;
     if (event.thought) turn.thought += event.text;

@@ -182,6 +182,29 @@ describe("resuming", () => {
   });
 });
 
+describe("what is not a run's stays as it is", () => {
+  test.each(["../x", "..", ".", "", "a/b", "-x", ".hidden", "a\nb", "~", "a".repeat(101)])(
+    "a run cannot be called %j",
+    (name) => {
+      fs.writeFileSync(join(root, "kept"), "mine");
+      for (const fresh of [false, true])
+        expect(() => start({ name, fresh })).toThrow(/A run cannot be called .* letters, digits/);
+      expect(fs.readdirSync(root)).toEqual(["kept"]);
+    },
+  );
+
+  test("a folder of that name with other files is refused; fresh keeps it under another name", () => {
+    const folder = join(root, recipe.name);
+    fs.mkdirSync(folder);
+    fs.writeFileSync(join(folder, "recipe.yaml"), "for pancakes");
+    expect(() => start()).toThrow(/holds no run, but other files: recipe\.yaml/);
+    expect(fs.readdirSync(folder)).toEqual(["recipe.yaml"]);
+    const run = start({ fresh: true });
+    expect(run.movedTo).toBe(`${folder}.1`);
+    expect(fs.readFileSync(join(`${folder}.1`, "recipe.yaml"), "utf8")).toBe("for pancakes");
+  });
+});
+
 describe("the lock", () => {
   test("keeps a second writer out and names the first", () => {
     start();

@@ -57,10 +57,13 @@ describe("a session whose threads yield", () => {
           Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64"),
         ]);
       const spinning = await bits();
+      expect(session.yielding).toBe(false);
       watch.contended = true;
       expect(await bits()).toEqual(spinning);
+      expect(session.yielding).toBe(true);
       watch.contended = false;
       expect(await bits()).toEqual(spinning);
+      expect(session.yielding).toBe(false);
       expect(watch.measured).toBe(3);
       expect(spinning.length).toBeGreaterThan(2 * specs.length);
       await session.release();

@@ -107,3 +107,53 @@ describe("a run's models", () => {
     await both.close();
   });
 });
+
+describe("however many wait", () => {
+  /** Opened models keep a folder of their own in the temporary one; what was ever there is seen. */
+  async function opened(
+    run: (of: ThreadChat) => Promise<unknown>,
+  ): Promise<{ opened: number; left: string[] }> {
+    const temporary = fs.mkdtempSync(join(root, "tmp-"));
+    const seen = new Set<string>();
+    const ours = (name: string): boolean => name.startsWith("sputnik-");
+    const watcher = fs.watch(temporary, (_, name) => {
+      if (name !== null && ours(name)) seen.add(name);
+    });
+    const before = process.env.TMPDIR;
+    process.env.TMPDIR = temporary;
+    try {
+      const of = new ThreadChat({ model });
+      await run(of);
+      await of.close();
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return { opened: seen.size, left: fs.readdirSync(temporary).filter(ours) };
+    } finally {
+      watcher.close();
+      if (before === undefined) delete process.env.TMPDIR;
+      else process.env.TMPDIR = before;
+    }
+  }
+  const ask = async (of: ThreadChat): Promise<string> => {
+    const all: ChatEvent[] = [];
+    for await (const event of of.ask(REQUEST, new AbortController().signal)) all.push(event);
+    return all.at(-1)?.type ?? "nothing";
+  };
+
+  test.each([
+    ["a question while the model loads", 1, 1],
+    ["five of them, and three loads", 3, 5],
+  ])("%s: it is opened once, and nothing stays", async (_, loads, questions) => {
+    const ends: string[] = [];
+    const result = await opened(async (of) => {
+      for (let i = 0; i < loads; i++) of.warm();
+      ends.push(...(await Promise.all(Array.from({ length: questions }, () => ask(of)))));
+    });
+    expect(ends).toEqual(Array(questions).fill("done"));
+    expect(result).toEqual({ opened: 1, left: [] });
+  });
+
+  test("closed while it loads: nothing stays", async () => {
+    const result = await opened(async (of) => of.warm());
+    expect(result.left).toEqual([]);
+  });
+});

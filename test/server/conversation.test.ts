@@ -12,6 +12,7 @@ import type { ChatEvent, ConversationRequest, Message } from "../../src/server/c
 import { ThreadChat } from "../../src/server/chat-service.ts";
 import { readConversation } from "../../src/server/conversation.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
+import { chatOf, encodeChat } from "../../src/tokenizer/chat.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
@@ -32,57 +33,135 @@ const said = (...contents: string[]): Message[] =>
   contents.map((content, i) => ({ role: i % 2 === 0 ? "user" : "assistant", content }));
 
 describe("what the model reads", () => {
-  const read = (messages: Message[], rest: Partial<ConversationRequest> = {}) => {
-    const turn = readConversation(model, { messages, ...rest });
+  const read = async (messages: Message[], rest: Partial<ConversationRequest> = {}) => {
+    const turn = await readConversation(model, { messages, ...rest });
     return { ...turn, text: tokenizer.decode(turn.prompt) };
   };
 
-  test("all of a short conversation, by the template", () => {
-    const { text, dropped, thoughtOpen, maxNewTokens, prompt } = read(said("Hi", "Ho", "Hu"));
+  test("all of a short conversation, by the template", async () => {
+    const { text, dropped, thoughtOpen, maxNewTokens, prompt } = await read(said("Hi", "Ho", "Hu"));
     expect(text).toBe(
       "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHo<|im_end|>\n<|im_start|>user\nHu<|im_end|>\n<|im_start|>assistant\n",
     );
     expect([dropped, thoughtOpen, maxNewTokens]).toEqual([0, false, 200 - prompt.length]);
-    expect(read(said("Hi"), { maxTokens: 7 }).maxNewTokens).toBe(7);
+    expect((await read(said("Hi"), { maxTokens: 7 })).maxNewTokens).toBe(7);
   });
 
-  test("of a long one the newest turns, and always the system's message", () => {
+  test("of a long one the newest turns, and always the system's message", async () => {
     const system: Message = { role: "system", content: "Be kind." };
     const long = said("one ".repeat(10), "1", "two ".repeat(10), "2", "three");
-    const { text, dropped, prompt } = read([system, ...long]);
+    const { text, dropped, prompt } = await read([system, ...long]);
     expect(dropped).toBe(2);
     expect(text).toContain("Be kind.");
     expect(text).not.toContain("one");
     expect(text).toContain("two");
     // A quarter of the positions is left for the answer.
     expect(prompt.length).toBeLessThanOrEqual(150);
-    expect(read([system, ...long], { maxTokens: 1 }).dropped).toBe(0);
+    expect((await read([system, ...long], { maxTokens: 1 })).dropped).toBe(0);
   });
 
-  test("a last question may take the answer's room, and no more", () => {
-    const frame = read(said("")).prompt.length;
-    expect(read(said("x".repeat(199 - frame))).maxNewTokens).toBe(1);
-    expect(() => read(said("x".repeat(200 - frame)))).toThrow("takes 200 tokens");
+  test("a last question may take the answer's room, and no more", async () => {
+    const frame = (await read(said(""))).prompt.length;
+    expect((await read(said("x".repeat(199 - frame)))).maxNewTokens).toBe(1);
+    await expect(read(said("x".repeat(200 - frame)))).rejects.toThrow("takes 200 tokens");
   });
 
-  test("a thought that the template opens", () => {
+  test("a thought that the template opens", async () => {
     const opening = TEMPLATE.replace("assistant\n{% endif %}", "assistant\n<think>\n{% endif %}");
-    const open = (messages: Message[], chat_template = opening) =>
-      readConversation({ ...model, tokenizerConfig: { chat_template } }, { messages }).thoughtOpen;
-    expect(open(said("Hi"))).toBe(true);
+    const open = async (messages: Message[], chat_template = opening) =>
+      (await readConversation({ ...model, tokenizerConfig: { chat_template } }, { messages })).thoughtOpen;
+    expect(await open(said("Hi"))).toBe(true);
     // What a person writes opens and closes nothing.
-    expect(open(said("</think>"))).toBe(true);
-    expect(open(said("<think>"), TEMPLATE)).toBe(false);
+    expect(await open(said("</think>"))).toBe(true);
+    expect(await open(said("<think>"), TEMPLATE)).toBe(false);
   });
 
-  test("a model without a template, and one with a broken one, say so", () => {
-    expect(() => readConversation({ ...model, tokenizerConfig: {} }, { messages: said("Hi") })).toThrow(
-      /can't hold a conversation/,
-    );
+  test("a model without a template, and one with a broken one, say so", async () => {
+    await expect(
+      readConversation({ ...model, tokenizerConfig: {} }, { messages: said("Hi") }),
+    ).rejects.toThrow(/can't hold a conversation/);
     const chat_template = `${TEMPLATE}{% for m in messages %}{% if m.role == 'tool' %}{{ m | nonsense }}{% endif %}{% endfor %}`;
-    expect(() =>
+    await expect(
       readConversation({ ...model, tokenizerConfig: { chat_template } }, { messages: said("Hi") }),
-    ).toThrow(/nonsense/);
+    ).rejects.toThrow(/nonsense/);
+  });
+
+  describe("of a long talk", () => {
+    const turns = (count: number, words: number): Message[] => [
+      ...Array.from({ length: count }, (_, i) => said(`q${i} ${"word ".repeat(words)}`, `a${i}`)).flat(),
+      { role: "user", content: "last?" },
+    ];
+    /** The rule, one turn after another: what is kept is as long as can be. */
+    const slowly = (messages: Message[], reserve: number): { prompt: number[]; dropped: number } => {
+      const chat = chatOf(model.tokenizerConfig)!;
+      const system = messages.filter(({ role }) => role === "system");
+      const talk = messages.filter(({ role }) => role !== "system");
+      for (let from = 0; ; from += 2) {
+        const kept = [...system, ...talk.slice(from)].map((message) => ({ ...message }));
+        const prompt = encodeChat(tokenizer, chat, kept, { addGenerationPrompt: true });
+        if (prompt.length + (from + 1 >= talk.length ? 1 : reserve) <= config.maxPositions)
+          return { prompt, dropped: from };
+      }
+    };
+
+    test("whatever its length, the same as turn by turn", async () => {
+      const system: Message = { role: "system", content: "S" };
+      for (const [count, words] of [
+        [0, 1],
+        [1, 3],
+        [2, 4],
+        [3, 6],
+        [5, 1],
+        [8, 2],
+        [13, 0],
+      ])
+        for (const messages of [turns(count, words), [system, ...turns(count, words)]]) {
+          const { prompt, dropped } = await read(messages);
+          expect({ prompt, dropped }).toEqual(slowly(messages, 50));
+        }
+    });
+
+    test("each message is encoded once, and those of the question before not again", async () => {
+      let encodings: string[] = [];
+      const counting = Object.create(tokenizer) as typeof tokenizer;
+      counting.encode = (text, options) => {
+        encodings.push(text);
+        return tokenizer.encode(text, options);
+      };
+      const wide = { ...model, config: { ...config, maxPositions: 4096 }, tokenizer: counting };
+      const ask = async (messages: Message[]) => (await readConversation(wide, { messages })).dropped;
+      expect(await ask(turns(400, 60))).toBeGreaterThan(700);
+      expect(new Set(encodings).size).toBe(encodings.length);
+      // The model has room for some 10 turns: no more than twice as many are looked at.
+      const first = encodings.length;
+      expect(first).toBeLessThan(150);
+      encodings = [];
+      await ask([
+        ...turns(400, 60),
+        { role: "assistant", content: "yes" },
+        { role: "user", content: "more?" },
+      ]);
+      expect(encodings.length).toBeLessThan(20);
+    });
+
+    test("400 turns are read in far less than the time of one answer, others get their turn, and leaving ends it", async () => {
+      const wide = { ...model, config: { ...config, maxPositions: 2 ** 20 } };
+      const messages = turns(400, 500);
+      expect(JSON.stringify(messages).length).toBeGreaterThan(1_000_000);
+      const leaving = new AbortController();
+      let waited = 0;
+      const timer = setInterval(() => {
+        if (++waited === 3) leaving.abort();
+      }, 1);
+      const reading = readConversation(wide, { messages }, leaving.signal);
+      await expect(reading).rejects.toThrow(/abort/i);
+      clearInterval(timer);
+      expect(waited).toBeGreaterThanOrEqual(3);
+      const start = performance.now();
+      expect((await readConversation(wide, { messages: turns(400, 8) })).dropped).toBe(0);
+      // 5 s before, on a quiet machine.
+      expect(performance.now() - start).toBeLessThan(4000);
+    });
   });
 });
 
@@ -117,7 +196,7 @@ describe("the chat's thread", () => {
 
   test("an answer: the turn, tokens, the end; the seed repeats it", async () => {
     const all = await events(chat, request);
-    const { prompt } = readConversation(model, request);
+    const { prompt } = await readConversation(model, request);
     expect(all[0]).toEqual({ type: "turn", tokens: prompt.length, dropped: 0 });
     expect(all.at(-1)).toMatchObject({ type: "done", tokens: 30, finish: "length" });
     expect(all.some((event) => event.type === "token" && event.thought === false)).toBe(true);

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { arithmetic, arithmeticOptions } from "../../src/tasks/arithmetic.ts";
 import { countdown, countdownOptions } from "../../src/tasks/countdown.ts";
 import { equationsOptions, equationsTask } from "../../src/tasks/equations.ts";
-import { COMPLETION_LIMIT, fault, judge } from "../../src/tasks/judge.ts";
+import { COMPLETION_LIMIT, checkedVerdict, fault, judge } from "../../src/tasks/judge.ts";
 import { judgeNumber } from "../../src/tasks/number-answer.ts";
 import type { Task, Verdict } from "../../src/tasks/problem.ts";
 import { wordProblems, wordProblemsOptions } from "../../src/tasks/word-problems.ts";
@@ -135,5 +135,52 @@ describe("judge", () => {
       format: false,
     });
     expect(seen).toEqual(["1"]);
+  });
+});
+
+describe("a verdict of code that is not ours", () => {
+  const filled = { extracted: null, canonical: null, format: false, reason: "" };
+  it.each<[unknown, object]>([
+    [{ value: 1 }, { ...filled, value: 1, kind: "right" }],
+    [{ value: 0 }, { ...filled, value: 0, kind: "wrong" }],
+    [{ value: 0.5 }, { ...filled, value: 0.5, kind: "wrong" }],
+    [{ value: null }, { ...filled, value: null, kind: "unscored" }],
+    [{}, { ...filled, value: null, kind: "unscored" }],
+    [
+      { value: 0, kind: "unparsed" },
+      { ...filled, value: 0, kind: "unparsed" },
+    ],
+    [
+      { value: 1, extracted: "a" },
+      { ...filled, value: 1, kind: "right", extracted: "a", canonical: "a" },
+    ],
+    [
+      { value: 0, kind: "unparsed", extracted: "a", canonical: null, format: true, reason: "b" },
+      { value: 0, kind: "unparsed", extracted: "a", canonical: null, format: true, reason: "b" },
+    ],
+    [
+      { value: 1, extracted: 7, format: "yes", reason: 7 },
+      { ...filled, value: 1, kind: "right", reason: "7" },
+    ],
+    [null, { ...UNSCORED, reason: "verifier fault: its verdict is null" }],
+    [undefined, { ...UNSCORED, reason: "verifier fault: its verdict is undefined" }],
+    [1, { ...UNSCORED, reason: "verifier fault: its verdict is 1" }],
+    ...[Number.NaN, Number.POSITIVE_INFINITY, -0.1, 1.1, "1", true].map((value): [unknown, object] => [
+      { value },
+      {
+        ...UNSCORED,
+        reason: `verifier fault: the value of its verdict is ${value}, neither null nor from 0 to 1`,
+      },
+    ]),
+  ])("%j", (given, verdict) => {
+    expect(checkedVerdict(() => given)).toEqual(verdict);
+  });
+
+  it("that is thrown is a fault", () => {
+    expect(
+      checkedVerdict(() => {
+        throw new Error("a bug");
+      }),
+    ).toEqual({ ...UNSCORED, reason: "verifier fault: a bug" });
   });
 });

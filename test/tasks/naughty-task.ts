@@ -11,6 +11,8 @@ export function naughtyTask(options: { right: string }): Task {
       if (completion === "throw") throw new Error("a bug");
       if (completion === "exit") process.exit(3);
       if (completion === "memory") for (const hoard: number[][] = []; ; ) hoard.push(new Array(1e5).fill(1));
+      if (completion === "nan") return { value: Number.NaN } as never;
+      if (completion === "plain") return { value: 1 } as never;
       if (completion === "unscored")
         return {
           value: null,

@@ -59,6 +59,16 @@ describe("VerifierPool", () => {
     expect(pool).toMatchObject({ timeouts: 0, faults: 3 });
   });
 
+  it("takes no verdict that is none, and fills in what a task left out", async () => {
+    pool = new VerifierPool(naughty());
+    const verdicts = await pool.verify(items("nan", "plain"));
+    expect(verdicts.map(({ value, kind, reason }) => [value, kind, reason])).toEqual([
+      [null, "unscored", "verifier fault: the value of its verdict is NaN, neither null nor from 0 to 1"],
+      [1, "right", ""],
+    ]);
+    expect(pool.faults).toBe(1);
+  });
+
   it("ends a thread that takes all memory, and goes on", async () => {
     pool = new VerifierPool(naughty(), { limitMs: 30_000, heapMb: 64 });
     const verdicts = await pool.verify(items("memory", "42"));

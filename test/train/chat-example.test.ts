@@ -1,8 +1,7 @@
 /** What SFT trains is what `chat` feeds before an answer, and the answer (U3). */
 import { describe, expect, it } from "vitest";
 import { readFolder } from "../../src/checkpoint/folder.ts";
-import { readConversation } from "../../src/server/conversation.ts";
-import { type ChatMessage, chatOf } from "../../src/tokenizer/chat.ts";
+import { type Chat, type ChatMessage, chatOf, encodeChat } from "../../src/tokenizer/chat.ts";
 import { chatDocuments } from "../../src/train/chat-example.ts";
 import { type Document, isTrained } from "../../src/train/data.ts";
 
@@ -29,15 +28,11 @@ function trained(document: Document): number[][] {
   return stretches;
 }
 
-const feeds = (template: string | null, messages: ChatMessage[]): number[] =>
-  readConversation(
-    {
-      ...model,
-      config: { ...model.config, maxPositions: 100_000 },
-      tokenizerConfig: { ...model.tokenizerConfig, ...(template !== null && { chat_template: template }) },
-    },
-    { messages: messages as never },
-  ).prompt;
+/** What `chat` feeds the model (test/server/conversation.test.ts). */
+const feeds = (template: string | null, messages: ChatMessage[]): number[] => {
+  const config = { ...model.tokenizerConfig, ...(template !== null && { chat_template: template }) };
+  return encodeChat(tokenizer, chatOf(config) as Chat, messages, { addGenerationPrompt: true });
+};
 
 const TURN = "{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}";
 const CHATML = `{% for m in messages %}${TURN}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}`;

@@ -133,6 +133,9 @@ interface ExportSource {
   searched: string;
 }
 
+/** The key by which a file of ours is known: it may be replaced by a later export. */
+export const WROTE = "sputnik.wrote";
+
 /** llama.cpp's numbers for what most tensors are. */
 const FILE_TYPES: Record<WrittenType, number> = { F32: 0, F16: 1, Q8_0: 7 };
 
@@ -159,6 +162,7 @@ function write(
   const metadata = new Map([
     ...toMetadata(file, fields),
     ...(name === undefined ? [] : [["general.name", text(name)] as const]),
+    [WROTE, text("true")] as const,
     ["general.file_type", u32(FILE_TYPES[dtype])] as const,
     ["general.quantization_version", u32(2)] as const,
     ...(tokenizer === null || options.tokenizer === false

@@ -1,0 +1,195 @@
+/**
+ * Where an export goes. Only what Sputnik wrote there, unchanged since, is replaced; anything else of a person's is
+ * refused, or with `--force` gives way where it would be part of the model. What is new is written beside and renamed.
+ */
+import fs from "node:fs";
+import { basename, dirname, join, resolve, sep } from "node:path";
+import { GgufFile } from "../checkpoint/gguf/file.ts";
+import { WROTE } from "../checkpoint/gguf/model.ts";
+import { INDEX, SHARD, WEIGHTS } from "../checkpoint/shards.ts";
+import { UsageError } from "../recipe/find-model.ts";
+
+export interface TargetOptions {
+  /** What is exported: a folder or a file, and the run that it comes from. */
+  sources: readonly string[];
+  force: boolean;
+}
+
+/** The files of an export, by their paths in the folder: bytes, and when they were last changed (ms). */
+type Manifest = Record<string, { bytes: number; changed: number }>;
+
+/** In a folder that was exported. */
+export const EXPORTED = "sputnik-export.json";
+const PARTIAL = ".sputnik-export-";
+
+/** Another model's files, which a reader would mix with ours. */
+const MODEL_FILE =
+  /^(config|tokenizer|tokenizer_config|generation_config|special_tokens_map|added_tokens|adapter_config)\.json$|^(chat_template\.jinja|chat_template\.json|tokenizer\.model|vocab\.json|merges\.txt)$|^(pytorch_model|adapter_model).*\.(bin|json|safetensors)$/;
+const isModelFile = (name: string): boolean =>
+  name === WEIGHTS || name === INDEX || SHARD.test(name) || MODEL_FILE.test(name);
+
+/** Lets `write` fill a new folder, which then becomes `target`. @throws UsageError where `target` is not ours to write */
+export function writeFolder<T>(target: string, options: TargetOptions, write: (folder: string) => T): T {
+  const there = real(target);
+  refuseSource(target, there, options.sources);
+  const stats = fs.statSync(there, { throwIfNoEntry: false });
+  if (stats !== undefined && !stats.isDirectory())
+    throw new UsageError(`${target} is a file.`, "Name a new or an empty folder.");
+  const before = stats === undefined ? [] : filesIn(there);
+  const foreign = foreignFiles(there, before);
+  if (foreign.length > 0 && !options.force) throw occupied(target, foreign);
+  fs.mkdirSync(there, { recursive: true });
+  const partial = fs.mkdtempSync(join(there, PARTIAL));
+  try {
+    const result = write(partial);
+    const written = filesIn(partial);
+    for (const file of written) {
+      const folder = dirname(join(there, file));
+      // A folder of the same name, or a link to somewhere else.
+      if (isFolder(join(there, file)) || real(folder) !== folder) throw occupied(target, [file]);
+    }
+    const others = new Set(foreign);
+    // A folder without config.json is no model: killed here, it is not taken for one.
+    fs.rmSync(join(there, "config.json"), { force: true });
+    for (const file of before)
+      if (!written.includes(file) && (!others.has(file) || isModelFile(file))) fs.rmSync(join(there, file));
+    for (const file of [...written.filter((name) => name !== "config.json"), "config.json"]) {
+      if (!written.includes(file)) continue;
+      fs.mkdirSync(dirname(join(there, file)), { recursive: true });
+      fs.renameSync(join(partial, file), join(there, file));
+    }
+    const manifest = Object.fromEntries(written.map((file) => [file, stateOf(join(there, file))]));
+    fs.writeFileSync(join(there, EXPORTED), `${JSON.stringify(manifest, null, 2)}\n`);
+    return result;
+  } catch (error) {
+    throw naming(target, partial, error);
+  } finally {
+    fs.rmSync(partial, { recursive: true, force: true });
+    // What was made for an export that failed.
+    if (stats === undefined && fs.readdirSync(there).length === 0) fs.rmdirSync(there);
+  }
+}
+
+/** Lets `write` write a new file, which then becomes `target`. @throws UsageError where `target` is not ours to write */
+export function writeGgufFile<T>(target: string, options: TargetOptions, write: (file: string) => T): T {
+  const there = real(target);
+  refuseSource(target, there, options.sources);
+  const stats = fs.statSync(there, { throwIfNoEntry: false });
+  if (stats !== undefined && !stats.isFile())
+    throw new UsageError(`${target} is not a file.`, "Name a new file whose name ends with .gguf.");
+  if (stats !== undefined && !options.force && !isOurGguf(there))
+    throw new UsageError(
+      `${target} is there already, and Sputnik did not write it.`,
+      "Name a new file, or add --force to replace it.",
+    );
+  if (!isFolder(dirname(there)))
+    throw new UsageError(`The folder ${dirname(target)} is not there.`, "Make it, or name another.");
+  const folder = fs.mkdtempSync(join(dirname(there), PARTIAL));
+  try {
+    const result = write(join(folder, basename(there)));
+    fs.renameSync(join(folder, basename(there)), there);
+    return result;
+  } catch (error) {
+    throw naming(target, join(folder, basename(there)), error);
+  } finally {
+    fs.rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The error with the place that the person named instead of the one beside it. */
+function naming(target: string, partial: string, error: unknown): unknown {
+  if (error instanceof Error) error.message = error.message.replaceAll(partial, target);
+  return error;
+}
+
+function isOurGguf(path: string): boolean {
+  try {
+    const file = new GgufFile(path);
+    file.close();
+    return file.header.metadata.has(WROTE);
+  } catch {
+    return false;
+  }
+}
+
+/** Files of a folder that no export of ours wrote, or that were changed since. */
+function foreignFiles(folder: string, files: readonly string[]): string[] {
+  const manifest = readManifest(folder);
+  return files.filter((file) => {
+    if (file === EXPORTED && manifest !== null) return false;
+    const known = manifest !== null && Object.hasOwn(manifest, file) ? manifest[file] : undefined;
+    if (known === undefined) return true;
+    const { bytes, changed } = stateOf(join(folder, file));
+    return bytes !== known.bytes || changed !== known.changed;
+  });
+}
+
+function readManifest(folder: string): Manifest | null {
+  try {
+    const found: unknown = JSON.parse(fs.readFileSync(join(folder, EXPORTED), "utf8"));
+    return typeof found === "object" && found !== null ? (found as Manifest) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Of the entry itself, not of what a link names. */
+function stateOf(path: string): Manifest[string] {
+  const { size, mtimeMs } = fs.lstatSync(path);
+  return { bytes: size, changed: Math.round(mtimeMs) };
+}
+
+/** Paths of all that is no folder, links among them, with `/`; an earlier export that was killed left nothing of a person's. */
+function filesIn(folder: string, prefix = ""): string[] {
+  return fs.readdirSync(join(folder, prefix), { withFileTypes: true }).flatMap((entry) => {
+    const path = `${prefix}${entry.name}`;
+    if (!entry.isDirectory()) return [path];
+    return prefix === "" && entry.name.startsWith(PARTIAL) ? [] : filesIn(folder, `${path}/`);
+  });
+}
+
+/** `target` must not be the source, hold it, or lie in it; compared as the disk does, so through links and by any case. */
+function refuseSource(target: string, there: string, sources: readonly string[]): void {
+  for (const source of sources.map(real)) {
+    const [inner, outer] = [`${there}${sep}`, `${source}${sep}`];
+    if (same(there, source)) throw new UsageError(`${target} is the model itself.`, "Name another place.");
+    if (outer.startsWith(inner) || parents(source).some((folder) => same(folder, there)))
+      throw new UsageError(`${target} holds the model itself.`, "Name another place.");
+    if (inner.startsWith(outer) || parents(there).some((folder) => same(folder, source)))
+      throw new UsageError(`${target} lies in the model itself.`, "Name another place.");
+  }
+}
+
+function parents(path: string): string[] {
+  const up = dirname(path);
+  return up === path ? [] : [up, ...parents(up)];
+}
+
+function same(one: string, other: string): boolean {
+  if (one === other) return true;
+  const options = { bigint: true, throwIfNoEntry: false } as const;
+  const [a, b] = [fs.statSync(one, options), fs.statSync(other, options)];
+  return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino && a.ino !== 0n;
+}
+
+/** The path without links, of what need not be there yet. */
+function real(path: string): string {
+  const full = resolve(path);
+  try {
+    return fs.realpathSync.native(full);
+  } catch {
+    const up = dirname(full);
+    return up === full ? full : join(real(up), basename(full));
+  }
+}
+
+const isFolder = (path: string): boolean =>
+  fs.lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+
+function occupied(target: string, files: readonly string[]): UsageError {
+  const more = files.length > 3 ? ` and ${files.length - 3} more` : "";
+  return new UsageError(
+    `${target} holds files that Sputnik did not write, or that were changed since: ${files.slice(0, 3).join(", ")}${more}.`,
+    "Give a new or an empty folder, or add --force: a model there is replaced, other files stay.",
+  );
+}

@@ -1,0 +1,89 @@
+/**
+ * Bounds for a `tokenizer.json` from anywhere: its expressions may never end, its replacements may double a text with
+ * every step, its words may be read again at every character.
+ */
+import { SPLIT_PATTERN } from "./byte-level.ts";
+import { clocked, OutOfTime } from "./clock.ts";
+import { TokenizerError } from "./errors.ts";
+
+/** GPT-2's split rule, which a "ByteLevel" step has built in. */
+export const GPT2_SPLIT =
+  "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+/** Any machine of today encodes a text ten times as fast as this: milliseconds, and a second for 50,000 characters. */
+const LEAST_MS = 2000;
+const CHARACTERS_A_MS = 50;
+
+/** @throws TokenizerError where a text of `length` takes far longer than any honest file needs */
+export function inTime<T>(encode: () => T, length: number): T {
+  const limit = LEAST_MS + length / CHARACTERS_A_MS;
+  try {
+    return clocked(encode, limit, true);
+  } catch (error) {
+    if (!(error instanceof OutOfTime)) throw error;
+    throw new TokenizerError({
+      field: "tokenizer.json",
+      expected: "expressions that read a text in one go",
+      found: `more than ${(limit / 1000).toFixed(0)} s for ${length} characters`,
+      remedy: "Take the tokenizer.json of the model's own repository.",
+    });
+  }
+}
+
+/** Times that the normalizer of any published model may lengthen a text. */
+const MOST_GROWTH = 64;
+
+/** @throws TokenizerError for a normalizer that could make far more of a text */
+export function checkGrowth(normalizer: unknown): void {
+  const times = growth(normalizer);
+  if (times <= MOST_GROWTH) return;
+  throw new TokenizerError({
+    field: "tokenizer.json normalizer",
+    expected: `replacements that make a text at most ${MOST_GROWTH} times as long`,
+    found: `${times.toPrecision(2)} times`,
+    remedy: "Take the tokenizer.json of the model's own repository.",
+  });
+}
+
+interface Step {
+  type?: string;
+  normalizers?: unknown[];
+  pattern?: { String?: string; Regex?: string };
+  content?: string;
+  prepend?: string;
+}
+
+function growth(step: unknown): number {
+  if (typeof step !== "object" || step === null) return 1;
+  const { type, normalizers, pattern, content = "", prepend = "" } = step as Step;
+  if (Array.isArray(normalizers)) return normalizers.reduce<number>((all, one) => all * growth(one), 1);
+  if (type === "Prepend") return 1 + prepend.length / 64;
+  if (type !== "Replace") return 1;
+  // An expression may match one character, or none beside each.
+  const shortest = pattern?.String?.length ?? 1;
+  return shortest === 0 ? content.length + 1 : Math.max(1, content.length / shortest);
+}
+
+/** Characters of the longest word that published vocabularies have; searching them costs no more. */
+const LONG_WORD = 1024;
+const KNOWN: readonly unknown[] = [SPLIT_PATTERN, GPT2_SPLIT];
+
+/** No expression but our own, and no word that is long to compare: such a file needs no clock. */
+export function isHarmless(json: {
+  added_tokens: readonly { content: string }[];
+  model: { type?: string; vocab: object };
+  [part: string]: unknown;
+}): boolean {
+  const { added_tokens, model, normalizer, pre_tokenizer } = json;
+  const words = [...added_tokens.map(({ content }) => content), ...Object.keys(model.vocab)];
+  return (
+    (model.type ?? "BPE") === "BPE" &&
+    expressions([normalizer, pre_tokenizer]).every((source) => KNOWN.includes(source)) &&
+    words.every((word) => word.length <= LONG_WORD)
+  );
+}
+
+function expressions(value: unknown): unknown[] {
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, one]) => (key === "Regex" ? [one] : expressions(one)));
+}

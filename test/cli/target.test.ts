@@ -1,0 +1,181 @@
+/** X2: an export replaces what Sputnik wrote, and nothing else. */
+import fs from "node:fs";
+import { join, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, test } from "vitest";
+import { loadModel, saveModel } from "../../src/checkpoint/folder.ts";
+import { loadGguf } from "../../src/checkpoint/gguf/model.ts";
+import { exportModel } from "../../src/cli/export.ts";
+import { EXPORTED } from "../../src/cli/target.ts";
+import type { DecoderConfig } from "../../src/models/config.ts";
+import { decoderParameters } from "../../src/models/dense.ts";
+import { initialise } from "../../src/models/layers.ts";
+import { SHIPPED } from "../../src/recipe/find-model.ts";
+import { asParameters } from "../../src/recipe/options.ts";
+import { tokenizerFrom } from "../../src/tokenizer/load.ts";
+import { withRule } from "../checkpoint/gguf/rules.ts";
+import { temporaryFolder } from "../checkpoint/temporary.ts";
+import { tinyConfig } from "../train/tiny.ts";
+
+const golden = fileURLToPath(new URL("../fixtures/golden-folder", import.meta.url));
+const other = SHIPPED;
+
+/** A model whose tokenizer llama.cpp has a name for. */
+function forLlamaCpp(width: number): string {
+  const folder = join(temporaryFolder(), "model");
+  const tokenizer = tokenizerFrom(withRule("qwen2"));
+  const config: DecoderConfig = { ...tinyConfig, width, vocabSize: tokenizer.vocabSize };
+  saveModel(folder, {
+    config,
+    tokenizer,
+    parameters: asParameters(initialise(decoderParameters(config), 1)),
+  });
+  return folder;
+}
+
+/** Every file of a folder with its bytes. */
+const contents = (folder: string): Record<string, string> =>
+  Object.fromEntries(
+    fs
+      .readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .map((file) => [relative(folder, file), fs.readFileSync(file, "latin1")]),
+  );
+
+function copyOf(source: string): string {
+  const folder = join(temporaryFolder(), "model");
+  fs.cpSync(source, folder, { recursive: true });
+  return folder;
+}
+
+/** Expects a refusal that leaves every byte as it was, beside the target too. */
+function expectRefused(target: string, words: RegExp, from = golden, force = false): void {
+  const folder = join(target, "..");
+  const before = contents(folder);
+  expect(() =>
+    exportModel(from, target, { dtype: target.endsWith(".gguf") ? "Q8_0" : "BF16", force }),
+  ).toThrow(words);
+  expect(contents(folder)).toEqual(before);
+}
+
+describe("a folder that holds", () => {
+  test("another model, sharded: refused; replaced with --force, with none of its shards left", () => {
+    const target = copyOf(other);
+    fs.renameSync(join(target, "model.safetensors"), join(target, "model-00001-of-00002.safetensors"));
+    fs.writeFileSync(join(target, "model-00002-of-00002.safetensors"), "more");
+    fs.writeFileSync(join(target, "model.safetensors.index.json"), "{}");
+    fs.writeFileSync(join(target, "chat_template.jinja"), "theirs");
+    fs.writeFileSync(join(target, "notes.txt"), "mine");
+    expectRefused(target, /holds files that Sputnik did not write/);
+    exportModel(golden, target, { force: true });
+    expect(loadModel(target).config).toEqual(loadModel(golden).config);
+    expect(fs.readdirSync(target).filter((name) => /0000|index|jinja/.test(name))).toEqual([]);
+    expect(fs.readFileSync(join(target, "notes.txt"), "utf8")).toBe("mine");
+  });
+
+  test("an earlier export: replaced; once a file was changed or added, refused", () => {
+    const target = join(temporaryFolder(), "out");
+    exportModel(golden, target, {});
+    exportModel(other, target, {});
+    expect(loadModel(target).config).toEqual(loadModel(other).config);
+    fs.writeFileSync(join(target, "notes.txt"), "mine");
+    expectRefused(target, /changed since: notes\.txt\./);
+    fs.rmSync(join(target, "notes.txt"));
+    fs.appendFileSync(join(target, "README.md"), "My findings.\n");
+    expectRefused(target, /changed since: README\.md\./);
+  });
+
+  test("a file that only says that it is ours: refused", () => {
+    const target = join(temporaryFolder(), "out");
+    fs.mkdirSync(target);
+    fs.writeFileSync(join(target, EXPORTED), "not ours");
+    expectRefused(target, /did not write/);
+  });
+
+  test("what a killed export left: replaced", () => {
+    const target = join(temporaryFolder(), "out");
+    fs.mkdirSync(join(target, ".sputnik-export-abc"), { recursive: true });
+    fs.writeFileSync(join(target, ".sputnik-export-abc", "model.safetensors"), "half");
+    exportModel(golden, target, {});
+    expect(loadModel(target).parameters.size).toBe(loadModel(golden).parameters.size);
+  });
+
+  test("a link where a folder would be: never written through, even with --force", () => {
+    const shipped = fileURLToPath(new URL("../../models/tiny-r1-zero", import.meta.url));
+    const [target, elsewhere] = [join(temporaryFolder(), "out"), temporaryFolder()];
+    fs.mkdirSync(target);
+    fs.symlinkSync(elsewhere, join(target, "figures"));
+    expect(() => exportModel(shipped, target, { force: true })).toThrow(/figures/);
+    expect(fs.readdirSync(elsewhere)).toEqual([]);
+    expect(fs.readdirSync(target)).toEqual(["figures"]);
+  });
+});
+
+describe("the source itself, even with --force", () => {
+  test.each([
+    ["by its name", (model: string) => model],
+    ["by a relative path", (model: string) => relative(process.cwd(), model)],
+    ["by a roundabout path", (model: string) => join(model, "..", "model", ".")],
+    ["through a link", (model: string) => linkTo(model)],
+    ["through a link above it", (model: string) => join(linkTo(join(model, "..")), "model")],
+  ])("%s", (_, path) => {
+    const model = copyOf(golden);
+    const before = contents(model);
+    for (const force of [false, true]) {
+      expect(() => exportModel(model, path(model), { dtype: "BF16", force })).toThrow(/is the model itself/);
+      expect(() => exportModel(linkTo(model), model, { dtype: "BF16", force })).toThrow(
+        /is the model itself/,
+      );
+    }
+    expect(() => exportModel(path(model), join(model, "..", "."), { force: true })).toThrow(
+      /holds the model/,
+    );
+    expect(() => exportModel(model, join(path(model), "sub"), { force: true })).toThrow(/lies in the model/);
+    expect(contents(model)).toEqual(before);
+  });
+
+  test("a GGUF file, by its name, a hard link and a link", () => {
+    const folder = temporaryFolder();
+    const file = join(folder, "model.gguf");
+    exportModel(forLlamaCpp(32), file, { dtype: "F32" });
+    fs.linkSync(file, join(folder, "hard.gguf"));
+    fs.symlinkSync(file, join(folder, "soft.gguf"));
+    for (const name of ["model.gguf", "hard.gguf", "soft.gguf"])
+      expectRefused(join(folder, name), /is the model itself/, file, true);
+  });
+});
+
+const linkTo = (path: string): string => {
+  const link = join(temporaryFolder(), "link");
+  fs.symlinkSync(path, link);
+  return link;
+};
+
+describe("a file named .gguf", () => {
+  test("of anybody: refused; replaced with --force", () => {
+    const file = join(temporaryFolder(), "notes.gguf");
+    fs.writeFileSync(file, "my notes");
+    const model = forLlamaCpp(32);
+    expectRefused(file, /Sputnik did not write it/, model);
+    exportModel(model, file, { force: true });
+    expect(loadGguf(file).parameters.size).toBe(loadModel(model).parameters.size);
+    expect(fs.readdirSync(join(file, ".."))).toEqual(["notes.gguf"]);
+  });
+
+  test("of an earlier export: replaced; files beside it stay, whatever their names", () => {
+    const folder = temporaryFolder();
+    const file = join(folder, "model.gguf");
+    fs.writeFileSync(`${file}.tmp`, "mine");
+    exportModel(forLlamaCpp(32), file, {});
+    exportModel(forLlamaCpp(64), file, {});
+    expect(loadGguf(file).config.width).toBe(64);
+    expect(fs.readFileSync(`${file}.tmp`, "utf8")).toBe("mine");
+  });
+
+  test("that is a folder: refused", () => {
+    const file = join(temporaryFolder(), "folder.gguf");
+    fs.mkdirSync(file);
+    expectRefused(file, /is not a file/, golden, true);
+  });
+});

@@ -1,0 +1,169 @@
+/** A `tokenizer.json` from anywhere: bounded time, bounded length, and any spelling of a control token works. */
+import { Tokenizer as Official } from "tokenizers";
+import { describe, expect, it } from "vitest";
+import { SPLIT_RULES } from "../../src/checkpoint/gguf/splits.ts";
+import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
+import { bpeJson } from "../../src/tokenizer/bpe-json.ts";
+import { encodeChat, renderChat } from "../../src/tokenizer/chat.ts";
+import { ChatTemplate } from "../../src/tokenizer/chat-template.ts";
+import { clocked, OutOfTime } from "../../src/tokenizer/clock.ts";
+import { trainBpe } from "../../src/tokenizer/train.ts";
+import { sentencePiece, sentencePieceJson } from "./sentencepiece.ts";
+
+const json = trainBpe([], { vocabSize: 259 });
+const split = (regex: string) => ({
+  type: "Sequence",
+  pretokenizers: [
+    { type: "Split", pattern: { Regex: regex }, behavior: "Isolated", invert: false },
+    { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
+  ],
+});
+const seconds = (run: () => unknown): number => {
+  const start = performance.now();
+  run();
+  return (performance.now() - start) / 1000;
+};
+const withTokens = (...tokens: { content: string; lstrip?: boolean; rstrip?: boolean }[]) => {
+  const made = trainBpe([], { vocabSize: 259 + tokens.length, extra: tokens.map(({ content }) => content) });
+  const added = (made.added_tokens as { content: string }[]).map((token) => ({
+    ...token,
+    ...tokens.find(({ content }) => content === token.content),
+  }));
+  return { ...made, added_tokens: added };
+};
+const plain = (source: string) => ({ template: new ChatTemplate(source), tokens: {} });
+const EACH = "{% for m in messages %}<|im|>{{ m.content }}{% endfor %}";
+
+describe("time", () => {
+  it("an expression that never ends is stopped in words", () => {
+    const tokenizer = new BpeTokenizer({ ...json, pre_tokenizer: split("(x+x+)+y") });
+    const taken = seconds(() =>
+      expect(() => tokenizer.encode("x".repeat(60))).toThrow(
+        /read a text in one go, found more than 2 s for 60/,
+      ),
+    );
+    expect(taken).toBeLessThan(20);
+    // Nothing stays stopped.
+    expect(tokenizer.encode("xxy")).toHaveLength(3);
+  });
+
+  it("so is one in the normalizer", () => {
+    const normalizer = { type: "Replace", pattern: { Regex: "(x+x+)+y" }, content: "" };
+    const tokenizer = new BpeTokenizer({ ...json, normalizer });
+    expect(() => tokenizer.encode("x".repeat(60))).toThrow(/read a text in one go/);
+  });
+
+  it("a clock inside another one: each has its own time, and what fails fails as it is", () => {
+    const forever = (): never => {
+      for (;;);
+    };
+    expect(() => clocked(() => clocked(forever, 50), 60_000)).toThrow(OutOfTime);
+    expect(() => clocked(() => clocked(forever, 60_000, true), 50)).toThrow(OutOfTime);
+    expect(clocked(() => clocked(() => 1, 50) + 1, 60_000)).toBe(2);
+    expect(() =>
+      clocked(() => {
+        throw new RangeError("mine");
+      }, 50),
+    ).toThrow(RangeError);
+  });
+});
+
+describe("length", () => {
+  const twice = { type: "Replace", pattern: { String: "x" }, content: "xx" };
+  const of = (normalizers: unknown[]) =>
+    new BpeTokenizer({ ...json, normalizer: { type: "Sequence", normalizers } });
+  it("26 replacements that double a text are refused when the file is read", () => {
+    expect(() => of(Array(26).fill(twice))).toThrow(
+      /normalizer: .*at most 64 times as long, found 6.7e\+7 times/,
+    );
+    expect(() => of([{ type: "Replace", pattern: { Regex: "|x" }, content: "y".repeat(100) }])).toThrow(
+      /64 times/,
+    );
+    expect(() => of([{ type: "Replace", pattern: { String: "" }, content: "y".repeat(100) }])).toThrow(
+      /64 times/,
+    );
+  });
+  it("what published files do is not", () => {
+    const honest = [
+      { type: "Prepend", prepend: "▁" },
+      { type: "Replace", pattern: { String: " " }, content: "▁" },
+    ];
+    expect(of([...honest, twice]).decode(of([...honest, twice]).encode("x y"))).toBe("▁xx▁y");
+  });
+  it("a replacement is text, whatever JavaScript reads in it", () => {
+    const normalizer = { type: "Replace", pattern: { String: "x" }, content: "$&$`$$" };
+    const tokenizer = new BpeTokenizer({ ...json, normalizer });
+    expect(tokenizer.decode(tokenizer.encode("ax"))).toBe("a$&$`$$");
+  });
+});
+
+describe("control tokens", () => {
+  it.each(["<|end-of-turn|>", "<a.b*c+d?e^f$g(h)i{j}k|l\\m/n>", "[-]", "<\u{1F600}>", "<a&&b~~c>"])(
+    "%s is one, in a template alone",
+    (content) => {
+      const tokenizer = new BpeTokenizer(withTokens({ content }));
+      const source = `{% for m in messages %}{{ m.content + ${JSON.stringify(content)} }}{% endfor %}`;
+      const ids = encodeChat(tokenizer, plain(source), [{ role: "user", content: `a${content}` }]);
+      expect(ids.filter((id) => id === 3)).toHaveLength(1);
+      expect(ids.at(-1)).toBe(3);
+      expect(tokenizer.decode(ids)).toBe(`a${content}${content}`);
+    },
+  );
+
+  it("swallow the blanks beside them, as in the official library", async () => {
+    const made = withTokens({ content: "<|im|>", lstrip: true, rstrip: true }, { content: "<|b|>" });
+    const tokenizer = new BpeTokenizer(made);
+    const official = Official.fromString(JSON.stringify(made));
+    for (const text of ["a \n\u00A0", " \u0085b \u2003", "  ", "", " x <|b|> y "]) {
+      const source = `${text.replace("<|b|>", "{{ '<|b|>' }}")}<|im|>${text.replace("<|b|>", "{{ '<|b|>' }}")}<|im|>!`;
+      const rendered = renderChat(plain(source), []);
+      expect(encodeChat(tokenizer, plain(source), [])).toEqual((await official.encode(rendered)).getIds());
+    }
+  });
+
+  it("many blanks before one that swallows them take linear time", () => {
+    const tokenizer = new BpeTokenizer(withTokens({ content: "<|im|>", lstrip: true, rstrip: true }));
+    const content = `${" ".repeat(200_000)}x`;
+    const taken = seconds(() => encodeChat(tokenizer, plain(EACH), [{ role: "user", content }]));
+    expect(taken).toBeLessThan(20);
+  });
+
+  it("the longest at a place counts", () => {
+    const tokenizer = new BpeTokenizer(withTokens({ content: "<a>" }, { content: "<a>>" }));
+    expect(encodeChat(tokenizer, plain("<a>>{{ '' }}<a>"), [])).toEqual([4, 3]);
+  });
+});
+
+it("80,000 emoji are no more arguments than a function takes", () => {
+  const tokenizer = new BpeTokenizer(withTokens({ content: "<|im|>" }));
+  const content = "😀".repeat(80_000);
+  const ids = encodeChat(tokenizer, plain(EACH), [{ role: "user", content }]);
+  expect(ids).toHaveLength(1 + 4 * 80_000);
+});
+
+it("200,000 added tokens in front of the words", () => {
+  const added = Array.from({ length: 200_000 }, (_, id) => ({ id, content: `<${id}>`, special: true }));
+  const preTokenizer = SPLIT_RULES["gpt-2"].pre_tokenizer;
+  const { model } = bpeJson({ added, vocab: [["x", 200_000]], merges: [], preTokenizer });
+  expect((model as { vocab: Record<string, number> }).vocab["<199999>"]).toBe(199_999);
+});
+
+describe("a stretch after a control token", () => {
+  // With "first", only the text's beginning gets a blank; with the others, as the official library too.
+  it.each(["Llama 2", "Gemma", "Metaspace, always", "Metaspace, first", "Metaspace, never"])(
+    "%s, as the official library",
+    async (name) => {
+      const tokenizer = sentencePiece(name);
+      const official = Official.fromString(JSON.stringify(sentencePieceJson(name)));
+      for (const source of [
+        "[INST]the quick[/INST]fox[INST] the fox",
+        "fox[INST]fox",
+        "<s>[INST]fox[/INST]",
+        "the fox",
+      ]) {
+        const ids = encodeChat(tokenizer, plain(source), []);
+        expect(ids).toEqual((await official.encode(source, null, { addSpecialTokens: false })).getIds());
+      }
+    },
+  );
+});
