@@ -2,12 +2,12 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import type { EvaluationRecord } from "../events.ts";
-import type { BillFile } from "../ledger/bill.ts";
+import { BillBook, type BillEntry, type BillFile } from "../ledger/bill.ts";
 import { RunFolderError } from "./disk.ts";
 import { readJournal } from "./journal.ts";
 import { parseRecipe } from "./load.ts";
 import { resolvePaths } from "./paths.ts";
-import { type MetricsLine, runPaths, type SamplesLine } from "./run-folder.ts";
+import { type MetricsLine, readJson, runPaths, type SamplesLine } from "./run-folder.ts";
 import type { RunInfo } from "./run-info.ts";
 import type { Recipe } from "./schema.ts";
 
@@ -46,6 +46,15 @@ export function readRun(folder: string): RunData {
     metrics: readJournal<MetricsLine>(paths.metrics),
     samples: readJournal<SamplesLine>(paths.samples),
     evaluations: readJournal<EvaluationRecord>(paths.evaluations),
-    bill: fs.existsSync(paths.bill) ? (JSON.parse(fs.readFileSync(paths.bill, "utf8")) as BillFile) : null,
+    bill: readBill(folder, info.sessions),
   };
+}
+
+/** Up to the last charge, which bill.json is behind where a process was killed; `null` where nothing was charged. */
+function readBill(folder: string, sessions: readonly string[]): BillFile | null {
+  const paths = runPaths(folder);
+  const file = readJson<BillFile>(paths.bill);
+  const entries = readJournal<BillEntry>(paths.charges);
+  const rates = file?.rates ?? { watts: null, dollarsPerHour: null, method: "" };
+  return entries.length === 0 ? file : new BillBook(rates, sessions, entries).bill();
 }
