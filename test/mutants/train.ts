@@ -120,9 +120,10 @@ export const trainMutants: readonly Mutant[] = [
   run("this.payer.step = stage.done + 1;", "this.payer.step = stage.done;"),
   run("payer.charged = work;", ""),
   run("this.clock = now;\n    payer", "payer"),
-  run("const report = await stage.advance();
-      this.charge(true);", "const report = await stage.advance();
-      this.charge();"),
+  run(
+    "const report = await stage.advance();\n      this.charge(true);",
+    "const report = await stage.advance();\n      this.charge();",
+  ),
   run("const seed = stageSeed(recipe.seed, stage.name);", "const { seed } = recipe;"),
   run('this.charge();\n      return "stopped";', 'return "stopped";'),
   // Checkpoints and journals.
