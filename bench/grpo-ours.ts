@@ -83,7 +83,7 @@ async function steps(count: number): Promise<{ ms_per_step: number[]; tokens: nu
     const start = performance.now();
     const report = await stage.advance();
     times.push(performance.now() - start);
-    tokens = report.tokens;
+    tokens = report.generated;
     loss = report.metrics.loss as number | null;
   }
   return { ms_per_step: times, tokens, loss };
