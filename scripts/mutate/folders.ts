@@ -17,6 +17,22 @@ export const FOLDERS: Record<string, Folder> = {
   },
   eval: { mutate: ["src/eval/*.ts"], tests: ["test/eval/*.test.ts"] },
   ledger: { mutate: ["src/ledger/*.ts"], tests: ["test/ledger/*.test.ts"] },
-  train: pure("train", ["importance", "microbatch", "schedule", "data"]),
-  sample: pure("sample", ["scheduler", "sampler", "cache", "likeliest"]),
+  train: {
+    mutate: ["importance", "schedule", "data", "rewards", "grpo-metrics", "signals", "whole-rows"].map(
+      (name) => `src/train/${name}.ts`,
+    ),
+    tests: ["schedule", "data", "rewards", "grpo-metrics", "whole-rows", "importance"].map(
+      (name) => `test/train/${name}.test.ts`,
+    ),
+  },
+  sample: pure("sample", [
+    "scheduler",
+    "sampler",
+    "cache",
+    "likeliest",
+    "prompts",
+    "pieces",
+    "requests",
+    "outputs",
+  ]),
 };
