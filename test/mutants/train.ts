@@ -96,8 +96,8 @@ export const trainMutants: readonly Mutant[] = [
   step("this.stepCount + 1, rates.rate", "this.stepCount, rates.rate"),
   step("optimizer.clip > 0 ?", "optimizer.clip < 0 ?"),
   step(
-    'const total = add(input(graph, `${name}.sum`, "f32", shape), gradients.get(name) as Tensor);',
-    "const total = gradients.get(name) as Tensor;",
+    '"f32", shape), gradients.get(name) as Tensor);',
+    '"f32", shape), mul(constant(graph, 0), gradients.get(name) as Tensor));',
     "train/step",
   ),
   step(
@@ -112,7 +112,7 @@ export const trainMutants: readonly Mutant[] = [
     "if (what in results && Number.isNaN(-1)) {",
     "train/step",
   ),
-  policy("tensors.set(`${FROZEN}${name}`, value);", "", "train/lora"),
+  policy("this.merging?.frozen ?? []", "[] as [string, Value][]", "train/lora"),
   // The objective, as it is traced.
   loss("mul(ratio, advantage)", "mul(ratio, neg(advantage))"),
   loss("LOG_RATIO_BOUND = 20", "LOG_RATIO_BOUND = 200"),
