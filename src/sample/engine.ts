@@ -6,6 +6,7 @@ import type { TensorSource } from "../checkpoint/weights.ts";
 import { countFlops } from "../graph/analyse.ts";
 import { MASKED } from "../graph/ops/nn.ts";
 import type { Graph } from "../graph/tensor.ts";
+import { sumWork, type Work } from "../ledger/work.ts";
 import { type CachePlane, designOf, type ModelConfig } from "../models/architecture.ts";
 import type { ParameterMaker } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
@@ -14,7 +15,7 @@ import { KvCache } from "./cache.ts";
 import { type FixedOptions, fixedParameters, isExact, openFixed } from "./fixed.ts";
 import { traceDecode, tracePrefill } from "./graphs.ts";
 import { type DecodedStep, StepOutputs } from "./outputs.ts";
-import { PIECE_TOKENS, tokensOfPass, WHOLE_TOKENS, wholePieces } from "./pieces.ts";
+import { PIECES, tokensOfPass, WHOLE, wholePieces } from "./pieces.ts";
 import { PromptCaches } from "./prompts.ts";
 import { checkRequests, commonPrefix } from "./requests.ts";
 import { drawFor, LogitsError, logitScale, type SamplingOptions, sampleToken } from "./sampler.ts";
@@ -73,6 +74,8 @@ export class Sampler {
   private readonly reading: KvCache;
   /** The last request, if it was alone: what row 0 of the cache still holds. */
   private last: Row | null = null;
+  /** All that this sampler has computed, in calls that were stopped too. */
+  private done: Work = sumWork();
   /** Tokens that one pass reads, of one prompt or of several. */
   private readonly passTokens: number;
   /** Whether answers are to be the same to the bit, whatever was asked before. */
@@ -94,8 +97,17 @@ export class Sampler {
     this.outputs = new StepOutputs(this.decode, this.planes);
     this.passTokens = tokensOfPass(
       (seq) => countFlops(this.prefillGraph, { batch: 1, seq, past: this.cache.window }).total,
-      this.continues ? PIECE_TOKENS : WHOLE_TOKENS,
+      this.continues ? PIECES : WHOLE,
     );
+  }
+
+  get work(): Work {
+    return this.done;
+  }
+
+  private count(result: GenerationResult, part: Partial<Work>): void {
+    result.flops += part.flops ?? 0;
+    this.done = sumWork(this.done, part);
   }
 
   /** One graph reads and decodes, so that it reads behind what is cached. It has weights of its own, which never change. */
@@ -266,7 +278,9 @@ export class Sampler {
         positions: i32(positions, [batch, seq]),
         ...(this.continues ? chunkFeeds(cache, batch, start, seq) : { mask: causalMask(seq) }),
       });
-      result.flops += countFlops(this.prefillGraph, { batch, seq, past: cache.window }).total;
+      const { total: flops } = countFlops(this.prefillGraph, { batch, seq, past: cache.window });
+      const read = prompts.map((prompt) => Math.max(0, Math.min(end, prompt.length - 1) - start));
+      this.count(result, { flops, prefilled: read.reduce((sum, tokens) => sum + tokens) });
       const fresh = this.planes.map(({ name }) => (outputs[name] ?? outputs[`fresh.${name}`]).data);
       prompts.forEach((prompt, row) => {
         cache.append(row, start, fresh as Float32Array[], Math.min(end, prompt.length - 1) - start, seq);
@@ -299,7 +313,7 @@ export class Sampler {
     };
     await this.decode.run(feeds, decoded.fetches);
     result.steps++;
-    result.flops += this.decodeFlops(batch, window);
+    this.count(result, { flops: this.decodeFlops(batch, window), generated: active.length });
     return decoded;
   }
 

@@ -41,6 +41,7 @@ const dequantisedOp: Op<Quantised> = defineOp<Quantised>({
   grad: "body",
   flops: "body",
   applied: (x, node) => quantisedLinear(x, node.outputs[0]),
+  again: ([packed, scales, offsets], attrs) => dequantised(packed, scales, attrs, offsets),
   samples: ([4, 8] as const).flatMap((bits) =>
     [false, true].map((shifted) => ({
       label: `${bits} bits${shifted ? " and offsets" : ""}`,
