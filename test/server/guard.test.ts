@@ -175,10 +175,7 @@ test.runIf(process.platform === "linux")(
   "X15: 200 open streams with few file descriptors do not end a run",
   async () => {
     const cwd = temporaryFolder();
-    fs.writeFileSync(
-      join(cwd, "tiny.yaml"),
-      TINY_RUN.replace("everySteps: 10", "everySteps: 3"),
-    );
+    fs.writeFileSync(join(cwd, "tiny.yaml"), TINY_RUN.replace("everySteps: 10", "everySteps: 3"));
     const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
     const child = spawn(
       "bash",
