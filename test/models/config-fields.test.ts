@@ -138,7 +138,7 @@ describe("sizes that nobody has are refused at once", () => {
     ["qwen2", { intermediate_size: 1e15 }, /model ffn/],
     ["llama", { vocab_size: 2 ** 40 }, /model vocabSize/],
     ["llama", { num_hidden_layers: 1.5 }, /model layers: expected a whole number/],
-    ["llama", { hidden_size: 1e400 }, /model width/],
+    ["llama", { hidden_size: Number.POSITIVE_INFINITY }, /model width/],
     ["deepseek_v3", { n_routed_experts: 1e9 }, /model experts: expected at most/],
     [
       "deepseek_v3",
