@@ -4,11 +4,13 @@ import { join } from "node:path";
 import color from "picocolors";
 import type { RunOrder } from "../recipe/launch.ts";
 import { parseRecipe, readRecipe } from "../recipe/load.ts";
+import { resolvePaths } from "../recipe/paths.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { hashRecipe } from "../recipe/run-info.ts";
 import { readRun } from "../recipe/run-reader.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { openPage, type Page } from "./page.ts";
+import { printableJson } from "./printable.ts";
 import { progressFor } from "./progress.ts";
 import { commandLine, fail } from "./screen.ts";
 import { printSummary, summarise } from "./summary.ts";
@@ -30,8 +32,13 @@ export interface TrainOptions {
 export async function train(file: string, options: TrainOptions): Promise<void> {
   const recipeText = readRecipe(file);
   const recipe = parseRecipe(recipeText, file);
-  if (options.dryRun) return (await import("./dry-run.ts")).dryRun(recipe, options);
-  if (options.profile) return (await import("./profile.ts")).profile(recipe, options);
+  if (options.dryRun)
+    return (await import("./dry-run.ts")).dryRun(
+      { ...resolvePaths(recipe, file), source: { text: recipeText, file } },
+      options,
+    );
+  if (options.profile)
+    return (await import("./profile.ts")).profile(resolvePaths(recipe, file).recipe, options);
   const { name = recipe.name, fresh = false, threads } = options;
   const run = join("runs", name);
   if (!fresh && isFinished(run, recipe)) return tellFinished(run, options);
@@ -43,7 +50,7 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
   const command = commandLine(`train ${file}${options.name === undefined ? "" : ` --name ${name}`}`);
   try {
     const outcome = await supervise(order, { progress, publish: page?.publish, command });
-    if (options.json) console.log(JSON.stringify(summarise(run, outcome)));
+    if (options.json) console.log(printableJson(summarise(run, outcome)));
     else if (outcome === "finished") printSummary(run);
     if (outcome === "stopped") process.exitCode = INTERRUPTED;
     else if (page !== null) await linger(page);
@@ -62,7 +69,7 @@ export function isFinished(run: string, recipe: Recipe): boolean {
 }
 
 function tellFinished(run: string, { json }: TrainOptions): void {
-  if (json) console.log(JSON.stringify(summarise(run, "finished")));
+  if (json) console.log(printableJson(summarise(run, "finished")));
   else {
     printSummary(run);
     console.log(

@@ -1,80 +1,153 @@
-/** An exam: problems of a split, k samples each, pass@1 with its interval, and the truth of the thoughts. */
-import type { EvaluationRecord, GroupRecord } from "../events.ts";
+/** An exam: distinct problems, k samples each, every score with its interval, and the truth of the thoughts. */
+import type { EvaluationRecord, GroupRecord, ProblemTally } from "../events.ts";
 import type { InferenceModel } from "../sample/inference.ts";
-import type { StreamKey, Task } from "../tasks/problem.ts";
+import { checkedVerdict } from "../tasks/judge.ts";
+import type { ListPart, Problem, Task, Verdict } from "../tasks/problem.ts";
 import { validityByPosition } from "../train/grpo-metrics.ts";
-import { type Group, groupRecord, type RolloutOptions, rollout } from "../train/rollout.ts";
-import { majorityAtK, passAt1, type Vote } from "./statistics.ts";
+import { type Completion, type SampleHooks, sampleCompletions } from "./completions.ts";
+import { meanInterval } from "./interval.ts";
+import { chooseProblems, type EvaluatedProblem, EvaluationError } from "./problems.ts";
+import { type Majority, majority, passAt1, passCurve } from "./statistics.ts";
 
-export interface ExamOptions {
+export interface ExamOptions extends Pick<SampleHooks, "slots" | "signal"> {
   label: string;
   seed: number;
-  split: StreamKey["split"];
-  problems: number;
+  /** Of a task that generates: a split; of a list: a split, or all of it. */
+  split: ListPart;
+  /** How many different ones; absent: all of a list. */
+  problems?: number;
   samples: number;
   temperature: number;
   topP?: number;
   topK?: number;
   maxNewTokens: number;
-  slots?: number;
-  /** Throws when it is time to stop; what it throws reaches the caller. */
-  signal?: RolloutOptions["signal"];
 }
 
 /** Problems whose samples are kept, to be read and to be compared between exams. */
 const EXAMPLES = 6;
 
+/** Characters of a problem's most frequent answer that a tally keeps. */
+const ANSWER_LIMIT = 80;
+
+/** @throws EvaluationError where there are fewer problems than asked for, or none can be scored */
 export async function exam(
   model: InferenceModel,
   task: Task,
-  options: ExamOptions,
+  { label, split, problems, slots, signal, ...settings }: ExamOptions,
 ): Promise<{ record: EvaluationRecord; examples: GroupRecord[]; flops: number; tokens: number }> {
-  const indices = Array.from({ length: options.problems }, (_, i) => i);
-  const rewards = { accuracy: 1, format: 0, validity: 0, overlong: null };
-  const { groups, flops, tokens } = await rollout(model, task, indices, {
-    ...options,
-    groupSize: options.samples,
-    rewards,
+  const chosen = chooseProblems(task, { seed: settings.seed, part: split, problems });
+  const sampling = { ...settings, part: split };
+  const { completions, flops, tokens } = await sampleCompletions(model, chosen, sampling, { slots, signal });
+  const verdicts = await judgeCompletions(task, chosen, completions);
+  const record = evaluationRecord(chosen, completions, verdicts, {
+    ...{ label, task: task.name, samples: settings.samples, temperature: settings.temperature },
   });
-  const samples = groups.flatMap((g) => g.samples);
-  const tallies = groups.map((group) => {
-    const scored = group.samples.filter((s) => s.verdict.value !== null);
-    return { samples: scored.length, right: scored.filter((s) => s.verdict.value === 1).length };
-  });
-  const { mean, interval } = passAt1(tallies.filter((tally) => tally.samples > 0));
-  const equations = samples.flatMap((s) => s.equations);
-  const examples = groups.slice(0, EXAMPLES).map((group) =>
-    groupRecord(
-      group,
-      group.samples.map(() => 0),
-    ),
+  return { record, examples: record.examples ?? [], flops, tokens };
+}
+
+interface Judged {
+  completion: Completion;
+  verdict: Verdict;
+}
+
+/** A verdict for each completion, by its problem; a verifier that may hang judges them in threads that can be ended. */
+export async function judgeCompletions(
+  task: Pick<Task, "verify" | "verifyAll">,
+  problems: readonly EvaluatedProblem[],
+  completions: readonly Completion[],
+): Promise<Verdict[]> {
+  const known = new Map(problems.map(({ problem }) => [problem.id, problem]));
+  const items = completions.map(({ problem, text }) => ({
+    problem: known.get(problem) as Problem,
+    completion: text,
+  }));
+  return (
+    (await task.verifyAll?.(items)) ??
+    items.map(({ problem, completion }) => checkedVerdict(() => task.verify(problem, completion)))
   );
+}
+
+/**
+ * Sums judged completions up. One rule for those without a score: they leave pass@1, pass@k and maj@k,
+ * and a problem without any other leaves too. Problems without a completion have no part.
+ * @throws EvaluationError where nothing has a score
+ */
+export function evaluationRecord(
+  problems: readonly EvaluatedProblem[],
+  completions: readonly Completion[],
+  verdicts: readonly Verdict[],
+  { samples, ...named }: { label: string; task: string; samples: number; temperature: number },
+): EvaluationRecord {
+  const byProblem = new Map<string, Judged[]>();
+  const judged = completions.map((completion, i) => {
+    const one = { completion, verdict: verdicts[i] as Verdict };
+    const others = byProblem.get(completion.problem);
+    if (others === undefined) byProblem.set(completion.problem, [one]);
+    else others.push(one);
+    return one;
+  });
+  const asked = problems.filter(({ problem }) => byProblem.has(problem.id));
+  const groups = asked.map((chosen) => ({ chosen, judged: byProblem.get(chosen.problem.id) as Judged[] }));
+  const results = groups.map(({ chosen, judged: own }) => tallied(chosen.key, own));
+  const tallies = results.map(({ tally }) => tally);
+  const scores = tallies.map(({ right, wrong, unparsed }) => ({ right, samples: right + wrong + unparsed }));
+  const score = passAt1(scores);
+  if (score.problems === 0)
+    throw new EvaluationError(
+      `No completion has a score: ${judged[0]?.verdict.reason ?? "there is none"}.`,
+      "See the task's own answers and its verifier.",
+    );
+  const votes = results.flatMap(({ vote }, i) => (scores[i]!.samples === 0 ? [] : [vote.score]));
+  // Rows that a list repeats make several samples of one problem, even where each is asked for one.
+  const voted = tallies.some((tally) => tally.right + tally.wrong + tally.unparsed + tally.unscored > 1);
+  const equations = judged.flatMap(({ completion }) => completion.equations);
+  const count = (kind: Verdict["kind"]): number =>
+    judged.filter(({ verdict }) => verdict.kind === kind).length;
   return {
-    record: {
-      label: options.label,
-      task: task.name,
-      problems: options.problems,
-      samplesPerProblem: options.samples,
-      temperature: options.temperature,
-      passAt1: mean,
-      interval,
-      majAtK:
-        options.samples < 2
-          ? null
-          : groups.reduce((total, g) => total + majorityAtK(votes(g)), 0) / groups.length,
-      thoughtValidity:
-        equations.length === 0 ? null : equations.filter((e) => e.holds).length / equations.length,
-      validityByPosition: validityByPosition(samples),
-      meanTokens: samples.reduce((total, s) => total + s.ids.length, 0) / samples.length,
-      truncated: samples.filter((s) => s.finish === "length").length / samples.length,
-      examples,
+    ...named,
+    problems: asked.length,
+    samplesPerProblem: samples,
+    passAt1: score.mean,
+    interval: score.interval,
+    majAtK: !voted ? null : votes.reduce((sum, vote) => sum + vote, 0) / votes.length,
+    majInterval: !voted ? null : meanInterval(votes),
+    passAtK: passCurve(scores),
+    counts: {
+      ...{ right: count("right"), wrong: count("wrong") },
+      ...{ unparsed: count("unparsed"), unscored: count("unscored") },
     },
-    examples,
-    flops,
-    tokens,
+    thoughtValidity:
+      equations.length === 0 ? null : equations.filter((e) => e.holds).length / equations.length,
+    validityByPosition: validityByPosition(completions),
+    meanTokens: completions.reduce((total, { tokens }) => total + tokens, 0) / completions.length,
+    truncated: completions.filter(({ finish }) => finish === "length").length / completions.length,
+    tallies,
+    examples: groups.slice(0, EXAMPLES).map(({ chosen, judged: own }) => example(chosen.problem, own)),
   };
 }
 
-function votes(group: Group): Vote[] {
-  return group.samples.map(({ verdict }) => ({ answer: verdict.extracted, right: verdict.value === 1 }));
+function tallied(key: string, judged: readonly Judged[]): { tally: ProblemTally; vote: Majority } {
+  const tally: ProblemTally = { key, right: 0, wrong: 0, unparsed: 0, unscored: 0, answer: null };
+  for (const { verdict } of judged) tally[verdict.kind]++;
+  const vote = majority(
+    judged
+      .filter(({ verdict }) => verdict.kind !== "unscored")
+      .map(({ verdict }) => ({ answer: verdict.canonical, right: verdict.kind === "right" })),
+  );
+  tally.answer = vote.answer?.slice(0, ANSWER_LIMIT) ?? null;
+  return { tally, vote };
+}
+
+function example({ id, prompt }: Problem, judged: readonly Judged[]): GroupRecord {
+  return {
+    problem: id,
+    prompt,
+    samples: judged.map(({ completion, verdict }) => ({
+      completion: completion.text,
+      tokens: completion.tokens,
+      verdict,
+      reward: verdict.value,
+      advantage: 0,
+    })),
+  };
 }

@@ -1,4 +1,6 @@
 /** What a recipe will take, from the null device: its graphs are traced and counted, and nothing is computed. */
+
+import type { EvaluatedProblem } from "../eval/problems.ts";
 import { countFlops, estimateMemory, estimateSeconds, neededNodes, type Speeds } from "../graph/analyse.ts";
 import type { Graph } from "../graph/tensor.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
@@ -6,12 +8,14 @@ import { WINDOW_STEP } from "../sample/cache.ts";
 import { traceDecode, tracePrefill } from "../sample/graphs.ts";
 import { traceScore } from "../sample/logprobs.ts";
 import { ladderSize } from "../sample/scheduler.ts";
+import type { Problem } from "../tasks/problem.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
 import { trainedOn } from "../train/language-model-stage.ts";
 import { withAdapter } from "../train/policy.ts";
 import { encodeProblem } from "../train/rollout.ts";
 import { traceAccumulation, traceOptimizer, traceStep } from "../train/step.ts";
+import { examProblems } from "./exam.ts";
 import { languageModelOptions, optimizerOptions, recipeShape } from "./options.ts";
 import { stageSteps } from "./run.ts";
 import type { EvaluateStage, GrpoStage, PretrainStage, Recipe, SftStage } from "./schema.ts";
@@ -54,13 +58,21 @@ export function planRecipe(recipe: Recipe): { config: ModelConfig; stages: Stage
     if (stage.kind === "pretrain" || stage.kind === "sft")
       return { ...base, programs: languageModelPrograms(stage, config), assumptions: [] };
     const task = taskFrom(((stage.kind === "evaluate" ? stage.task : undefined) ?? recipe.task) as TaskInput);
-    const lengths = Array.from(
-      { length: PROMPTS },
-      (_, index) => encodeProblem(shape, task.generate({ seed: recipe.seed, split: "train", index })).length,
+    const promptTokens = (problems: readonly Problem[]): number =>
+      Math.ceil(
+        problems.reduce((sum, problem) => sum + encodeProblem(shape, problem).length, 0) / problems.length,
+      );
+    if (stage.kind === "evaluate") {
+      const chosen = examProblems(recipe, stage, task);
+      const measured = promptTokens(chosen.slice(0, PROMPTS).map(({ problem }) => problem));
+      return { ...base, ...examPrograms(stage, chosen, { config, promptTokens: measured }) };
+    }
+    const measured = promptTokens(
+      Array.from({ length: PROMPTS }, (_, index) =>
+        task.generate({ seed: recipe.seed, split: "train", index }),
+      ),
     );
-    const promptTokens = Math.ceil(lengths.reduce((sum, length) => sum + length, 0) / PROMPTS);
-    const plan = stage.kind === "grpo" ? grpoPrograms : examPrograms;
-    return { ...base, ...plan(stage as GrpoStage & EvaluateStage, { config, promptTokens }) };
+    return { ...base, ...grpoPrograms(stage, { config, promptTokens: measured }) };
   });
   return { config, stages };
 }
@@ -189,12 +201,16 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
   return { programs, assumptions };
 }
 
-function examPrograms(stage: EvaluateStage, setting: Setting): Pick<StagePlan, "programs" | "assumptions"> {
+function examPrograms(
+  stage: EvaluateStage,
+  problems: readonly EvaluatedProblem[],
+  setting: Setting,
+): Pick<StagePlan, "programs" | "assumptions"> {
   const limit = stage.maxNewTokens ?? Math.floor(setting.config.maxPositions * 0.75);
   const answer = Math.ceil(limit * ANSWER_SHARE);
-  const samples = stage.problems * stage.samples;
+  const samples = stage.samples * problems.reduce((sum, { copies }) => sum + copies, 0);
   const { slots } = stage;
-  const programs = samplingPrograms(setting, stage.problems, samples, { answer, limit, slots });
+  const programs = samplingPrograms(setting, problems.length, samples, { answer, limit, slots });
   return { programs, assumptions: [`answers of ${answer} tokens in the mean, a quarter of what fits`] };
 }
 

@@ -1,11 +1,13 @@
 /** A run as its files tell it, finished or still going on. */
 import fs from "node:fs";
+import { join } from "node:path";
 import type { EvaluationRecord } from "../events.ts";
-import type { BillFile } from "../ledger/bill.ts";
+import { BillBook, type BillEntry, type BillFile } from "../ledger/bill.ts";
 import { RunFolderError } from "./disk.ts";
 import { readJournal } from "./journal.ts";
 import { parseRecipe } from "./load.ts";
-import { type MetricsLine, runPaths, type SamplesLine } from "./run-folder.ts";
+import { resolvePaths } from "./paths.ts";
+import { type MetricsLine, readJson, runPaths, type SamplesLine } from "./run-folder.ts";
 import type { RunInfo } from "./run-info.ts";
 import type { Recipe } from "./schema.ts";
 
@@ -20,6 +22,10 @@ export interface RunData {
   bill: BillFile | null;
 }
 
+/** With the paths that its files have from here: the copy in the run's folder says them as the recipe does. */
+export const recipeOfRun = (recipe: Recipe, { recipeFolder = "." }: Partial<RunInfo>): Recipe =>
+  resolvePaths(recipe, join(recipeFolder, "recipe.yaml"), { missing: "kept" }).recipe;
+
 /** Reads a run without locking it. Throws a `RunFolderError` if the folder holds none. */
 export function readRun(folder: string): RunData {
   const paths = runPaths(folder);
@@ -31,14 +37,24 @@ export function readRun(folder: string): RunData {
     );
   }
   const recipeText = fs.readFileSync(paths.recipe, "utf8");
+  const info = JSON.parse(fs.readFileSync(paths.info, "utf8")) as RunInfo;
   return {
     folder,
-    info: JSON.parse(fs.readFileSync(paths.info, "utf8")) as RunInfo,
-    recipe: parseRecipe(recipeText, paths.recipe),
+    info,
+    recipe: recipeOfRun(parseRecipe(recipeText, paths.recipe), info),
     recipeText,
     metrics: readJournal<MetricsLine>(paths.metrics),
     samples: readJournal<SamplesLine>(paths.samples),
     evaluations: readJournal<EvaluationRecord>(paths.evaluations),
-    bill: fs.existsSync(paths.bill) ? (JSON.parse(fs.readFileSync(paths.bill, "utf8")) as BillFile) : null,
+    bill: readBill(folder, info.sessions),
   };
+}
+
+/** Up to the last charge, which bill.json is behind where a process was killed; `null` where nothing was charged. */
+function readBill(folder: string, sessions: readonly string[]): BillFile | null {
+  const paths = runPaths(folder);
+  const file = readJson<BillFile>(paths.bill);
+  const entries = readJournal<BillEntry>(paths.charges);
+  const rates = file?.rates ?? { watts: null, dollarsPerHour: null, method: "" };
+  return entries.length === 0 ? file : new BillBook(rates, sessions, entries).bill();
 }

@@ -5,7 +5,7 @@
 import type { z } from "zod";
 import { ConfigError } from "../models/config.ts";
 import { checkV3Config } from "../models/v3-config.ts";
-import type { DenseShape, Recipe, V3Shape } from "./schema.ts";
+import type { DenseShape, Recipe, TaskOptions, V3Shape } from "./schema.ts";
 import type { EvaluateStage, GrpoStage, PretrainStage, SftStage } from "./stage-schemas.ts";
 
 type Path = (string | number)[];
@@ -23,11 +23,14 @@ export function checkSense(recipe: Recipe, context: z.RefinementCtx): void {
   if (shape !== null && own)
     refuse(["tokenizer"], "A new model has no tokenizer yet: choose one, such as { kind: compact }.");
   checkUnique(recipe, refuse);
+  checkSplit(recipe.task, (path, message) => refuse(["task", ...path], message));
   recipe.stages.forEach((stage, index) => {
     const at: Refuse = (path, message) => refuse(["stages", index, ...path], message);
     if (stage.kind === "grpo") checkGrpo(stage, shape, at);
-    else if (stage.kind === "evaluate") checkEvaluate(stage, shape, at);
-    else checkLanguageModelling(stage, shape, at);
+    else if (stage.kind === "evaluate") {
+      checkEvaluate(stage, shape, at);
+      if (stage.task !== undefined) checkSplit(stage.task, (path, message) => at(["task", ...path], message));
+    } else checkLanguageModelling(stage, shape, at);
   });
 }
 
@@ -63,6 +66,14 @@ function checkV3(model: V3Shape, refuse: Refuse): void {
     const { field, expected, found, remedy } = error;
     refuse(["model", field], `"${field}" is ${found}. Expected ${expected}. ${remedy}`);
   }
+}
+
+function checkSplit(task: TaskOptions, refuse: Refuse): void {
+  if (task.kind !== "jsonl" || task.test === undefined || (task.split?.test ?? 0) === 0) return;
+  refuse(
+    ["split"],
+    `The tests have a file of their own (test: ${task.test}), so a share of the other file's rows cannot be tests too: leave split.test or test out.`,
+  );
 }
 
 function checkUnique(recipe: Recipe, refuse: Refuse): void {
@@ -116,6 +127,7 @@ function checkLanguageModelling(
   } else {
     checkWarmup(stage.schedule.warmup, steps, refuse);
   }
+  if ("lora" in stage) checkOptimizer(stage, refuse);
   const idle = idleFactor(stage, model === null ? undefined : "architecture" in model ? model : null);
   if (idle !== null) refuse(idle.path, `${idle.message} ${idle.remedy}`);
   if (model !== null && stage.sequence > model.maxPositions) {
@@ -155,6 +167,15 @@ export function idleFactor(
       remedy: "Leave mtpFactor out, or give the model mtpLayers: 1.",
     };
   return null;
+}
+
+/** Muon is for whole matrices (Jordan et al. 2024), and an adapter has none: every tensor of it would train with AdamW. */
+function checkOptimizer({ optimizer, lora }: Pick<SftStage, "optimizer" | "lora">, refuse: Refuse): void {
+  if (optimizer.kind !== "muon" || lora === undefined) return;
+  refuse(
+    ["optimizer", "kind"],
+    "Muon moves whole weight matrices, and with lora only the two thin halves of an adapter are trained: use kind: adamw (a rate near 2e-4 is usual), or leave lora out.",
+  );
 }
 
 function checkWarmup(warmup: number, steps: number, refuse: Refuse): void {
@@ -210,6 +231,7 @@ function checkGrpo(stage: GrpoStage, model: DenseShape | V3Shape | null, refuse:
       `The penalty begins ${stage.overlong.buffer} tokens before the limit of ${stage.maxNewTokens}, so every answer would be punished: use a smaller buffer.`,
     );
   }
+  checkOptimizer(stage, refuse);
   checkLimit(stage.maxNewTokens, model, refuse);
   checkWarmup(stage.schedule.warmup, stage.steps, refuse);
 }

@@ -132,7 +132,8 @@ export const evaluateSchema = z.strictObject({
   name: stageName,
   kind: z.literal("evaluate"),
   label: z.string().min(1),
-  problems: count,
+  /** How many different ones; where it is left out: all of a file's. */
+  problems: count.optional(),
   /** Answers per problem. */
   samples: count,
   temperature: z.number().min(0),
@@ -141,7 +142,8 @@ export const evaluateSchema = z.strictObject({
   /** Where it is left out: what the model's positions leave after the prompt. */
   maxNewTokens: count.optional(),
   slots: count.optional(),
-  split: z.enum(["train", "validation", "test"]).default("test"),
+  /** Of a file that no stage trains on, "test" is the whole file; so is "all" of any file. */
+  split: z.enum(["train", "validation", "test", "all"]).default("test"),
   task: taskSchema.optional(),
 });
 

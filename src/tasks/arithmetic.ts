@@ -4,8 +4,9 @@ import { z } from "zod";
 import type { Random } from "../runtime/random.ts";
 import { expression } from "./expression.ts";
 import { checkBlock, judgeAgainst } from "./judge.ts";
+import { judgeNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";
-import { promptTemplate, thinkPrompt } from "./prompt.ts";
+import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
 
 const sizes = (low: number, high: number, usual: number) =>
@@ -22,7 +23,7 @@ export const arithmeticOptions = z.strictObject({
     .array(z.enum(["+", "-", "*"]))
     .min(1)
     .default(["+", "-"]),
-  template: promptTemplate.default("plain"),
+  template: chatPromptTemplate.default("plain"),
 });
 
 export type ArithmeticOptions = z.infer<typeof arithmeticOptions>;
@@ -38,16 +39,25 @@ export function arithmetic(options: ArithmeticOptions): Task<ArithmeticProblem> 
   return {
     name: "arithmetic",
     generate(key) {
-      const chain = drawInSplit("arithmetic", key, (random) => draw(random, options), canonical);
+      const chain = drawInSplit(
+        "arithmetic",
+        key,
+        (random) => draw(random, options),
+        (chain) => canonical(show(chain)),
+      );
       const text = show(chain);
       return {
         id: problemId("arithmetic", key),
-        prompt: thinkPrompt(`What is ${text}?`, options.template),
+        ...wordPrompt(`What is ${text}?`, options.template),
         expression: text,
         answer: valueFrom(text).toFraction(),
       };
     },
-    verify: (problem, completion) => judgeAgainst(problem.answer, completion, checkBlock),
+    content: (problem) => canonical(problem.expression),
+    verify: (problem, completion) =>
+      options.template === "chat"
+        ? judgeNumber(completion, problem.answer, options.template)
+        : judgeAgainst(problem.answer, completion, checkBlock),
   };
 }
 
@@ -72,8 +82,8 @@ function show({ numbers, operators }: Chain): string {
 }
 
 /** The same for chains that differ only in the order of summands or factors: 2 + 3 is 3 + 2. */
-function canonical(chain: Chain): string {
-  const summands = show(chain)
+function canonical(text: string): string {
+  const summands = text
     .replaceAll("- ", "+ -")
     .split(" + ")
     .map((summand) => {

@@ -24,6 +24,8 @@ export const countdownOptions = z.strictObject({
   targetRange: range.default([10, 100]),
   /** Intermediate results of the known solution are whole, not negative and at most this. */
   maxResult: z.int().min(1).max(1_000_000).default(200),
+  /** "chat": in words, through the model's chat template; else in the compact form that small models learn. */
+  template: z.enum(["plain", "chat"]).optional(),
 });
 
 export type CountdownOptions = z.infer<typeof countdownOptions>;
@@ -48,6 +50,7 @@ export function countdown(options: CountdownOptions): CountdownTask {
   return {
     name: "countdown",
     generate: (key) => generate(key, options),
+    content,
     verify: (problem, completion) =>
       isUsable(problem)
         ? judge(completion, (found) => check(problem, found))
@@ -66,16 +69,28 @@ export function parseUserProblem(text: string): CountdownQuestion {
   return { id: "countdown/user", prompt: countdownPrompt(numbers, target), numbers, target };
 }
 
-function generate(key: StreamKey, options: DrawOptions): CountdownProblem {
-  const problem = drawInSplit(
-    "countdown",
-    key,
-    (random) => drawCountdown(random, options),
-    // The order of the numbers makes no other problem.
-    ({ numbers, target }) => `${numbers.toSorted((a, b) => a - b).join(" ")} = ${target}`,
-  );
+/** The order of the numbers makes no other problem. */
+function content({ numbers, target }: Pick<CountdownQuestion, "numbers" | "target">): string {
+  return `${numbers.toSorted((a, b) => a - b).join(" ")} = ${target}`;
+}
+
+/** For a model that knows language: the task in words, as TinyZero asks it. */
+function chatMessages(numbers: number[], target: number): NonNullable<Problem["messages"]> {
+  const content =
+    `Using the numbers ${numbers.join(", ")}, each exactly once, write an expression with + - * / and parentheses ` +
+    `that equals ${target}. Think first, then give the expression alone in <answer> </answer> tags, ` +
+    "for example <answer>(1 + 2) / 3</answer>.";
+  return [{ role: "user", content }];
+}
+
+function generate(
+  key: StreamKey,
+  options: DrawOptions & Pick<CountdownOptions, "template">,
+): CountdownProblem {
+  const problem = drawInSplit("countdown", key, (random) => drawCountdown(random, options), content);
   const { numbers, target } = problem;
-  return { id: problemId("countdown", key), prompt: countdownPrompt(numbers, target), ...problem };
+  const asked = { id: problemId("countdown", key), prompt: countdownPrompt(numbers, target), ...problem };
+  return options.template === "chat" ? { ...asked, messages: chatMessages(numbers, target) } : asked;
 }
 
 /** Without this a target that is missing would be paid at the value 0. */

@@ -3,8 +3,9 @@ import { Fraction } from "fraction.js";
 import { z } from "zod";
 import type { Random } from "../runtime/random.ts";
 import { checkBlock, judgeAgainst } from "./judge.ts";
+import { judgeNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";
-import { promptTemplate, thinkPrompt } from "./prompt.ts";
+import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
 
 export const equationsOptions = z.strictObject({
@@ -16,7 +17,7 @@ export const equationsOptions = z.strictObject({
   difficulty: z.array(z.int().min(1).max(3)).min(1).default([1]),
   /** Largest coefficient; constants and whole solutions go up to it too, or follow from them. */
   size: z.int().min(3).max(1_000_000).default(12),
-  template: promptTemplate.default("plain"),
+  template: chatPromptTemplate.default("plain"),
 });
 
 export type EquationsOptions = z.infer<typeof equationsOptions>;
@@ -32,21 +33,29 @@ export function equationsTask(options: EquationsOptions): Task<EquationsProblem>
   return {
     name: "equations",
     generate(key) {
-      const drawn = drawInSplit("equations", key, (random) => draw(random, options), canonical);
+      const drawn = drawInSplit(
+        "equations",
+        key,
+        (random) => draw(random, options),
+        (sides) => canonical(sides.map(show)),
+      );
       const equation = drawn.map(show).join(" = ");
       return {
         id: problemId("equations", key),
-        prompt: thinkPrompt(`Solve ${equation} for x.`, options.template),
+        ...wordPrompt(`Solve ${equation} for x.`, options.template),
         equation,
         answer: solution(drawn).toFraction(),
       };
     },
-    verify: (problem, completion) =>
-      judgeAgainst(problem.answer, completion, (found, right) => {
+    content: ({ equation }) => canonical(equation.split(" = ")),
+    verify: (problem, completion) => {
+      if (options.template === "chat") return judgeNumber(completion, problem.answer, options.template);
+      return judgeAgainst(problem.answer, completion, (found, right) => {
         const { answer } = found;
         const named = answer === null ? found : { ...found, answer: withoutName(answer) };
         return { ...checkBlock(named, right), extracted: answer ?? found.shown };
-      }),
+      });
+    },
   };
 }
 
@@ -82,8 +91,8 @@ function solution([left, right]: Equation): Fraction {
 }
 
 /** Swapped sides make no other problem. */
-function canonical(equation: Equation): string {
-  return equation.map(show).sort().join(" = ");
+function canonical(sides: readonly string[]): string {
+  return sides.toSorted().join(" = ");
 }
 
 function show({ a, b }: Line): string {

@@ -51,8 +51,18 @@ export interface Verdict {
   reason: string;
 }
 
+/** What an evaluation takes of a list of problems: one split of it, or all, where nothing was trained on it. */
+export type ListPart = StreamKey["split"] | "all";
+
 export interface Task<P extends Problem = Problem> {
   name: string;
+  /**
+   * Of a list of problems, such as a file: each of a part's problems once, in the order of the list. Absent where
+   * problems are generated without end. @throws DataSetError for a part without problems
+   */
+  list?(part: ListPart): P[];
+  /** Equal for equal problems, whatever their ids, seeds and the form of the prompt; the prompt where it is absent. */
+  content?(problem: P): string;
   /** Deterministic: equal keys give equal problems. */
   generate(key: StreamKey): P;
   /** Sees the completion only, never the prompt as answer text; never throws. */

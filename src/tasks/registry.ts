@@ -3,7 +3,7 @@ import { z } from "zod";
 import { arithmetic, arithmeticOptions } from "./arithmetic.ts";
 import { countdown, countdownOptions } from "./countdown.ts";
 import { equationsOptions, equationsTask } from "./equations.ts";
-import { jsonl, jsonlOptions } from "./jsonl.ts";
+import { type JsonlProblem, jsonl, jsonlOptions, jsonlVerifier } from "./jsonl.ts";
 import type { Task } from "./problem.ts";
 import { wordProblems, wordProblemsOptions } from "./word-problems.ts";
 
@@ -36,4 +36,12 @@ export function taskFrom(input: TaskInput): Task {
     case "word-problems":
       return wordProblems(options);
   }
+}
+
+/** The verifier alone: completions that were stored with their problems are judged again without the data set. */
+export function verifierFrom(input: TaskInput): Pick<Task, "verify" | "verifyAll"> {
+  const options = taskOptions.parse(input);
+  if (options.kind !== "jsonl") return taskFrom(options);
+  const verify = jsonlVerifier(options);
+  return { verify: (problem, completion) => verify(problem as JsonlProblem, completion) };
 }

@@ -32,6 +32,7 @@ export function wordProblems(options: WordProblemsOptions): Task<WordProblem> {
       const prompt = wordPrompt(drawn.question, options.template);
       return { id: problemId("word-problems", key), ...prompt, ...drawn };
     },
+    content: canonical,
     verify: (problem, completion) =>
       judgeNumber(completion, String(problem.answer), options.template, options.answer),
   };
@@ -43,7 +44,7 @@ interface Drawn {
 }
 
 /** Who and what are colour: the same numbers in the same story are in the same split. */
-function canonical({ question }: Drawn): string {
+function canonical({ question }: Pick<Drawn, "question">): string {
   return question.replaceAll(new RegExp([...NAMES, ...THINGS].join("|"), "g"), "_");
 }
 
