@@ -140,6 +140,12 @@ test("packages are counters named package-N, and no others", () => {
 test("this machine's counters are looked for where Linux lists them", () => {
   const root = "/sys/class/powercap";
   const asked: string[] = [];
-  expect(EnergyMeter.open((path) => asked.push(path) && null)).toBeNull();
-  expect(asked).toEqual(fs.existsSync(root) ? fs.readdirSync(root).map((name) => `${root}/${name}/name`) : []);
+  const nothing: ReadText = (path) => {
+    asked.push(path);
+    return null;
+  };
+  expect(EnergyMeter.open(nothing)).toBeNull();
+  expect(asked).toEqual(
+    fs.existsSync(root) ? fs.readdirSync(root).map((name) => `${root}/${name}/name`) : [],
+  );
 });
