@@ -122,7 +122,11 @@ describe("where nothing is told of other programs", () => {
   it("takes spinning that failed within 15 s for a relapse", () => {
     const taken = blind(1.3);
     // Yields at 0.5 s, spins at 2.5 s, and fails 14.5 or 15 s after that: it waits for 4 s, or for 2 again.
-    const until = (quiet: number) => [...repeat(5, taken), ...repeat(quiet, blind(1.95)), ...repeat(9, taken)];
+    const until = (quiet: number) => [
+      ...repeat(5, taken),
+      ...repeat(quiet, blind(1.95)),
+      ...repeat(9, taken),
+    ];
     expect(modes(until(28)).slice(-9)).toBe("yyyyyyyys");
     expect(modes(until(29)).slice(-9)).toBe("yyyysyyyy");
   });
