@@ -6,17 +6,8 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
 import { systemCode } from "./errors.ts";
-import {
-  type Checksum,
-  describeFile,
-  fileUrl,
-  HubError,
-  type HubFile,
-  type HubModel,
-  type HubOptions,
-  request,
-  unreachable,
-} from "./hub.ts";
+import { describeFile, fileUrl, type HubOptions, request, unreachable } from "./hub.ts";
+import { type Checksum, HubError, type HubFile, type HubModel } from "./hub-error.ts";
 
 export interface Progress {
   file: string;
@@ -29,6 +20,8 @@ export interface Progress {
 
 export interface DownloadOptions extends HubOptions {
   onProgress?: (progress: Progress) => void;
+  /** Whether weights are fetched from a server that names no checksum of them. */
+  unchecked?: boolean;
   /** Whether files of other content in the folder may be replaced (a cache), or are a person's own. */
   replace?: boolean;
   /** Tries in a row without a single new byte. */
@@ -61,6 +54,12 @@ export async function downloadFiles(
     checkInside(file);
     files.push(await describeFile(model, file, options));
   }
+  const open = files.filter(({ path, sum }) => sum === null && /\.(safetensors|gguf)$/i.test(path));
+  if (open.length > 0 && !options.unchecked)
+    throw new HubError(
+      `The server names no checksum for ${open.map(({ path }) => JSON.stringify(path)).join(", ")}: what arrives could not be compared.`,
+      "Use a server that does, such as https://huggingface.co, or accept the sizes alone with --unchecked.",
+    );
   fs.mkdirSync(folder, { recursive: true });
   const kept = new Map<HubFile, boolean>();
   for (const file of files) kept.set(file, await isThere(folder, file, options.replace ?? false));
@@ -85,7 +84,8 @@ export async function downloadFiles(
 /** A server's path becomes a name of ours: it must not lead out of the folder. */
 function checkInside({ path }: HubFile): void {
   const parts = path.split("/");
-  if (!/[\\:\0]/.test(path) && !parts.some((part) => ["", ".", ".."].includes(part))) return;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  if (!/[\\:\x00-\x1f]/.test(path) && !parts.some((part) => ["", ".", ".."].includes(part))) return;
   throw new HubError(
     `The Hub names a file outside the model's folder: ${JSON.stringify(path)}.`,
     "No honest model does: take another copy of it, and check HF_ENDPOINT.",
@@ -179,7 +179,7 @@ async function fetchRest(
       url,
       options,
       { name: model.name },
-      { headers: { "accept-encoding": "identity", ...range }, signal: silence.signal },
+      { headers: range, signal: silence.signal },
     );
     // A server without ranges sends it all again.
     if (response.status !== 206 || !response.headers.get("content-range")?.startsWith(`bytes ${bytes}-`))

@@ -4,55 +4,38 @@
  */
 import { z } from "zod";
 import { systemCode } from "./errors.ts";
-import { INDEX, SHARD, WEIGHTS } from "./shards.ts";
+import { HubError, type HubFile, type HubModel } from "./hub-error.ts";
 
-/** What went wrong between us and the Hub, and what to do. */
-export class HubError extends Error {
-  override name = "HubError";
-  readonly remedy: string;
-  /** Whether the same request may work in a moment. */
-  readonly transient: boolean;
-
-  constructor(
-    message: string,
-    remedy: string,
-    { transient = false, cause }: { transient?: boolean; cause?: unknown } = {},
-  ) {
-    super(message, { cause });
-    this.remedy = remedy;
-    this.transient = transient;
-  }
-}
-
-/** Large files are known by the SHA-256 of their bytes, small ones by git's SHA-1 of a blob. */
-export interface Checksum {
-  kind: "sha256" | "git";
-  hex: string;
-}
-
-export interface HubFile {
-  path: string;
-  bytes: number;
-  /** `null` where the server names none: then the size alone can be compared. */
-  sum: Checksum | null;
-}
-
-export interface HubModel {
-  name: string;
-  /** Every file comes from this one commit. */
-  commit: string;
-  files: HubFile[];
-}
+export { HubError, type HubFile, type HubModel } from "./hub-error.ts";
+export { neededFiles } from "./hub-files.ts";
 
 export interface HubOptions {
   endpoint?: string;
   token?: string;
 }
 
-export const hubFromEnvironment = (): HubOptions => ({
-  endpoint: process.env.HF_ENDPOINT || undefined,
-  token: process.env.HF_TOKEN || undefined,
-});
+/** HF_ENDPOINT and HF_TOKEN. @throws HubError for values that cannot be used; it shows neither token nor password */
+export function hubFromEnvironment({ HF_ENDPOINT, HF_TOKEN } = process.env): HubOptions {
+  // Files that hold a token end with a line end as a rule.
+  const token = HF_TOKEN?.trim() || undefined;
+  const odd = token === undefined ? -1 : token.search(/[^\x21-\x7e]/);
+  if (odd >= 0)
+    throw new HubError(
+      `HF_TOKEN has a blank, a line end or another character that no token has, after ${odd} of ${token!.length} characters.`,
+      "Copy the token again, alone: it is one word, such as hf_....",
+    );
+  const options = { endpoint: HF_ENDPOINT?.trim() || undefined, token };
+  endpointOf(options);
+  return options;
+}
+
+/** What a person should know of the way to the Hub, or `null`. */
+export function insecure(options: HubOptions): string | null {
+  const { protocol, hostname, host } = new URL(endpointOf(options));
+  if (protocol === "https:" || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname)) return null;
+  const told = options.token === undefined ? "" : " HF_TOKEN goes there too.";
+  return `HF_ENDPOINT is plain http: whoever is between here and ${host} can read and change what is fetched.${told}`;
+}
 
 /** OWNER/NAME, or NAME for a few old ones. */
 export const HUB_NAME = /^[\w-][\w.-]*(\/[\w-][\w.-]*)?$/;
@@ -91,7 +74,7 @@ export async function listModel(
   const parsed = Listing.safeParse(await response.json().catch(() => null));
   if (!parsed.success)
     throw new HubError(
-      `${endpointOf(options)} answered with something else than a list of files.`,
+      `${new URL(endpointOf(options)).host} answered with something else than a list of files.`,
       "Check HF_ENDPOINT, and whether a proxy or a login page stands between.",
     );
   const { sha: commit, siblings } = parsed.data;
@@ -121,21 +104,44 @@ export async function describeFile(model: HubModel, file: HubFile, options: HubO
       url = new URL(location, url).href;
       continue;
     }
-    const length = headers.get("x-linked-size") ?? headers.get("content-length");
-    if (length === null) break;
+    // The length of a compressed answer is not the file's.
+    const plain = !/\S/.test(headers.get("content-encoding")?.replace("identity", "") ?? "");
+    const stated = headers.get("x-linked-size") ?? (plain ? headers.get("content-length") : null);
+    const bytes = file.bytes >= 0 ? file.bytes : Number(stated ?? (await sizeByRange(url, model, options)));
+    if (!Number.isSafeInteger(bytes) || bytes < 0) break;
     const kind = sha256.safeParse(tag).success ? "sha256" : sha1.safeParse(tag).success ? "git" : null;
-    return { ...file, bytes: Number(length), sum: kind === null ? null : { kind, hex: tag } };
+    return { ...file, bytes, sum: kind === null ? null : { kind, hex: tag } };
   }
-  throw new HubError(`The server does not say how large ${file.path} is.`, "Check HF_ENDPOINT.");
+  throw new HubError(
+    `The server does not say how large ${JSON.stringify(file.path)} is.`,
+    "Check HF_ENDPOINT, or use another mirror.",
+  );
+}
+
+/** A file's size by the answer to a request for its first byte; NaN where the server has none. */
+async function sizeByRange(url: string, model: HubModel, options: HubOptions): Promise<number> {
+  const init = { headers: { range: "bytes=0-0" } };
+  const response = await request(url, options, { name: model.name }, init);
+  await response.body?.cancel();
+  const [, total] = /^bytes 0-0\/(\d+)$/.exec(response.headers.get("content-range") ?? "") ?? [];
+  return total === undefined ? Number.NaN : Number(total);
 }
 
 export const fileUrl = ({ name, commit }: HubModel, { path }: HubFile, options: HubOptions): string =>
   `${endpointOf(options)}/${name}/resolve/${commit}/${path.split("/").map(encodeURIComponent).join("/")}`;
 
 function endpointOf({ endpoint = "https://huggingface.co" }: HubOptions): string {
-  if (/^https?:\/\/./.test(endpoint) && URL.canParse(endpoint)) return endpoint.replace(/\/+$/, "");
+  const url = /^https?:\/\/./.test(endpoint) && URL.canParse(endpoint) ? new URL(endpoint) : null;
+  if (url !== null && url.username + url.password + url.search + url.hash === "")
+    return endpoint.replace(/\/+$/, "");
+  if (url !== null)
+    throw new HubError(
+      `HF_ENDPOINT has more than an address: a user, a password or a query before or after ${url.host}.`,
+      "Write the address alone, such as https://huggingface.co; a token belongs into HF_TOKEN.",
+    );
+  // What is before an @ may be a password.
   throw new HubError(
-    `HF_ENDPOINT is no address: ${JSON.stringify(endpoint)}.`,
+    `HF_ENDPOINT is no address: ${JSON.stringify(endpoint.replace(/^.*@/s, "…@"))}.`,
     "Write it whole, such as https://huggingface.co.",
   );
 }
@@ -158,7 +164,9 @@ export async function request(
       : { authorization: `Bearer ${token}` };
   let response: Response;
   try {
-    const headers = { "user-agent": "sputnik-r1", ...login, ...init.headers };
+    // Compressed on the way, a file would have another length than the listing and the ranges say.
+    const always = { "user-agent": "sputnik-r1", "accept-encoding": "identity" };
+    const headers = { ...always, ...login, ...init.headers };
     response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_MS), ...init, headers });
   } catch (error) {
     throw unreachable(url, error);
@@ -218,48 +226,4 @@ function refusal(
   return new HubError(`The Hub answered with HTTP ${status}.`, "Try again later.", {
     transient: status >= 500,
   });
-}
-
-const SMALL_FILES = [
-  ...["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"],
-  "chat_template.jinja",
-];
-/** Of several GGUF files the first of these: the most exact that is not larger than it need be. */
-const GGUF_ORDER = ["Q8_0", "F16", "BF16", "Q6_K", "Q4_K_M", "Q4_K_S", "Q4_1", "Q4_0", "F32"];
-
-/**
- * What a model folder of ours is made of: configs, tokenizer, and safetensors; or one GGUF, chosen by `file`.
- * @throws HubError naming what there is, if that is nothing we read
- */
-export function neededFiles({ name, files }: HubModel, file?: string): HubFile[] {
-  const named = (path: string) => files.find((one) => one.path === path);
-  const ggufs = files.filter(({ path }) => /\.gguf$/i.test(path) && !/-\d{5}-of-\d{5}\.gguf$/i.test(path));
-  if (file !== undefined) {
-    const chosen = ggufs.find(({ path }) => path === file);
-    if (chosen !== undefined) return [chosen];
-    throw new HubError(`${name} has no GGUF file "${file}".`, `It has ${listed(ggufs)}.`);
-  }
-  const index = named(INDEX);
-  const single = named(WEIGHTS);
-  const shards = files.filter(({ path }) => SHARD.test(path));
-  const weights = single !== undefined ? [single] : index !== undefined ? [index, ...shards] : [];
-  if (weights.length > 0) return [...SMALL_FILES.flatMap((path) => named(path) ?? []), ...weights];
-  const order = ({ path }: HubFile) => {
-    const rank = GGUF_ORDER.findIndex((kind) => new RegExp(`(^|[-._])${kind}\\.gguf$`, "i").test(path));
-    return rank < 0 ? GGUF_ORDER.length : rank;
-  };
-  const [best] = ggufs.toSorted((a, b) => order(a) - order(b));
-  if (best !== undefined) return [best];
-  throw new HubError(
-    `${name} has neither safetensors nor a GGUF file: it has ${listed(files)}.`,
-    "PyTorch's .bin and .pt files are not read, since opening them runs code. Look for another copy of the model.",
-  );
-}
-
-function listed(files: HubFile[]): string {
-  const names = files.map(({ path }) => path);
-  if (names.length === 0) return "none";
-  return names.length <= 8
-    ? names.join(", ")
-    : `${names.slice(0, 8).join(", ")} and ${names.length - 8} more`;
 }

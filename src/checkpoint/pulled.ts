@@ -23,7 +23,8 @@ export const pullFolder = ({ name, commit }: HubModel): string => join(nameFolde
 /** Says that a model is whole, once its files are: the folder that `pullFolder` gave, or the GGUF file in it. */
 export function rememberPulled(model: HubModel, paths: readonly string[]): void {
   const folder = pullFolder(model);
-  const place = [model.commit.slice(0, 12), ...paths.filter(isGguf)].join("/");
+  // Any part opens all parts of a split file.
+  const place = [model.commit.slice(0, 12), ...paths.filter(isGguf).toSorted().slice(0, 1)].join("/");
   replaceFile(join(dirname(folder), LAST), [Buffer.from(`${place}\n`)]);
 }
 

@@ -42,8 +42,8 @@ export function saveCheckpoint(
   content: TrainingState,
   { disk = fs }: { disk?: FileSystem } = {},
 ): string {
-  const target = join(dir, nameOf(step));
-  const temporary = join(dir, `${TEMPORARY}${nameOf(step)}`);
+  const target = join(dir, checkpointName(step));
+  const temporary = join(dir, `${TEMPORARY}${checkpointName(step)}`);
   const replaced = `${target}.old`;
   guarded(dir, () => disk.mkdirSync(dir, { recursive: true }));
   try {
@@ -176,7 +176,8 @@ function names(dir: string): string[] {
   return fs.existsSync(dir) ? fs.readdirSync(dir) : [];
 }
 
-function nameOf(step: number): string {
+/** A checkpoint's folder. @throws RangeError for what is no step */
+export function checkpointName(step: number): string {
   if (!Number.isSafeInteger(step) || step < 0)
     throw new RangeError(`step: expected a whole number, found ${step}`);
   return `step-${String(step).padStart(6, "0")}`;

@@ -17,20 +17,26 @@ export const SHARD = /^model-\d{5,}-of-\d{5,}\.safetensors$/;
 /** Types that we write weights in. */
 export type StoredType = "F32" | "BF16" | "F16";
 
+/** The files that the content of an index names, sorted; `null` where it is none, or names one outside of its folder. */
+export function indexedFiles(index: unknown): string[] | null {
+  const map = (index as { weight_map?: unknown } | null)?.weight_map;
+  const names = typeof map === "object" && map !== null ? [...new Set<unknown>(Object.values(map))] : [];
+  const inside = (name: unknown): name is string =>
+    typeof name === "string" && name === basename(name) && !["", ".", ".."].includes(name);
+  return names.length > 0 && names.every(inside) ? names.sort() : null;
+}
+
 /** Paths of the one file, or of the shards that the index names. */
 export function weightFiles(folder: string): string[] {
   const index = readJson(join(folder, INDEX), { optional: true });
   const single = join(folder, WEIGHTS);
   if (index === undefined || fs.existsSync(single)) return [single];
-  const map = (index as { weight_map?: unknown } | null)?.weight_map;
-  const names = typeof map === "object" && map !== null ? [...new Set<unknown>(Object.values(map))] : [];
-  // A name with a path in it would read outside the folder.
-  if (names.length > 0 && names.every((name) => typeof name === "string" && name === basename(name)))
-    return (names as string[]).sort().map((name) => join(folder, name));
+  const names = indexedFiles(index);
+  if (names !== null) return names.map((name) => join(folder, name));
   throw new CheckpointError({
     file: join(folder, INDEX),
     expected: "a weight_map from tensors to files of this folder",
-    found: JSON.stringify(map ?? null).slice(0, 100),
+    found: JSON.stringify((index as { weight_map?: unknown } | null)?.weight_map ?? null).slice(0, 100),
     remedy: "Download the folder again.",
   });
 }

@@ -2,6 +2,7 @@
 import color from "picocolors";
 import type { ChatService } from "../server/chat.ts";
 import type { Verdict } from "../tasks/problem.ts";
+import { printable } from "./printable.ts";
 import { table } from "./screen.ts";
 
 export interface AskOptions {
@@ -20,8 +21,8 @@ export async function answer(
   const out = process.stdout;
   let fine = true;
   for await (const event of service.ask({ problem, ...options }, signal)) {
-    if (event.type === "prompt") out.write(color.dim(event.text));
-    else if (event.type === "token") out.write(event.text);
+    if (event.type === "prompt") out.write(color.dim(printable(event.text)));
+    else if (event.type === "token") out.write(printable(event.text));
     else if (event.type === "verdict") out.write(`\n${showVerdict(event.verdict)}`);
     else if (event.type === "done")
       out.write(color.dim(`  ${event.tokens} tokens, ${event.seconds.toFixed(2)} s\n\n`));
@@ -35,12 +36,14 @@ export async function answer(
 }
 
 export function showError({ message, remedy }: { message: string; remedy: string | null }): void {
-  console.error(`${color.red("error")} ${message}${remedy === null ? "" : `\n${remedy}`}`);
+  console.error(
+    `${color.red("error")} ${printable(message)}${remedy === null ? "" : `\n${printable(remedy)}`}`,
+  );
 }
 
 function showVerdict({ value, reason }: Verdict): string {
-  if (value === null) return color.yellow(`not judged: ${reason}`);
-  return value === 1 ? color.green("\u2713 right") : color.red(`\u2717 wrong: ${reason}`);
+  if (value === null) return color.yellow(`not judged: ${printable(reason)}`);
+  return value === 1 ? color.green("\u2713 right") : color.red(`\u2717 wrong: ${printable(reason)}`);
 }
 
 /** The same problem several times, each with a seed of its own. */
@@ -64,9 +67,9 @@ export async function tries(
       if (value === 1) right++;
       rows.push([
         value === 1 ? color.green("\u2713") : color.red("\u2717"),
-        extracted ?? "-",
+        printable(extracted ?? "-"),
         `${text.split("\n").length - 2} lines`,
-        value === 1 ? "" : reason,
+        value === 1 ? "" : printable(reason),
       ]);
     }
   }

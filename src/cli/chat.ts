@@ -7,6 +7,7 @@ import type { ChatService } from "../server/chat.ts";
 import { ThreadChat } from "../server/chat-service.ts";
 import { type AskOptions, answer, tries } from "./answer.ts";
 import { servePage } from "./page.ts";
+import { printable } from "./printable.ts";
 import { atPrompt, isTerminal, pipedLines, setting } from "./prompt.ts";
 import { talk, talkLines } from "./talk.ts";
 
@@ -41,7 +42,7 @@ export async function chat(name: string | undefined, options: ChatOptions): Prom
   try {
     if (options.serve) await showPage(service, options.port);
     else if (isTerminal()) {
-      console.log(`${color.bold("Sputnik")}  ${model.description}`);
+      console.log(`${color.bold("Sputnik")}  ${printable(model.description)}`);
       if (talks) await talk(service, options);
       else {
         console.log(`${HELP}\n`);

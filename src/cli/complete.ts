@@ -8,6 +8,7 @@ import type { Precision } from "../sample/quantise.ts";
 import { TokenizerError } from "../tokenizer/errors.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { pipeable, printable, printableJson } from "./printable.ts";
 
 export interface CompleteCommand {
   marker: string;
@@ -37,22 +38,25 @@ export async function completeText(
   const { folder } = findModel(name);
   const text = readText(file, options);
   const model = await openForInference(folder, { precision, threads });
-  const print = (part = ""): void => void (json || process.stdout.write(part));
+  const { isTTY } = process.stdout;
+  const print = (part: string): void => void (json || process.stdout.write(part));
+  /** The person's own text goes into a file as it is. */
+  const printOwn = (part = ""): void => print(isTTY ? printable(part) : part);
   const start = performance.now();
   try {
     // Before the text before the hole is printed.
     if (text.suffix !== undefined) checkHole(model.tokenizer, options.marker);
-    if (!hole) print(text.prefix);
+    if (!hole) printOwn(text.prefix);
     const filled = await complete(model, {
       ...text,
       ...{ maxNewTokens: maxTokens, temperature, topP, seed },
-      onText: print,
+      onText: (part) => print((isTTY ? printable : pipeable)(part)),
     });
-    if (!hole) print(text.suffix);
+    if (!hole) printOwn(text.suffix);
     const seconds = (performance.now() - start) / 1000;
     if (json) {
       const { text: hole, ...rest } = filled;
-      console.log(JSON.stringify({ model: folder, hole, ...rest, seconds }));
+      console.log(printableJson({ model: folder, hole, ...rest, seconds }));
       return;
     }
     if (process.stdout.isTTY) console.log(color.dim(`\n${filled.tokens} tokens, ${seconds.toFixed(1)} s`));

@@ -8,6 +8,7 @@ import { detectHardware } from "../ledger/hardware.ts";
 import { threadCount } from "../runtime/device.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
 import { listSupportedBackends } from "../runtime/onnxruntime.ts";
+import { printableJson } from "./printable.ts";
 import { bytes, short, table } from "./screen.ts";
 
 const require = createRequire(import.meta.url);
@@ -30,7 +31,7 @@ export async function doctor({ json }: { json?: boolean }): Promise<void> {
     matmulFlopsPerSecond: { allThreads: await measureMatmulRate(), oneThread: await measureMatmulRate(5, 1) },
   };
   const advice = advise(facts);
-  if (json) return console.log(JSON.stringify({ ...facts, advice }));
+  if (json) return console.log(printableJson({ ...facts, advice }));
   const { allThreads, oneThread } = facts.matmulFlopsPerSecond;
   const quota = hardware.quotaCores === null ? "" : `, quota ${hardware.quotaCores}`;
   const rows = [

@@ -11,6 +11,7 @@ import { costOf, planRecipe, type StagePlan } from "../recipe/plan.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { recipeWarnings } from "../recipe/sense.ts";
 import { measureSpeeds } from "../runtime/measure.ts";
+import { printable, printableJson } from "./printable.ts";
 import { bytes, duration, runTime, short, table, whole } from "./screen.ts";
 
 export async function dryRun(
@@ -25,7 +26,7 @@ export async function dryRun(
   const parameters = countParameters(specs);
   const flops = stages.reduce((sum, stage) => sum + stage.flops, 0);
   const seconds = stages.reduce((sum, stage) => sum + stage.seconds, 0);
-  const rates = ratesFor({ device: null, hardware: recipe.hardware, measuresEnergy: false });
+  const rates = ratesFor({ hardware: recipe.hardware, measuresEnergy: false });
   const hours = seconds / 3600;
   const bill = {
     wattHours: rates.watts === null ? null : rates.watts * hours,
@@ -40,7 +41,7 @@ export async function dryRun(
   if (json) {
     const tensors = specs.map(({ name, shape }) => ({ name, shape }));
     console.log(
-      JSON.stringify({
+      printableJson({
         name: recipe.name,
         config: plan.config,
         parameters,
@@ -73,8 +74,8 @@ export async function dryRun(
       `${color.yellow("note")} other programs are computing now, so these are too slow and the time too long.`,
     );
   console.log(billLine(rates, hours));
-  for (const warning of warnings) console.log(`${color.yellow("note")} ${warning}`);
-  for (const { level, message } of notes) if (level === "info") console.log(`note ${message}`);
+  for (const warning of warnings) console.log(`${color.yellow("note")} ${printable(warning)}`);
+  for (const { level, message } of notes) if (level === "info") console.log(`note ${printable(message)}`);
 }
 
 /** What is known, and for what is not the key of the recipe that would make it known. */
@@ -160,7 +161,7 @@ function printStage(stage: ReturnType<typeof describeStage>): void {
         `${program.name}: ${program.inputs.slice(0, 6).join(", ")}${program.inputs.length > 6 ? ", ..." : ""}`,
       ),
     );
-  for (const assumption of stage.assumptions) console.log(`Assumed: ${assumption}.`);
+  for (const assumption of stage.assumptions) console.log(`Assumed: ${printable(assumption)}.`);
 }
 
 /** One row for the parameters that all layers, or all experts, have. */

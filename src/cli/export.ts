@@ -16,6 +16,7 @@ import { expectedShapes } from "../recipe/options.ts";
 import { writeReport } from "../recipe/report.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { type RunData, readRun } from "../recipe/run-reader.ts";
+import { printable } from "./printable.ts";
 import { examLine } from "./progress.ts";
 import { findRun } from "./report.ts";
 import { bytes, duration } from "./screen.ts";
@@ -35,7 +36,7 @@ export function exportModel(run: string, target: string, { dtype, force = false 
     const notes = writeGgufFile(target, { sources: [from], force }, (file) =>
       exportGguf(isGguf(from) ? openModelFiles(from, expectedShapes) : from, file, { dtype }),
     );
-    for (const note of notes) console.error(`${color.yellow("note")} ${note}`);
+    for (const note of notes) console.error(`${color.yellow("note")} ${printable(note)}`);
     console.log(`${target}: ${bytes(fs.statSync(target).size)}.`);
     return;
   }

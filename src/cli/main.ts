@@ -154,6 +154,7 @@ program
   .option("--revision <revision>", "branch, tag or commit (main)")
   .option("--to <folder>", "a new or empty folder (a cache, SPUTNIK_CACHE)")
   .option("--file <file>", "this GGUF file of the model")
+  .option("--unchecked", "weights from a server that names no checksums too: their sizes alone are compared")
   .option("--json", "print one JSON document")
   .action(async (name, options) => (await import("./pull.ts")).pull(name, options));
 

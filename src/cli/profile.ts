@@ -3,6 +3,7 @@ import color from "picocolors";
 import { planRecipe } from "../recipe/plan.ts";
 import { type Profile, type ProfileRow, profileProgram } from "../recipe/profile.ts";
 import type { Recipe } from "../recipe/schema.ts";
+import { printableJson } from "./printable.ts";
 import { percent, runTime, table } from "./screen.ts";
 
 const ROWS = 20;
@@ -21,7 +22,7 @@ export async function profile(
       if (!json) print(`${stage.name}: ${program.name}`, measured);
     }
   }
-  if (json) console.log(JSON.stringify({ recipe: recipe.name, results }));
+  if (json) console.log(printableJson({ recipe: recipe.name, results }));
 }
 
 function print(title: string, { seconds, runs, byPath, byOp }: Profile): void {

@@ -2,6 +2,7 @@
 import { SingleBar } from "cli-progress";
 import color from "picocolors";
 import type { EvaluationRecord, RunEvent, StageInfo } from "../events.ts";
+import { printable } from "./printable.ts";
 import { duration, percent, short } from "./screen.ts";
 
 export interface Progress {
@@ -59,9 +60,9 @@ function milestone(event: RunEvent): string | null {
       return `${color.bold(name)}: ${parameters.toLocaleString("en-US")} parameters, ${folder}${from}`;
     }
     case "evaluation":
-      return examLine(event.evaluation);
+      return printable(examLine(event.evaluation));
     case "notice":
-      return `${event.level === "warning" ? color.yellow("note") : "note"} ${event.message}`;
+      return `${event.level === "warning" ? color.yellow("note") : "note"} ${printable(event.message)}`;
     case "cores":
       return event.taken
         ? "note another program takes a core: slower until it ends, with the same results"

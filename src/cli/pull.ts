@@ -1,28 +1,68 @@
 /** `sputnik pull NAME`: a model from the Hugging Face Hub into a folder, with progress, resume and checksums. */
+import { join } from "node:path";
 import { SingleBar } from "cli-progress";
-import { downloadFiles, type Progress } from "../checkpoint/download.ts";
-import { hubFromEnvironment, listModel, neededFiles } from "../checkpoint/hub.ts";
+import { downloadFiles, type Fetched, type Progress } from "../checkpoint/download.ts";
+import { CheckpointError } from "../checkpoint/errors.ts";
+import { blockSize } from "../checkpoint/fp8.ts";
+import {
+  HubError,
+  type HubFile,
+  type HubModel,
+  hubFromEnvironment,
+  insecure,
+  listModel,
+  neededFiles,
+} from "../checkpoint/hub.ts";
+import { indexOf } from "../checkpoint/hub-files.ts";
+import { readJson } from "../checkpoint/json.ts";
 import { pullFolder, rememberPulled } from "../checkpoint/pulled.ts";
+import { ConfigError } from "../models/config.ts";
+import { fromHuggingFace } from "../models/hugging-face.ts";
 import { bytes, commandLine, duration } from "./screen.ts";
 
 export interface PullOptions {
   revision?: string;
   to?: string;
   file?: string;
+  unchecked?: boolean;
   json?: boolean;
 }
 
-export async function pull(name: string, { revision, to, file, json }: PullOptions): Promise<void> {
+export async function pull(
+  name: string,
+  { revision, to, file, unchecked, json }: PullOptions,
+): Promise<void> {
   const start = performance.now();
   const hub = hubFromEnvironment();
+  const warning = insecure(hub);
+  if (warning !== null) console.error(warning);
   const model = await listModel(name, revision, hub);
   const folder = to ?? pullFolder(model);
   const shown = json ? null : showProgress();
-  const files = await downloadFiles(folder, model, neededFiles(model, file), {
-    ...hub,
-    replace: to === undefined,
-    onProgress: shown?.update,
-  }).finally(() => shown?.close());
+  const options = { ...hub, unchecked, replace: to === undefined, onProgress: shown?.update };
+  const fetch = (wanted: readonly HubFile[]) => downloadFiles(folder, model, wanted, options);
+  let files: Fetched[];
+  try {
+    const index = indexOf(model, file);
+    // What an index names is known once it is there, and whether the model is one that we read, by its config.
+    if (index !== undefined)
+      await downloadFiles(folder, model, [index], { ...options, onProgress: undefined });
+    const content = index === undefined ? undefined : readJson(join(folder, index.path));
+    const needed = neededFiles(model, file, content);
+    const config = needed.find(({ path }) => path === "config.json");
+    if (config === undefined && needed.some(({ path }) => path.endsWith(".safetensors")))
+      throw new HubError(
+        `${name} has weights without a config.json, so nothing says what model they are.`,
+        "Look for another copy of the model.",
+      );
+    if (config !== undefined) {
+      await downloadFiles(folder, model, [config], { ...options, onProgress: undefined });
+      checkReadable(model, join(folder, config.path));
+    }
+    files = await fetch(needed);
+  } finally {
+    shown?.close();
+  }
   if (to === undefined)
     rememberPulled(
       model,
@@ -35,8 +75,48 @@ export async function pull(name: string, { revision, to, file, json }: PullOptio
     return;
   }
   const kept = files.every((one) => one.kept) ? "all there already" : duration(seconds);
-  console.log(`${folder}: ${files.length} files, ${bytes(total)}, ${kept}; checksums agree.`);
+  const unsure = files.filter(({ sum }) => sum === null).map(({ path }) => path);
+  const compared =
+    unsure.length === 0 ? "checksums agree" : `size only, without a checksum: ${unsure.join(", ")}`;
+  console.log(`${folder}: ${files.length} files, ${bytes(total)}, ${kept}; ${compared}.`);
   if (to === undefined) console.log(`Its name finds it: ${commandLine(`chat ${name}`)}`);
+}
+
+/**
+ * Before gigabytes are fetched: whether the config is of a model that we read. A config that says nothing is left to
+ * the reader. @throws HubError with what there is
+ */
+function checkReadable(model: HubModel, file: string): void {
+  const config = optionalObject(file);
+  if (typeof config?.model_type !== "string") return;
+  const refuse = (message: string, remedy: string): never => {
+    throw new HubError(
+      `${model.name} is not read here: ${message}`,
+      `${remedy} Nothing but its configuration was fetched.`,
+    );
+  };
+  const has = (path: string): boolean => model.files.some((one) => one.path === path);
+  try {
+    fromHuggingFace(config);
+    blockSize("config.json", config);
+  } catch (error) {
+    if (!(error instanceof ConfigError || error instanceof CheckpointError)) throw error;
+    refuse(`${error.message}`, "Look for another model, or for this one in another form.");
+  }
+  if (!has("tokenizer.json"))
+    refuse(
+      "it has no tokenizer.json.",
+      "Look for a copy that has one: transformers writes it with AutoTokenizer.from_pretrained(...).save_pretrained(...).",
+    );
+}
+
+function optionalObject(file: string): Record<string, unknown> | null {
+  try {
+    const content = readJson(file);
+    return typeof content === "object" && content !== null ? (content as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
 }
 
 const LINE_EVERY_MS = 10_000;

@@ -2,6 +2,7 @@
 import Table from "cli-table3";
 import color from "picocolors";
 import { toFailure } from "../recipe/failure.ts";
+import { printable, printableJson } from "./printable.ts";
 
 /** Shows an error on one screen, for a program as JSON; returns the exit code. SPUTNIK_DEBUG=1 adds the stack. */
 export function fail(error: unknown, json = false): number {
@@ -9,10 +10,10 @@ export function fail(error: unknown, json = false): number {
   const { message, stack, unexpected } = failure;
   const bug = "This is a fault of Sputnik. SPUTNIK_DEBUG=1 before the command shows where it happened.";
   const remedy = failure.remedy ?? (unexpected ? bug : null);
-  console.error(`${color.red(color.bold("error"))} ${message}`);
-  if (remedy !== null) console.error(`\n${color.bold("what to do")}  ${remedy}`);
-  if (process.env.SPUTNIK_DEBUG === "1" && stack !== null) console.error(`\n${color.dim(stack)}`);
-  if (json) console.log(JSON.stringify({ error: { kind: failure.kind, message, remedy } }));
+  console.error(`${color.red(color.bold("error"))} ${printable(message)}`);
+  if (remedy !== null) console.error(`\n${color.bold("what to do")}  ${printable(remedy)}`);
+  if (process.env.SPUTNIK_DEBUG === "1" && stack !== null) console.error(`\n${color.dim(printable(stack))}`);
+  if (json) console.log(printableJson({ error: { kind: failure.kind, message, remedy } }));
   return 1;
 }
 

@@ -7,6 +7,7 @@ import type { RunOutcome } from "../recipe/run.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { readRun } from "../recipe/run-reader.ts";
 import { renderMarkdown } from "./markdown.ts";
+import { printable } from "./printable.ts";
 import { commandLine } from "./screen.ts";
 
 export function summarise(folder: string, outcome: RunOutcome) {
@@ -33,7 +34,7 @@ export function summarise(folder: string, outcome: RunOutcome) {
 /** The report without its curves and appendices, and one problem's thoughts in the first and the last exam. */
 export function printSummary(folder: string): void {
   const { report } = runPaths(folder);
-  console.log(`\n${renderMarkdown(headOf(fs.readFileSync(report, "utf8")))}\n`);
+  console.log(`\n${renderMarkdown(printable(headOf(fs.readFileSync(report, "utf8"))))}\n`);
   const exams = bracket(readRun(folder).evaluations);
   for (const exam of exams ?? []) printThought(exam);
   console.log(`${color.dim("report")}  ${report}`);
@@ -48,10 +49,10 @@ function printThought({ label, examples = [] }: EvaluationRecord): void {
   const [example] = examples;
   if (example === undefined) return;
   const [{ completion, verdict }] = example.samples;
-  const lines = `${example.prompt}${completion}`.trim().split("\n");
+  const lines = printable(`${example.prompt}${completion}`).trim().split("\n");
   const cut = lines.length - THOUGHT_LINES;
   const shown = cut <= 0 ? lines : [...lines.slice(0, THOUGHT_LINES), `(${cut} more lines)`];
-  console.log(`${color.bold(`A thought in the exam "${label}"`)}: ${verdict.reason}`);
+  console.log(`${color.bold(`A thought in the exam "${printable(label)}"`)}: ${printable(verdict.reason)}`);
   console.log(`${shown.map((line) => `  ${color.dim(line)}`).join("\n")}\n`);
 }
 

@@ -2,6 +2,7 @@
 import color from "picocolors";
 import type { ChatService, ConversationRequest, Message } from "../server/chat.ts";
 import { showError } from "./answer.ts";
+import { printable } from "./printable.ts";
 import { atPrompt, isTerminal, pipedLines, setting } from "./prompt.ts";
 
 export interface TalkOptions extends Omit<ConversationRequest, "messages"> {
@@ -93,6 +94,3 @@ async function reply(
 function note(message: string): void {
   console.error(`${color.yellow("note")} ${message}`);
 }
-
-/** Without what steers a terminal. */
-const printable = (text: string): string => text.replace(/(?![\n\t])\p{Cc}/gu, "");

@@ -189,7 +189,7 @@ const isFolder = (path: string): boolean =>
 function occupied(target: string, files: readonly string[]): UsageError {
   const more = files.length > 3 ? ` and ${files.length - 3} more` : "";
   return new UsageError(
-    `${target} holds files that Sputnik did not write, or that were changed since: ${files.slice(0, 3).join(", ")}${more}.`,
+    `${target} holds other files, which Sputnik did not write, or which were changed since: ${files.slice(0, 3).join(", ")}${more}.`,
     "Give a new or an empty folder, or add --force: a model there is replaced, other files stay.",
   );
 }

@@ -9,6 +9,7 @@ import { hashRecipe } from "../recipe/run-info.ts";
 import { readRun } from "../recipe/run-reader.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { openPage, type Page } from "./page.ts";
+import { printableJson } from "./printable.ts";
 import { progressFor } from "./progress.ts";
 import { commandLine, fail } from "./screen.ts";
 import { printSummary, summarise } from "./summary.ts";
@@ -43,7 +44,7 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
   const command = commandLine(`train ${file}${options.name === undefined ? "" : ` --name ${name}`}`);
   try {
     const outcome = await supervise(order, { progress, publish: page?.publish, command });
-    if (options.json) console.log(JSON.stringify(summarise(run, outcome)));
+    if (options.json) console.log(printableJson(summarise(run, outcome)));
     else if (outcome === "finished") printSummary(run);
     if (outcome === "stopped") process.exitCode = INTERRUPTED;
     else if (page !== null) await linger(page);
@@ -62,7 +63,7 @@ export function isFinished(run: string, recipe: Recipe): boolean {
 }
 
 function tellFinished(run: string, { json }: TrainOptions): void {
-  if (json) console.log(JSON.stringify(summarise(run, "finished")));
+  if (json) console.log(printableJson(summarise(run, "finished")));
   else {
     printSummary(run);
     console.log(

@@ -44,8 +44,9 @@ export interface Op<A = never> {
   /** Floating-point operations for concrete shapes; a multiply-add counts 2 (as in 2MNK for a product). */
   flops: Flops<A> | "body";
   samples: Sample[];
-  /** For an op that makes a weight [out, in]: x · weightᵀ by a cheaper way than making it first. */
+  /** For an op that makes a weight [out, in]: x · weightᵀ by a cheaper way than making it first, and the weight of others. */
   applied?: (x: Tensor, node: Node, attrs: A) => Tensor;
+  again?: (inputs: readonly Tensor[], attrs: A) => Tensor;
   /** Per execution provider: the fused form of a composite op. */
   fused?: { cpu?: FusedForm<A> };
 }

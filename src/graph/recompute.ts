@@ -54,5 +54,28 @@ export function recompute(inputs: readonly Tensor[], part: Part): Tensor {
 export function recomputeAll(inputs: readonly Tensor[], part: Parts): readonly Tensor[] {
   const traced = inputs[0].graph.scope("recompute", () => part(inputs));
   const outputs = traced.map(({ dtype, shape }) => ({ dtype, shape }));
-  return applyComposite(recomputeOp, inputs, { part, outputs }, () => traced);
+  const { leaves, gather } = unmade(inputs);
+  const attrs = { part: (own: readonly Tensor[]) => part(gather(own)), outputs };
+  return applyComposite(recomputeOp, leaves, attrs, () => traced);
+}
+
+/**
+ * What a weight is made of takes its place among the inputs, and `gather` makes weights of such inputs: gradients end at
+ * these, so that a weight that no product needs whole is not made for them either.
+ */
+function unmade(inputs: readonly Tensor[]) {
+  const parts = inputs.map((input) => {
+    const { again } = input.node.op as unknown as Op<unknown>;
+    return again === undefined
+      ? { own: [input], gather: ([only]: readonly Tensor[]) => only }
+      : { own: input.node.inputs, gather: (own: readonly Tensor[]) => again(own, input.node.attrs) };
+  });
+  const gather = (leaves: readonly Tensor[]): Tensor[] => {
+    let start = 0;
+    return parts.map(({ own, gather }) => {
+      start += own.length;
+      return gather(leaves.slice(start - own.length, start));
+    });
+  };
+  return { leaves: parts.flatMap(({ own }) => own), gather };
 }

@@ -1,96 +1,152 @@
 /**
- * What a run has cost. Each process that works on a run keeps one session in the bill and rewrites only
- * that one, so a resume adds up and nothing is counted twice. Work that a kill destroyed and that was
- * computed again was paid twice, and is counted twice.
+ * What a run has cost: the sum of an append-only list of entries, one for each step and each few seconds of a longer one.
+ * An entry is written when its work is done and never changed, so a kill loses what ran since the last one, and nothing
+ * else. Work that a kill destroyed and that was computed again was paid twice and is counted twice; the bill says how much.
  */
 import type { Bill } from "../events.ts";
 import type { Rates } from "./prices.ts";
+import { sumWork, tokensOf, type Work } from "./work.ts";
 
-export interface Usage {
-  /** Counted from the graphs that ran. */
-  flops: number;
+/** Work of one stage, and how long it took. */
+export interface Usage extends Partial<Work> {
+  stage: string;
+  /** The step of the stage that this is a part of, from 1; left out or `null` for what belongs to none, such as opening it. */
+  step?: number | null;
+  /** Whether that step ends here. */
+  ends?: boolean;
   seconds: number;
-  /** Trained and generated tokens. */
-  tokens: number;
   /** Measured energy; left out or `null`, it is seconds x watts where the watts are known. */
   wattHours?: number | null;
 }
 
-export type BillLine = Bill["lines"][number];
+interface Costs extends Work {
+  /** Steps that ended. */
+  steps: number;
+  seconds: number;
+  /** `null` is unknown. */
+  wattHours: number | null;
+  dollars: number | null;
+}
+
+/** A line of bill.jsonl. */
+export interface BillEntry extends Costs {
+  /** Which of the run's processes, from 0. */
+  session: number;
+  stage: string;
+  step: number | null;
+}
+
+export type BillLine = Costs & Bill["lines"][number];
 
 export interface BillSession {
-  /** ISO 8601; the session's identity. */
+  /** ISO 8601. */
   startedAt: string;
   lines: BillLine[];
 }
 
 /** bill.json: the sums that everybody reads, and the sessions that they come from. */
 export interface BillFile extends Bill {
+  lines: BillLine[];
   sessions: BillSession[];
+  /** Work that a stop destroyed and that was done again: part of the sums. */
+  redone?: Costs;
+  /** What the newest session reckons with. Absent in files of older versions. */
+  rates?: Rates;
 }
 
 export class BillBook {
   readonly #rates: Rates;
-  readonly #earlier: BillSession[];
-  readonly #session: BillSession;
+  readonly #sessions: BillSession[];
+  readonly #lines: BillLine[] = [];
+  /** The newest session's part of each step, by stage and step: what an older one had of it was done again. */
+  readonly #newest = new Map<string, { session: number; costs: Costs }>();
+  #redone: Costs = noCosts();
 
-  /** `previous` is the bill.json found in the run's folder, or `null` in a new run. */
-  constructor(rates: Rates, startedAt: string, previous: BillFile | null = null) {
+  /** @param sessions when each process took the run up; the last one charges. `entries` are those in the run's folder. */
+  constructor(rates: Rates, sessions: readonly string[], entries: Iterable<BillEntry> = []) {
     this.#rates = rates;
-    this.#earlier = (previous?.sessions ?? []).filter((session) => session.startedAt !== startedAt);
-    this.#session = { startedAt, lines: [] };
+    this.#sessions = sessions.map((startedAt) => ({ startedAt, lines: [] }));
+    for (const entry of entries) this.#add(entry);
   }
 
-  charge(stage: string, usage: Usage): void {
+  /** @returns the entry, to be appended to the run's folder */
+  charge({ stage, step = null, ends = false, seconds, wattHours, ...work }: Usage): BillEntry {
     const { watts, dollarsPerHour } = this.#rates;
-    const hours = usage.seconds / 3600;
-    const wattHours = usage.wattHours ?? (watts === null ? null : watts * hours);
-    const dollars = dollarsPerHour === null ? null : dollarsPerHour * hours;
-    const { flops, seconds, tokens } = usage;
-    addLine(this.#session.lines, { stage, flops, seconds, tokens, wattHours, dollars });
+    const hours = seconds / 3600;
+    const entry = {
+      session: this.#sessions.length - 1,
+      stage,
+      step,
+      steps: ends ? 1 : 0,
+      ...sumWork(work),
+      seconds,
+      wattHours: wattHours ?? (watts === null ? null : watts * hours),
+      dollars: dollarsPerHour === null ? null : dollarsPerHour * hours,
+    };
+    this.#add(entry);
+    return entry;
   }
 
   bill(): BillFile {
-    const sessions = [...this.#earlier, this.#session];
-    const lines: BillLine[] = [];
-    for (const session of sessions) for (const line of session.lines) addLine(lines, line);
-    const sum = (values: number[]): number => values.reduce((total, value) => total + value, 0);
+    const { flops, seconds, wattHours, dollars } = this.#lines.reduce<Costs>(sumCosts, noCosts());
     return {
-      flops: sum(lines.map((line) => line.flops)),
-      seconds: sum(lines.map((line) => line.seconds)),
-      wattHours: sumKnown(lines.map((line) => line.wattHours)),
-      dollars: sumKnown(lines.map((line) => line.dollars)),
-      lines,
-      method: this.#method(sessions.length),
-      sessions,
+      ...{ flops, seconds, wattHours, dollars },
+      lines: this.#lines.map((line) => ({ ...line })),
+      method: this.#method(),
+      sessions: structuredClone(this.#sessions),
+      redone: this.#redone,
+      rates: this.#rates,
     };
   }
 
-  #method(sessions: number): string {
-    const counted = "FLOPs are counted from the graphs that ran; seconds are wall-clock time.";
-    const added =
-      sessions === 1
-        ? ""
-        : ` Sum of ${sessions} sessions, with the work that had to be done again after a stop.`;
-    return `${counted} ${this.#rates.method}${added}`;
+  #add({ session, stage, step, ...costs }: BillEntry): void {
+    addLine(this.#lines, stage, costs);
+    addLine((this.#sessions[session] as BillSession).lines, stage, costs);
+    if (step === null) return;
+    const key = JSON.stringify([stage, step]);
+    const before = this.#newest.get(key);
+    if (before !== undefined && before.session < session) this.#redone = sumCosts(this.#redone, before.costs);
+    const same = before?.session === session ? before.costs : noCosts();
+    this.#newest.set(key, { session, costs: sumCosts(same, costs) });
+  }
+
+  #method(): string {
+    const counted =
+      "FLOPs are counted from the graphs that ran; tokens are those trained (in each pass, with their prompts), read as prompts, generated, and scored by a reference; seconds are wall-clock time.";
+    const sessions = this.#sessions.length;
+    const { flops, seconds, steps } = this.#redone;
+    const again =
+      seconds === 0
+        ? "no step had to be done again"
+        : `of which ${steps} steps, ${(flops / 1e12).toPrecision(3)} TFLOP and ${seconds.toFixed(1)} s were done again after a stop`;
+    return `${counted} ${this.#rates.method}${sessions === 1 ? "" : ` Sum of ${sessions} sessions, ${again}.`}`;
   }
 }
 
+/** The entries of a bill.json from before there was a list of them. */
+export function entriesOf({ sessions }: BillFile): BillEntry[] {
+  return sessions.flatMap(({ lines }, session) =>
+    lines.map((line) => ({ ...sumWork({ trained: line.tokens }), ...line, steps: 0, session, step: null })),
+  );
+}
+
+const noCosts = (): Costs => ({ ...sumWork(), steps: 0, seconds: 0, wattHours: 0, dollars: 0 });
+
+const sumCosts = (a: Costs, b: Costs): Costs => ({
+  ...sumWork(a, b),
+  steps: a.steps + b.steps,
+  seconds: a.seconds + b.seconds,
+  wattHours: sumKnown(a.wattHours, b.wattHours),
+  dollars: sumKnown(a.dollars, b.dollars),
+});
+
 /** Adds to the line of the same stage, or appends one. */
-function addLine(lines: BillLine[], line: BillLine): void {
-  const same = lines.find(({ stage }) => stage === line.stage);
-  if (same === undefined) {
-    lines.push({ ...line });
-    return;
-  }
-  same.flops += line.flops;
-  same.seconds += line.seconds;
-  same.tokens += line.tokens;
-  same.wattHours = sumKnown([same.wattHours, line.wattHours]);
-  same.dollars = sumKnown([same.dollars, line.dollars]);
+function addLine(lines: BillLine[], stage: string, costs: Costs): void {
+  const at = lines.findIndex((line) => line.stage === stage);
+  const sum = sumCosts(at < 0 ? noCosts() : (lines[at] as BillLine), costs);
+  lines[at < 0 ? lines.length : at] = { stage, ...sum, tokens: tokensOf(sum) };
 }
 
 /** One unknown part makes the sum unknown: it is not zero. */
-function sumKnown(values: (number | null)[]): number | null {
-  return values.reduce((sum, value) => (sum === null || value === null ? null : sum + value), 0);
-}
+const sumKnown = (a: number | null, b: number | null): number | null =>
+  a === null || b === null ? null : a + b;

@@ -1,5 +1,4 @@
-/** From a device and what the recipe says about it: what an hour costs, and how we know. */
-import { type PriceRow, priceTable } from "./price-table.ts";
+/** What the recipe says about its machine: what an hour costs and draws, and how we know. */
 
 export interface Rates {
   /** Mean draw; `null` is unknown. */
@@ -11,34 +10,21 @@ export interface Rates {
 }
 
 export interface RatesInput {
-  /** The device's name as its driver gives it, or `null` on a CPU: the hour of an unnamed vCPU has no price. */
-  device: string | null;
-  /** The recipe's `hardware` block. */
+  /** The recipe's `hardware` block: the hour of an unnamed CPU has no price of its own. */
   hardware?: { watts?: number | undefined; dollarsPerHour?: number | undefined } | undefined;
   /** The machine's own energy counter is being read. */
   measuresEnergy: boolean;
 }
 
-/** What the recipe states wins over the table; what neither knows stays unknown. */
-export function ratesFor(input: RatesInput): Rates {
-  const row = input.device === null ? null : findPrice(input.device);
-  const { watts, dollarsPerHour } = input.hardware ?? {};
-  const price = dollarsPerHour ?? (row === null ? null : middle(row));
+/** What the recipe does not state stays unknown. */
+export function ratesFor({ hardware = {}, measuresEnergy }: RatesInput): Rates {
+  const { watts, dollarsPerHour } = hardware;
   return {
     watts: watts ?? null,
-    dollarsPerHour: price,
-    method: `${energyMethod(watts, input.measuresEnergy)} ${costMethod(input, row)}`,
+    dollarsPerHour: dollarsPerHour ?? null,
+    method: `${energyMethod(watts, measuresEnergy)} ${costMethod(dollarsPerHour)}`,
   };
 }
-
-/** The row of exactly this device, or `null`. */
-export function findPrice(device: string): PriceRow | null {
-  const plain = device.trim().toLowerCase();
-  const names = (row: PriceRow): string[] => [row.device, ...row.aliases];
-  return priceTable.find((row) => names(row).some((name) => name.toLowerCase() === plain)) ?? null;
-}
-
-const middle = ({ dollarsPerHour: { low, high } }: PriceRow): number => (low + high) / 2;
 
 function energyMethod(watts: number | undefined, measured: boolean): string {
   if (measured)
@@ -47,15 +33,7 @@ function energyMethod(watts: number | undefined, measured: boolean): string {
   return "Energy is unknown: this machine has no readable counter and the recipe gives no hardware.watts.";
 }
 
-function costMethod({ hardware, device }: RatesInput, row: PriceRow | null): string {
-  if (hardware?.dollarsPerHour !== undefined) {
-    return `Cost is time x $${hardware.dollarsPerHour} per hour, as the recipe states.`;
-  }
-  if (row !== null) {
-    const { low, high } = row.dollarsPerHour;
-    const price = low === high ? `$${low}` : `$${middle(row)}, the middle of $${low} to $${high}`;
-    return `Cost is time x the hourly rent of a ${row.device}: ${price} (${row.source}, ${row.date}, ${row.url}).`;
-  }
-  const what = device === null ? "this machine" : `"${device}"`;
-  return `Cost is unknown: there is no price for ${what} and the recipe gives no hardware.dollarsPerHour.`;
-}
+const costMethod = (dollarsPerHour: number | undefined): string =>
+  dollarsPerHour === undefined
+    ? "Cost is unknown: there is no price for this machine and the recipe gives no hardware.dollarsPerHour."
+    : `Cost is time x $${dollarsPerHour} per hour, as the recipe states.`;

@@ -26,7 +26,11 @@ const grpoPlans: Plan[] = [
     key: "reward",
     title: "Reward",
     yLabel: "mean reward of an answer",
-    metrics: { "reward/mean": "total", "reward/accuracy": "accuracy", "reward/format": "format" },
+    // The parts add up to the total.
+    metrics: {
+      ...{ "reward/mean": "total", "reward/accuracy": "accuracy", "reward/format": "format" },
+      ...{ "reward/validity": "true equations", "reward/overlong": "length penalty" },
+    },
   },
   {
     key: "pass1",
@@ -39,7 +43,11 @@ const grpoPlans: Plan[] = [
     key: "length",
     title: "Length of the answers",
     yLabel: "tokens",
-    metrics: { "length/mean": "mean", "length/max": "longest" },
+    metrics: {
+      "length/mean": "mean",
+      "length/mean-finished": "mean of those not cut off",
+      "length/max": "longest",
+    },
   },
   {
     key: "validity",

@@ -9,6 +9,7 @@ import { pulledModel } from "../checkpoint/pulled.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
 import { allParameters, checkConfig, type ModelConfig } from "../models/architecture.ts";
 import { initialise } from "../models/layers.ts";
+import { Random } from "../runtime/random.ts";
 import { f32, type Value } from "../runtime/session.ts";
 import { CompactTokenizer } from "../tokenizer/compact.ts";
 import { FIM_TOKENS } from "../tokenizer/infill.ts";
@@ -98,6 +99,12 @@ function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {
       );
   }
 }
+
+/**
+ * The seed of a stage's own streams: its problems or documents, its samples, its adapter. Two stages of a recipe draw from
+ * different streams, however alike they are; exams have the recipe's seed, so that they compare.
+ */
+export const stageSeed = (seed: number, stage: string): number => new Random(seed, "stage", stage).uint32();
 
 const ADAM_EPSILON = 1e-8;
 

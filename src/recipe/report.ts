@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { bracket } from "../eval/compare.ts";
-import type { EvaluationRecord } from "../events.ts";
+import type { Bill, EvaluationRecord } from "../events.ts";
 import type { BillFile } from "../ledger/bill.ts";
 import { onDisk, writeAtomic } from "./disk.ts";
 import { type Figure, passFigure, stageFigures, validityFigure } from "./figures.ts";
@@ -143,7 +143,7 @@ function positionSection(evaluations: EvaluationRecord[], figures: Figure[]): st
 
 function billSection(bill: BillFile | null): string {
   if (bill === null) return "No bill was written.";
-  const row = (name: string, line: Omit<BillFile["lines"][number], "stage">): string[] => [
+  const row = (name: string, line: Omit<Bill["lines"][number], "stage">): string[] => [
     name,
     (line.flops / 1e12).toFixed(2),
     duration(line.seconds),

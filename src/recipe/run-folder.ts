@@ -1,15 +1,16 @@
 /**
  * `runs/NAME/`, the whole memory of a run: recipe.yaml as run, run.json, metrics.jsonl, samples.jsonl,
- * evaluations.jsonl, checkpoints/, adapters/, bill.json, report.md. Killing the process at any moment leaves it
- * readable; resuming from a checkpoint cuts the journals back to where that checkpoint saw them.
+ * evaluations.jsonl, bill.jsonl, checkpoints/, adapters/, bill.json, report.md. Killing the process at any moment leaves it
+ * readable; resuming from a checkpoint cuts the journals back to where that checkpoint saw them, all
+ * but the bill's: what ran has been paid.
  */
 import fs from "node:fs";
 import { join } from "node:path";
 import { stringify } from "yaml";
 import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
-import type { BillFile } from "../ledger/bill.ts";
+import { type BillEntry, type BillFile, entriesOf } from "../ledger/bill.ts";
 import { onDisk, RunFolderError, writeAtomic } from "./disk.ts";
-import { Journal } from "./journal.ts";
+import { Journal, readJournal } from "./journal.ts";
 import { loadRecipe } from "./load.ts";
 import { acquireLock, type Lock } from "./lock.ts";
 import { describeRun, differences, hashRecipe, type RunInfo } from "./run-info.ts";
@@ -62,6 +63,7 @@ export function runPaths(folder: string) {
     checkpoints: at("checkpoints"),
     adapters: at("adapters"),
     bill: at("bill.json"),
+    charges: at("bill.jsonl"),
     report: at("report.md"),
     figures: at("figures"),
     lock: at("lock.json"),
@@ -82,6 +84,7 @@ export class RunFolder {
   readonly #metrics: Journal<MetricsLine>;
   readonly #samples: Journal<SamplesLine>;
   readonly #evaluations: Journal<EvaluationRecord>;
+  readonly #charges: Journal<BillEntry>;
 
   constructor(folder: string, info: RunInfo, lock: Lock, resumed: boolean, movedTo: string | null) {
     this.folder = folder;
@@ -94,6 +97,7 @@ export class RunFolder {
     this.#metrics = new Journal(this.paths.metrics);
     this.#samples = new Journal(this.paths.samples);
     this.#evaluations = new Journal(this.paths.evaluations);
+    this.#charges = new Journal(this.paths.charges);
   }
 
   get info(): RunInfo {
@@ -136,22 +140,34 @@ export class RunFolder {
     return `${missing} bytes of earlier metrics are missing in ${this.folder}: the curves have a gap there, the model does not.`;
   }
 
-  /** Replaces the bill as a whole: call it as often as you like. */
+  /** What was charged by this and earlier processes. */
+  charges(): BillEntry[] {
+    const entries = readJournal<BillEntry>(this.paths.charges);
+    const old = readJson<BillFile>(this.paths.bill);
+    if (entries.length > 0 || old === null) return entries;
+    for (const entry of entriesOf(old)) this.#charges.append(entry);
+    return readJournal<BillEntry>(this.paths.charges);
+  }
+
+  /** Kept for ever, whatever a resume takes back. */
+  appendCharge(entry: BillEntry): void {
+    this.#charges.append(entry);
+  }
+
+  /** Replaces the sum of all charges: call it as often as you like. */
   writeBill(bill: BillFile): void {
-    writeAtomic(this.paths.bill, `${JSON.stringify(bill, null, 2)}\n`);
+    writeJson(this.paths.bill, bill);
   }
 
-  readBill(): BillFile | null {
-    return readJson<BillFile>(this.paths.bill);
-  }
-
-  finish(now = new Date().toISOString()): void {
+  /** `bill`: the last one. */
+  finish(now = new Date().toISOString(), bill: BillFile | null = null): void {
+    if (bill !== null) writeJson(this.paths.bill, bill);
     this.#info = { ...this.#info, finishedAt: now };
-    writeInfo(this.paths.info, this.#info);
+    writeJson(this.paths.info, this.#info);
   }
 
   close(): void {
-    for (const journal of [this.#metrics, this.#samples, this.#evaluations]) journal.close();
+    for (const journal of [this.#metrics, this.#samples, this.#evaluations, this.#charges]) journal.close();
     this.#lock.release();
   }
 }
@@ -193,7 +209,7 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
         : { ...previous, sessions: [...previous.sessions, now] };
     // run.json comes last: a folder that has one is complete.
     onDisk(paths.checkpoints, () => fs.mkdirSync(paths.checkpoints, { recursive: true }));
-    writeInfo(paths.info, info);
+    writeJson(paths.info, info);
     return new RunFolder(folder, info, lock, previous !== null, movedTo);
   } catch (error) {
     lock.release();
@@ -213,8 +229,8 @@ function strangersIn(folder: string, recipeText: string | undefined): string[] {
   });
 }
 
-const writeInfo = (path: string, info: RunInfo): void =>
-  writeAtomic(path, `${JSON.stringify(info, null, 2)}\n`);
+const writeJson = (path: string, value: RunInfo | BillFile): void =>
+  writeAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
 
 /** Renames the folder to the first free NAME.1, NAME.2, ... with its lock removed. */
 function setAside(folder: string): string {
@@ -247,7 +263,7 @@ function recipeOf(folder: string): unknown {
   }
 }
 
-function readJson<T>(path: string): T | null {
+export function readJson<T>(path: string): T | null {
   if (!fs.existsSync(path)) return null;
   try {
     return JSON.parse(fs.readFileSync(path, "utf8")) as T;

@@ -1,11 +1,11 @@
 /** A run as its files tell it, finished or still going on. */
 import fs from "node:fs";
 import type { EvaluationRecord } from "../events.ts";
-import type { BillFile } from "../ledger/bill.ts";
+import { BillBook, type BillEntry, type BillFile } from "../ledger/bill.ts";
 import { RunFolderError } from "./disk.ts";
 import { readJournal } from "./journal.ts";
 import { parseRecipe } from "./load.ts";
-import { type MetricsLine, runPaths, type SamplesLine } from "./run-folder.ts";
+import { type MetricsLine, readJson, runPaths, type SamplesLine } from "./run-folder.ts";
 import type { RunInfo } from "./run-info.ts";
 import type { Recipe } from "./schema.ts";
 
@@ -31,14 +31,24 @@ export function readRun(folder: string): RunData {
     );
   }
   const recipeText = fs.readFileSync(paths.recipe, "utf8");
+  const info = JSON.parse(fs.readFileSync(paths.info, "utf8")) as RunInfo;
   return {
     folder,
-    info: JSON.parse(fs.readFileSync(paths.info, "utf8")) as RunInfo,
+    info,
     recipe: parseRecipe(recipeText, paths.recipe),
     recipeText,
     metrics: readJournal<MetricsLine>(paths.metrics),
     samples: readJournal<SamplesLine>(paths.samples),
     evaluations: readJournal<EvaluationRecord>(paths.evaluations),
-    bill: fs.existsSync(paths.bill) ? (JSON.parse(fs.readFileSync(paths.bill, "utf8")) as BillFile) : null,
+    bill: readBill(folder, info.sessions),
   };
+}
+
+/** Up to the last charge, which bill.json is behind where a process was killed; `null` where nothing was charged. */
+function readBill(folder: string, sessions: readonly string[]): BillFile | null {
+  const paths = runPaths(folder);
+  const file = readJson<BillFile>(paths.bill);
+  const entries = readJournal<BillEntry>(paths.charges);
+  const rates = file?.rates ?? { watts: null, dollarsPerHour: null, method: "" };
+  return entries.length === 0 ? file : new BillBook(rates, sessions, entries).bill();
 }

@@ -10,6 +10,7 @@ import type { RunEvent, StageInfo } from "../events.ts";
 import { BillBook } from "../ledger/bill.ts";
 import { EnergyMeter } from "../ledger/energy.ts";
 import { ratesFor } from "../ledger/prices.ts";
+import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
 import { coreWatch } from "../runtime/core-watch.ts";
@@ -28,6 +29,7 @@ import {
   initialModel,
   languageModelOptions,
   openModel,
+  stageSeed,
 } from "./options.ts";
 import { writeReport } from "./report.ts";
 import type { JournalPosition, RunFolder } from "./run-folder.ts";
@@ -67,6 +69,9 @@ export function stageInfos(recipe: Recipe): StageInfo[] {
   }));
 }
 
+/** Milliseconds between charges while a step takes longer: what a kill can leave unbilled. */
+const CHARGE_EVERY = 5000;
+
 /** One run in progress. */
 export class Run {
   private readonly recipe: Recipe;
@@ -76,7 +81,12 @@ export class Run {
   private readonly meter: EnergyMeter | null;
   private model: Model;
   private matmulRate = 0;
-  private clock = performance.now();
+  /** Everything since then, and since the meter's last reading, is not yet charged. */
+  private clock: number;
+  /** Who is charged for it: the stage under way, and its step. */
+  private payer: { stage: string; step: number | null; work: () => Work; charged: Work };
+  /** Why a charge between two steps could not be written. */
+  private unwritten: unknown = null;
   private coresTaken = false;
 
   constructor(recipe: Recipe, folder: RunFolder, hooks: RunHooks) {
@@ -84,16 +94,32 @@ export class Run {
     this.folder = folder;
     this.hooks = hooks;
     this.meter = EnergyMeter.open();
-    const rates = ratesFor({ device: null, hardware: recipe.hardware, measuresEnergy: this.meter !== null });
-    this.book = new BillBook(rates, folder.info.sessions[folder.info.sessions.length - 1], folder.readBill());
+    this.clock = performance.now();
+    const rates = ratesFor({ hardware: recipe.hardware, measuresEnergy: this.meter !== null });
+    this.book = new BillBook(rates, folder.info.sessions, folder.charges());
+    folder.writeBill(this.book.bill());
+    this.payer = payerOf(recipe.stages[0].name);
     this.model = initialModel(recipe);
   }
 
   /** Runs what is left of the recipe and writes the report. */
   async run(): Promise<RunOutcome> {
+    const timer = setInterval(() => this.chargeMeanwhile(), CHARGE_EVERY).unref();
+    try {
+      return await this.runStages();
+    } catch (error) {
+      this.chargeMeanwhile();
+      throw error;
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  private async runStages(): Promise<RunOutcome> {
     const { recipe, folder, hooks } = this;
     const stages = stageInfos(recipe);
     const start = this.restore();
+    this.payer = payerOf((recipe.stages[start.stage] ?? recipe.stages[recipe.stages.length - 1]).name);
     hooks.emit({
       type: "run",
       name: folder.name,
@@ -111,9 +137,12 @@ export class Run {
       hooks.emit({ type: "stage", index, stage: stages[index] });
       const snapshot = index === start.stage ? start.snapshot : undefined;
       const outcome = await this.runStage(index, snapshot);
-      if (outcome === "stopped") return "stopped";
+      if (outcome === "finished") continue;
+      folder.writeBill(this.book.bill());
+      return "stopped";
     }
-    folder.finish();
+    this.charge();
+    folder.finish(undefined, this.book.bill());
     const report = writeReport(folder.folder);
     hooks.emit({ type: "done", folder: folder.folder, report });
     return "finished";
@@ -139,11 +168,13 @@ export class Run {
 
   private async runStage(index: number, snapshot?: StageSnapshot): Promise<RunOutcome> {
     const stage = this.recipe.stages[index];
-    this.clock = performance.now();
+    this.payer = payerOf(stage.name);
     if (stage.kind === "evaluate") {
       if ((await this.evaluate(stage)) === "stopped") return "stopped";
     } else {
       const running = await this.createStage(stage, snapshot);
+      this.payer.work = () => running.work();
+      this.charge();
       try {
         const outcome = await this.trainStage(index, stage.name, running);
         if (outcome === "stopped") return "stopped";
@@ -162,15 +193,16 @@ export class Run {
   ): Promise<TrainingStage> {
     const { recipe, model, hooks } = this;
     const { threads } = hooks;
+    const seed = stageSeed(recipe.seed, stage.name);
     if (stage.kind === "grpo") {
       const task = taskFrom(recipe.task as TaskInput);
-      return GrpoStage.create(model, task, { ...grpoOptions(stage, recipe.seed), threads }, snapshot);
+      return GrpoStage.create(model, task, { ...grpoOptions(stage, seed), threads }, snapshot);
     }
-    const source = documentSource(stage.data, model, { seed: recipe.seed, stage: stage.kind });
+    const source = documentSource(stage.data, model, { seed, stage: stage.kind });
     return LanguageModelStage.create(
       model,
       source,
-      { ...languageModelOptions(stage, recipe.seed), threads },
+      { ...languageModelOptions(stage, seed), threads },
       snapshot,
     );
   }
@@ -180,7 +212,9 @@ export class Run {
     const began = performance.now();
     const first = stage.done;
     while (stage.done < stage.totalSteps) {
+      this.payer.step = stage.done + 1;
       const report = await stage.advance();
+      this.charge(true);
       const secondsPerStep = (performance.now() - began) / 1000 / (stage.done - first);
       this.record(name, stage, report, secondsPerStep * (stage.totalSteps - stage.done));
       this.model = { ...this.model, parameters: stage.parameters() };
@@ -207,7 +241,9 @@ export class Run {
   private record(name: string, stage: TrainingStage, report: StepReport, secondsLeft: number): void {
     const { folder, hooks } = this;
     const { "flops-per-second": speed, ...metrics } = report.metrics;
-    metrics.mfu = speed == null || this.matmulRate === 0 ? null : speed / this.matmulRate;
+    const share = speed == null || this.matmulRate === 0 ? null : speed / this.matmulRate;
+    // Above 1 the rate was measured while other programs computed: no share of anything.
+    metrics.mfu = share !== null && share > 1 ? null : share;
     const step = stage.done;
     const { totalSteps } = stage;
     folder.appendMetrics({ stage: name, step, totalSteps, metrics });
@@ -217,19 +253,36 @@ export class Run {
       hooks.emit({ type: "samples", stage: name, step, groups: report.groups });
     }
     for (const message of report.notices) this.notice("warning", message);
-    this.charge(name, report.flops, report.tokens);
   }
 
-  /** Everything since the last charge is the stage's: computing, verifying and saving alike. */
-  private charge(stage: string, flops: number, tokens: number): void {
-    const now = performance.now();
+  /**
+   * Everything since the last charge is the payer's: computing, verifying and saving alike. Called before the results are
+   * written: what is billed and was lost is done again, and what is not billed is not known. `ends`: with it a step ends.
+   */
+  private charge(ends = false): void {
+    if (this.unwritten !== null) throw this.unwritten;
+    const { payer } = this;
+    const { stage, step } = payer;
+    const [now, work] = [performance.now(), payer.work()];
+    const seconds = (now - this.clock) / 1000;
     const wattHours = this.meter?.take() ?? null;
-    this.book.charge(stage, { flops, tokens, seconds: (now - this.clock) / 1000, wattHours });
+    const usage = { stage, step, ends, seconds, wattHours, ...workSince(work, payer.charged) };
     this.clock = now;
+    payer.charged = work;
+    this.folder.appendCharge(this.book.charge(usage));
     this.hooks.emit({ type: "bill", bill: this.book.bill() });
     const taken = coreWatch.contended;
     if (taken !== this.coresTaken) this.hooks.emit({ type: "cores", taken });
     this.coresTaken = taken;
+  }
+
+  /** As `charge`, where nobody would hear of a failure: the next charge tells. */
+  private chargeMeanwhile(): void {
+    try {
+      this.charge();
+    } catch (error) {
+      this.unwritten ??= error;
+    }
   }
 
   /** An exam that is interrupted leaves nothing behind: it is sat again from its beginning. */
@@ -239,28 +292,27 @@ export class Run {
     const sampler = await Sampler.create(model.config, { threads: hooks.threads });
     const interrupted = new Error("the exam was interrupted");
     try {
-      const { record, flops, tokens } = await exam(
-        { ...model, generate: sampler.with(model.parameters) },
-        task,
-        {
-          ...stage,
-          seed: recipe.seed,
-          split: examPart(recipe, stage),
-          maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),
-          signal: {
-            throwIfAborted: () => {
-              if (hooks.shouldStop()) throw interrupted;
-            },
+      this.payer.work = () => sampler.work;
+      this.payer.step = 1;
+      const { record } = await exam({ ...model, generate: sampler.with(model.parameters) }, task, {
+        ...stage,
+        seed: recipe.seed,
+        split: examPart(recipe, stage),
+        maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),
+        signal: {
+          throwIfAborted: () => {
+            if (hooks.shouldStop()) throw interrupted;
           },
         },
-      );
+      });
+      this.charge(true);
       folder.appendEvaluation(record);
       hooks.emit({ type: "evaluation", evaluation: record });
-      this.charge(stage.name, flops, tokens);
       return "finished";
     } catch (error) {
-      if (error === interrupted) return "stopped";
-      throw error;
+      if (error !== interrupted) throw error;
+      this.charge();
+      return "stopped";
     } finally {
       await sampler.release();
     }
@@ -271,7 +323,6 @@ export class Run {
     const before = this.recipe.stages.slice(0, stage).reduce((total, s) => total + stageSteps(s), 0);
     const state: RunState = { stage, stageState: snapshot?.state ?? null, journals: folder.position() };
     const extra = [...(snapshot?.tensors ?? [])].filter(([name]) => !model.parameters.has(name));
-    folder.writeBill(this.book.bill());
     saveCheckpoint(folder.paths.checkpoints, before + done, {
       tensors: asParameters(new Map(extra)),
       state,
@@ -279,12 +330,21 @@ export class Run {
       model: { generation: { temperature: 0.6 }, ...model, parameters: asParameters(model.parameters) },
     });
     pruneCheckpoints(folder.paths.checkpoints, this.recipe.checkpoint.keep);
+    folder.writeBill(this.book.bill());
+    this.charge();
   }
 
   private notice(level: "info" | "warning", message: string): void {
     this.hooks.emit({ type: "notice", level, message });
   }
 }
+
+const payerOf = (stage: string) => ({
+  stage,
+  step: null as number | null,
+  work: () => sumWork(),
+  charged: sumWork(),
+});
 
 /** What the model's positions leave behind a prompt of ordinary length. */
 function largestCompletion({ config }: Model): number {

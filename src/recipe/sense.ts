@@ -116,6 +116,7 @@ function checkLanguageModelling(
   } else {
     checkWarmup(stage.schedule.warmup, steps, refuse);
   }
+  if ("lora" in stage) checkOptimizer(stage, refuse);
   const idle = idleFactor(stage, model === null ? undefined : "architecture" in model ? model : null);
   if (idle !== null) refuse(idle.path, `${idle.message} ${idle.remedy}`);
   if (model !== null && stage.sequence > model.maxPositions) {
@@ -155,6 +156,15 @@ export function idleFactor(
       remedy: "Leave mtpFactor out, or give the model mtpLayers: 1.",
     };
   return null;
+}
+
+/** Muon is for whole matrices (Jordan et al. 2024), and an adapter has none: every tensor of it would train with AdamW. */
+function checkOptimizer({ optimizer, lora }: Pick<SftStage, "optimizer" | "lora">, refuse: Refuse): void {
+  if (optimizer.kind !== "muon" || lora === undefined) return;
+  refuse(
+    ["optimizer", "kind"],
+    "Muon moves whole weight matrices, and with lora only the two thin halves of an adapter are trained: use kind: adamw (a rate near 2e-4 is usual), or leave lora out.",
+  );
 }
 
 function checkWarmup(warmup: number, steps: number, refuse: Refuse): void {
@@ -210,6 +220,7 @@ function checkGrpo(stage: GrpoStage, model: DenseShape | V3Shape | null, refuse:
       `The penalty begins ${stage.overlong.buffer} tokens before the limit of ${stage.maxNewTokens}, so every answer would be punished: use a smaller buffer.`,
     );
   }
+  checkOptimizer(stage, refuse);
   checkLimit(stage.maxNewTokens, model, refuse);
   checkWarmup(stage.schedule.warmup, stage.steps, refuse);
 }

@@ -1,9 +1,10 @@
 /** What a run may honestly claim: which stages finished, what was learned, and what was not. */
 import { gainBetween } from "../eval/compare.ts";
 import type { EvaluationRecord } from "../events.ts";
+import { CUT_LIMIT, FEW_SIGNALS, signalRemedy } from "../train/signals.ts";
 import type { MetricsLine } from "./run-folder.ts";
 import type { RunData } from "./run-reader.ts";
-import type { Stage } from "./schema.ts";
+import type { GrpoStage, Stage } from "./schema.ts";
 
 /** One sentence per stage that has something to admit; empty for a clean stage. */
 export function stageVerdict(stage: Stage, run: RunData): string[] {
@@ -23,27 +24,45 @@ export function stageVerdict(stage: Stage, run: RunData): string[] {
   // An RL step without an informative group makes no update, and so has no loss.
   const unknown = lines
     .filter(({ metrics }) => metrics.loss === null && metrics["groups/informative"] !== 0)
-    .map(({ step }) => step);
+    .filter(({ metrics }) => stage.kind === "grpo" || metrics["grad/norm"] !== null);
   if (unknown.length > 0) {
-    sentences.push(`In "${stage.name}" the loss was not a number at ${steps(unknown)}.`);
+    sentences.push(`In "${stage.name}" the loss was not a number at ${stepList(unknown)}.`);
+  }
+  const untrained = lines.filter(
+    ({ metrics }) => stage.kind !== "grpo" && metrics.loss === null && metrics["grad/norm"] === null,
+  );
+  if (untrained.length > 0) {
+    sentences.push(`"${stage.name}" trained no token, and made no update, at ${stepList(untrained)}.`);
   }
   if (!lines.some((line) => (line.metrics["grad/norm"] ?? 0) > 0)) {
     sentences.push(
       `The stage "${stage.name}" trained nothing: no update was non-zero, so the weights are those from before it.${cause(lines)}`,
     );
   }
+  if (stage.kind === "grpo") sentences.push(...signalVerdict(stage, lines));
   return sentences;
+}
+
+const average = (lines: MetricsLine[], key: string): number | null => {
+  const values = lines.flatMap((line) => line.metrics[key] ?? []);
+  return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
+};
+
+/** That most of what was sampled taught nothing, with the remedy. */
+function signalVerdict({ name, groupSize }: GrpoStage, lines: MetricsLine[]): string[] {
+  const share = average(lines, "groups/informative");
+  if (share === null || share === 0 || share >= FEW_SIGNALS) return [];
+  const remedy = signalRemedy(average(lines, "pass1") ?? 0, groupSize, average(lines, "truncated") ?? 0);
+  return [
+    `In "${name}" only ${percent(share)} of the groups carried a signal: in the others all rewards were equal, and they taught nothing; ${remedy}.`,
+  ];
 }
 
 /** Why groups carried no signal, with the remedy. */
 function cause(lines: MetricsLine[]): string {
-  const average = (key: string): number | null => {
-    const values = lines.flatMap((line) => line.metrics[key] ?? []);
-    return values.length === 0 ? null : values.reduce((sum, value) => sum + value, 0) / values.length;
-  };
-  const truncated = average("truncated");
-  const informative = average("groups/informative");
-  if (truncated !== null && truncated > 0.9) {
+  const truncated = average(lines, "truncated");
+  const informative = average(lines, "groups/informative");
+  if (truncated !== null && truncated > CUT_LIMIT) {
     return ` ${percent(truncated)} of the answers were cut off before they ended: raise maxNewTokens, or begin with a model that answers more briefly.`;
   }
   if (informative === 0) {
@@ -52,8 +71,11 @@ function cause(lines: MetricsLine[]): string {
   return "";
 }
 
-function steps(list: number[]): string {
-  const shown = list.slice(0, 5).join(", ");
+function stepList(list: MetricsLine[]): string {
+  const shown = list
+    .slice(0, 5)
+    .map(({ step }) => step)
+    .join(", ");
   return `step ${shown}${list.length > 5 ? ` and ${list.length - 5} more` : ""}`;
 }
 

@@ -38,6 +38,11 @@ export class KvCache {
     this.fit();
   }
 
+  /** Forgets everything, and what is hidden behind masks too. */
+  clear(): void {
+    this.arrays = [];
+  }
+
   private fit(): void {
     this.arrays = this.planes.map((plane, i) => {
       const [old, length] = [this.arrays[i], this.rows * this.rowSize(plane)];

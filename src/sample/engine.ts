@@ -6,14 +6,19 @@ import type { TensorSource } from "../checkpoint/weights.ts";
 import { countFlops } from "../graph/analyse.ts";
 import { MASKED } from "../graph/ops/nn.ts";
 import type { Graph } from "../graph/tensor.ts";
+import { sumWork, type Work } from "../ledger/work.ts";
 import { type CachePlane, designOf, type ModelConfig } from "../models/architecture.ts";
 import type { ParameterMaker } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
-import { f32, i32, RuntimeError, Session, scalar, type Value } from "../runtime/session.ts";
-import { KvCache, type PrefixCache } from "./cache.ts";
-import { type FixedOptions, fixedParameters, openFixed } from "./fixed.ts";
+import { f32, i32, Session, scalar, type Value } from "../runtime/session.ts";
+import { KvCache } from "./cache.ts";
+import { type FixedOptions, fixedParameters, isExact, openFixed } from "./fixed.ts";
 import { traceDecode, tracePrefill } from "./graphs.ts";
-import { logitScale, type SamplingOptions, sampleToken } from "./sampler.ts";
+import { type DecodedStep, StepOutputs } from "./outputs.ts";
+import { PIECE_TOKENS, tokensOfPass, WHOLE_TOKENS, wholePieces } from "./pieces.ts";
+import { PromptCaches } from "./prompts.ts";
+import { checkRequests, commonPrefix } from "./requests.ts";
+import { drawFor, LogitsError, logitScale, type SamplingOptions, sampleToken } from "./sampler.ts";
 import { type Generation, type GenerationRequest, ladderSize, type Row, Scheduler } from "./scheduler.ts";
 
 export interface GenerateOptions extends SamplingOptions {
@@ -35,27 +40,8 @@ export interface GenerationResult {
   steps: number;
 }
 
-/** The outputs of one run of the decode graph. */
-interface DecodedStep {
-  fetches: Record<string, Value>;
-  /** [batch, vocab]. */
-  logits: Float32Array;
-  weights: Float32Array;
-  /** What each plane of the cache gets. */
-  fresh: readonly Float32Array[];
-}
-
 /** What a graph for chunks is told of one token. */
 const ONE_TOKEN = { chunkMask: causalMask(1), last: i32([0]) };
-
-/**
- * Tokens that one pass reads, of one prompt or of several, where a graph takes prompts in pieces: enough for its products,
- * and few enough that scores and activations are small beside a model. 128 and 512 are no faster.
- */
-export const READ_TOKENS = 256;
-
-/** Tokens of several prompts that one pass reads where each is whole. */
-const WHOLE_TOKENS = 4096;
 
 export type Generate = (
   requests: readonly GenerationRequest[],
@@ -70,39 +56,10 @@ export interface FixedSampler {
 
 /** What the parts of one call of `generate` share. */
 interface Call {
+  requests: readonly GenerationRequest[];
   weights: Record<string, Value>;
   options: GenerateOptions;
   result: GenerationResult;
-}
-
-/** @throws RuntimeError for the first request that the model cannot answer */
-export function checkRequests(
-  { vocabSize, maxPositions }: ModelConfig,
-  requests: readonly GenerationRequest[],
-): void {
-  for (const [index, { prompt, maxNewTokens }] of requests.entries()) {
-    if (prompt.length === 0)
-      throw new RuntimeError(`request ${index} has an empty prompt; begin it with the BOS token`);
-    if (maxNewTokens < 1)
-      throw new RuntimeError(`request ${index} asks for ${maxNewTokens} new tokens; it needs at least 1`);
-    const foreign = prompt.find((id) => !(id >= 0 && id < vocabSize));
-    if (foreign !== undefined)
-      throw new RuntimeError(
-        `request ${index}: id ${foreign} is not one of the model's ${vocabSize} tokens; is this its tokenizer?`,
-      );
-    if (prompt.length + maxNewTokens > maxPositions)
-      throw new RuntimeError(
-        `request ${index}: ${prompt.length} prompt tokens and ${maxNewTokens} new ones exceed the model's ${maxPositions} positions`,
-      );
-  }
-}
-
-/** How many ids two sequences share at their beginnings. */
-export function commonPrefix(a: readonly number[], b: readonly number[]): number {
-  const end = Math.min(a.length, b.length);
-  let length = 0;
-  while (length < end && a[length] === b[length]) length++;
-  return length;
 }
 
 export class Sampler {
@@ -117,14 +74,40 @@ export class Sampler {
   private readonly reading: KvCache;
   /** The last request, if it was alone: what row 0 of the cache still holds. */
   private last: Row | null = null;
+  /** All that this sampler has computed, in calls that were stopped too. */
+  private done: Work = sumWork();
+  /** Tokens that one pass reads, of one prompt or of several. */
+  private readonly passTokens: number;
+  /** Whether answers are to be the same to the bit, whatever was asked before. */
+  private readonly exact: boolean;
 
-  private constructor(config: ModelConfig, graphs: [Graph, Graph], sessions: [Session, Session]) {
+  private constructor(
+    config: ModelConfig,
+    graphs: [Graph, Graph],
+    sessions: [Session, Session],
+    exact = false,
+  ) {
     this.config = config;
+    this.exact = exact;
     [this.prefillGraph, this.decodeGraph] = graphs;
     [this.prefill, this.decode] = sessions;
     this.planes = designOf(config).planes;
     this.cache = new KvCache(this.planes);
     this.reading = new KvCache(this.planes);
+    this.outputs = new StepOutputs(this.decode, this.planes);
+    this.passTokens = tokensOfPass(
+      (seq) => countFlops(this.prefillGraph, { batch: 1, seq, past: this.cache.window }).total,
+      this.continues ? PIECE_TOKENS : WHOLE_TOKENS,
+    );
+  }
+
+  get work(): Work {
+    return this.done;
+  }
+
+  private count(result: GenerationResult, part: Partial<Work>): void {
+    result.flops += part.flops ?? 0;
+    this.done = sumWork(this.done, part);
   }
 
   /** One graph reads and decodes, so that it reads behind what is cached. It has weights of its own, which never change. */
@@ -135,7 +118,8 @@ export class Sampler {
   /**
    * A sampler with weights of its own. All of `source` is read before this returns its promise, so a file behind it may be
    * closed at once. Where it is asked for one sequence, it reads no more than what its last sequence did not begin with: the
-   * same to 1e-6, but where activations are rounded too, which f32 noise then moves by a step (a few hundredths of a logit).
+   * same to 1e-6. Rounded activations would make steps of such noise: there it keeps whole pieces of the prompt alone, which
+   * are the same to the bit.
    */
   static async fixed(
     config: ModelConfig,
@@ -149,7 +133,7 @@ export class Sampler {
     const prefill = designOf(config).chunks ? decode : tracePrefill(config, weights);
     if (prefill !== decode) sessions.push(open(prefill, "prefill"));
     const [session, other] = await Promise.all(sessions);
-    const sampler = new Sampler(config, [prefill, decode], [other ?? session, session]);
+    const sampler = new Sampler(config, [prefill, decode], [other ?? session, session], isExact(options));
     return {
       generate: (requests, options) => sampler.generate(new Map(), requests, options),
       release: () => sampler.release(),
@@ -180,7 +164,7 @@ export class Sampler {
     requests: readonly GenerationRequest[],
     options: GenerateOptions,
   ): Promise<GenerationResult> {
-    checkRequests(this.config, requests);
+    checkRequests(this.config, requests, options);
     const scheduler = new Scheduler(requests, options.slots ?? 128);
     const result: GenerationResult = {
       generations: new Array(requests.length),
@@ -188,62 +172,81 @@ export class Sampler {
       tokens: 0,
       steps: 0,
     };
-    const call = { weights: Object.fromEntries(parameters), options, result };
+    const call = { requests, weights: Object.fromEntries(parameters), options, result };
     const alone = this.continues && requests.length === 1;
-    const prefixes = alone ? null : await this.readAll(requests, call);
-    if (alone) await this.readOn(requests[0].prompt, call);
-    else this.cache.reset(ladderSize(scheduler.slots));
-
-    while (!scheduler.done()) {
-      options.signal?.throwIfAborted();
-      for (const { row, entry } of scheduler.admit()) {
-        const prefix = prefixes?.get(entry.request.prompt.join());
-        this.cache.ensure(entry.position + 1, scheduler.active.length);
-        if (prefix !== undefined) this.cache.load(row, prefix);
-        if (alone) this.last = entry;
-      }
-      const decoded = await this.decodeStep(call, scheduler);
-      this.postprocess(scheduler, decoded, call);
+    try {
+      await (alone ? this.answerOne(scheduler, call) : this.answerAll(scheduler, call));
+    } catch (error) {
+      // What is not finite would outlive its request, since 0 times it is not 0 where a mask hides it; a first token shows
+      // that what was read is finite.
+      if (this.last === null || error instanceof LogitsError) this.forget();
+      throw error;
     }
     return result;
   }
 
-  /** Keys and values of every different prompt but its last token, which the first decode step reads. */
-  private async readAll(
-    requests: readonly GenerationRequest[],
-    call: Call,
-  ): Promise<Map<string, PrefixCache>> {
+  private forget(): void {
     this.last = null;
-    const unique = new Map(
-      requests.filter((r) => r.prompt.length > 1).map((r) => [r.prompt.join(), r.prompt]),
-    );
-    const prompts = [...unique].sort((a, b) => a[1].length - b[1].length);
-    const most = this.continues ? READ_TOKENS : WHOLE_TOKENS;
-    const prefixes = new Map<string, PrefixCache>();
-    for (let start = 0, end = 0; start < prompts.length; start = end) {
-      // The last is the longest.
-      do end++;
-      while (end < prompts.length && (end + 1 - start) * prompts[end][1].length <= most);
-      const group = prompts.slice(start, end);
-      this.reading.reset(group.length);
-      await this.read(
-        this.reading,
-        group.map(([, prompt]) => prompt),
-        0,
-        call,
-      );
-      group.forEach(([name, prompt], row) => {
-        prefixes.set(name, this.reading.prefix(row, prompt.length - 1));
+    for (const cache of [this.cache, this.reading]) cache.clear();
+  }
+
+  private async answerOne(scheduler: Scheduler, call: Call): Promise<void> {
+    await this.readOn(call.requests[0].prompt, call);
+    const [{ entry }] = scheduler.admit();
+    while (!scheduler.done()) {
+      await this.step(scheduler, call);
+      this.last = entry;
+    }
+  }
+
+  private async answerAll(scheduler: Scheduler, call: Call): Promise<void> {
+    const prompts = new PromptCaches(call.requests, scheduler.slots, this.passTokens);
+    this.last = null;
+    this.cache.reset(ladderSize(scheduler.slots));
+    while (!scheduler.done()) {
+      const admitted = scheduler.admit();
+      await this.readFor(admitted, prompts, call);
+      for (const { row, entry } of admitted) {
+        const prefix = prompts.take(entry.index);
+        this.cache.ensure(entry.position + 1, scheduler.active.length);
+        if (prefix !== undefined) this.cache.load(row, prefix);
+      }
+      await this.step(scheduler, call);
+    }
+  }
+
+  private async step(scheduler: Scheduler, call: Call): Promise<void> {
+    call.options.signal?.throwIfAborted();
+    this.postprocess(scheduler, await this.decodeStep(call, scheduler), call);
+  }
+
+  /** Keys and values of the newcomers' prompts but their last tokens, which the first decode step reads. */
+  private async readFor(
+    admitted: readonly { entry: Row }[],
+    prompts: PromptCaches,
+    call: Call,
+  ): Promise<void> {
+    if (admitted.length === 0) return;
+    const first = admitted[0].entry.index;
+    for (const pass of prompts.missing(first, first + admitted.length)) {
+      const texts = pass.map((index) => call.requests[index].prompt);
+      this.reading.reset(pass.length);
+      await this.read(this.reading, texts, 0, call);
+      pass.forEach((index, row) => {
+        prompts.hold(index, this.reading.prefix(row, texts[row].length - 1));
       });
     }
-    return prefixes;
   }
 
   /** Row 0 of the cache comes to hold the prompt but its last token; what it holds of it already is not read again. */
   private async readOn(prompt: readonly number[], call: Call): Promise<void> {
     const { last } = this;
     const held = last === null ? [] : [...last.request.prompt, ...last.ids].slice(0, last.position);
-    const kept = commonPrefix(held, prompt.slice(0, -1));
+    const shared = commonPrefix(held, prompt.slice(0, -1));
+    const kept =
+      this.exact && last !== null
+        ? wholePieces(Math.min(shared, last.request.prompt.length - 1), this.passTokens)
+        : shared;
     this.last = null;
     this.cache.keep(kept);
     await this.read(this.cache, [prompt], kept, call);
@@ -258,7 +261,7 @@ export class Sampler {
   ): Promise<void> {
     const batch = prompts.length;
     const length = Math.max(...prompts.map((prompt) => prompt.length)) - 1;
-    const piece = this.continues ? Math.ceil(READ_TOKENS / batch) : length;
+    const piece = this.continues ? Math.ceil(this.passTokens / batch) : length;
     for (let start = from; start < length; start += piece) {
       options.signal?.throwIfAborted();
       const end = Math.min(start + piece, length);
@@ -275,7 +278,9 @@ export class Sampler {
         positions: i32(positions, [batch, seq]),
         ...(this.continues ? chunkFeeds(cache, batch, start, seq) : { mask: causalMask(seq) }),
       });
-      result.flops += countFlops(this.prefillGraph, { batch, seq, past: cache.window }).total;
+      const { total: flops } = countFlops(this.prefillGraph, { batch, seq, past: cache.window });
+      const read = prompts.map((prompt) => Math.max(0, Math.min(end, prompt.length - 1) - start));
+      this.count(result, { flops, prefilled: read.reduce((sum, tokens) => sum + tokens) });
       const fresh = this.planes.map(({ name }) => (outputs[name] ?? outputs[`fresh.${name}`]).data);
       prompts.forEach((prompt, row) => {
         cache.append(row, start, fresh as Float32Array[], Math.min(end, prompt.length - 1) - start, seq);
@@ -296,7 +301,7 @@ export class Sampler {
       positions[i] = row.position;
       mask.fill(MASKED, i * window + row.position, (i + 1) * window);
     });
-    const decoded = this.outputsFor(batch);
+    const decoded = this.outputs.of(batch);
     const feeds = {
       ...weights,
       ...this.cache.feeds(batch),
@@ -308,25 +313,11 @@ export class Sampler {
     };
     await this.decode.run(feeds, decoded.fetches);
     result.steps++;
-    result.flops += this.decodeFlops(batch, window);
+    this.count(result, { flops: this.decodeFlops(batch, window), generated: active.length });
     return decoded;
   }
 
-  private readonly knownOutputs = new Map<number, DecodedStep>();
-
-  /** The arrays that a step of `batch` rows is written into, the same ones at each step. */
-  private outputsFor(batch: number): DecodedStep {
-    let decoded = this.knownOutputs.get(batch);
-    if (decoded === undefined) {
-      const names = this.decode.outputs.map(({ name }) => name);
-      const fetches = this.decode.allocateOutputs(names, { batch, seq: 1 });
-      const array = (name: string) => fetches[name].data as Float32Array;
-      const fresh = this.planes.map(({ name }) => array(`fresh.${name}`));
-      decoded = { fetches, logits: array("logits"), weights: array("weights"), fresh };
-      this.knownOutputs.set(batch, decoded);
-    }
-    return decoded;
-  }
+  private readonly outputs: StepOutputs;
 
   private readonly knownFlops = new Map<string, number>();
 
@@ -349,7 +340,9 @@ export class Sampler {
     const { vocabSize } = this.config;
     scheduler.active.forEach((row, i) => {
       this.cache.append(i, row.position, fresh);
-      const { id, logProb } = sampleToken(logits, i * vocabSize, vocabSize, options, row.random, weights);
+      const { id, logProb } = drawFor(row.index, row.ids.length, row.position + 1, () =>
+        sampleToken(logits, i * vocabSize, vocabSize, options, row.random, weights),
+      );
       row.ids.push(id);
       row.logProbs.push(logProb);
       row.next = id;

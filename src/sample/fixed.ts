@@ -25,6 +25,10 @@ export interface FixedOptions {
   activations?: Quantised["activations"];
 }
 
+/** Whether the smallest noise in a sum may become a step of a rounded activation, so that sums must be the same to the bit. */
+export const isExact = ({ precision, activations = "int8" }: FixedOptions): boolean =>
+  precision !== "f32" && activations !== "f32";
+
 /**
  * Blocks unless said. ONNX Runtime holds a scale three times, 12 bytes: for a block of 32 that is 3/4 of its 4-bit codes.
  * At 8 bits blocks of 128 round as well as those of 32; at 4 bits they cost 7 % of perplexity, see `EIGHT_BITS`.

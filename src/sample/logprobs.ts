@@ -3,6 +3,7 @@ import { countFlops } from "../graph/analyse.ts";
 import { input } from "../graph/ops/source.ts";
 import { mul, tokenLogProbs } from "../graph/ops.ts";
 import { Graph } from "../graph/tensor.ts";
+import { sumWork, type Work } from "../ledger/work.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
 import { Session, scalar, type Value } from "../runtime/session.ts";
@@ -31,7 +32,8 @@ export function traceScore(
 export class Scorer {
   private readonly session: Session;
   private readonly graph: Graph;
-  flops = 0;
+  /** Counted so far; padding is not. */
+  work: Work = sumWork();
 
   private constructor(graph: Graph, session: Session) {
     this.graph = graph;
@@ -46,15 +48,18 @@ export class Scorer {
     return new Scorer(graph, await Session.create(graph, { threads, name: "score" }));
   }
 
-  /** log p(target) at the temperature, [batch · seq]; `rows` are the feeds ids, positions, mask and targets. */
+  /**
+   * log p(target) at the temperature, [batch · seq]; `rows` are the feeds ids, positions, mask and targets, of which `scored`
+   * tokens are no padding.
+   */
   async score(
     parameters: ReadonlyMap<string, Value>,
     rows: Record<string, Value>,
     temperature: number,
+    scored = rows.ids.data.length,
   ): Promise<Float32Array> {
     const { ids, positions, mask, targets } = rows;
     const [batch, seq] = ids.shape;
-    this.flops += countFlops(this.graph, { batch, seq }).total;
     const feeds = {
       ...Object.fromEntries(parameters),
       ids,
@@ -63,7 +68,9 @@ export class Scorer {
       targets,
       inverseTemperature: scalar(1 / temperature),
     };
-    return (await this.session.run(feeds)).logProbs.data as Float32Array;
+    const { logProbs } = await this.session.run(feeds);
+    this.work = sumWork(this.work, { flops: countFlops(this.graph, { batch, seq }).total, scored });
+    return logProbs.data as Float32Array;
   }
 
   async release(): Promise<void> {

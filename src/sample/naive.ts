@@ -7,6 +7,7 @@ import { causalMask } from "../models/masks.ts";
 import { Random } from "../runtime/random.ts";
 import { i32, Session, type Value } from "../runtime/session.ts";
 import type { GenerateOptions } from "./engine.ts";
+import { checkRequests } from "./requests.ts";
 import { sampleToken } from "./sampler.ts";
 import type { Generation, GenerationRequest } from "./scheduler.ts";
 
@@ -17,6 +18,7 @@ export async function generateNaively(
   requests: readonly GenerationRequest[],
   options: GenerateOptions,
 ): Promise<Generation[]> {
+  checkRequests(config, requests, options);
   const graph = new Graph();
   const design = designOf(config);
   const traced = parameterInputs(graph, design.parameters);

@@ -1,5 +1,6 @@
 /** From a row of logits to a token and its log-probability. */
 import type { Random } from "../runtime/random.ts";
+import { RuntimeError } from "../runtime/session.ts";
 import { likeliestFirst } from "./likeliest.ts";
 
 export interface SamplingOptions {
@@ -54,6 +55,44 @@ export function softmaxWeights(
   return weights;
 }
 
+/** A row of logits from which no token can be drawn. */
+export class LogitsError extends RuntimeError {
+  override name = "LogitsError";
+  private readonly found: string;
+
+  constructor(found: string, place = "a row") {
+    super(
+      `${place}: the model's logits are not finite numbers: ${found}. ` +
+        "Its weights hold such numbers or it overflows: check the file or the run that they come from.",
+    );
+    this.found = found;
+  }
+
+  at(place: string): LogitsError {
+    return new LogitsError(this.found, place);
+  }
+}
+
+/** What `draw` gives; where it fails for its logits, the error says whose. @throws LogitsError */
+export function drawFor<T>(request: number, token: number, position: number, draw: () => T): T {
+  try {
+    return draw();
+  } catch (error) {
+    const place = `request ${request}, new token ${token} (position ${position})`;
+    throw error instanceof LogitsError ? error.at(place) : error;
+  }
+}
+
+/** @throws LogitsError if a row's sum of weights is not finite, as one NaN, +∞ or nothing but -∞ makes it */
+export function checkTotal(total: number, logits: Float32Array, offset: number, vocabSize: number): void {
+  if (Number.isFinite(total)) return;
+  const row = logits.subarray(offset, offset + vocabSize);
+  const bad = row.findIndex((x) => !(x < Number.POSITIVE_INFINITY));
+  if (bad >= 0) throw new LogitsError(`that of id ${bad} is ${row[bad]}`);
+  const none = row.every((x) => x === Number.NEGATIVE_INFINITY);
+  throw new LogitsError(none ? "all are -Infinity" : "divided by the temperature they overflow");
+}
+
 /** Sum of a row; four chains of additions, since each waits for its last. */
 function rowTotal(weights: Float32Array | Float64Array, offset: number, vocabSize: number): number {
   let [a, b, c, d] = [0, 0, 0, 0];
@@ -105,6 +144,7 @@ const FURTHER = 16;
 /**
  * Draws from softmax(logits / temperature) for the row that starts at `offset`.
  * @param weights `softmaxWeights` of the row, where they are known already
+ * @throws LogitsError if the logits are not finite
  */
 export function sampleToken(
   logits: Float32Array,
@@ -115,6 +155,7 @@ export function sampleToken(
   weights: Float32Array | Float64Array = softmaxWeights(logits, offset, vocabSize, logitScale(options)),
 ): SampledToken {
   const total = rowTotal(weights, offset, vocabSize);
+  checkTotal(total, logits, offset, vocabSize);
   const logProb = (id: number): number => Math.log(weights[offset + id] / total);
   const best = (): SampledToken => {
     const id = likeliestId(logits, offset, vocabSize);

@@ -17,16 +17,12 @@ import { continueSequence, draftTokens } from "../models/v3-mtp.ts";
 import { Random } from "../runtime/random.ts";
 import { f32, i32, type Session, scalar, type Value } from "../runtime/session.ts";
 import { KvCache } from "./cache.ts";
-import {
-  checkRequests,
-  commonPrefix,
-  type GenerateOptions,
-  type GenerationResult,
-  READ_TOKENS,
-} from "./engine.ts";
-import { type FixedOptions, fixedParameters, openFixed } from "./fixed.ts";
+import type { GenerateOptions, GenerationResult } from "./engine.ts";
+import { type FixedOptions, fixedParameters, isExact, openFixed } from "./fixed.ts";
 import { outputLogits } from "./graphs.ts";
-import { logitScale, sampleToken } from "./sampler.ts";
+import { PIECE_TOKENS, tokensOfPass, wholePieces } from "./pieces.ts";
+import { checkRequests, commonPrefix } from "./requests.ts";
+import { drawFor, LogitsError, logitScale, sampleToken } from "./sampler.ts";
 import type { Generation, GenerationRequest } from "./scheduler.ts";
 import { fillGumbel, verifyDraft } from "./verify.ts";
 
@@ -105,7 +101,11 @@ interface Sequence {
   read: number;
   /** What the trunk made of these newest, [ids.length - read, 1, width]. */
   hidden: Float32Array;
+  /** How many of `ids` were read as a prompt, in pieces. */
+  promptTokens: number;
 }
+
+const NOTHING: Sequence = { ids: [], read: 0, hidden: new Float32Array(), promptTokens: 0 };
 
 /** What the parts of one request share. */
 interface Call {
@@ -122,9 +122,13 @@ export class SpeculativeSampler {
   private readonly planes: readonly CachePlane[];
   private readonly trunk: KvCache;
   private readonly module: KvCache;
-  private sequence: Sequence = { ids: [], read: 0, hidden: new Float32Array() };
+  private sequence: Sequence = { ...NOTHING, ids: [] };
+  /** See `Sampler`: tokens of a pass, and whether what is kept must be the same to the bit. */
+  private readonly passTokens: number;
+  private readonly exact: boolean;
 
-  private constructor(config: V3Config, drafts: number, graph: Graph, session: Session) {
+  private constructor(config: V3Config, drafts: number, graph: Graph, session: Session, exact: boolean) {
+    this.exact = exact;
     this.config = config;
     this.drafts = drafts;
     this.graph = graph;
@@ -134,6 +138,8 @@ export class SpeculativeSampler {
     this.module = new KvCache([
       { name: moduleName(config), heads: 1, width: config.latent + config.ropeDim },
     ]);
+    const sizes = { past: this.trunk.window, pairs: 1 };
+    this.passTokens = tokensOfPass((known) => countFlops(graph, { ...sizes, known }).total, PIECE_TOKENS);
   }
 
   /**
@@ -153,7 +159,7 @@ export class SpeculativeSampler {
       fixedParameters(traced, specs, source, options),
     );
     const session = await openFixed(graph, { threads, name: "speculative" });
-    return new SpeculativeSampler(config, drafts, graph, session);
+    return new SpeculativeSampler(config, drafts, graph, session, isExact(options));
   }
 
   /** As `Sampler.generate`, one request after another; what a prompt shares with the sequence before is not read again. */
@@ -161,7 +167,7 @@ export class SpeculativeSampler {
     requests: readonly GenerationRequest[],
     options: GenerateOptions,
   ): Promise<SpeculativeResult> {
-    checkRequests(this.config, requests);
+    checkRequests(this.config, requests, options);
     const result: SpeculativeResult = {
       generations: [],
       flops: 0,
@@ -172,9 +178,21 @@ export class SpeculativeSampler {
     };
     for (const [index, request] of requests.entries()) {
       const random = new Random(...(request.key as [string]));
-      result.generations.push(await this.one(request, index, { options, random, result }));
+      const { tokens } = result;
+      try {
+        result.generations.push(await this.one(request, index, { options, random, result }));
+      } catch (error) {
+        if (error instanceof LogitsError || result.tokens === tokens) this.forget();
+        throw error;
+      }
     }
     return result;
+  }
+
+  /** What is not finite would outlive its request: see `Sampler`. */
+  private forget(): void {
+    this.sequence = { ...NOTHING, ids: [] };
+    for (const cache of [this.trunk, this.module]) cache.clear();
   }
 
   private async one(
@@ -198,9 +216,12 @@ export class SpeculativeSampler {
         const last = i === this.drafts;
         const row = { logits, weights: target, offset, vocabSize };
         const draft = { id: drafts[i], logits: draftLogits, offset };
-        const token = last
-          ? { ...sampleToken(logits, offset, vocabSize, options, random, target), accepted: false }
-          : verifyDraft(row, draft, options, random);
+        const { length } = generation.ids;
+        const token = drawFor(index, length, prompt.length + length, () =>
+          last
+            ? { ...sampleToken(logits, offset, vocabSize, options, random, target), accepted: false }
+            : verifyDraft(row, draft, options, random),
+        );
         accepted = token.accepted;
         if (!last) result.drafted++;
         if (accepted) result.accepted++;
@@ -212,7 +233,7 @@ export class SpeculativeSampler {
         if (options.stopIds.has(token.id)) generation.finish = "stop";
         if (generation.finish === "stop" || generation.ids.length === maxNewTokens) break;
       }
-      this.keep([newest, ...next.slice(0, -1)], step.hidden);
+      this.keep([newest, ...next.slice(0, -1)], step);
       newest = next[next.length - 1];
     }
     return generation;
@@ -220,15 +241,19 @@ export class SpeculativeSampler {
 
   /** Goes back to what the prompt shares with the sequence, and reads on to all but its last token, which a step reads. */
   private async read(prompt: readonly number[], call: Call): Promise<void> {
-    const { ids, read } = this.sequence;
+    const { ids, read, promptTokens } = this.sequence;
     // The module has read a token with the one behind it, and its first draft needs a token that it has not read.
-    const kept = Math.max(0, Math.min(read, commonPrefix(ids, prompt) - 1, prompt.length - 2));
-    this.sequence = { ids: ids.slice(0, kept), read: kept, hidden: new Float32Array() };
+    const shared = Math.max(0, Math.min(read, commonPrefix(ids, prompt) - 1, prompt.length - 2));
+    const kept = this.exact ? wholePieces(Math.min(shared, promptTokens), this.passTokens) : shared;
+    this.sequence = {
+      ...{ ids: ids.slice(0, kept), read: kept, hidden: new Float32Array() },
+      promptTokens: prompt.length - 1,
+    };
     for (const cache of [this.trunk, this.module]) cache.keep(kept);
-    for (let start = kept; start < prompt.length - 1; start += READ_TOKENS) {
+    for (let start = kept; start < prompt.length - 1; start += this.passTokens) {
       call.options.signal?.throwIfAborted();
-      const piece = prompt.slice(start, Math.min(start + READ_TOKENS, prompt.length - 1));
-      this.keep(piece, (await this.run(piece, call, false)).hidden);
+      const piece = prompt.slice(start, Math.min(start + this.passTokens, prompt.length - 1));
+      this.keep(piece, await this.run(piece, call, false));
     }
   }
 
@@ -240,11 +265,13 @@ export class SpeculativeSampler {
     const [position, unread] = [ids.length, ids.length - read];
     const rows = known.length + drafts;
     this.trunk.ensure(position + rows, 1);
-    this.module.ensure(position + rows, 1);
+    this.module.ensure(position, 1);
     // A draft wants a pair: where there is none, one of nothing, which is not kept.
     const pairs = Math.max(1, unread);
     const noise = new Float32Array(drafts * vocabSize);
     if (decoding) fillGumbel(noise, options.temperature, random);
+    // Drafts behind a piece of a prompt are worth nothing, but experts read them beside it: always the same ones.
+    else for (let draft = 0; draft < drafts; draft++) noise[draft * vocabSize] = 1e30;
     // Drafts beyond the last position are never asked for: any position will do.
     const from = (start: number, length: number): Value =>
       i32(
@@ -268,13 +295,12 @@ export class SpeculativeSampler {
       last: i32(Array.from({ length: 1 + drafts }, (_, i) => known.length - 1 + i)),
     });
     const array = (name: string) => outputs[name].data as Float32Array;
-    // [rows, 1, 1, width]: a single head's tokens, one after another.
-    const fresh = this.planes.map(({ name }) => array(`fresh.${name}`));
-    this.trunk.append(0, position, fresh, rows, rows);
     if (drafts > 0 && unread > 0)
       this.module.append(0, read, [array(`fresh.${moduleName(this.config)}`)], pairs, pairs);
     result.flops += this.flopsOf({ past: this.trunk.window, pairs, known: known.length });
     return {
+      // [rows, 1, 1, width]: a single head's tokens, one after another.
+      fresh: this.planes.map(({ name }) => array(`fresh.${name}`)),
       drafts: drafts > 0 ? (outputs.drafts.data as Int32Array) : [],
       draftLogits: drafts > 0 ? array("draftLogits") : new Float32Array(),
       logits: array("logits"),
@@ -284,9 +310,13 @@ export class SpeculativeSampler {
   }
 
   /** The first of the tokens that a run read belong to the sequence: those that were known, and drafts that stayed. */
-  private keep(tokens: readonly number[], hidden: Float32Array): void {
+  private keep(
+    tokens: readonly number[],
+    { fresh, hidden }: { fresh: Float32Array[]; hidden: Float32Array },
+  ): void {
     const { sequence } = this;
     const before = sequence.ids.length;
+    this.trunk.append(0, before, fresh, tokens.length, fresh[0].length / this.planes[0].width);
     sequence.ids.push(...tokens);
     sequence.read = this.drafts > 0 ? before : sequence.ids.length;
     sequence.hidden = hidden.slice(0, tokens.length * this.config.width);

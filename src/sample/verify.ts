@@ -1,6 +1,6 @@
 /** Speculative sampling (Leviathan et al. 2211.17192, algorithm 1; Chen et al. 2302.01318): whether a draft stays. */
 import type { Random } from "../runtime/random.ts";
-import { narrow, type SampledToken, type SamplingOptions, sampleToken } from "./sampler.ts";
+import { checkTotal, narrow, type SampledToken, type SamplingOptions, sampleToken } from "./sampler.ts";
 
 /** The row of logits at `offset`, and its `softmaxWeights` at the same place. */
 export interface TargetRow {
@@ -20,6 +20,7 @@ export interface Draft {
 /**
  * The next token: the draft with probability min(1, p / q), else one from max(p - q, 0) made to sum to 1, which together
  * is a sample of p, the target after top-k and top-p. Greedy keeps the draft where it is the likeliest token.
+ * @throws LogitsError if the target's or the draft's logits are not finite
  */
 export function verifyDraft(
   { logits, weights, offset, vocabSize }: TargetRow,
@@ -33,6 +34,7 @@ export function verifyDraft(
   }
   let total = 0;
   for (let i = offset; i < offset + vocabSize; i++) total += weights[i];
+  checkTotal(total, logits, offset, vocabSize);
   const token = (id: number): SampledToken => ({ id, logProb: Math.log(weights[offset + id] / total) });
 
   const kept = narrow(logits, offset, vocabSize, options, weights);
@@ -58,6 +60,7 @@ function softmax(logits: Float32Array, offset: number, vocabSize: number): Float
   const peak = row.reduce((most, x) => Math.max(most, x), Number.NEGATIVE_INFINITY);
   const weights = Float64Array.from(row, (x) => Math.exp(x - peak));
   const total = weights.reduce((sum, w) => sum + w, 0);
+  checkTotal(total, logits, offset, vocabSize);
   return weights.map((w) => w / total);
 }
 

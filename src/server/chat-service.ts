@@ -4,6 +4,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import type { Worker } from "node:worker_threads";
 import { readShape } from "../checkpoint/model.ts";
+import { checkpointName } from "../checkpoint/resume.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
 import { type FoundModel, findModel, lastExam, SHIPPED, trainedTask } from "../recipe/find-model.ts";
@@ -180,13 +181,11 @@ export class ThreadChat implements ChatService {
 function newestModel(run: string): FoundModel | null {
   const { checkpoints } = runPaths(run);
   if (!fs.existsSync(checkpoints)) return null;
-  const newest = fs
-    .readdirSync(checkpoints)
-    .filter((name) => /^step-\d+$/.test(name))
-    .sort()
-    .at(-1);
-  if (newest === undefined) return null;
-  return { folder: join(checkpoints, newest, "model"), run, step: Number(newest.slice("step-".length)) };
+  // Names have six digits or more, so text does not sort them.
+  const steps = fs.readdirSync(checkpoints).flatMap((name) => Number(/^step-(\d+)$/.exec(name)?.[1] ?? []));
+  if (steps.length === 0) return null;
+  const step = steps.reduce((a, b) => Math.max(a, b));
+  return { folder: join(checkpoints, checkpointName(step), "model"), run, step };
 }
 
 function describe(id: string, found: FoundModel, { parameters, kind }: ModelShape): ChatModel {

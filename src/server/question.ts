@@ -2,6 +2,7 @@
 import type { TaskOptions } from "../recipe/schema.ts";
 import { countdown, parseUserProblem } from "../tasks/countdown.ts";
 import { solve } from "../tasks/countdown-solve.ts";
+import { extract } from "../tasks/extract.ts";
 import { unscored } from "../tasks/judge.ts";
 import type { Verdict } from "../tasks/problem.ts";
 import { thinkPrompt } from "../tasks/prompt.ts";
@@ -19,8 +20,8 @@ export function readQuestion(text: string, task: TaskOptions): Question {
   return {
     prompt: thinkPrompt(text, template),
     verify: (completion) => {
-      const answer = /<answer>([\s\S]*?)<\/answer>/.exec(completion)?.[1] ?? null;
-      return { ...unscored(reason), extracted: answer, format: answer !== null };
+      const { shown, format } = extract(completion, { thoughtOpen: true });
+      return { ...unscored(reason), extracted: shown, format };
     },
   };
 }

@@ -125,13 +125,9 @@ export function inThreads<P extends Problem>(
   options: PoolOptions = {},
 ): Task<P> & { pool: VerifierPool } {
   const pool = new VerifierPool(source, options);
-  return {
-    name: task.name,
-    generate: (key) => task.generate(key),
-    verify: (problem, completion) => task.verify(problem, completion),
-    verifyAll: (items) => pool.verify(items),
-    pool,
-  };
+  const verifyAll = (items: { problem: P; completion: string }[]) => pool.verify(items);
+  // All else, methods of classes too, is the task's own.
+  return Object.assign(Object.create(task) as Task<P>, { verifyAll, pool });
 }
 
 class Failure {

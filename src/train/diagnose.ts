@@ -3,6 +3,20 @@ import { neededNodes } from "../graph/analyse.ts";
 import { Graph, type Tensor } from "../graph/tensor.ts";
 import { Session, type Value } from "../runtime/session.ts";
 
+export class NonFiniteError extends Error {
+  override name = "NonFiniteError";
+  readonly step: number;
+  readonly node: string | null;
+  constructor(step: number, node: string | null, what: string) {
+    super(
+      `step ${step}: the ${what} is not a finite number${node === null ? "" : `; the first node that made one is ${node}`}. ` +
+        "The parameters are still those of the step before.",
+    );
+    this.step = step;
+    this.node = node;
+  }
+}
+
 /**
  * The path and op of the first node, in order, whose result is not finite though its operands are; `null` where all
  * values are finite. `feeds` are those of the step that failed.

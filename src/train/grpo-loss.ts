@@ -32,7 +32,7 @@ import {
 import { type Dim, type Graph, product, type Tensor } from "../graph/tensor.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
 import type { Parameters } from "../models/layers.ts";
-import { loadOf, measureLoad } from "./expert-load.ts";
+import { loadName, loadOf } from "./expert-load.ts";
 import { sequenceInputs } from "./language-model.ts";
 import type { LossGraph } from "./step.ts";
 
@@ -179,12 +179,19 @@ export interface PolicyTokens {
   importance: Tensor;
 }
 
+/**
+ * Tokens that move the policy by their reward: what is reported per token is reported of these, so that it means the same
+ * whether a KL term has the others computed too or not.
+ */
+const withSignal = (advantage: Tensor, weights: Tensor): Tensor =>
+  and(greater(weights, 0), greater(abs(advantage), 0));
+
 /** loss = -sum w c surrogate + β sum w k3, and sums over the active tokens for the log. */
 export function policyLoss(tokens: PolicyTokens, options: PolicyLossOptions): LossGraph {
   const { logProbs, old, reference, advantage, weights, importance } = tokens;
   const active = greater(weights, 0);
   const masked = (x: Tensor): Tensor => where(active, x, 0);
-  const count = (condition: Tensor): Tensor => sum(cast(and(active, condition), "f32"));
+  const count = (condition: Tensor, among = active): Tensor => sum(cast(and(among, condition), "f32"));
   const difference = masked(sub(logProbs, old));
   const logRatio = clip(difference, -LOG_RATIO_BOUND, LOG_RATIO_BOUND);
   const { surrogate, ratio } = ratios[options.ratio]({ logProbs, logRatio, advantage, active }, options.clip);
@@ -192,7 +199,7 @@ export function policyLoss(tokens: PolicyTokens, options: PolicyLossOptions): Lo
   const measurements: Record<string, Tensor> = {
     clippedLow: count(and(less(ratio, 1 - options.clip.low), less(advantage, 0))),
     clippedHigh: count(and(greater(ratio, 1 + options.clip.high), greater(advantage, 0))),
-    boundedRatios: count(greater(abs(difference), LOG_RATIO_BOUND)),
+    boundedRatios: count(greater(abs(difference), LOG_RATIO_BOUND), withSignal(advantage, weights)),
   };
   if (reference !== null) {
     const { kl, bounded } = k3(where(active, logProbs, 0), where(active, reference, 0));
@@ -230,7 +237,7 @@ export function grpoLoss(
       if (routing.length === 0) return;
       const fed = reshape(perToken("fed"), [product(["batch", "seq"])]);
       for (const { layer, choices, load } of routing)
-        Object.assign(loads, measureLoad(layer, loadOf(choices, fed, load.shape[0] as number)));
+        loads[loadName(layer)] = loadOf(choices, fed, load.shape[0] as number);
     });
     return graph.scope("loss", () => {
       const tempered = mul(logits, input(graph, "inverseTemperature", "f32", []));
@@ -238,18 +245,19 @@ export function grpoLoss(
       const placed = (x: Tensor) =>
         reshape(rowsAt(reshape(x, ["chosen", 1]), back, at), ["batch", "seq"], weights);
       const logProbs = placed(perCompletion.logProbs);
+      const advantage = perToken("advantage");
       const result = policyLoss(
         {
           logProbs,
           old: perToken("old"),
           reference: options.kl > 0 ? perToken("reference") : null,
-          advantage: perToken("advantage"),
+          advantage,
           weights,
           importance: perToken("importance"),
         },
         options,
       );
-      const active = greater(weights, 0);
+      const active = withSignal(advantage, weights);
       const mismatch = where(active, abs(sub(logProbs, sampled)), 0);
       Object.assign(result.measurements, {
         entropy: sum(where(active, placed(entropy(perCompletion.distribution)), 0)),

@@ -1,12 +1,16 @@
 /** What a GRPO step says about itself, and in words why it taught nothing. */
 import type { Metrics } from "../events.ts";
-import { isLoad } from "./expert-load.ts";
+import type { ExpertLoads } from "./expert-load.ts";
 import { informative } from "./grpo-loss.ts";
 import { rewardMetrics } from "./rewards.ts";
 import type { Group, Sample } from "./rollout.ts";
+import { CUT_LIMIT } from "./signals.ts";
 
 const mean = (values: readonly number[]): number | null =>
   values.length === 0 ? null : values.reduce((a, b) => a + b, 0) / values.length;
+
+const extreme = (values: readonly number[], of: (a: number, b: number) => number): number | null =>
+  values.length === 0 ? null : values.reduce((a, b) => of(a, b));
 
 /** Bounds of the buckets by position, in tokens from the start of the row. */
 export const POSITION_BUCKET = 64;
@@ -42,14 +46,18 @@ export function validityByPosition(
 }
 
 /** Metrics of what was sampled; throughput counts every generated token, masked or not. */
-export function rolloutMetrics(judged: readonly { group: Group }[]): Metrics {
-  const groups = judged.map(({ group }) => group);
+export function rolloutMetrics(groups: readonly Group[]): Metrics {
   const samples = groups.flatMap((g) => g.samples);
   const lengths = samples.map((s) => s.ids.length);
+  const finished = samples.filter((s) => s.finish === "stop").map((s) => s.ids.length);
   return {
     ...rewardMetrics(samples),
     "length/mean": mean(lengths),
-    "length/max": Math.max(...lengths),
+    "length/min": extreme(lengths, Math.min),
+    "length/max": extreme(lengths, Math.max),
+    // A cut completion's length is the limit's, not its own.
+    "length/mean-finished": mean(finished),
+    "length/min-finished": extreme(finished, Math.min),
     truncated: mean(samples.map((s) => (s.finish === "length" ? 1 : 0))),
     "groups/informative": mean(groups.map((g) => (informative(g.samples.map((s) => s.reward)) ? 1 : 0))),
     ...validityMetrics(samples),
@@ -60,39 +68,35 @@ interface LossTotals {
   sums: ReadonlyMap<string, number>;
   norms: readonly number[];
   losses: readonly number[];
-  /** Tokens trained, each epoch counted. */
+  /** Completion tokens of the rows that were computed, each epoch counted. */
   trained: number;
-  /** Tokens of the first mini-batch, whose log-probabilities are those of the policy that sampled. */
+  /** Those of rows with an advantage: what entropy, clipping and bounds are means over, with and without a KL term. */
+  signal: number;
+  /** Those of the first mini-batch, whose log-probabilities are those of the policy that sampled. */
   compared: number;
-  /** Tokens that the loss was computed over, prompts included; loads are summed under this weight. */
-  fed: number;
+  loads: ExpertLoads;
   /** Of each sequence with importance weights: its tokens, and how many of them had their weight cut. */
   corrected: readonly { length: number; cut: number }[];
 }
 
 /** Per-token means from the sums of all micro-batches; `null` where nothing was trained. */
 export function lossMetrics(totals: LossTotals, withKl: boolean): Metrics {
-  const perToken = (name: string, tokens = totals.trained): number | null =>
+  const perToken = (name: string, tokens = totals.signal): number | null =>
     tokens === 0 ? null : (totals.sums.get(name) ?? 0) / tokens;
   return {
     loss: mean(totals.losses),
     "grad/norm": mean(totals.norms),
     entropy: perToken("entropy"),
-    kl: withKl ? perToken("kl") : null,
-    "kl/bounded": withKl ? perToken("boundedKl") : null,
+    kl: withKl ? perToken("kl", totals.trained) : null,
+    "kl/bounded": withKl ? perToken("boundedKl", totals.trained) : null,
     "ratio/bounded": perToken("boundedRatios"),
     "clip/low": perToken("clippedLow"),
     "clip/high": perToken("clippedHigh"),
     "mismatch/mean": perToken("mismatchSum", totals.compared),
-    "mismatch/max": totals.trained === 0 ? null : (totals.sums.get("mismatchMax") ?? 0),
-    ...loadMetrics(totals),
+    "mismatch/max": totals.compared === 0 ? null : (totals.sums.get("mismatchMax") ?? 0),
+    ...totals.loads.metrics(),
     ...importanceMetrics(totals.corrected),
   };
-}
-
-/** The load of each routed layer, as a mean over what was trained. */
-function loadMetrics({ sums, fed }: LossTotals): Metrics {
-  return Object.fromEntries([...sums].flatMap(([name, sum]) => (isLoad(name) ? [[name, sum / fed]] : [])));
 }
 
 /** Shares of tokens and of sequences whose importance weight was cut, and of tokens by the sequence's length. */
@@ -128,7 +132,7 @@ export function whyNothingWasLearned(metrics: Metrics, idleSteps: number, maxNew
     ? "all samples were cut off, and maskTruncated leaves those out"
     : "in each group all rewards are equal";
   const remedy =
-    (metrics.truncated ?? 0) > 0.5
+    (metrics.truncated ?? 0) > CUT_LIMIT
       ? `Completions are cut off at ${maxNewTokens} tokens, before their answer: raise maxNewTokens.`
       : (metrics.pass1 ?? 0) > 0.5
         ? "Every problem is solved by all samples: make the task harder."

@@ -10,12 +10,13 @@
  */
 
 import type { Metrics } from "../events.ts";
+import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { designOf } from "../models/architecture.ts";
 import { allocate, scalar, type Value } from "../runtime/session.ts";
 import { Sampler } from "../sample/engine.ts";
 import { Scorer } from "../sample/logprobs.ts";
 import type { Task } from "../tasks/problem.ts";
-import { isLoad } from "./expert-load.ts";
+import { ExpertLoads } from "./expert-load.ts";
 import { advantages, aggregations, grpoLoss, informative } from "./grpo-loss.ts";
 import { lossMetrics, rolloutMetrics, whyNothingWasLearned } from "./grpo-metrics.ts";
 import type { GrpoOptions } from "./grpo-options.ts";
@@ -32,6 +33,7 @@ import {
 import { Policy } from "./policy.ts";
 import { type Group, groupRecord, rollout, type Sample } from "./rollout.ts";
 import { rateFactor } from "./schedule.ts";
+import { countSignals, fewSignals, noSignals, type Signals } from "./signals.ts";
 import {
   type Model,
   type StageSnapshot,
@@ -53,6 +55,8 @@ interface State {
   idleSteps: number;
   /** Updates made by the optimizer. */
   updates: number;
+  /** Groups since the last notice about them; absent in checkpoints of older versions. */
+  signals?: Signals;
 }
 
 /** How much of each sequence's importance weights was cut. */
@@ -77,6 +81,9 @@ export class GrpoStage implements TrainingStage {
   private reference: ReadonlyMap<string, Value> | null;
   /** Steps in a row in which nothing could be learned. */
   private idleSteps: number;
+  private signals: Signals;
+  /** Tokens of the rows that were trained. */
+  private trained = 0;
 
   private constructor(
     model: Model,
@@ -98,6 +105,7 @@ export class GrpoStage implements TrainingStage {
     this.done = state?.done ?? 0;
     this.nextProblem = state?.nextProblem ?? 0;
     this.idleSteps = state?.idleSteps ?? 0;
+    this.signals = state?.signals ?? noSignals();
   }
 
   static async create(
@@ -134,56 +142,52 @@ export class GrpoStage implements TrainingStage {
 
   async advance(): Promise<StepReport> {
     const started = performance.now();
+    const before = this.work();
     const { options } = this;
     const sampled = await this.sampleGroups();
     const rolloutSeconds = (performance.now() - started) / 1000;
-    const metrics: Metrics = rolloutMetrics(sampled.all);
-    metrics["tokens/rollout-per-second"] = sampled.tokens / rolloutSeconds;
+    const groups = sampled.all.map(({ group }) => group);
+    const metrics: Metrics = { ...rolloutMetrics(groups), "groups/rounds": sampled.rounds };
+    metrics["tokens/rollout-per-second"] = workSince(this.work(), before).generated / rolloutSeconds;
     metrics["seconds/rollout"] = rolloutSeconds;
 
     const trainStart = performance.now();
     const factor = rateFactor(options.schedule, this.done, this.totalSteps);
     const update = await this.update(sampled.kept, factor);
     const trainSeconds = (performance.now() - trainStart) / 1000;
+    const work = workSince(this.work(), before);
     Object.assign(metrics, update.metrics, {
       rate: factor * options.optimizer.rate,
       "seconds/train": trainSeconds,
       "tokens/train-per-second": update.tokens / trainSeconds,
+      "flops-per-second": work.flops / (rolloutSeconds + trainSeconds),
     });
-    const flops = sampled.flops + update.flops;
-    metrics["flops-per-second"] = flops / (rolloutSeconds + trainSeconds);
 
     this.done++;
     this.idleSteps = update.taught ? 0 : this.idleSteps + 1;
     if (options.referenceEvery > 0 && options.kl > 0 && this.done % options.referenceEvery === 0)
       this.reference = copy(this.policy.parameters());
+    const last = this.done === this.totalSteps;
+    const few = fewSignals(countSignals(this.signals, groups), { groupSize: options.groupSize, last });
+    this.signals = few.signals;
     return {
       metrics,
       groups: shown(sampled.all).map(({ group, advantages: a }) => groupRecord(group, a)),
-      notices: whyNothingWasLearned(metrics, this.idleSteps, options.maxNewTokens),
-      flops,
-      tokens: sampled.tokens,
+      notices: [...whyNothingWasLearned(metrics, this.idleSteps, options.maxNewTokens), ...few.notices],
+      ...work,
     };
   }
 
   /** Everything sampled, and the groups of the update: all, or with dynamic sampling as many as can teach. */
-  private async sampleGroups(): Promise<{ all: Judged[]; kept: Judged[]; flops: number; tokens: number }> {
+  private async sampleGroups(): Promise<{ all: Judged[]; kept: Judged[]; rounds: number }> {
     const { options } = this;
-    const result = { all: [] as Judged[], kept: [] as Judged[], flops: 0, tokens: 0 };
+    const result = { all: [] as Judged[], kept: [] as Judged[], rounds: 0 };
     const policy = { ...this.model, generate: this.sampler.with(this.policy.parameters()) };
-    for (
-      let round = 0;
-      round <= options.dynamicRounds && result.kept.length < options.problemsPerStep;
-      round++
-    ) {
+    while (result.rounds <= options.dynamicRounds && result.kept.length < options.problemsPerStep) {
+      result.rounds++;
       const indices = Array.from({ length: options.problemsPerStep }, (_, i) => this.nextProblem + i);
       this.nextProblem += options.problemsPerStep;
-      const { groups, flops, tokens } = await rollout(policy, this.task, indices, {
-        ...options,
-        split: "train",
-      });
-      result.flops += flops;
-      result.tokens += tokens;
+      const { groups } = await rollout(policy, this.task, indices, { ...options, split: "train" });
       for (const group of groups) {
         const rewards = group.samples.map((s) => s.reward);
         const judged = { group, advantages: advantages[options.advantage](rewards) };
@@ -202,7 +206,7 @@ export class GrpoStage implements TrainingStage {
   private async update(
     kept: readonly Judged[],
     factor: number,
-  ): Promise<{ metrics: Metrics; flops: number; tokens: number; taught: boolean }> {
+  ): Promise<{ metrics: Metrics; tokens: number; taught: boolean }> {
     const { options, step } = this;
     const samples = kept.flatMap(({ group, advantages: a }) =>
       group.samples.map((sample, i) => ({ sample, advantage: a[i] })),
@@ -216,12 +220,11 @@ export class GrpoStage implements TrainingStage {
       norms: [] as number[],
       losses: [] as number[],
       trained: 0,
+      signal: 0,
       compared: 0,
-      fed: 0,
+      loads: new ExpertLoads(),
       corrected: [] as Corrected,
     };
-    const flopsBefore = step.flops + (this.scorer?.flops ?? 0);
-    let flops = 0;
     await this.annotate(rows, totals);
     const rates = {
       rate: factor * (options.optimizer.adamRate ?? options.optimizer.rate),
@@ -243,36 +246,34 @@ export class GrpoStage implements TrainingStage {
         const computed = options.kl > 0 ? batch : batch.filter((row) => row.advantage !== 0);
         if (computed.length === 0) continue;
         let loss = 0;
-        const tokens = computed.reduce((total, row) => total + row.ids.length, 0);
+        const count = (list: TrainingRow[]) => list.reduce((total, row) => total + row.ids.length, 0);
+        const signal = count(computed.filter((row) => row.advantage !== 0));
         // Later batches are seen by a policy that has moved: only the first one shows how sampler and trainer differ.
         const moved = totals.norms.length > 0;
-        if (!moved) totals.compared = tokens;
+        if (!moved) totals.compared = signal;
         for (const { bundles, seq } of this.plan(computed)) {
           const feeds = {
             ...microBatchFeeds(bundles, seq),
             inverseTemperature: scalar(1 / options.temperature),
           };
-          const chosen = bundles.flat().reduce((total, row) => total + row.ids.length, 0);
           const result = await step.accumulate(feeds);
-          const fed = bundles.reduce((total, bundle) => total + bundleLength(bundle), 0);
-          totals.fed += fed;
-          flops += this.accumulationFlops(bundles.length, seq, chosen);
+          this.trained += fedTokens(bundles);
+          totals.loads.add(step.vectors);
           loss += result.loss;
           for (const [name, value] of Object.entries(result)) {
             if (moved && name.startsWith("mismatch")) continue;
             const before = totals.sums.get(name) ?? 0;
-            const part = isLoad(name) ? fed * value : value;
-            totals.sums.set(name, name === "mismatchMax" ? Math.max(before, part) : before + part);
+            totals.sums.set(name, name === "mismatchMax" ? Math.max(before, value) : before + value);
           }
         }
         totals.norms.push((await step.applyUpdate(rates)).norm);
         totals.losses.push(loss);
-        totals.trained += tokens;
+        totals.trained += count(computed);
+        totals.signal += signal;
       }
     if (totals.norms.length > 0) await this.policy.merge();
-    flops += step.flops + (this.scorer?.flops ?? 0) - flopsBefore;
     const taught = rows.some((row) => row.advantage !== 0);
-    return { metrics: lossMetrics(totals, options.kl > 0), flops, tokens: totals.trained, taught };
+    return { metrics: lossMetrics(totals, options.kl > 0), tokens: totals.trained, taught };
   }
 
   /** Fills in the reference's log-probabilities, and old ones with importance weights, before the first update. */
@@ -281,17 +282,19 @@ export class GrpoStage implements TrainingStage {
     if (scorer === null) return;
     for (const { bundles, seq } of this.plan(rows)) {
       const feeds = microBatchFeeds(bundles, seq);
+      const score = (parameters: ReadonlyMap<string, Value>) =>
+        scorer.score(parameters, feeds, options.temperature, fedTokens(bundles));
       const fill = (values: Float32Array, assign: (row: TrainingRow, logProbs: number[]) => void): void =>
         forEachRow(bundles, seq, (row, start) =>
           assign(row, Array.from(values.subarray(start, start + row.ids.length))),
         );
       if (this.reference !== null)
-        fill(await scorer.score(this.reference, feeds, options.temperature), (row, logProbs) => {
+        fill(await score(this.reference), (row, logProbs) => {
           row.reference = logProbs;
         });
       const { importance } = options;
       if (importance !== null)
-        fill(await scorer.score(this.policy.parameters(), feeds, options.temperature), (row, logProbs) => {
+        fill(await score(this.policy.parameters()), (row, logProbs) => {
           row.old = logProbs;
           const { weights, cut } = importanceWeights(logProbs, row.sampled, importance.level, importance.cap);
           row.importance = weights;
@@ -312,18 +315,9 @@ export class GrpoStage implements TrainingStage {
     );
   }
 
-  private readonly knownFlops = new Map<string, { none: number; each: number }>();
-
-  private accumulationFlops(batch: number, seq: number, chosen: number): number {
-    const key = `${batch}x${seq}`;
-    let flops = this.knownFlops.get(key);
-    if (flops === undefined) {
-      // Linear in the completions' tokens: two counts give the line.
-      const none = this.step.flopsOf({ batch, seq, chosen: 0 });
-      flops = { none, each: this.step.flopsOf({ batch, seq, chosen: 1 }) - none };
-      this.knownFlops.set(key, flops);
-    }
-    return flops.none + chosen * flops.each;
+  work(): Work {
+    const { policy, sampler, scorer, trained } = this;
+    return sumWork(sampler.work, { flops: policy.flops, trained }, scorer?.work ?? {});
   }
 
   parameters(): ReadonlyMap<string, Value> {
@@ -333,8 +327,8 @@ export class GrpoStage implements TrainingStage {
   snapshot(): StageSnapshot {
     const tensors = this.policy.tensors();
     for (const [name, value] of this.reference ?? []) tensors.set(`reference.${name}`, value);
-    const { done, nextProblem, idleSteps } = this;
-    const state: State = { done, nextProblem, idleSteps, updates: this.step.stepCount };
+    const { done, nextProblem, idleSteps, signals } = this;
+    const state: State = { done, nextProblem, idleSteps, updates: this.step.stepCount, signals };
     return { tensors, state };
   }
 
@@ -373,8 +367,12 @@ function copy(parameters: ReadonlyMap<string, Value>): Map<string, Value> {
   );
 }
 
-/** The first groups that can teach, or the first ones where none can. */
-function shown(all: readonly Judged[]): Judged[] {
-  const teaching = all.filter(({ advantages: a }) => a.some((x) => x !== 0));
-  return [...teaching, ...all].slice(0, SHOWN_GROUPS);
+/** Tokens of a micro-batch's rows; padding is not. */
+const fedTokens = (bundles: readonly Bundle[]): number =>
+  bundles.reduce((total, bundle) => total + bundleLength(bundle), 0);
+
+/** The first groups that can teach, then the first ones that cannot. */
+export function shown<T extends { advantages: readonly number[] }>(all: readonly T[]): T[] {
+  const teaches = ({ advantages: a }: T): boolean => a.some((x) => x !== 0);
+  return [...all.filter(teaches), ...all.filter((one) => !teaches(one))].slice(0, SHOWN_GROUPS);
 }

@@ -1,15 +1,17 @@
 /** Pretraining and SFT: packed rows, weighted cross-entropy, one update after another. They differ in data alone. */
+import type { Metrics } from "../events.ts";
+import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { designOf, isV3, type ModelConfig } from "../models/architecture.ts";
 import { documentMask } from "../models/masks.ts";
 import type { Value } from "../runtime/session.ts";
 import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
-import { isLoad } from "./expert-load.ts";
+import { ExpertLoads } from "./expert-load.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "./language-model.ts";
 import { type AdapterOptions, Policy, type Trained } from "./policy.ts";
 import { biasFactor, rateFactor, type Schedule } from "./schedule.ts";
 import type { Model, StageSnapshot, StepReport, TrainedAdapter, TrainingStage } from "./stage.ts";
 import type { OptimizerOptions, Rates } from "./step.ts";
-import { furtherFeeds, V3_FACTORS, type V3Factors, v3Loss } from "./v3-loss.ts";
+import { furtherFeeds, furtherTokens, V3_FACTORS, type V3Factors, v3Loss } from "./v3-loss.ts";
 import { WholeRows, type WholeRowsState } from "./whole-rows.ts";
 
 export interface LanguageModelOptions {
@@ -52,6 +54,8 @@ export function trainedOn(
 
 interface State {
   done: number;
+  /** Updates of the optimizer: a step that trains nothing makes none. Absent in checkpoints of older versions. */
+  updates?: number;
   packing: PackingState | WholeRowsState;
 }
 
@@ -61,7 +65,8 @@ export class LanguageModelStage implements TrainingStage {
   private readonly options: LanguageModelOptions;
   private readonly policy: Policy;
   private readonly batches: PackedBatches | WholeRows;
-  private readonly flopsPerStep: number;
+  /** Tokens of the rows that were trained. */
+  private trained = 0;
 
   private constructor(
     options: LanguageModelOptions,
@@ -74,7 +79,6 @@ export class LanguageModelStage implements TrainingStage {
     this.policy = policy;
     this.batches = batches;
     this.done = done;
-    this.flopsPerStep = options.accumulate * policy.step.flopsOf({});
   }
 
   static async create(
@@ -89,7 +93,7 @@ export class LanguageModelStage implements TrainingStage {
       trainedOn(model.config, options),
       model.parameters,
       { ...options, accumulate: accumulate > 1 },
-      resume && { tensors: resume.tensors, updates: (state as State).done },
+      resume && { tensors: resume.tensors, updates: state?.updates ?? (state as State).done },
     );
     return new LanguageModelStage(
       options,
@@ -103,6 +107,7 @@ export class LanguageModelStage implements TrainingStage {
 
   async advance(): Promise<StepReport> {
     const start = performance.now();
+    const before = this.work();
     const { options } = this;
     const factor = rateFactor(options.schedule, this.done, this.totalSteps);
     const rates = {
@@ -117,6 +122,7 @@ export class LanguageModelStage implements TrainingStage {
       trained === 0 ? { loss: null, norm: null, measured: {} } : await this.update(micro, trained, rates);
     this.done++;
     const seconds = (performance.now() - start) / 1000;
+    const work = workSince(this.work(), before);
     const tokens = options.accumulate * options.batch * options.sequence;
     return {
       metrics: {
@@ -125,16 +131,15 @@ export class LanguageModelStage implements TrainingStage {
         "grad/norm": norm,
         rate: options.optimizer.kind === "muon" ? rates.muonRate : rates.rate,
         tokens: this.done * tokens,
-        "tokens-per-second": tokens / seconds,
-        "flops-per-second": trained === 0 ? null : this.flopsPerStep / seconds,
+        "tokens-per-second": trained === 0 ? null : tokens / seconds,
+        "flops-per-second": trained === 0 ? null : work.flops / seconds,
       },
       groups: [],
       notices:
         trained === 0
           ? ["No token of this step is trained: every document was longer than a row, or had no completion."]
           : [],
-      flops: this.flopsPerStep,
-      tokens,
+      ...work,
     };
   }
 
@@ -142,30 +147,48 @@ export class LanguageModelStage implements TrainingStage {
     micro: readonly PackedBatch[],
     trained: number,
     rates: Rates,
-  ): Promise<{ loss: number; norm: number; measured: Record<string, number> }> {
+  ): Promise<{ loss: number; norm: number; measured: Metrics }> {
     const {
       options,
       policy: { step },
     } = this;
     let norm = 0;
-    const measured: Record<string, number> = {};
+    // The tokens that MTP is trained on are fewer and have a mean of their own: eq. 24 divides by all T tokens of a row that
+    // is trained from end to end, which is the same but for its last one or two.
+    const further = micro.reduce((total, batch) => total + furtherTokens(batch), 0);
+    const sums: Record<string, number> = {};
+    const loads = new ExpertLoads();
     for (const batch of micro) {
-      const weighted = { ...batch, weights: batch.weights.map((w) => w / trained) };
-      const feeds = { ...batchFeeds(weighted), ...furtherFeeds(weighted) };
+      const over = (tokens: number) => ({ ...batch, weights: batch.weights.map((w) => w / tokens) });
+      const feeds = { ...batchFeeds(over(trained)), ...furtherFeeds(over(Math.max(1, further))) };
       if (options.documentMask) feeds.mask = documentMask(batch.documents, batch.batch, batch.seq);
       const result = options.accumulate > 1 ? await step.accumulate(feeds) : await step.step(feeds, rates);
+      // Padding is of no document.
+      this.trained += batch.documents.filter((document) => document >= 0).length;
       norm = result.norm ?? 0;
-      // Losses carry the one denominator and add up; loads and balance are means over the micro-batches.
+      loads.add(step.vectors);
+      // Losses carry the one denominator and add up; the balance counts a micro-batch by its trained tokens.
       for (const [name, value] of Object.entries(result)) {
-        const share = isLoad(name) || name === "balance" ? value / micro.length : value;
-        if (name !== "norm") measured[name] = (measured[name] ?? 0) + share;
+        const share = name === "balance" ? (value * batch.trained) / trained : value;
+        if (name !== "norm") sums[name] = (sums[name] ?? 0) + share;
       }
     }
     if (options.accumulate > 1) norm = (await step.applyUpdate(rates)).norm;
     await this.policy.merge();
     // The loss that all designs share is the cross-entropy; what is minimised may hold more.
-    const { loss, "cross-entropy": entropy = loss, ...rest } = measured;
-    return { loss: entropy, norm, measured: entropy === loss ? rest : { ...rest, "loss/total": loss } };
+    const { loss, "cross-entropy": entropy = loss, ...rest } = sums;
+    const measured: Metrics = { ...rest, ...loads.metrics() };
+    if ("mtp-cross-entropy" in rest && further === 0) measured["mtp-cross-entropy"] = null;
+    return {
+      loss: entropy,
+      norm,
+      measured: entropy === loss ? measured : { ...measured, "loss/total": loss },
+    };
+  }
+
+  /** All that this stage has computed. */
+  work(): Work {
+    return sumWork({ flops: this.policy.flops, trained: this.trained });
   }
 
   parameters(): ReadonlyMap<string, Value> {
@@ -173,7 +196,8 @@ export class LanguageModelStage implements TrainingStage {
   }
 
   snapshot(): StageSnapshot {
-    const state: State = { done: this.done, packing: this.batches.snapshot() };
+    const { done, policy } = this;
+    const state: State = { done, updates: policy.step.stepCount, packing: this.batches.snapshot() };
     return { tensors: this.policy.tensors(), state };
   }
 

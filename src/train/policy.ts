@@ -3,6 +3,8 @@
  * into them whenever somebody else reads the model.
  */
 
+import { countFlops } from "../graph/analyse.ts";
+import { ConfigError } from "../models/config.ts";
 import { initialise, type ParameterSpec, parameterInputs } from "../models/layers.ts";
 import { adapted, adaptedWeights, adapterSpecs, type LoraOptions, traceMerge } from "../models/lora.ts";
 import { allocate, Session, type Value } from "../runtime/session.ts";
@@ -46,6 +48,8 @@ interface Merging {
   /** The weights that the adapter stands beside, as they were at the stage's start. */
   frozen: ReadonlyMap<string, Value>;
   session: Session;
+  /** Of one merge. */
+  flops: number;
   /** The model, its adapted weights in arrays of their own. */
   merged: ReadonlyMap<string, Value>;
 }
@@ -56,6 +60,7 @@ const FROZEN = "frozen.";
 export class Policy {
   readonly step: TrainStep;
   private readonly merging: Merging | null;
+  private merges = 0;
 
   private constructor(step: TrainStep, merging: Merging | null) {
     this.step = step;
@@ -64,7 +69,7 @@ export class Policy {
 
   /**
    * `parameters` are taken over, not copied. `resume` is what `tensors` gave, and the number of updates made.
-   * @throws ConfigError for an adapter's target that the model does not have
+   * @throws ConfigError for an adapter's target that the model does not have, and for an adapter with Muon
    */
   static async create(
     trained: Trained,
@@ -72,6 +77,13 @@ export class Policy {
     { optimizer, lora, accumulate, threads }: PolicyOptions,
     resume?: { tensors: StageSnapshot["tensors"]; updates: number },
   ): Promise<Policy> {
+    if (lora !== null && optimizer.kind === "muon")
+      throw new ConfigError({
+        field: "optimizer.kind",
+        expected: "adamw, since an adapter has no whole matrix for Muon",
+        found: "muon",
+        remedy: "Use adamw, or train without lora.",
+      });
     const { specs, loss } = withAdapter(trained, lora);
     const start = new Map([...parameters, ...(resume ? tensorsUnder(resume.tensors, FROZEN) : [])]);
     if (lora !== null)
@@ -84,13 +96,14 @@ export class Policy {
       moments: resume && tensorsUnder(resume.tensors, "optimizer."),
     });
     if (lora === null) return new Policy(step, null);
-    const session = await Session.create(traceMerge(trained.specs, lora), { threads, name: "merge" });
+    const merge = traceMerge(trained.specs, lora);
+    const session = await Session.create(merge, { threads, name: "merge" });
     const names = new Set(adaptedWeights(trained.specs, lora.targets).map(({ name }) => name));
     const frozen = new Map([...start].filter(([name]) => names.has(name)));
     const merged = new Map(
       [...parameters].map(([name, value]) => [name, names.has(name) ? allocate("f32", value.shape) : value]),
     );
-    const policy = new Policy(step, { lora, frozen, session, merged });
+    const policy = new Policy(step, { lora, frozen, session, merged, flops: countFlops(merge).total });
     await policy.merge();
     return policy;
   }
@@ -106,6 +119,12 @@ export class Policy {
     const { session, merged, frozen } = this.merging;
     const fetches = [...frozen.keys()].map((name) => [`${name}.merged`, merged.get(name) as Value]);
     await session.run(Object.fromEntries(this.step.parameters()), Object.fromEntries(fetches));
+    this.merges++;
+  }
+
+  /** FLOPs run so far: losses, gradients, optimizer and the adapter's merges. */
+  get flops(): number {
+    return this.step.flops + this.merges * (this.merging?.flops ?? 0);
   }
 
   /** The adapter alone, under PEFT's names; `null` where all parameters are trained. */

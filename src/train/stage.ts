@@ -2,6 +2,7 @@
 
 import type { ModelShape } from "../checkpoint/folder.ts";
 import type { GroupRecord, Metrics } from "../events.ts";
+import type { Work } from "../ledger/work.ts";
 import type { LoraOptions } from "../models/lora.ts";
 import type { Value } from "../runtime/session.ts";
 
@@ -10,13 +11,12 @@ export interface Model extends ModelShape {
   parameters: ReadonlyMap<string, Value>;
 }
 
-export interface StepReport {
+/** A step's own work is part of it. */
+export interface StepReport extends Work {
   metrics: Metrics;
   groups: GroupRecord[];
   /** What the person should know: above all that, and why, a step could not learn. */
   notices: string[];
-  flops: number;
-  tokens: number;
 }
 
 /** Everything needed to go on as if the stage had never stopped. */
@@ -36,6 +36,8 @@ export interface TrainingStage {
   /** Steps done. */
   readonly done: number;
   advance(): Promise<StepReport>;
+  /** All that was computed so far, in the step under way too. */
+  work(): Work;
   /** The current parameters; valid until the next `advance`. */
   parameters(): ReadonlyMap<string, Value>;
   snapshot(): StageSnapshot;

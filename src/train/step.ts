@@ -20,7 +20,11 @@ import { Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { type ParameterSpec, type Parameters, parameterInputs } from "../models/layers.ts";
 import { DoubleBuffer } from "../runtime/buffers.ts";
 import { allocate, Session, scalar, type Value } from "../runtime/session.ts";
-import { locateNonFinite } from "./diagnose.ts";
+import { locateNonFinite, NonFiniteError } from "./diagnose.ts";
+import { numbers, vectors } from "./measurements.ts";
+import { RunFlops } from "./run-flops.ts";
+
+export { NonFiniteError };
 
 export interface OptimizerOptions {
   kind: "adamw" | "muon";
@@ -39,7 +43,7 @@ export interface OptimizerOptions {
 export interface LossGraph {
   /** A scalar whose gradient is taken. */
   loss: Tensor;
-  /** Scalars to be reported, such as sums over the batch. */
+  /** Scalars to be reported, such as sums over the batch, and vectors: the tokens of each expert. */
   measurements: Record<string, Tensor>;
   /** Tokens of each expert, [experts] f32, by the name of the router's bias that balances them. */
   loads?: ReadonlyMap<string, Tensor>;
@@ -47,20 +51,6 @@ export interface LossGraph {
 
 /** Traces the loss; it defines the batch's inputs itself. */
 export type BuildLoss = (graph: Graph, parameters: Parameters) => LossGraph;
-
-export class NonFiniteError extends Error {
-  override name = "NonFiniteError";
-  readonly step: number;
-  readonly node: string | null;
-  constructor(step: number, node: string | null, what: string) {
-    super(
-      `step ${step}: the ${what} is not a finite number${node === null ? "" : `; the first node that made one is ${node}`}. ` +
-        "The parameters are still those of the step before.",
-    );
-    this.step = step;
-    this.node = node;
-  }
-}
 
 /** The state of one parameter's optimizer: Muon keeps a momentum, AdamW two moments. */
 function momentNames(spec: ParameterSpec, optimizer: OptimizerOptions): string[] {
@@ -216,14 +206,17 @@ export class TrainStep {
   readonly optimizer: OptimizerOptions;
   /** Updates made so far. */
   stepCount: number;
-  /** FLOPs run so far, counted from the graphs. */
+  /** FLOPs run so far, counted from the graphs: of losses, gradients and optimizer. */
   flops = 0;
+  /** The vectors among the last batch's measurements. */
+  vectors: ReadonlyMap<string, Float32Array> = new Map();
   private readonly parameterState: DoubleBuffer;
   /** What is not trained: frozen weights that the loss reads, and modules that it does not. */
   private readonly frozen: Record<string, Value>;
   private readonly momentState: DoubleBuffer;
   private readonly lossGraph: Graph;
   private readonly main: Session;
+  private readonly mainFlops: RunFlops;
   private readonly update: { graph: Graph; session: Session; flops: number } | null;
   private readonly sums: { zeros: Record<string, Value>; buffers: DoubleBuffer } | null;
   private accumulated = 0;
@@ -242,6 +235,7 @@ export class TrainStep {
     this.stepCount = options.step ?? 0;
     this.lossGraph = lossGraph;
     this.main = main;
+    this.mainFlops = new RunFlops(lossGraph);
     this.update = update;
     const trained = new Set(specs.map(({ name }) => name));
     const pick = (wanted: boolean) =>
@@ -318,7 +312,7 @@ export class TrainStep {
       ...pickInputs(this.main, await this.scalars(rates)),
     };
     const fetches = { ...this.parameterState.fetches(), ...this.momentState.fetches() };
-    const results = numbers(await this.main.run(feeds, fetches));
+    const results = await this.runMain(feeds, fetches);
     await this.checkFinite(results, feeds);
     this.parameterState.swap();
     this.momentState.swap();
@@ -331,11 +325,21 @@ export class TrainStep {
     if (this.sums === null) throw new GraphError("this step was created without `accumulate`");
     const before = this.accumulated === 0 ? this.sums.zeros : this.sums.buffers.feeds();
     const feeds = { ...this.frozen, ...this.parameterState.feeds(), ...before, ...batch };
-    const results = numbers(await this.main.run(feeds, this.sums.buffers.fetches()));
+    const results = await this.runMain(feeds, this.sums.buffers.fetches());
     await this.checkFinite(results, feeds);
     this.sums.buffers.swap();
     this.accumulated++;
     return results;
+  }
+
+  private async runMain(
+    feeds: Record<string, Value>,
+    fetches: Record<string, Value>,
+  ): Promise<Record<string, number>> {
+    const outputs = await this.main.run(feeds, fetches);
+    this.flops += this.mainFlops.of(feeds);
+    this.vectors = vectors(outputs, fetches);
+    return numbers(outputs);
   }
 
   /** Applies the optimizer to what was accumulated; returns the gradient's norm before clipping. */
@@ -350,12 +354,12 @@ export class TrainStep {
     };
     const fetches = { ...this.parameterState.fetches(), ...this.momentState.fetches() };
     const results = numbers(await this.update.session.run(feeds, fetches));
+    this.flops += this.update.flops;
     await this.checkFinite(results, feeds, this.update.graph);
     this.parameterState.swap();
     this.momentState.swap();
     this.accumulated = 0;
     this.stepCount++;
-    this.flops += this.update.flops;
     return { norm: results.norm };
   }
 
@@ -386,12 +390,4 @@ function pickInputs(session: Session, values: Record<string, Value>): Record<str
   return Object.fromEntries(
     session.inputs.flatMap(({ name }) => (name in values ? [[name, values[name]]] : [])),
   );
-}
-
-/** The scalar results as numbers. */
-function numbers(values: Record<string, Value>): Record<string, number> {
-  const result: Record<string, number> = {};
-  for (const [name, value] of Object.entries(values))
-    if (value.shape.length === 0) result[name] = Number(value.data[0]);
-  return result;
 }

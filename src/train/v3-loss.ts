@@ -7,7 +7,7 @@ import { v3Decoder } from "../models/v3.ts";
 import type { V3Config } from "../models/v3-config.ts";
 import { mtpModule } from "../models/v3-mtp.ts";
 import { f32, i32, type Value } from "../runtime/session.ts";
-import { measureLoad } from "./expert-load.ts";
+import { loadName } from "./expert-load.ts";
 import { type BatchShape, type LanguageModelBatch, sequenceInputs } from "./language-model.ts";
 import type { LossGraph } from "./step.ts";
 
@@ -69,7 +69,7 @@ export function v3Loss(
       for (const { layer, load } of routing) {
         const counts = cast(load, "f32");
         loads.set(`model.layers.${layer}.mlp.gate.e_score_correction_bias`, counts);
-        Object.assign(measurements, measureLoad(layer, counts));
+        measurements[loadName(layer)] = counts;
       }
     });
     return { loss, measurements, loads };
@@ -90,3 +90,7 @@ export function furtherFeeds({ targets, weights, batch, seq }: LanguageModelBatc
   }
   return { furtherTargets: i32(ids, [batch, seq]), furtherWeights: f32(counted, [batch, seq]) };
 }
+
+/** How many of a batch's positions have a further prediction that counts. */
+export const furtherTokens = (batch: LanguageModelBatch): number =>
+  (furtherFeeds(batch).furtherWeights.data as Float32Array).filter((weight) => weight !== 0).length;

@@ -11,6 +11,8 @@ export interface ChartSpec {
   smooth: boolean;
   /** In the fold below the main charts. */
   folded: boolean;
+  /** What it means that steps were made and none has a value. */
+  blank?: string;
 }
 
 type Flag = "smooth" | "folded";
@@ -42,8 +44,21 @@ const PRETRAIN = [
   ...COMMON,
 ];
 
-const REWARDS = { "reward/mean": "total", "reward/accuracy": "right answer", "reward/format": "format" };
+/** The parts add up to the total. */
+const REWARDS = {
+  "reward/mean": "total",
+  "reward/accuracy": "right answer",
+  "reward/format": "format",
+  "reward/validity": "true equations",
+  "reward/overlong": "length penalty",
+};
 const LENGTH = "Tokens. Nothing asks for longer thoughts: they grow by themselves where thinking pays.";
+const LENGTHS = { "length/mean": "mean", "length/mean-finished": "mean of those not cut off" };
+const EXTREMES = {
+  "length/min": "shortest",
+  "length/min-finished": "shortest not cut off",
+  "length/max": "longest",
+};
 const VALIDITY =
   "True equations among all. If they fall while reward rises, thoughts have become decoration.";
 const SPEEDS = { "tokens/rollout-per-second": "sampling", "tokens/train-per-second": "training" };
@@ -52,17 +67,20 @@ const BY_POSITION = "Validity by position";
 const GRPO = [
   chart("number", "Reward", "Mean of a step's samples, by component.", REWARDS, "smooth"),
   chart("share", "pass@1", "Share of training samples that were right.", { pass1: "pass@1" }, "smooth"),
-  chart("number", "Response length", LENGTH, { "length/mean": "mean" }, "smooth"),
+  chart("number", "Response length", LENGTH, LENGTHS, "smooth"),
   chart("share", "Thought validity", VALIDITY, { validity: "all equations" }, "smooth"),
   chart("share", BY_POSITION, "The same, by tokens from the start of the thought.", {}, "smooth"),
   chart("number", "Entropy", "Of the next token while sampling, in nats.", { entropy: "entropy" }, "smooth"),
-  chart(
-    "number",
-    "KL to the base",
-    "How far the policy has moved, in nats per token.",
-    { kl: "KL" },
-    "smooth",
-  ),
+  {
+    ...chart(
+      "number",
+      "KL to the base",
+      "How far the policy has moved, in nats per token.",
+      { kl: "KL" },
+      "smooth",
+    ),
+    blank: "off: the recipe's kl is 0",
+  },
   chart(
     "share",
     "Groups to learn from",
@@ -71,7 +89,14 @@ const GRPO = [
     "smooth",
   ),
   chart("share", "Cut off", "Samples that reached the limit of tokens.", { truncated: "cut off" }, "smooth"),
-  chart("number", "Longest response", "Tokens.", { "length/max": "longest" }, "folded"),
+  chart("number", "Shortest and longest response", "Tokens.", EXTREMES, "folded"),
+  chart(
+    "number",
+    "Rounds of sampling",
+    "More than 1 where dynamic sampling drew again.",
+    { "groups/rounds": "rounds" },
+    "folded",
+  ),
   chart(
     "share",
     "Clipped ratios",

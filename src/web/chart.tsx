@@ -66,7 +66,7 @@ export function Chart({ spec, curves, stage }: { spec: ChartSpec; curves: Curves
         role="img"
         aria-label={`${spec.title} of ${stage} over ${steps.length} steps: ${values.map((value) => `${value.label} ${value.text}`).join(", ")}`}
       >
-        {blank && <span class="no-value">no value yet</span>}
+        {blank && <span class="no-value">{(steps.length > 0 && spec.blank) || "no value yet"}</span>}
       </div>
     </figure>
   );

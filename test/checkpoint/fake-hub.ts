@@ -8,6 +8,7 @@ import {
   type ServerResponse,
 } from "node:http";
 import type { AddressInfo } from "node:net";
+import { gzipSync } from "node:zlib";
 
 export const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 export const NAME = "org/tiny-model";
@@ -41,6 +42,12 @@ export class FakeHub {
   bare = false;
   /** Redirects that say nothing of the file themselves. */
   silent = false;
+  /** Answers that name no checksums, neither in the listing nor with the files. */
+  unsummed = false;
+  /** A mirror that compresses whatever it may. */
+  compresses = false;
+  /** Answers to HEAD that say no length. */
+  lengthless = false;
   /** What the listing says of every small file. */
   sum: string | null = null;
   endpoint = "";
@@ -84,7 +91,7 @@ export class FakeHub {
       return;
     }
     const data = this.files.get(fileOf(request));
-    if (data === undefined || data.length <= this.large) {
+    if (data === undefined || data.length <= this.large || this.unsummed) {
       this.send(request, response, this.requests);
       return;
     }
@@ -109,6 +116,7 @@ export class FakeHub {
     if (revision !== "main" && revision !== COMMIT) return void refuse("RevisionNotFound");
     const siblings = [...this.files].map(([rfilename, data]) => {
       if (this.bare) return { rfilename };
+      if (this.unsummed) return { rfilename, size: data.length };
       const lfs = data.length > this.large ? { sha256: sha256(data), size: data.length } : undefined;
       return { rfilename, size: data.length, blobId: this.sum ?? gitSum(data), lfs };
     });
@@ -121,12 +129,24 @@ export class FakeHub {
     const file = fileOf(request);
     const data = this.files.get(file);
     if (data === undefined) return void response.writeHead(404, { "x-error-code": "EntryNotFound" }).end();
-    const etag = `"${gitSum(data)}"`;
-    if (request.method === "HEAD")
-      return void response.writeHead(200, { etag, "content-length": data.length }).end();
+    const etag = this.unsummed ? '"1-2-3"' : `"${gitSum(data)}"`;
+    const packed = this.compresses && /gzip/.test(String(request.headers["accept-encoding"]));
+    if (packed) {
+      const bytes = gzipSync(data);
+      response.writeHead(200, { etag, "content-encoding": "gzip", "content-length": bytes.length });
+      return void response.end(request.method === "HEAD" ? undefined : bytes);
+    }
+    if (request.method === "HEAD") {
+      const length = this.lengthless ? { "transfer-encoding": "chunked" } : { "content-length": data.length };
+      return void response.writeHead(200, { etag, ...length }).end();
+    }
     const fault = this.faults.get(file)?.shift();
     if (fault?.kind === "status")
       return void response.writeHead(fault.status, fault.code ? { "x-error-code": fault.code } : {}).end();
+    if (request.headers.range === "bytes=0-0") {
+      const headers = { etag, "content-length": 1, "content-range": `bytes 0-0/${data.length}` };
+      return void response.writeHead(206, headers).end(data.subarray(0, 1));
+    }
     const start =
       fault?.kind === "no ranges" ? 0 : Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
     const body = fault?.kind === "other bytes" ? Buffer.alloc(data.length - start, 1) : data.subarray(start);

@@ -8,7 +8,14 @@ import {
   downloadFiles,
   type Progress,
 } from "../../src/checkpoint/download.ts";
-import { HubError, type HubFile, listModel, neededFiles } from "../../src/checkpoint/hub.ts";
+import {
+  HubError,
+  type HubFile,
+  hubFromEnvironment,
+  insecure,
+  listModel,
+  neededFiles,
+} from "../../src/checkpoint/hub.ts";
 import { COMMIT, FakeHub, gitSum, NAME, sha256 } from "./fake-hub.ts";
 import { temporaryFolder } from "./temporary.ts";
 
@@ -36,6 +43,9 @@ beforeEach(() => {
   hub.bare = false;
   hub.silent = false;
   hub.sum = null;
+  hub.unsummed = false;
+  hub.compresses = false;
+  hub.lengthless = false;
 });
 
 async function pull(options: DownloadOptions = {}) {
@@ -118,6 +128,8 @@ describe("a download", () => {
       "./x.gguf",
       "a\\x.gguf",
       "C:x",
+      "x\n.gguf",
+      "\u001b[2Jx.gguf",
     ])
       await expect(fetching(path), path).rejects.toThrow(/names a file outside the model's folder/);
     expect(fs.readdirSync(folder)).toEqual([]);
@@ -139,6 +151,35 @@ describe("a download", () => {
       [2, { kind: "git", hex: gitSum(Buffer.from("{}")) }],
       [200_000, { kind: "sha256", hex: sha256(weights) }],
     ]);
+  });
+
+  it("asks for files as they are: a mirror that compresses changes no length", async () => {
+    hub.bare = true;
+    hub.compresses = true;
+    const files = await pull();
+    expect(files.map(({ bytes }) => bytes)).toEqual([8, 2, 200_000]);
+    expect(fs.readFileSync(join(folder, WEIGHTS)).equals(weights)).toBe(true);
+  });
+
+  it("asks for a file's first byte where HEAD says no length", async () => {
+    hub.bare = true;
+    hub.lengthless = true;
+    hub.silent = true;
+    const files = await pull({ unchecked: true });
+    expect(files.map(({ bytes }) => bytes)).toEqual([8, 2, 200_000]);
+  });
+
+  it("brings weights without a checksum only where that was asked for", async () => {
+    hub.unsummed = true;
+    const error = await failing();
+    expect(error.message).toBe(
+      `The server names no checksum for "${WEIGHTS}": what arrives could not be compared.`,
+    );
+    expect(error.remedy).toContain("--unchecked");
+    expect(fs.readdirSync(folder)).toEqual([]);
+    const files = await pull({ unchecked: true });
+    expect(files.map(({ sum }) => sum)).toEqual([null, null, null]);
+    expect(fs.readFileSync(join(folder, WEIGHTS)).equals(weights)).toBe(true);
   });
 
   it("computes git's checksum as git does", async () => {
@@ -254,6 +295,47 @@ describe("what goes wrong, in words", () => {
     );
   });
 
+  it.each<[string, string]>([
+    ["https://user:secret@hub.example", "before or after hub.example"],
+    ["http://secret@hub.example/x", "before or after hub.example"],
+    ["https://hub.example/?token=secret", "before or after hub.example"],
+    ["user:secret@hub.example", 'HF_ENDPOINT is no address: "…@hub.example"'],
+    ["https://user:secret@", 'HF_ENDPOINT is no address: "…@"'],
+  ])("HF_ENDPOINT=%s: refused without the secret in the words", async (endpoint, message) => {
+    const error: unknown = await listModel(NAME, "main", { endpoint }).catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(HubError);
+    expect(String(error)).toContain(message);
+    expect(String(error) + (error as HubError).remedy).not.toContain("secret");
+    expect(() => hubFromEnvironment({ HF_ENDPOINT: endpoint })).toThrow(message);
+  });
+
+  it("a token is one word: line ends around it go, others are named without it", () => {
+    expect(hubFromEnvironment({ HF_TOKEN: " hf_abc\r\n" }).token).toBe("hf_abc");
+    expect(hubFromEnvironment({ HF_TOKEN: "\n" }).token).toBeUndefined();
+    for (const token of ["hf_sec\nret", "hf_sec ret", "hf_secré", "hf_sec\u200b"]) {
+      let error: unknown;
+      try {
+        hubFromEnvironment({ HF_TOKEN: token });
+      } catch (caught) {
+        error = caught;
+      }
+      expect(String(error)).toMatch(/^HubError: HF_TOKEN has a blank, a line end or another character/);
+      expect(String(error)).not.toContain("sec");
+    }
+  });
+
+  it("plain http is named, but not on this machine", () => {
+    expect(insecure({})).toBeNull();
+    expect(insecure({ endpoint: "http://127.0.0.1:8080" })).toBeNull();
+    expect(insecure({ endpoint: "http://localhost" })).toBeNull();
+    expect(insecure({ endpoint: "http://hub.example:80/x" })).toBe(
+      "HF_ENDPOINT is plain http: whoever is between here and hub.example can read and change what is fetched.",
+    );
+    expect(insecure({ endpoint: "http://127.0.0.1.example", token: "hf_secret" })).toMatch(
+      /HF_TOKEN goes there too\.$/,
+    );
+  });
+
   it("no network", async () => {
     await expect(listModel(NAME, "main", { endpoint: "http://127.0.0.1:9" })).rejects.toThrow(
       /^No answer from 127.0.0.1:9 \(/,
@@ -329,6 +411,90 @@ describe("which files", () => {
     expect(names("m-IQ2.gguf", "m-F32.gguf")).toEqual(["m-F32.gguf"]);
     expect(neededFiles(model(...ggufs), "m-IQ2.gguf").map(({ path }) => path)).toEqual(["m-IQ2.gguf"]);
     expect(() => neededFiles(model(...ggufs), "x.gguf")).toThrow(/no GGUF file "x.gguf"/);
+  });
+
+  it("the files that the index names, whatever they are called", () => {
+    const shards = ["model.safetensors-00001-of-00002.safetensors", "part two.safetensors"];
+    const index = "model.safetensors.index.json";
+    const all = model("config.json", index, ...shards, "model-00001-of-00009.safetensors");
+    const weight_map = { a: shards[0], b: shards[1], c: shards[0] };
+    expect(neededFiles(all, undefined, { weight_map }).map(({ path }) => path)).toEqual([
+      "config.json",
+      index,
+      ...shards,
+    ]);
+    const gone = { weight_map: { ...weight_map, d: "model-00003-of-00003.safetensors" } };
+    expect(() => neededFiles(all, undefined, gone)).toThrow(
+      /lacks 1 of the 3 files that its index names: model-00003-of-00003.safetensors/,
+    );
+    for (const bad of [
+      {},
+      null,
+      { weight_map: { a: "../x" } },
+      { weight_map: { a: 1 } },
+      { weight_map: { a: ".." } },
+    ])
+      expect(() => neededFiles(all, undefined, bad), JSON.stringify(bad)).toThrow(
+        /names no files of its own/,
+      );
+  });
+
+  it.each<[string, string[], string[]]>([
+    ["no projector", ["mmproj-model-f16.gguf", "m-Q4_K_M.gguf", "m-mmproj-Q8_0.gguf"], ["m-Q4_K_M.gguf"]],
+    ["no importance matrix", ["m-imatrix.gguf", "imatrix_unsloth.gguf", "m-Q2_K.gguf"], ["m-Q2_K.gguf"]],
+    ["a model made with one", ["m-imatrix-Q4_K_M.gguf"], ["m-imatrix-Q4_K_M.gguf"]],
+    ["no adapter", ["m-lora-f16.gguf", "lora-m.gguf", "m-IQ4_XS.gguf"], ["m-IQ4_XS.gguf"]],
+    ["no drafting module", ["m-MTP-Q8_0.gguf", "m-draft-Q8_0.gguf", "m-Q5_K_M.gguf"], ["m-Q5_K_M.gguf"]],
+    ["a readable type before others", ["m-IQ3_M.gguf", "m-Q3_K_M.gguf", "m-TQ1_0.gguf"], ["m-Q3_K_M.gguf"]],
+    ["Q4_K_M is no Q4_K, and XL none of M", ["m-UD-Q4_K_XL.gguf", "m-Q4_K_M.gguf"], ["m-Q4_K_M.gguf"]],
+    ["capitals, blanks and small letters", ["my model q6_k.GGUF", "x-F32.GGUF"], ["my model q6_k.GGUF"]],
+    [
+      "all parts of a split file",
+      ["BF16/m-BF16-00002-of-00002.gguf", "BF16/m-BF16-00001-of-00002.gguf", "m-IQ2_M.gguf"],
+      ["BF16/m-BF16-00001-of-00002.gguf", "BF16/m-BF16-00002-of-00002.gguf"],
+    ],
+    [
+      "a type that the folder names",
+      ["Q4_0/m-00001-of-00001.gguf", "Q8_0/m-00001-of-00001.gguf"],
+      ["Q8_0/m-00001-of-00001.gguf"],
+    ],
+    ["one file of no known type", ["model.gguf", "README.md"], ["model.gguf"]],
+  ])("of GGUF files: %s", (_, files, chosen) => {
+    expect(names("config.json", ...files)).toEqual(chosen);
+  });
+
+  it("--file takes all parts, from any of them", () => {
+    const parts = ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"];
+    expect(neededFiles(model(...parts), parts[1]).map(({ path }) => path)).toEqual(parts);
+    expect(() => neededFiles(model(parts[1]!), parts[1])).toThrow(
+      /lacks 1 of the 2 parts of m-00002-of-00002.gguf: m-00001-of-00002.gguf/,
+    );
+  });
+
+  it.each<[string, string[], RegExp]>([
+    [
+      "types that are not read",
+      ["m-IQ3_M.gguf", "m-IQ1_S.gguf"],
+      /types that are not read here alone: m-IQ3_M.gguf, m-IQ1_S/,
+    ],
+    [
+      "no model at all",
+      ["mmproj-F16.gguf", "m-imatrix.gguf"],
+      /no language model among its GGUF files: mmproj-F16/,
+    ],
+    [
+      "several models",
+      ["a-7b-Q8_0.gguf", "a-13b-Q8_0.gguf"],
+      /several models in GGUF: a-7b-Q8_0.gguf, a-13b/,
+    ],
+    [
+      "an adapter alone",
+      ["adapter_config.json", "adapter_model.safetensors"],
+      /org\/m is an adapter, not a model/,
+    ],
+    ["later parts alone", ["m-Q8_0-00002-of-00002.gguf"], /no language model among|lacks/],
+  ])("refused before anything is fetched: %s", (_, files, message) => {
+    expect(() => names("README.md", ...files)).toThrow(message);
   });
 
   it("pickles are refused with the reason", () => {

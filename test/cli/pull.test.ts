@@ -115,3 +115,59 @@ test("a gated model, one screen: how to log in", async () => {
   expect(stderr).not.toMatch(/^ {4}at /m);
   expect((await run([NAME], { HF_TOKEN: "hf_secret" })).code).toBe(0);
 });
+
+test("shards by other names than usual are fetched, since the index names them, and open", async () => {
+  const index = "model.safetensors.index.json";
+  const read = (name: string) => fs.readFileSync(new URL(name, fixture));
+  const odd = (name: string) => name.replace("model-", "model.safetensors-");
+  const other = new FakeHub(
+    Object.fromEntries(
+      fs
+        .readdirSync(fixture)
+        .map((name) => [
+          name.endsWith(".safetensors") ? odd(name) : name,
+          name === index ? read(name).toString().replaceAll("model-0", "model.safetensors-0") : read(name),
+        ]),
+    ),
+  );
+  await other.start();
+  try {
+    const env = { HF_ENDPOINT: other.endpoint, SPUTNIK_CACHE: join(cwd, "cache") };
+    const pulled = await run([NAME, "--to", "here"], env);
+    expect(pulled.code, pulled.stderr).toBe(0);
+    expect(pulled.stdout).toContain("here: 8 files");
+    expect(fs.readdirSync(join(cwd, "here")).sort()).toEqual(NEEDED.map(odd).sort());
+    const said = await sputnik(["complete", "here", "--max-tokens", "1", "--json"], { cwd, env, input: "3" });
+    expect(said.code, said.stderr).toBe(0);
+  } finally {
+    await other.stop();
+  }
+});
+
+test("what is not read is refused before its weights come; sizes alone are named as that", async () => {
+  const other = new FakeHub({
+    "config.json": '{"model_type": "gemma3"}',
+    "tokenizer.json": "{}",
+    "model.safetensors": Buffer.alloc(5000),
+  });
+  await other.start();
+  try {
+    const refused = await run([NAME, "--to", "here"], { HF_ENDPOINT: other.endpoint });
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(
+      /org\/tiny-model is not read here: model model_type: expected "llama" .* found "gemma3"/,
+    );
+    expect(fs.readdirSync(join(cwd, "here"))).toEqual(["config.json"]);
+    other.unsummed = true;
+    const unsure = await run([NAME, "--file", "x.gguf"], { HF_ENDPOINT: other.endpoint });
+    expect(unsure.stderr).toContain('has no GGUF file "x.gguf"');
+  } finally {
+    await other.stop();
+  }
+  hub.unsummed = true;
+  const named = await run([NAME, "--to", "sizes", "--unchecked"]);
+  hub.unsummed = false;
+  expect(named.code, named.stderr).toBe(0);
+  expect(named.stdout).toMatch(/; size only, without a checksum: .*model-00001-of-00002.safetensors/);
+  expect(named.stdout).not.toContain("checksums agree");
+});

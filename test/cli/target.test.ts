@@ -67,7 +67,7 @@ describe("a folder that holds", () => {
     fs.writeFileSync(join(target, "model.safetensors.index.json"), "{}");
     fs.writeFileSync(join(target, "chat_template.jinja"), "theirs");
     fs.writeFileSync(join(target, "notes.txt"), "mine");
-    expectRefused(target, /holds files that Sputnik did not write/);
+    expectRefused(target, /holds other files/);
     exportModel(golden, target, { force: true });
     expect(loadModel(target).config).toEqual(loadModel(golden).config);
     expect(fs.readdirSync(target).filter((name) => /0000|index|jinja/.test(name))).toEqual([]);

@@ -1,71 +1,100 @@
-import { expect, test } from "vitest";
-import { BillBook, type BillFile } from "../../src/ledger/bill.ts";
-import { findPrice, type Rates, ratesFor } from "../../src/ledger/prices.ts";
+import { describe, expect, test } from "vitest";
+import { BillBook, type BillEntry, type BillFile, entriesOf } from "../../src/ledger/bill.ts";
+import { type Rates, ratesFor } from "../../src/ledger/prices.ts";
 
 const known: Rates = { watts: 36, dollarsPerHour: 3.6, method: "stated." };
 const unknown: Rates = { watts: null, dollarsPerHour: null, method: "unknown." };
 
-test("a charge is priced by time, and stages add up", () => {
-  const book = new BillBook(known, "t1");
-  book.charge("base", { flops: 1e12, seconds: 100, tokens: 10 });
-  book.charge("base", { flops: 1e12, seconds: 100, tokens: 10 });
-  book.charge("rl", { flops: 2e12, seconds: 200, tokens: 5 });
+/** As it comes back from the disk. */
+const stored = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T;
+
+test("a charge is priced by time, stages and kinds of tokens add up", () => {
+  const book = new BillBook(known, ["t1"]);
+  book.charge({ stage: "base", step: 1, ends: true, flops: 1e12, seconds: 100, trained: 10 });
+  book.charge({ stage: "base", step: 2, ends: true, flops: 1e12, seconds: 100, trained: 10 });
+  book.charge({ stage: "rl", step: 1, flops: 2e12, seconds: 150, generated: 5, prefilled: 3, scored: 2 });
+  book.charge({ stage: "rl", step: 1, ends: true, seconds: 50, trained: 8 });
   const bill = book.bill();
   // 36 W over 200 s are 2 Wh; $3.60 an hour over 200 s are $0.20.
+  const paid = { seconds: 200, flops: 2e12, wattHours: 2, dollars: expect.closeTo(0.2, 12) };
+  const none = { generated: 0, prefilled: 0, scored: 0 };
   expect(bill.lines).toEqual([
-    { stage: "base", flops: 2e12, seconds: 200, tokens: 20, wattHours: 2, dollars: expect.closeTo(0.2, 12) },
-    { stage: "rl", flops: 2e12, seconds: 200, tokens: 5, wattHours: 2, dollars: expect.closeTo(0.2, 12) },
+    { stage: "base", steps: 2, ...none, trained: 20, tokens: 20, ...paid },
+    { stage: "rl", steps: 1, generated: 5, prefilled: 3, scored: 2, trained: 8, tokens: 18, ...paid },
   ]);
   expect(bill).toMatchObject({ flops: 4e12, seconds: 400, wattHours: 4, dollars: expect.closeTo(0.4, 12) });
 });
 
 test("unknown is null and spreads to sums: it is never 0", () => {
-  const book = new BillBook(unknown, "t1");
-  book.charge("base", { flops: 1, seconds: 1, tokens: 1, wattHours: 0.5 });
+  const book = new BillBook(unknown, ["t1"]);
+  book.charge({ stage: "base", seconds: 1, wattHours: 0.5 });
   expect(book.bill()).toMatchObject({ wattHours: 0.5, dollars: null });
-  book.charge("rl", { flops: 1, seconds: 1, tokens: 1 });
+  book.charge({ stage: "rl", seconds: 1 });
   expect(book.bill()).toMatchObject({ wattHours: null, dollars: null });
 });
 
-test("sessions add up, however often the bill is written (pitfall H4)", () => {
-  const charge = (book: BillBook): void => book.charge("base", { flops: 10, seconds: 36, tokens: 1 });
-  const first = new BillBook(known, "t1");
-  charge(first);
-  first.bill();
-  charge(first);
-  const written = JSON.parse(JSON.stringify(first.bill())) as BillFile;
-  const second = new BillBook(known, "t2", written);
-  expect(second.bill().flops).toBe(20);
-  charge(second);
-  second.bill();
-  const bill = second.bill();
-  expect(bill).toMatchObject({ flops: 30, seconds: 108 });
-  expect(bill.lines).toHaveLength(1);
-  expect(bill.method).toContain("Sum of 2 sessions");
-  // A third session that does nothing pays nothing.
-  expect(new BillBook(known, "t3", bill).bill().flops).toBe(30);
-  // The same session, opened again, replaces itself.
-  expect(new BillBook(known, "t2", bill).bill().flops).toBe(20);
-});
+describe("sessions", () => {
+  const step = (book: BillBook, number: number, flops = 10): BillEntry =>
+    stored(book.charge({ stage: "base", step: number, ends: true, flops, seconds: 36, trained: 1 }));
 
-test("prices match whole names only (pitfall G4)", () => {
-  expect(findPrice("NVIDIA H100 80GB HBM3")?.device).toBe("H100 SXM");
-  expect(findPrice(" nvidia h100 80gb hbm3 ")?.device).toBe("H100 SXM");
-  for (const name of ["NVIDIA H100 NVL", "H100", "NVIDIA H1000", ""]) expect(findPrice(name)).toBeNull();
-});
-
-test("rates say where they come from, and the recipe wins", () => {
-  const cpu = ratesFor({ device: null, measuresEnergy: false });
-  expect(cpu).toMatchObject({ watts: null, dollarsPerHour: null });
-  expect(cpu.method).toMatch(/Energy is unknown.*Cost is unknown/);
-  const h800 = ratesFor({ device: "NVIDIA H800", measuresEnergy: false });
-  expect(h800.dollarsPerHour).toBe(2);
-  expect(h800.method).toContain("2024-12");
-  const stated = ratesFor({
-    device: "NVIDIA H800",
-    hardware: { watts: 15, dollarsPerHour: 0 },
-    measuresEnergy: true,
+  test("killed after 3 steps and begun again, 6 in all: 9 steps, 2 sessions, 3 of them done again (B3)", () => {
+    const first = new BillBook(known, ["t1"]);
+    const entries = [1, 2, 3].map((number) => step(first, number));
+    const second = new BillBook(known, ["t1", "t2"], entries);
+    for (const number of [1, 2, 3, 4, 5, 6]) step(second, number);
+    const bill = second.bill();
+    expect(bill).toMatchObject({ flops: 90, seconds: 324, redone: { steps: 3, flops: 30, seconds: 108 } });
+    expect(bill.lines).toMatchObject([{ stage: "base", steps: 9, tokens: 9 }]);
+    expect(bill.sessions.map(({ lines }) => lines[0]?.steps)).toEqual([3, 6]);
+    expect(bill.method).toContain("Sum of 2 sessions, of which 3 steps, 3.00e-11 TFLOP and 108.0 s");
   });
+
+  test("what was charged of a step in parts is one step, and only what an older session had is done again", () => {
+    const first = new BillBook(known, ["t1"]);
+    const part = (book: BillBook, number: number, flops: number): BillEntry =>
+      stored(book.charge({ stage: "rl", step: number, flops, seconds: 1 }));
+    const entries = [step(first, 1), part(first, 1, 1), part(first, 1, 2)];
+    // Killed after two parts; the next process is killed in the same step, and a third one ends it.
+    const second = new BillBook(known, ["t1", "t2"], entries);
+    entries.push(part(second, 1, 3));
+    const third = new BillBook(known, ["t1", "t2", "t3"], entries);
+    part(third, 1, 4);
+    part(third, 1, 5);
+    expect(third.bill()).toMatchObject({ flops: 25, redone: { flops: 6 } });
+  });
+
+  test("one that was killed before its first charge is counted, and pays nothing", () => {
+    const entries = [step(new BillBook(known, ["t1"]), 1)];
+    const bill = new BillBook(known, ["t1", "t2", "t3"], entries).bill();
+    expect(bill).toMatchObject({ flops: 10, redone: { flops: 0 } });
+    expect(bill.sessions).toHaveLength(3);
+    expect(bill.method).toContain("Sum of 3 sessions, no step had to be done again");
+  });
+
+  test("begun in the same millisecond they stay two", () => {
+    const first = new BillBook(known, ["t"]);
+    const entries = [step(first, 1)];
+    const second = new BillBook(known, ["t", "t"], entries);
+    step(second, 2);
+    expect(second.bill().sessions.map(({ lines }) => lines[0]?.flops)).toEqual([10, 10]);
+  });
+
+  test("a bill of before there were entries is taken over", () => {
+    const line = { stage: "base", flops: 7, seconds: 3, tokens: 4, wattHours: null, dollars: 0.5 };
+    const old = { sessions: [{ startedAt: "t1", lines: [line] }] } as unknown as BillFile;
+    const book = new BillBook(known, ["t1", "t2"], entriesOf(old));
+    expect(book.bill()).toMatchObject({ flops: 7, seconds: 3, wattHours: null, dollars: 0.5 });
+    expect(book.bill().lines[0]).toMatchObject({ tokens: 4, steps: 0 });
+  });
+});
+
+test("rates say where they come from: what the recipe states, or unknown (pitfall G4)", () => {
+  const silent = ratesFor({ measuresEnergy: false });
+  expect(silent).toMatchObject({ watts: null, dollarsPerHour: null });
+  expect(silent.method).toMatch(/Energy is unknown.*Cost is unknown/);
+  const stated = ratesFor({ hardware: { watts: 15, dollarsPerHour: 0 }, measuresEnergy: true });
   expect(stated).toMatchObject({ watts: 15, dollarsPerHour: 0 });
+  expect(stated.method).toContain("read from the processor's counter");
   expect(stated.method).toContain("$0 per hour, as the recipe states");
+  expect(ratesFor({ hardware: { watts: 15 }, measuresEnergy: false }).method).toContain("time x 15 W");
 });

@@ -94,12 +94,9 @@ describe("a run that learned", () => {
     rl(140);
     run.appendEvaluation(exam("base", 0.3, 0.03, example("27+82=109,109-11=98;", false)));
     run.appendEvaluation(exam("final", 0.85, 0.02, example("82-27=55,55-11=44!\n<answer>", true)));
-    const book = new BillBook(
-      ratesFor({ device: null, hardware: recipe.hardware, measuresEnergy: false }),
-      "t",
-    );
-    book.charge("base", { flops: 3.5e13, seconds: 300, tokens: 6_000_000 });
-    book.charge("r1-zero", { flops: 7e12, seconds: 4000, tokens: 900_000 });
+    const book = new BillBook(ratesFor({ hardware: recipe.hardware, measuresEnergy: false }), ["t"]);
+    book.charge({ stage: "base", flops: 3.5e13, seconds: 300, trained: 6_000_000 });
+    book.charge({ stage: "r1-zero", flops: 7e12, seconds: 4000, trained: 500_000, generated: 400_000 });
     run.writeBill(book.bill());
     run.finish("2026-01-02T03:04:05.000Z");
   });

@@ -85,13 +85,55 @@ describe.each(Object.keys(designs))("%s", (design) => {
     },
   );
 
-  it("int8 with rounded activations: f32 noise may round one of them another way", async () => {
-    for (const { ids, distance } of await converse(() => open({ precision: "int8" }))) {
-      expect(ids[0]).toEqual(ids[1]);
-      // A step of an activation is 1/127 of its block's largest.
-      expect(distance).toBeLessThan(0.1);
-    }
-  });
+  it.each(["int8", "int4", "int4-offset"] as const)(
+    "%s: equal questions have answers that are equal to the bit, whatever was asked before",
+    async (precision) => {
+      const kept = await open({ precision });
+      const drawn = { ...greedy, temperature: 1 };
+      const first = said(700, 1);
+      const questions = [
+        first,
+        [...first.slice(0, 600), ...said(80, 2)],
+        // Nothing in common, a beginning that is short, one that ends with a piece, and one in the middle of another.
+        said(50, 3),
+        first.slice(0, 40),
+        first.slice(0, 512),
+        first.slice(0, 513),
+        [...first.slice(0, 300), ...said(9, 4)],
+      ];
+      const answers = new Map<string, object>();
+      // A second turn behind each answer, asked at once and later again.
+      const answer = async (prompt: readonly number[], sampler = kept) => {
+        const { generations, flops } = await sampler.generate(ask(prompt), drawn);
+        return { ids: generations[0].ids, logProbs: generations[0].logProbs, flops };
+      };
+      for (const prompt of [...questions]) {
+        const fresh = await open({ precision });
+        const { flops: _, ...alone } = await answer(prompt, fresh);
+        answers.set(prompt.join(), alone);
+        const next = [...prompt, ...alone.ids, ...said(6, 5)];
+        questions.push(next);
+        await fresh.release();
+        const again = await open({ precision });
+        const { flops: __, ...second } = await answer(next, again);
+        answers.set(next.join(), second);
+        await again.release();
+      }
+      const order = questions.flatMap((_, i) => [i, (i * 5) % questions.length, (i + 7) % questions.length]);
+      for (const i of order) {
+        const { flops: _, ...given } = await answer(questions[i]);
+        expect(given, `question ${i}`).toEqual(answers.get(questions[i].join()));
+      }
+      // Pieces that are whole are kept all the same: 512 tokens of 700.
+      const whole = await answer(first);
+      await answer(said(5, 9));
+      const cold = await answer(first);
+      const warm = await answer(questions[1]);
+      expect(whole.flops).toBeLessThanOrEqual(cold.flops);
+      expect(warm.flops / cold.flops).toBeLessThan(0.5);
+      await kept.release();
+    },
+  );
 
   it("goes on behind an answer that was stopped, and a prompt whose reading was", async () => {
     const [kept, fresh] = [await open({ precision: "f32" }), await open({ precision: "f32" })];

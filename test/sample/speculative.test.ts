@@ -3,8 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { sourceOf } from "../../src/checkpoint/weights.ts";
 import { RuntimeError } from "../../src/runtime/session.ts";
 import { type Generate, type GenerateOptions, Sampler } from "../../src/sample/engine.ts";
-import type { GenerationRequest } from "../../src/sample/scheduler.ts";
+import { Scorer } from "../../src/sample/logprobs.ts";
+import type { Generation, GenerationRequest } from "../../src/sample/scheduler.ts";
 import { SpeculativeSampler } from "../../src/sample/speculative.ts";
+import { microBatchFeeds } from "../../src/train/microbatch.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { furthest } from "../train/tiny.ts";
 
@@ -13,10 +15,12 @@ const parameters = livelyV3(config, 11);
 const LOG_PROB = 5e-5;
 
 let plain: Sampler;
+let scorer: Scorer;
 /** By the number of drafts. */
 const speculative = new Map<number, SpeculativeSampler>();
 beforeAll(async () => {
   plain = await Sampler.create(config, { threads: 1 });
+  scorer = await Scorer.create(config, { threads: 1 });
   for (const drafts of [0, 1, 2, 3]) {
     const options = { precision: "f32", threads: 1, drafts } as const;
     speculative.set(drafts, await SpeculativeSampler.create(config, sourceOf(parameters), options));
@@ -24,6 +28,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await plain.release();
+  await scorer.release();
   for (const sampler of speculative.values()) await sampler.release();
 });
 
@@ -33,6 +38,12 @@ const requests: GenerationRequest[] = Array.from({ length: 11 }, (_, i) => ({
   maxNewTokens: i === 4 ? 123 : 3 + ((i * 7) % 18),
   key: [11, "request", i],
 }));
+
+/** A completion as training scores it. */
+const rowOf = (prompt: readonly number[], { ids, logProbs }: Generation) => ({
+  ...{ prompt: [...prompt], ids, sampled: logProbs, old: logProbs, reference: null },
+  ...{ advantage: 0, weight: 0, importance: ids.map(() => 1) },
+});
 
 describe.each([0, 1, 2, 3])("%i drafts a step", (drafts) => {
   const sampler = () => speculative.get(drafts) as SpeculativeSampler;
@@ -65,20 +76,17 @@ describe.each([0, 1, 2, 3])("%i drafts a step", (drafts) => {
   it("sampled: log-probabilities are the target's own, before top-p and top-k", async () => {
     const options: GenerateOptions = { temperature: 0.8, topP: 0.9, topK: 6, stopIds: new Set() };
     const result = await sampler().generate(requests, options);
-    // Plain decoding that may choose one token alone, the one that was sampled, says what its log-probability is.
-    const whole = await speculative.get(0)?.generate(
-      result.generations.map(({ ids }, i) => ({
-        ...requests[i],
-        prompt: [...requests[i].prompt, ...ids.slice(0, -1)],
-        maxNewTokens: 1,
-      })),
-      { temperature: 0.8, stopIds: new Set() },
-    );
-    result.generations.forEach(({ ids, logProbs }, i) => {
-      const other = whole?.generations[i] ?? { ids: [], logProbs: [] };
-      if (other.ids[0] === ids.at(-1))
-        expect(Math.abs((logProbs.at(-1) as number) - other.logProbs[0])).toBeLessThan(LOG_PROB);
-    });
+    const seq = 128;
+    const rows = requests.map(({ prompt }, i) => [rowOf(prompt, result.generations[i])]);
+    const scores = await scorer.score(parameters, microBatchFeeds(rows, seq), 0.8);
+    for (const [i, { prompt }] of requests.entries()) {
+      const { ids, logProbs } = result.generations[i];
+      expect(ids.length).toBe(requests[i].maxNewTokens);
+      const start = i * seq + prompt.length - 1;
+      expect(furthest(scores.slice(start, start + ids.length), logProbs), `request ${i}`).toBeLessThan(
+        LOG_PROB,
+      );
+    }
   });
 });
 

@@ -35,6 +35,41 @@ describe("arithmetic problems", () => {
     expect(prompt.endsWith(`User: What is ${expression}? Assistant:\n<think>\n`)).toBe(true);
   });
 
+  it("are the same problem in another order of summands and factors, so in the same split", () => {
+    const small = make({ digits: [1], terms: [2, 3], operations: ["+", "-", "*"] });
+    const owner = new Map<string, string>();
+    let met = 0;
+    for (const split of ["train", "validation", "test"] as const)
+      for (let index = 0; index < 1500; index++) {
+        const { expression } = small.generate({ seed: 1, split, index });
+        // Terms with their signs, and factors, in order: 3 * 2 - 1 is - 1 + 2 * 3.
+        const terms = `+ ${expression}`.match(/[+-] \d( \* \d)*/g) as string[];
+        const key = terms
+          .map((term) => term[0] + term.slice(2).split(" * ").sort().join("*"))
+          .sort()
+          .join("");
+        if (owner.has(key)) met++;
+        expect(owner.get(key) ?? split, expression).toBe(split);
+        owner.set(key, split);
+      }
+    expect(met).toBeGreaterThan(500);
+  });
+
+  it("have defaults, and limits that are allowed themselves", () => {
+    expect(arithmeticOptions.parse({ kind: "arithmetic" })).toEqual({
+      kind: "arithmetic",
+      digits: [2],
+      terms: [2],
+      operations: ["+", "-"],
+      template: "plain",
+    });
+    expect(arithmeticOptions.safeParse({ kind: "arithmetic", digits: [1, 12], terms: [2, 6] }).success).toBe(
+      true,
+    );
+    for (const wrong of [{ digits: [13] }, { terms: [7] }, { operations: [] }, { template: "other" }])
+      expect(arithmeticOptions.safeParse({ kind: "arithmetic", ...wrong }).success).toBe(false);
+  });
+
   it("have options that refuse nonsense", () => {
     for (const wrong of [
       { digits: [0] },

@@ -1,6 +1,12 @@
 import { describe, expect, it } from "vitest";
+import { Random } from "../../src/runtime/random.ts";
 import { countdown } from "../../src/tasks/countdown.ts";
-import { type AttemptOptions, attemptDocument } from "../../src/tasks/countdown-attempts.ts";
+import {
+  type AttemptOptions,
+  attemptDocument,
+  singleEquation,
+  validResult,
+} from "../../src/tasks/countdown-attempts.ts";
 
 const task = countdown({
   kind: "countdown",
@@ -29,6 +35,54 @@ const attempts = (completion: string): string[] =>
     .split("</think>")[0]
     .split("\n")
     .filter((line) => line !== "");
+
+describe("validResult", () => {
+  it.each<[number, "+" | "-" | "*" | "/", number, number | null]>([
+    [3, "+", 7, 10],
+    [4, "+", 7, null],
+    [7, "-", 7, 0],
+    [7, "-", 8, null],
+    [2, "*", 5, 10],
+    [1, "*", 11, null],
+    [8, "/", 4, 2],
+    [8, "/", 3, null],
+    [8, "/", 0, null],
+    [0, "/", 4, 0],
+    [110, "/", 10, null],
+    [100, "/", 10, 10],
+  ])("%d %s %d, at most 10, is %j", (a, op, b, result) => {
+    expect(validResult(a, op, b, 10)).toBe(result);
+  });
+});
+
+describe("singleEquation", () => {
+  it("is true, within the limit, with all four operations as often", () => {
+    const random = new Random(1, "single equations");
+    const counts = new Map<string, number>();
+    for (let i = 0; i < 2000; i++) {
+      const text = singleEquation(random, 120);
+      const [, a, op, b, result] = /^(\d+) ([-+*/]) (\d+) = (\d+)$/.exec(text) as RegExpExecArray;
+      expect({ "+": +a + +b, "-": +a - +b, "*": +a * +b, "/": +a / +b }[op], text).toBe(+result);
+      expect(Math.max(+a, +b, +result), text).toBeLessThanOrEqual(120);
+      counts.set(op, (counts.get(op) ?? 0) + 1);
+    }
+    // 500 each, give or take five standard errors of 19.
+    for (const op of "+-*/") expect(Math.abs(counts.get(op)! - 500), op).toBeLessThan(97);
+  });
+
+  it("exists for the smallest limit", () => {
+    const random = new Random(2, "single equations");
+    const made = new Set(Array.from({ length: 200 }, () => singleEquation(random, 1)));
+    expect([...made].sort()).toEqual([
+      "0 + 1 = 1",
+      "1 * 1 = 1",
+      "1 + 0 = 1",
+      "1 - 0 = 1",
+      "1 - 1 = 0",
+      "1 / 1 = 1",
+    ]);
+  });
+});
 
 describe("attemptDocument", () => {
   it("gives the same document for the same seed and index, and others for others", () => {

@@ -14,6 +14,13 @@ describe("parseUserProblem", () => {
     ["3; 5; 7 → 22\n", [3, 5, 7], 22],
     ["3 and 5 to 15", [3, 5], 15],
     ["3, 5 and 7: 22", [3, 5, 7], 22],
+    ["3 5 make 22", [3, 5], 22],
+    ["3 AND 5 To 22", [3, 5], 22],
+    ["3,,;5\t7 = 22", [3, 5, 7], 22],
+    // The limits are allowed themselves.
+    ["1 100 = 1", [1, 100], 1],
+    ["1 2 3 4 5 = 999", [1, 2, 3, 4, 5], 999],
+    [`${" ".repeat(195)}1 2=3`, [1, 2], 3],
     ["  1 2 3 4 MAKES 24 ", [1, 2, 3, 4], 24],
   ])("%j", (text, numbers, target) => {
     const prompt = `${numbers.join(", ")} make ${target}\n<think>\n`;
@@ -40,6 +47,20 @@ describe("parseUserProblem", () => {
     ["101 27 = 44", /101 is out of range/],
     ["82 27 = 1000", /The target 1000 is out of range\. Expected: a target from 1 to 999/],
     ["1".repeat(300), /longer than 200 characters/],
+    [
+      `${" ".repeat(196)}1 2=3`,
+      /^That is longer than 200 characters\. Expected: some numbers, then =, then the target/,
+    ],
+    ["82 27 11 44", /^There is no = before a target\. Expected: some numbers, then =/],
+    ["1 = 2 -> 3", /^There is more than one = or target\. Expected: some numbers, then =/],
+    ["1 2 = x", /^"x" is not a whole number\. Expected: whole numbers in plain digits/],
+    ["1 2 = 1234567890", /^"1234567890" is not a whole number/],
+    ["1 2 = 123456789", /^The target 123456789 is out of range\. Expected: a target from 1 to 999/],
+    ["1 2 = 0", /^The target 0 is out of range/],
+    ["1 2 = 3 4", /^There are 2 targets\. Expected: one target after the =/],
+    ["1 sand 2 = 3", /"sand" is not a whole number/],
+    ["1 2 maker 3", /There is no =/],
+    ["1 2 tomato 3", /There is no =/],
   ])("refuses %j", (text, message) => {
     expect(() => parseUserProblem(text)).toThrow(CountdownInputError);
     expect(() => parseUserProblem(text)).toThrow(message);
@@ -51,6 +72,7 @@ describe("parseUserProblem", () => {
       expect.unreachable();
     } catch (error) {
       expect(error).toMatchObject({
+        name: "CountdownInputError",
         input: "7 = 7",
         found: "There are 1 numbers.",
         expected: "2 to 5 numbers",
@@ -106,5 +128,30 @@ describe("solve", () => {
     expect(() => solve([], 7)).toThrow(RangeError);
     expect(() => solve([501, 2], 7)).toThrow(RangeError);
     expect(() => solve([1.5, 2], 3)).toThrow(RangeError);
+    expect(() => solve([1, 2, 3, 4, 5, 6], 7)).toThrow("The search takes 1 to 5 numbers; found 6.");
+    expect(() => solve([], 7)).toThrow("The search takes 1 to 5 numbers; found 0.");
+    expect(() => solve([2, 501], 7)).toThrow("The search takes whole numbers from 0 to 500; found 501.");
+    expect(() => solve([2, -1], 1)).toThrow("The search takes whole numbers from 0 to 500; found -1.");
+    expect(solve([500, 0], 500)).toBe("0+500");
+    expect(solve([7], 7)).toBe("7");
+    expect(solve([7], 8)).toBeNull();
+  });
+
+  it.each([
+    [[2, 3], 5, "2+3"],
+    [[2, 3], 1, "3-2"],
+    [[2, 3], 6, "2*3"],
+    [[6, 3], 2, "6/3"],
+    [[3, 6], 2, "6/3"],
+    [[0, 3], 0, "0*3"],
+    [[2, 3, 4], 20, "4*(2+3)"],
+    [[1, 2, 3], 9, "3*(1+2)"],
+  ])("writes %j making %d as %s, or as good", (numbers, target, example) => {
+    expect(isRight(numbers, target, example)).toBe(true);
+    const found = solve(numbers, target)!;
+    expect(found).toMatch(/^[\d+\-*/()]+$/);
+    // Each operand that is a result stands in parentheses: one operator at each depth.
+    expect(found.replace(/\([^()]*\)/g, "1").match(/[-+*/]/g)).toHaveLength(1);
+    expect(isRight(numbers, target, found)).toBe(true);
   });
 });

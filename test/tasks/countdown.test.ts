@@ -75,6 +75,29 @@ describe("countdown problems", () => {
     expect(countdownPrompt([82, 27, 11], 44)).toBe("82, 27, 11 make 44\n<think>\n");
   });
 
+  it("have options that take the limits themselves, and defaults", () => {
+    expect(countdownOptions.parse({ kind: "countdown" })).toEqual({
+      kind: "countdown",
+      numbers: [3],
+      numberRange: [1, 99],
+      targetRange: [10, 100],
+      maxResult: 200,
+    });
+    const limits = {
+      numbers: [2, 6],
+      numberRange: [1, 1_000_000],
+      targetRange: [5, 5],
+      maxResult: 1_000_000,
+    };
+    expect(countdownOptions.parse({ kind: "countdown", ...limits })).toEqual({
+      kind: "countdown",
+      ...limits,
+    });
+    expect(
+      countdownOptions.safeParse({ kind: "countdown", numberRange: [9, 3] }).error?.issues[0]?.message,
+    ).toBe("The first end of a range must not be above the second.");
+  });
+
   it("have options that refuse nonsense", () => {
     for (const wrong of [
       { numbers: [] },
@@ -83,6 +106,10 @@ describe("countdown problems", () => {
       { numberRange: [9, 3] },
       { targetRange: [10, 20, 30] },
       { maxResult: 0 },
+      { maxResult: 1_000_001 },
+      { numberRange: [0, 3] },
+      { numberRange: [1, 1_000_001] },
+      { targetRange: [20, 19] },
       { numbrs: [3] },
     ]) {
       expect(countdownOptions.safeParse({ kind: "countdown", ...wrong }).success).toBe(false);

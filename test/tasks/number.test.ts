@@ -1,6 +1,7 @@
 import fc from "fast-check";
+import { Fraction } from "fraction.js";
 import { describe, expect, it } from "vitest";
-import { parseNumber } from "../../src/tasks/number.ts";
+import { changesValue, clip, parseNumber, showNumber } from "../../src/tasks/number.ts";
 import { anyText, textOf } from "./any-text.ts";
 
 const value = (text: string) => {
@@ -136,6 +137,97 @@ describe("parseNumber", () => {
     expect(parseNumber(text)).toMatchObject({ ok: false });
   });
 
+  it.each([
+    ["$$42$$", "42"],
+    ["\\[42\\]", "42"],
+    ["**42**", "42"],
+    ["__42__", "42"],
+    ["*42*", "42"],
+    ["`42`", "42"],
+    ["\\text{42}", "42"],
+    ["\\textbf{42}", "42"],
+    ["\\mathbf{-42}", "-42"],
+    ["\\mathrm{42}", "42"],
+    ["**$1{,}234$**.", "1234"],
+    ["$\\textbf{42.}$", "42"],
+    ["**42.**", "42"],
+    ["\\,42\\;", "42"],
+    ["~42~", "42"],
+    ["\\:42\\!", "42"],
+    ["1{,}234{,}567", "1234567"],
+    ["1\\,234", "1234"],
+    ["1\\ 234", "1234"],
+    ["1\\:234", "1234"],
+    ["1\\;234", "1234"],
+    ["1{\\,}234", "1234"],
+    ["1~234", "1234"],
+    ["1,\\!234.5", "2469/2"],
+    ["£7", "7"],
+    ["¥ 7", "7"],
+    ["7 €", "7"],
+    ["7£", "7"],
+    ["-$7", "-7"],
+    ["$-7", "-7"],
+    ["7\\$", "7"],
+    ["(7).", null],
+    ["$$", null],
+    ["**", null],
+    ["****", null],
+    ["``", null],
+    ["\\text{}", null],
+    ["**42", null],
+    ["42**", null],
+    ["*42**", null],
+    ["\\text{4} \\text{2}", null],
+    ["**4** **2**", null],
+    ["1{,}23", null],
+    ["1{,}2345", null],
+    ["12{,}34{,}567", null],
+    ["{,}234", null],
+    ["0{,}234", null],
+    ["$7$ €", null],
+    ["$7€", null],
+    ["€7€", null],
+    ["42\\text{ km}", null],
+    ["90^\\circ", null],
+  ])("with type, commas or currency, %j is %j", (text, right) => {
+    expect(value(text)).toBe(right);
+  });
+
+  it.each([
+    ["42\\text{ km}", "42"],
+    ["42\\,\\mathrm{km/h}", "42"],
+    ["42 \\textrm{m}^2", "42"],
+    ["42~\\mbox{m}^{3}", "42"],
+    ["90^\\circ", "90"],
+    ["90^{\\circ}", "90"],
+    ["90°", "90"],
+    ["$42\\text{ km}$.", "42"],
+    ["\\$42\\text{ each}", "42"],
+    ["42\\text{ hundred}", null],
+    ["42\\text{ km}^4", null],
+    ["42\\text{2}", null],
+    ["42\\text{}", null],
+    ["42^2", null],
+    ["42 km", null],
+    ["\\text{km}42", null],
+    ["42\\text{ m}\\text{ m}", null],
+  ])("where units are allowed, %j is %j", (text, right) => {
+    const found = parseNumber(text, { units: true });
+    expect(found.ok ? found.value.toFraction() : null).toBe(right);
+  });
+
+  it("says why there is none", () => {
+    expect(parseNumber(" ")).toEqual({ ok: false, reason: "empty answer" });
+    expect(parseNumber("x")).toEqual({ ok: false, reason: "answer is not one plain number" });
+    expect(parseNumber("1/0")).toEqual({ ok: false, reason: "division by zero" });
+    expect(parseNumber("42", { length: 1 })).toEqual({
+      ok: false,
+      reason: "answer longer than 1 characters",
+    });
+    expect(parseNumber("42", { length: 2 })).toMatchObject({ ok: true });
+  });
+
   it("has a limit, and is exact up to it", () => {
     expect(value("9".repeat(200))).toBe("9".repeat(200));
     expect(parseNumber("9".repeat(201))).toEqual({ ok: false, reason: "answer longer than 200 characters" });
@@ -163,4 +255,38 @@ describe("parseNumber", () => {
       { numRuns: 400, seed: 1 },
     );
   });
+});
+
+describe("changesValue", () => {
+  const words =
+    "hundred hundreds thousand million billion trillion dozen scores half halves third quarters tenth hundredths k K " +
+    "squared cubed factorial lakh crore gross bn mn pair plus minus times over point divided or to by";
+  it.each([...words.split(" "), "and a half", "and quarter", " Thousand dollars", ". million"])(
+    "%j",
+    (text) => {
+      expect(changesValue(text)).toBe(true);
+    },
+  );
+  it.each([
+    "",
+    "apples",
+    "km",
+    "halfway",
+    "toes",
+    "orders",
+    "and that is all",
+    "and a bit",
+    "x thousand",
+    "kg",
+  ])("not %j", (text) => {
+    expect(changesValue(text)).toBe(false);
+  });
+});
+
+it("cuts long texts and values for messages", () => {
+  expect(clip("abc", 3)).toBe("abc");
+  expect(clip("abcd", 3)).toBe("abc…");
+  expect(showNumber(new Fraction(-7, 2))).toBe("-7/2");
+  expect(showNumber(new Fraction(10n ** 39n))).toBe(`1${"0".repeat(39)}`);
+  expect(showNumber(new Fraction(10n ** 40n))).toBe(`1${"0".repeat(39)}…`);
 });

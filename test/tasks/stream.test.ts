@@ -76,7 +76,33 @@ describe("drawInSplit", () => {
         (text) => text,
       );
     expect(draw).toThrow(GenerationError);
-    expect(draw).toThrow(/no test problem in 20000 draws.*Widen the ranges/);
+    expect(draw).toThrow(
+      "The task one found no test problem in 20000 draws: its options allow too few problems. Widen the ranges of the task's options.",
+    );
+    let thrown: unknown;
+    try {
+      draw();
+    } catch (error) {
+      thrown = error;
+    }
+    expect(thrown).toMatchObject({ name: "GenerationError", task: "one", split: "test", draws: 20_000 });
+  });
+
+  it("takes the 20,000th draw, and the first of the split's", () => {
+    const key = { seed: 1, split: "train", index: 0 } as const;
+    const content = ["a", "b", "c", "d"].find((text) => splitOf("one", text) === "train")!;
+    let draws = 0;
+    const nth = (n: number) =>
+      drawInSplit(
+        "one",
+        key,
+        () => (++draws % n === 0 ? content : null),
+        (text) => text,
+      );
+    expect(nth(20_000)).toBe(content);
+    expect(draws).toBe(20_000);
+    draws = 0;
+    expect(() => nth(20_001)).toThrow(GenerationError);
   });
 
   it("also where every draw leads nowhere", () => {

@@ -1,6 +1,11 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { taskFrom } from "../../src/tasks/registry.ts";
-import { type TaskSource, VerifierPool, VerifierStartError } from "../../src/tasks/verifier-pool.ts";
+import {
+  inThreads,
+  type TaskSource,
+  VerifierPool,
+  VerifierStartError,
+} from "../../src/tasks/verifier-pool.ts";
 
 const url = (path: string) => new URL(path, import.meta.url).href;
 const naughty = (factory = "naughtyTask"): TaskSource => ({
@@ -13,6 +18,29 @@ const items = (...completions: string[]) =>
 
 let pool: VerifierPool;
 afterEach(() => pool.close());
+
+it("leaves a task in threads what it is, but for the verifier", async () => {
+  const { naughtyTask } = await import("./naughty-task.ts");
+  const listed = {
+    ...naughtyTask({ right: "42" }),
+    list: () => [{ id: "a", prompt: "" }],
+    content: () => "same",
+  };
+  const task = inThreads(listed, naughty());
+  pool = task.pool;
+  const problem = task.generate({ seed: 1, split: "test", index: 5 });
+  expect(problem.id).toBe("naughty/5");
+  expect([task.name, task.list?.("all"), task.content?.(problem)]).toEqual([
+    "naughty",
+    [{ id: "a", prompt: "" }],
+    "same",
+  ]);
+  const verdicts = await task.verifyAll!([
+    { problem, completion: "exit" },
+    { problem, completion: "42" },
+  ]);
+  expect(verdicts.map(({ value }) => value)).toEqual([null, 1]);
+});
 
 describe("VerifierPool", () => {
   it("gives verdicts in order, several threads or one", async () => {

@@ -8,8 +8,9 @@ import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { mergeAdapter, saveAdapter } from "../../src/checkpoint/peft.ts";
 import type { Parameter } from "../../src/checkpoint/safetensors.ts";
-import { countFlops } from "../../src/graph/analyse.ts";
+import { countFlops, neededNodes } from "../../src/graph/analyse.ts";
 import { Graph } from "../../src/graph/tensor.ts";
+import type { ModelConfig } from "../../src/models/architecture.ts";
 import { ConfigError } from "../../src/models/config.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
 import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
@@ -22,7 +23,7 @@ import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
 import type { GrpoOptions } from "../../src/train/grpo-options.ts";
 import { batchFeeds, languageModelLoss, sequenceInputs } from "../../src/train/language-model.ts";
-import { LanguageModelStage } from "../../src/train/language-model-stage.ts";
+import { LanguageModelStage, trainedOn } from "../../src/train/language-model-stage.ts";
 import { Policy, withAdapter } from "../../src/train/policy.ts";
 import { traceAccumulation } from "../../src/train/step.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
@@ -36,6 +37,57 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const asParameters = (values: ReadonlyMap<string, Value>): Map<string, Parameter> =>
   new Map([...values].map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array }]));
+
+/** A frozen weight itself, and another name for it. */
+const GIVEN = new Set(["input", "detach"]);
+
+describe.each<[string, ModelConfig]>([
+  ["dense", { ...tinyConfig, layers: 3, width: 24, heads: 4, kvHeads: 2, headDim: 6, ffn: 40 }],
+  ["V3", tinyV3],
+])("recomputed, %s", (_name, config) => {
+  const lora: LoraOptions = { rank: 2, alpha: 4, targets: [] };
+  // No size of an activation is one of a weight.
+  const [batch, sequence] = [1, 37];
+  const traced = (recompute: boolean) => {
+    const options = {
+      batch,
+      sequence,
+      documentMask: false,
+      recompute,
+      v3: { mtpFactor: 0, balanceFactor: 0 },
+    };
+    const base = trainedOn(config, options);
+    return { base, adapter: withAdapter(base, lora) };
+  };
+  const graphOf = (recompute: boolean) => {
+    const { specs, loss } = traced(recompute).adapter;
+    return traceAccumulation(specs, loss);
+  };
+
+  it.each([false, true])(
+    "nothing of a weight's size is made, neither W + BA nor a gradient: %s",
+    (recompute) => {
+      const { base, adapter } = traced(recompute);
+      const sizes = new Set(adaptedWeights(base.specs, []).map(({ shape }) => shape.join()));
+      for (const { shape } of adapter.specs) expect(sizes.has(shape.join())).toBe(false);
+      const made = neededNodes(graphOf(recompute)).filter(
+        ({ op, outputs }) =>
+          !GIVEN.has(op.name) &&
+          outputs.some(({ shape }) => sizes.has(shape.join()) || sizes.has([...shape].reverse().join())),
+      );
+      expect(made.map(({ path }) => path)).toEqual([]);
+    },
+  );
+
+  it("costs one more forward pass at most", () => {
+    const forward = new Graph();
+    const { specs, loss } = traced(false).adapter;
+    forward.output("loss", loss(forward, parameterInputs(forward, specs)).loss);
+    const [plain, again] = [false, true].map((recompute) => countFlops(graphOf(recompute)).total);
+    expect(again).toBeGreaterThan(plain);
+    expect(again).toBeLessThan(plain + countFlops(forward).total);
+  });
+});
 
 describe("against PEFT", () => {
   const config = denseFromHuggingFace(json("golden-llama3/config.json"));
@@ -62,22 +114,34 @@ describe("against PEFT", () => {
     expect(ours).toEqual([...halves].map(([name, value]) => [name, [...value.shape]]).sort());
   });
 
-  it.each([true, false])("gives the loss and the gradient of each half (composed: %s)", async (composed) => {
-    const session = await Session.create(traceAccumulation(adapter.specs, adapter.loss), {
-      threads: 1,
-      composed,
-    });
-    const sums = adapter.specs.map((spec) => [`${spec.name}.sum`, allocate("f32", spec.shape)]);
-    const inputs = { ...Object.fromEntries([...base, ...halves]), ...feeds, ...Object.fromEntries(sums) };
-    const result = await session.run(inputs);
-    expect(Math.abs(Number(result.loss.data[0]) - wanted("loss")[0])).toBeLessThan(2e-6);
-    for (const { name } of adapter.specs)
-      expect(
-        furthest(result[`${name}.sum.next`].data as Float32Array, wanted(`grad.${name}`)),
-        name,
-      ).toBeLessThan(1e-6);
-    await session.release();
-  });
+  it.each([
+    [true, false],
+    [false, false],
+    [true, true],
+    [false, true],
+  ])(
+    "gives the loss and the gradient of each half (composed: %s, recomputed: %s)",
+    async (composed, again) => {
+      const { loss } = withAdapter(
+        { specs, loss: languageModelLoss(config, { ...shape, recompute: again }) },
+        lora,
+      );
+      const session = await Session.create(traceAccumulation(adapter.specs, loss), {
+        threads: 1,
+        composed,
+      });
+      const sums = adapter.specs.map((spec) => [`${spec.name}.sum`, allocate("f32", spec.shape)]);
+      const inputs = { ...Object.fromEntries([...base, ...halves]), ...feeds, ...Object.fromEntries(sums) };
+      const result = await session.run(inputs);
+      expect(Math.abs(Number(result.loss.data[0]) - wanted("loss")[0])).toBeLessThan(2e-6);
+      for (const { name } of adapter.specs)
+        expect(
+          furthest(result[`${name}.sum.next`].data as Float32Array, wanted(`grad.${name}`)),
+          name,
+        ).toBeLessThan(1e-6);
+      await session.release();
+    },
+  );
 
   it("takes PEFT's AdamW steps", async () => {
     const { adamw, losses } = json<{ adamw: { lr: number; eps: number }; losses: number[] }>(

@@ -5,6 +5,7 @@
  */
 
 import { CheckpointError } from "../errors.ts";
+import { foreignContent } from "../foreign-content.ts";
 import { BLOCKS, isTensorType, type TensorType, typeName } from "./blocks.ts";
 import { type ByteSource, Cursor, RESTORE } from "./cursor.ts";
 import {
@@ -49,8 +50,11 @@ const TENSOR_INFO_BYTES = 24;
 export function parseGguf(source: ByteSource): GgufHeader {
   const cursor = new Cursor(source);
   const magic = cursor.u32();
-  if (magic !== MAGIC)
-    cursor.fail('the letters "GGUF"', `0x${magic.toString(16).padStart(8, "0")}`, "Is this a GGUF file?");
+  if (magic !== MAGIC) {
+    const foreign = foreignContent(source.bytes(0, Math.min(512, source.size)));
+    const hex = `0x${magic.toString(16).padStart(8, "0")}`;
+    cursor.fail('the letters "GGUF"', foreign?.found ?? hex, foreign?.remedy ?? "Is this a GGUF file?");
+  }
   const version = cursor.u32();
   if (version > 0 && version % 0x10000 === 0)
     cursor.fail(

@@ -19,6 +19,7 @@ const lowRankOp: Op<number> = defineOp<number>({
       x.graph.scope("lora", () => matmul(inner, up, { transB: true })),
     );
   },
+  again: ([weight, down, up], scale) => lowRank(weight, down, up, scale),
   samples: [
     {
       label: "made",

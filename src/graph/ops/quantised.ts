@@ -41,6 +41,7 @@ const dequantisedOp: Op<Quantised> = defineOp<Quantised>({
   grad: "body",
   flops: "body",
   applied: (x, node) => quantisedLinear(x, node.outputs[0]),
+  again: ([packed, scales, offsets], attrs) => dequantised(packed, scales, attrs, offsets),
   samples: ([4, 8] as const).flatMap((bits) =>
     [false, true].map((shifted) => ({
       label: `${bits} bits${shifted ? " and offsets" : ""}`,
@@ -119,7 +120,9 @@ const quantisedLinearOp: Op<Quantised> = defineOp<Quantised>({
         // x · offset, the same for all of a block: (the sum of the block's x) · offset.
         const lead = x.shape.slice(0, -1).map(() => 0);
         const cut = ctx.emit("Reshape", [ctx.value(x), ctx.ints([...lead, blocks, block])]);
-        const sums = ctx.emit("ReduceSum", [cut, ctx.ints([-1])], { keepdims: 0 });
+        // Of no rows at all, such as an expert's that no token chose, a reduction that drops the axis loses the others.
+        const kept = ctx.emit("ReduceSum", [cut, ctx.ints([-1])], { keepdims: 1 });
+        const sums = ctx.emit("Reshape", [kept, ctx.ints([...lead, blocks])]);
         const shift = ctx.emit("FusedMatMul", [sums, ctx.value(offsets)], { transB: 1 }, "com.microsoft");
         return [ctx.emit("Add", [product, shift])];
       },

@@ -78,6 +78,15 @@ it("reads what it wrote, aligned to 32 bytes", () => {
 describe("refused, with file, place, expected, found and remedy", () => {
   it.each<[string, () => Buffer, RegExp]>([
     ["another format", () => Buffer.from("PK\u0003\u0004 and more"), /byte 4: expected the letters "GGUF"/],
+    [
+      "a pointer of Git LFS",
+      () =>
+        Buffer.from(
+          `version https://git-lfs.github.com/spec/v1\noid sha256:${"0".repeat(64)}\nsize 4683073536\n`,
+        ),
+      /found a Git LFS pointer to a file of 4,683,073,536 bytes. Fetch the file itself: git lfs pull/,
+    ],
+    ["a page", () => Buffer.from("<!DOCTYPE html><html></html>"), /found an HTML page/],
     ["nothing", () => Buffer.alloc(0), /expected 4 more bytes, found 0/],
     [
       "version 1",

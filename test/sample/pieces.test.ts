@@ -1,0 +1,45 @@
+import { describe, expect, it } from "vitest";
+import { countFlops } from "../../src/graph/analyse.ts";
+import { traceDecode } from "../../src/sample/graphs.ts";
+import { PIECE_TOKENS, tokensOfPass, WHOLE_TOKENS, wholePieces } from "../../src/sample/pieces.ts";
+import { tinyConfig } from "../train/tiny.ts";
+
+describe("tokens of a pass", () => {
+  const each = (flops: number) => (tokens: number) => tokens * flops;
+  it.each([
+    // A quarter of a second of two cores, 25 GFLOP, as a power of two.
+    ["8 million", 2 * 8e6, PIECE_TOKENS, 256],
+    ["8 million, whole prompts", 2 * 8e6, WHOLE_TOKENS, 1024],
+    ["1 million, whole prompts", 2 * 1e6, WHOLE_TOKENS, 4096],
+    ["106 million, SmolLM2-135M without its table", 2 * 106e6, PIECE_TOKENS, 64],
+    ["1.3 billion, R1-Distill-Qwen-1.5B without its table", 2 * 1.31e9, PIECE_TOKENS, 16],
+    ["7 billion", 2 * 7e9, PIECE_TOKENS, 16],
+  ])("%s parameters", (_name, flops, most, expected) => {
+    expect(tokensOfPass(each(flops), most)).toBe(expected);
+  });
+
+  it("counts what the graph of a model of 1.5 billion computes", () => {
+    const shape = {
+      vocabSize: 151_936,
+      layers: 28,
+      width: 1536,
+      heads: 12,
+      kvHeads: 2,
+      headDim: 128,
+      ffn: 8960,
+    };
+    const graph = traceDecode(
+      { ...tinyConfig, ...shape, tieEmbeddings: true, qkvBias: true },
+      undefined,
+      true,
+    );
+    const flopsOf = (seq: number) => countFlops(graph, { batch: 1, seq, past: 32 }).total;
+    expect(tokensOfPass(flopsOf, PIECE_TOKENS)).toBe(16);
+  });
+
+  it("what is kept is whole pieces", () => {
+    expect([0, 63, 64, 65, 127, 128, 300].map((tokens) => wholePieces(tokens, 64))).toEqual([
+      0, 0, 64, 64, 64, 128, 256,
+    ]);
+  });
+});

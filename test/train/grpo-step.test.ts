@@ -1,0 +1,221 @@
+/** One GRPO step whose every metric is worked out by hand: a policy that finds all tokens equally likely. */
+import { describe, expect, it } from "vitest";
+import type { Problem, Task, Verdict } from "../../src/tasks/problem.ts";
+import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
+import { GrpoStage, shown } from "../../src/train/grpo.ts";
+import type { GrpoOptions } from "../../src/train/grpo-options.ts";
+import type { StepReport } from "../../src/train/stage.ts";
+import { adamW, copyValues, livelyParameters, tinyConfig, tinyGrpo } from "./tiny.ts";
+
+const tokenizer = new CompactTokenizer();
+const PROMPT = "3, 4 make 7\n";
+/** BOS and the text. */
+const PROMPT_TOKENS = 1 + tokenizer.encode(PROMPT).length;
+
+/** Right or wrong by a list for each problem's samples; problems beyond the lists are all wrong. */
+class Scripted implements Task {
+  name = "scripted";
+  readonly drawn: number[] = [];
+  private readonly asked = new Map<string, number>();
+  private readonly script: Record<number, (number | null)[]>;
+  constructor(script: Record<number, (number | null)[]>) {
+    this.script = script;
+  }
+  generate({ index }: { index: number }): Problem {
+    this.drawn.push(index);
+    return { id: `${index}`, prompt: PROMPT };
+  }
+  verify({ id }: Problem): Verdict {
+    const sample = this.asked.get(id) ?? 0;
+    this.asked.set(id, sample + 1);
+    const value = this.script[Number(id)]?.[sample] ?? 0;
+    return {
+      value,
+      kind: value === null ? "unscored" : value === 1 ? "right" : "wrong",
+      extracted: null,
+      canonical: null,
+      format: sample === 0,
+      reason: "",
+    };
+  }
+}
+
+/** Logits are all 0, so each token has probability 1/29 at every temperature. */
+const uniform = copyValues(livelyParameters(tinyConfig, 9, 0.2));
+uniform.get("lm_head.weight")?.data.fill(0 as never);
+const ENTROPY = Math.log(tinyConfig.vocabSize);
+
+async function step(
+  task: Task,
+  over: Partial<GrpoOptions> = {},
+  use: (stage: GrpoStage) => Promise<StepReport> = (stage) => stage.advance(),
+): Promise<StepReport> {
+  const model = { config: tinyConfig, tokenizer, parameters: copyValues(uniform) };
+  const options = { ...tinyGrpo, problemsPerStep: 2, dynamicRounds: 0, clip: { low: 1e-4, high: 1e-4 } };
+  const stage = await GrpoStage.create(model, task, { ...options, ...over });
+  try {
+    return await use(stage);
+  } finally {
+    await stage.release();
+  }
+}
+
+/** Of rewards 1, 0, 0, 0: (r - 1/4) / 1/2, the sample deviation being sqrt((9/16 + 3/16) / 3). */
+const ADVANTAGES = [1.5, -0.5, -0.5, -0.5];
+const ONE_OF_FOUR = [1, 0, 0, 0];
+
+const lengthsOf = (report: StepReport): number[][] =>
+  report.groups.map((group) => group.samples.map(({ tokens }) => tokens));
+
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+
+describe("a step in which one of two groups carries a signal", () => {
+  it.each([
+    ["without a KL term only its rows are computed", 0, 1],
+    ["with one all rows are, and what is reported per token is of the same rows", 0.1, 2],
+  ])("%s", async (_, kl, groupsComputed) => {
+    const report = await step(new Scripted({ 0: ONE_OF_FOUR }), {
+      kl,
+      schedule: { kind: "linear", warmup: 2, final: 0 },
+      rewards: { accuracy: 1, format: 0, validity: 0, overlong: null },
+    });
+    const { metrics } = report;
+    expect(report.groups.map((group) => group.samples.map(({ advantage }) => advantage))).toEqual([
+      ADVANTAGES.map((value) => expect.closeTo(value, 6)),
+      [0, 0, 0, 0],
+    ]);
+    const [signal, flat] = lengthsOf(report);
+    const tokens = sum([...signal, ...flat]);
+    // At ratio 1 the surrogate of a token is its advantage; all tokens of both groups are in the denominator.
+    expect(metrics.loss).toBeCloseTo(-sum(signal.map((length, i) => length * ADVANTAGES[i])) / tokens, 5);
+    expect(metrics.entropy).toBeCloseTo(ENTROPY, 5);
+    expect(metrics.kl).toBe(kl === 0 ? null : 0);
+    expect(metrics["kl/bounded"]).toBe(kl === 0 ? null : 0);
+    expect(metrics).toMatchObject({
+      ...{ "clip/low": 0, "clip/high": 0, "ratio/bounded": 0, unscored: 0 },
+      ...{ "reward/mean": 1 / 8, "reward/accuracy": 1 / 8, "reward/format": 0, pass1: 1 / 8 },
+      ...{ "groups/informative": 1 / 2, "groups/rounds": 1, "length/mean": tokens / 8 },
+      // The first of two warm-up steps.
+      rate: tinyGrpo.optimizer.rate / 2,
+    });
+    expect(metrics["mismatch/max"]).toBeLessThan(2e-6);
+    expect(metrics["mismatch/mean"]).toBeLessThanOrEqual(metrics["mismatch/max"] as number);
+    expect(metrics["grad/norm"]).toBeGreaterThan(1e-3);
+    // Both groups have one prompt, which is read once but for its last token.
+    expect(report.generated).toBe(tokens);
+    expect(report.prefilled).toBe(PROMPT_TOKENS - 1);
+    // A row is fed its prompt and all of its completion but the last token.
+    const computed = groupsComputed === 1 ? signal : [...signal, ...flat];
+    expect(report.trained).toBe(sum(computed) + computed.length * (PROMPT_TOKENS - 1));
+    expect(report.scored).toBe(kl === 0 ? 0 : sum([...signal, ...flat]) + 8 * (PROMPT_TOKENS - 1));
+  });
+
+  it("the parts of the reward add up to it, each under its weight", async () => {
+    const { metrics } = await step(new Scripted({ 0: ONE_OF_FOUR }), {
+      rewards: { accuracy: 1, format: 0.4, validity: 0, overlong: { buffer: 9, penalty: 0.5 } },
+    });
+    // The first sample of each group has the format.
+    expect(metrics).toMatchObject({
+      "reward/accuracy": 1 / 8,
+      "reward/format": 0.4 / 4,
+      "reward/validity": 0,
+    });
+    expect(metrics["reward/overlong"]).toBeLessThan(0);
+    const parts = ["accuracy", "format", "validity", "overlong"].map((name) => metrics[`reward/${name}`]);
+    expect(metrics["reward/mean"]).toBeCloseTo(sum(parts as number[]), 9);
+  });
+
+  it("ratios that moved are clipped: after the first update they are, and the metric is their share", async () => {
+    // Learning rates of 0.1 move every log-probability by far more than 1e-4 before the second of two epochs.
+    const { metrics } = await step(new Scripted({ 0: ONE_OF_FOUR, 1: ONE_OF_FOUR }), {
+      epochs: 2,
+      optimizer: { ...adamW, rate: 0.1, decay: 0 },
+    });
+    const clipped = (metrics["clip/low"] as number) + (metrics["clip/high"] as number);
+    expect(clipped).toBeGreaterThan(0.1);
+    // In the first of both epochs none is.
+    expect(clipped).toBeLessThanOrEqual(0.5);
+    expect(metrics["mismatch/max"]).toBeLessThan(2e-6);
+  });
+
+  it("truncated completions that are masked leave numerator and denominator", async () => {
+    const report = await step(new Scripted({ 0: ONE_OF_FOUR, 1: ONE_OF_FOUR }), {
+      maskTruncated: true,
+      maxNewTokens: 20,
+    });
+    const rows = lengthsOf(report).flatMap((group) =>
+      group.map((length, i) => ({ length, advantage: ADVANTAGES[i] })),
+    );
+    // A completion of 20 tokens may have ended with its last one: none of these did.
+    const kept = rows.filter(({ length }) => length < 20);
+    expect(report.metrics.truncated).toBe(1 - kept.length / 8);
+    expect(kept.length).toBeGreaterThan(0);
+    const weighed = sum(kept.map(({ length, advantage }) => length * advantage));
+    expect(report.metrics.loss).toBeCloseTo(-weighed / sum(kept.map(({ length }) => length)), 5);
+  });
+});
+
+describe("dynamic sampling", () => {
+  it("off: one round, whatever it brings", async () => {
+    const task = new Scripted({ 2: ONE_OF_FOUR });
+    const { metrics, trained } = await step(task);
+    expect(task.drawn).toEqual([0, 1]);
+    expect(metrics).toMatchObject({ "groups/rounds": 1, "groups/informative": 0, loss: null });
+    expect(trained).toBe(0);
+  });
+
+  it("on: rounds until the step is full of groups with a signal, and those alone are trained", async () => {
+    const task = new Scripted({ 2: ONE_OF_FOUR, 5: ONE_OF_FOUR });
+    const report = await step(task, { dynamicRounds: 5 });
+    expect(task.drawn).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(report.metrics).toMatchObject({ "groups/rounds": 3, "groups/informative": 2 / 6 });
+    expect(report.groups.map(({ problem }) => problem)).toEqual(["2", "5"]);
+    const lengths = lengthsOf(report).flat();
+    expect(report.trained).toBe(sum(lengths) + 8 * (PROMPT_TOKENS - 1));
+    const loss = sum(lengths.map((length, i) => length * ADVANTAGES[i % 4]));
+    expect(report.metrics.loss).toBeCloseTo(-loss / sum(lengths), 5);
+  });
+
+  it("on and full at once: one round, and no more groups than asked for are trained", async () => {
+    const task = new Scripted({ 0: ONE_OF_FOUR, 1: ONE_OF_FOUR });
+    const { metrics } = await step(task, { dynamicRounds: 5 });
+    expect(task.drawn).toEqual([0, 1]);
+    expect(metrics).toMatchObject({ "groups/rounds": 1, "groups/informative": 1 });
+    // Of the second round's two, one is over.
+    const two = new Scripted({ 0: ONE_OF_FOUR, 2: ONE_OF_FOUR, 3: ONE_OF_FOUR });
+    const report = await step(two, { dynamicRounds: 5 });
+    expect(report.metrics).toMatchObject({ "groups/rounds": 2, "groups/informative": 3 / 4 });
+    expect(report.trained).toBe(sum(lengthsOf(report).flat()) + 8 * (PROMPT_TOKENS - 1));
+  });
+
+  it("on: the limit of further rounds ends it, and what there is is trained", async () => {
+    const task = new Scripted({ 3: ONE_OF_FOUR });
+    const { metrics } = await step(task, { dynamicRounds: 2 });
+    expect(task.drawn).toEqual([0, 1, 2, 3, 4, 5]);
+    expect(metrics).toMatchObject({ "groups/rounds": 3, "groups/informative": 1 / 6 });
+    expect(Number.isFinite(metrics.loss)).toBe(true);
+  });
+
+  it("the next step goes on behind the last problem that was drawn", async () => {
+    const task = new Scripted({ 1: ONE_OF_FOUR });
+    await step(task, { dynamicRounds: 1 }, async (stage) => {
+      await stage.advance();
+      return stage.advance();
+    });
+    expect(task.drawn).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+});
+
+describe("the groups of a step that are shown (B6)", () => {
+  const flat = (name: string) => ({ name, advantages: [0, 0] });
+  const teaching = (name: string) => ({ name, advantages: [1, -1] });
+  const names = (list: { name: string }[]): string[] => list.map(({ name }) => name);
+
+  it("are each shown once: those with a signal first, then others in order", () => {
+    expect(names(shown([flat("a"), teaching("b"), flat("c")]))).toEqual(["b", "a"]);
+    expect(names(shown([teaching("a"), flat("b")]))).toEqual(["a", "b"]);
+    expect(names(shown([flat("a"), flat("b"), flat("c")]))).toEqual(["a", "b"]);
+    expect(names(shown([flat("a"), teaching("b"), teaching("c"), teaching("d")]))).toEqual(["b", "c"]);
+    expect(names(shown([teaching("a")]))).toEqual(["a"]);
+  });
+});
