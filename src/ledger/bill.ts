@@ -19,7 +19,7 @@ export interface Usage extends Partial<Work> {
   wattHours?: number | null;
 }
 
-interface Costs extends Work {
+export interface Costs extends Work {
   /** Steps that ended. */
   steps: number;
   seconds: number;
