@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { benchBusy } from "./busy.ts";
 import { benchDecode } from "./decode.ts";
 import { benchFirstLight } from "./first-light.ts";
+import { benchGrpo } from "./grpo.ts";
 import { benchMemory } from "./memory.ts";
 import { benchPrecision } from "./precision.ts";
 import { benchRealModel } from "./real-model.ts";
@@ -20,6 +21,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
   "real-model": benchRealModel,
   v3: benchV3,
   memory: benchMemory,
+  grpo: benchGrpo,
   precision: benchPrecision,
   "round-trip": benchRoundTrip,
 };

@@ -1,10 +1,11 @@
 /**
  * The tensors of a model folder: which files hold them, whether they are all there, and the tied pair.
  */
+import os from "node:os";
 import { CheckpointError } from "./errors.ts";
 import { applyScales, type Block, takeScales } from "./fp8.ts";
 import { type Parameter, SafetensorsFile } from "./safetensors.ts";
-import { weightFiles } from "./shards.ts";
+import { lostTensors, weightFiles } from "./shards.ts";
 
 /** Wanted shape by Hugging Face tensor name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
@@ -30,10 +31,36 @@ export function readWeights(
   { tied, expected, block }: { tied: boolean; expected?: Shapes; block: Block },
 ): Map<string, Parameter> {
   return withOpenWeights(folder, block, (tensors, files) => {
-    if (expected !== undefined) compare(tensors, tied, expected, files.join(", "));
+    if (expected !== undefined) compare(tensors, tied, expected, files.join(", "), folder);
     const stored = tied ? withoutTiedHead(files[0]!, tensors) : tensors;
+    checkMemory(folder, stored);
     return new Map([...stored].map(([name, { shape, read }]) => [name, { shape, data: read() }]));
   });
+}
+
+/**
+ * Before anything is read. @throws CheckpointError for weights that this machine's memory cannot hold as f32
+ * @param memory bytes
+ */
+export function checkMemory(file: string, tensors: TensorSource, memory = memoryBytes()): void {
+  let needed = 0;
+  for (const { shape } of tensors.values()) needed += 4 * shape.reduce((product, n) => product * n, 1);
+  if (needed <= memory) return;
+  const giga = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+  throw new CheckpointError({
+    file,
+    expected: `weights that fit the memory as f32: ${giga(memory)}`,
+    found: giga(needed),
+    remedy:
+      "Use a larger machine or a smaller model; to ask it, chat and complete need less with --precision int4.",
+  });
+}
+
+/** What this process may use: the machine's, or the limit of its container. */
+function memoryBytes(): number {
+  // Node 20 says undefined where there is no limit, later ones 0.
+  const limit = (process.constrainedMemory() as number | undefined) ?? 0;
+  return limit > 0 ? Math.min(os.totalmem(), limit) : os.totalmem();
 }
 
 /** Names of the stored tensors. */
@@ -160,12 +187,16 @@ function untied(file: string, found: string): CheckpointError {
   });
 }
 
-/** @throws CheckpointError naming tensors that are missing, left over or mis-shaped. */
+/**
+ * @param folder of safetensors that an index may list
+ * @throws CheckpointError naming tensors that are missing, left over or mis-shaped.
+ */
 export function compare(
   tensors: ReadonlyMap<string, { shape: readonly number[] }>,
   tied: boolean,
   expected: Shapes,
   searched: string,
+  folder?: string,
 ): void {
   const wanted = new Map(expected);
   const found = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
@@ -177,16 +208,20 @@ export function compare(
   }
   const remedy = "The config does not describe these weights: take both from the same model, whole.";
   const missing = [...wanted.keys()].filter((name) => !found.has(name));
-  if (missing.length > 0)
+  if (missing.length > 0) {
+    const untied = missing.length === 1 && missing[0] === HEAD;
+    const lost = folder === undefined ? null : lostTensors(folder, missing);
     throw new CheckpointError({
       file: searched,
       tensor: names(missing),
       expected: "it to be stored",
       found: `${found.size} others`,
-      remedy: missing.includes(HEAD)
+      remedy: untied
         ? "Set tie_word_embeddings to true in config.json if the output matrix is the embedding, or store the matrix."
         : remedy,
+      ...lost,
     });
+  }
   const extra = [...found.keys()].filter((name) => !wanted.has(name));
   if (extra.length > 0)
     throw new CheckpointError({

@@ -26,6 +26,7 @@ import { taskFrom } from "../tasks/registry.ts";
 import { compare } from "./eval-compare.ts";
 import { EvaluationProgress } from "./eval-progress.ts";
 import { show } from "./eval-table.ts";
+import { printNotes } from "./notes.ts";
 import { INTERRUPTED } from "./supervise.ts";
 
 export interface EvalOptions extends EvaluationWishes {
@@ -70,6 +71,7 @@ async function judgeAgain(file: string, json?: boolean): Promise<void> {
 async function examine(name: string | undefined, options: EvalOptions): Promise<void> {
   const { precision = "f32", threads, json, out } = options;
   const found = findModel(name);
+  printNotes(found.folder);
   const model = await openForInference(found.folder, { precision, threads, batched: true });
   try {
     const settings = evaluationSettings(found, model, options);

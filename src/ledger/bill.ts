@@ -10,7 +10,7 @@ import { sumWork, tokensOf, type Work } from "./work.ts";
 /** Work of one stage, and how long it took. */
 export interface Usage extends Partial<Work> {
   stage: string;
-  /** The step of the stage that this is a part of, from 1; left out or `null` for what belongs to none, such as opening it. */
+  /** The step of the stage that this is a part of, from 1; 0 is opening the stage; left out or `null` it is neither. */
   step?: number | null;
   /** Whether that step ends here. */
   ends?: boolean;

@@ -21,7 +21,7 @@ import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
 import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
 import type { Note } from "./check-data.ts";
-import { examPart } from "./exam.ts";
+import { examPart, largestCompletion } from "./exam.ts";
 import {
   asParameters,
   asValues,
@@ -83,7 +83,7 @@ export class Run {
   private matmulRate = 0;
   /** Everything since then, and since the meter's last reading, is not yet charged. */
   private clock: number;
-  /** Who is charged for it: the stage under way, and its step. */
+  /** Who is charged for it: the stage under way, and its step (0: opening it; `null`: none of them). */
   private payer: { stage: string; step: number | null; work: () => Work; charged: Work };
   /** Why a charge between two steps could not be written. */
   private unwritten: unknown = null;
@@ -168,7 +168,7 @@ export class Run {
 
   private async runStage(index: number, snapshot?: StageSnapshot): Promise<RunOutcome> {
     const stage = this.recipe.stages[index];
-    this.payer = payerOf(stage.name);
+    this.payer = payerOf(stage.name, 0);
     if (stage.kind === "evaluate") {
       if ((await this.evaluate(stage)) === "stopped") return "stopped";
     } else {
@@ -339,14 +339,9 @@ export class Run {
   }
 }
 
-const payerOf = (stage: string) => ({
+const payerOf = (stage: string, step: number | null = null) => ({
   stage,
-  step: null as number | null,
+  step,
   work: () => sumWork(),
   charged: sumWork(),
 });
-
-/** What the model's positions leave behind a prompt of ordinary length. */
-function largestCompletion({ config }: Model): number {
-  return Math.floor(config.maxPositions * 0.75);
-}
