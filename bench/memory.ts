@@ -1,6 +1,6 @@
 /**
  * Peak memory of a model of 1.5 billion parameters with random weights, opened and run in a process of its own, over the
- * bytes of its weights as they run.
+ * bytes of its weights as they run; and of an exam of a thousand prompts over one of sixteen.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -32,6 +32,16 @@ const SHAPE: DecoderConfig = {
 };
 const [PROMPT, TOKENS] = [32, 64];
 const CHILD = fileURLToPath(new URL("memory-child.mjs", import.meta.url));
+
+/** SmolLM2-135M, random. */
+const EXAMINED: DecoderConfig = {
+  ...SHAPE,
+  ...{ vocabSize: 49_152, layers: 30, width: 576, heads: 9, kvHeads: 3, headDim: 64, ffn: 1536 },
+  ...{ maxPositions: 8192, qkvBias: false },
+};
+/** Prompts, tokens of each, new tokens, and rows decoded together in both exams. */
+const [MANY, FEW, EXAM_PROMPT, EXAM_TOKENS, SLOTS] = [1000, 16, 130, 4, 16];
+const EXAM_CHILD = fileURLToPath(new URL("exam-memory-child.mjs", import.meta.url));
 const SAMPLE_MS = 20;
 /** What V8 keeps for young objects differs by 30 MB from run to run. */
 const ROUNDS = 3;
@@ -57,8 +67,8 @@ function residentParts(pid: number): Measured["parts"] {
   }
 }
 
-function measure(args: readonly string[]): Promise<Measured> {
-  const child = spawn(process.execPath, [CHILD, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+function measure(args: readonly string[], script = CHILD): Promise<Measured> {
+  const child = spawn(process.execPath, [script, ...args], { stdio: ["ignore", "pipe", "inherit"] });
   let output = "";
   child.stdout.on("data", (text) => {
     output += text;
@@ -72,7 +82,7 @@ function measure(args: readonly string[]): Promise<Measured> {
     child.on("exit", (code) => {
       clearInterval(watch);
       if (code === 0) resolve({ ...(JSON.parse(output) as Omit<Measured, "parts">), parts });
-      else reject(new Error(`${CHILD} ${args.join(" ")} ended with ${code}`));
+      else reject(new Error(`${script} ${args.join(" ")} ended with ${code}`));
     });
   });
 }
@@ -88,6 +98,7 @@ export async function benchMemory(): Promise<Row[]> {
     const rows: Row[] = [];
     for (const precision of ["int4", "int8", "f32"] as const)
       rows.push(...(await rowsOf(folder, precision, bare.peak)));
+    rows.push(await examRow());
     return rows;
   } finally {
     rmSync(folder, { recursive: true });
@@ -130,4 +141,22 @@ async function rowsOf(folder: string, precision: Precision, bare: number): Promi
     unit: "tokens/s",
   };
   return [ratio, rate];
+}
+
+async function examRow(): Promise<Row> {
+  const peakOf = async (count: number) => {
+    const order = JSON.stringify([count, EXAMINED, EXAM_PROMPT, EXAM_TOKENS, SLOTS]);
+    return (await measure([order], EXAM_CHILD)).peak;
+  };
+  const few: number[] = [];
+  for (let round = 0; round < ROUNDS; round++) few.push(await peakOf(FEW));
+  const many = await peakOf(MANY);
+  return {
+    name: `memory/exam-${MANY}-prompts`,
+    value: many / median(few),
+    spread: [many / Math.max(...few), many / Math.min(...few)],
+    unit: `x the peak of ${FEW} prompts`,
+    atMost: 1.2,
+    note: `${(many / 1e6).toFixed(0)} MB of ${(median(few) / 1e6).toFixed(0)} MB, ${SLOTS} rows`,
+  };
 }

@@ -32,7 +32,7 @@ export function withModel<T>(path: string, use: (shape: LoadedShape, weights: Te
   const hand = (shape: LoadedShape, stored: TensorSource): T => {
     const { config } = shape;
     const expected = new Map(allParameters(config).map(({ name, shape }) => [name, shape]));
-    compare(stored, config.tieEmbeddings, expected, path);
+    compare(stored, config.tieEmbeddings, expected, path, isGguf(path) ? undefined : path);
     return use(shape, config.tieEmbeddings ? withoutTiedHead(path, stored) : stored);
   };
   if (isGguf(path)) return withGguf(path, (content) => hand(shapeOf(content), content.tensors));

@@ -26,20 +26,92 @@ export function indexedFiles(index: unknown): string[] | null {
   return names.length > 0 && names.every(inside) ? names.sort() : null;
 }
 
-/** Paths of the one file, or of the shards that the index names. */
-export function weightFiles(folder: string): string[] {
-  const index = readJson(join(folder, INDEX), { optional: true });
-  const single = join(folder, WEIGHTS);
-  if (index === undefined || fs.existsSync(single)) return [single];
-  const names = indexedFiles(index);
-  if (names !== null) return names.map((name) => join(folder, name));
-  throw new CheckpointError({
-    file: join(folder, INDEX),
-    expected: "a weight_map from tensors to files of this folder",
-    found: JSON.stringify((index as { weight_map?: unknown } | null)?.weight_map ?? null).slice(0, 100),
-    remedy: "Download the folder again.",
-  });
+/** Names of the safetensors files of a folder, a LoRA adapter's left out. */
+function presentFiles(folder: string): string[] {
+  const names = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
+  return names.filter((name) => name.endsWith(".safetensors") && !name.startsWith("adapter_")).sort();
 }
+
+/**
+ * Paths of the one file, or of the shards that the index names.
+ * @throws CheckpointError where these are not there, naming those that are
+ */
+export function weightFiles(folder: string): string[] {
+  const single = join(folder, WEIGHTS);
+  if (fs.existsSync(single)) return [single];
+  const file = join(folder, INDEX);
+  const index = readJson(file, { optional: true });
+  const present = presentFiles(folder);
+  if (index === undefined && present.length === 0) return [single];
+  if (index === undefined)
+    throw new CheckpointError({
+      file: folder,
+      expected: `${WEIGHTS}, or shards with their ${INDEX}`,
+      found: `no index, and ${listed(present)}`,
+      remedy: present.some((name) => SHARD.test(name))
+        ? `Download ${INDEX} of the same model into the folder.`
+        : `Rename the file to ${WEIGHTS}, if it is the whole model.`,
+    });
+  const names = indexedFiles(index);
+  if (names === null)
+    throw new CheckpointError({
+      file,
+      expected: "a weight_map from tensors to files of this folder",
+      found: JSON.stringify((index as { weight_map?: unknown } | null)?.weight_map ?? null).slice(0, 100),
+      remedy: "Download the folder again.",
+    });
+  const missing = names.filter((name) => !present.includes(name));
+  if (missing.length > 0)
+    throw new CheckpointError({
+      file: join(folder, missing[0]!),
+      expected: "a safetensors file",
+      found: `no such file: the index names ${listed(names)}, the files are ${listed(present)}; missing: ${listed(missing)}`,
+      remedy: "Download the missing ones, or the index that belongs to the files that are there.",
+    });
+  return names.map((name) => join(folder, name));
+}
+
+/** Weights in a folder that are not read, in sentences. */
+export function strayWeights(folder: string): string[] {
+  const present = presentFiles(folder);
+  const read = weightFiles(folder).map((path) => basename(path));
+  const strays = present.filter((name) => !read.includes(name));
+  if (strays.length === 0) return [];
+  return [`${folder}: read: ${listed(read)}; not read, though it is there: ${listed(strays)}.`];
+}
+
+/** Where tensors are that no file of the index holds: in words, for an error. `null` where the index is not to blame. */
+export function lostTensors(
+  folder: string,
+  tensors: readonly string[],
+): { found: string; remedy?: string } | null {
+  const index = readJson(join(folder, INDEX), { optional: true });
+  const map = (index as { weight_map?: Record<string, unknown> } | undefined)?.weight_map;
+  const read = weightFiles(folder).map((path) => basename(path));
+  if (typeof map !== "object" || map === null || read.includes(WEIGHTS)) return null;
+  const strays = presentFiles(folder).filter((name) => !read.includes(name));
+  const unlisted = tensors.filter((name) => !Object.hasOwn(map, name));
+  const listedWrong = tensors.find((name) => Object.hasOwn(map, name));
+  const where =
+    listedWrong === undefined
+      ? `the index names ${unlisted.length === tensors.length ? "none" : "not all"} of them`
+      : `the index names ${String(map[listedWrong])} for ${listedWrong}, which does not hold it`;
+  const found = `${where}; the index names ${listed(read)}, and beside them the files are ${listed(strays)}`;
+  // Without any other file the config may as well be of another model.
+  if (strays.length === 0 && listedWrong === undefined) return { found };
+  return {
+    found,
+    remedy:
+      "The index and the shards are of different models, or not all of one: download the folder again, whole.",
+  };
+}
+
+const listed = (names: readonly string[]): string => {
+  if (names.length === 0) return "none";
+  return names.length <= 8
+    ? names.join(", ")
+    : `${names.slice(0, 8).join(", ")} and ${names.length - 8} more`;
+};
 
 /**
  * Writes the parameters in as few files as `shardBytes` allows; files of an earlier save go afterwards.

@@ -4,7 +4,7 @@
 import { CheckpointError } from "./errors.ts";
 import { applyScales, type Block, takeScales } from "./fp8.ts";
 import { type Parameter, SafetensorsFile } from "./safetensors.ts";
-import { weightFiles } from "./shards.ts";
+import { lostTensors, weightFiles } from "./shards.ts";
 
 /** Wanted shape by Hugging Face tensor name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
@@ -30,7 +30,7 @@ export function readWeights(
   { tied, expected, block }: { tied: boolean; expected?: Shapes; block: Block },
 ): Map<string, Parameter> {
   return withOpenWeights(folder, block, (tensors, files) => {
-    if (expected !== undefined) compare(tensors, tied, expected, files.join(", "));
+    if (expected !== undefined) compare(tensors, tied, expected, files.join(", "), folder);
     const stored = tied ? withoutTiedHead(files[0]!, tensors) : tensors;
     return new Map([...stored].map(([name, { shape, read }]) => [name, { shape, data: read() }]));
   });
@@ -160,12 +160,16 @@ function untied(file: string, found: string): CheckpointError {
   });
 }
 
-/** @throws CheckpointError naming tensors that are missing, left over or mis-shaped. */
+/**
+ * @param folder of safetensors that an index may list
+ * @throws CheckpointError naming tensors that are missing, left over or mis-shaped.
+ */
 export function compare(
   tensors: ReadonlyMap<string, { shape: readonly number[] }>,
   tied: boolean,
   expected: Shapes,
   searched: string,
+  folder?: string,
 ): void {
   const wanted = new Map(expected);
   const found = new Map([...tensors].map(([name, { shape }]) => [name, shape]));
@@ -177,16 +181,20 @@ export function compare(
   }
   const remedy = "The config does not describe these weights: take both from the same model, whole.";
   const missing = [...wanted.keys()].filter((name) => !found.has(name));
-  if (missing.length > 0)
+  if (missing.length > 0) {
+    const untied = missing.length === 1 && missing[0] === HEAD;
+    const lost = folder === undefined ? null : lostTensors(folder, missing);
     throw new CheckpointError({
       file: searched,
       tensor: names(missing),
       expected: "it to be stored",
       found: `${found.size} others`,
-      remedy: missing.includes(HEAD)
+      remedy: untied
         ? "Set tie_word_embeddings to true in config.json if the output matrix is the embedding, or store the matrix."
         : remedy,
+      ...lost,
     });
+  }
   const extra = [...found.keys()].filter((name) => !wanted.has(name));
   if (extra.length > 0)
     throw new CheckpointError({

@@ -6,6 +6,7 @@ import { RunBus } from "../server/bus.ts";
 import type { ChatService } from "../server/chat.ts";
 import { ThreadChat } from "../server/chat-service.ts";
 import { type AskOptions, answer, tries } from "./answer.ts";
+import { printNotes } from "./notes.ts";
 import { servePage } from "./page.ts";
 import { printable } from "./printable.ts";
 import { atPrompt, isTerminal, pipedLines, setting } from "./prompt.ts";
@@ -29,7 +30,9 @@ const HELP = `Type numbers and a target, such as ${color.bold("82 27 11 = 44")};
   /exit            ends (Ctrl-D too); Ctrl-C stops a thought`;
 
 export async function chat(name: string | undefined, options: ChatOptions): Promise<void> {
-  const service = new ThreadChat({ model: findModel(name), precision: options.precision });
+  const found = findModel(name);
+  printNotes(found.folder);
+  const service = new ThreadChat({ model: found, precision: options.precision });
   const [model] = service.models();
   const talks = model.kind === "conversation";
   const { system, topP, maxTokens, temperature, seed } = options;

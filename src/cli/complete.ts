@@ -8,6 +8,7 @@ import type { Precision } from "../sample/quantise.ts";
 import { TokenizerError } from "../tokenizer/errors.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { printNotes } from "./notes.ts";
 import { pipeable, printable, printableJson } from "./printable.ts";
 
 export interface CompleteCommand {
@@ -37,6 +38,7 @@ export async function completeText(
   const { hole, maxTokens, temperature, topP, seed, precision, threads, json } = options;
   const { folder } = findModel(name);
   const text = readText(file, options);
+  printNotes(folder);
   const model = await openForInference(folder, { precision, threads });
   const { isTTY } = process.stdout;
   const print = (part: string): void => void (json || process.stdout.write(part));

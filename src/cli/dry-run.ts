@@ -6,7 +6,9 @@ import type { DType } from "../graph/tensor.ts";
 import { type Rates, ratesFor } from "../ledger/prices.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters, type ParameterSpec } from "../models/layers.ts";
+import type { Note } from "../recipe/check-data.ts";
 import { checkSources } from "../recipe/check-sources.ts";
+import type { RecipeSource } from "../recipe/load.ts";
 import { costOf, planRecipe, type StagePlan } from "../recipe/plan.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { recipeWarnings } from "../recipe/sense.ts";
@@ -15,10 +17,10 @@ import { printable, printableJson } from "./printable.ts";
 import { bytes, duration, runTime, short, table, whole } from "./screen.ts";
 
 export async function dryRun(
-  recipe: Recipe,
+  { recipe, notes, source }: { recipe: Recipe; notes: Note[]; source: RecipeSource },
   { json, threads }: { json?: boolean; threads?: number },
 ): Promise<void> {
-  const notes = checkSources(recipe);
+  notes.push(...checkSources(recipe, source));
   const plan = planRecipe(recipe);
   const specs = allParameters(plan.config);
   const speeds = await measureSpeeds(threads);

@@ -5,6 +5,7 @@ import { findModel, UsageError } from "../recipe/find-model.ts";
 import { openForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
+import { printNotes } from "./notes.ts";
 import { percent, table } from "./screen.ts";
 
 export interface EvalOptions {
@@ -31,6 +32,7 @@ export async function evaluate(run: string, options: EvalOptions): Promise<void>
     );
   const task = taskFrom(taskInput(options));
   const found = findModel(run);
+  printNotes(found.folder);
   const model = await openForInference(found.folder, { precision, threads, batched: true });
   if (!json) console.error(color.dim(`${problems} problems x ${samples} answers, ${found.folder}`));
   const start = performance.now();

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import color from "picocolors";
 import type { RunOrder } from "../recipe/launch.ts";
 import { parseRecipe, readRecipe } from "../recipe/load.ts";
+import { resolvePaths } from "../recipe/paths.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { hashRecipe } from "../recipe/run-info.ts";
 import { readRun } from "../recipe/run-reader.ts";
@@ -31,8 +32,13 @@ export interface TrainOptions {
 export async function train(file: string, options: TrainOptions): Promise<void> {
   const recipeText = readRecipe(file);
   const recipe = parseRecipe(recipeText, file);
-  if (options.dryRun) return (await import("./dry-run.ts")).dryRun(recipe, options);
-  if (options.profile) return (await import("./profile.ts")).profile(recipe, options);
+  if (options.dryRun)
+    return (await import("./dry-run.ts")).dryRun(
+      { ...resolvePaths(recipe, file), source: { text: recipeText, file } },
+      options,
+    );
+  if (options.profile)
+    return (await import("./profile.ts")).profile(resolvePaths(recipe, file).recipe, options);
   const { name = recipe.name, fresh = false, threads } = options;
   const run = join("runs", name);
   if (!fresh && isFinished(run, recipe)) return tellFinished(run, options);

@@ -7,41 +7,51 @@ import { join } from "node:path";
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { designOf, isV3 } from "../models/architecture.ts";
 import { adaptedWeights } from "../models/lora.ts";
-import { taskFrom } from "../tasks/registry.ts";
 import { checkData, type Note } from "./check-data.ts";
-import { examProblems } from "./exam.ts";
+import { checkTask } from "./check-task.ts";
 import { UsageError } from "./find-model.ts";
+import { problemAt, type RecipeSource } from "./load.ts";
 import { recipeShape } from "./options.ts";
-import type { PretrainStage, Recipe, SftStage } from "./schema.ts";
+import type { PretrainStage, Recipe, SftStage, Stage } from "./schema.ts";
 import { idleFactor } from "./sense.ts";
+import { StageError } from "./stage-error.ts";
 
 /**
+ * @param source where the recipe is from, so that its mistakes are shown where they stand
  * @returns what a person should know before the run
- * @throws DataSetError naming the file and the line, UsageError and ConfigError for what the model has no use or room for
+ * @throws DataSetError naming the file and the line, StageError (RecipeError with a `source`) and ConfigError for what the model has no use or room for
  */
-export function checkSources(recipe: Recipe): Note[] {
+export function checkSources(recipe: Recipe, source?: RecipeSource): Note[] {
   checkAdapter(recipe);
   const model = recipeShape(recipe);
-  return recipe.stages.flatMap((stage) => {
-    if ("lora" in stage && stage.lora !== undefined)
-      adaptedWeights(designOf(model.config).parameters, stage.lora.targets);
-    if (stage.kind === "pretrain" || stage.kind === "sft") {
-      checkLanguageModelling(stage, model);
-      return checkData(stage, model, recipe.seed);
+  return recipe.stages.flatMap((stage, index) => {
+    try {
+      return checkStage(stage, recipe, model);
+    } catch (error) {
+      if (!(error instanceof StageError) || source === undefined) throw error;
+      throw problemAt(source, ["stages", index, ...error.path], `${error.message} ${error.remedy}`);
     }
-    if (stage.kind === "evaluate") examProblems(recipe, stage);
-    else taskFrom(recipe.task);
-    return [];
   });
+}
+
+function checkStage(stage: Stage, recipe: Recipe, model: ModelShape): Note[] {
+  if ("lora" in stage && stage.lora !== undefined)
+    adaptedWeights(designOf(model.config).parameters, stage.lora.targets);
+  if (stage.kind === "pretrain" || stage.kind === "sft") {
+    checkLanguageModelling(stage, model);
+    return checkData(stage, model, recipe.seed);
+  }
+  return checkTask(stage, recipe, model);
 }
 
 function checkLanguageModelling(stage: PretrainStage | SftStage, { config }: ModelShape): void {
   const idle = idleFactor(stage, isV3(config) ? config : null);
-  if (idle !== null)
-    throw new UsageError(`Stage "${stage.name}", ${idle.path.join(".")}: ${idle.message}`, idle.remedy);
+  if (idle !== null) throw new StageError(stage.name, idle.path, idle.message, idle.remedy);
   if (stage.sequence > config.maxPositions)
-    throw new UsageError(
-      `Stage "${stage.name}", sequence: rows of ${stage.sequence} tokens do not fit the model's ${config.maxPositions} positions.`,
+    throw new StageError(
+      stage.name,
+      ["sequence"],
+      `Rows of ${stage.sequence} tokens do not fit the model's ${config.maxPositions} positions.`,
       `Use a sequence of at most ${config.maxPositions}.`,
     );
 }

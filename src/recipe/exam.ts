@@ -1,17 +1,19 @@
 /** What an evaluation of a recipe is about, found before the run and again when it comes. */
 import { resolve } from "node:path";
+import type { ModelShape } from "../checkpoint/folder.ts";
 import { chooseProblems, type EvaluatedProblem } from "../eval/problems.ts";
 import type { ListPart, Task } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import type { EvaluateStage, Recipe } from "./schema.ts";
 
 /**
- * The part of its task's problems. A file that no stage trains on is examined whole: its splits hold nothing back.
+ * The part of its task's problems. A recipe that says which rows are tests is taken at its word. A file that no stage trains on is examined whole: its splits hold nothing back.
  * A file that is trained on is examined in its split, which no training saw.
  */
 export function examPart(recipe: Recipe, stage: EvaluateStage): ListPart {
   const task = stage.task ?? recipe.task;
-  if (task.kind !== "jsonl" || stage.split !== "test" || trainedFiles(recipe).has(resolve(task.file)))
+  const told = task.kind === "jsonl" && (task.test !== undefined || task.split !== undefined);
+  if (task.kind !== "jsonl" || told || stage.split !== "test" || trainedFiles(recipe).has(resolve(task.file)))
     return stage.split;
   return "all";
 }
@@ -36,4 +38,9 @@ export function examProblems(
     part: examPart(recipe, stage),
     problems: stage.problems,
   });
+}
+
+/** An answer's limit where a stage says none: what the model's positions leave behind a prompt of ordinary length. */
+export function largestCompletion({ config }: Pick<ModelShape, "config">): number {
+  return Math.floor(config.maxPositions * 0.75);
 }

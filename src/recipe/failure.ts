@@ -29,7 +29,14 @@ export class FailureError extends Error {
 /** Classes that speak to the person who made the mistake. */
 const SPOKEN = new Set([
   ...["RecipeError", "RunFolderError", "CheckpointError", "DataSetError", "ConfigError", "TokenizerError"],
-  ...["PortError", "NonFiniteError", "CountdownInputError", "UsageError", "UnknownCharacterError"],
+  ...[
+    "PortError",
+    "NonFiniteError",
+    "CountdownInputError",
+    "UsageError",
+    "UnknownCharacterError",
+    "GenerationError",
+  ],
   ...["ModelFileError"],
 ]);
 

@@ -9,6 +9,8 @@ import type { EvaluationRecord } from "../events.ts";
 import { readJournal } from "./journal.ts";
 import { parseRecipe } from "./load.ts";
 import { runPaths } from "./run-folder.ts";
+import type { RunInfo } from "./run-info.ts";
+import { recipeOfRun } from "./run-reader.ts";
 import type { TaskOptions } from "./schema.ts";
 
 export interface FoundModel {
@@ -100,8 +102,10 @@ export function trainedTask({ run }: FoundModel): TaskOptions {
     ...{ kind: "countdown", numbers: [3], numberRange: [1, 99], targetRange: [10, 100], maxResult: 200 },
   } as TaskOptions;
   if (run === null) return fallback;
-  const { recipe } = runPaths(run);
-  return fs.existsSync(recipe) ? parseRecipe(fs.readFileSync(recipe, "utf8"), recipe).task : fallback;
+  const { recipe, info } = runPaths(run);
+  if (!fs.existsSync(recipe)) return fallback;
+  const described = fs.existsSync(info) ? (JSON.parse(fs.readFileSync(info, "utf8")) as RunInfo) : {};
+  return recipeOfRun(parseRecipe(fs.readFileSync(recipe, "utf8"), recipe), described).task;
 }
 
 /** Its last exam, or `null`. */

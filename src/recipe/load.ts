@@ -17,6 +17,12 @@ export interface RecipeProblem {
   suggestion: string | null;
 }
 
+/** A recipe's text and, for messages, its file. */
+export interface RecipeSource {
+  text: string;
+  file: string;
+}
+
 /** Problems shown in full, at three lines each; a terminal has 24 lines. */
 const SHOWN = 6;
 const LONGEST_LINE = 100;
@@ -88,6 +94,18 @@ export function parseRecipe(text: string, file: string): Recipe {
   });
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   throw new RecipeError(file, problems, text);
+}
+
+/** A problem that only the model's files or the data show, at its place in the recipe. */
+export function problemAt({ text, file }: RecipeSource, path: PropertyKey[], message: string): RecipeError {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
+  const { line, column } = locate(document, lines, path, "value");
+  return new RecipeError(
+    file,
+    [{ line, column, path: path.map(String).join("."), message, suggestion: null }],
+    text,
+  );
 }
 
 /** What the library says in a programmer's words. */

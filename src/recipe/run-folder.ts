@@ -5,7 +5,7 @@
  * but the bill's: what ran has been paid.
  */
 import fs from "node:fs";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
 import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
 import { type BillEntry, type BillFile, entriesOf } from "../ledger/bill.ts";
@@ -49,6 +49,8 @@ export interface RunOptions {
   root?: string;
   /** The recipe's file as written, kept with its comments. */
   recipeText?: string;
+  /** Where it was read, which its relative paths begin from. */
+  recipeFile?: string;
 }
 
 /** Paths of a run's files, for writers and readers alike. */
@@ -177,7 +179,7 @@ export class RunFolder {
  * recipe or another process, or cannot be written.
  */
 export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFolder {
-  const { name = recipe.name, fresh = false, root = "runs" } = options;
+  const { name = recipe.name, fresh = false, root = "runs", recipeFile } = options;
   const folder = join(root, name);
   const paths = runPaths(folder);
   if (!RUN_NAME.test(name))
@@ -199,14 +201,19 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
       onDisk(folder, () => fs.mkdirSync(folder, { recursive: true }));
       lock = acquireLock(paths.lock, name);
     }
+    const recipeFolder = recipeFile === undefined ? undefined : dirname(resolve(recipeFile));
     const now = new Date().toISOString();
     const previous = readJson<RunInfo>(paths.info);
     if (previous !== null) refuseAnother(recipe, previous, folder, name);
     else writeAtomic(paths.recipe, options.recipeText ?? stringify(recipe));
     const info =
       previous === null
-        ? describeRun(name, recipe, now)
-        : { ...previous, sessions: [...previous.sessions, now] };
+        ? describeRun(name, recipe, now, recipeFolder)
+        : {
+            ...previous,
+            ...(recipeFolder !== undefined && { recipeFolder }),
+            sessions: [...previous.sessions, now],
+          };
     // run.json comes last: a folder that has one is complete.
     onDisk(paths.checkpoints, () => fs.mkdirSync(paths.checkpoints, { recursive: true }));
     writeJson(paths.info, info);

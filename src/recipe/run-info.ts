@@ -7,6 +7,8 @@ import type { Recipe } from "./schema.ts";
 export interface RunInfo {
   name: string;
   seed: number;
+  /** Of the file that was given, in full: the paths in the recipe are relative to it. Absent in older runs. */
+  recipeFolder?: string;
   /** Of the recipe with all defaults filled in. */
   recipeHash: string;
   versions: { sputnik: string; node: string; onnxruntime: string };
@@ -19,10 +21,11 @@ export interface RunInfo {
   finishedAt: string | null;
 }
 
-export function describeRun(name: string, recipe: Recipe, now: string): RunInfo {
+export function describeRun(name: string, recipe: Recipe, now: string, recipeFolder?: string): RunInfo {
   return {
     name,
     seed: recipe.seed,
+    ...(recipeFolder !== undefined && { recipeFolder }),
     recipeHash: hashRecipe(recipe),
     versions: {
       sputnik: packageVersion("../../package.json"),

@@ -1,10 +1,12 @@
 /** A run as its files tell it, finished or still going on. */
 import fs from "node:fs";
+import { join } from "node:path";
 import type { EvaluationRecord } from "../events.ts";
 import { BillBook, type BillEntry, type BillFile } from "../ledger/bill.ts";
 import { RunFolderError } from "./disk.ts";
 import { readJournal } from "./journal.ts";
 import { parseRecipe } from "./load.ts";
+import { resolvePaths } from "./paths.ts";
 import { type MetricsLine, readJson, runPaths, type SamplesLine } from "./run-folder.ts";
 import type { RunInfo } from "./run-info.ts";
 import type { Recipe } from "./schema.ts";
@@ -19,6 +21,10 @@ export interface RunData {
   evaluations: EvaluationRecord[];
   bill: BillFile | null;
 }
+
+/** With the paths that its files have from here: the copy in the run's folder says them as the recipe does. */
+export const recipeOfRun = (recipe: Recipe, { recipeFolder = "." }: Partial<RunInfo>): Recipe =>
+  resolvePaths(recipe, join(recipeFolder, "recipe.yaml"), { missing: "kept" }).recipe;
 
 /** Reads a run without locking it. Throws a `RunFolderError` if the folder holds none. */
 export function readRun(folder: string): RunData {
@@ -35,7 +41,7 @@ export function readRun(folder: string): RunData {
   return {
     folder,
     info,
-    recipe: parseRecipe(recipeText, paths.recipe),
+    recipe: recipeOfRun(parseRecipe(recipeText, paths.recipe), info),
     recipeText,
     metrics: readJournal<MetricsLine>(paths.metrics),
     samples: readJournal<SamplesLine>(paths.samples),

@@ -21,7 +21,7 @@ import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
 import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
 import type { Note } from "./check-data.ts";
-import { examPart } from "./exam.ts";
+import { examPart, largestCompletion } from "./exam.ts";
 import {
   asParameters,
   asValues,
@@ -345,8 +345,3 @@ const payerOf = (stage: string, step: number | null = null) => ({
   work: () => sumWork(),
   charged: sumWork(),
 });
-
-/** What the model's positions leave behind a prompt of ordinary length. */
-function largestCompletion({ config }: Model): number {
-  return Math.floor(config.maxPositions * 0.75);
-}

@@ -5,7 +5,7 @@
 import type { z } from "zod";
 import { ConfigError } from "../models/config.ts";
 import { checkV3Config } from "../models/v3-config.ts";
-import type { DenseShape, Recipe, V3Shape } from "./schema.ts";
+import type { DenseShape, Recipe, TaskOptions, V3Shape } from "./schema.ts";
 import type { EvaluateStage, GrpoStage, PretrainStage, SftStage } from "./stage-schemas.ts";
 
 type Path = (string | number)[];
@@ -23,11 +23,14 @@ export function checkSense(recipe: Recipe, context: z.RefinementCtx): void {
   if (shape !== null && own)
     refuse(["tokenizer"], "A new model has no tokenizer yet: choose one, such as { kind: compact }.");
   checkUnique(recipe, refuse);
+  checkSplit(recipe.task, (path, message) => refuse(["task", ...path], message));
   recipe.stages.forEach((stage, index) => {
     const at: Refuse = (path, message) => refuse(["stages", index, ...path], message);
     if (stage.kind === "grpo") checkGrpo(stage, shape, at);
-    else if (stage.kind === "evaluate") checkEvaluate(stage, shape, at);
-    else checkLanguageModelling(stage, shape, at);
+    else if (stage.kind === "evaluate") {
+      checkEvaluate(stage, shape, at);
+      if (stage.task !== undefined) checkSplit(stage.task, (path, message) => at(["task", ...path], message));
+    } else checkLanguageModelling(stage, shape, at);
   });
 }
 
@@ -63,6 +66,14 @@ function checkV3(model: V3Shape, refuse: Refuse): void {
     const { field, expected, found, remedy } = error;
     refuse(["model", field], `"${field}" is ${found}. Expected ${expected}. ${remedy}`);
   }
+}
+
+function checkSplit(task: TaskOptions, refuse: Refuse): void {
+  if (task.kind !== "jsonl" || task.test === undefined || (task.split?.test ?? 0) === 0) return;
+  refuse(
+    ["split"],
+    `The tests have a file of their own (test: ${task.test}), so a share of the other file's rows cannot be tests too: leave split.test or test out.`,
+  );
 }
 
 function checkUnique(recipe: Recipe, refuse: Refuse): void {

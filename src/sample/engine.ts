@@ -15,7 +15,7 @@ import { KvCache } from "./cache.ts";
 import { type FixedOptions, fixedParameters, isExact, openFixed } from "./fixed.ts";
 import { traceDecode, tracePrefill } from "./graphs.ts";
 import { type DecodedStep, StepOutputs } from "./outputs.ts";
-import { PIECE_TOKENS, tokensOfPass, WHOLE_TOKENS, wholePieces } from "./pieces.ts";
+import { PIECES, tokensOfPass, WHOLE, wholePieces } from "./pieces.ts";
 import { PromptCaches } from "./prompts.ts";
 import { checkRequests, commonPrefix } from "./requests.ts";
 import { drawFor, LogitsError, logitScale, type SamplingOptions, sampleToken } from "./sampler.ts";
@@ -97,7 +97,7 @@ export class Sampler {
     this.outputs = new StepOutputs(this.decode, this.planes);
     this.passTokens = tokensOfPass(
       (seq) => countFlops(this.prefillGraph, { batch: 1, seq, past: this.cache.window }).total,
-      this.continues ? PIECE_TOKENS : WHOLE_TOKENS,
+      this.continues ? PIECES : WHOLE,
     );
   }
 

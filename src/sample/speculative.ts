@@ -20,7 +20,7 @@ import { KvCache } from "./cache.ts";
 import type { GenerateOptions, GenerationResult } from "./engine.ts";
 import { type FixedOptions, fixedParameters, isExact, openFixed } from "./fixed.ts";
 import { outputLogits } from "./graphs.ts";
-import { PIECE_TOKENS, tokensOfPass, wholePieces } from "./pieces.ts";
+import { PIECES, tokensOfPass, wholePieces } from "./pieces.ts";
 import { checkRequests, commonPrefix } from "./requests.ts";
 import { drawFor, LogitsError, logitScale, sampleToken } from "./sampler.ts";
 import type { Generation, GenerationRequest } from "./scheduler.ts";
@@ -139,7 +139,7 @@ export class SpeculativeSampler {
       { name: moduleName(config), heads: 1, width: config.latent + config.ropeDim },
     ]);
     const sizes = { past: this.trunk.window, pairs: 1 };
-    this.passTokens = tokensOfPass((known) => countFlops(graph, { ...sizes, known }).total, PIECE_TOKENS);
+    this.passTokens = tokensOfPass((known) => countFlops(graph, { ...sizes, known }).total, PIECES);
   }
 
   /**

@@ -4,8 +4,10 @@ import type { StreamKey } from "./problem.ts";
 
 export type Split = StreamKey["split"];
 
+export type Shares = Record<"validation" | "test", number>;
+
 /** Shares of all possible problems; the rest is for training. */
-export const SPLIT_SHARES = { validation: 0.1, test: 0.1 } as const;
+export const SPLIT_SHARES: Shares = { validation: 0.1, test: 0.1 };
 
 /** Draws before a generator gives up: a split holds a tenth of the problems, so 10 is typical. */
 const MAX_DRAWS = 20_000;
@@ -37,10 +39,10 @@ export function stream(seed: number, task: string, split: Split, index: number):
  * The split that a problem belongs to, by its content alone: no seed plays a part. `content` must be
  * canonical, so that two problems that differ in order only are one.
  */
-export function splitOf(task: string, content: string): Split {
+export function splitOf(task: string, content: string, shares: Shares = SPLIT_SHARES): Split {
   const place = new Random("split", task, content).uniform();
-  if (place < SPLIT_SHARES.test) return "test";
-  return place < SPLIT_SHARES.test + SPLIT_SHARES.validation ? "validation" : "train";
+  if (place < shares.test) return "test";
+  return place < shares.test + shares.validation ? "validation" : "train";
 }
 
 /**

@@ -1,19 +1,20 @@
 import { describe, expect, it } from "vitest";
 import { countFlops } from "../../src/graph/analyse.ts";
 import { traceDecode } from "../../src/sample/graphs.ts";
-import { PIECE_TOKENS, tokensOfPass, WHOLE_TOKENS, wholePieces } from "../../src/sample/pieces.ts";
+import { PIECES, tokensOfPass, WHOLE, wholePieces } from "../../src/sample/pieces.ts";
 import { tinyConfig } from "../train/tiny.ts";
 
 describe("tokens of a pass", () => {
   const each = (flops: number) => (tokens: number) => tokens * flops;
   it.each([
     // A quarter of a second of two cores, 25 GFLOP, as a power of two.
-    ["8 million", 2 * 8e6, PIECE_TOKENS, 256],
-    ["8 million, whole prompts", 2 * 8e6, WHOLE_TOKENS, 1024],
-    ["1 million, whole prompts", 2 * 1e6, WHOLE_TOKENS, 4096],
-    ["106 million, SmolLM2-135M without its table", 2 * 106e6, PIECE_TOKENS, 64],
-    ["1.3 billion, R1-Distill-Qwen-1.5B without its table", 2 * 1.31e9, PIECE_TOKENS, 16],
-    ["7 billion", 2 * 7e9, PIECE_TOKENS, 16],
+    ["8 million", 2 * 8e6, PIECES, 256],
+    ["8 million, whole prompts", 2 * 8e6, WHOLE, 1024],
+    ["1 million, whole prompts", 2 * 1e6, WHOLE, 4096],
+    ["106 million, SmolLM2-135M without its table", 2 * 106e6, PIECES, 64],
+    ["106 million, whole prompts", 2 * 106e6, WHOLE, 512],
+    ["1.3 billion, R1-Distill-Qwen-1.5B without its table", 2 * 1.31e9, PIECES, 16],
+    ["7 billion", 2 * 7e9, PIECES, 16],
   ])("%s parameters", (_name, flops, most, expected) => {
     expect(tokensOfPass(each(flops), most)).toBe(expected);
   });
@@ -34,7 +35,7 @@ describe("tokens of a pass", () => {
       true,
     );
     const flopsOf = (seq: number) => countFlops(graph, { batch: 1, seq, past: 32 }).total;
-    expect(tokensOfPass(flopsOf, PIECE_TOKENS)).toBe(16);
+    expect(tokensOfPass(flopsOf, PIECES)).toBe(16);
   });
 
   it("what is kept is whole pieces", () => {

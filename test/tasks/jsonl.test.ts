@@ -155,7 +155,7 @@ describe("the splits of a data set", () => {
         return one.generate({ seed: 1, split, index: 0 }).answer;
       } catch (error) {
         expect(error).toBeInstanceOf(DataSetError);
-        expect((error as Error).message).toContain(`no row falls into the ${split} split`);
+        expect((error as Error).message).toContain(`none of its 1 rows falls into the ${split} split`);
         return null;
       }
     });

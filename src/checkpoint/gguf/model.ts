@@ -29,6 +29,7 @@ import { type GgufTensor, writeGguf } from "./file.ts";
 import { ROPE_FREQS, toGgufTensors, toHuggingFaceTensors } from "./names.ts";
 import { openParts } from "./parts.ts";
 import { llama3Factors } from "./rope.ts";
+import { samplingOf } from "./sampling.ts";
 import { READ_OTHERWISE } from "./splits.ts";
 import { type TokenizerContent, tokenizerMetadata, toTokenizerContent } from "./tokenizer.ts";
 import { text, u32 } from "./values.ts";
@@ -40,6 +41,8 @@ export interface GgufContent extends TokenizerContent {
   /** Content of `config.json`, with the special ids. */
   config: Fields;
   tensors: TensorSource;
+  /** How the file wants to be sampled, as a `generation_config.json` would say it. */
+  sampling: Fields;
 }
 
 /** Opens, hands over and closes. @throws CheckpointError for what cannot be read, naming file and place. */
@@ -58,7 +61,12 @@ export function withGguf<T>(file: string, use: (content: GgufContent) => T): T {
     const shape = toHuggingFaceConfig(metadata, source);
     const tensors = toHuggingFaceTensors(file, source, layoutOf(architectureOf(file, shape), shape));
     const content = toTokenizerContent(metadata);
-    return use({ ...content, config: { ...shape, ...content.ids }, tensors });
+    return use({
+      ...content,
+      config: { ...shape, ...content.ids },
+      tensors,
+      sampling: samplingOf(metadata),
+    });
   } finally {
     for (const part of parts) part.close();
   }
@@ -82,11 +90,12 @@ export function loadGguf(file: string, expected?: (config: ModelConfig) => Shape
 }
 
 /** The model without its weights. @throws ConfigError or TokenizerError, as `loadModel` does */
-export function shapeOf({ config, tensors, tokenizer, tokenizerConfig, ids }: GgufContent): LoadedShape {
+export function shapeOf(content: GgufContent): LoadedShape {
+  const { config, tensors, tokenizer, tokenizerConfig, ids, sampling } = content;
   return {
     config: storedConfig(fromHuggingFace(config), new Set(tensors.keys())),
     tokenizer: tokenizerFrom(tokenizer, { modelConfig: config, tokenizerConfig }),
-    generation: ids,
+    generation: { ...ids, ...sampling },
     tokenizerConfig,
   };
 }

@@ -1,0 +1,124 @@
+/** A stage's problems against the model: each split has some, and each prompt leaves room for its answer. */
+import type { ModelShape } from "../checkpoint/folder.ts";
+import type { Problem, Task } from "../tasks/problem.ts";
+import { taskFrom } from "../tasks/registry.ts";
+import { DataSetError } from "../tasks/rows.ts";
+import { splitRows } from "../tasks/split-rows.ts";
+import { ChatTemplateError } from "../tokenizer/chat-template.ts";
+import { UnknownCharacterError } from "../tokenizer/errors.ts";
+import { encodeProblem } from "../train/rollout.ts";
+import type { Note } from "./check-data.ts";
+import { examProblems, largestCompletion } from "./exam.ts";
+import { UsageError } from "./find-model.ts";
+import type { EvaluateStage, GrpoStage, Recipe, TaskOptions } from "./schema.ts";
+import { StageError } from "./stage-error.ts";
+
+/** Generated problems whose prompts are measured. */
+const MEASURED = 256;
+
+/**
+ * @throws DataSetError for a file, a split without rows or a question without room; UsageError for a limit that the
+ *   model has no room for
+ */
+export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, model: ModelShape): Note[] {
+  const options: TaskOptions = (stage.kind === "evaluate" ? stage.task : undefined) ?? recipe.task;
+  const task = taskFrom(options);
+  const problems =
+    stage.kind === "evaluate"
+      ? examProblems(recipe, stage, task).map(({ problem }) => problem)
+      : (task.list?.("train") ?? generated(task, stage, recipe.seed));
+  checkRoom(stage, options, problems, model);
+  if (options.kind !== "jsonl") return [];
+  const { shared } = splitRows(options);
+  return stage.kind === "grpo" && shared > 0
+    ? [
+        {
+          level: "warning",
+          message: `${shared} rows of ${options.file} have a question of ${options.test} and are not trained.`,
+        },
+      ]
+    : [];
+}
+
+function generated(task: Task, { steps, problemsPerStep }: GrpoStage, seed: number): Problem[] {
+  const length = Math.min(steps * problemsPerStep, MEASURED);
+  return Array.from({ length }, (_, index) => task.generate({ seed, split: "train", index }));
+}
+
+function checkRoom(
+  stage: GrpoStage | EvaluateStage,
+  options: TaskOptions,
+  problems: readonly Problem[],
+  model: ModelShape,
+): void {
+  const { name, maxNewTokens } = stage;
+  const { maxPositions } = model.config;
+  const needed = maxNewTokens ?? largestCompletion(model);
+  let longest = { length: 0, id: "" };
+  let shortest = Number.POSITIVE_INFINITY;
+  for (const problem of problems) {
+    const { length } = promptOf(problem, stage, options, model);
+    shortest = Math.min(shortest, length);
+    if (length > longest.length) longest = { length, id: problem.id };
+  }
+  const { length, id } = longest;
+  if (length + needed <= maxPositions) return;
+  const found = `its prompt takes ${length} tokens, and stage "${name}" wants ${needed} more for the answer${maxNewTokens === undefined ? ", three quarters of its positions" : " (maxNewTokens)"}, where the model has ${maxPositions} positions`;
+  const lower = maxPositions - length >= 1 ? `maxNewTokens can be at most ${maxPositions - length}` : null;
+  // A limit that the shortest prompt leaves no room for is the recipe's mistake, and not a row's.
+  if (options.kind === "jsonl" && shortest + needed <= maxPositions)
+    throw rowError(
+      id,
+      options,
+      stage,
+      found,
+      `Shorten the question or leave the row out${lower === null ? "" : `, or lower the limit: ${lower}`}.`,
+    );
+  throw new StageError(
+    name,
+    [maxNewTokens === undefined ? "name" : "maxNewTokens"],
+    `Answers of ${needed} tokens and the longest prompt (${length} tokens) do not fit the model's ${maxPositions} positions.`,
+    lower === null
+      ? "Choose a task with shorter prompts, or a model with more positions."
+      : `Lower it: ${lower}.`,
+  );
+}
+
+function promptOf(
+  problem: Problem,
+  stage: GrpoStage | EvaluateStage,
+  options: TaskOptions,
+  model: ModelShape,
+): number[] {
+  try {
+    return encodeProblem(model, problem);
+  } catch (error) {
+    if (error instanceof UnknownCharacterError && options.kind === "jsonl")
+      throw rowError(problem.id, options, stage, error.message.replace(/\.$/, ""), null);
+    if (error instanceof ChatTemplateError)
+      throw new UsageError(`Stage "${stage.name}", task: ${error.found}.`, error.remedy);
+    if (error instanceof UnknownCharacterError)
+      throw new UsageError(`Stage "${stage.name}", task: ${error.message}`, "Choose another task or model.");
+    throw error;
+  }
+}
+
+/** The id of a listed problem ends with its place in the file. */
+function rowError(
+  id: string,
+  { file, test }: TaskOptions & { kind: "jsonl" },
+  stage: GrpoStage | EvaluateStage,
+  found: string,
+  remedy: string | null,
+): DataSetError {
+  const place = id.replace(/^[^/]*\//, "");
+  const line = /^line (\d+)$/.exec(place)?.[1];
+  const where = stage.kind === "evaluate" && stage.split === "test" && test !== undefined ? test : file;
+  return new DataSetError(
+    where,
+    line === undefined ? null : Number(line),
+    line === undefined ? `${place}: ${found}` : found,
+    "questions that the model can read, with room for an answer",
+    remedy,
+  );
+}

@@ -1,0 +1,100 @@
+/** Where the files lie that a recipe names: beside the recipe; else, as before, in the directory of the command. */
+import { existsSync } from "node:fs";
+import { dirname, isAbsolute, join, normalize } from "node:path";
+import { holdsModel } from "../checkpoint/model.ts";
+import { DataSetError } from "../tasks/rows.ts";
+import type { Note } from "./check-data.ts";
+import type { Recipe, Stage, TaskOptions, TrainingData } from "./schema.ts";
+
+/**
+ * The recipe with each relative path as it is from the directory of the command, and a note on each that is not beside
+ * the recipe. A recipe is known by what it says (`hashRecipe`), so it is resolved after that.
+ * @param recipeFile the recipe's path, or that of any file in its folder
+ * @throws DataSetError for a file that is in neither place, unless `missing` is "kept"
+ */
+export function resolvePaths(
+  recipe: Recipe,
+  recipeFile: string,
+  { missing = "refused" }: { missing?: "refused" | "kept" } = {},
+): { recipe: Recipe; notes: Note[] } {
+  const folder = dirname(recipeFile);
+  const elsewhere = new Set<string>();
+  const find = (path: string, exists: (path: string) => boolean): string | null => {
+    const beside = join(folder, path);
+    if (isAbsolute(path) || exists(beside)) return isAbsolute(path) ? path : beside;
+    if (!exists(path)) return null;
+    if (normalize(path) !== beside) elsewhere.add(path);
+    return path;
+  };
+  const file = (path: string): string => {
+    const found = find(path, existsSync);
+    if (found !== null) return found;
+    if (missing === "kept") return path;
+    throw new DataSetError(
+      join(folder, path),
+      null,
+      "there is no such file",
+      "a path relative to the recipe's folder, or else to the directory of the command",
+      "Correct the path in the recipe.",
+    );
+  };
+  const { model, tokenizer } = recipe;
+  const resolved: Recipe = {
+    ...recipe,
+    // What is no path is the name of a pulled model.
+    model:
+      "from" in model
+        ? {
+            ...model,
+            from: find(model.from, holdsModel) ?? model.from,
+            ...(model.adapter !== undefined && { adapter: find(model.adapter, existsSync) ?? model.adapter }),
+          }
+        : model,
+    tokenizer:
+      tokenizer.kind === "file"
+        ? { ...tokenizer, path: file(tokenizer.path) }
+        : tokenizer.kind === "bpe"
+          ? { ...tokenizer, file: file(tokenizer.file) }
+          : tokenizer,
+    task: taskPaths(recipe.task, recipe.stages.some(usesTask) ? file : (path) => path),
+    stages: recipe.stages.map((stage) => stagePaths(stage, file)),
+  };
+  const notes = [...elsewhere].map(
+    (path): Note => ({
+      level: "info",
+      message: `${path} is not in the recipe's folder (${folder}); the one in this directory is used.`,
+    }),
+  );
+  return { recipe: resolved, notes };
+}
+
+/** Of the recipe's own task, whose file may be absent where no stage asks for it. */
+const usesTask = (stage: Stage): boolean =>
+  stage.kind === "grpo" || (stage.kind === "evaluate" && stage.task === undefined);
+
+function stagePaths(stage: Stage, file: (path: string) => string): Stage {
+  switch (stage.kind) {
+    case "grpo":
+      return stage;
+    case "evaluate":
+      return stage.task === undefined ? stage : { ...stage, task: taskPaths(stage.task, file) };
+    default:
+      return { ...stage, data: dataPaths(stage.data, file) };
+  }
+}
+
+function taskPaths(task: TaskOptions, file: (path: string) => string): TaskOptions {
+  if (task.kind !== "jsonl") return task;
+  return { ...task, file: file(task.file), ...(task.test !== undefined && { test: file(task.test) }) };
+}
+
+function dataPaths(data: TrainingData, file: (path: string) => string): TrainingData {
+  switch (data.kind) {
+    case "countdown-attempts":
+      return data;
+    case "repository":
+      return { ...data, folder: file(data.folder) };
+    default:
+      return { ...data, file: file(data.file) };
+  }
+}

@@ -1,0 +1,32 @@
+/** What a person should know of a model's files before it answers: settings that are not applied, files that are not read. */
+import { join } from "node:path";
+import { openParts } from "../checkpoint/gguf/parts.ts";
+import { samplingOf } from "../checkpoint/gguf/sampling.ts";
+import { readJson } from "../checkpoint/json.ts";
+import { isGguf } from "../checkpoint/model.ts";
+import { strayWeights } from "../checkpoint/shards.ts";
+import { notApplied } from "./defaults.ts";
+
+/** Sentences, none where there is nothing to say. @throws CheckpointError for files that cannot be read */
+export function modelNotes(path: string): string[] {
+  const file = isGguf(path) ? path : join(path, "generation_config.json");
+  const settings = notApplied(isGguf(path) ? ggufSettings(path) : fields(file));
+  return [
+    ...(isGguf(path) ? [] : strayWeights(path)),
+    ...(settings.length === 0
+      ? []
+      : [
+          `${file}: not applied here: ${settings.join(", ")}. Answers differ from those of programs that do.`,
+        ]),
+  ];
+}
+
+function fields(file: string): Record<string, unknown> {
+  return (readJson(file, { optional: true }) ?? {}) as Record<string, unknown>;
+}
+
+function ggufSettings(path: string): Record<string, unknown> {
+  const parts = openParts(path);
+  for (const part of parts) part.close();
+  return samplingOf(parts[0]!.header.metadata);
+}
