@@ -4,12 +4,14 @@ import { createRequire } from "node:module";
 import { benchBusy } from "./busy.ts";
 import { benchDecode } from "./decode.ts";
 import { benchFirstLight } from "./first-light.ts";
+import { benchGrpo } from "./grpo.ts";
 import { benchMemory } from "./memory.ts";
 import { benchPrecision } from "./precision.ts";
 import { benchRealModel } from "./real-model.ts";
 import { benchRoundTrip } from "./round-trip.ts";
 import { circumstances, judgeRow, printRows, type Row } from "./rows.ts";
 import { benchTrain } from "./train.ts";
+import { benchTrust } from "./trust.ts";
 import { benchV3 } from "./v3.ts";
 
 const benches: Record<string, () => Promise<Row[]>> = {
@@ -20,6 +22,8 @@ const benches: Record<string, () => Promise<Row[]>> = {
   "real-model": benchRealModel,
   v3: benchV3,
   memory: benchMemory,
+  grpo: benchGrpo,
+  trust: benchTrust,
   precision: benchPrecision,
   "round-trip": benchRoundTrip,
 };

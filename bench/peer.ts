@@ -17,8 +17,19 @@ export class Peer {
 
   /** Starts PyTorch; `SPUTNIK_PEER_PYTHON` names an interpreter that has torch. */
   static async pytorch(mode: "eager" | "compile"): Promise<Peer | null> {
+    return Peer.python("pytorch_train.py", ["--mode", mode, "--interactive"]);
+  }
+
+  /** A script of `peers/` in Python. */
+  static async python(script: string, args: string[]): Promise<Peer | null> {
     const python = process.env.SPUTNIK_PEER_PYTHON ?? "python3";
-    return Peer.start(python, ["pytorch_train.py", "--mode", mode, "--interactive"], here);
+    return Peer.start(python, [script, ...args], here);
+  }
+
+  /** A script beside this file, as a process of its own. */
+  static async script(name: string, args: string[]): Promise<Peer | null> {
+    const path = fileURLToPath(new URL(name, import.meta.url));
+    return Peer.start(process.execPath, ["--import", "tsx", path, ...args], process.cwd());
   }
 
   static async jaxJs(): Promise<Peer | null> {
@@ -71,6 +82,11 @@ export class Peer {
   /** Milliseconds of each of `count` steps. */
   async steps(count: number): Promise<number[]> {
     return (await this.ask(`step ${count}`)).ms_per_step as number[];
+  }
+
+  /** Ends a process that answers "quit" with its peak memory, in bytes. */
+  async peakBytes(): Promise<number> {
+    return (await this.ask("quit")).peak_bytes as number;
   }
 
   /** Ends the process and waits until it is gone. */

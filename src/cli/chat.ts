@@ -59,7 +59,7 @@ export async function chat(name: string | undefined, options: ChatOptions): Prom
 }
 
 async function showPage(service: ThreadChat, port?: number): Promise<void> {
-  const page = await servePage(new RunBus(), service, port);
+  const page = await servePage(new RunBus(), service, { port });
   console.log(`Talk to it at ${color.cyan(page.url)} (Ctrl-C ends).`);
   await new Promise((resolve) => process.once("SIGINT", resolve));
   await page.close();

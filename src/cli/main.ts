@@ -142,6 +142,11 @@ program
   .action(async (name, options) => (await import("./pull.ts")).pull(name, options));
 
 program
+  .command("schema")
+  .description("print the JSON Schema of recipes, from which editors complete")
+  .action(async () => (await import("./schema.ts")).schema());
+
+program
   .command("doctor")
   .description("what this machine offers, measured")
   .option("--json", "print one JSON document")

@@ -7,10 +7,13 @@ import { runPaths } from "../recipe/run-folder.ts";
 import { readRun } from "../recipe/run-reader.ts";
 import { RunBus } from "../server/bus.ts";
 import { ThreadChat } from "../server/chat-service.ts";
-import { type RunningServer, startServer } from "../server/serve.ts";
+import { newToken, type RunningServer, startServer } from "../server/serve.ts";
+import { isSharedMachine } from "../server/shared.ts";
 
 export interface Page extends RunningServer {
   chat: ThreadChat;
+  /** Loads the chat's model and takes more connections; a run's first event does so too. */
+  begin(): void;
   publish(event: RunEvent): void;
 }
 
@@ -18,8 +21,13 @@ export interface Page extends RunningServer {
 const STATIC = fileURLToPath(new URL("../../dist/web", import.meta.url));
 
 /** The page over a run's events, which may stay without one, and a chat. @throws PortError */
-export function servePage(events: RunBus, chat: ThreadChat, port?: number): Promise<RunningServer> {
-  return startServer({ events, chat, staticDir: STATIC, port });
+export function servePage(
+  events: RunBus,
+  chat: ThreadChat,
+  { port, narrow }: { port?: number; narrow?: boolean } = {},
+): Promise<RunningServer> {
+  const token = isSharedMachine() ? newToken() : undefined;
+  return startServer({ events, chat, staticDir: STATIC, port, narrow, token });
 }
 
 /** `fresh`: an earlier run's curves are not shown. @throws PortError */
@@ -34,14 +42,25 @@ export async function openPage({
 }): Promise<Page> {
   const events = new RunBus();
   const chat = new ThreadChat({ run });
-  const server = await servePage(events, chat, port);
-  chat.warm();
+  const server = await servePage(events, chat, { port, narrow: true });
   if (!fresh && fs.existsSync(runPaths(run).info))
     for (const event of replay(readRun(run))) events.publish(event);
+  let alive = false;
+  const begin = (): void => {
+    if (alive) return;
+    alive = true;
+    server.widen();
+    chat.warm();
+  };
   return {
     ...server,
     chat,
-    publish: (event) => events.publish(event),
+    begin,
+    publish: (event) => {
+      // The run's thread has loaded: its files come first.
+      begin();
+      events.publish(event);
+    },
     close: async () => {
       await server.close();
       await chat.close();

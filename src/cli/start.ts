@@ -35,6 +35,7 @@ export async function start({ fresh = false, port, threads }: StartOptions): Pro
   try {
     if (page !== null) greet(page.url);
     if (finished) {
+      page?.begin();
       printSummary(run);
       console.log(
         `\nThis run was finished before. To train it again: ${color.bold("npm start -- --fresh")}, which keeps this one too.`,

@@ -36,26 +36,39 @@ export interface RunHandle {
   stop(): void;
 }
 
+/** Times that a thread is started which finds no file descriptor for its modules, and the pause before the next, in ms. */
+const [STARTS, PAUSE_MS] = [20, 250];
+
 export function launchRun(order: RunOrder, onEvent: (event: RunEvent) => void): RunHandle {
   const stopFlag = new SharedArrayBuffer(4);
-  const worker = startThread("engine-worker", import.meta.url, {
-    workerData: { order, stopFlag } satisfies EngineData,
-  });
-  const done = new Promise<RunOutcome>((resolve, reject) => {
-    let last: EngineMessage | null = null;
-    worker.on("message", (message: EngineMessage) => {
-      if (message.type === "event") onEvent(message.event);
-      else last = message;
+  const attempt = (starts: number): Promise<RunOutcome> => {
+    const worker = startThread("engine-worker", import.meta.url, {
+      workerData: { order, stopFlag } satisfies EngineData,
     });
-    worker.on("error", (error) => reject(error));
-    // Only the thread's end says that ONNX Runtime has let go of everything.
-    worker.on("exit", (code) => {
-      if (last?.type === "ended") resolve(last.outcome);
-      else if (last?.type === "failed") reject(new FailureError(last.failure));
-      else reject(new FailureError(died(code)));
+    return new Promise<RunOutcome>((resolve, reject) => {
+      let last: EngineMessage | null = null;
+      worker.on("message", (message: EngineMessage) => {
+        if (message.type === "event") onEvent(message.event);
+        last = message;
+      });
+      let ended = false;
+      worker.on("error", (error) => {
+        ended = true;
+        // Its modules are hundreds of files, and the page's visitors hold descriptors too: they may leave.
+        if (last === null && starts < STARTS && /^(EMFILE|ENFILE)/.test(error.message))
+          setTimeout(() => resolve(attempt(starts + 1)), PAUSE_MS);
+        else reject(error);
+      });
+      // Only the thread's end says that ONNX Runtime has let go of everything.
+      worker.on("exit", (code) => {
+        if (ended) return;
+        if (last?.type === "ended") resolve(last.outcome);
+        else if (last?.type === "failed") reject(new FailureError(last.failure));
+        else reject(new FailureError(died(code)));
+      });
     });
-  });
-  return { done, stop: () => void Atomics.store(new Int32Array(stopFlag), 0, 1) };
+  };
+  return { done: attempt(1), stop: () => void Atomics.store(new Int32Array(stopFlag), 0, 1) };
 }
 
 function died(code: number): Failure {

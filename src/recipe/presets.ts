@@ -6,6 +6,9 @@
 export const presetNames = ["grpo", "dr-grpo", "dapo", "rloo", "gspo"] as const;
 export type PresetName = (typeof presetNames)[number];
 
+/** What every preset sets and a recipe without one has to say. */
+export const presetKeys: readonly string[] = ["advantage", "ratio", "aggregation", "clip", "kl"];
+
 type Slots = Record<string, unknown>;
 
 /** A function of the limit on new tokens, because DAPO's overlong buffer is a share of it. */

@@ -1,6 +1,7 @@
 /** What a schema finds wrong with a recipe, in words for the person who wrote it. */
 import { z } from "zod";
 import type { Path } from "./locate.ts";
+import { presetKeys } from "./presets.ts";
 import { nearest } from "./spelling.ts";
 
 export interface Finding {
@@ -25,10 +26,15 @@ export function explain(schema: z.ZodType, input: unknown, issues: readonly Issu
   const doubtful = new Set(unknown.map(({ path }) => block(path)));
   const rest = flat
     .filter((issue) => issue.code !== "unrecognized_keys" && !meant.has(JSON.stringify(issue.path)))
+    .filter((issue) => !(presetKeys.includes(String(issue.path.at(-1))) && meantPreset(issue, input, meant)))
     .filter((issue) => issue.code !== "custom" || !doubtful.has(block(issue.path)))
     .map((issue) => describe(schema, input, issue));
   return [...unknown, ...rest];
 }
+
+/** A key that is missing because the preset which would set it is misspelt. */
+const meantPreset = ({ path }: Issue, input: unknown, meant: ReadonlySet<string>): boolean =>
+  valueAt(input, path) === undefined && meant.has(JSON.stringify([...path.slice(0, -1), "preset"]));
 
 /** The model, one stage, the checkpoints...: what a reader takes for one block. */
 const block = (path: Path): string => path.slice(0, path[0] === "stages" ? 2 : 1).join(".");

@@ -26,7 +26,7 @@ const tokenizerSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("bpe"), vocabSize: z.int().min(272), file: z.string().min(1) }),
 ]);
 
-const recipeObject = z.strictObject({
+export const recipeObject = z.strictObject({
   /** Also the name of the run's folder. */
   name: z.string().regex(RUN_NAME, { error: RUN_NAME_RULE }),
   seed: z.int().min(0),

@@ -24,15 +24,20 @@ export interface AppOptions {
   staticDir: string;
   /** The name or address that the server is bound to. */
   host?: string;
+  /** Asked for with every request, where it is given. */
+  token?: string;
 }
 
 /** The page's EventSource waits this long before it tries again. */
 const RETRY_MS = 1000;
+/** Pages that may follow the run at once. */
+export const MOST_READERS = 32;
 
-export function createApp({ events, chat, staticDir, host = "127.0.0.1" }: AppOptions): Hono {
+export function createApp({ events, chat, staticDir, host = "127.0.0.1", token }: AppOptions): Hono {
   const app = new Hono();
-  app.use(guard(host));
-  app.get("/events", (c) => streamEvents(c, events));
+  app.use(guard({ host, token }));
+  const readers = { open: 0 };
+  app.get("/events", (c) => streamEvents(c, events, readers));
   app.get("/api/state", (c) => c.json({ id: events.lastId, ...events.state, models: chat.models() }));
   app.get("/api/models", (c) => c.json({ models: chat.models() }));
   app.post("/api/chat", limited(MAX_PROBLEM_BYTES), (c) => answer(c, chat, problemRequestSchema));
@@ -50,15 +55,25 @@ export function createApp({ events, chat, staticDir, host = "127.0.0.1" }: AppOp
 }
 
 /** Server-Sent Events: `state` frames replace, `run` frames add; a write waits until the reader took it. */
-function streamEvents(c: Context, events: RunBus): Response {
+function streamEvents(c: Context, events: RunBus, readers: { open: number }): Response {
+  // Each holds a connection, and so a file descriptor that a run may need.
+  if (readers.open >= MOST_READERS) {
+    const message = `${MOST_READERS} pages of this server are open already.`;
+    return c.json({ message, remedy: "Close one of them." }, 503);
+  }
+  readers.open++;
   const lastId = c.req.header("last-event-id") ?? c.req.query("after") ?? null;
   return streamSSE(c, async (stream) => {
     const gone = new AbortController();
     stream.onAbort(() => gone.abort());
-    await stream.write(`retry: ${RETRY_MS}\n\n`);
-    for await (const frame of events.subscribe(lastId, gone.signal)) {
-      if (frame.kind === "heartbeat") await stream.write(":\n\n");
-      else await stream.writeSSE({ event: frame.kind, id: frame.id, data: frame.data });
+    try {
+      await stream.write(`retry: ${RETRY_MS}\n\n`);
+      for await (const frame of events.subscribe(lastId, gone.signal)) {
+        if (frame.kind === "heartbeat") await stream.write(":\n\n");
+        else await stream.writeSSE({ event: frame.kind, id: frame.id, data: frame.data });
+      }
+    } finally {
+      readers.open--;
     }
   });
 }

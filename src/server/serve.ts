@@ -1,22 +1,31 @@
 /** Binds the page to a port of this machine. */
+import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
-import { type AddressInfo, isIPv6 } from "node:net";
+import { type AddressInfo, isIPv4, isIPv6 } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
-import { type AppOptions, createApp } from "./app.ts";
+import { readText } from "../runtime/cgroup.ts";
+import { type AppOptions, createApp, MOST_READERS } from "./app.ts";
 
 export interface ServeOptions extends AppOptions {
   /** `undefined`: 4848, or the next that is free. 0: any free one. */
   port?: number | undefined;
+  /** Few connections until `widen`: threads that load their modules have hundreds of files open for a moment. */
+  narrow?: boolean;
 }
 
 export interface RunningServer {
   url: string;
   port: number;
+  /** Takes as many connections as the process has room for. */
+  widen(): void;
   /** Ends open streams too. */
   close(): Promise<void>;
 }
 
 export const DEFAULT_PORT = 4848;
+/** More than the pages that may be open, for what these ask besides. */
+const FEW_CONNECTIONS = 4;
+const MOST_CONNECTIONS = 2 * MOST_READERS;
 /** This many ports from the default one are tried. */
 const PORTS_TRIED = 20;
 
@@ -36,13 +45,16 @@ export class PortError extends Error {
 /** @throws PortError when the port is taken or not allowed. */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
   const host = options.host ?? "127.0.0.1";
-  const app = createApp({ ...options, host });
+  // Beyond this machine everybody may ask.
+  const token = options.token ?? (isLoopback(host) ? undefined : newToken());
+  const app = createApp({ ...options, host, token });
   const first = options.port ?? DEFAULT_PORT;
   const last = options.port === undefined ? first + PORTS_TRIED - 1 : first;
   for (let port = first; ; port++) {
     const server = createAdaptorServer({ fetch: app.fetch }) as Server;
+    server.maxConnections = options.narrow ? FEW_CONNECTIONS : mostConnections();
     try {
-      return describe(server, await listen(server, port, host), host);
+      return describe(server, await listen(server, port, host), host, token);
     } catch (error) {
       const code = error instanceof Error && "code" in error ? error.code : undefined;
       if (code === "EADDRINUSE" && port < last) continue;
@@ -67,16 +79,32 @@ function listen(server: Server, port: number, host: string): Promise<number> {
     server.once("error", reject);
     server.listen(port, host, () => {
       server.off("error", reject);
+      // A connection that cannot be taken is no reason to end what this process computes.
+      server.on("error", () => {});
       resolve((server.address() as AddressInfo).port);
     });
   });
 }
 
-function describe(server: Server, port: number, host: string): RunningServer {
+/** Each connection is a file descriptor: most of those that a process may have are left to the run. */
+function mostConnections(): number {
+  const limit = /^Max open files\s+(\d+)/m.exec(readText("/proc/self/limits") ?? "")?.[1];
+  return limit === undefined ? MOST_CONNECTIONS : Math.max(8, Math.min(MOST_CONNECTIONS, Number(limit) >> 2));
+}
+
+export const newToken = (): string => randomBytes(16).toString("hex");
+
+const isLoopback = (host: string): boolean =>
+  host === "localhost" || host === "::1" || (isIPv4(host) && host.startsWith("127."));
+
+function describe(server: Server, port: number, host: string, token?: string): RunningServer {
   const shown = isIPv6(host) ? `[${host}]` : host === "127.0.0.1" || host === "0.0.0.0" ? "localhost" : host;
   return {
-    url: `http://${shown}:${port}/`,
+    url: `http://${shown}:${port}/${token === undefined ? "" : `?token=${token}`}`,
     port,
+    widen: () => {
+      server.maxConnections = mostConnections();
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -56,7 +56,7 @@ describe.each(recipes)("%s", (file) => {
       },
     });
     expect(isMap(document.contents)).toBe(true);
-    expect(keys.length).toBeGreaterThan(50);
+    expect(keys.length).toBeGreaterThan(40);
     for (const { name, start, siblings } of keys) {
       const slips = [
         `${name}${name.at(-1)}`,

@@ -1,0 +1,52 @@
+/** Recipes as a JSON Schema, from which editors complete and check: `sputnik schema`, and recipes/schema.json. */
+import { z } from "zod";
+import { presetKeys, presetNames } from "./presets.ts";
+import { recipeObject } from "./schema.ts";
+
+interface Node {
+  [key: string]: unknown;
+  properties?: Record<string, Node>;
+  required?: string[];
+  oneOf?: Node[];
+  items?: Node;
+}
+
+/** Draft 7, which YAML's language server reads. What depends on several keys at once (`sense.ts`) is not in it. */
+export function recipeJsonSchema(): Record<string, unknown> {
+  const schema = z.toJSONSchema(recipeObject, { io: "input", target: "draft-7" }) as Node;
+  // A model that is taken from somewhere brings its tokenizer.
+  schema.required = schema.required?.filter((key) => key !== "tokenizer");
+  const stages = schema.properties?.stages?.items;
+  if (stages?.oneOf !== undefined) stages.oneOf = stages.oneOf.flatMap(withAndWithoutPreset);
+  withoutBounds(schema);
+  return {
+    $schema: "http://json-schema.org/draft-07/schema#",
+    title: "A recipe of Sputnik",
+    description: `A run from its first weights to its report. Presets: ${presetNames.join(", ")}.`,
+    ...schema,
+    patternProperties: {
+      "^x-": { description: "A block that holds parts for other places: name it with &, use it with *." },
+    },
+  };
+}
+
+/** A stage that has presets takes one, which fills the objective, or says the whole objective itself. */
+function withAndWithoutPreset(stage: Node): Node[] {
+  const { preset, ...own } = stage.properties ?? {};
+  if (preset === undefined) return [stage];
+  const { required: _, ...clip } = own.clip as Node;
+  const others = stage.required?.filter((key) => !presetKeys.includes(key)) ?? [];
+  return [
+    { ...stage, properties: { ...own, preset, clip }, required: [...others, "preset"] },
+    { ...stage, properties: own },
+  ];
+}
+
+/** JavaScript's largest whole number says nothing to a person. */
+function withoutBounds(node: unknown): void {
+  if (typeof node !== "object" || node === null) return;
+  const fields = node as Record<string, unknown>;
+  if (fields.maximum === Number.MAX_SAFE_INTEGER) delete fields.maximum;
+  if (fields.minimum === Number.MIN_SAFE_INTEGER) delete fields.minimum;
+  for (const inner of Object.values(fields)) withoutBounds(inner);
+}
