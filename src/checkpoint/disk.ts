@@ -60,8 +60,13 @@ export function replaceFile(file: string, pieces: Iterable<Uint8Array>, disk: Fi
 /** A descriptor for reading. @throws CheckpointError if the file is missing or closed to us. */
 export function openToRead(file: string, expected: string): number {
   try {
-    return fs.openSync(file, "r");
+    const stat = fs.statSync(file);
+    if (stat.isFile()) return fs.openSync(file, "r");
+    // A pipe would make us wait for ever.
+    const found = stat.isDirectory() ? "a folder" : "a pipe or a device";
+    throw new CheckpointError({ file, expected, found, remedy: "Check the path, or copy the file again." });
   } catch (error) {
+    if (error instanceof CheckpointError) throw error;
     const missing = systemCode(error) === "ENOENT";
     throw new CheckpointError({
       file,

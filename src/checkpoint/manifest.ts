@@ -4,8 +4,10 @@
  */
 import { createHash } from "node:crypto";
 import fs from "node:fs";
-import { join } from "node:path";
+import { isAbsolute, join, sep } from "node:path";
+import { z } from "zod";
 import { type FileSystem, writeFileDurably } from "./disk.ts";
+import { readText, visible } from "./text-file.ts";
 
 export const MANIFEST = "manifest.json";
 
@@ -38,19 +40,36 @@ export function checkManifest(folder: string, { quick = false }: { quick?: boole
   const manifest = readManifest(join(folder, MANIFEST));
   if (manifest === null) return `no readable ${MANIFEST}`;
   for (const { path, bytes, sha256 } of manifest.files) {
+    const shown = visible(path);
     const file = join(folder, path);
-    const found = fs.statSync(file, { throwIfNoEntry: false })?.size;
-    if (found === undefined) return `${path} is missing`;
-    if (found !== bytes) return `${path}: expected ${bytes} bytes, found ${found}`;
-    if (!quick && hashFile(file) !== sha256) return `${path}: its content has changed`;
+    if (!isInside(folder, path)) return `${MANIFEST} names a file outside of the checkpoint: ${shown}`;
+    const found = fs.statSync(file, { throwIfNoEntry: false });
+    if (found === undefined) return `${shown} is missing`;
+    // A device has no end.
+    if (!found.isFile()) return `${shown} is not a file`;
+    if (found.size !== bytes) return `${shown}: expected ${bytes} bytes, found ${found.size}`;
+    if (!quick && hashFile(file) !== sha256) return `${shown}: its content has changed`;
   }
   return null;
 }
 
+/** Whether a path of a manifest leads to a place in the folder, through links too. */
+function isInside(folder: string, path: string): boolean {
+  if (path.includes("\0") || isAbsolute(path) || path.split(/[\\/]/).includes("..")) return false;
+  const file = join(folder, path);
+  if (!fs.existsSync(file)) return true;
+  return fs.realpathSync(file).startsWith(fs.realpathSync(folder) + sep);
+}
+
+const Content = z.looseObject({
+  format: z.literal(1),
+  step: z.number(),
+  files: z.array(z.object({ path: z.string().min(1), bytes: z.int().nonnegative(), sha256: z.string() })),
+});
+
 function readManifest(file: string): Manifest | null {
   try {
-    const value = JSON.parse(fs.readFileSync(file, "utf8")) as Partial<Manifest>;
-    return value.format === 1 && Array.isArray(value.files) ? (value as Manifest) : null;
+    return Content.parse(JSON.parse(readText(file)));
   } catch {
     return null;
   }

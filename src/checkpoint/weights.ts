@@ -1,6 +1,7 @@
 /**
  * The tensors of a model folder: which files hold them, whether they are all there, and the tied pair.
  */
+import os from "node:os";
 import { CheckpointError } from "./errors.ts";
 import { applyScales, type Block, takeScales } from "./fp8.ts";
 import { type Parameter, SafetensorsFile } from "./safetensors.ts";
@@ -32,8 +33,34 @@ export function readWeights(
   return withOpenWeights(folder, block, (tensors, files) => {
     if (expected !== undefined) compare(tensors, tied, expected, files.join(", "), folder);
     const stored = tied ? withoutTiedHead(files[0]!, tensors) : tensors;
+    checkMemory(folder, stored);
     return new Map([...stored].map(([name, { shape, read }]) => [name, { shape, data: read() }]));
   });
+}
+
+/**
+ * Before anything is read. @throws CheckpointError for weights that this machine's memory cannot hold as f32
+ * @param memory bytes
+ */
+export function checkMemory(file: string, tensors: TensorSource, memory = memoryBytes()): void {
+  let needed = 0;
+  for (const { shape } of tensors.values()) needed += 4 * shape.reduce((product, n) => product * n, 1);
+  if (needed <= memory) return;
+  const giga = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+  throw new CheckpointError({
+    file,
+    expected: `weights that fit the memory as f32: ${giga(memory)}`,
+    found: giga(needed),
+    remedy:
+      "Use a larger machine or a smaller model; to ask it, chat and complete need less with --precision int4.",
+  });
+}
+
+/** What this process may use: the machine's, or the limit of its container. */
+function memoryBytes(): number {
+  // Node 20 says undefined where there is no limit, later ones 0.
+  const limit = (process.constrainedMemory() as number | undefined) ?? 0;
+  return limit > 0 ? Math.min(os.totalmem(), limit) : os.totalmem();
 }
 
 /** Names of the stored tensors. */

@@ -34,7 +34,7 @@ export function detectHardware(read: ReadText = readText): Hardware {
     allowedCores: Math.max(1, Math.floor(Math.min(affinity, quotaCores ?? Infinity))),
     quotaCores,
     instructionSets: (field(cpuinfo, "flags") ?? field(cpuinfo, "Features") ?? "")
-      .split(/\s+/)
+      .split(/\s/)
       .filter((name) => decisive.has(name)),
     memoryBytes: Math.min(os.totalmem(), limit ?? Infinity),
     platform: `${os.platform()}-${os.arch()}`,

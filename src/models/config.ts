@@ -2,7 +2,11 @@
  * The shape of a dense decoder: DeepSeek LLM (arXiv 2401.02954, section 2.2), which is the Llama block, and the two
  * families beside Llama that R1 was distilled into: Qwen2 (arXiv 2407.10671) and Qwen3 (arXiv 2505.09388).
  */
+import { ConfigError } from "./config-error.ts";
+import { checkSizes, LIMITS } from "./limits.ts";
 import type { RopeScaling } from "./rope.ts";
+
+export { ConfigError } from "./config-error.ts";
 
 /** Hugging Face's name of a family; DeepSeek LLM, DeepSeek-Coder, Llama 3, SmolLM2 and Mistral are all "llama". */
 export type Architecture = "llama" | "qwen2" | "qwen3";
@@ -53,23 +57,6 @@ export interface TokenIds {
   padId: number | null;
 }
 
-/** A model shape that cannot be built, or that this program does not implement. */
-export class ConfigError extends Error {
-  override name = "ConfigError";
-  readonly field: string;
-  readonly expected: string;
-  readonly found: string;
-  readonly remedy: string;
-
-  constructor(detail: { field: string; expected: string; found: string; remedy: string }) {
-    super(`model ${detail.field}: expected ${detail.expected}, found ${detail.found}. ${detail.remedy}`);
-    this.field = detail.field;
-    this.expected = detail.expected;
-    this.found = detail.found;
-    this.remedy = detail.remedy;
-  }
-}
-
 /**
  * The family that a shape belongs to.
  * @throws ConfigError if there is none with these traits, or if the config names another.
@@ -93,32 +80,23 @@ export function architectureOf(config: Pick<DecoderConfig, "architecture" | keyo
  * @throws ConfigError naming the first impossible field and a value that would work.
  */
 export function checkDecoderConfig(config: DecoderConfig): DecoderConfig {
-  if (config.width % config.heads !== 0 && config.headDim === config.width / config.heads)
+  const { width, heads, headDim } = config;
+  checkSizes({ width: [width, LIMITS.width], heads: [heads, LIMITS.heads] });
+  if (width % heads !== 0 && headDim === width / heads)
     throw new ConfigError({
       field: "heads",
-      expected: `a divisor of width ${config.width}`,
-      found: String(config.heads),
-      remedy: `Use ${nearestDivisor(config.width, config.heads)} heads, or change the width.`,
+      expected: `a divisor of width ${width}`,
+      found: String(heads),
+      remedy: `Use ${nearestDivisor(width, heads)} heads, or change the width.`,
     });
-  for (const field of [
-    "vocabSize",
-    "layers",
-    "width",
-    "heads",
-    "kvHeads",
-    "headDim",
-    "ffn",
-    "maxPositions",
-  ] as const) {
-    const value = config[field];
-    if (!Number.isSafeInteger(value) || value < 1)
-      throw new ConfigError({
-        field,
-        expected: "a whole number, 1 or more",
-        found: String(value),
-        remedy: "Correct it.",
-      });
-  }
+  checkSizes({
+    vocabSize: [config.vocabSize, LIMITS.vocabSize],
+    layers: [config.layers, LIMITS.layers],
+    kvHeads: [config.kvHeads, LIMITS.heads],
+    headDim: [headDim, LIMITS.headDim],
+    ffn: [config.ffn, LIMITS.width],
+    maxPositions: [config.maxPositions, Number.MAX_SAFE_INTEGER],
+  });
   for (const field of ["ropeTheta", "normEps"] as const) {
     const value = config[field];
     if (!Number.isFinite(value) || value <= 0)

@@ -30,6 +30,55 @@ const FAMILIES: Record<string, Family> = {
 
 const CLASSES = { llama: "LlamaForCausalLM", qwen2: "Qwen2ForCausalLM", qwen3: "Qwen3ForCausalLM" };
 
+/** What a field must be, and what transformers takes for an absent one. */
+interface Fixed {
+  allowed: readonly unknown[];
+  absent: unknown;
+}
+// Two names of one function.
+const ACTIVATION: Fixed = { allowed: ["silu", "swish"], absent: "silu" };
+const NO: Fixed = { allowed: [false], absent: false };
+
+/**
+ * Fields of transformers' config classes (5.24) that change what is computed, where another value is not built here. A
+ * class that lacks a field ignores it, and so do we: Qwen2 has its biases by design.
+ */
+export const MUST_EQUAL: Readonly<Record<string, Readonly<Record<string, Fixed>>>> = {
+  llama: { hidden_act: ACTIVATION, attention_bias: NO, mlp_bias: NO },
+  qwen2: { hidden_act: ACTIVATION },
+  qwen3: { hidden_act: ACTIVATION, attention_bias: NO },
+  mistral: { hidden_act: ACTIVATION },
+};
+
+/** Fields that are read: a value that is not built is refused where it is. */
+export const READ: readonly string[] = [
+  ...[
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "head_dim",
+  ],
+  ...[
+    "num_key_value_heads",
+    "max_position_embeddings",
+    "rms_norm_eps",
+    "tie_word_embeddings",
+    "rope_parameters",
+  ],
+  ...["sliding_window", "use_sliding_window", "max_window_layers", "layer_types"],
+  // By the tokenizer.
+  ...["bos_token_id", "eos_token_id", "pad_token_id"],
+];
+
+/** Fields that change nothing in a model that answers. */
+export const IGNORED: readonly string[] = [
+  ...["initializer_range", "use_cache", "attention_dropout", "output_router_logits"],
+  // Slices of the same products, which transformers 5 no longer makes.
+  "pretraining_tp",
+];
+
 /** In the spelling that transformers 4 and 5 both read. */
 export function denseToHuggingFace(config: DecoderConfig, ids: TokenIds): Fields {
   const architecture = architectureOf(config);
@@ -75,13 +124,12 @@ export function denseFromHuggingFace(fields: Fields): DecoderConfig {
   only(fields, "model_type", [...DENSE_TYPES], undefined);
   const type = fields.model_type as string;
   const { kvHeads, headDim, maxPositions, ...traits } = FAMILIES[type];
-  only(fields, "hidden_act", ["silu"], "silu");
-  only(fields, "attention_bias", [false], false);
-  only(fields, "mlp_bias", [false], false);
+  for (const [field, { allowed, absent }] of Object.entries(MUST_EQUAL[type] ?? {}))
+    only(fields, field, [...allowed], absent);
   const width = number(fields, "hidden_size");
   const heads = number(fields, "num_attention_heads");
   const positions = number(fields, "max_position_embeddings", maxPositions);
-  refuseWindow(fields, type, positions);
+  refuseWindow(fields, type, positions, number(fields, "num_hidden_layers"));
   // As in transformers 5: the old field wins where both stand, and the theta beside it is the default.
   const rope = (fields.rope_scaling ?? fields.rope_parameters ?? {}) as Fields;
   const ropeScaling = readScaling(rope, fields, positions);
@@ -107,19 +155,18 @@ export function denseFromHuggingFace(fields: Fields): DecoderConfig {
   });
 }
 
-/** A window as wide as all positions hides nothing; a narrower one is another model. */
-function refuseWindow(fields: Fields, type: string, positions: number): void {
-  const layers = (fields.layer_types ?? []) as unknown[];
-  // Qwen keeps the number in its files and uses it only with the flag; Mistral's default is a window.
-  const width =
-    type === "mistral"
-      ? fields.sliding_window === undefined
-        ? 4096
-        : fields.sliding_window
-      : fields.sliding_window;
-  const used = type === "mistral" ? width !== null : fields.use_sliding_window === true;
-  const other = layers.find((kind) => kind !== "full_attention");
-  if (other === undefined && (!used || Number(width) >= positions)) return;
+/** A window as wide as all positions hides nothing, nor one that no layer uses; any other is another model. */
+function refuseWindow(fields: Fields, type: string, positions: number, layers: number): void {
+  const kinds = Array.isArray(fields.layer_types) ? (fields.layer_types as unknown[]).slice(0, layers) : null;
+  const other = kinds?.find((kind) => kind !== "full_attention");
+  // Mistral's default is a window; Qwen keeps the number in its files, for the layers behind the first ones.
+  const width = fields.sliding_window === undefined ? 4096 : fields.sliding_window;
+  // Where the file does not say which layers, the classes of transformers differ by version.
+  const { use_sliding_window: flag, max_window_layers: first } = fields;
+  const used = type === "mistral" || (flag === true && kinds === null && Number(first ?? 0) < layers);
+  const wide = width === null || Number(width) >= positions;
+  if (other === undefined && (!used || wide)) return;
+  if (other === "sliding_attention" && wide && fields.sliding_window !== undefined) return;
   throw new ConfigError({
     field: other === undefined ? "sliding_window" : "layer_types",
     expected: other === undefined ? `null, or all ${positions} positions` : '"full_attention" in every layer',

@@ -25,7 +25,15 @@ export function fromHuggingFace(json: unknown): ModelConfig {
       remedy: "Point at a Hugging Face model folder.",
     });
   const fields = json as Fields;
-  const { model_type: type } = fields;
+  const { model_type: type, architectures } = fields;
+  const classes = Array.isArray(architectures) ? architectures.map(String) : [];
+  if (classes.length > 0 && !classes.some((name) => name.includes("CausalLM")))
+    throw new ConfigError({
+      field: "architectures",
+      expected: "a language model, such as LlamaForCausalLM",
+      found: JSON.stringify(classes).slice(0, 100),
+      remedy: "Embedding, reward and classification models have no output matrix over the vocabulary.",
+    });
   if (type === "deepseek_v3") return v3FromHuggingFace(fields);
   if (DENSE_TYPES.includes(type as string)) return denseFromHuggingFace(fields);
   throw new ConfigError({

@@ -51,13 +51,22 @@ export interface RotarySettings extends FrequencySettings {
 }
 
 export interface RotaryTables {
-  /** cos(position · frequency), [maxPositions, headDim/2], and sin likewise. */
+  /** cos(position · frequency), [usable positions, headDim/2], and sin likewise. */
   cos: Tensor;
   sin: Tensor;
 }
 
+/**
+ * Positions that are computed, whatever a config claims: 134 MB of tables at a head width of 128. A cache of so many
+ * positions takes 15 GB in a model of 1.5 billion parameters.
+ */
+export const MOST_POSITIONS = 2 ** 18;
+
+export const usablePositions = (maxPositions: number): number => Math.min(maxPositions, MOST_POSITIONS);
+
 /** Tables of the rotary angles; at 131,072 positions they are 67 MB, so they are made when they are written. */
-export function rotaryTables(graph: Graph, settings: RotarySettings): RotaryTables {
+export function rotaryTables(graph: Graph, claimed: RotarySettings): RotaryTables {
+  const settings = { ...claimed, maxPositions: usablePositions(claimed.maxPositions) };
   const shape = [settings.maxPositions, settings.headDim / 2];
   const table = (of: "cos" | "sin") =>
     weight(graph, `rotary.${of}`, "f32", shape, {

@@ -1,5 +1,6 @@
 /** The shape of DeepSeek-V3 and R1 (arXiv 2412.19437, section 4.2) and of models of its design, any size. */
 import { ConfigError, type TokenIds } from "./config.ts";
+import { checkSizes, LIMITS } from "./limits.ts";
 
 /** YaRN (Peng et al. 2023, arXiv 2309.00071) as DeepSeek configures it. */
 export interface Yarn {
@@ -68,26 +69,34 @@ function refuse(field: string, expected: string, found: unknown, remedy = "Corre
  * @throws ConfigError naming the first impossible field and what would work.
  */
 export function checkV3Config(config: V3Config): V3Config {
-  const counts = [
-    ...([
-      "vocabSize",
-      "layers",
-      "width",
-      "heads",
-      "latent",
-      "nopeDim",
-      "ropeDim",
-      "valueDim",
-      "ffn",
-    ] as const),
-    ...(["expertFfn", "experts", "activeExperts", "sharedExperts", "groups", "activeGroups"] as const),
-    "maxPositions" as const,
-    ...(config.queryRank === null ? [] : ["queryRank" as const]),
-  ];
-  for (const field of counts) {
-    const value = config[field] as number;
-    if (!Number.isSafeInteger(value) || value < 1) refuse(field, "a whole number, 1 or more", value);
-  }
+  const { width, heads, headDim, experts: most } = LIMITS;
+  checkSizes({
+    vocabSize: [config.vocabSize, LIMITS.vocabSize],
+    layers: [config.layers, LIMITS.layers],
+    width: [config.width, width],
+    heads: [config.heads, heads],
+    latent: [config.latent, width],
+    nopeDim: [config.nopeDim, headDim],
+    ropeDim: [config.ropeDim, headDim],
+    valueDim: [config.valueDim, headDim],
+    ffn: [config.ffn, width],
+    expertFfn: [config.expertFfn, width],
+    experts: [config.experts, most],
+    activeExperts: [config.activeExperts, most],
+    sharedExperts: [config.sharedExperts, most],
+    groups: [config.groups, most],
+    activeGroups: [config.activeGroups, most],
+    maxPositions: [config.maxPositions, Number.MAX_SAFE_INTEGER],
+    ...(config.queryRank !== null && { queryRank: [config.queryRank, width] as const }),
+  });
+  const tensors = config.layers * (12 + 3 * config.experts);
+  if (tensors > LIMITS.tensors)
+    refuse(
+      "experts",
+      `at most ${LIMITS.tensors} tensors in all layers`,
+      tensors,
+      "No model of that size is built here.",
+    );
   for (const field of ["ropeTheta", "normEps", "routedScale"] as const)
     if (!Number.isFinite(config[field]) || config[field] <= 0)
       refuse(field, "a positive number", config[field]);
@@ -97,6 +106,7 @@ export function checkV3Config(config: V3Config): V3Config {
   if (config.mtpLayers !== 0 && config.mtpLayers !== 1)
     refuse("mtpLayers", "0 or 1", config.mtpLayers, "Deeper prediction is not implemented.");
   const { experts, groups, activeGroups, activeExperts } = config;
+  if (config.denseLayers >= config.layers) return config;
   if (experts % groups !== 0) refuse("groups", `a divisor of experts ${experts}`, groups);
   if (activeGroups > groups) refuse("activeGroups", `at most groups ${groups}`, activeGroups);
   const inGroup = experts / groups;
@@ -186,21 +196,32 @@ export function v3FromHuggingFace(json: Readonly<Record<string, unknown>>): V3Co
       refuse(field, JSON.stringify(allowed), value, "This program does not implement that variant.");
   };
   if (json.model_type !== "deepseek_v3") refuse("model_type", '"deepseek_v3"', json.model_type);
-  only("hidden_act", "silu");
+  if (json.hidden_act !== "swish") only("hidden_act", "silu");
   only("attention_bias", false);
-  only("topk_method", "noaux_tc");
-  only("scoring_func", "sigmoid");
-  only("moe_layer_freq", 1);
   only("rope_interleave", true);
+  // Without a routed layer there is nothing to choose.
+  if (number("first_k_dense_replace", 3) < number("num_hidden_layers", 61)) {
+    only("topk_method", "noaux_tc");
+    only("scoring_func", "sigmoid");
+    only("moe_layer_freq", 1);
+  }
   const heads = number("num_attention_heads", 128);
   only("num_key_value_heads", heads);
   // As in transformers 5: the old field wins where both stand.
   const rope = (json.rope_scaling ?? json.rope_parameters ?? {}) as Record<string, unknown>;
-  const kind = rope.rope_type ?? rope.type ?? "default";
+  const stated = rope.rope_type ?? rope.type ?? "default";
+  // All frequencies divided by 1.
+  const kind = stated === "linear" && rope.factor === 1 ? "default" : stated;
   if (kind !== "default" && kind !== "yarn") refuse("rope_scaling", '"yarn" or none', kind);
-  for (const field of ["attention_factor", "partial_rotary_factor", "truncate"])
-    if (rope[field] !== undefined && rope[field] !== null)
-      refuse(field, "nothing", rope[field], "This program does not implement that variant.");
+  const neutral: Record<string, unknown> = {
+    attention_factor: null,
+    partial_rotary_factor: 1,
+    truncate: true,
+  };
+  for (const [field, value] of Object.entries(neutral))
+    if (kind === "yarn" || field === "partial_rotary_factor")
+      if (rope[field] !== undefined && rope[field] !== null && rope[field] !== value)
+        refuse(field, "nothing", rope[field], "This program does not implement that variant.");
   return checkV3Config({
     architecture: "deepseek_v3",
     vocabSize: number("vocab_size", 129280),

@@ -18,6 +18,17 @@ const WRITE_BYTES = 1 << 30;
 
 const NOTHING = new Uint8Array();
 
+/** Bytes of constants that a saved graph holds, shared ones once: nearly all of its files. */
+export function modelFileBytes(lowered: LoweredGraph): number {
+  const wholes = new Map<unknown, number>();
+  for (const { dtype, shape, part, name } of lowered.model.constants)
+    wholes.set(
+      part?.whole ?? name,
+      part?.whole.length ?? DTYPE_BYTES[dtype] * shape.reduce((total, dim) => total * dim, 1),
+    );
+  return [...wholes.values()].reduce((total, bytes) => total + bytes, 0);
+}
+
 /** Saves a lowered graph as `path`, and as `path.data` what is large. */
 export function saveModelFile(lowered: LoweredGraph, path: string, externalBytes = EXTERNAL_BYTES): void {
   const location = `${basename(path)}.data`;

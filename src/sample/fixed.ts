@@ -2,6 +2,7 @@
  * Weights that are part of the graph, at a precision of their own: matrices in blocks of 8 or 4 bits, as graphs that
  * ONNX Runtime maps from a file. They are quantised a few rows at a time, so that the f32 model is never in memory.
  */
+import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import { CheckpointError, systemCode } from "../checkpoint/errors.ts";
 import type { TensorSource } from "../checkpoint/weights.ts";
@@ -11,7 +12,7 @@ import { weight } from "../graph/ops/source.ts";
 import { dequantised } from "../graph/ops.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
 import type { ParameterSpec } from "../models/layers.ts";
-import { saveModelFile } from "../runtime/model-file.ts";
+import { modelFileBytes, saveModelFile } from "../runtime/model-file.ts";
 import { scratchFolder } from "../runtime/scratch.ts";
 import { Session, type SessionOptions } from "../runtime/session.ts";
 import { BLOCKS, type BlockSize, bitsOf, type Precision, type Rounding } from "./quantise.ts";
@@ -98,20 +99,19 @@ function codedWeight(
 /** Saves the graph beside its weights and maps both; on disk they stay as long as the session at most. */
 export function openFixed(graph: Graph, options: SessionOptions): Promise<Session> {
   const { path: folder, remove } = scratchFolder("model");
-  try {
-    saveModelFile(lower(graph, options), join(folder, "model.onnx"));
-  } catch (error) {
-    remove();
-    if (systemCode(error) !== "ENOSPC") throw error;
-    throw new CheckpointError({
-      ...{
-        file: folder,
-        expected: "room for the weights while they run",
-        found: "a full disk",
-        cause: error,
-      },
+  const full = (found: string, cause?: unknown): CheckpointError =>
+    new CheckpointError({
+      ...{ file: folder, expected: "room for the weights while they run", found, cause },
       remedy: "Free some space there, or name a folder on another disk in TMPDIR.",
     });
+  try {
+    const lowered = lower(graph, options);
+    const [needed, free] = [modelFileBytes(lowered), room(folder)];
+    if (needed > free) throw full(`${giga(free)}, where ${giga(needed)} are needed`);
+    saveModelFile(lowered, join(folder, "model.onnx"));
+  } catch (error) {
+    remove();
+    throw systemCode(error) === "ENOSPC" ? full("a full disk", error) : error;
   }
   // An open mapping outlives the file's name (on Windows the name stays until the temporary folder is cleaned).
   return Session.load(join(folder, "model.onnx"), options).finally(() => {
@@ -121,4 +121,11 @@ export function openFixed(graph: Graph, options: SessionOptions): Promise<Sessio
       // Still mapped.
     }
   });
+}
+
+const giga = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+
+function room(folder: string): number {
+  const { bavail, bsize } = statfsSync(folder);
+  return bavail * bsize;
 }

@@ -3,6 +3,7 @@ import type { LoadedShape, ModelShape } from "../checkpoint/folder.ts";
 import { isGguf, withModel } from "../checkpoint/model.ts";
 import { allParameters, isV3, type ModelConfig } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
+import { usablePositions } from "../models/rope.ts";
 import { threadCount } from "../runtime/device.ts";
 import { type FixedSampler, type Generate, Sampler } from "./engine.ts";
 import type { Precision } from "./quantise.ts";
@@ -31,8 +32,10 @@ export async function openForInference(
   path: string,
   { precision = "f32", threads, batched = false }: InferenceOptions = {},
 ): Promise<LoadedShape & FixedSampler> {
-  const { shape, opening } = withModel(path, (shape, weights) => {
-    const { config } = shape;
+  const { shape, opening } = withModel(path, (stored, weights) => {
+    const maxPositions = usablePositions(stored.config.maxPositions);
+    const config: ModelConfig = { ...stored.config, maxPositions };
+    const shape = { ...stored, config };
     const options = {
       precision,
       // The blocks of a GGUF file come back code by code.

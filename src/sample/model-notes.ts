@@ -5,6 +5,7 @@ import { samplingOf } from "../checkpoint/gguf/sampling.ts";
 import { readJson } from "../checkpoint/json.ts";
 import { isGguf } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
+import { MOST_POSITIONS } from "../models/rope.ts";
 import { notApplied } from "./defaults.ts";
 
 /** Sentences, none where there is nothing to say. @throws CheckpointError for files that cannot be read */
@@ -12,12 +13,20 @@ export function modelNotes(path: string): string[] {
   const file = isGguf(path) ? path : join(path, "generation_config.json");
   const settings = notApplied(isGguf(path) ? ggufSettings(path) : fields(file));
   return [
-    ...(isGguf(path) ? [] : strayWeights(path)),
+    ...(isGguf(path) ? [] : [...strayWeights(path), ...positions(path)]),
     ...(settings.length === 0
       ? []
       : [
           `${file}: not applied here: ${settings.join(", ")}. Answers differ from those of programs that do.`,
         ]),
+  ];
+}
+
+function positions(folder: string): string[] {
+  const claimed = fields(join(folder, "config.json")).max_position_embeddings;
+  if (typeof claimed !== "number" || claimed <= MOST_POSITIONS) return [];
+  return [
+    `${folder}: of its ${claimed.toLocaleString("en")} positions the first ${MOST_POSITIONS.toLocaleString("en")} are used here.`,
   ];
 }
 

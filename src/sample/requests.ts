@@ -1,15 +1,17 @@
 /** What a sampler refuses before it computes anything. */
 import type { ModelConfig } from "../models/architecture.ts";
+import { usablePositions } from "../models/rope.ts";
 import { RuntimeError } from "../runtime/session.ts";
 import type { SamplingOptions } from "./sampler.ts";
 import type { GenerationRequest } from "./scheduler.ts";
 
 /** @throws RuntimeError for the first request that the model cannot answer */
 export function checkRequests(
-  { vocabSize, maxPositions }: ModelConfig,
+  { vocabSize, maxPositions: claimed }: ModelConfig,
   requests: readonly GenerationRequest[],
   options: SamplingOptions & { slots?: number },
 ): void {
+  const maxPositions = usablePositions(claimed);
   checkOptions(options);
   for (const [index, { prompt, maxNewTokens }] of requests.entries()) {
     const refuse = (text: string): never => {

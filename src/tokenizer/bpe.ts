@@ -4,13 +4,13 @@
 import { Tokenizer as HubImplementation } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { type Around, aroundText } from "./around.ts";
-import { wellFormed } from "./byte-level.ts";
+import { BYTE_CHARACTERS, wellFormed } from "./byte-level.ts";
 import { startDecoder } from "./decoder.ts";
 import { TokenizerError } from "./errors.ts";
 import { checkGrowth, GPT2_SPLIT, inTime, isHarmless } from "./hostile.ts";
 import { decodeAll } from "./stream.ts";
 import type { ControlToken, EncodeOptions, Tokenizer, TokenStream } from "./tokenizer.ts";
-import { BPE_SPECIALS } from "./train.ts";
+import { BPE_SPECIALS, type TrainingRule } from "./train.ts";
 
 /** The files that may lie beside `tokenizer.json`, parsed. */
 export interface TokenizerFiles {
@@ -60,6 +60,7 @@ type Json = z.infer<typeof TokenizerJson>;
 /** The part of the library that we use; its own declarations do not resolve under `nodenext`. */
 interface HubTokenizer {
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
+  normalizer: ((text: string) => string) | null;
   /** Of the stretches between added tokens, in order. */
   pre_tokenizer: ((text: string, options: { section_index: number }) => string[]) | null;
   token_to_id(token: string): number | undefined;
@@ -226,6 +227,26 @@ function withoutControls(json: Json): Json {
 function largestId({ added_tokens, model: { vocab } }: Json): number {
   const ids = Array.isArray(vocab) ? [vocab.length - 1] : Object.values(vocab);
   return [...ids, ...added_tokens.map(({ id }) => id)].reduce((a, b) => Math.max(a, b), -1);
+}
+
+/** A split rule of a `tokenizer.json`, for training: the words of a text in the bytes' alphabet. */
+export function trainingRule({ pre_tokenizer, normalizer, ignoreMerges }: SplitParts): TrainingRule {
+  const vocab = Object.fromEntries(BYTE_CHARACTERS.map((character, byte) => [character, byte]));
+  const rule = hub(
+    parse("tokenizer.json", TokenizerJson, {
+      ...{ normalizer, pre_tokenizer },
+      model: { type: "BPE", vocab, merges: [] },
+    }),
+  );
+  const split = (text: string): string[] =>
+    rule.pre_tokenizer?.(rule.normalizer?.(text) ?? text, { section_index: 0 }) ?? [];
+  return { preTokenizer: pre_tokenizer, normalizer, ignoreMerges, split };
+}
+
+interface SplitParts {
+  pre_tokenizer: Record<string, unknown>;
+  normalizer: Record<string, unknown> | null;
+  ignoreMerges: boolean;
 }
 
 /** A text that continues another one is no first stretch. */

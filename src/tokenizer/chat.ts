@@ -39,18 +39,25 @@ const ROLES: readonly string[] = ["system", "developer", "user", "assistant", "t
 /** A model wrote these itself, so in its own turns they are control tokens again, and templates cut at them. */
 const THOUGHT_TAGS = ["<think>", "</think>"];
 
+/** Read once a model: every problem of a step asks. */
+const chats = new WeakMap<Record<string, unknown>, Chat>();
+
 /** The chat of a model, or `null` where it has no template. @throws ChatTemplateError if the template is broken */
 export function chatOf(tokenizerConfig: Record<string, unknown>): Chat | null {
   const { chat_template: field } = tokenizerConfig;
   // Several templates by name: the default one is for conversations.
   const named = Array.isArray(field) ? field.find((one) => one?.name === "default")?.template : field;
   if (typeof named !== "string") return null;
+  const known = chats.get(tokenizerConfig);
+  if (known?.template.source === named) return known;
   const tokens: Record<string, string> = {};
   for (const [name, value] of Object.entries(tokenizerConfig)) {
     const text = typeof value === "object" && value !== null && "content" in value ? value.content : value;
     if (name.endsWith("_token") && typeof text === "string") tokens[name] = text;
   }
-  return { template: new ChatTemplate(named), tokens };
+  const chat = { template: new ChatTemplate(named), tokens };
+  chats.set(tokenizerConfig, chat);
+  return chat;
 }
 
 /** The conversation as text, as transformers' `apply_chat_template` renders it. */

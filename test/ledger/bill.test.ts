@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { BillBook, type BillEntry, type BillFile, entriesOf } from "../../src/ledger/bill.ts";
 import { type Rates, ratesFor } from "../../src/ledger/prices.ts";
+import { sumWork, tokensOf, workSince } from "../../src/ledger/work.ts";
 
 const known: Rates = { watts: 36, dollarsPerHour: 3.6, method: "stated." };
 const unknown: Rates = { watts: null, dollarsPerHour: null, method: "unknown." };
@@ -31,6 +32,22 @@ test("unknown is null and spreads to sums: it is never 0", () => {
   expect(book.bill()).toMatchObject({ wattHours: 0.5, dollars: null });
   book.charge({ stage: "rl", seconds: 1 });
   expect(book.bill()).toMatchObject({ wattHours: null, dollars: null });
+  // What is known afterwards does not make the sum known again.
+  book.charge({ stage: "rl", seconds: 1, wattHours: 0.25 });
+  expect(book.bill().lines.map(({ wattHours }) => wattHours)).toEqual([0.5, null]);
+});
+
+test("one session's method has no sum of sessions", () => {
+  const { method } = new BillBook(known, ["t1"]).bill();
+  expect(method).toMatch(/^FLOPs are counted from the graphs that ran; .* wall-clock time\. stated\.$/);
+});
+
+test("work is summed and taken apart by kind", () => {
+  const sum = sumWork({ flops: 5, trained: 1 }, { trained: 2, prefilled: 4, generated: 8, scored: 16 });
+  expect(sum).toEqual({ flops: 5, trained: 3, prefilled: 4, generated: 8, scored: 16 });
+  expect(tokensOf(sum)).toBe(31);
+  const before = { flops: 1, trained: 2, prefilled: 3, generated: 5, scored: 7 };
+  expect(workSince(sum, before)).toEqual({ flops: 4, trained: 1, prefilled: 1, generated: 3, scored: 9 });
 });
 
 describe("sessions", () => {
@@ -69,6 +86,14 @@ describe("sessions", () => {
     expect(bill).toMatchObject({ flops: 10, redone: { flops: 0 } });
     expect(bill.sessions).toHaveLength(3);
     expect(bill.method).toContain("Sum of 3 sessions, no step had to be done again");
+  });
+
+  test("what belongs to no step is never done again", () => {
+    const evaluated = (book: BillBook): BillEntry =>
+      stored(book.charge({ stage: "eval", flops: 5, seconds: 1 }));
+    const second = new BillBook(known, ["t1", "t2"], [evaluated(new BillBook(known, ["t1"]))]);
+    evaluated(second);
+    expect(second.bill()).toMatchObject({ flops: 10, redone: { flops: 0, seconds: 0 } });
   });
 
   test("begun in the same millisecond they stay two", () => {

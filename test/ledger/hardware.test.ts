@@ -1,7 +1,11 @@
-import { expect, test } from "vitest";
+import fs from "node:fs";
+import os from "node:os";
+import { afterEach, expect, test, vi } from "vitest";
 import { EnergyMeter } from "../../src/ledger/energy.ts";
 import { detectHardware } from "../../src/ledger/hardware.ts";
 import { cgroupCpuQuota, cgroupMemoryLimit, type ReadText } from "../../src/runtime/cgroup.ts";
+
+afterEach(() => vi.restoreAllMocks());
 
 const machine =
   (files: Record<string, string>): ReadText =>
@@ -13,6 +17,30 @@ test("this machine has at least one core and some memory", () => {
   expect(hardware.allowedCores).toBeGreaterThanOrEqual(1);
   expect(hardware.allowedCores).toBeLessThanOrEqual(Math.max(hardware.cores, 1));
   expect(hardware.memoryBytes).toBeGreaterThan(1e8);
+  expect(hardware.platform).toBe(`${process.platform}-${process.arch}`);
+});
+
+test("the processor is what the system names, or /proc/cpuinfo, or unknown", () => {
+  const files = {
+    "/proc/cpuinfo": "processor\t: 0\nmodel name\t: Model 7: fast\n",
+    "/proc/self/status": "Cpus_allowed_list:\t0-2\n",
+  };
+  const cpus = vi.spyOn(os, "cpus");
+  const core = { model: " Model 5 ", speed: 0, times: { user: 0, nice: 0, sys: 0, idle: 0, irq: 0 } };
+  cpus.mockReturnValue([core, core]);
+  expect(detectHardware(machine(files))).toMatchObject({ cpu: "Model 5", cores: 2, allowedCores: 3 });
+  cpus.mockReturnValue([{ ...core, model: "" }]);
+  expect(detectHardware(machine(files))).toMatchObject({ cpu: "Model 7: fast", cores: 1 });
+  // Where /proc/stat cannot be read there are no cores.
+  cpus.mockReturnValue([]);
+  expect(detectHardware(machine(files))).toMatchObject({ cpu: "Model 7: fast", cores: 3 });
+  expect(detectHardware(machine({})).cpu).toBe("unknown");
+});
+
+test("memory is the smaller of the machine's and the control group's", () => {
+  const limited = (bytes: number) => detectHardware(machine({ "/sys/fs/cgroup/memory.max": `${bytes}\n` }));
+  expect(limited(2 ** 26).memoryBytes).toBe(2 ** 26);
+  expect(limited(2 ** 60).memoryBytes).toBe(os.totalmem());
 });
 
 test("threads are the smaller of affinity and quota, at least 1", () => {
@@ -23,6 +51,10 @@ test("threads are the smaller of affinity and quota, at least 1", () => {
   expect(limited("250000 100000\n")).toMatchObject({ allowedCores: 2, quotaCores: 2.5 });
   expect(limited("50000 100000\n").allowedCores).toBe(1);
   expect(limited("max 100000\n")).toMatchObject({ allowedCores: 7, quotaCores: null });
+  for (const silent of ["", "Cpus_allowed_list:\t\n"])
+    expect(detectHardware(machine({ "/proc/self/status": silent })).allowedCores).toBe(
+      os.availableParallelism(),
+    );
 });
 
 test("control groups, version 2: the tightest ancestor binds", () => {
@@ -54,6 +86,18 @@ test("instruction sets that decide about speed", () => {
   expect(detectHardware(machine({ "/proc/cpuinfo": cpuinfo })).instructionSets).toEqual([
     ...["sse4_2", "avx2", "fma", "avx512f", "amx_bf16"],
   ]);
+  const all = [
+    "sse4_2 avx f16c fma avx2 avx_vnni avx512f avx512bw avx512_vnni avx512_bf16 avx512_fp16",
+    "amx_tile amx_int8 amx_bf16",
+  ].join(" ");
+  expect(detectHardware(machine({ "/proc/cpuinfo": `flags : ${all} pae` })).instructionSets).toEqual(
+    all.split(" "),
+  );
+  const arm = "asimd asimdhp asimddp sve sve2 i8mm bf16";
+  expect(detectHardware(machine({ "/proc/cpuinfo": `Features\t: fp ${arm}\n` })).instructionSets).toEqual(
+    arm.split(" "),
+  );
+  expect(detectHardware(machine({})).instructionSets).toEqual([]);
 });
 
 test("the energy counter wraps, and only packages count", () => {
@@ -77,4 +121,31 @@ test("the energy counter wraps, and only packages count", () => {
   expect(meter.take()).toBeNull();
   expect(EnergyMeter.open(machine(files), ["intel-rapl:0", "intel-rapl:1"])).toBeNull();
   expect(EnergyMeter.open(machine({}), [])).toBeNull();
+});
+
+test("packages are counters named package-N, and no others", () => {
+  const opened = (name: string | null, counters: Record<string, string>) =>
+    EnergyMeter.open(
+      (path) => (path.endsWith("/name") ? name : (counters[path.split("/").at(-1) as string] ?? null)),
+      ["intel-rapl:0"],
+    );
+  const counters = { energy_uj: "5\n", max_energy_range_uj: "9\n" };
+  for (const name of ["package-0\n", "package-12\n"])
+    expect(opened(name, counters), name).toBeInstanceOf(EnergyMeter);
+  for (const name of ["my-package-0\n", "package-0-die\n", "package-\n", "psys\n", null])
+    expect(opened(name, counters), `${name}`).toBeNull();
+  expect(opened("package-0\n", { energy_uj: "5\n" })).toBeNull();
+});
+
+test("this machine's counters are looked for where Linux lists them", () => {
+  const root = "/sys/class/powercap";
+  const asked: string[] = [];
+  const nothing: ReadText = (path) => {
+    asked.push(path);
+    return null;
+  };
+  expect(EnergyMeter.open(nothing)).toBeNull();
+  expect(asked).toEqual(
+    fs.existsSync(root) ? fs.readdirSync(root).map((name) => `${root}/${name}/name`) : [],
+  );
 });

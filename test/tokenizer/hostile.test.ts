@@ -134,6 +134,74 @@ describe("control tokens", () => {
   });
 });
 
+describe("a template", () => {
+  const render = (source: string, content = ""): string =>
+    renderChat(plain(source), [{ role: "user", content }]);
+  const message = (run: () => unknown): string => {
+    try {
+      run();
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return "nothing thrown";
+  };
+
+  it.each([
+    [
+      "texts kept in a list",
+      "{% set ns = namespace(l=[]) %}{% for i in range(1500) %}{% set ns.l = ns.l + ['x' * 1000000] %}{% endfor %}",
+    ],
+    ["texts thrown away", "{% for i in range(1500) %}{% set x = 'x' * 1000000 %}{% endfor %}"],
+    [
+      "lists of lists",
+      "{% set ns = namespace(l=[]) %}{% for i in range(9999) %}{% set ns.l = ns.l + range(9999) %}{% endfor %}",
+    ],
+    ["a format that pads", "{{ '%999999999d' % 1 }}"],
+    ["another", "{{ '{:>999999999}'.format(1) }}"],
+    ["a method that pads", "{{ 'x'.center(999999999) }}"],
+    ["JSON with deep blanks", "{{ [[[[1]]]] | tojson(indent=99999999) }}"],
+    ["replacements", "{{ ('x' * 10000) | replace('x', 'y' * 10000) }}"],
+    ["joins", "{{ range(10000) | join('y' * 10000) }}"],
+    ["macros in macros", "{% macro f(x) %}{{ x * 1000 }}{% endmacro %}{{ f(f(f(f('xxxx')))) }}"],
+    ["a slice of slices", "{{ range(100) | slice(99999999) | list }}"],
+  ])("%s: all that it builds has one bound", (_, source) => {
+    const before = process.memoryUsage().rss;
+    expect(message(() => render(source))).toMatch(/asks for too much|more than 2000 ms/);
+    expect(process.memoryUsage().rss - before).toBeLessThan(700 * 2 ** 20);
+  });
+
+  it("with many tags, whole or broken, is read inside the clock", () => {
+    for (const source of [
+      "{{".repeat(200_000),
+      "{{ x }}{%".repeat(50_000),
+      `${"{{ 'a' }}".repeat(20_000)}{% if %}`,
+      "{% if x %}".repeat(100_000),
+    ]) {
+      const taken = seconds(() => expect(message(() => new ChatTemplate(source))).toMatch(/chat template/));
+      expect(taken).toBeLessThan(20);
+    }
+    const line = `{% raise %}${"{{ x }} ".repeat(50_000)}`;
+    expect(message(() => new ChatTemplate(line))).toMatch(/line 1: Unknown statement type: raise/);
+  });
+
+  it("whose own words are long is cut short", () => {
+    const source = "{{ raise_exception(messages[0].content * 1000) }}";
+    const taken = seconds(() => {
+      const words = message(() => render(source, "word word ".repeat(1000)));
+      expect(words).toMatch(/refuses this conversation: word word/);
+      expect(words.length).toBeLessThan(1200);
+    });
+    expect(taken).toBeLessThan(20);
+  });
+
+  it("an honest one has room for a long conversation", () => {
+    const content = "x".repeat(1 << 20);
+    expect(
+      render("{% for m in messages %}{{ '<' + m.content | trim + '>' }}{% endfor %}", content),
+    ).toHaveLength((1 << 20) + 2);
+  });
+});
+
 it("80,000 emoji are no more arguments than a function takes", () => {
   const tokenizer = new BpeTokenizer(withTokens({ content: "<|im|>" }));
   const content = "😀".repeat(80_000);

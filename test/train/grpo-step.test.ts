@@ -1,10 +1,11 @@
 /** One GRPO step whose every metric is worked out by hand: a policy that finds all tokens equally likely. */
 import { describe, expect, it } from "vitest";
+import type { Value } from "../../src/runtime/session.ts";
 import type { Problem, Task, Verdict } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { GrpoStage, shown } from "../../src/train/grpo.ts";
 import type { GrpoOptions } from "../../src/train/grpo-options.ts";
-import type { StepReport } from "../../src/train/stage.ts";
+import type { StageSnapshot, StepReport } from "../../src/train/stage.ts";
 import { adamW, copyValues, livelyParameters, tinyConfig, tinyGrpo } from "./tiny.ts";
 
 const tokenizer = new CompactTokenizer();
@@ -28,7 +29,8 @@ class Scripted implements Task {
   verify({ id }: Problem): Verdict {
     const sample = this.asked.get(id) ?? 0;
     this.asked.set(id, sample + 1);
-    const value = this.script[Number(id)]?.[sample] ?? 0;
+    const values = this.script[Number(id)] ?? [];
+    const value = sample in values ? values[sample] : 0;
     return {
       value,
       kind: value === null ? "unscored" : value === 1 ? "right" : "wrong",
@@ -49,10 +51,12 @@ async function step(
   task: Task,
   over: Partial<GrpoOptions> = {},
   use: (stage: GrpoStage) => Promise<StepReport> = (stage) => stage.advance(),
+  parameters: ReadonlyMap<string, Value> = uniform,
+  resume?: StageSnapshot,
 ): Promise<StepReport> {
-  const model = { config: tinyConfig, tokenizer, parameters: copyValues(uniform) };
+  const model = { config: tinyConfig, tokenizer, parameters: copyValues(parameters) };
   const options = { ...tinyGrpo, problemsPerStep: 2, dynamicRounds: 0, clip: { low: 1e-4, high: 1e-4 } };
-  const stage = await GrpoStage.create(model, task, { ...options, ...over });
+  const stage = await GrpoStage.create(model, task, { ...options, ...over }, resume);
   try {
     return await use(stage);
   } finally {
@@ -152,6 +156,99 @@ describe("a step in which one of two groups carries a signal", () => {
     expect(kept.length).toBeGreaterThan(0);
     const weighed = sum(kept.map(({ length, advantage }) => length * advantage));
     expect(report.metrics.loss).toBeCloseTo(-weighed / sum(kept.map(({ length }) => length)), 5);
+  });
+});
+
+describe("a step cut into parts", () => {
+  const both = () => new Scripted({ 0: ONE_OF_FOUR, 1: ONE_OF_FOUR });
+
+  it("micro-batches add up: the same loss, entropy and worst mismatch as in one", async () => {
+    const lively = livelyParameters(tinyConfig, 9, 0.3);
+    const [one, many] = [
+      await step(both(), { microBatchTokens: 4096 }, undefined, lively),
+      await step(both(), { microBatchTokens: 32 }, undefined, lively),
+    ].map(({ metrics }) => metrics as Record<string, number>);
+    for (const name of ["loss", "entropy", "grad/norm"]) expect(many[name]).toBeCloseTo(one[name], 4);
+    // At temperature 0.7 the trainer finds what the sampler found; the worst of eight rows is no sum over them.
+    expect(one["mismatch/max"]).toBeLessThan(1e-4);
+    expect(many["mismatch/max"]).toBeLessThan(2.5 * one["mismatch/max"]);
+    expect(many["mismatch/max"]).toBeGreaterThan(0);
+  });
+
+  it.each([
+    [1, 1],
+    [3, 1],
+    [1, 4],
+    [2, 2],
+  ])("%i epochs of %i mini-batches are so many updates", async (epochs, miniBatches) => {
+    await step(both(), { epochs, miniBatches }, async (stage) => {
+      const report = await stage.advance();
+      expect((stage.snapshot().state as { updates: number }).updates).toBe(epochs * miniBatches);
+      return report;
+    });
+  });
+
+  it("weighs each row by its own length: sequence means of advantages that add up to 0", async () => {
+    const { metrics, groups } = await step(both(), { aggregation: "sequence-mean" });
+    const lengths = groups.flatMap(({ samples }) => samples.map(({ tokens }) => tokens));
+    expect(new Set(lengths).size).toBeGreaterThan(1);
+    expect(metrics.loss).toBeCloseTo(0, 5);
+  });
+
+  it("a sample without a score is in no denominator", async () => {
+    const report = await step(new Scripted({ 0: [1, null, 0, null] }), { problemsPerStep: 1 });
+    const [[first, , third]] = lengthsOf(report);
+    // Of 1 and 0: deviations ±1/2 over sqrt(1/2).
+    const advantage = Math.SQRT1_2;
+    expect(report.metrics.loss).toBeCloseTo((-advantage * (first - third)) / (first + third), 5);
+  });
+
+  it("the first of two warm-up steps moves no weight by more than half of the rate", async () => {
+    const over = {
+      schedule: { kind: "linear", warmup: 2, final: 0 },
+      optimizer: { ...adamW, rate: 0.01, decay: 0 },
+    };
+    await step(both(), over as Partial<GrpoOptions>, async (stage) => {
+      const report = await stage.advance();
+      const head = stage.parameters().get("lm_head.weight")?.data as Float32Array;
+      // AdamW's first step is the rate's size wherever there is a gradient; the head began at 0.
+      expect(head.reduce((most, x) => Math.max(most, Math.abs(x)), 0)).toBeCloseTo(0.005, 5);
+      return report;
+    });
+  });
+
+  it("sampler and trainer are compared over the first mini-batch alone", async () => {
+    const lively = livelyParameters(tinyConfig, 9, 0.3);
+    const first = await step(new Scripted({ 0: ONE_OF_FOUR }), { miniBatches: 2 }, undefined, lively);
+    // The second batch computes two of its four rows: rewards in the middle have no advantage.
+    const task = new Scripted({ 0: ONE_OF_FOUR, 1: [1, 0, 0.5, 0.5] });
+    const both = await step(task, { miniBatches: 2 }, undefined, lively);
+    const mean = ({ metrics }: StepReport) => metrics["mismatch/mean"] as number;
+    expect(mean(first)).toBeGreaterThan(0);
+    expect(mean(both) / mean(first)).toBeCloseTo(1, 2);
+  });
+
+  it("importance weights weigh the loss: a cap of a half halves it", async () => {
+    const plain = await step(both());
+    const capped = await step(both(), { importance: { level: "token", cap: 0.5 } });
+    expect(Math.abs(plain.metrics.loss as number)).toBeGreaterThan(1e-3);
+    expect(capped.metrics.loss).toBeCloseTo((plain.metrics.loss as number) / 2, 6);
+    expect(capped.metrics["importance/cut"]).toBe(1);
+  });
+
+  it("three steps without a signal are told of, also where the run stopped between them", async () => {
+    const saved = await new Promise<StageSnapshot>((resolve) => {
+      void step(new Scripted({}), {}, async (stage) => {
+        await stage.advance();
+        const report = await stage.advance();
+        expect(report.notices).toEqual([]);
+        const { tensors, state } = stage.snapshot();
+        resolve({ tensors: copyValues(tensors), state: JSON.parse(JSON.stringify(state)) });
+        return report;
+      });
+    });
+    const { notices } = await step(new Scripted({}), {}, undefined, uniform, saved);
+    expect(notices).toEqual([expect.stringMatching(/^Nothing was learned for 3 steps/)]);
   });
 });
 

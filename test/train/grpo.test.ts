@@ -239,6 +239,7 @@ describe("A9: a resumed stage is an undisturbed one", () => {
 
   it.each<[string, Partial<GrpoOptions>]>([
     ["AdamW", {}],
+    ["KL to the policy at the stage's start", { kl: 0.05 }],
     [
       "Muon, KL to a replaced reference, importance sampling, epochs, mini-batches, dynamic sampling",
       {

@@ -15,6 +15,7 @@ import {
 } from "../folder.ts";
 import { readJson } from "../json.ts";
 import {
+  checkMemory,
   compare,
   type Shapes,
   type StoredTensor,
@@ -84,6 +85,7 @@ export function loadGguf(file: string, expected?: (config: ModelConfig) => Shape
     const tied = shape.config.tieEmbeddings;
     if (expected !== undefined) compare(tensors, tied, expected(shape.config), file);
     const stored = tied ? withoutTiedHead(file, tensors) : tensors;
+    checkMemory(file, stored);
     const parameters = [...stored].map(([name, { shape, read }]) => [name, { shape, data: read() }] as const);
     return { ...shape, parameters: new Map(parameters) };
   });

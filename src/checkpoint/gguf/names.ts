@@ -6,6 +6,7 @@
  * - "deepseek2": experts are stacked, and kv_b_proj is split in its keys (transposed) and values, as the absorbed form
  *   of multi-head latent attention uses them (arXiv 2405.04434, section 2.1.2).
  */
+import { LIMITS } from "../../models/limits.ts";
 import { CheckpointError } from "../errors.ts";
 import type { StoredTensor, TensorSource } from "../weights.ts";
 
@@ -70,6 +71,9 @@ export function toHuggingFaceTensors(file: string, source: TensorSource, layout:
     const experts = EXPERTS.exec(rest);
     if (experts !== null) {
       const [count = 0, ...shape] = tensor.shape;
+      // Before a name is made for each.
+      if (count !== layout.experts || count > LIMITS.experts)
+        throw unknown(file, name, `the ${layout.experts} experts of the metadata, at most ${LIMITS.experts}`);
       const size = shape.reduce((product, n) => product * n, 1);
       for (let e = 0; e < count; e++)
         result.set(`${prefix}mlp.experts.${e}.${experts[1]}_proj.weight`, {

@@ -1,0 +1,266 @@
+/** Values as text, as Python writes them: `str`, `repr`, `json.dumps`, `%` and `format`. */
+import {
+  asNumber,
+  Float,
+  isNumber,
+  isTrue,
+  Markup,
+  Namespace,
+  plain,
+  TemplateRuntimeError,
+  Tuple,
+  typeName,
+  Undefined,
+  type Value,
+} from "./values.ts";
+
+export function toText(value: Value): string {
+  if (typeof value === "string") return value;
+  if (value instanceof Markup) return value.text;
+  return value instanceof Undefined ? "" : toRepr(value);
+}
+
+export function toRepr(value: Value): string {
+  if (value === null) return "None";
+  if (typeof value === "string") return reprText(value);
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (typeof value === "number") return BigInt(value).toString();
+  if (value instanceof Float) return reprFloat(value.value);
+  if (value instanceof Tuple) return `(${value.map(toRepr).join(", ")}${value.length === 1 ? "," : ""})`;
+  if (Array.isArray(value)) return `[${value.map(toRepr).join(", ")}]`;
+  if (value instanceof Map)
+    return `{${[...value].map(([key, one]) => `${toRepr(key)}: ${toRepr(one)}`).join(", ")}}`;
+  if (value instanceof Undefined) return "Undefined";
+  if (value instanceof Namespace) return `<Namespace ${toRepr(value.fields)}>`;
+  if (value instanceof Markup) return `Markup(${reprText(value.text)})`;
+  // Python writes where it lies in memory.
+  throw new TemplateRuntimeError(`a ${typeName(value)} has no text of its own`);
+}
+
+export function reprFloat(value: number): string {
+  if (Number.isNaN(value)) return "nan";
+  if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
+  if (Object.is(value, -0)) return "-0.0";
+  // Both print the shortest digits that read back; they differ in when an exponent is used.
+  const [digits, exponent] = value.toExponential().split("e");
+  const power = Number(exponent);
+  if (power < -4 || power >= 16)
+    return `${digits}e${power < 0 ? "-" : "+"}${String(Math.abs(power)).padStart(2, "0")}`;
+  const plain =
+    power < 0 ? value.toFixed(Math.min(100, digits.replace(/[-.]/g, "").length - 1 - power)) : String(value);
+  return plain.includes(".") ? plain : `${plain}.0`;
+}
+
+const REPR_ESCAPES: Record<string, string> = { "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+/** What Python calls not printable; a plain blank is. */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\p{Zl}\p{Zp}\p{Zs}]/u;
+
+function reprText(text: string): string {
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
+  let result = "";
+  for (const character of text) {
+    const code = character.codePointAt(0) as number;
+    if (character === quote) result += `\\${quote}`;
+    else if (Object.hasOwn(REPR_ESCAPES, character)) result += REPR_ESCAPES[character];
+    else if (character !== " " && UNPRINTABLE.test(character))
+      result +=
+        code < 0x100
+          ? `\\x${code.toString(16).padStart(2, "0")}`
+          : code < 0x10000
+            ? `\\u${code.toString(16).padStart(4, "0")}`
+            : `\\U${code.toString(16).padStart(8, "0")}`;
+    else result += character;
+  }
+  return quote + result + quote;
+}
+
+export interface JsonOptions {
+  ensureAscii: boolean;
+  indent: string | null;
+  separators: [string, string] | null;
+  sortKeys: boolean;
+}
+
+/** `json.dumps`; `spend` is told of each piece's length. @throws TemplateRuntimeError for what has no JSON */
+export function toJson(value: Value, options: JsonOptions, spend: (length: number) => void): string {
+  const { ensureAscii, indent, sortKeys } = options;
+  const [item, colon] = options.separators ?? [indent === null ? ", " : ",", ": "];
+  const text = (one: string): string => {
+    const plain = JSON.stringify(one);
+    return ensureAscii
+      ? plain.replace(/[\x7F-\uFFFF]/g, (c) =>
+          c === "\x7F" ? c : `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+        )
+      : plain;
+  };
+  const number = (one: number | Float): string => {
+    if (typeof one === "number") return BigInt(one).toString();
+    const { value } = one;
+    if (Number.isNaN(value)) return "NaN";
+    return Number.isFinite(value) ? reprFloat(value) : value > 0 ? "Infinity" : "-Infinity";
+  };
+  const key = (one: Value): string => {
+    if (typeof one === "string") return one;
+    if (one === null || typeof one === "boolean") return String(one);
+    if (typeof one === "number" || one instanceof Float) return number(one);
+    throw new TemplateRuntimeError(`keys must be str, int, float, bool or None, not ${typeName(one)}`);
+  };
+  const list = (open: string, items: string[], close: string, depth: number): string => {
+    if (items.length === 0) return open + close;
+    if (indent === null) return open + items.join(item) + close;
+    const inner = `\n${indent.repeat(depth + 1)}`;
+    spend(inner.length * items.length);
+    return `${open}${inner}${items.join(item + inner)}\n${indent.repeat(depth)}${close}`;
+  };
+  const write = (given: Value, depth: number): string => {
+    const one = plain(given);
+    spend(1);
+    if (one === null || typeof one === "boolean") return String(one);
+    if (typeof one === "string") {
+      spend(one.length);
+      return text(one);
+    }
+    if (typeof one === "number" || one instanceof Float) return number(one);
+    if (Array.isArray(one))
+      return list(
+        "[",
+        one.map((each) => write(each, depth + 1)),
+        "]",
+        depth,
+      );
+    if (one instanceof Map) {
+      const entries = [...one].map(([name, each]): [string, Value] => [key(name), each]);
+      if (sortKeys) entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+      return list(
+        "{",
+        entries.map(([name, each]) => `${text(name)}${colon}${write(each, depth + 1)}`),
+        "}",
+        depth,
+      );
+    }
+    throw new TemplateRuntimeError(`Object of type ${typeName(one)} is not JSON serializable`);
+  };
+  return write(value, 0);
+}
+
+/** A number or a text by a format's last letter: `5.2f`, `03d`, `x`, `>10`. */
+function formatted(value: Value, spec: string, pad: (length: number) => void): string {
+  const [, fill = " ", align, sign = "", alternate, zero, width = "0", comma, precision, kind = ""] =
+    /^(?:(.)?([<>^=]))?([-+ ])?(#)?(0)?(\d+)?(,)?(?:\.(\d+))?([a-zA-Z%])?$/su.exec(spec) ??
+    unknown(`Invalid format specifier '${spec}'`);
+  pad(Number(width));
+  let text: string;
+  let before = "";
+  if (isNumber(value) && kind !== "s") {
+    const number = asNumber(value);
+    const places = precision === undefined ? 6 : Math.min(100, Number(precision));
+    const size = Math.abs(number);
+    if (kind === "f" || kind === "F") text = size.toFixed(places);
+    else if (kind === "%") text = `${(100 * size).toFixed(places)}%`;
+    else if (kind === "x" || kind === "X" || kind === "o" || kind === "b") {
+      text = Math.trunc(size).toString(kind === "o" ? 8 : kind === "b" ? 2 : 16);
+      if (kind === "X") text = text.toUpperCase();
+      if (alternate) text = `0${kind}${text}`;
+    } else if (kind === "e" || kind === "E") {
+      const [digits, power] = size.toExponential(places).split("e");
+      text = `${digits}${kind}${power[0]}${power.slice(1).padStart(2, "0")}`;
+    } else if (kind === "g" || kind === "G") text = String(Number(size.toPrecision(Math.max(1, places))));
+    else if (precision !== undefined) text = String(Number(size.toPrecision(Math.max(1, places))));
+    else text = toText(typeof value === "number" ? size : value instanceof Float ? new Float(size) : size);
+    if (comma) text = text.replace(/\B(?=(\d{3})+(?!\d))(?<!\.\d*)/g, ",");
+    before = number < 0 || Object.is(number, -0) ? "-" : sign === "-" ? "" : sign;
+  } else {
+    text = toText(value);
+    if (precision !== undefined) text = [...text].slice(0, Number(precision)).join("");
+  }
+  const room = Math.max(0, Number(width) - before.length - [...text].length);
+  const how = align ?? (zero ? "=" : isNumber(value) ? ">" : "<");
+  const filler = align === undefined && zero ? "0" : fill;
+  if (how === "=") return before + filler.repeat(room) + text;
+  const left = how === "<" ? 0 : how === ">" ? room : room >> 1;
+  return filler.repeat(left) + before + text + filler.repeat(room - left);
+}
+
+function unknown(message: string): never {
+  throw new TemplateRuntimeError(message);
+}
+
+/** `"%s of %d" % values`. */
+export function percent(format: string, given: Value, pad: (length: number) => void): string {
+  const values = given instanceof Tuple ? [...given] : [given];
+  let at = 0;
+  const take = (name: string | undefined): Value => {
+    if (name !== undefined) {
+      const found = given instanceof Map ? given.get(name) : undefined;
+      return found === undefined ? unknown(`KeyError: '${name}'`) : found;
+    }
+    return at < values.length ? values[at++] : unknown("not enough arguments for format string");
+  };
+  const text = format.replace(
+    /%(?:\((\w+)\))?([-+ #0]*)(\d+)?(?:\.(\d+))?([a-zA-Z%])/g,
+    (_, name, flags, width = "", precision, kind) => {
+      if (kind === "%") return "%";
+      const value = take(name);
+      const exact = precision === undefined ? "" : `.${precision}`;
+      const align = flags.includes("-") ? "<" : ">";
+      if (kind === "s" || kind === "r") {
+        const shown = kind === "s" ? toText(value) : toRepr(value);
+        return formatted(shown, `${align}${width}${exact}`, pad);
+      }
+      if (!isNumber(value))
+        return unknown(`%${kind} format: a real number is required, not ${typeName(value)}`);
+      const whole = kind === "d" || kind === "i" || kind === "u";
+      const number = whole ? Math.trunc(asNumber(value)) : new Float(asNumber(value));
+      const sign = flags.includes("+") ? "+" : flags.includes(" ") ? " " : "";
+      const zero = flags.includes("0") && !flags.includes("-") ? "0" : "";
+      const side = flags.includes("-") ? "<" : "";
+      return formatted(number, `${side}${sign}${zero}${width}${whole ? "" : exact}${whole ? "" : kind}`, pad);
+    },
+  );
+  if (at < values.length && given instanceof Tuple)
+    unknown("not all arguments converted during string formatting");
+  return text;
+}
+
+/** `"{} of {name:>5}".format(...)`; no attributes and items, which the sandbox guards. */
+export function format(
+  pattern: string,
+  args: readonly Value[],
+  named: ReadonlyMap<string, Value>,
+  pad: (length: number) => void,
+): string {
+  let next = 0;
+  return pattern.replace(
+    /\{\{|\}\}|\{([^{}!:]*)(?:!([rs]))?(?::([^{}]*))?\}|[{}]/g,
+    (whole, name: string | undefined, conversion, spec = "") => {
+      if (whole === "{{" || whole === "}}") return whole[0];
+      if (name === undefined) return unknown("Single '{' or '}' encountered in format string");
+      const value = /^\d*$/.test(name) ? args[name === "" ? next++ : Number(name)] : named.get(name);
+      if (value === undefined) return unknown(`nothing to put for {${name}}`);
+      return formatted(
+        conversion === "r" ? toRepr(value) : conversion === "s" ? toText(value) : value,
+        spec,
+        pad,
+      );
+    },
+  );
+}
+
+/** `json.dumps`' own arguments, as transformers' filter takes them. */
+export function jsonOptions(argument: (at: number, name: string) => Value | undefined): JsonOptions {
+  const indent = argument(1, "indent") ?? null;
+  const separators = argument(2, "separators") ?? null;
+  if (separators !== null && !(Array.isArray(separators) && separators.length === 2))
+    throw new TemplateRuntimeError("separators are two texts");
+  return {
+    ensureAscii: isTrue(argument(0, "ensure_ascii") ?? false),
+    indent:
+      typeof indent === "string"
+        ? indent
+        : indent !== null && isNumber(indent)
+          ? " ".repeat(Math.max(0, asNumber(indent)))
+          : null,
+    separators: separators === null ? null : [toText(separators[0]), toText(separators[1])],
+    sortKeys: isTrue(argument(3, "sort_keys") ?? false),
+  };
+}

@@ -1,0 +1,227 @@
+/** The values of a template, which are Python's: what they are called, what is true, equal, less, and inside. */
+
+/** Inside a regular expression's class: what Python's `str.isspace` and `\s` mean. */
+export const PYTHON_SPACE =
+  "\\t-\\r\\x1C-\\x20\\x85\\xA0\\u1680\\u2000-\\u200A\\u2028\\u2029\\u202F\\u205F\\u3000";
+
+/** Integers are JavaScript's numbers; a float is marked, since `1.0` is written otherwise than `1`. */
+export class Float {
+  readonly value: number;
+  constructor(value: number) {
+    this.value = value;
+  }
+}
+
+export class Tuple extends Array<Value> {}
+
+export function tuple(items: readonly Value[]): Tuple {
+  const made = new Tuple();
+  for (const item of items) made.push(item);
+  return made;
+}
+
+/** What was looked up and is not there. */
+export class Undefined {
+  readonly name: string;
+  constructor(name: string) {
+    this.name = name;
+  }
+}
+
+export class Namespace {
+  readonly fields: Map<string, Value>;
+  constructor(fields: Map<string, Value>) {
+    this.fields = fields;
+  }
+}
+
+export type Named = Map<string, Value>;
+
+/** A text that `safe` has marked: what is joined to it is escaped for HTML, in chats too. */
+export class Markup {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+export const plain = (value: Value): Value => (value instanceof Markup ? value.text : value);
+
+/** What `map`, `select` and their like give: it can be run over once, and has no length and no text. */
+export class Lazy {
+  private items: () => readonly Value[];
+  constructor(items: () => readonly Value[]) {
+    this.items = items;
+  }
+  take(): readonly Value[] {
+    const { items } = this;
+    this.items = () => [];
+    return items();
+  }
+}
+
+export class Callable {
+  readonly call: (args: Value[], named: Named) => Value;
+  constructor(call: (args: Value[], named: Named) => Value) {
+    this.call = call;
+  }
+}
+
+export type Value =
+  | string
+  | number
+  | boolean
+  | null
+  | Float
+  | Undefined
+  | Namespace
+  | Markup
+  | Lazy
+  | Callable
+  | Value[]
+  | Map<Value, Value>;
+
+/** An error that Python or Jinja would raise here. */
+export class TemplateRuntimeError extends Error {}
+
+export function fromJs(value: unknown): Value {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return value;
+    case "number":
+      return Number.isInteger(value) ? value : new Float(value);
+    case "function":
+      return new Callable((args) => fromJs(value(...args)));
+    case "object":
+      if (value === null || value instanceof Callable) return value;
+      if (Array.isArray(value)) return value.map(fromJs);
+      return new Map(Object.entries(value).map(([key, one]) => [key, fromJs(one)]));
+    default:
+      return new Undefined("undefined");
+  }
+}
+
+export const isNumber = (value: Value): value is number | boolean | Float =>
+  typeof value === "number" || typeof value === "boolean" || value instanceof Float;
+
+export const asNumber = (value: number | boolean | Float): number =>
+  value instanceof Float ? value.value : Number(value);
+
+export function typeName(value: Value): string {
+  if (value === null) return "NoneType";
+  if (typeof value === "string") return "str";
+  if (typeof value === "boolean") return "bool";
+  if (typeof value === "number") return "int";
+  if (value instanceof Float) return "float";
+  if (value instanceof Tuple) return "tuple";
+  if (Array.isArray(value)) return "list";
+  if (value instanceof Map) return "dict";
+  if (value instanceof Undefined) return "Undefined";
+  if (value instanceof Markup) return "Markup";
+  if (value instanceof Lazy) return "generator";
+  return value instanceof Namespace ? "Namespace" : "function";
+}
+
+export const missing = ({ name }: Undefined): TemplateRuntimeError =>
+  new TemplateRuntimeError(`'${name}' is undefined`);
+
+export function isTrue(value: Value): boolean {
+  if (value === null || value instanceof Undefined) return false;
+  if (isNumber(value)) return asNumber(value) !== 0;
+  if (typeof value === "string" || Array.isArray(value)) return value.length > 0;
+  if (value instanceof Markup) return value.text !== "";
+  return !(value instanceof Map) || value.size > 0;
+}
+
+export function isEqual(left: Value, right: Value): boolean {
+  const [a, b] = [plain(left), plain(right)];
+  if (isNumber(a) && isNumber(b)) return asNumber(a) === asNumber(b);
+  if (a instanceof Undefined && b instanceof Undefined) return true;
+  if (Array.isArray(a) && Array.isArray(b))
+    return (
+      a instanceof Tuple === b instanceof Tuple &&
+      a.length === b.length &&
+      a.every((item, i) => isEqual(item, b[i]))
+    );
+  if (a instanceof Map && b instanceof Map)
+    return (
+      a.size === b.size && [...a].every(([key, item]) => b.has(key) && isEqual(item, b.get(key) as Value))
+    );
+  return a === b;
+}
+
+/** Below, above or equal: -1, 1, 0. @throws TemplateRuntimeError for values without an order */
+export function compare(left: Value, right: Value): number {
+  const [a, b] = [plain(left), plain(right)];
+  if (isNumber(a) && isNumber(b)) return Math.sign(asNumber(a) - asNumber(b));
+  if (typeof a === "string" && typeof b === "string") return compareTexts(a, b);
+  if (Array.isArray(a) && Array.isArray(b) && typeName(a) === typeName(b)) {
+    for (let i = 0; i < Math.min(a.length, b.length); i++)
+      if (!isEqual(a[i], b[i])) return compare(a[i], b[i]);
+    return Math.sign(a.length - b.length);
+  }
+  for (const value of [a, b]) if (value instanceof Undefined) throw missing(value);
+  throw new TemplateRuntimeError(
+    `'<' not supported between instances of '${typeName(a)}' and '${typeName(b)}'`,
+  );
+}
+
+/** By code points, as Python orders texts. */
+function compareTexts(a: string, b: string): number {
+  if (a === b) return 0;
+  const [left, right] = [[...a], [...b]];
+  const at = left.findIndex((character, i) => character !== right[i]);
+  if (at < 0) return -1;
+  if (right[at] === undefined) return 1;
+  return (left[at].codePointAt(0) as number) < (right[at].codePointAt(0) as number) ? -1 : 1;
+}
+
+/** What `for` runs over. */
+export function iterate(value: Value): readonly Value[] {
+  if (Array.isArray(value)) return value;
+  if (typeof value === "string") return [...value];
+  if (value instanceof Map) return [...value.keys()];
+  if (value instanceof Undefined) return [];
+  if (value instanceof Lazy) return value.take();
+  if (value instanceof Markup) return [...value.text];
+  throw new TemplateRuntimeError(`'${typeName(value)}' object is not iterable`);
+}
+
+export function contains(holder: Value, member: Value): boolean {
+  const [container, item] = [plain(holder), plain(member)];
+  if (typeof container === "string") {
+    if (typeof item === "string") return container.includes(item);
+    throw new TemplateRuntimeError(`'in <string>' requires string as left operand, not ${typeName(item)}`);
+  }
+  if (container instanceof Map) return container.has(keyOf(item));
+  return iterate(container).some((one) => isEqual(one, item));
+}
+
+/** A dictionary's key: 1, 1.0 and True are one. */
+export function keyOf(key: Value): Value {
+  const value = plain(key);
+  if (isNumber(value)) return asNumber(value);
+  if (Array.isArray(value) && !(value instanceof Tuple))
+    throw new TemplateRuntimeError("unhashable type: 'list'");
+  if (value instanceof Map) throw new TemplateRuntimeError("unhashable type: 'dict'");
+  return value;
+}
+
+/** `sequence[start:stop:step]`. */
+export function slice<T>(
+  items: readonly T[],
+  start: number | null,
+  stop: number | null,
+  step: number | null,
+): T[] {
+  const by = step ?? 1;
+  if (by === 0) throw new TemplateRuntimeError("slice step cannot be zero");
+  const [low, high] = by > 0 ? [0, items.length] : [-1, items.length - 1];
+  const at = (index: number | null, otherwise: number): number =>
+    index === null ? otherwise : Math.min(high, Math.max(low, index < 0 ? index + items.length : index));
+  const end = at(stop, by > 0 ? high : low);
+  const result: T[] = [];
+  for (let i = at(start, by > 0 ? low : high); by > 0 ? i < end : i > end; i += by) result.push(items[i]);
+  return result;
+}
