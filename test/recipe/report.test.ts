@@ -133,6 +133,20 @@ describe("a run that learned", () => {
     expect(drawn).toContain("layer 1");
   });
 
+  test("draws pass@k where several answers were asked for, and says what was not read or not scored", () => {
+    const passAtK: EvaluationRecord["passAtK"] = [
+      { k: 1, value: 0.3, interval: [0.25, 0.35] },
+      { k: 4, value: 0.6, interval: [0.5, 0.7] },
+    ];
+    const counts = { right: 1200, wrong: 2600, unparsed: 100, unscored: 100 };
+    run.appendEvaluation({ ...exam("several", 0.3, 0.05, example("x", false)), passAtK, counts });
+    const text = report();
+    expect(text).toContain("| several | 30.0 % (25.0 % to 35.0 %) | 60.0 % (50.0 % to 70.0 %) |");
+    expect(text).toContain("| 50.0 | 1.0 % | 2.5 % | 2.5 % |");
+    expect(text).toContain("| 50.0 | 1.0 % | - | - |");
+    expect(fs.readFileSync(join(run.paths.figures, "pass-at-k.svg"), "utf8")).toContain("several");
+  });
+
   test("is the same from the same files", () => {
     expect(report()).toBe(report());
   });

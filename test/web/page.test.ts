@@ -117,6 +117,8 @@ describe.skipIf(chromium === null)("the page", () => {
     await page.goto(server.url);
     const main = page.locator("main");
     await expect.poll(() => shownText(main)).toMatch(/\+57\.7\s+points from base to final/);
+    // 577 of 1,000 are newly solved: 0.577 -+ 1.962 sqrt(0.577 x 0.423 / 999).
+    expect(await shownText(main)).toMatch(/95 % interval \+54\.6 to \+60\.8,\s+paired over 1,000 problems/);
     expect(await shownText(main)).toContain("83.8\u202f% to 88.1\u202f%");
     expect(await shownText(page.locator("tfoot"))).toMatch(/unknown\s+unknown/);
   });
