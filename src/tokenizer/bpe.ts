@@ -67,7 +67,7 @@ interface HubTokenizer {
   id_to_token(id: number): string | undefined;
 }
 
-type Encode = (text: string, continues: boolean) => number[];
+type Encode = (text: string, after: EncodeOptions["after"]) => number[];
 
 export class BpeTokenizer implements Tokenizer {
   readonly vocabSize: number;
@@ -100,8 +100,8 @@ export class BpeTokenizer implements Tokenizer {
     checkGrowth(parsed.normalizer);
     this.harmless = isHarmless(parsed);
     this.full = hub(parsed);
-    this.encodeFull = encoder(this.full);
-    this.encodePlain = encoder(hub(withoutControls(parsed)));
+    this.encodeFull = encoder(this.full, parsed);
+    this.encodePlain = encoder(hub(withoutControls(parsed)), parsed);
     this.decoder = parsed.decoder;
     startDecoder(this.decoder);
     this.specialIds = new Set(parsed.added_tokens.filter(({ special }) => special).map(({ id }) => id));
@@ -139,13 +139,14 @@ export class BpeTokenizer implements Tokenizer {
   /**
    * Adds no bos or eos. A lone surrogate is encoded as U+FFFD (see `wellFormed`).
    * With `specials: false` (the default) control tokens in `text` are spelled out like any other text. A text that
-   * `continues` another gets no blank of a text's beginning (Metaspace with `prepend_scheme: first`).
+   * comes after another gets none of the blanks that begin a text: after a control token as the official library does it,
+   * inside a text as if both were encoded in one.
    * @throws TokenizerError where the file's expressions take too long
    */
-  encode(text: string, { specials = false, continues = false }: EncodeOptions = {}): number[] {
+  encode(text: string, { specials = false, after }: EncodeOptions = {}): number[] {
     if (text === "") return [];
     const tokenizer = specials ? this.encodeFull : this.encodePlain;
-    const encode = () => tokenizer(wellFormed(text), continues);
+    const encode = () => tokenizer(wellFormed(text), after);
     return this.harmless ? encode() : inTime(encode, text.length);
   }
 
@@ -249,16 +250,37 @@ interface SplitParts {
   ignoreMerges: boolean;
 }
 
-/** A text that continues another one is no first stretch. */
-function encoder(tokenizer: HubTokenizer): Encode {
-  const split = tokenizer.pre_tokenizer;
-  let before = 0;
-  if (split !== null)
-    tokenizer.pre_tokenizer = (text, { section_index }) =>
-      split(text, { section_index: section_index + before });
-  return (text, continues) => {
-    before = continues ? 1 : 0;
+/** After a control token a text is no first stretch; inside a text nothing is put before it. */
+function encoder(tokenizer: HubTokenizer, { normalizer, pre_tokenizer }: Json): Encode {
+  const begins = { normalizer: tokenizer.normalizer, pre_tokenizer: tokenizer.pre_tokenizer };
+  const [inside, cut] = [withoutPrefix(normalizer), withoutPrefix(pre_tokenizer)];
+  const within = hub(
+    parse("tokenizer.json", TokenizerJson, {
+      ...{ normalizer: inside, pre_tokenizer: cut },
+      model: { type: "BPE", vocab: {}, merges: [] },
+    }),
+  );
+  return (text, after) => {
+    const steps = after === "text" ? within : begins;
+    const split = steps.pre_tokenizer;
+    tokenizer.normalizer = steps.normalizer;
+    tokenizer.pre_tokenizer =
+      split && ((part, { section_index }) => split(part, { section_index: section_index + (after ? 1 : 0) }));
     return tokenizer.encode(text, { add_special_tokens: false }).ids;
+  };
+}
+
+/** A normalizer or pre-tokenizer that puts no blank before a text. */
+function withoutPrefix(step: unknown): unknown {
+  if (typeof step !== "object" || step === null) return null;
+  const { type, normalizers, pretokenizers } = step as Record<string, unknown>;
+  if (type === "Prepend") return { type: "Sequence", normalizers: [] };
+  if (type === "Metaspace") return { ...step, add_prefix_space: false, prepend_scheme: "never" };
+  if (type === "ByteLevel") return { ...step, add_prefix_space: false };
+  return {
+    ...step,
+    ...(Array.isArray(normalizers) && { normalizers: normalizers.map(withoutPrefix) }),
+    ...(Array.isArray(pretokenizers) && { pretokenizers: pretokenizers.map(withoutPrefix) }),
   };
 }
 
