@@ -49,7 +49,7 @@ describe("a new run", () => {
   test("records the recipe as run, seed, versions and machine", () => {
     const run = start({ recipeText: fs.readFileSync("recipes/tiny-r1-zero.yaml", "utf8") });
     expect(run.resumed).toBe(false);
-    expect(fs.readFileSync(run.paths.recipe, "utf8")).toMatch(/^# A small R1-Zero/);
+    expect(fs.readFileSync(run.paths.recipe, "utf8")).toMatch(/^# A small R1-Zero/m);
     const info = JSON.parse(fs.readFileSync(run.paths.info, "utf8"));
     expect(info).toMatchObject({ name: "tiny-r1-zero", seed: 1, finishedAt: null });
     expect(info.versions.node).toBe(process.versions.node);
