@@ -11,6 +11,7 @@ import { benchRealModel } from "./real-model.ts";
 import { benchRoundTrip } from "./round-trip.ts";
 import { circumstances, judgeRow, printRows, type Row } from "./rows.ts";
 import { benchTrain } from "./train.ts";
+import { benchTrust } from "./trust.ts";
 import { benchV3 } from "./v3.ts";
 
 const benches: Record<string, () => Promise<Row[]>> = {
@@ -22,6 +23,7 @@ const benches: Record<string, () => Promise<Row[]>> = {
   v3: benchV3,
   memory: benchMemory,
   grpo: benchGrpo,
+  trust: benchTrust,
   precision: benchPrecision,
   "round-trip": benchRoundTrip,
 };

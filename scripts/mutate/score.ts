@@ -15,3 +15,6 @@ export const together = (scores: readonly Score[]): Score => ({
   survivors: scores.flatMap(({ survivors }) => survivors),
   explained: scores.reduce((sum, { explained }) => sum + explained, 0),
 });
+
+/** What every folder's score is to reach. */
+export const LEAST = 0.85;
