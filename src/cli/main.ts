@@ -52,6 +52,8 @@ program
   .option("--quiet", "a line now and then instead of a progress bar")
   .option("--json", "print one JSON document at the end")
   .option("--dry-run", "say shapes, memory, FLOPs, time and cost; compute and write nothing")
+  .option("--pass-rate <share>", "with --dry-run: the share of RL's samples that are right", real(0, 1))
+  .option("--answer-tokens <count>", "with --dry-run: mean tokens of an answer", whole(1, 1_000_000))
   .option("--profile", "measure some training steps and say where their time goes; write nothing")
   .option("--serve", "show the run and a chat on a page while it goes on")
   .option("--port <port>", "port of that page", whole(0, 65535))

@@ -6,6 +6,7 @@ import type { Bill, EvaluationRecord } from "../events.ts";
 import type { BillFile } from "../ledger/bill.ts";
 import { onDisk, writeAtomic } from "./disk.ts";
 import { type Figure, passFigure, stageFigures, validityFigure } from "./figures.ts";
+import { fenced, inlineText } from "./markdown-text.ts";
 import { answersSection } from "./report-answers.ts";
 import { runPaths } from "./run-folder.ts";
 import { type RunData, readRun } from "./run-reader.ts";
@@ -34,7 +35,7 @@ export function renderReport(run: RunData): { markdown: string; figures: Figure[
   const passAtK = passFigure(run);
   const sections = [
     `# ${run.info.name}`,
-    run.recipe.description ?? "",
+    inlineText(run.recipe.description ?? ""),
     summary(run),
     "## Exams",
     evaluationTable(run.evaluations),
@@ -69,8 +70,8 @@ function summary(run: RunData): string {
 function evaluationTable(evaluations: EvaluationRecord[]): string {
   if (evaluations.length === 0) return "No exam was taken.";
   const rows = evaluations.map((exam) => [
-    exam.label,
-    exam.task,
+    inlineText(exam.label),
+    inlineText(exam.task),
     `${exam.problems} x ${exam.samplesPerProblem}`,
     String(exam.temperature),
     percent(exam.passAt1),
@@ -127,7 +128,7 @@ function positionSection(evaluations: EvaluationRecord[], figures: Figure[]): st
   if (spans.size === 0) return [];
   const columns = [...spans].sort((a, b) => a[1] - b[1]);
   const rows = evaluations.map((exam) => [
-    exam.label,
+    inlineText(exam.label),
     ...columns.map(([, start]) => {
       const bin = exam.validityByPosition.find(({ from }) => from === start);
       return bin === undefined || bin.equations === 0 ? "-" : `${percent(bin.share)} of ${bin.equations}`;
@@ -177,8 +178,6 @@ function reproduction({ info, folder }: RunData): string {
 }
 
 const embed = ({ file, title }: Figure): string => `![${title}](figures/${file})`;
-
-const fenced = (text: string, language: string): string => `\`\`\`${language}\n${text.trimEnd()}\n\`\`\``;
 
 function markdownTable(head: string[], rows: string[][]): string {
   const line = (cells: string[]): string =>

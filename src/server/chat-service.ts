@@ -188,6 +188,13 @@ function newestModel(run: string): FoundModel | null {
   return { folder: join(checkpoints, checkpointName(step), "model"), run, step };
 }
 
+/** What its training was about, for those who would ask for more. */
+function knows(found: FoundModel, kind: ChatModel["kind"]): string {
+  const task = trainedTask(found);
+  if (kind !== "problem" || found.run === null || task.kind !== "countdown") return "";
+  return `It was trained on problems of ${task.numbers.join(" or ")} numbers. `;
+}
+
 function describe(id: string, found: FoundModel, { parameters, kind }: ModelShape): ChatModel {
   const size = parameters.toLocaleString("en-US");
   const exam = lastExam(found);
@@ -202,5 +209,5 @@ function describe(id: string, found: FoundModel, { parameters, kind }: ModelShap
       : found.step === null
         ? (found.name ?? found.folder)
         : `this run, after step ${found.step}`;
-  return { id, label, kind, description: `${size} parameters. ${grade}` };
+  return { id, label, kind, description: `${size} parameters. ${knows(found, kind)}${grade}` };
 }

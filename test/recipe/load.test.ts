@@ -197,6 +197,16 @@ describe("sense", () => {
       /are the same/,
     ],
     [
+      "Muon for an adapter (B10)",
+      [
+        [
+          "optimizer: { kind: adamw",
+          "lora: { rank: 2, alpha: 4 }\n    optimizer: { kind: muon, adamRate: 0.001",
+        ],
+      ],
+      /only the two thin halves of an adapter are trained: use kind: adamw/,
+    ],
+    [
       "penalty from the first token",
       [["epochs: 1", "epochs: 1\n    overlong: { mode: soft, buffer: 360 }"]],
       /every answer would be punished/,

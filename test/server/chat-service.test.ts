@@ -100,6 +100,10 @@ describe("a run's models", () => {
     expect(both.models().find(({ id }) => id === "run")?.label).toBe("this run, after step 10");
     save(join(run, "checkpoints", "step-000020", "model"), 100);
     expect(both.models().find(({ id }) => id === "run")?.label).toBe("this run, after step 20");
+    // Seven digits follow six, though "step-1000000" sorts before "step-999999".
+    save(join(run, "checkpoints", "step-999999", "model"), 100);
+    save(join(run, "checkpoints", "step-1000000", "model"), 100);
+    expect(both.models().find(({ id }) => id === "run")?.label).toBe("this run, after step 1000000");
     const all: ChatEvent[] = [];
     for await (const event of both.ask({ ...REQUEST, model: "run" }, new AbortController().signal))
       all.push(event);
