@@ -63,7 +63,13 @@ describe("rows of a file", () => {
 it("shares are from 0 to 1, and add up to 1 at most", () => {
   for (const right of [{}, { test: 1 }, { validation: 1 }, { validation: 0.5, test: 0.5 }])
     expect(splitShares.safeParse(right).success, JSON.stringify(right)).toBe(true);
-  for (const wrong of [{ test: -0.1 }, { test: 1.1 }, { validation: -0.1 }, { validation: 1.1 }, { train: 1 }])
+  for (const wrong of [
+    { test: -0.1 },
+    { test: 1.1 },
+    { validation: -0.1 },
+    { validation: 1.1 },
+    { train: 1 },
+  ])
     expect(splitShares.safeParse(wrong).success, JSON.stringify(wrong)).toBe(false);
   expect(splitShares.safeParse({ validation: 0.5, test: 0.6 }).error?.issues[0]?.message).toContain(
     "add up to more than 1",
