@@ -106,7 +106,6 @@ export class Run {
     this.clock = performance.now();
     const rates = ratesFor({ hardware: recipe.hardware, measuresEnergy: this.meter !== null });
     this.book = new BillBook(rates, folder.info.sessions, folder.charges());
-    folder.writeBill(this.book.bill());
     this.payer = payerOf(recipe.stages[0].name);
     this.model = initialModel(recipe);
   }
@@ -126,6 +125,7 @@ export class Run {
 
   private async runStages(): Promise<RunOutcome> {
     const { recipe, folder, hooks } = this;
+    folder.writeBill(this.book.bill());
     const stages = stageInfos(recipe);
     const start = this.restore();
     this.payer = payerOf((recipe.stages[start.stage] ?? recipe.stages[recipe.stages.length - 1]).name);
