@@ -73,7 +73,7 @@ export async function dryRun(
   );
   if (loadavg()[0] > availableParallelism() + 0.5)
     console.log(
-      `${color.yellow("note")} other programs are computing now, so these are too slow and the time too long.`,
+      `${color.yellow("note")} other programs are computing now: the speeds, and so the time, are what they leave at this moment.`,
     );
   console.log(billLine(rates, hours));
   for (const warning of warnings) console.log(`${color.yellow("note")} ${printable(warning)}`);

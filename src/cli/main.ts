@@ -38,9 +38,10 @@ const runName = (text: string): string => {
 /** What `findModel` takes. */
 const SOME_MODEL = "a run, a folder of a run, checkpoint or model, a GGUF file, or a pulled model's name";
 const precision = (): Option =>
-  new Option("--precision <precision>", "of the weights while they run (f32)").choices([
-    ...["f32", "int8", "int4", "int4-offset"],
-  ]);
+  new Option(
+    "--precision <precision>",
+    "of the weights while they run (f32). int8 takes a quarter of the memory and int4 a sixth; answers may differ: perplexity of SmolLM2-135M is 0.5 % higher at int8, 0.6 % at int4-offset (for Q4_1 files), 14 % at int4",
+  ).choices([...["f32", "int8", "int4", "int4-offset"]]);
 const list = (text: string): number[] => text.split(",").map(whole(2, 6));
 
 program

@@ -105,7 +105,7 @@ function passSection(evaluations: EvaluationRecord[], figures: Figure[]): string
     (a, b) => a - b,
   );
   const rows = curves.map(({ label, passAtK = [] }) => [
-    label,
+    inlineText(label),
     ...ks.map((k) => {
       const point = passAtK.find((one) => one.k === k);
       if (point === undefined) return "-";

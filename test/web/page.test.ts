@@ -106,7 +106,7 @@ describe.skipIf(chromium === null)("the page", () => {
     publish(replay(1));
     await page.goto(server.url);
     const kl = page.locator("figure", { hasText: "KL to the base" });
-    await expect.poll(() => shownText(kl)).toContain("no value yet");
+    await expect.poll(() => shownText(kl)).toContain("off: the recipe's kl is 0");
     // One step so far is one dot.
     await expect.poll(() => ink("Reward")).toBeGreaterThan(5);
     expect(await ink("KL to the base")).toBe(0);
