@@ -6,6 +6,7 @@ import { findModel, UsageError } from "../recipe/find-model.ts";
 import { readJournal } from "../recipe/journal.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { isStoredEvaluation, judgeStored, readStored } from "../recipe/stored-evaluation.ts";
+import { printable, printableJson } from "./printable.ts";
 import { percent, table, whole } from "./screen.ts";
 
 const EVALUATIONS = "a file of eval --out, what eval --json printed, or RUN:LABEL such as smoke:base";
@@ -30,7 +31,7 @@ export async function compare(names: readonly string[], json?: boolean): Promise
       ...{ name, passAt1, interval, temperature, samplesPerProblem },
     });
     console.log(
-      JSON.stringify({
+      printableJson({
         ...{ first: side(names[0], first), second: side(names[1], second), task: first.task },
         ...{ problems, leftOut, difference, differ },
       }),
@@ -40,13 +41,13 @@ export async function compare(names: readonly string[], json?: boolean): Promise
   const { mean, interval, significant, problemsNeeded } = difference;
   const points = (value: number): string => `${value < 0 ? "" : "+"}${(100 * value).toFixed(1)}`;
   const row = (name: string, { passAt1, interval: [low, high] }: EvaluationRecord): string[] => [
-    name,
+    printable(name),
     percent(passAt1, 1),
     `${percent(low, 1)} to ${percent(high, 1)}`,
   ];
   console.log(
     table(
-      [first.task, "pass@1", "95 % interval"],
+      [printable(first.task), "pass@1", "95 % interval"],
       [
         row(names[0] as string, first),
         row(names[1] as string, second),

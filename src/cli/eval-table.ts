@@ -2,6 +2,7 @@
 import color from "picocolors";
 import type { EvaluationRecord } from "../events.ts";
 import type { EvaluationHeader } from "../recipe/stored-evaluation.ts";
+import { printable, printableJson } from "./printable.ts";
 import { percent, table, whole } from "./screen.ts";
 
 export interface EvaluationResult {
@@ -34,7 +35,7 @@ export function show(result: EvaluationResult, json?: boolean): void {
       ...settings
     } = head;
     console.log(
-      JSON.stringify({
+      printableJson({
         ...{ ...settings, partial, problemsWanted: result.wanted, taskOptions: options },
         ...(record ?? { problems: 0, passAt1: null }),
         ...{ seconds, flops, tokens, completions: file },
@@ -45,7 +46,7 @@ export function show(result: EvaluationResult, json?: boolean): void {
   if (partial) console.log(`${color.yellow("partial")} ${partialSentence(result)}\n`);
   if (record !== null) printRecord(record, result);
   if (file !== null)
-    console.log(`\ncompletions: ${file}${partial ? ", where the same command goes on" : ""}`);
+    console.log(`\ncompletions: ${printable(file)}${partial ? ", where the same command goes on" : ""}`);
 }
 
 function partialSentence({ record, wanted }: EvaluationResult): string {
@@ -83,7 +84,7 @@ function printRecord(record: EvaluationRecord, { head, seconds, tokens }: Evalua
       : [["time", `${seconds.toFixed(1)} s, ${whole((tokens ?? 0) / seconds)} tokens/s`]]),
   ];
   const what = `${record.problems} x ${samples} at temperature ${head.temperature}, seed ${head.seed}, ${head.precision}`;
-  console.log(table([record.task, what], rows));
+  console.log(printable(table([record.task, what], rows)));
   if (validityByPosition.length < 2) return;
   const positions = validityByPosition.map(({ from, to, share, equations }) => [
     `${from} to ${to - 1}`,

@@ -27,6 +27,7 @@ import { compare } from "./eval-compare.ts";
 import { EvaluationProgress } from "./eval-progress.ts";
 import { show } from "./eval-table.ts";
 import { printNotes } from "./notes.ts";
+import { printable } from "./printable.ts";
 import { INTERRUPTED } from "./supervise.ts";
 
 export interface EvalOptions extends EvaluationWishes {
@@ -40,7 +41,7 @@ export interface EvalOptions extends EvaluationWishes {
 }
 
 /** For people, on standard error: standard output holds the result alone. */
-const note = (text: string): void => console.error(color.dim(text));
+const note = (text: string): void => console.error(color.dim(printable(text)));
 
 export async function evaluate(model: string | undefined, options: EvalOptions): Promise<void> {
   const { from, compare: compared, json } = options;
