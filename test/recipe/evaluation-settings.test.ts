@@ -162,6 +162,8 @@ describe("which part of a file", () => {
     expect(examProblems(trained, last(trained)).length).toBeLessThan(20);
     const elsewhere = recipe(grpo + exam(`, task: { kind: jsonl, file: ${other} }`), own);
     expect(examProblems(elsewhere, last(elsewhere))).toHaveLength(30);
+    const held = recipe(exam(", split: validation"), own);
+    expect(examPart(held, last(held))).toBe("validation");
     const whole = recipe(grpo + exam(", split: all"), own);
     expect(examProblems(whole, last(whole))).toHaveLength(40);
   });
