@@ -182,7 +182,10 @@ function newestModel(run: string): FoundModel | null {
   const { checkpoints } = runPaths(run);
   if (!fs.existsSync(checkpoints)) return null;
   // Names have six digits or more, so text does not sort them.
-  const steps = fs.readdirSync(checkpoints).flatMap((name) => Number(/^step-(\d+)$/.exec(name)?.[1] ?? []));
+  const steps = fs.readdirSync(checkpoints).flatMap((name) => {
+    const digits = /^step-(\d+)$/.exec(name)?.[1];
+    return digits === undefined ? [] : [Number(digits)];
+  });
   if (steps.length === 0) return null;
   const step = steps.reduce((a, b) => Math.max(a, b));
   return { folder: join(checkpoints, checkpointName(step), "model"), run, step };

@@ -95,6 +95,9 @@ describe("a run's models", () => {
     const both = new ThreadChat({ run });
     const ids = (): string[] => both.models().map(({ id }) => id);
     expect(ids()).not.toContain("run");
+    // What is being written is no checkpoint, also where it would be the first.
+    fs.mkdirSync(join(run, "checkpoints", ".tmp-step-000010"), { recursive: true });
+    expect(ids()).not.toContain("run");
     save(join(run, "checkpoints", "step-000010", "model"), 100);
     fs.mkdirSync(join(run, "checkpoints", ".tmp-step-000020"), { recursive: true });
     expect(both.models().find(({ id }) => id === "run")?.label).toBe("this run, after step 10");
