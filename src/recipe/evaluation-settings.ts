@@ -157,7 +157,8 @@ function chooseTask(
       };
     const same = resolve(own.file) === resolve(path);
     return {
-      task: { ...own, file: path, limit: same ? own.limit : undefined },
+      // Which rows are tests, and how many there are, the recipe says of its own file alone.
+      task: same ? own : { ...own, file: path, limit: undefined, test: undefined, split: undefined },
       fromRecipe: same,
       templateKnown: true,
     };

@@ -205,7 +205,7 @@ function describe(id: string, found: FoundModel, { parameters, kind }: ModelShap
   const grade =
     exam === null
       ? unmarked
-      : `It solved ${(100 * exam.passAt1).toFixed(0)} % of ${exam.problems} ${exam.task} problems in its last exam (${exam.label}).`;
+      : `It solved ${(100 * exam.passAt1).toFixed(0)} % of ${exam.problems} ${exam.task} problems in its last exam (${exam.label}; 95 % interval ${exam.interval.map((end) => (100 * end).toFixed(0)).join(" to ")} %).`;
   const label =
     id === "shipped"
       ? "shipped model"

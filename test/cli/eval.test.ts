@@ -2,8 +2,15 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
+import { saveModel } from "../../src/checkpoint/folder.ts";
 import { evaluate as command, type EvalOptions } from "../../src/cli/eval.ts";
 import type { EvaluationRecord } from "../../src/events.ts";
+import { allParameters, checkConfig } from "../../src/models/architecture.ts";
+import { initialise } from "../../src/models/layers.ts";
+import { asParameters } from "../../src/recipe/options.ts";
+import { readStored } from "../../src/recipe/stored-evaluation.ts";
+import { tokenizerFrom } from "../../src/tokenizer/load.ts";
+import { trainBpe } from "../../src/tokenizer/train.ts";
 import { launch, sputnik, TINY, temporaryFolder, until, writeRecipe } from "./command.ts";
 
 vi.setConfig({ testTimeout: 240_000 });
@@ -114,6 +121,42 @@ test("a file is examined whole, once; more than it has is refused (E1)", async (
   const { code, stderr } = await sputnik(["eval", ...args, "--problems", "200"], { cwd });
   expect(code).toBe(1);
   expect(stderr).toContain("200 problems were asked for, and the file has 30.");
+});
+
+test("a chat model is asked in its own template, unless told otherwise, and the answer says which (E2)", async () => {
+  const tokenizer = tokenizerFrom(trainBpe(["x"], { vocabSize: 272 }));
+  const config = checkConfig({
+    ...{ layers: 1, width: 16, heads: 2, kvHeads: 2, headDim: 8, ffn: 16, maxPositions: 1024 },
+    ...{ ropeTheta: 10_000, normEps: 1e-6, tieEmbeddings: false },
+    vocabSize: tokenizer.vocabSize,
+  });
+  const tokenizerConfig = {
+    chat_template: "{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}",
+  };
+  const parameters = asParameters(initialise(allParameters(config), 1));
+  saveModel(join(cwd, "talker"), { config, tokenizer, parameters, tokenizerConfig });
+  const args = [
+    "eval",
+    "talker",
+    "--task",
+    "arithmetic",
+    "--problems",
+    "3",
+    "--samples",
+    "1",
+    "--max-tokens",
+    "5",
+  ];
+  const asked = await sputnik([...args, "--out", "chat.jsonl"], { cwd });
+  expect(asked.code, asked.stderr).toBe(0);
+  expect(asked.stderr).toContain("prompt: the model's chat template");
+  expect(asked.stdout).toMatch(/prompt +the model's chat template/);
+  const plain = await sputnik([...args, "--template", "none", "--out", "plain.jsonl"], { cwd });
+  expect(plain.stderr).toContain("prompt: the plain form (as asked for)");
+  const problems = (file: string) => readStored(join(cwd, file)).problems;
+  expect(problems("chat.jsonl")[0]?.problem.messages?.at(-1)?.content).toMatch(/^What is \d+ [+-] \d+\?$/);
+  expect(problems("plain.jsonl")[0]?.problem.messages).toBeUndefined();
+  expect(problems("plain.jsonl").map(({ key }) => key)).toEqual(problems("chat.jsonl").map(({ key }) => key));
 });
 
 test("Ctrl-C: what is finished is printed as partial and kept, and the same command goes on to the same end", async () => {

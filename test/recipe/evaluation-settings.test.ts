@@ -162,6 +162,8 @@ describe("which part of a file", () => {
     expect(examProblems(trained, last(trained)).length).toBeLessThan(20);
     const elsewhere = recipe(grpo + exam(`, task: { kind: jsonl, file: ${other} }`), own);
     expect(examProblems(elsewhere, last(elsewhere))).toHaveLength(30);
+    const held = recipe(exam(", split: validation"), own);
+    expect(examPart(held, last(held))).toBe("validation");
     const whole = recipe(grpo + exam(", split: all"), own);
     expect(examProblems(whole, last(whole))).toHaveLength(40);
   });
@@ -187,5 +189,15 @@ describe("which part of a file", () => {
     expect(named.notes[1]).toMatch(/were trained on: .*--split test/);
     expect(settings(found, { task: `jsonl:${other}` })).toMatchObject({ part: "all", problems: undefined });
     expect(settings(found, { task: `jsonl:${own}`, split: "test" }).part).toBe("test");
+    // A limit and a test file of the recipe's own file are not another file's.
+    const kept = text.replace(`file: ${own}`, `file: ${own}, limit: 20, test: ${other}`);
+    fs.writeFileSync(
+      join(root, "trained", "recipe.yaml"),
+      kept.replace(/^stages:\n(?: .*\n)+/m, `stages:\n${grpo}${exam()}`),
+    );
+    expect(settings(found).task).toMatchObject({ limit: 20, test: other });
+    const foreign = settings(found, { task: `jsonl:${other}` });
+    expect(foreign.task).toMatchObject({ file: other });
+    expect([foreign.task.kind === "jsonl" && foreign.task.limit, foreign.part]).toEqual([undefined, "all"]);
   });
 });
