@@ -7,9 +7,10 @@ import { LEAST, scoreOf } from "../scripts/mutate/score.ts";
 import type { Row } from "./rows.ts";
 import { trustCoverage } from "./trust-coverage.ts";
 import { benchLeaks } from "./trust-leaks.ts";
+import { trustTemplates } from "./trust-templates.ts";
 
 export async function benchTrust(): Promise<Row[]> {
-  return [...(await benchLeaks()), ...trustCoverage(), ...(await mutationRows())];
+  return [...(await benchLeaks()), ...trustCoverage(), trustTemplates(), ...(await mutationRows())];
 }
 
 async function mutationRows(): Promise<Row[]> {

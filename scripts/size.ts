@@ -4,26 +4,26 @@ import { join } from "node:path";
 
 /** Physical lines, comments included. A folder that needs more is a reason to delete first. */
 const LIMITS: Record<string, number> = {
-  runtime: 690,
-  graph: 3480,
-  models: 2250,
-  "events.ts": 120,
-  sample: 1940,
-  train: 2530,
-  checkpoint: 4300,
-  tokenizer: 1420,
-  tasks: 2150,
-  eval: 300,
-  ledger: 550,
-  recipe: 3730,
-  server: 1120,
-  web: 2660,
-  cli: 1930,
+  runtime: 1110,
+  graph: 3530,
+  models: 2380,
+  "events.ts": 130,
+  sample: 2390,
+  train: 3060,
+  checkpoint: 5890,
+  tokenizer: 4430,
+  tasks: 2930,
+  eval: 800,
+  ledger: 350,
+  recipe: 5590,
+  server: 1370,
+  web: 2870,
+  cli: 2850,
 };
 
 /** What an afternoon's reading covers. */
 const CORE = ["runtime", "graph", "models", "sample", "train"];
-const CORE_LIMIT = 10860;
+const CORE_LIMIT = 12420;
 const FILE_LIMIT = 400;
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })

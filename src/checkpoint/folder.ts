@@ -13,6 +13,7 @@ import { type Block, blockSize } from "./fp8.ts";
 import { readJson } from "./json.ts";
 import type { Parameter } from "./safetensors.ts";
 import { type StoredType, WEIGHTS, writeWeights } from "./shards.ts";
+import { readText, TextFileError } from "./text-file.ts";
 import { readWeights, type Shapes, storedNames, withoutTiedHead } from "./weights.ts";
 
 /** A model without its weights. */
@@ -130,8 +131,18 @@ export function scaleBlock(folder: string): Block {
 export function readTokenizerConfig(folder: string): Record<string, unknown> {
   const fields = readJson(join(folder, TOKENIZER_CONFIG), { optional: true }) ?? {};
   const template = join(folder, CHAT_TEMPLATE);
-  const separate = fs.existsSync(template) ? { chat_template: fs.readFileSync(template, "utf8") } : {};
+  const separate = fs.existsSync(template) ? { chat_template: readTemplate(template) } : {};
   return { ...fields, ...separate };
+}
+
+function readTemplate(file: string): string {
+  try {
+    return readText(file);
+  } catch (cause) {
+    if (!(cause instanceof TextFileError)) throw cause;
+    const { found, remedy } = cause;
+    throw new CheckpointError({ file, expected: "a chat template", found, remedy, cause });
+  }
 }
 
 /** @throws CheckpointError for more ids than the embedding has rows. */

@@ -123,8 +123,11 @@ async function sizeByRange(url: string, model: HubModel, options: HubOptions): P
   const init = { headers: { range: "bytes=0-0" } };
   const response = await request(url, options, { name: model.name }, init);
   await response.body?.cancel();
-  const [, total] = /^bytes 0-0\/(\d+)$/.exec(response.headers.get("content-range") ?? "") ?? [];
-  return total === undefined ? Number.NaN : Number(total);
+  const { headers, status } = response;
+  // Some servers answer with more than the first byte, some with the whole file.
+  const [, total] = /^bytes 0-\d+\/(\d+)$/.exec(headers.get("content-range") ?? "") ?? [];
+  const whole = status === 200 && !headers.has("content-encoding") ? headers.get("content-length") : null;
+  return Number(total ?? whole ?? Number.NaN);
 }
 
 export const fileUrl = ({ name, commit }: HubModel, { path }: HubFile, options: HubOptions): string =>

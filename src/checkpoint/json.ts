@@ -9,13 +9,15 @@ export function readJson(file: string, { optional = false }: { optional?: boolea
   let remedy = "Point at a whole model folder or checkpoint, or copy this file again.";
   let [found, cause]: [string, unknown] = ["", null];
   try {
-    return JSON.parse(readText(file)) as unknown;
+    const text = readText(file);
+    if (text.trim() === "") throw new TextFileError(file, null, "nothing: the file is empty", "");
+    return JSON.parse(text) as unknown;
   } catch (error) {
     cause = error;
     if (error instanceof TextFileError) {
       const missing = error.found === "there is no such file";
       found = missing ? "no such file" : error.found;
-      if (!missing) remedy = `${error.remedy} ${remedy}`;
+      if (!missing) remedy = `${error.remedy} ${remedy}`.trim();
     } else found = visible(error instanceof Error ? error.message : String(error), 200);
   }
   throw new CheckpointError({ file, expected: "a JSON file", found, remedy, cause });

@@ -4,6 +4,7 @@ import type { ChatService } from "../server/chat.ts";
 import type { Verdict } from "../tasks/problem.ts";
 import { printable } from "./printable.ts";
 import { table } from "./screen.ts";
+import { whileLoading } from "./waiting.ts";
 
 export interface AskOptions {
   temperature?: number;
@@ -20,7 +21,7 @@ export async function answer(
 ): Promise<boolean> {
   const out = process.stdout;
   let fine = true;
-  for await (const event of service.ask({ problem, ...options }, signal)) {
+  for await (const event of whileLoading(service.ask({ problem, ...options }, signal))) {
     if (event.type === "prompt") out.write(color.dim(printable(event.text)));
     else if (event.type === "token") out.write(printable(event.text));
     else if (event.type === "verdict") out.write(`\n${showVerdict(event.verdict)}`);
@@ -59,7 +60,7 @@ export async function tries(
   for (let i = 0; i < count && !signal.aborted; i++) {
     const seed = options.seed === undefined ? undefined : options.seed + i;
     let text = "";
-    for await (const event of service.ask({ problem, ...options, seed }, signal)) {
+    for await (const event of whileLoading(service.ask({ problem, ...options, seed }, signal))) {
       if (event.type === "token") text += event.text;
       if (event.type === "error") return showError(event);
       if (event.type !== "verdict") continue;

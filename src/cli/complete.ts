@@ -10,6 +10,7 @@ import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { printNotes } from "./notes.ts";
 import { pipeable, printable, printableJson } from "./printable.ts";
+import { showLoading } from "./waiting.ts";
 
 export interface CompleteCommand {
   marker: string;
@@ -39,7 +40,8 @@ export async function completeText(
   const { folder } = findModel(name);
   const text = readText(file, options);
   printNotes(folder);
-  const model = await openForInference(folder, { precision, threads });
+  const loaded = showLoading();
+  const model = await openForInference(folder, { precision, threads }).finally(loaded);
   const { isTTY } = process.stdout;
   const print = (part: string): void => void (json || process.stdout.write(part));
   /** The person's own text goes into a file as it is. */

@@ -9,7 +9,7 @@ import { countParameters, type ParameterSpec } from "../models/layers.ts";
 import type { Note } from "../recipe/check-data.ts";
 import { checkSources } from "../recipe/check-sources.ts";
 import type { RecipeSource } from "../recipe/load.ts";
-import { costOf, planRecipe, type StagePlan } from "../recipe/plan.ts";
+import { costOf, type Expected, planRecipe, type StagePlan } from "../recipe/plan.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { recipeWarnings } from "../recipe/sense.ts";
 import { measureSpeeds } from "../runtime/measure.ts";
@@ -18,10 +18,10 @@ import { bytes, duration, runTime, short, table, whole } from "./screen.ts";
 
 export async function dryRun(
   { recipe, notes, source }: { recipe: Recipe; notes: Note[]; source: RecipeSource },
-  { json, threads }: { json?: boolean; threads?: number },
+  { json, threads, passRate, answerTokens }: { json?: boolean; threads?: number } & Expected,
 ): Promise<void> {
   notes.push(...checkSources(recipe, source));
-  const plan = planRecipe(recipe);
+  const plan = planRecipe(recipe, { passRate, answerTokens });
   const specs = allParameters(plan.config);
   const speeds = await measureSpeeds(threads);
   const stages = plan.stages.map((stage) => describeStage(stage, speeds));
@@ -73,7 +73,7 @@ export async function dryRun(
   );
   if (loadavg()[0] > availableParallelism() + 0.5)
     console.log(
-      `${color.yellow("note")} other programs are computing now, so these are too slow and the time too long.`,
+      `${color.yellow("note")} other programs are computing now: the speeds, and so the time, are what they leave at this moment.`,
     );
   console.log(billLine(rates, hours));
   for (const warning of warnings) console.log(`${color.yellow("note")} ${printable(warning)}`);

@@ -1,90 +1,249 @@
-/** `sputnik eval RUN --task ...`: an exam on problems that no training saw. */
+/** `sputnik eval`: an exam on problems that no training saw, its completions judged again, or two of them compared. */
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import { dirname, join } from "node:path";
 import color from "picocolors";
-import { exam } from "../eval/evaluate.ts";
-import { findModel, UsageError } from "../recipe/find-model.ts";
+import { completionKey, longestPrompt, sampleCompletions } from "../eval/completions.ts";
+import { chooseProblems } from "../eval/problems.ts";
+import {
+  type EvaluationSettings,
+  type EvaluationWishes,
+  evaluationSettings,
+  taskName,
+} from "../recipe/evaluation-settings.ts";
+import { type FoundModel, findModel, UsageError } from "../recipe/find-model.ts";
+import {
+  type EvaluationHeader,
+  header,
+  judgeStored,
+  type OpenStore,
+  openStore,
+  readStored,
+} from "../recipe/stored-evaluation.ts";
 import { openForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
-import { type TaskInput, taskFrom } from "../tasks/registry.ts";
+import { taskFrom } from "../tasks/registry.ts";
+import { compare } from "./eval-compare.ts";
+import { EvaluationProgress } from "./eval-progress.ts";
+import { show } from "./eval-table.ts";
 import { printNotes } from "./notes.ts";
-import { percent, table } from "./screen.ts";
+import { printable } from "./printable.ts";
+import { INTERRUPTED } from "./supervise.ts";
 
-export interface EvalOptions {
-  task: string;
-  numbers: number[];
-  problems: number;
-  samples: number;
-  temperature: number;
-  seed: number;
+export interface EvalOptions extends EvaluationWishes {
   precision?: Precision;
   threads?: number;
+  /** Where completions are stored, to be judged again with `from`. */
+  out?: string;
+  from?: string;
+  compare?: string[];
   json?: boolean;
 }
 
-/** Share of the positions that an answer may take; the rest is for the prompt. */
-const ANSWER_SHARE = 0.75;
+/** For people, on standard error: standard output holds the result alone. */
+const note = (text: string): void => console.error(color.dim(printable(text)));
 
-export async function evaluate(run: string, options: EvalOptions): Promise<void> {
-  const { problems, samples, temperature, seed, precision = "f32", threads, json } = options;
-  if (temperature === 0 && samples > 1)
+export async function evaluate(model: string | undefined, options: EvalOptions): Promise<void> {
+  const { from, compare: compared, json } = options;
+  const modes = {
+    "--from": from !== undefined,
+    "--compare": compared !== undefined,
+    "a model": model !== undefined,
+  };
+  const named = Object.entries(modes).flatMap(([name, there]) => (there ? [name] : []));
+  if (named.length > 1)
     throw new UsageError(
-      "At temperature 0 all answers to a problem are the same.",
-      "Add --samples 1, or a temperature.",
+      `${named.join(" and ")} cannot go together: --from and --compare take stored evaluations and run no model.`,
+      "Leave one of them out.",
     );
-  const task = taskFrom(taskInput(options));
-  const found = findModel(run);
-  printNotes(found.folder);
-  const model = await openForInference(found.folder, { precision, threads, batched: true });
-  if (!json) console.error(color.dim(`${problems} problems x ${samples} answers, ${found.folder}`));
-  const start = performance.now();
-  const { record, flops, tokens } = await exam(model, task, {
-    ...{ label: "eval", seed, split: "test", problems, samples, temperature },
-    maxNewTokens: Math.floor(model.config.maxPositions * ANSWER_SHARE),
-  });
-  await model.release();
-  const seconds = (performance.now() - start) / 1000;
-  if (json) {
-    console.log(
-      JSON.stringify({
-        ...{ model: found.folder, step: found.step, precision, seed, ...record },
-        ...{ seconds, flops, tokens },
-      }),
-    );
-    return;
-  }
-  const { passAt1, interval, majAtK, thoughtValidity, validityByPosition, meanTokens, truncated } = record;
-  const rows = [
-    [
-      "pass@1",
-      `${percent(passAt1, 1)}   95 % interval ${percent(interval[0], 1)} to ${percent(interval[1], 1)}`,
-    ],
-    [`maj@${samples}`, percent(majAtK, 1)],
-    ["true equations", percent(thoughtValidity, 1)],
-    ["mean tokens", meanTokens.toFixed(1)],
-    ["cut off", percent(truncated, 1)],
-    ["time", `${seconds.toFixed(1)} s, ${Math.round(tokens / seconds)} tokens/s`],
-  ];
-  console.log(
-    table(
-      [record.task, `${problems} x ${samples} at temperature ${temperature}, seed ${seed}, ${precision}`],
-      rows,
-    ),
-  );
-  if (validityByPosition.length < 2) return;
-  const positions = validityByPosition.map(({ from, to, share, equations }) => [
-    `${from} to ${to - 1}`,
-    percent(share, 1),
-    String(equations),
-  ]);
-  console.log(`\n${table(["position", "true", "equations"], positions)}`);
+  if (compared !== undefined) return compare(compared, json);
+  if (from !== undefined) return judgeAgain(from, json);
+  await examine(model, options);
 }
 
-function taskInput({ task, numbers }: EvalOptions): TaskInput {
-  if (task === "countdown") return { kind: "countdown", numbers };
-  if (task === "arithmetic" || task === "equations" || task === "word-problems") return { kind: task };
-  if (task.startsWith("jsonl:") && task.length > "jsonl:".length)
-    return { kind: "jsonl", file: task.slice("jsonl:".length) };
-  throw new UsageError(
-    `There is no task "${task}".`,
-    "Choose countdown, arithmetic, equations, word-problems, or jsonl:FILE.",
+async function judgeAgain(file: string, json?: boolean): Promise<void> {
+  const stored = readStored(file);
+  note(`${stored.completions.size} completions of ${stored.header.model}, judged again from ${file}`);
+  const judged = await judgeStored(stored);
+  const wanted = stored.problems.length;
+  show({ ...judged, head: stored.header, wanted, file, seconds: null, flops: null, tokens: null }, json);
+}
+
+async function examine(name: string | undefined, options: EvalOptions): Promise<void> {
+  const { precision = "f32", threads, json, out } = options;
+  const found = findModel(name);
+  printNotes(found.folder);
+  const model = await openForInference(found.folder, { precision, threads, batched: true });
+  try {
+    const settings = evaluationSettings(found, model, options);
+    const task = taskFrom(settings.task);
+    const problems = chooseProblems(task, settings);
+    fitLimit(settings, longestPrompt(model, problems), model.config.maxPositions);
+    const head = headerOf(found, settings, problems.length, precision);
+    announce(settings, head);
+    const path = out ?? join("runs", "evaluations", `${digest(head)}.jsonl`);
+    const store = keep(path, () => openStore(path, head, problems));
+    const completions = new Map(store.known);
+    const wanted = settings.samples * problems.reduce((sum, { copies }) => sum + copies, 0);
+    const progress = new EvaluationProgress(wanted, settings.maxNewTokens, store.known);
+    const interruption = onInterrupt();
+    const start = performance.now();
+    let flops: number | null = null;
+    try {
+      const hooks = {
+        signal: interruption.signal,
+        onToken: () => progress.token(),
+        onCompletion: (completion: Parameters<OpenStore["append"]>[0]) => {
+          completions.set(completionKey(completion.problem, completion.sample), completion);
+          store.append(completion);
+          progress.completion(completion);
+        },
+      };
+      ({ flops } = await sampleCompletions(model, problems, settings, hooks, store.known));
+    } catch (error) {
+      if (!interruption.signal.aborted) throw error;
+    } finally {
+      interruption.release();
+      progress.end();
+      store.close();
+    }
+    const seconds = (performance.now() - start) / 1000;
+    const judged = await judgeStored({ header: head, problems, completions }, task);
+    // Without --out the file is for going on after an interruption alone.
+    if (judged.whole && out === undefined) removeStore(store.file);
+    const file = !store.holds() || (judged.whole && out === undefined) ? null : store.file;
+    if (!judged.whole && file !== null)
+      note(`interrupted: the same command goes on with the completions in ${file}`);
+    const result = {
+      ...judged,
+      head,
+      wanted: problems.length,
+      file,
+      seconds,
+      flops,
+      tokens: progress.tokens,
+    };
+    show(result, json);
+    if (!judged.whole) process.exitCode = INTERRUPTED;
+  } finally {
+    await model.release();
+  }
+}
+
+/** With the folders that were made for it, if they are empty. */
+function removeStore(file: string): void {
+  fs.rmSync(file, { force: true });
+  for (const folder of [dirname(file), dirname(dirname(file))]) {
+    try {
+      fs.rmdirSync(folder);
+    } catch {
+      // Others have files there.
+      return;
+    }
+  }
+}
+
+/** A limit that nobody chose is lowered to what the longest prompt leaves; one that was given must fit. */
+function fitLimit(
+  settings: EvaluationSettings,
+  longest: { tokens: number; id: string },
+  positions: number,
+): void {
+  const room = positions - longest.tokens;
+  if (room < 1)
+    throw new UsageError(
+      `The problem ${longest.id} has ${longest.tokens} tokens, and the model only ${positions} positions.`,
+      "Leave the problem out, ask with --template plain, or take a model with more positions.",
+    );
+  if (settings.maxNewTokens <= room) return;
+  if (settings.limitGiven)
+    throw new UsageError(
+      `Answers of ${settings.maxNewTokens} tokens and the longest prompt of ${longest.tokens} (${longest.id}) exceed the model's ${positions} positions.`,
+      `Add --max-tokens ${room}, or less.`,
+    );
+  settings.maxNewTokens = room;
+}
+
+function headerOf(
+  { folder, step }: FoundModel,
+  settings: EvaluationSettings,
+  problems: number,
+  precision: string,
+): EvaluationHeader {
+  const { task, prompt, seed, part, samples, temperature, topP, topK, maxNewTokens } = settings;
+  return header({
+    ...{ model: folder, step, weights: weightsStamp(folder), precision },
+    ...{ taskName: task.kind, task, prompt, seed, part, problems, samples, temperature },
+    ...{ topP: topP ?? null, topK: topK ?? null, maxNewTokens },
+  });
+}
+
+/** Sizes and times of the weights' files: whether a model is still the one that completions came from. */
+function weightsStamp(path: string): string {
+  const files = fs.statSync(path).isDirectory()
+    ? fs.readdirSync(path).filter((name) => name.endsWith(".safetensors"))
+    : [""];
+  const stamp = files.toSorted().map((name) => {
+    const { size, mtimeMs } = fs.statSync(join(path, name));
+    return `${name} ${size} ${Math.round(mtimeMs)}`;
+  });
+  return createHash("sha256").update(stamp.join("\n")).digest("hex").slice(0, 12);
+}
+
+const digest = (head: EvaluationHeader): string =>
+  createHash("sha256").update(JSON.stringify(head)).digest("hex").slice(0, 12);
+
+function announce(settings: EvaluationSettings, head: EvaluationHeader): void {
+  const { notes, prompt, promptSource, samples, temperature, maxNewTokens } = settings;
+  for (const text of notes) note(text);
+  const form = prompt === "chat" ? "the model's chat template" : `the ${prompt} form`;
+  note(`prompt: ${form} (${promptSource})`);
+  note(
+    `${taskName(settings.task)}: ${head.problems} problems x ${samples} answers of at most ${maxNewTokens} tokens, temperature ${temperature}, ${head.model}`,
   );
+}
+
+/** Stores what can be stored: a full disk or a folder that cannot be written costs the file, not the evaluation. */
+function keep(file: string, open: () => OpenStore): OpenStore & { holds: () => boolean } {
+  const lost = (error: unknown): void =>
+    note(`completions are not stored: ${error instanceof Error ? error.message : String(error)}`);
+  let store: OpenStore | null = null;
+  try {
+    store = open();
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    lost(error);
+  }
+  if (store !== null && store.known.size > 0)
+    note(`${store.known.size} completions are in ${file} already: this goes on with the others`);
+  return {
+    file,
+    known: store?.known ?? new Map(),
+    append(completion) {
+      try {
+        store?.append(completion);
+      } catch (error) {
+        store?.close();
+        store = null;
+        lost(error);
+      }
+    },
+    close: () => store?.close(),
+    holds: () => store !== null,
+  };
+}
+
+/** The first Ctrl-C ends the sampling, and a second one the process. */
+function onInterrupt(): { signal: AbortSignal; release: () => void } {
+  const controller = new AbortController();
+  const interrupt = (signal: NodeJS.Signals): void => {
+    if (controller.signal.aborted) {
+      release();
+      process.kill(process.pid, signal);
+    }
+    controller.abort();
+  };
+  const release = (): void => void process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  return { signal: controller.signal, release };
 }

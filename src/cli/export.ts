@@ -12,6 +12,7 @@ import { isGguf, openModelFiles } from "../checkpoint/model.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
 import { type FoundModel, findModel, UsageError } from "../recipe/find-model.ts";
+import { inlineText } from "../recipe/markdown-text.ts";
 import { expectedShapes } from "../recipe/options.ts";
 import { writeReport } from "../recipe/report.ts";
 import { runPaths } from "../recipe/run-folder.ts";
@@ -153,12 +154,12 @@ tags: [reasoning, ${[...new Set(recipe.stages.map(({ kind }) => kind))].join(", 
 
 # ${info.name}
 
-${recipe.description ?? "A model trained by Sputnik."}
+${inlineText(recipe.description ?? "A model trained by Sputnik.")}
 
 A model of ${parameters.toLocaleString("en-US")} parameters (\`config.json\` has its design), trained from ${from ?? "random weights"}
 by [recipe.yaml](recipe.yaml) with seed ${info.seed} on ${info.cpu}. ${spent}
 
-${evaluations.map((exam) => `- ${examLine(exam)}`).join("\n")}
+${evaluations.map((exam) => `- ${inlineText(examLine(exam))}`).join("\n")}
 
 All of it is in [report.md](report.md) and [bill.json](bill.json).
 

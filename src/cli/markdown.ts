@@ -32,9 +32,15 @@ function cells(row: string): string[] {
     .map((cell) => inline(cell.trim().replaceAll("\\|", "|")));
 }
 
+/** As `inlineText` writes them. */
+const ENTITIES: Record<string, string> = { lt: "<", gt: ">", quot: '"', amp: "&" };
+
 function inline(text: string): string {
   return text
     .replace(/\*\*(.+?)\*\*/g, (_, bold: string) => color.bold(bold))
     .replace(/`([^`]+)`/g, (_, code: string) => color.cyan(code))
-    .replace(/<\/?(details|summary|br|sup|sub)[^>]*>/g, "");
+    .replace(/<\/?(details|summary|br|sup|sub)[^>]*>/g, "")
+    .replace(/&(?:#(\d+)|(lt|gt|quot|amp));/g, (_, code: string, name: string) =>
+      code === undefined ? ENTITIES[name] : String.fromCharCode(Number(code)),
+    );
 }

@@ -18,6 +18,7 @@ import { readJson } from "../checkpoint/json.ts";
 import { pullFolder, rememberPulled } from "../checkpoint/pulled.ts";
 import { ConfigError } from "../models/config.ts";
 import { fromHuggingFace } from "../models/hugging-face.ts";
+import { printable, printableJson } from "./printable.ts";
 import { bytes, commandLine, duration } from "./screen.ts";
 
 export interface PullOptions {
@@ -35,7 +36,7 @@ export async function pull(
   const start = performance.now();
   const hub = hubFromEnvironment();
   const warning = insecure(hub);
-  if (warning !== null) console.error(warning);
+  if (warning !== null) console.error(printable(warning));
   const model = await listModel(name, revision, hub);
   const folder = to ?? pullFolder(model);
   const shown = json ? null : showProgress();
@@ -71,13 +72,15 @@ export async function pull(
   const seconds = (performance.now() - start) / 1000;
   const total = files.reduce((sum, one) => sum + one.bytes, 0);
   if (json) {
-    console.log(JSON.stringify({ model: name, commit: model.commit, folder, bytes: total, seconds, files }));
+    console.log(printableJson({ model: name, commit: model.commit, folder, bytes: total, seconds, files }));
     return;
   }
   const kept = files.every((one) => one.kept) ? "all there already" : duration(seconds);
   const unsure = files.filter(({ sum }) => sum === null).map(({ path }) => path);
   const compared =
-    unsure.length === 0 ? "checksums agree" : `size only, without a checksum: ${unsure.join(", ")}`;
+    unsure.length === 0
+      ? "checksums agree"
+      : `size only, without a checksum: ${printable(unsure.join(", "))}`;
   console.log(`${folder}: ${files.length} files, ${bytes(total)}, ${kept}; ${compared}.`);
   if (to === undefined) console.log(`Its name finds it: ${commandLine(`chat ${name}`)}`);
 }
@@ -130,7 +133,7 @@ function showProgress(): { update(progress: Progress): void; close(): void } {
     let started = false;
     return {
       update({ file, allBytes, allTotal }) {
-        const words = { file, done: bytes(allBytes), all: bytes(allTotal) };
+        const words = { file: printable(file), done: bytes(allBytes), all: bytes(allTotal) };
         if (started) bar.update(allBytes, words);
         else bar.start(allTotal, allBytes, words);
         started = true;
@@ -144,7 +147,7 @@ function showProgress(): { update(progress: Progress): void; close(): void } {
       const now = performance.now();
       if (file === last && (done < total || total === 0) && now - when < LINE_EVERY_MS) return;
       [last, when] = [file, now];
-      out.write(`${file}  ${bytes(done)} of ${bytes(total)}\n`);
+      out.write(`${printable(file)}  ${bytes(done)} of ${bytes(total)}\n`);
     },
     close() {},
   };

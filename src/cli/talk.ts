@@ -4,6 +4,7 @@ import type { ChatService, ConversationRequest, Message } from "../server/chat.t
 import { showError } from "./answer.ts";
 import { printable } from "./printable.ts";
 import { atPrompt, isTerminal, pipedLines, setting } from "./prompt.ts";
+import { whileLoading } from "./waiting.ts";
 
 export interface TalkOptions extends Omit<ConversationRequest, "messages"> {
   system?: string;
@@ -72,7 +73,7 @@ async function reply(
     answer += shown;
     out.write(shown);
   };
-  for await (const event of service.ask(request, signal)) {
+  for await (const event of whileLoading(service.ask(request, signal))) {
     if (event.type === "turn" && event.dropped > 0)
       note(
         `The conversation is longer than the model can read: its oldest ${event.dropped} messages are left out.`,

@@ -2,6 +2,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import color from "picocolors";
+import { UsageError } from "../recipe/find-model.ts";
 import type { RunOrder } from "../recipe/launch.ts";
 import { parseRecipe, readRecipe } from "../recipe/load.ts";
 import { resolvePaths } from "../recipe/paths.ts";
@@ -23,6 +24,8 @@ export interface TrainOptions {
   quiet?: boolean;
   json?: boolean;
   dryRun?: boolean;
+  passRate?: number;
+  answerTokens?: number;
   profile?: boolean;
   serve?: boolean;
   port?: number;
@@ -36,6 +39,11 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
     return (await import("./dry-run.ts")).dryRun(
       { ...resolvePaths(recipe, file), source: { text: recipeText, file } },
       options,
+    );
+  if (options.passRate !== undefined || options.answerTokens !== undefined)
+    throw new UsageError(
+      "--pass-rate and --answer-tokens are for a forecast, and this is a run.",
+      "Add --dry-run, or leave them out.",
     );
   if (options.profile)
     return (await import("./profile.ts")).profile(resolvePaths(recipe, file).recipe, options);

@@ -92,7 +92,7 @@ function documentsOf(
 /** What `chat` feeds for this prompt, the completion, and what ends a text; the latter two are trained. */
 export function plainDocument(model: TextModel, prompt: string, completion: string): Document {
   const begin = encodePrompt(model, prompt);
-  const answer = model.tokenizer.encode(completion, { specials: true });
+  const answer = model.tokenizer.encode(completion, { specials: true, after: "text" });
   return { ids: [...begin, ...answer, ...endIds(model.tokenizer)], trainFrom: begin.length };
 }
 

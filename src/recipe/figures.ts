@@ -124,6 +124,21 @@ export function validityFigure(run: RunData): Figure[] {
   });
 }
 
+/** pass@k by k, one line per evaluation that has several answers to a problem. */
+export function passFigure(run: RunData): Figure[] {
+  const series = run.evaluations.flatMap(({ label, passAtK = [] }: EvaluationRecord) =>
+    passAtK.length < 2 ? [] : [{ name: label, points: passAtK.map(({ k, value }) => [k, value] as const) }],
+  );
+  return figure("pass-at-k.svg", {
+    title: "pass@k",
+    xLabel: "answers to a problem",
+    yLabel: "problems solved by one of k",
+    series,
+    percent: true,
+    dots: true,
+  });
+}
+
 function figure(file: string, chart: Chart): Figure[] {
   const svg = lineChart(chart);
   return svg === null ? [] : [{ file, title: chart.title, svg }];

@@ -172,8 +172,11 @@ function screen(file: string, problems: RecipeProblem[], text: string): string {
   const head = `${file} is not a valid recipe: ${problems.length === 1 ? "1 problem" : `${problems.length} problems`}.`;
   const blocks = problems.slice(0, SHOWN).map((problem) => {
     const number = String(problem.line);
-    const line = (source[problem.line - 1] ?? "").slice(0, LONGEST_LINE).replace(/\p{Cc}/gu, " ");
-    const caret = `${" ".repeat(number.length)} | ${" ".repeat(Math.min(problem.column - 1, line.length))}^`;
+    const whole = (source[problem.line - 1] ?? "").replace(/\p{Cc}/gu, " ");
+    // Of a long line, the part that holds the column.
+    const from = whole.length <= LONGEST_LINE ? 0 : Math.max(0, problem.column - LONGEST_LINE / 2);
+    const line = whole.slice(from, from + LONGEST_LINE);
+    const caret = `${" ".repeat(number.length)} | ${" ".repeat(Math.min(problem.column - 1 - from, line.length))}^`;
     return `${file}:${problem.line}:${problem.column}: ${problem.message}\n  ${number} | ${line}\n  ${caret}`;
   });
   const hidden = problems.slice(SHOWN).map(({ line }) => line);

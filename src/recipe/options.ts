@@ -2,7 +2,9 @@
 import fs from "node:fs";
 import { CheckpointError } from "../checkpoint/errors.ts";
 import type { ModelShape } from "../checkpoint/folder.ts";
+import { SPLIT_RULES } from "../checkpoint/gguf/splits.ts";
 import { HUB_NAME } from "../checkpoint/hub.ts";
+import { readJson } from "../checkpoint/json.ts";
 import { holdsModel, openModelFiles, readShape } from "../checkpoint/model.ts";
 import { mergeAdapter } from "../checkpoint/peft.ts";
 import { pulledModel } from "../checkpoint/pulled.ts";
@@ -11,6 +13,8 @@ import { allParameters, checkConfig, type ModelConfig } from "../models/architec
 import { initialise } from "../models/layers.ts";
 import { Random } from "../runtime/random.ts";
 import { f32, type Value } from "../runtime/session.ts";
+import { readDataText } from "../tasks/rows.ts";
+import { trainingRule } from "../tokenizer/bpe.ts";
 import { CompactTokenizer } from "../tokenizer/compact.ts";
 import { FIM_TOKENS } from "../tokenizer/infill.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
@@ -87,15 +91,19 @@ function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {
     case "compact":
       return new CompactTokenizer();
     case "file":
-      return tokenizerFrom(JSON.parse(fs.readFileSync(tokenizer.path, "utf8")));
+      return tokenizerFrom(readJson(tokenizer.path));
     case "bpe":
       return tokenizerFrom(
-        trainBpe([fs.readFileSync(tokenizer.file, "utf8")], {
-          vocabSize: tokenizer.vocabSize,
-          extra: stages.some((stage) => "data" in stage && "fim" in stage.data && stage.data.fim)
-            ? Object.values(FIM_TOKENS)
-            : [],
-        }),
+        trainBpe(
+          [readDataText(tokenizer.file, "a text from which a vocabulary is learned", { markup: true })],
+          {
+            vocabSize: tokenizer.vocabSize,
+            rule: tokenizer.split === undefined ? undefined : trainingRule(SPLIT_RULES[tokenizer.split]),
+            extra: stages.some((stage) => "data" in stage && "fim" in stage.data && stage.data.fim)
+              ? Object.values(FIM_TOKENS)
+              : [],
+          },
+        ),
       );
   }
 }

@@ -4,6 +4,8 @@ import type { EvaluatedProblem } from "../eval/problems.ts";
 import { countFlops, estimateMemory, estimateSeconds, neededNodes, type Speeds } from "../graph/analyse.ts";
 import type { Graph } from "../graph/tensor.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
+import type { ParameterSpec } from "../models/layers.ts";
+import { type LoraOptions, traceMerge } from "../models/lora.ts";
 import { WINDOW_STEP } from "../sample/cache.ts";
 import { traceDecode, tracePrefill } from "../sample/graphs.ts";
 import { traceScore } from "../sample/logprobs.ts";
@@ -12,10 +14,13 @@ import type { Problem } from "../tasks/problem.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
 import { trainedOn } from "../train/language-model-stage.ts";
+import { bundleLength, bundlesOf } from "../train/microbatch.ts";
 import { withAdapter } from "../train/policy.ts";
 import { encodeProblem } from "../train/rollout.ts";
+import { FEW_SIGNALS, percent, signalRemedy, signalShare } from "../train/signals.ts";
 import { traceAccumulation, traceOptimizer, traceStep } from "../train/step.ts";
 import { examProblems } from "./exam.ts";
+import { forecastGroups, forecastPasses, type Passes } from "./forecast.ts";
 import { languageModelOptions, optimizerOptions, recipeShape } from "./options.ts";
 import { stageSteps } from "./run.ts";
 import type { EvaluateStage, GrpoStage, PretrainStage, Recipe, SftStage } from "./schema.ts";
@@ -44,12 +49,23 @@ const PROMPTS = 32;
 /** As the sampler has it, where a recipe says nothing. */
 const SLOTS = 128;
 
-interface Setting {
+/** What is known better than by assumption. */
+export interface Expected {
+  /** Share of RL's samples that are right: which groups carry a signal follows from it. */
+  passRate?: number;
+  /** Mean tokens of an answer. */
+  answerTokens?: number;
+}
+
+interface Setting extends Expected {
   config: ModelConfig;
   promptTokens: number;
 }
 
-export function planRecipe(recipe: Recipe): { config: ModelConfig; stages: StagePlan[] } {
+export function planRecipe(
+  recipe: Recipe,
+  expected: Expected = {},
+): { config: ModelConfig; stages: StagePlan[] } {
   const shape = recipeShape(recipe);
   const { config } = shape;
   const stages = recipe.stages.map((stage): StagePlan => {
@@ -65,29 +81,41 @@ export function planRecipe(recipe: Recipe): { config: ModelConfig; stages: Stage
     if (stage.kind === "evaluate") {
       const chosen = examProblems(recipe, stage, task);
       const measured = promptTokens(chosen.slice(0, PROMPTS).map(({ problem }) => problem));
-      return { ...base, ...examPrograms(stage, chosen, { config, promptTokens: measured }) };
+      return { ...base, ...examPrograms(stage, chosen, { ...expected, config, promptTokens: measured }) };
     }
     const measured = promptTokens(
       Array.from({ length: PROMPTS }, (_, index) =>
         task.generate({ seed: recipe.seed, split: "train", index }),
       ),
     );
-    return { ...base, ...grpoPrograms(stage, { config, promptTokens: measured }) };
+    return { ...base, ...grpoPrograms(stage, { ...expected, config, promptTokens: measured }) };
   });
   return { config, stages };
 }
 
 function languageModelPrograms(stage: PretrainStage | SftStage, config: ModelConfig): Program[] {
   const options = languageModelOptions(stage, 0);
-  const { accumulate, optimizer } = options;
-  const { specs, loss } = withAdapter(trainedOn(config, options), options.lora);
+  const { accumulate, optimizer, steps } = options;
+  const trained = trainedOn(config, options);
+  const { specs, loss } = withAdapter(trained, options.lora);
   const program = { sizes: {} };
+  const merges = mergePrograms(trained.specs, options.lora, steps);
   if (accumulate === 1)
-    return [{ ...program, name: "training step", graph: traceStep(specs, loss, optimizer), runsPerStep: 1 }];
+    return [
+      { ...program, name: "training step", graph: traceStep(specs, loss, optimizer), runsPerStep: 1 },
+      ...merges,
+    ];
   return [
     { ...program, name: "gradients", graph: traceAccumulation(specs, loss), runsPerStep: accumulate },
     { ...program, name: "optimizer", graph: traceOptimizer(specs, optimizer), runsPerStep: 1 },
+    ...merges,
   ];
+}
+
+/** An adapter is merged when its stage begins, and after each update. */
+function mergePrograms(specs: readonly ParameterSpec[], lora: LoraOptions | null, steps: number): Program[] {
+  if (lora === null) return [];
+  return [{ name: "merge", graph: traceMerge(specs, lora), sizes: {}, runsPerStep: (steps + 1) / steps }];
 }
 
 /**
@@ -101,6 +129,19 @@ export function answerLengths(samples: number, mean: number, limit: number): num
   return Array.from({ length: samples }, (_, sample) =>
     Math.min(limit, Math.ceil(-mean * Math.log(1 - quantile(sample)))),
   );
+}
+
+/** Such lengths whose own mean, the limit included, is `mean`: where it was measured, that is what was measured. */
+export function answersOfMean(samples: number, mean: number, limit: number): number[] {
+  if (mean >= limit) return new Array<number>(samples).fill(limit);
+  let [low, high] = [0, limit * samples];
+  for (let i = 0; i < 60; i++) {
+    const middle = (low + high) / 2;
+    const found = answerLengths(samples, middle, limit).reduce((sum, length) => sum + length, 0) / samples;
+    if (found < mean) low = middle;
+    else high = middle;
+  }
+  return answerLengths(samples, high, limit);
 }
 
 /**
@@ -133,25 +174,37 @@ export function decodeSteps(
 function samplingPrograms(
   { config, promptTokens }: Setting,
   problems: number,
-  samples: number,
-  { answer, limit, slots = SLOTS }: { answer: number; limit: number; slots?: number },
+  { lengths, slots = SLOTS, rounds = 1 }: Sampling,
 ): Program[] {
-  const { steps, batch, past } = decodeSteps(answerLengths(samples, answer, limit), slots, promptTokens);
+  const { steps, batch, past } = decodeSteps(lengths, slots, promptTokens);
   const chunk = Math.min(32, problems);
   return [
     {
       name: "prefill",
       graph: tracePrefill(config),
-      sizes: { batch: chunk, seq: promptTokens },
-      runsPerStep: problems / chunk,
+      // A prompt's last token is read by the first decode step.
+      sizes: { batch: chunk, seq: Math.max(1, promptTokens - 1) },
+      runsPerStep: (rounds * problems) / chunk,
     },
     {
       name: "decode",
       graph: traceDecode(config),
       sizes: { batch, past },
-      runsPerStep: steps,
+      runsPerStep: rounds * steps,
     },
   ];
+}
+
+const expectedLengths = ({ answerTokens }: Setting, samples: number, limit: number): number[] =>
+  answerTokens === undefined
+    ? answerLengths(samples, Math.ceil(limit * ANSWER_SHARE), limit)
+    : answersOfMean(samples, answerTokens, limit);
+
+interface Sampling {
+  /** Tokens of each answer of a round. */
+  lengths: readonly number[];
+  slots?: number;
+  rounds?: number;
 }
 
 function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "programs" | "assumptions"> {
@@ -162,23 +215,45 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
     specs: designOf(config).parameters,
     loss: grpoLoss(config, { ratio, clip, kl, recompute, mask }),
   };
-  const { specs, loss } = withAdapter(whole, stage.lora ?? null);
-  const samples = stage.problemsPerStep * stage.groupSize;
-  const answer = Math.ceil(limit * ANSWER_SHARE);
-  // With a shared prompt a row holds a whole group.
-  const rows = stage.sharePrompt ? stage.problemsPerStep : samples;
-  const seq = promptTokens + (samples / rows) * answer;
-  const batch = Math.max(1, Math.min(rows, Math.floor(stage.microBatchTokens / seq)));
-  const passes = rows / batch;
+  const lora = stage.lora ?? null;
+  const { specs, loss } = withAdapter(whole, lora);
+  const { problemsPerStep, groupSize, microBatchTokens, sharePrompt } = stage;
+  const samples = problemsPerStep * groupSize;
+  const answer = setting.answerTokens ?? Math.ceil(limit * ANSWER_SHARE);
+  const share = setting.passRate === undefined ? 1 : signalShare(setting.passRate, groupSize);
+  const further = stage.dynamicSampling?.maxRounds ?? 0;
+  const { rounds, kept } = forecastGroups(problemsPerStep, share, further);
+  // With dynamic sampling the groups with a signal alone are kept; without it all are, and a KL term trains all of them.
+  const scored = further > 0 ? kept : problemsPerStep;
+  const trained = further > 0 || kl === 0 ? kept : problemsPerStep;
+  const lengths = expectedLengths(setting, samples, limit);
+  const passesOf = (groups: number, parts: number): Passes => {
+    const count = Math.max(1, Math.round(groups));
+    const sequences = lengths.slice(0, count * groupSize).map((length, sample) => ({
+      // Equal within a group alone.
+      prompt: new Array<number>(promptTokens).fill(Math.floor(sample / groupSize)),
+      ids: new Array<number>(length),
+    }));
+    const bundles = sharePrompt
+      ? bundlesOf(sequences, Math.min(microBatchTokens, config.maxPositions))
+      : sequences.map((one) => [one]);
+    const rows = bundles.map((bundle) => ({
+      length: bundleLength(bundle),
+      chosen: bundle.reduce((sum, { ids }) => sum + ids.length, 0),
+    }));
+    const passes = forecastPasses(rows, parts, microBatchTokens, config.maxPositions);
+    return { ...passes, runs: (passes.runs * groups) / count };
+  };
+  const gradients = passesOf(trained, stage.miniBatches);
   const optimizer = optimizerOptions(stage.optimizer);
-  const scores = (stage.kl > 0 ? 1 : 0) + (stage.importance === undefined ? 0 : 1);
+  const scores = (kl > 0 ? 1 : 0) + (stage.importance === undefined ? 0 : 1);
   const programs: Program[] = [
-    ...samplingPrograms(setting, stage.problemsPerStep, samples, { answer, limit, slots }),
+    ...samplingPrograms(setting, problemsPerStep, { lengths, slots, rounds }),
     {
       name: "gradients",
       graph: traceAccumulation(specs, loss),
-      sizes: { batch, seq, chosen: batch * (samples / rows) * answer },
-      runsPerStep: passes * stage.epochs,
+      sizes: { batch: gradients.batch, seq: gradients.seq, chosen: gradients.chosen },
+      runsPerStep: gradients.runs * stage.epochs,
     },
     {
       name: "optimizer",
@@ -186,19 +261,41 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
       sizes: {},
       runsPerStep: stage.epochs * stage.miniBatches,
     },
+    ...mergePrograms(whole.specs, lora, stage.steps),
   ];
-  if (scores > 0)
+  if (scores > 0) {
+    const { runs, batch, seq } = passesOf(scored, 1);
     programs.push({
       name: "score",
       graph: traceScore(config, mask),
       sizes: { batch, seq },
-      runsPerStep: passes * scores,
+      runsPerStep: runs * scores,
     });
-  const assumptions = [
-    `prompts of ${promptTokens} tokens (measured) and answers of ${answer} in the mean, a quarter of the limit of ${limit}, few of them long; longer thoughts cost more`,
-    "every group teaches; groups of equal rewards are not trained, which is cheaper",
-  ];
-  return { programs, assumptions };
+  }
+  return {
+    programs,
+    assumptions: [answersAssumed(setting, answer, limit), signalAssumed(stage, setting, rounds)],
+  };
+}
+
+function answersAssumed({ promptTokens, answerTokens }: Setting, answer: number, limit: number): string {
+  const why = answerTokens === undefined ? `a quarter of the limit of ${limit}, ` : "";
+  return `prompts of ${promptTokens} tokens (measured) and answers of ${answer} in the mean, ${why}few of them long; longer thoughts cost more (--answer-tokens)`;
+}
+
+function signalAssumed(
+  { groupSize, dynamicSampling }: GrpoStage,
+  { passRate }: Setting,
+  rounds: number,
+): string {
+  const at = (rate: number): string =>
+    `${percent(signalShare(rate, groupSize))} at a pass rate of ${percent(rate)}`;
+  if (passRate === undefined)
+    return `every group carries a signal; groups of ${groupSize} do so in ${[0.05, 0.2, 0.5].map(at).join(", ")} (--pass-rate): the others teach nothing${dynamicSampling === undefined ? ", and are cheaper" : ", and further rounds are drawn"}`;
+  const drawn = dynamicSampling === undefined ? "" : `, so that ${rounds.toFixed(1)} rounds are drawn a step`;
+  const few = signalShare(passRate, groupSize) < FEW_SIGNALS;
+  const remedy = few ? `; ${signalRemedy(passRate, groupSize, 0)}` : "";
+  return `of groups of ${groupSize}, ${at(passRate)} carry a signal${drawn}${remedy}`;
 }
 
 function examPrograms(
@@ -207,11 +304,13 @@ function examPrograms(
   setting: Setting,
 ): Pick<StagePlan, "programs" | "assumptions"> {
   const limit = stage.maxNewTokens ?? Math.floor(setting.config.maxPositions * 0.75);
-  const answer = Math.ceil(limit * ANSWER_SHARE);
+  const answer = setting.answerTokens ?? Math.ceil(limit * ANSWER_SHARE);
   const samples = stage.samples * problems.reduce((sum, { copies }) => sum + copies, 0);
   const { slots } = stage;
-  const programs = samplingPrograms(setting, problems.length, samples, { answer, limit, slots });
-  return { programs, assumptions: [`answers of ${answer} tokens in the mean, a quarter of what fits`] };
+  const lengths = expectedLengths(setting, samples, limit);
+  const programs = samplingPrograms(setting, problems.length, { lengths, slots });
+  const why = setting.answerTokens === undefined ? ", a quarter of what fits" : "";
+  return { programs, assumptions: [`answers of ${answer} tokens in the mean${why}`] };
 }
 
 export interface ProgramCost {

@@ -1,8 +1,8 @@
 /** Answers to the same problems before and after RL, side by side with their verdicts. */
 import { bracket } from "../eval/compare.ts";
 import type { EvaluationRecord, GroupRecord, SampleRecord } from "../events.ts";
+import { htmlText } from "./markdown-text.ts";
 import type { RunData } from "./run-reader.ts";
-import { escapeXml } from "./svg.ts";
 
 const PAIRS = 4;
 /** Characters of an answer that are shown; the middle of a longer one is left out. */
@@ -56,12 +56,12 @@ function answer(sample: SampleRecord | undefined): string {
   if (sample === undefined) return "no answer";
   const { value, reason } = sample.verdict;
   const mark = value === null ? "unscored" : value === 1 ? "right" : "wrong";
-  const why = reason === mark ? "" : `: ${escapeXml(reason)}`;
+  const why = reason === mark ? "" : `: ${htmlText(reason)}`;
   return `${cell(sample.completion)}<br><b>${mark}</b>${why} (${sample.tokens} tokens)`;
 }
 
 function cell(text: string): string {
   const half = LONGEST / 2;
   const left = `${text.slice(0, half)} [... ${text.length - LONGEST} characters ...] ${text.slice(-half)}`;
-  return `<code>${escapeXml(text.length > LONGEST ? left : text).replaceAll(/\r?\n/g, "<br>")}</code>`;
+  return `<code>${htmlText(text.length > LONGEST ? left : text)}</code>`;
 }

@@ -5,7 +5,8 @@ import { bracket } from "../eval/compare.ts";
 import type { Bill, EvaluationRecord } from "../events.ts";
 import type { BillFile } from "../ledger/bill.ts";
 import { onDisk, writeAtomic } from "./disk.ts";
-import { type Figure, stageFigures, validityFigure } from "./figures.ts";
+import { type Figure, passFigure, stageFigures, validityFigure } from "./figures.ts";
+import { fenced, inlineText } from "./markdown-text.ts";
 import { answersSection } from "./report-answers.ts";
 import { runPaths } from "./run-folder.ts";
 import { type RunData, readRun } from "./run-reader.ts";
@@ -31,15 +32,17 @@ export function renderReport(run: RunData): { markdown: string; figures: Figure[
     ),
   }));
   const byPosition = validityFigure(run);
+  const passAtK = passFigure(run);
   const sections = [
     `# ${run.info.name}`,
-    run.recipe.description ?? "",
+    inlineText(run.recipe.description ?? ""),
     summary(run),
     "## Exams",
     evaluationTable(run.evaluations),
     ...curves.flatMap(({ stage, figures }) =>
       figures.length === 0 ? [] : [`## Stage ${stage.name} (${stage.kind})`, ...figures.map(embed)],
     ),
+    ...passSection(run.evaluations, passAtK),
     ...positionSection(run.evaluations, byPosition),
     "## Answers",
     answersSection(run),
@@ -51,7 +54,7 @@ export function renderReport(run: RunData): { markdown: string; figures: Figure[
     fenced(run.recipeText, "yaml"),
   ];
   const markdown = `${sections.filter((section) => section !== "").join("\n\n")}\n`;
-  return { markdown, figures: [...curves.flatMap(({ figures }) => figures), ...byPosition] };
+  return { markdown, figures: [...curves.flatMap(({ figures }) => figures), ...passAtK, ...byPosition] };
 }
 
 function summary(run: RunData): string {
@@ -67,8 +70,8 @@ function summary(run: RunData): string {
 function evaluationTable(evaluations: EvaluationRecord[]): string {
   if (evaluations.length === 0) return "No exam was taken.";
   const rows = evaluations.map((exam) => [
-    exam.label,
-    exam.task,
+    inlineText(exam.label),
+    inlineText(exam.task),
     `${exam.problems} x ${exam.samplesPerProblem}`,
     String(exam.temperature),
     percent(exam.passAt1),
@@ -77,12 +80,44 @@ function evaluationTable(evaluations: EvaluationRecord[]): string {
     exam.thoughtValidity === null ? "-" : percent(exam.thoughtValidity),
     exam.meanTokens.toFixed(1),
     percent(exam.truncated),
+    share(exam, "unparsed"),
+    share(exam, "unscored"),
   ]);
   const head = [
     ...["exam", "task", "problems x answers", "temperature", "pass@1", "95 % interval", "maj@k"],
-    ...["true equations", "mean tokens", "truncated"],
+    ...["true equations", "mean tokens", "truncated", "unread", "unscored"],
   ];
   return markdownTable(head, rows);
+}
+
+/** Of all completions; records of older versions do not say. */
+function share({ counts }: EvaluationRecord, kind: "unparsed" | "unscored"): string {
+  if (counts === undefined) return "-";
+  const all = counts.right + counts.wrong + counts.unparsed + counts.unscored;
+  return all === 0 ? "-" : percent(counts[kind] / all);
+}
+
+/** pass@k by k, for exams with several answers to a problem. */
+function passSection(evaluations: EvaluationRecord[], figures: Figure[]): string[] {
+  const curves = evaluations.filter(({ passAtK = [] }) => passAtK.some(({ k }) => k > 1));
+  if (curves.length === 0) return [];
+  const ks = [...new Set(curves.flatMap(({ passAtK = [] }) => passAtK.map(({ k }) => k)))].sort(
+    (a, b) => a - b,
+  );
+  const rows = curves.map(({ label, passAtK = [] }) => [
+    inlineText(label),
+    ...ks.map((k) => {
+      const point = passAtK.find((one) => one.k === k);
+      if (point === undefined) return "-";
+      return `${percent(point.value)} (${percent(point.interval[0])} to ${percent(point.interval[1])})`;
+    }),
+  ]);
+  return [
+    "## pass@k",
+    "Probability that at least one of k answers is right: the unbiased estimator, averaged over problems, with 95 % intervals.",
+    ...figures.map(embed),
+    markdownTable(["exam", ...ks.map((k) => `k = ${k}`)], rows),
+  ];
 }
 
 function positionSection(evaluations: EvaluationRecord[], figures: Figure[]): string[] {
@@ -93,7 +128,7 @@ function positionSection(evaluations: EvaluationRecord[], figures: Figure[]): st
   if (spans.size === 0) return [];
   const columns = [...spans].sort((a, b) => a[1] - b[1]);
   const rows = evaluations.map((exam) => [
-    exam.label,
+    inlineText(exam.label),
     ...columns.map(([, start]) => {
       const bin = exam.validityByPosition.find(({ from }) => from === start);
       return bin === undefined || bin.equations === 0 ? "-" : `${percent(bin.share)} of ${bin.equations}`;
@@ -143,8 +178,6 @@ function reproduction({ info, folder }: RunData): string {
 }
 
 const embed = ({ file, title }: Figure): string => `![${title}](figures/${file})`;
-
-const fenced = (text: string, language: string): string => `\`\`\`${language}\n${text.trimEnd()}\n\`\`\``;
 
 function markdownTable(head: string[], rows: string[][]): string {
   const line = (cells: string[]): string =>

@@ -72,6 +72,15 @@ export function stageInfos(recipe: Recipe): StageInfo[] {
 /** Milliseconds between charges while a step takes longer: what a kill can leave unbilled. */
 const CHARGE_EVERY = 5000;
 
+/** By threads: measuring takes a second, and a process that runs several recipes needs it once. */
+const matmulRates = new Map<number | undefined, Promise<number>>();
+
+function matmulRate(threads?: number): Promise<number> {
+  const known = matmulRates.get(threads) ?? measureMatmulRate(undefined, threads);
+  matmulRates.set(threads, known);
+  return known;
+}
+
 /** One run in progress. */
 export class Run {
   private readonly recipe: Recipe;
@@ -97,7 +106,6 @@ export class Run {
     this.clock = performance.now();
     const rates = ratesFor({ hardware: recipe.hardware, measuresEnergy: this.meter !== null });
     this.book = new BillBook(rates, folder.info.sessions, folder.charges());
-    folder.writeBill(this.book.bill());
     this.payer = payerOf(recipe.stages[0].name);
     this.model = initialModel(recipe);
   }
@@ -117,6 +125,7 @@ export class Run {
 
   private async runStages(): Promise<RunOutcome> {
     const { recipe, folder, hooks } = this;
+    folder.writeBill(this.book.bill());
     const stages = stageInfos(recipe);
     const start = this.restore();
     this.payer = payerOf((recipe.stages[start.stage] ?? recipe.stages[recipe.stages.length - 1]).name);
@@ -132,7 +141,7 @@ export class Run {
     });
     for (const warning of recipeWarnings(recipe)) this.notice("warning", warning);
     for (const { level, message } of hooks.notes ?? []) this.notice(level, message);
-    this.matmulRate = await measureMatmulRate(undefined, hooks.threads);
+    this.matmulRate = await matmulRate(hooks.threads);
     for (let index = start.stage; index < recipe.stages.length; index++) {
       hooks.emit({ type: "stage", index, stage: stages[index] });
       const snapshot = index === start.stage ? start.snapshot : undefined;

@@ -3,6 +3,7 @@
  * key is an error and never a silent default. Files are relative to the directory of the command.
  */
 import { z } from "zod";
+import { TRAINED_RULES } from "../checkpoint/gguf/splits.ts";
 import { denseShapeSchema, modelFolderSchema, v3ShapeSchema } from "./model-schemas.ts";
 import { count, positive } from "./part-schemas.ts";
 import { expandPresets } from "./presets.ts";
@@ -23,7 +24,13 @@ const tokenizerSchema = z.discriminatedUnion("kind", [
   /** A Hugging Face tokenizer.json. */
   z.strictObject({ kind: z.literal("file"), path: z.string().min(1) }),
   /** Byte-level BPE, trained on the text in `file`; 256 bytes and the control tokens come first. */
-  z.strictObject({ kind: z.literal("bpe"), vocabSize: z.int().min(272), file: z.string().min(1) }),
+  z.strictObject({
+    kind: z.literal("bpe"),
+    vocabSize: z.int().min(272),
+    file: z.string().min(1),
+    /** Where texts are cut before pairs merge, by llama.cpp's name; a model needs one to become a GGUF file. */
+    split: z.enum(TRAINED_RULES).optional(),
+  }),
 ]);
 
 export const recipeObject = z.strictObject({

@@ -38,7 +38,8 @@ export async function complete(
   const fim = suffix === undefined ? null : fimIds(tokenizer);
   const limit = Math.max(1, Math.min(maxNewTokens, config.maxPositions >> 1));
   const room = config.maxPositions - limit - begin.length - (fim === null ? 0 : 3);
-  const [before, after] = [tokenizer.encode(prefix), tokenizer.encode(suffix ?? "")];
+  const before = tokenizer.encode(prefix, { after: fim === null ? undefined : "control" });
+  const after = tokenizer.encode(suffix ?? "", { after: "control" });
   // The suffix may take a quarter, and what the prefix leaves.
   const keptAfter = Math.min(after.length, Math.max(room >> 2, room - before.length));
   const keptBefore = Math.min(before.length, room - keptAfter);

@@ -182,10 +182,20 @@ function newestModel(run: string): FoundModel | null {
   const { checkpoints } = runPaths(run);
   if (!fs.existsSync(checkpoints)) return null;
   // Names have six digits or more, so text does not sort them.
-  const steps = fs.readdirSync(checkpoints).flatMap((name) => Number(/^step-(\d+)$/.exec(name)?.[1] ?? []));
+  const steps = fs.readdirSync(checkpoints).flatMap((name) => {
+    const digits = /^step-(\d+)$/.exec(name)?.[1];
+    return digits === undefined ? [] : [Number(digits)];
+  });
   if (steps.length === 0) return null;
   const step = steps.reduce((a, b) => Math.max(a, b));
   return { folder: join(checkpoints, checkpointName(step), "model"), run, step };
+}
+
+/** What its training was about, for those who would ask for more. */
+function knows(found: FoundModel, kind: ChatModel["kind"]): string {
+  const task = trainedTask(found);
+  if (kind !== "problem" || found.run === null || task.kind !== "countdown") return "";
+  return `It was trained on problems of ${task.numbers.join(" or ")} numbers. `;
 }
 
 function describe(id: string, found: FoundModel, { parameters, kind }: ModelShape): ChatModel {
@@ -195,12 +205,12 @@ function describe(id: string, found: FoundModel, { parameters, kind }: ModelShap
   const grade =
     exam === null
       ? unmarked
-      : `It solved ${(100 * exam.passAt1).toFixed(0)} % of ${exam.problems} ${exam.task} problems in its last exam (${exam.label}).`;
+      : `It solved ${(100 * exam.passAt1).toFixed(0)} % of ${exam.problems} ${exam.task} problems in its last exam (${exam.label}; 95 % interval ${exam.interval.map((end) => (100 * end).toFixed(0)).join(" to ")} %).`;
   const label =
     id === "shipped"
       ? "shipped model"
       : found.step === null
         ? (found.name ?? found.folder)
         : `this run, after step ${found.step}`;
-  return { id, label, kind, description: `${size} parameters. ${grade}` };
+  return { id, label, kind, description: `${size} parameters. ${knows(found, kind)}${grade}` };
 }

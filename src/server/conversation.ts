@@ -129,7 +129,7 @@ function rememberingEncoder(
   return async (parts) => {
     const all: number[][] = [];
     for (const part of parts) {
-      const key = `${part.control ? 1 : 0}${part.continues ? 1 : 0}${part.text}`;
+      const key = `${part.control ? 1 : 0}${part.after ? 1 : 0}${part.text}`;
       const ids = known.get(key) ?? before?.get(key) ?? encodePart(tokenizer, part);
       known.set(key, ids);
       all.push(ids);

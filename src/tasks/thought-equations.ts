@@ -114,9 +114,7 @@ const SEPARATORS = new Set([...',;:.!?[]|<>#&_$~`"“”«»…→⇒∴≈≠�
 
 /** A list's sign or a dash begins and ends a line, or stands behind punctuation. */
 function mayStandBesideOperator(token: Token | undefined): boolean {
-  return (
-    token === undefined || token.kind === "line" || (token.kind === "mark" && ",;:.?".includes(token.text))
-  );
+  return token === undefined || token.kind === "line" || ",;:.?".includes(token.text);
 }
 
 /** Words that compute with the number beside them. */
@@ -131,8 +129,6 @@ function isPreceded(tokens: Token[], first: number, told: number): boolean {
       return first - 1 === told && !isOperator(tokens[first + 1], "/");
     case "word":
       return !COMPUTES.test(before.text);
-    case "operator":
-      return false;
     case ")":
       return before.end < own.start && isLabel(tokens, first - 1);
     case "mark":

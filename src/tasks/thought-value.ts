@@ -90,10 +90,11 @@ class Reader {
   #power(): Ratio | null {
     const base = this.#operand();
     if (base === null || this.#operator("^") === null) return base;
-    const exponent = this.#tokens[this.#at++];
-    if (exponent?.kind !== "number" || !/^\d{1,3}$/.test(exponent.text)) return null;
-    const power = BigInt(exponent.text);
-    if (this.#peek("^") !== null || BigInt(bits(base)) * power > POWER_BITS) return null;
+    // A side ends in an operand: something is behind the sign.
+    const exponent = this.#tokens[this.#at++]!.text;
+    if (!/^\d{1,3}$/.test(exponent)) return null;
+    const power = BigInt(exponent);
+    if (BigInt(bits(base)) * power > POWER_BITS) return null;
     return { n: base.n ** power, d: base.d ** power };
   }
 
@@ -136,7 +137,7 @@ function bits({ n, d }: Ratio): number {
 function root(value: Ratio): Ratio | null {
   if (bits(value) > POWER_BITS) return null;
   const square = value.n * value.d;
-  if (square < 0n) return null;
+  // Of a negative one the guess stays, and is no root.
   let guess = square;
   for (let next = (guess + 1n) / 2n; next < guess; next = (guess + square / guess) / 2n) guess = next;
   return guess * guess === square ? { n: guess, d: value.d } : null;

@@ -4,13 +4,13 @@
 import { Tokenizer as HubImplementation } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { type Around, aroundText } from "./around.ts";
-import { wellFormed } from "./byte-level.ts";
+import { BYTE_CHARACTERS, wellFormed } from "./byte-level.ts";
 import { startDecoder } from "./decoder.ts";
 import { TokenizerError } from "./errors.ts";
 import { checkGrowth, GPT2_SPLIT, inTime, isHarmless } from "./hostile.ts";
 import { decodeAll } from "./stream.ts";
 import type { ControlToken, EncodeOptions, Tokenizer, TokenStream } from "./tokenizer.ts";
-import { BPE_SPECIALS } from "./train.ts";
+import { BPE_SPECIALS, type TrainingRule } from "./train.ts";
 
 /** The files that may lie beside `tokenizer.json`, parsed. */
 export interface TokenizerFiles {
@@ -60,13 +60,14 @@ type Json = z.infer<typeof TokenizerJson>;
 /** The part of the library that we use; its own declarations do not resolve under `nodenext`. */
 interface HubTokenizer {
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
+  normalizer: ((text: string) => string) | null;
   /** Of the stretches between added tokens, in order. */
   pre_tokenizer: ((text: string, options: { section_index: number }) => string[]) | null;
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
 }
 
-type Encode = (text: string, continues: boolean) => number[];
+type Encode = (text: string, after: EncodeOptions["after"]) => number[];
 
 export class BpeTokenizer implements Tokenizer {
   readonly vocabSize: number;
@@ -99,8 +100,8 @@ export class BpeTokenizer implements Tokenizer {
     checkGrowth(parsed.normalizer);
     this.harmless = isHarmless(parsed);
     this.full = hub(parsed);
-    this.encodeFull = encoder(this.full);
-    this.encodePlain = encoder(hub(withoutControls(parsed)));
+    this.encodeFull = encoder(this.full, parsed);
+    this.encodePlain = encoder(hub(withoutControls(parsed)), parsed);
     this.decoder = parsed.decoder;
     startDecoder(this.decoder);
     this.specialIds = new Set(parsed.added_tokens.filter(({ special }) => special).map(({ id }) => id));
@@ -138,13 +139,14 @@ export class BpeTokenizer implements Tokenizer {
   /**
    * Adds no bos or eos. A lone surrogate is encoded as U+FFFD (see `wellFormed`).
    * With `specials: false` (the default) control tokens in `text` are spelled out like any other text. A text that
-   * `continues` another gets no blank of a text's beginning (Metaspace with `prepend_scheme: first`).
+   * comes after another gets none of the blanks that begin a text: after a control token as the official library does it,
+   * inside a text as if both were encoded in one.
    * @throws TokenizerError where the file's expressions take too long
    */
-  encode(text: string, { specials = false, continues = false }: EncodeOptions = {}): number[] {
+  encode(text: string, { specials = false, after }: EncodeOptions = {}): number[] {
     if (text === "") return [];
     const tokenizer = specials ? this.encodeFull : this.encodePlain;
-    const encode = () => tokenizer(wellFormed(text), continues);
+    const encode = () => tokenizer(wellFormed(text), after);
     return this.harmless ? encode() : inTime(encode, text.length);
   }
 
@@ -228,16 +230,57 @@ function largestId({ added_tokens, model: { vocab } }: Json): number {
   return [...ids, ...added_tokens.map(({ id }) => id)].reduce((a, b) => Math.max(a, b), -1);
 }
 
-/** A text that continues another one is no first stretch. */
-function encoder(tokenizer: HubTokenizer): Encode {
-  const split = tokenizer.pre_tokenizer;
-  let before = 0;
-  if (split !== null)
-    tokenizer.pre_tokenizer = (text, { section_index }) =>
-      split(text, { section_index: section_index + before });
-  return (text, continues) => {
-    before = continues ? 1 : 0;
+/** A split rule of a `tokenizer.json`, for training: the words of a text in the bytes' alphabet. */
+export function trainingRule({ pre_tokenizer, normalizer, ignoreMerges }: SplitParts): TrainingRule {
+  const vocab = Object.fromEntries(BYTE_CHARACTERS.map((character, byte) => [character, byte]));
+  const rule = hub(
+    parse("tokenizer.json", TokenizerJson, {
+      ...{ normalizer, pre_tokenizer },
+      model: { type: "BPE", vocab, merges: [] },
+    }),
+  );
+  const split = (text: string): string[] =>
+    rule.pre_tokenizer?.(rule.normalizer?.(text) ?? text, { section_index: 0 }) ?? [];
+  return { preTokenizer: pre_tokenizer, normalizer, ignoreMerges, split };
+}
+
+interface SplitParts {
+  pre_tokenizer: Record<string, unknown>;
+  normalizer: Record<string, unknown> | null;
+  ignoreMerges: boolean;
+}
+
+/** After a control token a text is no first stretch; inside a text nothing is put before it. */
+function encoder(tokenizer: HubTokenizer, { normalizer, pre_tokenizer }: Json): Encode {
+  const begins = { normalizer: tokenizer.normalizer, pre_tokenizer: tokenizer.pre_tokenizer };
+  const [inside, cut] = [withoutPrefix(normalizer), withoutPrefix(pre_tokenizer)];
+  const within = hub(
+    parse("tokenizer.json", TokenizerJson, {
+      ...{ normalizer: inside, pre_tokenizer: cut },
+      model: { type: "BPE", vocab: {}, merges: [] },
+    }),
+  );
+  return (text, after) => {
+    const steps = after === "text" ? within : begins;
+    const split = steps.pre_tokenizer;
+    tokenizer.normalizer = steps.normalizer;
+    tokenizer.pre_tokenizer =
+      split && ((part, { section_index }) => split(part, { section_index: section_index + (after ? 1 : 0) }));
     return tokenizer.encode(text, { add_special_tokens: false }).ids;
+  };
+}
+
+/** A normalizer or pre-tokenizer that puts no blank before a text. */
+function withoutPrefix(step: unknown): unknown {
+  if (typeof step !== "object" || step === null) return null;
+  const { type, normalizers, pretokenizers } = step as Record<string, unknown>;
+  if (type === "Prepend") return { type: "Sequence", normalizers: [] };
+  if (type === "Metaspace") return { ...step, add_prefix_space: false, prepend_scheme: "never" };
+  if (type === "ByteLevel") return { ...step, add_prefix_space: false };
+  return {
+    ...step,
+    ...(Array.isArray(normalizers) && { normalizers: normalizers.map(withoutPrefix) }),
+    ...(Array.isArray(pretokenizers) && { pretokenizers: pretokenizers.map(withoutPrefix) }),
   };
 }
 

@@ -82,8 +82,8 @@ export function renderChat(
 export interface ChatPart {
   text: string;
   control: boolean;
-  /** Something is before it. */
-  continues: boolean;
+  /** Whether it follows a control token or begins the text. */
+  after: "control" | undefined;
 }
 
 /** The conversation as ids; those of messages never hold a control token (thought tags of the assistant excepted). */
@@ -96,8 +96,8 @@ export function encodeChat(
   return chatParts(tokenizer, chat, messages, options).flatMap((part) => encodePart(tokenizer, part));
 }
 
-export const encodePart = (tokenizer: Tokenizer, { text, control, continues }: ChatPart): number[] =>
-  tokenizer.encode(text, { specials: control, continues });
+export const encodePart = (tokenizer: Tokenizer, { text, control, after }: ChatPart): number[] =>
+  tokenizer.encode(text, { specials: control, after });
 
 /** The same before its parts are encoded: those of a message are equal in every conversation that holds it. */
 export function chatParts(
@@ -127,20 +127,20 @@ export function chatParts(
     .map((part, i) => ({
       text: part.control ? part.text : shield.show(part.text),
       control: part.control,
-      continues: i > 0,
+      after: i > 0 ? ("control" as const) : undefined,
     }))
     .filter((part) => part.text !== "");
 }
 
 /** The longest control token at each place; some swallow the blanks beside them. */
-function splitAtControls(text: string, controls: readonly ControlToken[]): Omit<ChatPart, "continues">[] {
+function splitAtControls(text: string, controls: readonly ControlToken[]): Omit<ChatPart, "after">[] {
   const byFirst = new Map<string, ControlToken[]>();
   for (const token of [...controls].sort((a, b) => b.content.length - a.content.length)) {
     const known = byFirst.get(token.content[0]);
     if (known === undefined) byFirst.set(token.content[0], [token]);
     else known.push(token);
   }
-  const parts: Omit<ChatPart, "continues">[] = [];
+  const parts: Omit<ChatPart, "after">[] = [];
   let from = 0;
   let swallow = false;
   const tell = (to: number, lstrip: boolean): void => {

@@ -48,8 +48,12 @@ export function promptPieces(prefix: string, suffix: string, order: FimOrder = "
  * @throws TokenizerError where the vocabulary has no such tokens
  */
 export function encodePieces(tokenizer: Tokenizer, pieces: readonly FimPiece[]): number[] {
-  return pieces.flatMap((piece) =>
-    "text" in piece ? tokenizer.encode(piece.text) : [fimIds(tokenizer)[piece.token]],
+  return pieces.flatMap((piece, i) =>
+    "text" in piece
+      ? tokenizer.encode(piece.text, {
+          after: i === 0 ? undefined : "text" in pieces[i - 1] ? "text" : "control",
+        })
+      : [fimIds(tokenizer)[piece.token]],
   );
 }
 

@@ -16,8 +16,8 @@ export interface TokenStream {
 export interface EncodeOptions {
   /** Control tokens that the text spells are themselves. */
   specials?: boolean;
-  /** The text comes after another one. */
-  continues?: boolean;
+  /** What it comes after, a control token or other text; absent: it is a text's beginning. */
+  after?: "control" | "text" | undefined;
 }
 
 /** What the rest of Sputnik asks of a tokenizer; `bpe` and `compact` implement it. */

@@ -22,6 +22,16 @@ export interface TrainOptions {
   minFrequency?: number;
   /** More control tokens, e.g. "<think>". */
   extra?: readonly string[];
+  /** Where texts are cut before pairs merge; else our own rule (`SPLIT_PATTERN`). */
+  rule?: TrainingRule;
+}
+
+/** Parts of a `tokenizer.json`, and what they make of a text: words in the bytes' alphabet. */
+export interface TrainingRule {
+  preTokenizer: Record<string, unknown>;
+  normalizer: Record<string, unknown> | null;
+  ignoreMerges: boolean;
+  split: (text: string) => readonly string[];
 }
 
 interface Word {
@@ -46,8 +56,9 @@ export function trainBpe(texts: Iterable<string>, options: TrainOptions): Record
   // Bytes in the order of their stand-ins, which is the order of Hugging Face's trainer.
   const tokens = [...specials, ...[...BYTE_CHARACTERS].sort()];
   const ids = new Map(tokens.map((token, id) => [token, id]));
-  const words = countWords(texts).map(([word, count]) => ({
-    symbols: Array.from(Buffer.from(word, "utf8"), (byte) => ids.get(BYTE_CHARACTERS[byte]!)!),
+  const { rule = OWN_RULE } = options;
+  const words = countWords(texts, rule.split).map(([word, count]) => ({
+    symbols: Array.from(rule === OWN_RULE ? inBytes(word) : word, (character) => ids.get(character)!),
     count,
   }));
   const merges = mergePairs(words, tokens, ids, options.vocabSize, Math.max(1, options.minFrequency ?? 2));
@@ -55,21 +66,33 @@ export function trainBpe(texts: Iterable<string>, options: TrainOptions): Record
     added: specials.map((content, id) => addedToken(id, content, true)),
     vocab: ids,
     merges,
-    preTokenizer: {
-      type: "Sequence",
-      pretokenizers: [
-        { type: "Split", pattern: { Regex: SPLIT_PATTERN }, behavior: "Isolated", invert: false },
-        { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
-      ],
-    },
+    preTokenizer: rule.preTokenizer,
+    normalizer: rule.normalizer,
+    ignoreMerges: rule.ignoreMerges,
   });
 }
 
-function countWords(texts: Iterable<string>): [string, number][] {
-  const split = new RegExp(SPLIT_PATTERN, "gu");
+const OWN_SPLIT = new RegExp(SPLIT_PATTERN, "gu");
+const inBytes = (word: string): string =>
+  Array.from(Buffer.from(word, "utf8"), (byte) => BYTE_CHARACTERS[byte]).join("");
+
+const OWN_RULE: TrainingRule = {
+  preTokenizer: {
+    type: "Sequence",
+    pretokenizers: [
+      { type: "Split", pattern: { Regex: SPLIT_PATTERN }, behavior: "Isolated", invert: false },
+      { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false },
+    ],
+  },
+  normalizer: null,
+  ignoreMerges: false,
+  split: (text) => text.match(OWN_SPLIT) ?? [],
+};
+
+function countWords(texts: Iterable<string>, split: TrainingRule["split"]): [string, number][] {
   const counts = new Map<string, number>();
   for (const text of texts)
-    for (const word of wellFormed(text).match(split) ?? []) counts.set(word, (counts.get(word) ?? 0) + 1);
+    for (const word of split(wellFormed(text))) counts.set(word, (counts.get(word) ?? 0) + 1);
   return [...counts];
 }
 

@@ -69,7 +69,11 @@ function spoken(
   // The thought's tags are the model's to write; whatever else a message spells is text.
   return text
     .split(/(<\/?think>)/)
-    .flatMap((part, i) => (part === "" ? [] : tokenizer.encode(part, { specials: i % 2 === 1 })));
+    .flatMap((part, i) =>
+      part === ""
+        ? []
+        : tokenizer.encode(part, { specials: i % 2 === 1, after: i === 0 ? "text" : "control" }),
+    );
 }
 
 const startsWith = (ids: readonly number[], start: readonly number[]): boolean =>

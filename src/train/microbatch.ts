@@ -22,6 +22,9 @@ export interface TrainingRow {
   importance: readonly number[];
 }
 
+/** What of a row tells its length. */
+export type Sequence = Pick<TrainingRow, "prompt" | "ids">;
+
 /** Rows of the engine's batch: one sequence each, or several that begin with the same prompt. */
 export type Bundle = readonly TrainingRow[];
 
@@ -30,9 +33,9 @@ export type Bundle = readonly TrainingRow[];
  * token, which every completion repeats as its own first input and so predicts its own first token from. With prompts
  * that are longer than the completions this saves most of an update.
  */
-export function bundlesOf(rows: readonly TrainingRow[], tokens: number): TrainingRow[][] {
-  const open = new Map<string, TrainingRow[]>();
-  const bundles: TrainingRow[][] = [];
+export function bundlesOf<Row extends Sequence>(rows: readonly Row[], tokens: number): Row[][] {
+  const open = new Map<string, Row[]>();
+  const bundles: Row[][] = [];
   for (const row of rows) {
     const key = row.prompt.join();
     const bundle = open.get(key);
@@ -47,7 +50,7 @@ export function bundlesOf(rows: readonly TrainingRow[], tokens: number): Trainin
 }
 
 /** Tokens that a bundle feeds: the prompt once, and of each completion all but its last, which is only a target. */
-export const bundleLength = ([first, ...others]: Bundle): number =>
+export const bundleLength = ([first, ...others]: readonly Sequence[]): number =>
   others.reduce((total, { ids }) => total + ids.length, first.prompt.length + first.ids.length - 1);
 
 /**

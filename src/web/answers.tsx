@@ -1,8 +1,9 @@
 /** The tries at one question: thoughts as they come, answers, verdicts, and how many were right. */
-import { split } from "./completion.ts";
+import { split, targetOf } from "./completion.ts";
 import { decimal } from "./format.ts";
 import { ask, isBusy, type Question, stop, type Try } from "./questions.ts";
 import { outcomeOf } from "./samples.tsx";
+import { PATIENCE } from "./settings.tsx";
 import { Thought } from "./thought.tsx";
 
 export function Answers({ question }: { question: Question }) {
@@ -23,18 +24,23 @@ export function Answers({ question }: { question: Question }) {
           </strong>
         )}
         {isBusy(question) ? (
-          <button type="button" onClick={() => stop(question)}>
+          <button key="stop" type="button" onClick={() => stop(question)}>
             Stop
           </button>
         ) : (
-          <button type="button" onClick={() => ask(question, tries.length)}>
+          <button
+            key="again"
+            type="button"
+            // Not the second click on Stop, which stood here.
+            onClick={({ detail }) => detail < 2 && ask(question, tries.length)}
+          >
             Ask again
           </button>
         )}
       </header>
       <div class={tries.length > 1 ? "samples" : "single"}>
         {tries.map((attempt, index) => (
-          <Attempt key={index} attempt={attempt} />
+          <Attempt key={index} attempt={attempt} problem={question.problem} />
         ))}
       </div>
     </article>
@@ -50,13 +56,14 @@ const STATES: Record<Try["state"], string> = {
   failed: "Not answered",
 };
 
-function Attempt({ attempt }: { attempt: Try }) {
+function Attempt({ attempt, problem }: { attempt: Try; problem: string }) {
   const thinking = attempt.state === "thinking";
   const { thought, answer } = split(attempt.text, thinking);
   const outcome = attempt.verdict ? outcomeOf(attempt.verdict.value) : attempt.state;
   const title = attempt.verdict
     ? { right: "Right", wrong: "Wrong", unscored: "Not scored" }[outcomeOf(attempt.verdict.value)]
     : STATES[attempt.state];
+  const claims = { target: targetOf(problem), refuted: attempt.verdict !== null && outcome !== "right" };
   const speed = attempt.seconds > 0 ? ` · ${decimal(attempt.tokens / attempt.seconds)} tokens/s` : "";
   return (
     <section class={`card ${outcome}`}>
@@ -65,13 +72,17 @@ function Attempt({ attempt }: { attempt: Try }) {
         {attempt.tokens > 0 && (
           <span class="detail">
             {attempt.tokens} tokens{speed}
+            {attempt.cut && ", cut off"}
           </span>
         )}
       </header>
-      {(thinking || attempt.text !== "") && (
+      {(attempt.state === "waiting" || thinking) && attempt.tokens === 0 && (
+        <p class="detail patience">{PATIENCE}</p>
+      )}
+      {thought.trim() !== "" && (
         <details open class="thinking">
           <summary>Thought</summary>
-          <Thought text={thought} open={thinking && answer === null} />
+          <Thought text={thought} open={thinking && answer === null} claims={claims} />
         </details>
       )}
       {answer !== null && <p class="answer">{answer}</p>}

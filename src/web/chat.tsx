@@ -2,16 +2,19 @@
 import { useSignal } from "@preact/signals";
 import { Answers } from "./answers.tsx";
 import { Conversation } from "./conversation.tsx";
+import { EXAMPLES, readFields } from "./examples.ts";
+import { connection } from "./feed.ts";
 import { Field } from "./field.tsx";
 import { ask, questions } from "./questions.ts";
-import { chosenModel, chosenSeed, DEFAULT_TEMPERATURE, Settings, temperature } from "./settings.tsx";
+import {
+  chosenModel,
+  chosenSeed,
+  DEFAULT_TEMPERATURE,
+  ServerGone,
+  Settings,
+  temperature,
+} from "./settings.tsx";
 
-const EXAMPLES: [numbers: string, target: string][] = [
-  ["82, 27, 11", "44"],
-  ["3, 8, 25", "49"],
-  ["64, 8, 17", "25"],
-  ["12, 30, 5", "90"],
-];
 const MANY = 8;
 
 export function Chat() {
@@ -19,13 +22,17 @@ export function Chat() {
 }
 
 function Problems() {
-  const numbers = useSignal(EXAMPLES[0]![0]);
-  const target = useSignal(EXAMPLES[0]![1]);
+  const numbers = useSignal(EXAMPLES[0].numbers);
+  const target = useSignal(EXAMPLES[0].target);
   const model = chosenModel();
+  const unable = model === undefined || connection.value === "lost";
 
   const send = (count: number): void => {
-    if (model === undefined || numbers.value.trim() === "" || target.value.trim() === "") return;
-    const problem = `${numbers.value.trim()} = ${target.value.trim()}`;
+    const typed = readFields(numbers.value, target.value);
+    if (model === undefined || typed.numbers === "" || typed.target === "") return;
+    numbers.value = typed.numbers;
+    target.value = typed.target;
+    const problem = `${typed.numbers} = ${typed.target}`;
     const freely = temperature.value ?? DEFAULT_TEMPERATURE;
     const { id, label: modelLabel } = model;
     ask({ problem, temperature: freely, seed: chosenSeed(), model: id, modelLabel }, count);
@@ -57,28 +64,30 @@ function Problems() {
           text={target}
           inputMode="numeric"
           maxLength={12}
-          required
+          required={!numbers.value.includes("=")}
         />
-        <button type="submit" class="primary" disabled={model === undefined}>
+        <button type="submit" class="primary" disabled={unable}>
           Think
         </button>
-        <button type="button" disabled={model === undefined} onClick={() => send(MANY)}>
+        <button type="button" disabled={unable} onClick={() => send(MANY)}>
           Ask {MANY} times
         </button>
       </form>
+      <ServerGone />
       <p class="examples">
         <span class="detail">For example</span>
-        {EXAMPLES.map(([some, goal]) => (
+        {EXAMPLES.map((example) => (
           <button
-            key={some}
+            key={example.numbers}
             type="button"
             class="chip"
             onClick={() => {
-              numbers.value = some;
-              target.value = goal;
+              numbers.value = example.numbers;
+              target.value = example.target;
             }}
           >
-            {some} → {goal}
+            {example.numbers} → {example.target}
+            {example.hard && <span class="detail"> (it mostly fails)</span>}
           </button>
         ))}
       </p>

@@ -68,3 +68,27 @@ export function ending(line: string): Ending {
   if (/\byes!\s*$/.test(line)) return "hit";
   return /\bno\.\s*$/.test(line) ? "miss" : null;
 }
+
+export interface Claims {
+  /** What the problem wants; `null` if unknown. */
+  target: string | null;
+  /** The verifier has judged, and not found the answer right. */
+  refuted: boolean;
+}
+
+/** The number after `=`, an arrow or "make" at a problem's end. */
+export const targetOf = (problem: string): string | null =>
+  /(?:=|→|\bmake)\s*(-?\d+)\s*$/.exec(problem)?.[1] ?? null;
+
+/**
+ * What a "yes!" is worth: a hit if the line's equations hold and the last one ends in the target, and the verifier has
+ * not refuted the answer; else a claim.
+ */
+export function endingOf(line: string, { target, refuted }: Claims): Ending | "claim" {
+  const end = ending(line);
+  if (end !== "hit") return end;
+  const equations = segments(line).filter(({ holds }) => holds !== null);
+  const last = equations.at(-1)?.text.split("=")[1]?.trim();
+  const reached = target === null || last === undefined || BigInt(last) === BigInt(target);
+  return reached && !refuted && equations.every(({ holds }) => holds) ? "hit" : "claim";
+}

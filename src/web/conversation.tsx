@@ -1,8 +1,9 @@
 /** A conversation with a chat model. */
 import { useSignal } from "@preact/signals";
+import { connection } from "./feed.ts";
 import { Field } from "./field.tsx";
 import { decimal } from "./format.ts";
-import { chosenModel, chosenSeed, Settings, temperature } from "./settings.tsx";
+import { chosenModel, chosenSeed, PATIENCE, ServerGone, Settings, temperature } from "./settings.tsx";
 import { Thought } from "./thought.tsx";
 import { ask, begin, isAnswering, stop, type Turn, turns } from "./turns.ts";
 
@@ -11,10 +12,11 @@ export function Conversation() {
   const system = useSignal("");
   const model = chosenModel();
   const answering = isAnswering();
+  const gone = connection.value === "lost";
 
   const send = (): void => {
     const question = text.value.trim();
-    if (model === undefined || question === "" || answering) return;
+    if (model === undefined || question === "" || answering || gone) return;
     text.value = "";
     const settings = { system: system.value.trim(), temperature: temperature.value, seed: chosenSeed() };
     void ask(question, { ...settings, model: model.id });
@@ -49,20 +51,19 @@ export function Conversation() {
             }}
           />
         </label>
-        {answering ? (
-          <button type="button" onClick={stop}>
-            Stop
-          </button>
-        ) : (
-          <button type="submit" class="primary" disabled={model === undefined}>
-            Send
-          </button>
-        )}
-        <button type="button" disabled={turns.value.length === 0} onClick={begin}>
+        {/* Each in its place: a second click on Stop must not meet what sends the draft. */}
+        <button type="submit" class="primary" disabled={model === undefined || answering || gone}>
+          Send
+        </button>
+        <button type="button" onClick={stop} disabled={!answering}>
+          Stop
+        </button>
+        <button type="button" disabled={turns.value.length === 0 || answering} onClick={begin}>
           New
         </button>
         <Field label="Instruction" kind="instruction" name="system" text={system} placeholder="none" />
       </form>
+      <ServerGone />
       <Settings />
     </section>
   );
@@ -92,7 +93,8 @@ function Said({ turn }: { turn: Turn }) {
             </span>
           )}
         </header>
-        {thought !== "" && (
+        {state === "thinking" && tokens === 0 && <p class="detail patience">{PATIENCE}</p>}
+        {thought.trim() !== "" && (
           <details open={answer === ""} class="thinking">
             <summary>Thought</summary>
             <Thought text={thought} open={state === "thinking" && answer === ""} />

@@ -9,6 +9,8 @@ export interface Try {
   text: string;
   tokens: number;
   seconds: number;
+  /** The thought or the answer reached the longest length. */
+  cut?: boolean;
   verdict: Verdict | null;
   /** What failed, and what to do. */
   error: string | null;
@@ -91,7 +93,9 @@ function take(attempt: Try, event: ChatEvent, began: number): void {
     attempt.seconds = (performance.now() - began) / 1000;
   } else if (event.type === "verdict") attempt.verdict = event.verdict;
   else if (event.type === "done")
-    Object.assign(attempt, { state: "done", tokens: event.tokens, seconds: event.seconds });
+    Object.assign(attempt, {
+      ...{ state: "done", tokens: event.tokens, seconds: event.seconds, cut: event.finish === "length" },
+    });
   else if (event.type === "error") fail(attempt, event.message, event.remedy);
   show();
 }

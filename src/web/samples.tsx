@@ -1,7 +1,7 @@
 /** One problem's completions side by side, early or late in the run: what the group's reward compares. */
 import { useSignal } from "@preact/signals";
 import type { GroupRecord, SampleRecord } from "../events.ts";
-import { split } from "./completion.ts";
+import { split, targetOf } from "./completion.ts";
 import { run } from "./feed.ts";
 import { decimal, signed } from "./format.ts";
 import { Thought } from "./thought.tsx";
@@ -105,7 +105,7 @@ function Group({ group }: { group: GroupRecord }) {
       </h3>
       <div class="samples">
         {group.samples.map((sample, index) => (
-          <Sample key={index} sample={sample} number={index + 1} />
+          <Sample key={index} sample={sample} number={index + 1} target={targetOf(title(group))} />
         ))}
       </div>
     </>
@@ -119,7 +119,7 @@ export function outcomeOf(value: number | null): keyof typeof OUTCOMES {
   return value === 1 ? "right" : "wrong";
 }
 
-function Sample({ sample, number }: { sample: SampleRecord; number: number }) {
+function Sample({ sample, number, target }: { sample: SampleRecord; number: number; target: string | null }) {
   const { thought, answer } = split(sample.completion);
   const outcome = outcomeOf(sample.verdict.value);
   const sign = sample.advantage > 0 ? "up" : sample.advantage < 0 ? "down" : "level";
@@ -131,7 +131,7 @@ function Sample({ sample, number }: { sample: SampleRecord; number: number }) {
           {sign === "level" ? "no advantage" : `advantage ${signed(sample.advantage)}`}
         </span>
       </header>
-      <Thought text={thought} />
+      <Thought text={thought} claims={{ target, refuted: outcome !== "right" }} />
       <p class="answer">{answer === null ? <em>no answer</em> : answer}</p>
       <footer class="detail">
         {outcome !== "right" && `${sample.verdict.reason} · `}

@@ -1,6 +1,6 @@
 /** Which model answers, and how freely: beneath every form of the chat. */
 import { signal } from "@preact/signals";
-import { models } from "./feed.ts";
+import { connection, models } from "./feed.ts";
 import { decimal } from "./format.ts";
 
 const wanted = signal<string | null>(null);
@@ -66,3 +66,15 @@ export function Settings() {
     </div>
   );
 }
+
+/** Shown when nothing has come for a while. */
+export const PATIENCE = "The model is being loaded, or it answers another question first.";
+
+/** A run's server ends with the run, unless a person at a terminal keeps it. */
+export const ServerGone = () =>
+  connection.value === "lost" ? (
+    <p class="problem-text" role="status">
+      The server does not answer: it has ended, or the connection is lost. This page goes on when it is back;{" "}
+      <code>sputnik chat --serve</code> starts one.
+    </p>
+  ) : null;

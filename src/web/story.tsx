@@ -96,7 +96,7 @@ function Stage({ stage, index }: { stage: StageInfo; index: number }) {
 
 /** A point with its 95 % interval on a scale from 0 to 100 %. */
 function Exam({ evaluation }: { evaluation: EvaluationRecord }) {
-  const { label, passAt1, interval, problems, temperature, thoughtValidity, meanTokens, truncated } =
+  const { label, passAt1, interval, problems, temperature, thoughtValidity, meanTokens, truncated, counts } =
     evaluation;
   const [low, high] = interval;
   return (
@@ -119,6 +119,9 @@ function Exam({ evaluation }: { evaluation: EvaluationRecord }) {
         pass@1 on {problems.toLocaleString("en")} held-out problems at temperature {temperature};{" "}
         {decimal(meanTokens)} tokens on average
         {thoughtValidity !== null && `; ${percent(thoughtValidity)} of the equations in its thoughts true`}
+        {counts !== undefined &&
+          counts.unscored > 0 &&
+          `; ${counts.unscored} answers without a score left out`}
         {truncated > 0 && `; ${percent(truncated)} cut off`}
       </p>
     </div>

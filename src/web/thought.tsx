@@ -1,8 +1,16 @@
 /** A thought, attempt by attempt. Everything is text: what a model writes is never mark-up. */
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { ending, segments } from "./completion.ts";
+import { type Claims, endingOf, segments } from "./completion.ts";
 
-export function Thought({ text, open = false }: { text: string; open?: boolean }) {
+interface ThoughtProps {
+  text: string;
+  open?: boolean;
+  claims?: Claims;
+}
+
+const UNKNOWN: Claims = { target: null, refuted: false };
+
+export function Thought({ text, open = false, claims = UNKNOWN }: ThoughtProps) {
   const box = useRef<HTMLOListElement>(null);
   // A long thought scrolls in its box: keep the newest line in sight while it is being written.
   useLayoutEffect(() => {
@@ -12,15 +20,15 @@ export function Thought({ text, open = false }: { text: string; open?: boolean }
   return (
     <ol class="thought" ref={box}>
       {lines.map((line, index) => (
-        <Line key={index} text={line} cursor={open && index === lines.length - 1} />
+        <Line key={index} text={line} cursor={open && index === lines.length - 1} claims={claims} />
       ))}
-      {open && lines.length === 0 && <Line text="" cursor />}
+      {open && lines.length === 0 && <Line text="" cursor claims={claims} />}
     </ol>
   );
 }
 
-function Line({ text, cursor }: { text: string; cursor: boolean }) {
-  const end = ending(text);
+function Line({ text, cursor, claims }: { text: string; cursor: boolean; claims: Claims }) {
+  const end = endingOf(text, claims);
   return (
     <li class={end ?? undefined}>
       {segments(text).map((part, index) =>

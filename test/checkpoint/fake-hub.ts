@@ -26,6 +26,7 @@ export interface Request {
   method: string;
   range: string | undefined;
   authorization: string | undefined;
+  encoding: string | undefined;
 }
 
 export class FakeHub {
@@ -166,6 +167,7 @@ const seen = (request: IncomingMessage): Request => ({
   method: request.method ?? "",
   range: request.headers.range,
   authorization: request.headers.authorization,
+  encoding: request.headers["accept-encoding"] as string | undefined,
 });
 
 const fileOf = (request: IncomingMessage): string =>

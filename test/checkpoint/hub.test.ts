@@ -159,6 +159,9 @@ describe("a download", () => {
     const files = await pull();
     expect(files.map(({ bytes }) => bytes)).toEqual([8, 2, 200_000]);
     expect(fs.readFileSync(join(folder, WEIGHTS)).equals(weights)).toBe(true);
+    expect(new Set([...hub.requests, ...hub.stored].map(({ encoding }) => encoding))).toEqual(
+      new Set(["identity"]),
+    );
   });
 
   it("asks for a file's first byte where HEAD says no length", async () => {

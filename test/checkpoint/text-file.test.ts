@@ -8,6 +8,8 @@ import { readFolder } from "../../src/checkpoint/folder.ts";
 import { readJson } from "../../src/checkpoint/json.ts";
 import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { readLines, readText, visible } from "../../src/checkpoint/text-file.ts";
+import { parseRecipe } from "../../src/recipe/load.ts";
+import { recipeShape } from "../../src/recipe/options.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const folder = temporaryFolder();
@@ -135,6 +137,34 @@ describe("the files of a model (D4)", () => {
       fs.writeFileSync(join(copy, "config.json"), content);
       expect(readFolder(copy).config).toEqual(readFolder(source).config);
     }
+  });
+
+  it("chat_template.jinja has its lines as transformers reads them, and no mark", () => {
+    const copy = join(folder, "template");
+    fs.cpSync(source, copy, { recursive: true });
+    const template = fs.readFileSync(join(source, "chat_template.jinja"), "utf8");
+    fs.writeFileSync(join(copy, "chat_template.jinja"), `\uFEFF${template.replaceAll("\n", "\r\n")}`);
+    expect(readFolder(copy).tokenizerConfig.chat_template).toBe(template);
+  });
+
+  it("a tokenizer of a recipe may be in any encoding, or is named", () => {
+    const recipe = (tokenizer: string) =>
+      parseRecipe(
+        `{ name: r, seed: 1, model: { layers: 1, width: 16, heads: 2, ffn: 16, maxPositions: 64 }, tokenizer: ${tokenizer}, task: { kind: countdown }, checkpoint: { everySteps: 1, keep: 1 }, stages: [{ name: e, kind: evaluate, label: e, problems: 1, samples: 1, temperature: 0 }] }`,
+        "r.yaml",
+      );
+    const json = fs.readFileSync(join(source, "tokenizer.json"), "utf8");
+    const shape = (content: string | Uint8Array) =>
+      recipeShape(recipe(`{ kind: file, path: ${JSON.stringify(file(content))} }`)).tokenizer.vocabSize;
+    expect(shape(`\uFEFF${json}`)).toBe(shape(json));
+    expect(() => shape("version https://git-lfs.github.com/spec/v1\nsize 5\n")).toThrow(/a Git LFS pointer/);
+    const learned = (content: string | Uint8Array) =>
+      recipeShape(
+        recipe(`{ kind: bpe, vocabSize: 300, file: ${JSON.stringify(file(content))} }`),
+      ).tokenizer.encode("low lower");
+    const text = "low lower lowest low lower ".repeat(9);
+    expect(learned(utf16(`\uFEFF${text}`, false))).toEqual(learned(text));
+    expect(() => learned(gzipSync(text))).toThrow(/a gzip archive/);
   });
 
   it("a pointer in the place of JSON or of weights is called one", () => {

@@ -105,34 +105,6 @@ describe("train", () => {
   });
 });
 
-test("eval: score, interval, maj@k and the truth of the thoughts", async () => {
-  const exam = (...more: string[]) =>
-    json([
-      ...["eval", "tiny", "--task", "countdown", "--numbers", "2", "--problems", "20", "--samples", "3"],
-      ...more,
-    ]);
-  const record = await exam();
-  expect(record).toMatchObject({ task: "countdown", problems: 20, samplesPerProblem: 3, temperature: 0.6 });
-  const { passAt1, interval, majAtK } = record as {
-    passAt1: number;
-    interval: [number, number];
-    majAtK: number;
-  };
-  expect(interval[0]).toBeLessThanOrEqual(passAt1);
-  expect(interval[1]).toBeGreaterThanOrEqual(passAt1);
-  expect(majAtK).toBeGreaterThanOrEqual(0);
-  expect((await exam()).examples).toEqual(record.examples);
-  const coarse = await exam("--precision", "int4");
-  expect([record.precision, coarse.precision]).toEqual(["f32", "int4"]);
-  expect(coarse.examples).not.toEqual(record.examples);
-});
-
-test("eval: a task that does not exist", async () => {
-  const { code, stderr } = await sputnik(["eval", "tiny", "--task", "chess"], { cwd });
-  expect(code).toBe(1);
-  expect(stderr).toContain("Choose countdown, arithmetic, equations, word-problems, or jsonl:FILE.");
-});
-
 describe("chat without a terminal", () => {
   test("answers a problem a line, and repeats itself for a seed", async () => {
     const ask = () =>

@@ -62,6 +62,28 @@ describe("the recipe", () => {
     expect(fs.existsSync(join(cwd, "runs"))).toBe(false);
   });
 
+  test("what a later stage has no room or no rows for: before the run and in --dry-run (D7, U4)", async () => {
+    // Of the 96 positions a prompt leaves at most 85.
+    writeRecipe(cwd, TINY.replaceAll("maxNewTokens: 60", "maxNewTokens: 90"));
+    fs.mkdirSync(join(cwd, "data"));
+    fs.writeFileSync(join(cwd, "data", "rows.jsonl"), '{"question":"1 + 1","answer":"2"}\n');
+    writeRecipe(
+      join(cwd, "data"),
+      TINY.replace(
+        "{ kind: countdown, numbers: [2] }",
+        "{ kind: jsonl, file: rows.jsonl, split: { validation: 0, test: 0 } }",
+      ).replace("problems: 12", "problems: 1, split: train"),
+    );
+    for (const flags of [["--dry-run"], []]) {
+      const room = expectScreen(await sputnik(["train", "tiny.yaml", ...flags], { cwd }));
+      expect(room).toMatch(/tiny\.yaml:15:\d+: Stage "base-exam", maxNewTokens: Answers of 90 tokens/);
+      const rows = expectScreen(await sputnik(["train", "data/tiny.yaml", ...flags], { cwd }));
+      expect(rows).toContain("data/rows.jsonl: none of its 1 rows falls into the test split");
+      expect(rows).toContain("test: FILE");
+    }
+    expect(fs.existsSync(join(cwd, "runs"))).toBe(false);
+  });
+
   test("another recipe under a finished run's name: what differs", async () => {
     writeRecipe(cwd, short(12));
     expect((await sputnik(["train", "tiny.yaml", "--quiet"], { cwd })).code).toBe(0);

@@ -3,6 +3,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { launch, type Running, sputnik, temporaryFolder, until, writeRecipe } from "./command.ts";
+import { killedOnce, type RecipeName, undisturbed as runWhole, type Trial } from "./random-kills.ts";
 
 const COMMAND = ["train", "tiny.yaml", "--quiet"];
 
@@ -125,5 +126,58 @@ describe("a run that is killed and resumed", { timeout: 300_000 }, () => {
     }
     expect((await current.ended).code).toBe(0);
     expect(traces(cwd)).toEqual(undisturbed);
+  });
+});
+
+/** `npm run soak` kills at 100 instants, each a run of its own: `trust/resume-random-kills`. */
+const INSTANTS = Number(process.env.SPUTNIK_SOAK_INSTANTS ?? 3);
+const SEED = Number(process.env.SPUTNIK_SOAK_SEED ?? 15);
+
+describe("all kinds of stages, killed once at a random instant", {
+  timeout: 60_000 + 60_000 * INSTANTS,
+}, () => {
+  const recipes: RecipeName[] = ["dense", "v3"];
+  const whole = new Map<RecipeName, Trial>();
+  beforeAll(async () => {
+    for (const recipe of recipes) whole.set(recipe, await runWhole(recipe));
+  }, 120_000);
+
+  test("the kinds are there: what is billed and written of an undisturbed run", () => {
+    const { outcome, sessions } = whole.get("dense") as Trial;
+    expect(sessions).toEqual([1, 1]);
+    // Steps of seven stages; an exam is one.
+    expect(outcome.bill.steps).toBe(5 + 1 + 5 + 5 + 3 + 3 + 1);
+    for (const kind of ["flops", "trained", "prefilled", "generated", "scored"])
+      expect(outcome.bill[kind], kind).toBeGreaterThan(0);
+    expect(outcome.metrics).toHaveLength(5 + 5 + 5 + 3 + 3);
+    const updates = (stage: string): number =>
+      (outcome.metrics as { stage: string; metrics: { loss: number | null } }[]).filter(
+        (line) => line.stage === stage && line.metrics.loss !== null,
+      ).length;
+    for (const stage of ["base", "sft", "rl", "sft-lora", "rl-lora"])
+      expect(updates(stage), stage).toBeGreaterThan(1);
+    expect(Object.keys(outcome.files).filter((name) => name.startsWith("adapters"))).toHaveLength(2);
+  });
+
+  test(`metrics, weights and bill are equal in ${INSTANTS} of ${INSTANTS}`, async () => {
+    let equal = 0;
+    const faults: string[] = [];
+    for (let number = 0; number < INSTANTS; number++) {
+      const recipe = recipes[number % 3 === 2 ? 1 : 0];
+      const expected = whole.get(recipe) as Trial;
+      const trial = await killedOnce(recipe, SEED, number, expected.charges);
+      const { outcome, killed, sessions } = trial;
+      const found = [
+        ...(["metrics", "files", "bill"] as const).filter(
+          (part) => JSON.stringify(outcome[part]) !== JSON.stringify(expected.outcome[part]),
+        ),
+        ...(killed[0] === killed[1] ? [] : [`${killed[0]} FLOPs were charged, ${killed[1]} are billed`]),
+        ...(sessions[0] === sessions[1] ? [] : [`${sessions[1]} sessions, ${sessions[0]} in the bill`]),
+      ];
+      if (found.length === 0) equal++;
+      else faults.push(`${recipe} ${number}, killed after ${trial.charges} charges: ${found.join("; ")}`);
+    }
+    console.log(`trust/resume-random-kills ${equal} of ${INSTANTS}`);
+    expect(faults).toEqual([]);
   });
 });

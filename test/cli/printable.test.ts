@@ -1,6 +1,7 @@
 /** X7: text that is not ours does not steer the terminal. */
 import fs from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import { pipeable, printable, printableJson } from "../../src/cli/printable.ts";
@@ -88,4 +89,15 @@ test("a chat template's own words, in its refusal", async () => {
   expect(code).toBe(1);
   expect(stderr).toContain("]0;pwned31m");
   expect(printable(stdout + stderr)).toBe(stdout + stderr);
+});
+
+test("no command prints JSON by other means", () => {
+  const folder = fileURLToPath(new URL("../../src/cli", import.meta.url));
+  const others = fs
+    .readdirSync(folder)
+    .filter((name) =>
+      /console\.(log|error)\(\s*JSON\.stringify/.test(fs.readFileSync(join(folder, name), "utf8")),
+    );
+  // Nothing in it is a stranger's.
+  expect(others).toEqual(["schema.ts"]);
 });

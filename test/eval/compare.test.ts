@@ -51,6 +51,9 @@ describe("problem by problem", () => {
     expect(why([tally("a", 1, 0), tally("b", 1, 0)], [tally("a", 1, 0)])).toBe(
       "their problems differ: 1 are in both, of 2 in the first and 1 in the second",
     );
+    expect(why([tally("a", 1, 0)], [tally("a", 1, 0), tally("b", 1, 0)])).toBe(
+      "their problems differ: 1 are in both, of 1 in the first and 2 in the second",
+    );
     expect(why([tally("a", 0, 0, 1)], [tally("a", 1, 0)])).toBe("no problem has a score in both");
   });
 });

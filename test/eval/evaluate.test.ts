@@ -17,13 +17,17 @@ import { trainBpe } from "../../src/tokenizer/train.ts";
 const tokenizer = tokenizerFrom(trainBpe(["sputnik"], { vocabSize: 272 }));
 
 /** A model that answers a prompt's n-th sample with the n-th text given for it. */
-function model(answers: (prompt: string, sample: number) => string, cut = false): InferenceModel {
+function model(
+  answers: (prompt: string, sample: number) => string,
+  cut = false,
+  heard = false,
+): InferenceModel {
   const config = { vocabSize: tokenizer.vocabSize, maxPositions: 512 } as InferenceModel["config"];
   return {
     config,
     tokenizer,
-    generate: async (requests) => {
-      const generations = requests.map(({ prompt, key }): Generation => {
+    generate: async (requests, { onToken }) => {
+      const generations = requests.map(({ prompt, key }, row): Generation => {
         const ids = tokenizer.encode(
           answers(tokenizer.decode(prompt, { skipSpecials: true }), Number(key.at(-1))),
           {
@@ -31,6 +35,7 @@ function model(answers: (prompt: string, sample: number) => string, cut = false)
           },
         );
         if (!cut) ids.push([...tokenizer.stopIds][0]!);
+        if (heard) for (const id of ids) onToken?.(row, id);
         return { ids, logProbs: ids.map(() => 0), finish: cut ? "length" : "stop" };
       });
       const tokens = generations.reduce((sum, { ids }) => sum + ids.length, 0);
@@ -57,7 +62,8 @@ function numbered(size = Number.POSITIVE_INFINITY): Task<Numbered> {
     },
     verify: (_, completion) => {
       const said = completion.replace(/^[\s\S]*<\/think>/, "").trim();
-      if (said === "77") return unscored("verifier fault: 77");
+      // Whatever a faulty verifier claims to have read does not vote.
+      if (said === "77") return { ...unscored("verifier fault: 77"), canonical: "77" };
       const [canonical, right] = [/^\d+$/.test(said) ? String(Number(said)) : null, said === "1"];
       const kind = canonical === null ? "unparsed" : right ? "right" : "wrong";
       return { value: right ? 1 : 0, kind, extracted: said, canonical, format: true, reason: kind };
@@ -135,6 +141,23 @@ test("mean length, cut completions and the truth of the thoughts", async () => {
   );
   expect(record.meanTokens).toBe((lengths[0]! + lengths[1]!) / 2);
   expect((await exam(model(texts), numbered(), { ...settings, problems: 2 })).record.truncated).toBe(0);
+});
+
+test("completions that are heard token by token are those that come at the end, cut ones too", async () => {
+  const texts = script({ 0: ["1 + 1 = 2\n</think>\n1"], 1: ["1"] });
+  const ask = (cut: boolean, heard: boolean, maxNewTokens: number) =>
+    exam(model(texts, cut, heard), numbered(), { ...settings, problems: 2, maxNewTokens });
+  const ended = await ask(false, true, 64);
+  expect(ended.record).toEqual((await ask(false, false, 64)).record);
+  expect([ended.record.truncated, ended.record.passAt1]).toEqual([0, 1]);
+  // "1" alone is one token: the limit of one cuts it.
+  const one = { ...settings, problems: 1, maxNewTokens: 1 };
+  const { record } = await exam(
+    model(() => "1", true, true),
+    numbered(),
+    one,
+  );
+  expect([record.truncated, record.meanTokens, record.passAt1]).toEqual([1, 1, 1]);
 });
 
 test("nothing that can be scored is no score of 0", async () => {

@@ -6,7 +6,7 @@ import { readFolder } from "../../src/checkpoint/folder.ts";
 import { checkData } from "../../src/recipe/check-data.ts";
 import { readExamples, usualTemplate } from "../../src/recipe/examples.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { recipeShape } from "../../src/recipe/options.ts";
+import { languageModelOptions, recipeShape } from "../../src/recipe/options.ts";
 import type { PretrainStage, SftStage } from "../../src/recipe/schema.ts";
 import { fileExamples } from "../../src/recipe/sources.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
@@ -22,6 +22,7 @@ function rowsFile(...rows: unknown[]): string {
   return path;
 }
 
+const readFixture = (): string => fs.readFileSync("recipes/smoke.yaml", "utf8");
 const PAIR = { prompt: "2 + 2?", completion: "4" };
 const TALK = [
   { role: "user", content: "2 + 2?" },
@@ -174,7 +175,21 @@ checkpoint: { everySteps: 10, keep: 1 }
     expect(long).toContain("are left out (line 3). The longest takes 26. A sequence of 26 trains them all.");
     expect(shown).toMatch(/info Stage "s" sees this first/);
     expect(notes("sft", jsonl(), 26)).toHaveLength(1);
+    expect(notes("sft", jsonl(), 25)).toHaveLength(2);
     expect(notes("sft", jsonl(), 16, 20)[0]).toContain("The model has 20 positions, which bound sequence.");
+  });
+
+  it("only pretraining takes a stream, and lets documents see one another", () => {
+    const options = (kind: string) => {
+      const text = readFixture().replace("kind: pretrain", `kind: ${kind}`);
+      const { wholeExamples, documentMask } = languageModelOptions(
+        parseRecipe(text, "r.yaml").stages[0] as SftStage,
+        1,
+      );
+      return { wholeExamples, documentMask };
+    };
+    expect(options("sft")).toEqual({ wholeExamples: true, documentMask: true });
+    expect(options("pretrain")).toEqual({ wholeExamples: false, documentMask: false });
   });
 
   it("SFT of examples of which none fits is refused (D6)", () => {

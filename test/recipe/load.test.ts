@@ -128,6 +128,15 @@ describe("errors", () => {
     expect(refusal("").message).toContain("The recipe is empty");
   });
 
+  test("in a long line are shown with what stands around them", () => {
+    const long = `{ name: r, seed: 1, description: ${JSON.stringify("x".repeat(200))}, sed: 1 }`;
+    const lines = refusal(long).message.split("\n");
+    const quoted = lines.findIndex((line) => line.includes(`Unknown key "sed"`)) + 1;
+    const column = lines[quoted + 1]!.indexOf("^");
+    expect(lines[quoted]!.slice(column)).toMatch(/^sed: 1 }/);
+    expect(lines[quoted]!.length).toBeLessThan(110);
+  });
+
   test("of a file that is no text name what it is (D4)", () => {
     const path = join(temporaryFolder(), "r.yaml");
     writeFileSync(path, "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 7\n");
@@ -186,6 +195,16 @@ describe("sense", () => {
       "greedy repeats",
       [["samples: 1\n    temperature: 0.6", "samples: 8\n    temperature: 0"]],
       /are the same/,
+    ],
+    [
+      "Muon for an adapter (B10)",
+      [
+        [
+          "optimizer: { kind: adamw",
+          "lora: { rank: 2, alpha: 4 }\n    optimizer: { kind: muon, adamRate: 0.001",
+        ],
+      ],
+      /only the two thin halves of an adapter are trained: use kind: adamw/,
     ],
     [
       "penalty from the first token",

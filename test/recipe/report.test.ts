@@ -133,6 +133,20 @@ describe("a run that learned", () => {
     expect(drawn).toContain("layer 1");
   });
 
+  test("draws pass@k where several answers were asked for, and says what was not read or not scored", () => {
+    const passAtK: EvaluationRecord["passAtK"] = [
+      { k: 1, value: 0.3, interval: [0.25, 0.35] },
+      { k: 4, value: 0.6, interval: [0.5, 0.7] },
+    ];
+    const counts = { right: 1200, wrong: 2600, unparsed: 100, unscored: 100 };
+    run.appendEvaluation({ ...exam("several", 0.3, 0.05, example("x", false)), passAtK, counts });
+    const text = report();
+    expect(text).toContain("| several | 30.0 % (25.0 % to 35.0 %) | 60.0 % (50.0 % to 70.0 %) |");
+    expect(text).toContain("| 50.0 | 1.0 % | 2.5 % | 2.5 % |");
+    expect(text).toContain("| 50.0 | 1.0 % | - | - |");
+    expect(fs.readFileSync(join(run.paths.figures, "pass-at-k.svg"), "utf8")).toContain("several");
+  });
+
   test("is the same from the same files", () => {
     expect(report()).toBe(report());
   });
@@ -153,6 +167,44 @@ describe("honesty", () => {
     pretrain();
     rl(10, { "grad/norm": null, truncated: 0, "groups/informative": 0 });
     expect(report()).toMatch(/In every group all answers had the same reward/);
+  });
+
+  test("few groups with a signal are said, with the number and the remedy; from half on nothing is (B7)", () => {
+    pretrain();
+    rl(140, { "groups/informative": 0.32, pass1: 0.17 });
+    expect(report()).toContain(
+      'In "r1-zero" only 32.0 % of the groups carried a signal: in the others all rewards were equal, and they taught nothing; at a pass@1 of 17 %, groups of 16 would carry one in about 95 %: raise groupSize (now 8), make the task easier, or draw further problems with dynamicSampling.',
+    );
+    run.truncateTo(null);
+    rl(140, { "groups/informative": 0.5 });
+    expect(report()).not.toContain("carried a signal");
+  });
+
+  test.each([
+    [0.5, false],
+    [0.51, true],
+  ])("cut off in %d of the answers: one threshold for raising maxNewTokens", (truncated, said) => {
+    rl(10, { "grad/norm": null, truncated, "groups/informative": 0 });
+    expect(report().includes("raise maxNewTokens")).toBe(said);
+    run.truncateTo(null);
+    rl(10, { truncated, "groups/informative": 0.2, pass1: 0.2 });
+    expect(report().includes("raise maxNewTokens")).toBe(said);
+  });
+
+  test("steps of pretraining or SFT that trained no token are no broken losses", () => {
+    pretrain();
+    const metrics = { loss: null, "grad/norm": null };
+    for (const step of [3, 4]) run.appendMetrics({ stage: "base", step, totalSteps: 200, metrics });
+    expect(report()).toContain('"base" trained no token, and made no update, at step 3, 4.');
+    expect(report()).not.toContain("not a number");
+  });
+
+  test("the reward's parts that are drawn add up to it (U10)", () => {
+    rl(10, { "reward/validity": 0.2, "reward/overlong": -0.1 });
+    report();
+    const chart = fs.readFileSync(join(run.paths.figures, "r1-zero-reward.svg"), "utf8");
+    for (const part of ["total", "accuracy", "format", "true equations", "length penalty"])
+      expect(chart).toContain(part);
   });
 
   test("a stage that stopped or never began is said so", () => {

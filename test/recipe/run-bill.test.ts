@@ -2,9 +2,10 @@
 import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import type { RunEvent } from "../../src/events.ts";
-import type { BillFile } from "../../src/ledger/bill.ts";
+import type { BillEntry, BillFile } from "../../src/ledger/bill.ts";
+import { readJournal } from "../../src/recipe/journal.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { Run, type RunOutcome } from "../../src/recipe/run.ts";
 import { type RunFolder, resumeOrCreate } from "../../src/recipe/run-folder.ts";
@@ -149,6 +150,28 @@ describe("what ran is billed (B3)", () => {
   });
 });
 
+it("a step that takes long is charged meanwhile, so that a kill leaves little unbilled (B3)", async () => {
+  const text = `${HEAD}checkpoint: { everySteps: 9, keep: 2 }\nstages:\n${EXAM}`;
+  vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+  let asked = 0;
+  const run = await session(text, temporary(), {
+    stopAt: (events) => {
+      if (events.some((e) => e.type === "stage") && ++asked === 12) vi.advanceTimersByTime(5000);
+      return false;
+    },
+  });
+  vi.useRealTimers();
+  const entries = readJournal<BillEntry>(run.folder.paths.charges).filter(({ generated }) => generated > 0);
+  expect(entries.map(({ step, steps }) => [step, steps])).toEqual([
+    [1, 0],
+    [1, 1],
+  ]);
+  const { lines, flops } = billOf(run);
+  expect(lines).toMatchObject([{ stage: "exam", steps: 1 }]);
+  expect(entries[0].flops).toBeGreaterThan(0);
+  expect(entries[0].flops + entries[1].flops).toBe(flops);
+});
+
 it("all of a run's time is billed, the last checkpoint of each stage too (B4)", async () => {
   const text = `${HEAD}checkpoint: { everySteps: 1, keep: 2 }\nstages:\n${pretrain("a", 2)}${pretrain("b", 2)}`;
   let saves = 0;
@@ -158,16 +181,20 @@ it("all of a run's time is billed, the last checkpoint of each stage too (B4)", 
       folder.position = () => {
         saves++;
         const start = performance.now();
-        while (performance.now() - start < 250);
+        while (performance.now() - start < 600);
         return position();
       };
     },
   });
   const bill = billOf(run);
   expect(saves).toBe(4);
-  expect(bill.lines.map(({ seconds }) => seconds > 0.5)).toEqual([true, true]);
+  // Each save is charged to the step that it is of, the last one of a stage too.
+  const saved = readJournal<BillEntry>(run.folder.paths.charges).filter(
+    ({ step, flops, seconds }) => step !== null && step > 0 && flops === 0 && seconds > 0.55,
+  );
+  expect(saved.map(({ stage, step }) => `${stage} ${step}`)).toEqual(["a 1", "a 2", "b 1", "b 2"]);
   // What is left out is writing the report.
-  expect(run.seconds - bill.seconds).toBeLessThan(0.2);
+  expect(run.seconds - bill.seconds).toBeLessThan(0.5);
   expect(bill.dollars).toBeCloseTo(bill.seconds, 9);
 });
 

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { EvaluationRecord } from "../../src/events.ts";
+import { BillBook, type BillFile } from "../../src/ledger/bill.ts";
 import { RunFolderError } from "../../src/recipe/disk.ts";
 import { Journal, readJournal } from "../../src/recipe/journal.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
@@ -48,7 +49,7 @@ describe("a new run", () => {
   test("records the recipe as run, seed, versions and machine", () => {
     const run = start({ recipeText: fs.readFileSync("recipes/tiny-r1-zero.yaml", "utf8") });
     expect(run.resumed).toBe(false);
-    expect(fs.readFileSync(run.paths.recipe, "utf8")).toMatch(/^# A small R1-Zero/);
+    expect(fs.readFileSync(run.paths.recipe, "utf8")).toMatch(/^# A small R1-Zero/m);
     const info = JSON.parse(fs.readFileSync(run.paths.info, "utf8"));
     expect(info).toMatchObject({ name: "tiny-r1-zero", seed: 1, finishedAt: null });
     expect(info.versions.node).toBe(process.versions.node);
@@ -139,6 +140,30 @@ describe("resuming", () => {
     expect(stepsIn(again)).toEqual(Array.from({ length: 30 }, (_, index) => index + 1));
     expect(readJournal<MetricsLine>(again.paths.metrics)[16]!.metrics.loss).toBe(17);
     expect(readJournal(again.paths.evaluations)).toEqual([]);
+  });
+
+  test("takes nothing back of what was charged, drops a torn charge, and takes over an older version's bill", () => {
+    const run = start();
+    const line = { stage: "base", flops: 7, seconds: 3, tokens: 4, wattHours: null, dollars: null };
+    const old = { sessions: [{ startedAt: "t", lines: [line] }] } as unknown as BillFile;
+    run.writeBill(old);
+    stop(run);
+    const again = start();
+    expect(again.charges()).toMatchObject([{ session: 0, stage: "base", flops: 7, trained: 4, step: null }]);
+    const book = new BillBook(
+      { watts: null, dollarsPerHour: null, method: "" },
+      again.info.sessions,
+      again.charges(),
+    );
+    again.appendCharge(book.charge({ stage: "base", step: 1, ends: true, flops: 1, seconds: 1 }));
+    again.truncateTo(null);
+    stop(again);
+    fs.appendFileSync(again.paths.charges, '{"session":1,"st');
+    expect(
+      start()
+        .charges()
+        .map(({ flops }) => flops),
+    ).toEqual([7, 1]);
   });
 
   test("before the first checkpoint begins the curves again", () => {

@@ -95,11 +95,18 @@ describe("a run's models", () => {
     const both = new ThreadChat({ run });
     const ids = (): string[] => both.models().map(({ id }) => id);
     expect(ids()).not.toContain("run");
+    // What is being written is no checkpoint, also where it would be the first.
+    fs.mkdirSync(join(run, "checkpoints", ".tmp-step-000010"), { recursive: true });
+    expect(ids()).not.toContain("run");
     save(join(run, "checkpoints", "step-000010", "model"), 100);
     fs.mkdirSync(join(run, "checkpoints", ".tmp-step-000020"), { recursive: true });
     expect(both.models().find(({ id }) => id === "run")?.label).toBe("this run, after step 10");
     save(join(run, "checkpoints", "step-000020", "model"), 100);
     expect(both.models().find(({ id }) => id === "run")?.label).toBe("this run, after step 20");
+    // Seven digits follow six, though "step-1000000" sorts before "step-999999".
+    save(join(run, "checkpoints", "step-999999", "model"), 100);
+    save(join(run, "checkpoints", "step-1000000", "model"), 100);
+    expect(both.models().find(({ id }) => id === "run")?.label).toBe("this run, after step 1000000");
     const all: ChatEvent[] = [];
     for await (const event of both.ask({ ...REQUEST, model: "run" }, new AbortController().signal))
       all.push(event);

@@ -159,6 +159,11 @@ export function evaluation(label: "base" | "final"): RunEvent {
       validityByPosition: [{ from: 0, to: 64, share: 0.98, equations: 9000 }],
       meanTokens: label === "base" ? 48.2 : 106.4,
       truncated: label === "base" ? 0 : 0.013,
+      // What the base solves, the final model solves too.
+      tallies: Array.from({ length: 1000 }, (_, i) => {
+        const right = i < 1000 * passAt1 ? 1 : 0;
+        return { key: `problem ${i}`, right, wrong: 1 - right, unparsed: 0, unscored: 0, answer: null };
+      }),
     },
   };
 }
@@ -236,6 +241,8 @@ export class ScriptedChat implements ChatService {
     this.asked.push(request);
     if ("messages" in request) return yield* this.talk(request, signal);
     if (request.problem.startsWith("boom")) throw new Error("The checkpoint is truncated.");
+    if (request.problem.startsWith("12, 30, 5")) return yield* this.mistake();
+    if (request.problem.startsWith("1 2 3")) return yield* this.cutOff();
     const completion = MISSES.join("") + HIT;
     yield { type: "prompt", text: PROMPT };
     const tokens = completion.match(/<\/?\w+>|\s*\d|\s*\S+|\s/g) ?? [];
@@ -251,17 +258,50 @@ export class ScriptedChat implements ChatService {
     yield { type: "done", tokens: tokens.length, seconds: tokens.length / 400, finish: "stop" };
   }
 
+  /** Claims a hit that is none. */
+  async *mistake(): AsyncGenerator<ChatEvent, void> {
+    yield { type: "prompt", text: "12, 30, 5 make 90\n<think>\n" };
+    const text = "12 + 30 = 42, 42 + 5 = 47, yes!\n</think>\n<answer>(12 + 30) + 5</answer>";
+    yield { type: "token", text, id: 0 };
+    const verdict: Verdict = {
+      ...RIGHT,
+      value: 0,
+      kind: "wrong",
+      canonical: "47",
+      reason: "value is 47, not 90",
+    };
+    yield { type: "verdict", verdict };
+    yield { type: "done", tokens: 20, seconds: 0.1, finish: "stop" };
+  }
+
+  /** Answers at once at the longest length, without a thought. */
+  async *cutOff(): AsyncGenerator<ChatEvent, void> {
+    yield { type: "prompt", text: PROMPT };
+    yield { type: "token", text: "\n</think>\n<answer>(8", id: 0 };
+    const verdict: Verdict = {
+      ...RIGHT,
+      value: 0,
+      kind: "unparsed",
+      canonical: null,
+      reason: "answer block not closed",
+    };
+    yield { type: "verdict", verdict };
+    yield { type: "done", tokens: 3, seconds: 0.1, finish: "length" };
+  }
+
   /** Thinks of the last message, and says how many there were. */
   async *talk({ messages }: ConversationRequest, signal: AbortSignal): AsyncGenerator<ChatEvent, void> {
     yield { type: "turn", tokens: 9, dropped: 0 };
     const last = messages.at(-1)!.content;
     const parts = [`You said ${last}.`, "Message ", "number ", "", `${messages.length}.`];
+    if (last.startsWith("Slowly")) parts.push(...Array<string>(1000).fill(" and"));
     for (const [id, text] of parts.entries()) {
       if (signal.aborted) {
         this.aborted++;
         return;
       }
-      yield { type: "token", text, id, thought: id === 0 };
+      const said = last.startsWith("Do not think") && id === 0 ? "\n\n" : text;
+      yield { type: "token", text: said, id, thought: id === 0 };
       await new Promise((resolve) => setTimeout(resolve, this.#pause));
     }
     yield { type: "done", tokens: parts.length, seconds: 0.01, finish: "stop" };

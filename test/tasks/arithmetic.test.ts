@@ -110,3 +110,18 @@ describe("arithmetic, 42 being right", () => {
     );
   });
 });
+
+it("a problem's content is its summands and factors in order", () => {
+  const content = (expression: string) => task.content?.({ ...problem, expression });
+  expect(content("3 * 2 - 1")).toBe("+2*3-1");
+  expect(content("2 - 10 * 4 + 1")).toBe("+1+2-10*4");
+  expect(content("7")).toBe("+7");
+  expect(task.name).toBe("arithmetic");
+  expect(task.generate({ seed: 1, split: "test", index: 2 }).id).toBe("arithmetic/1/test/2");
+});
+
+it("a chat may answer behind ####, a thought may not", () => {
+  const chat = make({ template: "chat" });
+  expect(chat.verify(problem, "6 * 7 = 42\n#### 42")).toMatchObject({ value: 1, format: true });
+  expect(task.verify(problem, "6 * 7 = 42\n#### 42")).toMatchObject({ value: 0, format: false });
+});

@@ -103,3 +103,32 @@ describe("equations", () => {
     );
   });
 });
+
+it("an equation's content is its sides in order", () => {
+  const content = (equation: string) => task.content?.({ ...problem, equation });
+  expect(content("3*x + 5 = 20")).toBe("20 = 3*x + 5");
+  expect(content("20 = 3*x + 5")).toBe("20 = 3*x + 5");
+  expect(task.name).toBe("equations");
+  expect(task.generate({ seed: 1, split: "test", index: 2 }).id).toBe("equations/1/test/2");
+});
+
+it("equations in a chat may be answered behind ####", () => {
+  const chat = make({ template: "chat" });
+  expect(chat.verify(problem, "x is\n#### 42")).toMatchObject({ value: 1, format: true });
+  expect(task.verify(problem, "x is\n#### 42")).toMatchObject({ value: 0, format: false });
+});
+
+it("equations have defaults, and limits that are allowed themselves", () => {
+  const parsed = (options: object) => equationsOptions.safeParse({ kind: "equations", ...options });
+  expect(parsed({}).data).toEqual({ kind: "equations", difficulty: [1], size: 12, template: "plain" });
+  for (const right of [{ difficulty: [1, 2, 3] }, { size: 3 }, { size: 1_000_000 }])
+    expect(parsed(right).success, JSON.stringify(right)).toBe(true);
+  for (const wrong of [
+    { difficulty: [0] },
+    { difficulty: [4] },
+    { difficulty: [] },
+    { size: 2 },
+    { size: 1_000_001 },
+  ])
+    expect(parsed(wrong).success, JSON.stringify(wrong)).toBe(false);
+});

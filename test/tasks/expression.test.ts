@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { EXPRESSION_LIMITS, expression } from "../../src/tasks/expression.ts";
+import { EXPRESSION_LIMITS, expression, named } from "../../src/tasks/expression.ts";
 import { anyText, textOf } from "./any-text.ts";
 
 const value = (text: string) => {
@@ -80,6 +80,21 @@ describe("expression", () => {
     [`${"1+".repeat(600)}1`, "expression longer than 1000 characters"],
   ])("%j is refused: %s", (text, reason) => {
     expect(expression(text)).toEqual({ ok: false, reason });
+  });
+
+  it("has limits that are allowed themselves", () => {
+    const ones = `1${"+1".repeat(499)}`;
+    expect(value(`${ones} `)).toBe("500");
+    expect(value(`${ones}  `)).toBe("expression longer than 1000 characters");
+    expect(value(`${"(".repeat(50)}1${")".repeat(50)}`)).toBe("1");
+    // Beside each other they are not nested.
+    expect(value(`${"(1)+".repeat(59)}(1)`)).toBe("60");
+    expect(value("9".repeat(30))).toBe("9".repeat(30));
+  });
+
+  it("names characters by themselves or by their code", () => {
+    const names = ["!", "~", " ", "\x7f", "é"].map((text) => named(text, 0));
+    expect(names).toEqual(['"!"', '"~"', "U+0020", "U+007F", "U+00E9"]);
   });
 
   it("lists the literals in their order, as written", () => {

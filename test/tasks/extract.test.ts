@@ -53,6 +53,21 @@ describe("extract, the prompt having opened the thought", () => {
     expect(inside("a</think>").reason).toBe("no answer block");
   });
 
+  it("shows the last complete block, and compares the only one", () => {
+    expect(inside("a</think></answer>1</answer>")).toMatchObject({ answer: null, shown: null });
+    expect(inside("a</think><answer>1<answer>")).toMatchObject({ answer: null, shown: null });
+    expect(inside("a</think><answer>1</answer><answer>2</answer>")).toMatchObject({
+      answer: null,
+      shown: "2",
+    });
+    expect(inside("a</think>b<answer>1</answer>")).toMatchObject({
+      answer: "1",
+      shown: "1",
+      reason: "",
+      rest: "b<answer>1</answer>",
+    });
+  });
+
   it("tells the thought and where it begins", () => {
     expect(inside("a b</think><answer>1</answer>")).toMatchObject({ thought: "a b", thoughtStart: 0 });
     expect(inside(" <think>a b</think>")).toMatchObject({ thought: "a b", thoughtStart: 8 });

@@ -1,9 +1,20 @@
 /** Right answers that are none: no completion may be paid, or punished, for them. */
+import { Fraction } from "fraction.js";
 import { describe, expect, it } from "vitest";
 import { arithmetic, arithmeticOptions } from "../../src/tasks/arithmetic.ts";
 import { countdown, countdownOptions } from "../../src/tasks/countdown.ts";
 import { equationsOptions, equationsTask } from "../../src/tasks/equations.ts";
-import { COMPLETION_LIMIT, checkedVerdict, fault, judge } from "../../src/tasks/judge.ts";
+import { extract } from "../../src/tasks/extract.ts";
+import {
+  COMPLETION_LIMIT,
+  checkBlock,
+  checkedVerdict,
+  checkNumber,
+  fault,
+  judge,
+  oversized,
+  unparsed,
+} from "../../src/tasks/judge.ts";
 import { judgeNumber } from "../../src/tasks/number-answer.ts";
 import type { Task, Verdict } from "../../src/tasks/problem.ts";
 import { wordProblems, wordProblemsOptions } from "../../src/tasks/word-problems.ts";
@@ -182,5 +193,36 @@ describe("a verdict of code that is not ours", () => {
         throw new Error("a bug");
       }),
     ).toEqual({ ...UNSCORED, reason: "verifier fault: a bug" });
+  });
+});
+
+describe("a finding", () => {
+  const half = new Fraction(1, 2);
+
+  it("compares one number exactly", () => {
+    expect(checkNumber("0.50", half)).toEqual({
+      ...{ right: true, extracted: "0.50", canonical: "1/2", reason: "right" },
+    });
+    expect(checkNumber("2", half)).toEqual({
+      ...{ right: false, extracted: "2", canonical: "2", reason: "answer is 2, not 1/2" },
+    });
+    expect(checkNumber("two", half)).toEqual(unparsed("two", "answer is not one plain number"));
+  });
+
+  it("without an answer is what was shown, and why", () => {
+    expect(unparsed("a", "b")).toEqual({ right: false, extracted: "a", canonical: null, reason: "b" });
+    expect(checkBlock(extract("</think>1/2"), half)).toEqual(unparsed(null, "no answer block"));
+    expect(checkBlock(extract("</think><answer>1/2</answer>"), half)).toMatchObject({ right: true });
+  });
+
+  it("becomes a verdict", () => {
+    expect(judge("</think>", () => unparsed(null, "none"))).toEqual({
+      ...{ value: 0, kind: "unparsed", extracted: null, canonical: null, format: false, reason: "none" },
+    });
+    expect(judge("</think>", () => checkNumber("2", half))).toMatchObject({ value: 0, kind: "wrong" });
+    expect(oversized("a".repeat(COMPLETION_LIMIT))).toBeNull();
+    expect(oversized("a".repeat(COMPLETION_LIMIT + 1))?.reason).toBe(
+      "completion longer than 1000000 characters",
+    );
   });
 });

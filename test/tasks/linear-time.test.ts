@@ -2,6 +2,7 @@
 import { expect, it } from "vitest";
 import { extract } from "../../src/tasks/extract.ts";
 import { boxes, hashAnswers } from "../../src/tasks/marked-answers.ts";
+import { judgeNumber } from "../../src/tasks/number-answer.ts";
 import { taskFrom } from "../../src/tasks/registry.ts";
 import { equations } from "../../src/tasks/thought-equations.ts";
 
@@ -73,5 +74,28 @@ it.each<[string, (text: string) => unknown]>([
     const large = milliseconds(() => run(text(SMALL * 8)));
     // Quadratic would be 64 times, and seconds: 25 ms are for the garbage of a busy machine.
     expect(large, `${JSON.stringify(unit)}: ${small} ms, then ${large} ms`).toBeLessThan(24 * (small + 25));
+  }
+});
+
+it("the dearest sides of equations take time in line with the text", () => {
+  const sides = ["1/7+", "1/9^9+", "√9*", "9^9*", "(((1+", "-", "1.5/", "999999999999999999999999999999*"];
+  for (const unit of [
+    ...sides.map((side) => `${`${side.repeat(290 / side.length)}1`}=1\n`),
+    "1,000=",
+    "$",
+    "**",
+    "\\times ",
+  ]) {
+    const start = performance.now();
+    equations(unit.repeat(200_000 / unit.length));
+    expect(performance.now() - start, unit).toBeLessThan(10_000);
+  }
+});
+
+it("the last number of a text is found in time in line with it", () => {
+  for (const unit of ["1", "1,", "1.1", "1/1", "-", "1 ", "$1", "1x"]) {
+    const start = performance.now();
+    judgeNumber(unit.repeat(1_000_000 / unit.length), "18", "plain", "last-number");
+    expect(performance.now() - start, unit).toBeLessThan(5000);
   }
 });

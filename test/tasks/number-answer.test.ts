@@ -1,6 +1,6 @@
 /** Which text of a completion is the answer to a word problem, form by form, and what is said about it. */
 import { describe, expect, it } from "vitest";
-import { judgeNumber } from "../../src/tasks/number-answer.ts";
+import { answerForm, judgeNumber } from "../../src/tasks/number-answer.ts";
 
 const judged = (completion: string, gold = "42") => judgeNumber(completion, gold, "plain");
 const thenSays = (text: string) => `Let me see.</think>${text}`;
@@ -187,12 +187,35 @@ describe("the last number, where the task allows it", () => {
     });
     expect(last("so <answer>18").reason).toBe("answer block not closed");
   });
+});
 
-  it("takes time in line with the text", () => {
-    for (const unit of ["1", "1,", "1.1", "1/1", "-", "1 ", "$1", "1x"]) {
-      const start = performance.now();
-      last(unit.repeat(1_000_000 / unit.length));
-      expect(performance.now() - start, unit).toBeLessThan(5000);
-    }
+describe("the format of a chat: one #### on the last line", () => {
+  it.each<[string, boolean]>([
+    ["6 * 7 = 42\n#### 42", true],
+    ["#### 42\n\n", true],
+    ["#### 42\nDone.", false],
+    ["#### 42\n#### 42", false],
+    ["so #### 42", false],
+    ["42 ####", false],
+    ["#### 4 ####", false],
+    ["a</think><answer>42</answer>", false],
+  ])("%j: %s", (completion, format) => {
+    expect(judgeNumber(completion, "42", "chat").format).toBe(format);
+    // Elsewhere it is R1's.
+    expect(judgeNumber(completion, "42", "plain").format).toBe(completion.includes("<answer>"));
   });
+
+  it("is none where the gold is not usable", () => {
+    expect(judgeNumber("#### 42", "no", "chat")).toMatchObject({ value: null, format: false });
+    expect(judgeNumber("#### 42", "42", "chat")).toMatchObject({ value: 1, canonical: "42" });
+  });
+});
+
+it("the same value with and without its unit is one answer", () => {
+  const verdict = judgeNumber("a</think>\\boxed{42\\text{ km}} or \\boxed{42}", "42", "plain");
+  expect(verdict).toMatchObject({ value: 1, canonical: "42" });
+});
+
+it("there are two forms", () => {
+  expect(answerForm.options).toEqual(["marked", "last-number"]);
 });

@@ -290,3 +290,37 @@ it("cuts long texts and values for messages", () => {
   expect(showNumber(new Fraction(10n ** 39n))).toBe(`1${"0".repeat(39)}`);
   expect(showNumber(new Fraction(10n ** 40n))).toBe(`1${"0".repeat(39)}…`);
 });
+
+it.each([
+  ["\\frac{10}{25}", "2/5"],
+  ["\\frac{3}{-4}", "-3/4"],
+  ["\\frac{-3}{-4}", "3/4"],
+  ["\\frac{-3}{4}", "-3/4"],
+])("%s is %s", (text, right) => {
+  const parsed = parseNumber(text);
+  expect(parsed.ok && parsed.value.toFraction()).toBe(right);
+});
+
+it.each([
+  ...["2\\frac{3}{4}", "\\frac{3}{4}2", "\\frac{3}{x4}", "\\frac{03}{4}", "\\frac{3}{04}", "03/4", "3/04"],
+  ...["4€2", "5%0", "42\\a\\text{km}", "1234{,}567", "**42.**.", "$$", "`", "**"],
+])("%s is no number", (text) => {
+  expect(parseNumber(text, { units: true })).toEqual({
+    ok: false,
+    reason: "answer is not one plain number",
+  });
+});
+
+it.each([
+  ..."hundred hundreds thousand thousands million millions billion billions trillion trillions".split(" "),
+  ..."dozen dozens score scores half halves third thirds quarter quarters tenth tenths".split(" "),
+  ..."hundredth hundredths k squared cubed factorial lakh lakhs crore crores gross bn mn".split(" "),
+  ..."pair pairs plus minus times over point divided or to by".split(" "),
+  ...["and half", "and a third", "and an quarter", " . Thousand"],
+])("%s changes the number before it", (words) => {
+  expect(changesValue(words)).toBe(true);
+});
+
+it.each(["scoreboards", "thousandfold", "apples", "and a lot", "is half", "kg"])("%s does not", (words) => {
+  expect(changesValue(words)).toBe(false);
+});

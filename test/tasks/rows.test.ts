@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { DataSetError, readRows } from "../../src/tasks/rows.ts";
+import { DataSetError, kindOf, readDataText, readRows } from "../../src/tasks/rows.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 const folder = temporaryFolder();
@@ -80,4 +80,63 @@ describe("what is no row is named", () => {
       expect.objectContaining({ line: null, remedy: "Fetch the file itself: git lfs pull" }),
     );
   });
+});
+
+const refused = (content: string, name = "rows.jsonl"): DataSetError => {
+  try {
+    rows(content, name);
+  } catch (error) {
+    if (error instanceof DataSetError) return error;
+    throw error;
+  }
+  throw new Error("not refused");
+};
+
+describe("a refusal", () => {
+  it("says file, what is there, what was expected, and a remedy only where there is one", () => {
+    const path = join(folder, "rows.jsonl");
+    const error = refused("5\n");
+    expect(error.name).toBe("DataSetError");
+    expect(error.message).toBe(`${path}, line 1: the number 5, not an object. Expected: ${EXPECTED}.`);
+    expect(refused("\n").message).toBe(`${path}: the file has no rows. Expected: ${EXPECTED}.`);
+  });
+
+  it("of a table is the first line's of a file so named, and no other's", () => {
+    expect(refused("a\tb\n", "rows.TSV").found).toContain("a table");
+    expect(refused("a,b\n", "rows.csv.jsonl").found).toMatch(/^not JSON \(/);
+    expect(refused('{"a": 1}\na,b\n', "rows.csv").found).toMatch(/^not JSON \(/);
+  });
+
+  it("of a later line is that line's, whatever it begins with", () => {
+    expect(refused('{"a": 1}\n{\n').line).toBe(2);
+    expect(refused('{"a": 1}\n[]\n')).toMatchObject({ line: 2, found: "a list, not an object" });
+    expect(refused('{"a": 1}\n[{"a": 1}]\n')).toMatchObject({ line: 2, found: "a list, not an object" });
+    expect(refused("x[\n").line).toBe(1);
+    expect(refused("x[\n1]\n").line).toBe(1);
+    expect(refused("[ x\n").line).toBe(1);
+    expect(refused(" [ \n x\n")).toMatchObject({ line: null });
+  });
+
+  it("of one object without a list names the whole", () => {
+    expect(refused('{\n "a": 1\n}\n').remedy).toMatch(/jq -c \. .*rows\.jsonl > rows\.jsonl$/);
+  });
+});
+
+it("a data file's text is read, or refused by name", () => {
+  const path = join(folder, "text.txt");
+  fs.writeFileSync(path, "some\ntext");
+  expect(readDataText(path, "text")).toBe("some\ntext");
+  expect(() => readDataText(join(folder, "none.txt"), "text")).toThrow(DataSetError);
+});
+
+it.each<[unknown, string]>([
+  [undefined, "nothing"],
+  [null, "null"],
+  [[1], "a list"],
+  [{}, "an object"],
+  ["a", 'the text "a"'],
+  [-2.5, "the number -2.5"],
+  [true, "true"],
+])("%j is called %s", (value, name) => {
+  expect(kindOf(value)).toBe(name);
 });

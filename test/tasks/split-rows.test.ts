@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { splitRows } from "../../src/tasks/split-rows.ts";
+import { splitRows, splitShares } from "../../src/tasks/split-rows.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 const folder = temporaryFolder();
@@ -58,4 +58,27 @@ describe("rows of a file", () => {
     const all = splitRows({ file: file("a.jsonl", ["x"]), split: { validation: 0, test: 1 } });
     expect(() => all.of("train")).toThrow(/Give more rows, or smaller shares/);
   });
+});
+
+it("shares are from 0 to 1, and add up to 1 at most", () => {
+  for (const right of [{}, { test: 1 }, { validation: 1 }, { validation: 0.5, test: 0.5 }])
+    expect(splitShares.safeParse(right).success, JSON.stringify(right)).toBe(true);
+  for (const wrong of [
+    { test: -0.1 },
+    { test: 1.1 },
+    { validation: -0.1 },
+    { validation: 1.1 },
+    { train: 1 },
+  ])
+    expect(splitShares.safeParse(wrong).success, JSON.stringify(wrong)).toBe(false);
+  expect(splitShares.safeParse({ validation: 0.5, test: 0.6 }).error?.issues[0]?.message).toContain(
+    "add up to more than 1",
+  );
+});
+
+it("an empty validation split has a remedy of its own, and shares are told to a tenth of a percent", () => {
+  const rows = splitRows({ file: file("a.jsonl", ["x"]), split: { validation: 0, test: 0.0125 } });
+  expect(() => rows.of("validation")).toThrow(
+    /0 % of all rows go to validation, 1\.3 % to test.*or a larger share \(split: \{ validation: 0\.3 \}\)/,
+  );
 });

@@ -202,6 +202,56 @@ describe("equations", () => {
     ["3 + 4 = 7 +", []],
     ["3 + 4 = \n7", []],
     ["1/3 ≈ 0.3 + 0.03 = 0.33", ["0.3 + 0.03 = 0.33"]],
+    // What stands beside a side, from both sides of each rule.
+    ["so 5 3 + 4 = 7", []],
+    ["7 = (3 + 4)", ["7 = (3 + 4)"]],
+    ["14 = 2 * (3 + 4)", ["14 = 2 * (3 + 4)"]],
+    ["(2)3 + 4 = 7", []],
+    ["a,3 + 4 = 7", ["3 + 4 = 7"]],
+    [",3 + 4 = 7", ["3 + 4 = 7"]],
+    ["5 ,3 + 4 = 7", ["3 + 4 = 7"]],
+    ["3 + 4 = 7 1234", ["3 + 4 = 7"]],
+    ["3 + 3 = 6 ! 4", ["3 + 3 = 6"]],
+    ["6 + 6 = 12:30 = 30", []],
+    ["(*3 + 4 = 7", []],
+    ["3 + 4 \\quad = 7", ["3 + 4 \\quad = 7"]],
+    ["3 + 4 = 7 \\quad", ["3 + 4 = 7"]],
+    ["3 + 4 = 7 \\", ["3 + 4 = 7"]],
+    ["k \\(3 + 4 = 7\\) k", ["3 + 4 = 7"]],
+    ["\\(3 + 4\\) * 2 = 14", []],
+    ["1\\(2 + 3 = 5\\)", []],
+    ["\\frac 3 + 4 = 7", []],
+    [".5x + 1 + 2 = 3", []],
+    [".25 + 1 = 1.25", [".25 + 1 = 1.25"]],
+    ["a1,234 + 1 = 235", ["234 + 1 = 235"]],
+    ["1a,234 + 1 = 235", ["234 + 1 = 235"]],
+    ["so 1234,567 + 1 = 568", []],
+    ["1,2345 + 1 = 2346", []],
+    ["1,234.56 + 1 = 1,235.56", ["1,234.56 + 1 = 1,235.56"]],
+    ["1 ,234 + 1 = 235", ["234 + 1 = 235"]],
+    ["1, 234 + 1 = 235", ["234 + 1 = 235"]],
+    ["x 3 + 4 = 7", []],
+    ["3 + 4 = 7 x", []],
+    ["3 box 4 + 1 = 5", ["4 + 1 = 5"]],
+    ["3 xs 4 + 1 = 5", ["4 + 1 = 5"]],
+    ["**3 + 4 = 7**", ["3 + 4 = 7"]],
+    ["\n**3 + 4 = 7**\n", ["3 + 4 = 7"]],
+    ["it.5 + 1 = 6", ["5 + 1 = 6"]],
+    // Sides that are no sums, products or powers, and values that are none.
+    ["2^3^2 = 8", []],
+    ["(2^3^2) + 1 = 9", []],
+    ["3 + (4 4) = 11", []],
+    ["3 * (4 4) = 48", []],
+    ["3 + -(4 4) = 1", []],
+    ["(4 4 * 2) + 1 = 9", []],
+    ["(4 4 + 2) + 1 = 7", []],
+    ["(4 4 ^ 2) + 1 = 5", []],
+    ["1 + (()) = 1", []],
+    ["√(1 - 5) + 1 = 3", []],
+    ["1 / (7 / 0) = 0", ["! 1 / (7 / 0) = 0"]],
+    ["(1 / 2) * (2 / 3) = 1 / 3", ["(1 / 2) * (2 / 3) = 1 / 3"]],
+    [`${"(1)+".repeat(59)}(1) = 60`, [`${"(1)+".repeat(59)}(1) = 60`]],
+    [`${"9".repeat(30)} - 1 = ${"9".repeat(29)}8`, [`${"9".repeat(30)} - 1 = ${"9".repeat(29)}8`]],
   ])("parses or leaves alone: %j states %j", (text, right) => {
     expect(stated(text)).toEqual(right);
   });
@@ -213,6 +263,9 @@ describe("equations", () => {
     const long = (terms: number) => `${"1+".repeat(terms)}1 = ${terms + 1}`;
     expect(stated(long(149))).toEqual([long(149)]);
     expect(stated(`10+${long(149)}`)).toEqual([]);
+    const wide = (first: string) => `${first}+${"1+".repeat(148)}1`;
+    expect(stated(`${wide("10")} = 159`)).toHaveLength(1);
+    expect(stated(`${wide("100")} = 249`)).toEqual([]);
     expect(stated(`${long(149).split(" ")[0]} = 1 + 149`)).toHaveLength(1);
     expect(stated(`${"9".repeat(30)} + 1 = 1${"0".repeat(30)}`)).toEqual([
       `! ${"9".repeat(30)} + 1 = 1${"0".repeat(30)}`,
@@ -228,21 +281,6 @@ describe("equations", () => {
     };
     expect(stated(root(19))).toEqual([root(19)]);
     expect(stated(root(20))).toEqual([]);
-  });
-
-  it("takes time in line with the text for the dearest sides", () => {
-    const sides = ["1/7+", "1/9^9+", "√9*", "9^9*", "(((1+", "-", "1.5/", "999999999999999999999999999999*"];
-    for (const unit of [
-      ...sides.map((side) => `${`${side.repeat(290 / side.length)}1`}=1\n`),
-      "1,000=",
-      "$",
-      "**",
-      "\\times ",
-    ]) {
-      const start = performance.now();
-      equations(unit.repeat(200_000 / unit.length));
-      expect(performance.now() - start, unit).toBeLessThan(10_000);
-    }
   });
 
   it("finds every generated equation between words, and judges it", () => {

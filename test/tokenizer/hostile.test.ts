@@ -2,11 +2,13 @@
 import { Tokenizer as Official } from "tokenizers";
 import { describe, expect, it } from "vitest";
 import { SPLIT_RULES } from "../../src/checkpoint/gguf/splits.ts";
+import { plainDocument } from "../../src/recipe/examples.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { bpeJson } from "../../src/tokenizer/bpe-json.ts";
 import { encodeChat, renderChat } from "../../src/tokenizer/chat.ts";
 import { ChatTemplate } from "../../src/tokenizer/chat-template.ts";
 import { clocked, OutOfTime } from "../../src/tokenizer/clock.ts";
+import { encodePieces, FIM_TOKENS, promptPieces } from "../../src/tokenizer/infill.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 import { sentencePiece, sentencePieceJson } from "./sentencepiece.ts";
 
@@ -234,4 +236,40 @@ describe("a stretch after a control token", () => {
       }
     },
   );
+});
+
+describe("a stretch inside a text", () => {
+  // As if both had been encoded in one: no blank is put between them, whatever the scheme.
+  it.each(["Llama 2", "Gemma", "Metaspace, always", "Metaspace, first", "Metaspace, never"])("%s", (name) => {
+    const tokenizer = sentencePiece(name);
+    for (const [text, more] of [
+      ["the quick", " fox"],
+      ["3 + 4 =", " 7"],
+      ["x", "fox"],
+      ["fox\n", "    x"],
+    ])
+      expect([...tokenizer.encode(text), ...tokenizer.encode(more, { after: "text" })]).toEqual(
+        tokenizer.encode(text + more),
+      );
+    expect(tokenizer.encode("fox")).toEqual(tokenizer.encode("fox", { after: undefined }));
+  });
+
+  it("a byte-level BPE that puts a blank before a text", () => {
+    const step = { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true };
+    const tokenizer = new BpeTokenizer({ ...json, pre_tokenizer: step });
+    expect(tokenizer.decode(tokenizer.encode("a"))).toBe(" a");
+    expect(tokenizer.decode(tokenizer.encode("a", { after: "text" }))).toBe("a");
+  });
+
+  it("SFT documents and infilling have none between their parts", () => {
+    const tokenizer = sentencePiece("Llama 2");
+    const { ids, trainFrom } = plainDocument({ tokenizer, tokenizerConfig: {} } as never, "3 + 4 =", " 7");
+    expect(ids).toEqual([1, ...tokenizer.encode("3 + 4 = 7"), 2]);
+    expect(trainFrom).toBe(ids.length - 2);
+    const made = trainBpe([], { vocabSize: 262, extra: Object.values(FIM_TOKENS) });
+    const step = { type: "Metaspace", replacement: "_", prepend_scheme: "first", split: false };
+    const marked = new BpeTokenizer({ ...made, pre_tokenizer: step });
+    const text = marked.decode(encodePieces(marked, promptPieces("a", "b", "spm")));
+    expect(text).toBe(`${FIM_TOKENS.begin}${FIM_TOKENS.hole}b${FIM_TOKENS.end}a`);
+  });
 });

@@ -305,6 +305,28 @@ describe("LanguageModelStage", () => {
     await stage.release();
   });
 
+  it("with whole examples rows are padded, and resumption is exact (D5)", async () => {
+    // Six positions an example in rows of 8: a stream would cut them.
+    const apart = (index: number) => ({ ids: [4, 5, 6, 7, 8, 9, 10 + (index % 3)], trainFrom: 2 });
+    const whole = { ...options, batch: 1, sequence: 8, wholeExamples: true, documentMask: true };
+    const undisturbed = await LanguageModelStage.create(model(copyValues(start)), apart, whole);
+    const reports = [];
+    for (let i = 0; i < 4; i++) reports.push(await undisturbed.advance());
+    const stage = await LanguageModelStage.create(model(copyValues(start)), apart, whole);
+    for (let i = 0; i < 2; i++) await stage.advance();
+    const { tensors, state } = stage.snapshot();
+    // 32 wait at each step, of which one is put into its row.
+    expect(state).toMatchObject({ packing: { nextDocument: 33, waiting: expect.any(Array) } });
+    const saved = { tensors: copyValues(tensors), state: JSON.parse(JSON.stringify(state)) };
+    await stage.release();
+    const parameters = new Map(specs.map(({ name }) => [name, saved.tensors.get(name) as Value]));
+    const resumed = await LanguageModelStage.create(model(parameters), apart, whole, saved);
+    for (let i = 2; i < 4; i++)
+      expect(timeless((await resumed.advance()).metrics)).toEqual(timeless(reports[i].metrics));
+    await undisturbed.release();
+    await resumed.release();
+  });
+
   it("A1: a step without a trained token is a no-op with a notice, never NaN", async () => {
     const stage = await LanguageModelStage.create(
       model(copyValues(start)),
@@ -312,7 +334,8 @@ describe("LanguageModelStage", () => {
       options,
     );
     const { metrics, notices } = await stage.advance();
-    expect(metrics).toMatchObject({ loss: null, "grad/norm": null });
+    // Nor a speed, of which a share of the machine's would be shown (D6).
+    expect(metrics).toMatchObject({ loss: null, "grad/norm": null, "flops-per-second": null });
     expect(notices[0]).toMatch(/No token of this step is trained/);
     expect(differing(stage.parameters(), start)).toEqual([]);
     expect(metrics.tokens).toBe(16);

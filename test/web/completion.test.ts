@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ending, segments, split } from "../../src/web/completion.ts";
+import { ending, endingOf, segments, split, targetOf } from "../../src/web/completion.ts";
 
 describe("split", () => {
   test("all is thought until the first closing tag", () => {
@@ -100,5 +100,19 @@ test("an attempt ends in a hit, a miss or neither", () => {
     "miss",
     null,
     null,
+  ]);
+});
+
+test("U8: a claim that is refuted is no hit", () => {
+  const of = (line: string, target: string | null, refuted = false) => endingOf(line, { target, refuted });
+  expect(of("82 - 27 = 55, 55 - 11 = 44, yes!", "44")).toBe("hit");
+  expect(of("42 + 5 = 47, yes!", "90")).toBe("claim");
+  // Ends in the target by a false equation; by true ones, but with a number twice, which the verifier knows.
+  expect(of("82 - 27 = 54, 54 - 11 = 44, yes!", "44")).toBe("claim");
+  expect(of("55 - 11 = 44, yes!", "44", true)).toBe("claim");
+  expect(of("42 + 5 = 47, yes!", null)).toBe("hit");
+  expect(of("42 + 5 = 47, no.", "90", true)).toBe("miss");
+  expect(["82, 27, 11 make 44", "82 27 11 = 44", "3 5 → -7", "Ann has 3 apples"].map(targetOf)).toEqual([
+    ...["44", "44", "-7", null],
   ]);
 });

@@ -43,6 +43,13 @@ test("charts are drawn for the metrics that there are, positions in order", () =
   expect(chartsFor("pretrain", ["loss"]).map((spec) => spec.title)).toEqual(["Loss"]);
 });
 
+test("the parts of the reward are all there, and a KL term that is off says so (U10)", () => {
+  const parts = ["mean", "accuracy", "format", "validity", "overlong"].map((name) => `reward/${name}`);
+  const charts = chartsFor("grpo", [...parts, "kl"]);
+  expect(charts.find(({ title }) => title === "Reward")?.series.map(([metric]) => metric)).toEqual(parts);
+  expect(charts.find(({ title }) => title === "KL to the base")?.blank).toBe("off: the recipe's kl is 0");
+});
+
 test("routed layers share a chart, in their order, in every stage that trains them", () => {
   for (const kind of ["pretrain", "sft", "grpo"] as const) {
     const [chart] = chartsFor(kind, ["experts/10/max-load", "experts/2/max-load"]);

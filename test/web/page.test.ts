@@ -106,7 +106,7 @@ describe.skipIf(chromium === null)("the page", () => {
     publish(replay(1));
     await page.goto(server.url);
     const kl = page.locator("figure", { hasText: "KL to the base" });
-    await expect.poll(() => shownText(kl)).toContain("no value yet");
+    await expect.poll(() => shownText(kl)).toContain("off: the recipe's kl is 0");
     // One step so far is one dot.
     await expect.poll(() => ink("Reward")).toBeGreaterThan(5);
     expect(await ink("KL to the base")).toBe(0);
@@ -117,6 +117,8 @@ describe.skipIf(chromium === null)("the page", () => {
     await page.goto(server.url);
     const main = page.locator("main");
     await expect.poll(() => shownText(main)).toMatch(/\+57\.7\s+points from base to final/);
+    // 577 of 1,000 are newly solved: 0.577 -+ 1.962 sqrt(0.577 x 0.423 / 999).
+    expect(await shownText(main)).toMatch(/95 % interval \+54\.6 to \+60\.8,\s+paired over 1,000 problems/);
     expect(await shownText(main)).toContain("83.8\u202f% to 88.1\u202f%");
     expect(await shownText(page.locator("tfoot"))).toMatch(/unknown\s+unknown/);
   });
@@ -197,6 +199,70 @@ describe.skipIf(chromium === null)("the page", () => {
     await expect.poll(() => page.locator(".question").count()).toBe(0);
     await say("Hello again");
     await expect.poll(() => shownText(last)).toContain("Message number 1.");
+  });
+
+  test("U7: Stop only stops, however often it is clicked, and the draft stays", async () => {
+    chat.runKind = "conversation";
+    await page.goto(server.url);
+    await page.getByLabel("Model").selectOption("run");
+    const message = page.getByLabel("Message");
+    await message.fill("Slowly");
+    await message.press("Enter");
+    await message.fill("A draft");
+    await page.getByRole("button", { name: "Stop" }).dblclick();
+    await expect.poll(() => shownText(page.locator(".card"))).toContain("Stopped by you");
+    expect(await message.inputValue()).toBe("A draft");
+    expect(chat.asked).toHaveLength(1);
+    expect(await page.locator(".question").count()).toBe(1);
+  });
+
+  test("D10: an empty thought has no fold", async () => {
+    chat.runKind = "conversation";
+    await page.goto(server.url);
+    await page.getByLabel("Model").selectOption("run");
+    await page.getByLabel("Message").fill("Do not think");
+    await page.getByLabel("Message").press("Enter");
+    await expect.poll(() => shownText(page.locator(".card"))).toContain("Message number 1.");
+    expect(await page.locator("details").count()).toBe(0);
+  });
+
+  test("D10: a problem's answer that reached the longest length is said to be cut off", async () => {
+    await page.goto(server.url);
+    await page.getByLabel("Numbers").fill("1 2 3");
+    await page.getByRole("button", { name: "Think" }).click();
+    await expect.poll(() => shownText(page.locator(".card"))).toMatch(/3 tokens · .*, cut off/);
+    expect(await page.locator(".card details").count()).toBe(0);
+  });
+
+  test("D11: numbers may come with their target", async () => {
+    await page.goto(server.url);
+    await page.getByLabel("Target").fill("");
+    await page.getByLabel("Numbers").fill("3 5 7 = 22");
+    await page.getByRole("button", { name: "Think" }).click();
+    await expect.poll(() => chat.asked[0]).toMatchObject({ problem: "3 5 7 = 22" });
+    expect(await page.getByLabel("Target").inputValue()).toBe("22");
+  });
+
+  test("U8: an example that mostly fails says so, and a refuted claim is not green", async () => {
+    await page.goto(server.url);
+    await page.getByRole("button", { name: "12, 30, 5 → 90 (it mostly fails)" }).click();
+    await page.getByRole("button", { name: "Think" }).click();
+    await expect.poll(() => shownText(page.locator(".card"))).toMatch(/Wrong.*yes!.*value is 47, not 90/s);
+    expect(await page.locator(".thought .hit").count()).toBe(0);
+    await page.getByRole("button", { name: "82, 27, 11 → 44" }).click();
+    await page.getByRole("button", { name: "Think" }).click();
+    await expect.poll(() => page.locator(".question").first().locator(".thought .hit").count()).toBe(1);
+  });
+
+  test("U9: when the server has ended, the page says so and invites nobody", async () => {
+    await page.goto(`${server.url}#chat`);
+    const think = page.getByRole("button", { name: "Think" });
+    await expect.poll(() => think.isEnabled()).toBe(true);
+    await server.close();
+    await expect.poll(() => shownText(page.locator(".chat"))).toContain("The server does not answer");
+    expect(await think.isEnabled()).toBe(false);
+    server = await serve(server.port);
+    await expect.poll(() => think.isEnabled(), { timeout: 10_000 }).toBe(true);
   });
 
   test("a failure is told in words", async () => {

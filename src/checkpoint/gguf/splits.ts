@@ -89,6 +89,11 @@ export const SAME_RULE: Readonly<Record<string, string>> = {
 /** Rules that llama.cpp's own code reads otherwise in rare texts, as fuzzing found: "’t١٢\u200b한국\nß½ ٪". */
 export const READ_OTHERWISE: readonly string[] = ["deepseek-llm", "deepseek-coder"];
 
+/** Rules that a tokenizer may be trained with, so that its model can become a GGUF file. */
+export const TRAINED_RULES: readonly string[] = Object.keys(SPLIT_RULES).filter(
+  (name) => !READ_OTHERWISE.includes(name),
+);
+
 /** llama.cpp's name of a tokenizer's rule, if it is exactly one of ours. */
 export function ruleName(json: {
   pre_tokenizer?: unknown;

@@ -3,7 +3,6 @@ import { isDeepStrictEqual } from "node:util";
 import { addedToken, bpeJson } from "../../tokenizer/bpe-json.ts";
 import { compactTokenizerJson } from "../../tokenizer/compact.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import { BPE_SPECIALS } from "../../tokenizer/train.ts";
 import { CheckpointError } from "../errors.ts";
 import { endIds } from "./end.ts";
 import { ruleName, SAME_RULE, SPLIT_RULES } from "./splits.ts";
@@ -48,6 +47,7 @@ export function toTokenizerContent(metadata: Metadata): TokenizerContent {
         `${KEY}.add_bos_token`,
         SAME_RULE[metadata.text(`${KEY}.pre`, "")] === "llama-bpe",
       ),
+      add_eos_token: metadata.flag(`${KEY}.add_eos_token`, false),
       clean_up_tokenization_spaces: false,
       ...(metadata.has(TEMPLATE) && { chat_template: metadata.text(TEMPLATE) }),
     },
@@ -161,7 +161,8 @@ export function tokenizerMetadata(
     ...Object.entries(ids)
       .filter((entry): entry is [string, number] => entry[1] !== null)
       .map(([name, id]): [string, MetadataValue] => [`${KEY}.${name}_token_id`, u32(id)]),
-    [`${KEY}.add_bos_token`, flag(addsBos(tokenizer, json, config, words))],
+    [`${KEY}.add_bos_token`, flag(adds(tokenizer.bosId, config.add_bos_token, tokenizer.around.before))],
+    [`${KEY}.add_eos_token`, flag(adds(tokenizer.eosId, config.add_eos_token, tokenizer.around.after))],
     [`${KEY}.add_space_prefix`, flag(false)],
     ...(template === undefined ? [] : [[TEMPLATE, text(template)] as [string, MetadataValue]]),
   ];
@@ -176,19 +177,14 @@ function splitRule(file: string, json: TokenizerJson): string {
     expected: `a byte-level BPE with a split rule that llama.cpp has a name for: ${Object.keys(SPLIT_RULES).join(", ")}`,
     found: JSON.stringify(json.pre_tokenizer ?? null).slice(0, 200),
     remedy:
-      "Under another name llama.cpp would give other ids. Leave the tokenizer out, or train one with such a split rule.",
+      "Under another name llama.cpp would give other ids. Train the tokenizer with such a rule (in a recipe: tokenizer.split, say smollm), or use the model's folder.",
   });
 }
 
-/** Told by the config, by a post-processor that names the token, or because our own training begins texts with it. */
-function addsBos({ bosId }: Tokenizer, json: TokenizerJson, config: Json, words: readonly string[]): boolean {
-  if (bosId === null) return false;
-  if (typeof config.add_bos_token === "boolean") return config.add_bos_token;
-  const bos = words[bosId]!;
-  return (
-    [BPE_SPECIALS.bos, "<bos>"].includes(bos) ||
-    JSON.stringify(json.post_processor ?? null).includes(JSON.stringify(bos))
-  );
+/** Told by the config, or put there by the tokenizer itself. */
+function adds(id: number | null, told: unknown, around: readonly number[]): boolean {
+  if (id === null) return false;
+  return typeof told === "boolean" ? told : around.includes(id);
 }
 
 /** A template, or the one named "default" of several. */

@@ -71,7 +71,7 @@ describe("refused, never guessed (C7)", () => {
 
   it("our own split rule, for which llama.cpp has no name", () => {
     expect(() => tokenizerMetadata("f", ours, {}, ours.vocabSize)).toThrow(
-      /f, tokenizer.json pre_tokenizer: expected .*llama.cpp has a name for: gpt-2, smollm.*Leave the tokenizer out/,
+      /f, tokenizer.json pre_tokenizer: expected .*llama.cpp has a name for: gpt-2, smollm.*in a recipe: tokenizer.split/,
     );
   });
 

@@ -1,0 +1,103 @@
+/** `sputnik eval --compare A B`: two evaluations on the same problems, problem by problem. */
+import fs from "node:fs";
+import { compareEvaluations } from "../eval/compare.ts";
+import type { EvaluationRecord } from "../events.ts";
+import { findModel, UsageError } from "../recipe/find-model.ts";
+import { readJournal } from "../recipe/journal.ts";
+import { runPaths } from "../recipe/run-folder.ts";
+import { isStoredEvaluation, judgeStored, readStored } from "../recipe/stored-evaluation.ts";
+import { printable, printableJson } from "./printable.ts";
+import { percent, table, whole } from "./screen.ts";
+
+const EVALUATIONS = "a file of eval --out, what eval --json printed, or RUN:LABEL such as smoke:base";
+
+export async function compare(names: readonly string[], json?: boolean): Promise<void> {
+  if (names.length !== 2)
+    throw new UsageError(`--compare takes two evaluations, not ${names.length}.`, `Each is ${EVALUATIONS}.`);
+  const [first, second] = (await Promise.all(names.map(load))) as [EvaluationRecord, EvaluationRecord];
+  const compared = compareEvaluations(first, second);
+  if (!compared.paired)
+    throw new UsageError(
+      `${names[0]} and ${names[1]} cannot be compared problem by problem: ${compared.why}.`,
+      "Evaluate both on the same problems: the same task and part, the same file or seed, and as many problems.",
+    );
+  const { difference, problems, leftOut } = compared;
+  const differ = (["temperature", "samplesPerProblem"] as const).filter((key) => first[key] !== second[key]);
+  if (json) {
+    const side = (
+      name: string | undefined,
+      { passAt1, interval, temperature, samplesPerProblem }: EvaluationRecord,
+    ) => ({
+      ...{ name, passAt1, interval, temperature, samplesPerProblem },
+    });
+    console.log(
+      printableJson({
+        ...{ first: side(names[0], first), second: side(names[1], second), task: first.task },
+        ...{ problems, leftOut, difference, differ },
+      }),
+    );
+    return;
+  }
+  const { mean, interval, significant, problemsNeeded } = difference;
+  const points = (value: number): string => `${value < 0 ? "" : "+"}${(100 * value).toFixed(1)}`;
+  const row = (name: string, { passAt1, interval: [low, high] }: EvaluationRecord): string[] => [
+    printable(name),
+    percent(passAt1, 1),
+    `${percent(low, 1)} to ${percent(high, 1)}`,
+  ];
+  console.log(
+    table(
+      [printable(first.task), "pass@1", "95 % interval"],
+      [
+        row(names[0] as string, first),
+        row(names[1] as string, second),
+        ["difference", `${points(mean)} points`, `${points(interval[0])} to ${points(interval[1])}`],
+      ],
+    ),
+  );
+  const needed =
+    significant || problemsNeeded === null || problemsNeeded <= problems
+      ? ""
+      : ` About ${whole(problemsNeeded)} problems would settle a difference of this size.`;
+  console.log(
+    `\nPaired over ${whole(problems)} problems: ${significant ? `the second is ${mean > 0 ? "better" : "worse"}` : "inside the noise"}.${needed}`,
+  );
+  if (leftOut > 0) console.log(`${whole(leftOut)} problems without a score in either are left out.`);
+  if (differ.length > 0)
+    console.log(`They differ in ${differ.join(" and ")}, so this compares more than the models.`);
+}
+
+async function load(name: string): Promise<EvaluationRecord> {
+  if (fs.existsSync(name) && fs.statSync(name).isFile()) return fromFile(name);
+  const [, target, label] = /^(.*?)(?::([^:]+))?$/s.exec(name) as RegExpExecArray;
+  const { run } = findModel(target);
+  const records = run === null ? [] : readJournal<EvaluationRecord>(runPaths(run).evaluations);
+  const record = label === undefined ? records.at(-1) : records.findLast((one) => one.label === label);
+  if (record !== undefined) return record;
+  const labels = records.map((one) => one.label).join(", ");
+  throw new UsageError(
+    label === undefined ? `${name} has no evaluation.` : `${target} has no evaluation "${label}".`,
+    labels === "" ? `Name ${EVALUATIONS}.` : `It has ${labels}.`,
+  );
+}
+
+async function fromFile(file: string): Promise<EvaluationRecord> {
+  if (isStoredEvaluation(file)) {
+    const { record, whole: complete } = await judgeStored(readStored(file));
+    if (record === null || !complete)
+      throw new UsageError(`${file} is not complete.`, "Go on with the command that made it, then compare.");
+    return record;
+  }
+  const refuse = () => new UsageError(`${file} holds no evaluation.`, `Name ${EVALUATIONS}.`);
+  let document: Partial<EvaluationRecord> & { partial?: boolean };
+  try {
+    document = JSON.parse(fs.readFileSync(file, "utf8"));
+  } catch {
+    throw refuse();
+  }
+  if (typeof document !== "object" || document === null || typeof document.passAt1 !== "number")
+    throw refuse();
+  if (document.partial)
+    throw new UsageError(`${file} is not complete.`, "Go on with the command that made it, then compare.");
+  return document as EvaluationRecord;
+}

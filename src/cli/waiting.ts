@@ -1,0 +1,43 @@
+/** A line while a model is loaded, gone when it answers. */
+import color from "picocolors";
+
+interface Terminal {
+  isTTY?: boolean;
+  write(text: string): unknown;
+}
+
+const LOADING = "loading the model ...";
+/** Most models are there by then. */
+const PATIENCE_MS = 400;
+
+/** Says so at once, on a terminal; the function that is returned takes the line away. */
+export function showLoading(out: Terminal = process.stderr): () => void {
+  if (!out.isTTY) return () => {};
+  out.write(color.dim(LOADING));
+  return () => void out.write("\r\x1b[K");
+}
+
+/** The same events; the line is there where the first of them takes long. */
+export async function* whileLoading<T>(
+  events: AsyncIterable<T>,
+  out: Terminal = process.stderr,
+  patienceMs = PATIENCE_MS,
+): AsyncGenerator<T, void> {
+  let hide = (): void => {};
+  const timer = setTimeout(() => {
+    hide = showLoading(out);
+  }, patienceMs);
+  const done = (): void => {
+    clearTimeout(timer);
+    hide();
+    hide = () => {};
+  };
+  try {
+    for await (const event of events) {
+      done();
+      yield event;
+    }
+  } finally {
+    done();
+  }
+}
