@@ -23,15 +23,14 @@ export class PromptCaches {
     this.ahead = ahead;
     this.passTokens = passTokens;
     const numbers = new Map<string, number>();
-    const latest: number[] = [];
-    for (const [index, { prompt }] of requests.entries()) {
-      const name = prompt.join();
+    const next = new Map<number, number>();
+    for (let index = requests.length - 1; index >= 0; index--) {
+      const name = requests[index].prompt.join();
       const number = numbers.get(name) ?? numbers.size;
       numbers.set(name, number);
-      this.promptOf.push(number);
-      this.nextWith.push(Number.POSITIVE_INFINITY);
-      if (latest[number] !== undefined) this.nextWith[latest[number]] = index;
-      latest[number] = index;
+      this.promptOf[index] = number;
+      this.nextWith[index] = next.get(number) ?? Number.POSITIVE_INFINITY;
+      next.set(number, index);
     }
   }
 

@@ -116,4 +116,127 @@ describe("KvCache", () => {
     expect([...(a.data as Float32Array).subarray(second, second + 5)]).toEqual([5, 6, 7, 8, 9]);
     expect([1, 2, 3].map((head) => b.data[head * cache.window + 3])).toEqual([101, 102, 103]);
   });
+
+  it("keeps the beginning of row 0 alone, in a window that fits it", () => {
+    const cache = new KvCache(planes);
+    for (const [held, kept, window] of [
+      [100, 70, 96],
+      [100, 33, 64],
+      [40, 64, 64],
+      [60, 0, 32],
+      [64, 64, 64],
+    ]) {
+      cache.reset(3);
+      cache.ensure(held, 0);
+      [0, 1, 2].forEach((row) => {
+        cache.load(row, prefix(row, held));
+      });
+      cache.keep(kept);
+      expect(cache.window).toBe(window);
+      expect(cache.feeds(1)["keys.0"].shape).toEqual([1, 2, window, 3]);
+      for (const head of [0, 1])
+        for (const position of [0, 31, Math.min(held, kept) - 1].filter(
+          (p) => p >= 0 && p < Math.min(held, kept),
+        ))
+          expect(read(cache, 1, 0, head, position), `${held} ${kept}`).toEqual(expected(0, head, position));
+    }
+  });
+
+  it("gives back what a row holds of its first tokens", () => {
+    const cache = new KvCache(planes);
+    cache.reset(3);
+    cache.ensure(50, 0);
+    [0, 1, 2].forEach((row) => {
+      cache.load(row, prefix(row, 50));
+    });
+    for (const row of [0, 1, 2])
+      for (const length of [1, 7, 50]) {
+        const { tensors, ...rest } = cache.prefix(row, length);
+        expect(rest).toEqual({ length });
+        for (const [plane, tensor] of tensors.entries())
+          for (const head of [0, 1])
+            for (const position of [0, length - 1])
+              expect([
+                ...tensor.subarray((head * length + position) * 3, (head * length + position + 1) * 3),
+              ]).toEqual([0, 1, 2].map((dim) => label(plane, row, head, position, dim)));
+        expect(tensors.map((tensor) => tensor.length)).toEqual([6 * length, 6 * length]);
+      }
+  });
+
+  it("appends several tokens of one row, and touches nothing else", () => {
+    const cache = new KvCache(planes);
+    cache.reset(3);
+    // [3 rows, 2 heads, 4 tokens, 3]: a pass that read four tokens of each row.
+    const chunk = [0, 1].map((plane) =>
+      Float32Array.from({ length: 3 * 2 * 4 * 3 }, (_, i) =>
+        label(plane, Math.floor(i / 24), Math.floor(i / 12) % 2, 5 + (Math.floor(i / 3) % 4), i % 3),
+      ),
+    );
+    cache.append(1, 5, chunk, 3, 4);
+    for (const head of [0, 1]) {
+      for (const position of [5, 6, 7])
+        expect(read(cache, 3, 1, head, position)).toEqual(expected(1, head, position));
+      for (const position of [4, 8, 0, 31])
+        expect(read(cache, 3, 1, head, position)).toEqual([
+          [0, 0, 0],
+          [0, 0, 0],
+        ]);
+    }
+    for (const row of [0, 2])
+      for (const head of [0, 1]) expect(read(cache, 3, row, head, 5)[0]).toEqual([0, 0, 0]);
+  });
+
+  it("loads one row and touches nothing else; moves to any row", () => {
+    const cache = new KvCache(planes);
+    cache.reset(4);
+    cache.load(2, prefix(2, 32));
+    for (const row of [0, 1, 3])
+      for (const head of [0, 1]) expect(read(cache, 4, row, head, 0)[1]).toEqual([0, 0, 0]);
+    cache.move(2, 1);
+    for (const head of [0, 1])
+      for (const position of [0, 31])
+        expect(read(cache, 4, 1, head, position)).toEqual(expected(2, head, position));
+    for (const row of [0, 3]) expect(read(cache, 4, row, 0, 0)[0]).toEqual([0, 0, 0]);
+  });
+
+  it("feeds the same views until batch, window or arrays change", () => {
+    const cache = new KvCache(planes);
+    cache.reset(4);
+    const feeds = cache.feeds(2);
+    expect(cache.feeds(2)).toBe(feeds);
+    expect(cache.feeds(3)["keys.0"].shape).toEqual([3, 2, 32, 3]);
+    expect(cache.feeds(2)["keys.0"].shape).toEqual([2, 2, 32, 3]);
+    // Rows that fit the arrays: the window alone is another.
+    cache.reset(1);
+    cache.feeds(1);
+    cache.ensure(64, 1);
+    expect(cache.feeds(1)["keys.0"].shape).toEqual([1, 2, 64, 3]);
+    expect(cache.feeds(1)["keys.0"].data.length).toBe(2 * 64 * 3);
+    // The same batch and window over arrays that have grown.
+    cache.reset(1);
+    const small = cache.feeds(1)["keys.0"].data.buffer;
+    cache.reset(500);
+    const large = cache.feeds(1)["keys.0"].data.buffer;
+    expect(large).not.toBe(small);
+    // Smaller batches use them again.
+    cache.reset(499);
+    expect(cache.feeds(1)["keys.0"].data.buffer).toBe(large);
+    cache.reset(500);
+    expect(cache.feeds(1)["keys.0"].data.buffer).toBe(large);
+  });
+
+  it("forgets everything, what lies beyond the tokens of a row too", () => {
+    const cache = new KvCache(planes);
+    cache.reset(2);
+    cache.load(0, prefix(7, 32));
+    cache.load(1, prefix(8, 32));
+    cache.clear();
+    cache.reset(2);
+    for (const row of [0, 1])
+      for (const position of [0, 31])
+        expect(read(cache, 2, row, 1, position)).toEqual([
+          [0, 0, 0],
+          [0, 0, 0],
+        ]);
+  });
 });
