@@ -90,6 +90,11 @@ describe("KvCache", () => {
           for (const position of [0, 31, 59])
             expect(read(cache, 3, row, head, position)).toEqual(expected(row, head, position));
     }
+    // What fits already changes nothing.
+    for (const length of [10, 416]) {
+      cache.ensure(length, 3);
+      expect(cache.window).toBe(416);
+    }
     cache.reset(2);
     expect(cache.window).toBe(32);
     cache.ensure(60, 0);

@@ -113,6 +113,7 @@ it("commonPrefix counts equal ids from the beginning alone", () => {
   expect(commonPrefix([1, 2, 3, 4], [1, 2, 9, 4])).toBe(2);
   expect(commonPrefix([1, 2], [1, 2, 3])).toBe(2);
   expect(commonPrefix([1, 2, 3], [1, 2])).toBe(2);
+  expect(commonPrefix([1, 2], [1, 2])).toBe(2);
   expect(commonPrefix([5], [6])).toBe(0);
   expect(commonPrefix([], [6])).toBe(0);
 });
