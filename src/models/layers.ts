@@ -4,7 +4,7 @@ import { input } from "../graph/ops/source.ts";
 import { add, linear, reshape, tableRows, transpose } from "../graph/ops.ts";
 import { type Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { Random } from "../runtime/random.ts";
-import { allocate, type Value } from "../runtime/session.ts";
+import { allocate, type Value } from "../runtime/value.ts";
 
 /** A parameter under its Hugging Face tensor name. */
 export interface ParameterSpec {

@@ -1,6 +1,6 @@
 /** Masks over packed rows. */
 import { MASKED } from "../graph/ops/nn.ts";
-import { f32, type Value } from "../runtime/session.ts";
+import { f32, type Value } from "../runtime/value.ts";
 
 const causalMasks = new Map<number, Value>();
 const KEPT = 4;

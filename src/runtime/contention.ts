@@ -51,7 +51,7 @@ export function nextMode(mode: Mode, window: Window): Mode {
   }
   // What the system cannot say is tried.
   const available = idle === null ? threads : (window.ownCpu + idle) / seconds;
-  const free = available >= threads - ENOUGH && (waited === null || waited / computing < LACKING);
+  const free = available >= threads - ENOUGH && (waited ?? 0) / computing < LACKING;
   return free && at - mode.since >= mode.wait ? { yielding: false, since: at, wait: mode.wait } : mode;
 }
 
@@ -59,6 +59,5 @@ export function nextMode(mode: Mode, window: Window): Mode {
 function coresLacking({ seconds, computing, threads, cpu, waited, idle }: Window): number {
   if (waited !== null) return waited / computing;
   // Threads that spin use all the CPU time they get; one that found nothing to do for long and sleeps leaves a core idle.
-  const lost = threads - cpu / computing;
-  return idle === null ? lost : lost - idle / seconds;
+  return threads - cpu / computing - (idle ?? 0) / seconds;
 }

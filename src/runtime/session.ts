@@ -8,20 +8,11 @@ import { bindShape, type DType, type Graph } from "../graph/tensor.ts";
 import { coreWatch, type Watch } from "./core-watch.ts";
 import { devices, threadCount } from "./device.ts";
 import { readModelSignature } from "./model-file.ts";
+import { allocate, RuntimeError, type TypedArray, type Value } from "./value.ts";
+
+export * from "./value.ts";
+
 import * as ort from "./onnxruntime.ts";
-
-export type TypedArray = Float32Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array;
-
-/** A tensor in memory: `data.length` is the product of `shape`. */
-export interface Value {
-  dtype: DType;
-  shape: readonly number[];
-  data: TypedArray;
-}
-
-export class RuntimeError extends Error {
-  override name = "RuntimeError";
-}
 
 const ORT_TYPE = {
   f32: "float32",
@@ -40,32 +31,6 @@ const FROM_ORT: Record<string, DType> = {
   uint8: "u8",
   bool: "bool",
 };
-
-const ARRAY: Record<DType, new (length: number) => TypedArray> = {
-  f32: Float32Array,
-  f16: Uint16Array,
-  bf16: Uint16Array,
-  i32: Int32Array,
-  i64: BigInt64Array,
-  u8: Uint8Array,
-  bool: Uint8Array,
-};
-
-export function allocate(dtype: DType, shape: readonly number[]): Value {
-  return { dtype, shape, data: new ARRAY[dtype](shape.reduce((total, dim) => total * dim, 1)) };
-}
-
-export function f32(data: Float32Array | readonly number[], shape: readonly number[] = [data.length]): Value {
-  return { dtype: "f32", shape, data: data instanceof Float32Array ? data : Float32Array.from(data) };
-}
-
-export function i32(data: Int32Array | readonly number[], shape: readonly number[] = [data.length]): Value {
-  return { dtype: "i32", shape, data: data instanceof Int32Array ? data : Int32Array.from(data) };
-}
-
-export function scalar(value: number): Value {
-  return { dtype: "f32", shape: [], data: Float32Array.of(value) };
-}
 
 export interface SessionOptions extends LowerOptions {
   threads?: number;

@@ -3,7 +3,7 @@
  * outermost, so the first n of them are one contiguous view; the window grows in place when a row outgrows it.
  */
 import type { CachePlane } from "../models/architecture.ts";
-import { f32, type Value } from "../runtime/session.ts";
+import { f32, type Value } from "../runtime/value.ts";
 
 /** Windows are multiples of this many tokens, so that the engine sees few shapes. */
 export const WINDOW_STEP = 32;

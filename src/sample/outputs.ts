@@ -1,7 +1,8 @@
 /** The arrays that a step of decoding is written into: the same ones at each step, and at each batch size parts of them. */
 import { bindShape } from "../graph/tensor.ts";
 import type { CachePlane } from "../models/architecture.ts";
-import { allocate, type Session, type Value } from "../runtime/session.ts";
+import type { Session } from "../runtime/session.ts";
+import { allocate, type Value } from "../runtime/value.ts";
 
 /** The outputs of one run of the decode graph. */
 export interface DecodedStep {

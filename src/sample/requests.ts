@@ -1,7 +1,7 @@
 /** What a sampler refuses before it computes anything. */
 import type { ModelConfig } from "../models/architecture.ts";
 import { usablePositions } from "../models/rope.ts";
-import { RuntimeError } from "../runtime/session.ts";
+import { RuntimeError } from "../runtime/value.ts";
 import type { SamplingOptions } from "./sampler.ts";
 import type { GenerationRequest } from "./scheduler.ts";
 

@@ -1,6 +1,6 @@
 /** From a row of logits to a token and its log-probability. */
 import type { Random } from "../runtime/random.ts";
-import { RuntimeError } from "../runtime/session.ts";
+import { RuntimeError } from "../runtime/value.ts";
 import { likeliestFirst } from "./likeliest.ts";
 
 export interface SamplingOptions {

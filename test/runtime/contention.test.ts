@@ -63,6 +63,12 @@ describe("on Linux", () => {
     expect(modes([quiet, linux(2, 0.1), quiet])).toBe("sss");
   });
 
+  it("a quarter of a core that threads wait for is one too many, before and after", () => {
+    expect(modes([linux(1.75, 0.25)])).toBe("y");
+    expect(modes([linux(1.76, 0.24)])).toBe("s");
+    expect(modes([taken, ...repeat(8, linux(2, 0.25)), linux(2, 0.24)])).toBe("yyyyyyyyys");
+  });
+
   it("yields to another part of this process too, which uses what threads lack", () => {
     expect(modes([linux(2, 0.6), ...repeat(9, linux(2, 0.5))])).toBe("y".repeat(10));
   });
@@ -111,6 +117,22 @@ describe("where nothing is told of other programs", () => {
     expect(spinning[0]).toBe(4);
     expect(gaps).toEqual([4, 8, 16, 32, ...gaps.slice(4)]);
     expect(new Set(gaps.slice(4))).toEqual(new Set([60]));
+  });
+
+  it("takes spinning that failed within 15 s for a relapse", () => {
+    const taken = blind(1.3);
+    // Yields at 0.5 s, spins at 2.5 s, and fails 14.5 or 15 s after that: it waits for 4 s, or for 2 again.
+    const until = (quiet: number) => [
+      ...repeat(5, taken),
+      ...repeat(quiet, blind(1.95)),
+      ...repeat(9, taken),
+    ];
+    expect(modes(until(28)).slice(-9)).toBe("yyyyyyyys");
+    expect(modes(until(29)).slice(-9)).toBe("yyyysyyyy");
+  });
+
+  it("begins quiet", () => {
+    expect(QUIET).toEqual({ yielding: false, since: Number.NEGATIVE_INFINITY, wait: 0 });
   });
 
   it("begins with 2 s again after it was quiet for a while", () => {

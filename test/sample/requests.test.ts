@@ -1,11 +1,11 @@
 /** What is no token id, no count or no option of sampling is refused by name, with its place. */
 import { describe, expect, it } from "vitest";
-import { RuntimeError } from "../../src/runtime/session.ts";
+import type { ModelConfig } from "../../src/models/architecture.ts";
+import { RuntimeError } from "../../src/runtime/value.ts";
 import { checkRequests, commonPrefix } from "../../src/sample/requests.ts";
 import type { SamplingOptions } from "../../src/sample/sampler.ts";
-import { tinyConfig } from "../train/tiny.ts";
 
-const config = { ...tinyConfig, vocabSize: 29, maxPositions: 10 };
+const config = { vocabSize: 29, maxPositions: 10 } as ModelConfig;
 const check =
   (prompt: unknown, maxNewTokens: unknown = 2, options: object = { temperature: 1 }) =>
   () =>
