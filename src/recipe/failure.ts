@@ -1,5 +1,6 @@
 /** Any error as plain data that crosses threads and fits one screen: what is wrong, and what to do. */
 import { latestCheckpoint } from "../checkpoint/resume.ts";
+import { LogitsError } from "../sample/sampler.ts";
 import { NonFiniteError } from "../train/step.ts";
 
 export interface Failure {
@@ -32,6 +33,7 @@ const SPOKEN = new Set([
   ...[
     "PortError",
     "NonFiniteError",
+    "LogitsError",
     "CountdownInputError",
     "UsageError",
     "UnknownCharacterError",
@@ -70,7 +72,7 @@ export function toFailure(error: unknown): Failure {
 /** A failure of a run whose checkpoints lie in `checkpoints`: a NaN names the one to return to. */
 export function runFailure(error: unknown, checkpoints: string): Failure {
   const failure = toFailure(error);
-  if (!(error instanceof NonFiniteError)) return failure;
+  if (!(error instanceof NonFiniteError || error instanceof LogitsError)) return failure;
   const saved = latestCheckpoint(checkpoints, () => {});
   const back =
     saved === null

@@ -195,12 +195,21 @@ describe("the machine", () => {
   });
 });
 
-test("NaN in the loss: the step, the first node, the checkpoint to return to", async () => {
-  const broken = short(12).replace("kind: adamw, rate: 1.0e-3", "kind: adamw, rate: 1.0e+38");
-  writeRecipe(cwd, broken.replace("schedule: { kind: linear, warmup: 2 }", "schedule: { kind: constant }"));
+test("NaN in the loss: the step and the first node", async () => {
+  writeRecipe(cwd, short(12).replace("rate: 0.02, adamRate: 0.004", "rate: 1.0e+38, adamRate: 1.0e+38"));
   const screen = expectScreen(await sputnik(["train", "tiny.yaml", "--quiet"], { cwd }));
   expect(screen).toMatch(/step \d+: the (loss|gradient norm) is not a finite number/);
   expect(screen).toMatch(/the first node that made one is/);
+  expect(screen).toContain("There is no checkpoint yet");
+});
+
+test("a policy that is no longer finite: the checkpoint to return to", async () => {
+  const broken = short(12).replace("kind: adamw, rate: 1.0e-3", "kind: adamw, rate: 1.0e+38");
+  writeRecipe(cwd, broken.replace("schedule: { kind: linear, warmup: 2 }", "schedule: { kind: constant }"));
+  const screen = expectScreen(await sputnik(["train", "tiny.yaml", "--quiet"], { cwd }));
+  // The update itself was finite: the policy that it made is not.
+  expect(screen).toMatch(/the model's logits are not finite numbers/);
+  expect(screen).not.toContain("fault of Sputnik");
   expect(screen).toContain("runs/tiny/checkpoints/step-000013");
   expect(screen).toContain("--name");
 });
