@@ -4,8 +4,10 @@
  */
 import { decoderParameters } from "../src/models/dense.ts";
 import { initialise } from "../src/models/layers.ts";
+import { profileProgram } from "../src/recipe/profile.ts";
 import { measureMatmulRate } from "../src/runtime/measure.ts";
 import { Sampler } from "../src/sample/engine.ts";
+import { traceDecode } from "../src/sample/graphs.ts";
 import { median, type Row } from "./rows.ts";
 import { MODEL } from "./train.ts";
 
@@ -17,6 +19,32 @@ const PRODUCTS = [
   { rows: BATCH, inner: MODEL.width, cols: MODEL.ffn },
   { rows: BATCH, inner: MODEL.ffn, cols: MODEL.width },
 ];
+
+/** Mean window of the cache over the tokens. */
+const WINDOW = 112;
+
+/** Where the time of a step over the mean window goes: what limits the share, beside sampling, which is not in it. */
+async function profile(): Promise<string> {
+  const program = {
+    name: "decode",
+    graph: traceDecode(MODEL),
+    sizes: { batch: BATCH, past: WINDOW },
+    runsPerStep: 1,
+  };
+  const { seconds, byPath } = await profileProgram(program, MODEL.vocabSize, { runs: 50 });
+  const share = (of: (path: string, ops: string) => boolean) =>
+    byPath.reduce((total, row) => total + (of(row.path, row.ops) ? row.share : 0), 0);
+  const attends = (path: string) => /^layers\.\d+\.attn$/.test(path);
+  const attention = share(attends);
+  const products = share((path, ops) => !attends(path) && /MatMul/.test(ops));
+  const { layers, kvHeads, headDim } = MODEL;
+  const bytes = 2 * 4 * layers * kvHeads * headDim * BATCH * WINDOW;
+  const percent = (x: number) => `${(100 * x).toFixed(0)} %`;
+  return (
+    `a step of ${(1000 * seconds).toFixed(1)} ms in the engine: products and what surrounds them ${percent(products)}, attention ${percent(attention)} ` +
+    `(${(bytes / 1e6).toFixed(0)} MB of cache at ${(bytes / 1e9 / (attention * seconds)).toFixed(0)} GB/s), the rest ${percent(1 - products - attention)}`
+  );
+}
 
 export async function benchDecode(): Promise<Row[]> {
   const parameters = initialise(decoderParameters(MODEL), 1);
@@ -50,7 +78,7 @@ export async function benchDecode(): Promise<Row[]> {
       unit: "of the MatMul rate at batch 64",
       atLeast: 0.5,
       spread,
-      note: `${median(speeds).toFixed(0)} tokens/s`,
+      note: `${median(speeds).toFixed(0)} tokens/s; ${await profile()}`,
     },
   ];
 }
