@@ -95,4 +95,10 @@ describe("sampleToken", () => {
     );
     expect([id, logProb]).toEqual([0, 0]);
   });
+
+  it("never draws what has no probability, not at the smallest number either", () => {
+    const zero = { uniform: () => 0 } as Random;
+    const row = Float32Array.of(Number.NEGATIVE_INFINITY, 0, 1);
+    expect(sampleToken(row, 0, 3, { temperature: 1 }, zero).id).toBe(1);
+  });
 });

@@ -94,4 +94,25 @@ describe("verifyDraft", () => {
       expect(token.accepted).toBe(true);
     }
   });
+
+  it("the only token that top-k keeps always stays, however sure the draft is of it", () => {
+    const weights = softmaxWeights(logits, OFFSET, VOCABULARY, 1);
+    const row = { logits, weights, offset: OFFSET, vocabSize: VOCABULARY };
+    // The target gives it 0.485 before top-k and 1 after; the draft gives it 0.9.
+    const sure = Float32Array.from([0, 0, 0, Math.log(45), 0, 0]);
+    const random = new Random(4);
+    for (let i = 0; i < 200; i++) {
+      const token = verifyDraft(row, { id: 3, logits: sure, offset: 0 }, { temperature: 1, topK: 1 }, random);
+      expect([token.id, token.accepted]).toEqual([3, true]);
+    }
+  });
+
+  it("a draft that top-k leaves out never stays, not at the smallest number either", () => {
+    const zero = { uniform: () => 0 } as Random;
+    const weights = softmaxWeights(logits, OFFSET, VOCABULARY, 1);
+    const row = { logits, weights, offset: OFFSET, vocabSize: VOCABULARY };
+    const token = verifyDraft(row, { id: 1, logits: drafted, offset: 1 }, { temperature: 1, topK: 2 }, zero);
+    expect(token.accepted).toBe(false);
+    expect([0, 3]).toContain(token.id);
+  });
 });
