@@ -97,10 +97,18 @@ function exportRun(
   // Without the run's journals, as in an earlier export, the report that came along says more than a new one could.
   if (fs.existsSync(paths.metrics)) writeReport(source);
   for (const file of [paths.recipe, paths.info, paths.evaluations, paths.bill, paths.report, paths.figures]) {
-    if (fs.existsSync(file)) fs.cpSync(file, join(folder, file.slice(source.length)), { recursive: true });
+    if (fs.existsSync(file))
+      fs.cpSync(file, join(folder, basename(file)), { recursive: true, filter: isOwn });
   }
   fs.writeFileSync(join(folder, "README.md"), card(readRun(source), written.parameters, named(target)));
   return written;
+}
+
+/** A link in a stranger's run may lead to what is not the run's, and is not given away with it. */
+function isOwn(path: string): boolean {
+  const own = !fs.lstatSync(path).isSymbolicLink();
+  if (!own) console.error(`${color.yellow("note")} ${printable(path)} is a link and was left out.`);
+  return own;
 }
 
 /** The folder as a stranger may call it: a card must not tell where it lay on this machine. */
