@@ -18,8 +18,7 @@ export function survive(): void {
   let failure: NodeJS.ErrnoException | null = null;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     broken.abort();
-    // A pipe that is closed at the other end was closed on purpose.
-    if (error.code !== "EPIPE") failure ??= error;
+    if (!closedOnPurpose(error.code)) failure ??= error;
   });
   process.stderr.on("error", () => {});
   process.on("exit", () => {
@@ -33,6 +32,10 @@ export function survive(): void {
     }
   });
 }
+
+/** A pipe or a socket whose other end is closed, or a terminal that is gone, was left by a person; a file's disk was not. */
+const closedOnPurpose = (code: string | undefined): boolean =>
+  code === "EPIPE" || code === "ECONNRESET" || (process.stdout.isTTY && (code === "EIO" || code === "ENXIO"));
 
 /** Until the function that is returned is called, a lost terminal does not end the process, as under `nohup`. */
 export function outliveTerminal(): () => void {

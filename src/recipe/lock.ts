@@ -48,6 +48,8 @@ export function acquireLock(path: string, run: string, pulse = PULSE): Lock {
 function held(path: string, run: string, text: string, { beatMs }: Pulse): Lock {
   const heart = new Worker(BEAT, { eval: true, workerData: { path, text, beatMs } });
   heart.unref();
+  // A heart that cannot start (no descriptors, no threads) is no reason to end a run: `check` sees whoever takes the lock.
+  heart.on("error", () => {});
   return {
     check() {
       const now = readText(path);
@@ -70,10 +72,13 @@ setInterval(() => {
   } catch {}
 }, beatMs);`;
 
+const ownSuffix = (): string => `${thisProcess().place}.${process.pid}`;
+
 /** The whole file appears at once, or not at all if there is one already. */
 function create(path: string, text: string): boolean {
   return onDisk(path, () => {
-    const temporary = `${path}.${process.pid}`;
+    // Process ids are equal in many containers.
+    const temporary = `${path}.${ownSuffix()}`;
     fs.writeFileSync(temporary, text);
     try {
       fs.linkSync(temporary, path);
@@ -94,7 +99,7 @@ function create(path: string, text: string): boolean {
 
 /** Moves the stale lock away first: of two processes that both saw it, one may already have replaced it. */
 function removeStale(path: string, stale: string): void {
-  const away = `${path}.stale.${process.pid}`;
+  const away = `${path}.stale.${ownSuffix()}`;
   try {
     fs.renameSync(path, away);
   } catch {
