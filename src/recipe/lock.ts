@@ -46,17 +46,26 @@ export function acquireLock(path: string, run: string, pulse = PULSE): Lock {
 }
 
 function held(path: string, run: string, text: string, { beatMs }: Pulse): Lock {
-  const heart = new Worker(BEAT, { eval: true, workerData: { path, text, beatMs } });
-  heart.unref();
-  // A heart that cannot start (no descriptors, no threads) is no reason to end a run: `check` sees whoever takes the lock.
-  heart.on("error", () => {});
+  let heart: Worker | null = null;
+  const beat = (): void => {
+    const begun = new Worker(BEAT, { eval: true, workerData: { path, text, beatMs } });
+    begun.unref();
+    // One that finds no descriptor or no memory is no reason to end a run: the next may.
+    begun.on("error", () => {
+      setTimeout(() => heart === begun && beat(), beatMs).unref();
+    });
+    heart = begun;
+  };
+  beat();
   return {
     check() {
       const now = readText(path);
       if (now !== text) throw busy(path, run, parse(now ?? ""));
     },
     release() {
-      void heart.terminate();
+      const last = heart;
+      heart = null;
+      void last?.terminate();
       if (readText(path) === text) fs.rmSync(path, { force: true });
     },
   };
