@@ -46,6 +46,23 @@ test.each([
   expect(extra).toEqual(["sputnik-export.json"]);
 });
 
+test("a run is only read: its report is made anew for the export, and what a person wrote into theirs stays", () => {
+  const source = join(temporaryFolder(), "model");
+  fs.cpSync(SHIPPED, source, { recursive: true });
+  for (const journal of ["metrics.jsonl", "samples.jsonl"]) fs.writeFileSync(join(source, journal), "");
+  const report = join(source, "report.md");
+  fs.appendFileSync(report, "My own findings.\n");
+  const before = fs.readFileSync(report, "utf8");
+  const names = fs.readdirSync(source, { recursive: true });
+  const target = join(temporaryFolder(), "target");
+  exportModel(source, target, {});
+  expect(fs.readFileSync(report, "utf8")).toBe(before);
+  expect(fs.readdirSync(source, { recursive: true })).toEqual(names);
+  const made = fs.readFileSync(join(target, "report.md"), "utf8");
+  expect(made).toContain("## How to make it again");
+  expect(made).not.toContain("My own findings.");
+});
+
 test("what a link in a stranger's run names is not given away with the model", () => {
   const [source, secrets] = [join(temporaryFolder(), "model"), temporaryFolder()];
   fs.cpSync(SHIPPED, source, { recursive: true });
