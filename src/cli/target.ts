@@ -168,7 +168,13 @@ function allFilesOf(source: string): string[] {
   if (fs.statSync(source).isDirectory()) {
     const isLinked = (path: string): boolean =>
       !fs.lstatSync(path).isFile() && fs.statSync(path, { throwIfNoEntry: false })?.isFile() === true;
-    return [source, ...fs.readdirSync(source).map((name) => join(source, name)).filter(isLinked)];
+    return [
+      source,
+      ...fs
+        .readdirSync(source)
+        .map((name) => join(source, name))
+        .filter(isLinked),
+    ];
   }
   const parts = openParts(source);
   for (const part of parts) part.close();

@@ -54,7 +54,8 @@ const SYSTEM: Record<string, string> = {
   ENOTDIR: "A part of the path is a file, and a folder is wanted: correct it.",
   ELOOP: "The path's links lead round in a circle: correct them.",
   ENAMETOOLONG: "Use a shorter path.",
-  EMFILE: "This process may not open more files: raise the limit (ulimit -n 4096) and run the same command again.",
+  EMFILE:
+    "This process may not open more files: raise the limit (ulimit -n 4096) and run the same command again.",
   ENFILE: "The system has too many files open: close other programs and run the same command again.",
 };
 

@@ -60,7 +60,8 @@ function removeWhenKilled(path: string): () => void {
   return () => void shell.stdin?.end();
 }
 
-const NAME = /^(?:sputnik-(?:model|profile)|\.sputnik-export)-(?:(\d+)-(\d+)-([0-9a-f]{8})-)?[A-Za-z0-9]{6,12}$/;
+const NAME =
+  /^(?:sputnik-(?:model|profile)|\.sputnik-export)-(?:(\d+)-(\d+)-([0-9a-f]{8})-)?[A-Za-z0-9]{6,12}$/;
 /** Folders whose owner cannot be seen from here are left alone for this long after their last change. */
 const FOREIGN_MS = 24 * 60 * 60 * 1000;
 

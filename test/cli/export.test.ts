@@ -31,7 +31,7 @@ test("a model without its run's journals is exported with the report that came a
 test.each([
   ["by a relative path", (run: string) => `./${relative(process.cwd(), run)}`],
   ["with a slash behind it", (run: string) => `${run}/`],
-  ["in a roundabout way", (run: string) => join(run, "..") + "/./" + basename(run)],
+  ["in a roundabout way", (run: string) => `${join(run, "..")}/./${basename(run)}`],
 ])("a run's own files have their own names, however the run is named: %s", (_, path) => {
   const source = join(temporaryFolder(), "model");
   fs.cpSync(SHIPPED, source, { recursive: true });
