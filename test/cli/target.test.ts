@@ -175,7 +175,7 @@ describe("what belongs to the source elsewhere, even with --force", () => {
   });
 
   test("a file that a link in its folder names", () => {
-    const [model, elsewhere] = [copyOf(golden), temporaryFolder()];
+    const [model, elsewhere] = [copyOf(other), temporaryFolder()];
     fs.renameSync(join(model, "model.safetensors"), join(elsewhere, "model.safetensors"));
     fs.symlinkSync(join(elsewhere, "model.safetensors"), join(model, "model.safetensors"));
     const before = contents(elsewhere);
