@@ -1,7 +1,7 @@
 /** Runs a template's tree as Jinja 3 would, in a sandbox that changes nothing and counts every character it builds. */
 import { FILTERS, KEEPS_MARKUP, test } from "./filters.ts";
 import { method } from "./methods.ts";
-import { binary, sign } from "./operators.ts";
+import { binary, sign, sliced } from "./operators.ts";
 import { loopVariables, macroBinder, Scope } from "./scope.ts";
 import { BLOCK, GROUP, type Node, TUPLE } from "./syntax.ts";
 import { toText } from "./text.ts";
@@ -9,6 +9,7 @@ import {
   asNumber,
   Callable,
   Float,
+  Group,
   isNumber,
   isTrue,
   iterate,
@@ -17,12 +18,12 @@ import {
   type Named,
   Namespace,
   plain,
-  slice,
   TemplateRuntimeError,
   tuple,
   typeName,
   Undefined,
   type Value,
+  View,
 } from "./values.ts";
 
 class Break extends Error {}
@@ -46,10 +47,6 @@ export class TemplateRun {
     for (const [name, value] of globals) this.globals.names.set(name, value);
     this.globals.names.set(GROUP, new Callable(([value]) => value));
     this.globals.names.set(TUPLE, new Callable((items) => tuple(items)));
-    this.globals.names.set(
-      BLOCK,
-      new Callable((args, named) => this.call(named.get("caller") as Value, args, new Map())),
-    );
   }
 
   define(name: string, value: Value): void {
@@ -61,11 +58,15 @@ export class TemplateRun {
   }
 
   private capture(run: () => void): string {
-    const before = this.out;
-    this.out = [];
-    run();
-    const text = this.out.join("");
-    this.out = before;
+    const [before, own] = [this.out, [] as string[]];
+    this.out = own;
+    try {
+      run();
+    } finally {
+      // A loop outside goes on, or ends: what it wrote before stays.
+      this.out = before;
+    }
+    const text = own.join("");
     this.spend(text.length);
     return text;
   }
@@ -103,6 +104,13 @@ export class TemplateRun {
       }
       case "CallStatement": {
         const { callee, args } = node.call as Node;
+        if ((callee as Node).value === BLOCK) {
+          const inner = new Scope(scope);
+          for (const [i, { value: name }] of ((node.callerArgs ?? []) as Node[]).entries())
+            inner.names.set(name as string, this.value((args as Node[])[i], scope));
+          this.block(node.body as Node[], inner);
+          return;
+        }
         const caller = this.macro("caller", (node.callerArgs ?? []) as Node[], node.body as Node[], scope);
         const [given, named] = this.arguments(args as Node[], scope);
         named.set("caller", caller);
@@ -285,16 +293,7 @@ export class TemplateRun {
       throw new TemplateRuntimeError("slice indices must be integers or None");
     };
     const [from, to, by] = [index(start), index(stop), index(step)];
-    if (object instanceof Undefined) throw missing(object);
-    if (typeof object === "string") {
-      const text = slice([...object], from, to, by).join("");
-      this.spend(text.length);
-      return text;
-    }
-    if (!Array.isArray(object)) return new Undefined(`a slice of ${typeName(object)}`);
-    const items = slice([...object], from, to, by);
-    this.spend(items.length);
-    return items;
+    return sliced(object, [from, to, by], this.spend);
   }
 
   /** `object.name`: a method first, then an item; names with a leading underscore are nobody's. */
@@ -302,6 +301,8 @@ export class TemplateRun {
     const object = plain(of);
     if (object instanceof Undefined) throw missing(object);
     if (typeof name !== "string") return this.item(object, name);
+    if (object instanceof Group && (name === "grouper" || name === "list"))
+      return object[name === "list" ? 1 : 0];
     if (!name.startsWith("_")) {
       const known = object instanceof Namespace ? object.fields.get(name) : method(object, name, this.spend);
       if (known !== undefined) return known;
@@ -321,7 +322,8 @@ export class TemplateRun {
   private item(of: Value, key: Value): Value {
     const object = plain(of);
     if (object instanceof Undefined) throw missing(object);
-    if ((Array.isArray(object) || typeof object === "string") && isNumber(key) && !(key instanceof Float)) {
+    const indexed = typeof object === "string" || (Array.isArray(object) && !(object instanceof View));
+    if (indexed && isNumber(key) && !(key instanceof Float)) {
       const items = typeof object === "string" ? [...object] : object;
       const item = items.at(asNumber(key));
       return item === undefined

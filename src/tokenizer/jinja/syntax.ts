@@ -271,7 +271,7 @@ function withGroups(tokens: readonly Token[]): Token[] {
 }
 
 const isTarget = (tokens: readonly Token[], end: number): boolean =>
-  tokens[1]?.value === "set" && tokens.slice(end).some(({ type }) => type === "Equals");
+  tokens[1]?.value === "set" && tokens.findIndex(({ type }) => type === "Equals") > end;
 
 function splitAtCommas(tokens: readonly Token[]): Token[][] {
   const parts: Token[][] = [[]];
@@ -306,7 +306,7 @@ function pythonSpelling(code: string): string {
     if (found) {
       const value = Number(found.replaceAll("_", ""));
       const isFloat = /[.e]/i.test(found) && !/^0x/i.test(found);
-      result += isFloat && Number.isInteger(value) ? value.toFixed(1) : decimal(value);
+      result += isFloat && Number.isInteger(value) ? `${BigInt(value)}.0` : decimal(value);
       at += found.length;
     } else {
       result += character;
@@ -327,7 +327,7 @@ const ESCAPES: Record<string, string> = {
 /** As Python's `unicode-escape` reads it: what is no escape stays. */
 function unescapePython(text: string): string {
   return text.replace(
-    /\\(?:x([\da-f]{2})|u([\da-f]{4})|U([\da-f]{8})|([0-7]{1,3})|([\s\S]))/gi,
+    /\\(?:x([\dA-Fa-f]{2})|u([\dA-Fa-f]{4})|U([\dA-Fa-f]{8})|([0-7]{1,3})|([\s\S]))/g,
     (whole, x, u, long, octal, other) => {
       const code = x ?? u ?? long;
       if (code !== undefined) return String.fromCodePoint(Number.parseInt(code, 16));

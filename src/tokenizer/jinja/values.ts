@@ -12,7 +12,29 @@ export class Float {
   }
 }
 
-export class Tuple extends Array<Value> {}
+/** What is made of it by `slice` and the like is a list. */
+class Fixed extends Array<Value> {
+  static get [Symbol.species](): ArrayConstructor {
+    return Array;
+  }
+}
+
+export class Tuple extends Fixed {}
+
+/** A pair of `groupby`, whose parts have names. */
+export class Group extends Tuple {}
+
+/** What `keys`, `values` and `items` of a dictionary give: it has no places to look up. */
+export class View extends Fixed {
+  kind = "";
+}
+
+export function view(kind: string, items: readonly Value[]): View {
+  const made = new View();
+  for (const item of items) made.push(item);
+  made.kind = kind;
+  return made;
+}
 
 export function tuple(items: readonly Value[]): Tuple {
   const made = new Tuple();
@@ -115,6 +137,7 @@ export function typeName(value: Value): string {
   if (typeof value === "number") return "int";
   if (value instanceof Float) return "float";
   if (value instanceof Tuple) return "tuple";
+  if (value instanceof View) return value.kind;
   if (Array.isArray(value)) return "list";
   if (value instanceof Map) return "dict";
   if (value instanceof Undefined) return "Undefined";
@@ -139,11 +162,7 @@ export function isEqual(left: Value, right: Value): boolean {
   if (isNumber(a) && isNumber(b)) return asNumber(a) === asNumber(b);
   if (a instanceof Undefined && b instanceof Undefined) return true;
   if (Array.isArray(a) && Array.isArray(b))
-    return (
-      a instanceof Tuple === b instanceof Tuple &&
-      a.length === b.length &&
-      a.every((item, i) => isEqual(item, b[i]))
-    );
+    return typeName(a) === typeName(b) && a.length === b.length && a.every((item, i) => isEqual(item, b[i]));
   if (a instanceof Map && b instanceof Map)
     return (
       a.size === b.size && [...a].every(([key, item]) => b.has(key) && isEqual(item, b.get(key) as Value))
@@ -175,6 +194,13 @@ function compareTexts(a: string, b: string): number {
   if (at < 0) return -1;
   if (right[at] === undefined) return 1;
   return (left[at].codePointAt(0) as number) < (right[at].codePointAt(0) as number) ? -1 : 1;
+}
+
+/** Of a text: a pair of surrogates is one. */
+export function characterCount(text: string): number {
+  let count = 0;
+  for (let at = 0; at < text.length; count++) at += (text.codePointAt(at) as number) > 0xffff ? 2 : 1;
+  return count;
 }
 
 /** What `for` runs over. */
