@@ -17,12 +17,15 @@ export const SHARD = /^model-\d{5,}-of-\d{5,}\.safetensors$/;
 /** Types that we write weights in. */
 export type StoredType = "F32" | "BF16" | "F16";
 
-/** The files that the content of an index names, sorted; `null` where it is none, or names one outside of its folder. */
+/**
+ * The files that the content of an index names, sorted; `null` where it is none, or names anything but safetensors files
+ * of its own folder.
+ */
 export function indexedFiles(index: unknown): string[] | null {
   const map = (index as { weight_map?: unknown } | null)?.weight_map;
   const names = typeof map === "object" && map !== null ? [...new Set<unknown>(Object.values(map))] : [];
   const inside = (name: unknown): name is string =>
-    typeof name === "string" && name === basename(name) && !["", ".", ".."].includes(name);
+    typeof name === "string" && name === basename(name) && name.endsWith(".safetensors");
   return names.length > 0 && names.every(inside) ? names.sort() : null;
 }
 
@@ -56,7 +59,7 @@ export function weightFiles(folder: string): string[] {
   if (names === null)
     throw new CheckpointError({
       file,
-      expected: "a weight_map from tensors to files of this folder",
+      expected: "a weight_map from tensors to safetensors files of this folder",
       found: JSON.stringify((index as { weight_map?: unknown } | null)?.weight_map ?? null).slice(0, 100),
       remedy: "Download the folder again.",
     });
