@@ -140,7 +140,12 @@ export function sign(operator: string, value: Value): Value {
 }
 
 /** `value[start:stop:step]`, of a text or a list. */
-export function sliced(value: Value, [start, stop, step]: readonly (number | null)[], spend: Spend): Value {
+export function sliced(value: Value, ends: readonly Value[], spend: Spend): Value {
+  const [start, stop, step] = ends.map((one) => {
+    if (one === null || (isNumber(one) && !(one instanceof Float)))
+      return one === null ? null : asNumber(one);
+    throw new TemplateRuntimeError("slice indices must be integers or None");
+  });
   if (value instanceof Undefined) throw missing(value);
   if (typeof value === "string") {
     const text = slice([...value], start, stop, step).join("");

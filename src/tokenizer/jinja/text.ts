@@ -7,6 +7,7 @@ import {
   Float,
   isNumber,
   isTrue,
+  Loop,
   Markup,
   Namespace,
   plain,
@@ -36,6 +37,8 @@ export function toRepr(value: Value): string {
   if (value instanceof Map)
     return `{${[...value].map(([key, one]) => `${toRepr(key)}: ${toRepr(one)}`).join(", ")}}`;
   if (value instanceof Undefined) return "Undefined";
+  if (value instanceof Loop)
+    return `<LoopContext ${value.fields.get("index")}/${value.fields.get("length")}>`;
   if (value instanceof Namespace) return `<Namespace ${toRepr(value.fields)}>`;
   if (value instanceof Markup) return `Markup(${reprText(value.text)})`;
   // Python writes where it lies in memory.

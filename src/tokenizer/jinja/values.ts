@@ -57,6 +57,15 @@ export class Namespace {
   }
 }
 
+/** What `loop` is in a loop: its numbers, and for one that is recursive the way to run it again over other items. */
+export class Loop extends Namespace {
+  readonly again: ((items: Value) => string) | null;
+  constructor(fields: Map<string, Value>, again: Loop["again"]) {
+    super(fields);
+    this.again = again;
+  }
+}
+
 export type Named = Map<string, Value>;
 
 /** A text that `safe` has marked: what is joined to it is escaped for HTML, in chats too. */
