@@ -10,6 +10,7 @@ import { type FileSystem, guarded, replaceFile } from "./disk.ts";
 import { CheckpointError } from "./errors.ts";
 import { subtractLeading, subtractPrincipal } from "./residual.ts";
 import { type Parameter, withSafetensors, writeSafetensors } from "./safetensors.ts";
+import { refusePickles } from "./shards.ts";
 import { EMBEDDING, HEAD } from "./weights.ts";
 
 const WEIGHTS = "adapter_model.safetensors";
@@ -81,6 +82,7 @@ const ENDINGS: readonly [RegExp, keyof Pieces][] = [
  */
 export function mergeAdapter(folder: string, parameters: ReadonlyMap<string, Parameter>): void {
   const config = readAdapterConfig(join(folder, CONFIG));
+  refusePickles(folder, WEIGHTS);
   withSafetensors(join(folder, WEIGHTS), (opened) => {
     const modules = new Map<string, Pieces>();
     for (const name of opened.header.tensors.keys()) {

@@ -45,7 +45,10 @@ export function weightFiles(folder: string): string[] {
   const file = join(folder, INDEX);
   const index = readJson(file, { optional: true });
   const present = presentFiles(folder);
-  if (index === undefined && present.length === 0) return [single];
+  if (index === undefined && present.length === 0) {
+    refusePickles(folder, WEIGHTS);
+    return [single];
+  }
   if (index === undefined)
     throw new CheckpointError({
       file: folder,
@@ -72,6 +75,20 @@ export function weightFiles(folder: string): string[] {
       remedy: "Download the missing ones, or the index that belongs to the files that are there.",
     });
   return names.map((name) => join(folder, name));
+}
+
+/** @throws CheckpointError where weights lie in the folder as PyTorch saves them, and not as `expected` */
+export function refusePickles(folder: string, expected: string): void {
+  const names = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
+  const found = names.filter((name) => /\.(bin|pt|pth|ckpt)$/.test(name)).sort();
+  if (names.includes(expected) || found.length === 0) return;
+  throw new CheckpointError({
+    file: folder,
+    expected,
+    found: listed(found),
+    remedy:
+      "PyTorch's files are not read, since opening them runs code. Load the model with transformers or PEFT and save it again: save_pretrained writes safetensors.",
+  });
 }
 
 /** Weights in a folder that are not read, in sentences. */

@@ -148,6 +148,14 @@ describe("refused by name, with a remedy that helps", () => {
     expect(failing(changed({}, edit), base("llama")).message).toMatch(message);
   });
 
+  it("an adapter in PyTorch's own format", () => {
+    const folder = changed({});
+    fs.renameSync(join(folder, "adapter_model.safetensors"), join(folder, "adapter_model.bin"));
+    expect(failing(folder, base("llama")).message).toMatch(
+      /expected adapter_model.safetensors, found adapter_model.bin. PyTorch's files are not read/,
+    );
+  });
+
   it("patterns in Python's own spelling mean what they mean there", () => {
     const q = (alpha_pattern: Record<string, number>) => {
       const parameters = base("llama");
