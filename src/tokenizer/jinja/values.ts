@@ -127,7 +127,12 @@ export function fromJs(value: unknown): Value {
     case "object":
       if (value === null || value instanceof Callable) return value;
       if (Array.isArray(value)) return value.map(fromJs);
-      return new Map(Object.entries(value).map(([key, one]) => [key, fromJs(one)]));
+      return new Map(
+        Object.entries(value).flatMap(([key, one]): [Value, Value][] =>
+          // A field without a value is not there, as in JSON.
+          one === undefined ? [] : [[key, fromJs(one)]],
+        ),
+      );
     default:
       return new Undefined("undefined");
   }
