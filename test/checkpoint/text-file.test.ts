@@ -108,6 +108,17 @@ describe("what is no text is named", () => {
     expect(() => readText(file(content))).toThrow(message);
   });
 
+  it("a text that begins with the letters of a format is a text", () => {
+    const texts = [
+      "GGUF is a format",
+      "BZh is no word",
+      `Entry not found ${"in the dictionary ".repeat(20)}`,
+    ];
+    for (const text of texts) expect(readText(file(text))).toBe(text);
+    expect(() => readText(file("GGUF\x03\0\0\0"))).toThrow(/a GGUF model/);
+    expect(() => readText(file("BZh91AY&SY"))).toThrow(/a bzip2 archive/);
+  });
+
   it("a page is text where pages are wanted", () => {
     expect(readText(file("<html></html>"), { markup: true })).toBe("<html></html>");
   });
