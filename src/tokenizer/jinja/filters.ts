@@ -108,12 +108,14 @@ function numberOf(call: FilterCall, at: number, name: string, otherwise: number)
 }
 
 function indented(value: Value, call: FilterCall): Value {
+  if (typeof value !== "string")
+    throw new TemplateRuntimeError(`indent takes a text, not a value of type ${typeName(value)}`);
   const width = argument(call, 0, "width") ?? 4;
   if (isNumber(width)) call.spend(Math.max(0, asNumber(width)));
   const blanks =
     typeof width === "string" ? width : isNumber(width) ? " ".repeat(Math.max(0, asNumber(width))) : "";
   // The filter adds a break, so that an empty last line is one.
-  const lines = splitLines(`${toText(value)}\n`);
+  const lines = splitLines(`${value}\n`);
   call.spend(lines.length * blanks.length);
   const all = flag(call, 2, "blank");
   const rest = lines.slice(1).map((line) => (all || line !== "" ? blanks + line : line));
@@ -121,8 +123,9 @@ function indented(value: Value, call: FilterCall): Value {
 }
 
 function truncated(value: Value, call: FilterCall): Value {
-  const characters = [...toText(value)];
   const [length, leeway] = [numberOf(call, 0, "length", 255), numberOf(call, 3, "leeway", 5)];
+  if (typeof value !== "string" && lengthOf(value) <= length + leeway) return value;
+  const characters = [...toText(value)];
   const end = toText(argument(call, 2, "end") ?? "...");
   if (characters.length <= length + leeway) return characters.join("");
   const cut = characters.slice(0, length - [...end].length).join("");

@@ -11,6 +11,7 @@ import {
   TemplateRuntimeError,
   Undefined,
   type Value,
+  view,
 } from "./values.ts";
 
 /** Thrown by the template's own `raise_exception`. */
@@ -33,7 +34,8 @@ function range(args: readonly Value[], spend: (length: number) => void): Value[]
   const count = Math.max(0, Math.ceil((stop - start) / step));
   if (!(count <= MOST_NUMBERS)) throw new TooLarge(`range() of ${count} numbers`);
   spend(8 * count);
-  return Array.from({ length: count }, (_, i) => start + i * step);
+  const items = Array.from({ length: count }, (_, i) => start + i * step);
+  return view("range", items, `range(${[start, stop, ...(step === 1 ? [] : [step])].join(", ")})`);
 }
 
 const entries = (value: Value): [Value, Value][] =>

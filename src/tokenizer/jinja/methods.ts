@@ -161,13 +161,15 @@ const every =
   (pattern: RegExp): Method<string> =>
   (text) =>
     text !== "" && pattern.test(text);
-function padded(left: (room: number) => number, filler?: string): Method<string> {
+function padded(left: (room: number, width: number) => number, filler?: string): Method<string> {
   return (text, call) => {
-    const room = numberAt(call, 0, "width", 0) - characterCount(text);
+    const width = numberAt(call, 0, "width", 0);
+    const room = width - characterCount(text);
     if (room <= 0) return text;
     call.spend(room);
     const fill = filler ?? textAt(call, 1, "fillchar", " ");
-    return fill.repeat(left(room)) + text + fill.repeat(room - left(room));
+    const before = left(room, width);
+    return fill.repeat(before) + text + fill.repeat(room - before);
   };
 }
 function parted(last: boolean): Method<string> {
@@ -182,7 +184,8 @@ function parted(last: boolean): Method<string> {
 const TEXT: Record<string, Method<string>> = {
   capitalize: capitalized,
   casefold: (text) => text.toLowerCase().replaceAll("ß", "ss"),
-  center: padded((room) => room >> 1),
+  // CPython's rule of where an odd blank goes.
+  center: padded((room, width) => (room >> 1) + (room & width & 1)),
   count: (text, call) => replaceCount(searched(text, call).part, textAt(call, 0, "sub")),
   endswith: affix("endsWith"),
   find: (text, call) => find(text, call, false),

@@ -152,7 +152,7 @@ export function sliced(value: Value, ends: readonly Value[], spend: Spend): Valu
     spend(text.length);
     return text;
   }
-  if (!Array.isArray(value) || value instanceof View)
+  if (!Array.isArray(value) || (value instanceof View && !value.isIndexed))
     throw new TemplateRuntimeError(`'${typeName(value)}' object is not subscriptable`);
   const items = slice(value, start, stop, step);
   spend(items.length);

@@ -317,7 +317,8 @@ export class TemplateRun {
   private item(of: Value, key: Value): Value {
     const object = plain(of);
     if (object instanceof Undefined) throw missing(object);
-    const indexed = typeof object === "string" || (Array.isArray(object) && !(object instanceof View));
+    const indexed =
+      typeof object === "string" || (Array.isArray(object) && !(object instanceof View && !object.isIndexed));
     if (indexed && isNumber(key) && !(key instanceof Float)) {
       const items = typeof object === "string" ? [...object] : object;
       const item = items.at(asNumber(key));

@@ -72,7 +72,8 @@ export const TESTS: Record<string, Test> = {
     typeof value === "object" && value !== null
       ? value === other
       : typeName(value) === typeName(other) && keyOf(value) === keyOf(other),
-  sequence: (value) => (isContainer(value) && !(value instanceof View)) || value instanceof Undefined,
+  sequence: (value) =>
+    (isContainer(value) && !(value instanceof View && !value.isIndexed)) || value instanceof Undefined,
   string: (value) => typeof value === "string",
   true: (value) => value === true,
   undefined: (value) => value instanceof Undefined,

@@ -32,6 +32,7 @@ export function toRepr(value: Value): string {
   if (typeof value === "number") return reprNumber(value);
   if (value instanceof Float) return reprFloat(value.value);
   if (value instanceof Tuple) return `(${value.map(toRepr).join(", ")}${value.length === 1 ? "," : ""})`;
+  if (value instanceof View && value.text !== null) return value.text;
   if (value instanceof View) return `${value.kind}([${value.map(toRepr).join(", ")}])`;
   if (Array.isArray(value)) return `[${value.map(toRepr).join(", ")}]`;
   if (value instanceof Map)
@@ -231,7 +232,9 @@ export function percent(format: string, given: Value, pad: (length: number) => v
       );
     },
   );
-  if (at < values.length && given instanceof Tuple)
+  // A dictionary, or a list, may be asked for nothing.
+  const single = given === null || ["string", "number", "boolean"].includes(typeof given);
+  if (at < values.length && (single || given instanceof Tuple || given instanceof Float))
     unknown("not all arguments converted during string formatting");
   return text;
 }

@@ -24,15 +24,21 @@ export class Tuple extends Fixed {}
 /** A pair of `groupby`, whose parts have names. */
 export class Group extends Tuple {}
 
-/** What `keys`, `values` and `items` of a dictionary give: it has no places to look up. */
+/** What `range` gives, and `keys`, `values` and `items` of a dictionary, which have no places to look up. */
 export class View extends Fixed {
   kind = "";
+  /** As it is written, where that is not a list of what is in it. */
+  text: string | null = null;
+  get isIndexed(): boolean {
+    return this.kind === "range";
+  }
 }
 
-export function view(kind: string, items: readonly Value[]): View {
+export function view(kind: string, items: readonly Value[], text: string | null = null): View {
   const made = new View();
   for (const item of items) made.push(item);
   made.kind = kind;
+  made.text = text;
   return made;
 }
 
