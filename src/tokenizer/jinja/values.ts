@@ -14,7 +14,7 @@ export class Float {
 
 /** What is made of it by `slice` and the like is a list. */
 class Fixed extends Array<Value> {
-  static get [Symbol.species](): ArrayConstructor {
+  static override get [Symbol.species](): ArrayConstructor {
     return Array;
   }
 }
