@@ -294,7 +294,7 @@ function signalAssumed(
     return `every group carries a signal; groups of ${groupSize} do so in ${[0.05, 0.2, 0.5].map(at).join(", ")} (--pass-rate): the others teach nothing${dynamicSampling === undefined ? ", and are cheaper" : ", and further rounds are drawn"}`;
   const drawn = dynamicSampling === undefined ? "" : `, so that ${rounds.toFixed(1)} rounds are drawn a step`;
   const few = signalShare(passRate, groupSize) < FEW_SIGNALS;
-  const remedy = few ? `; ${signalRemedy(passRate, groupSize, 0)}` : "";
+  const remedy = few ? `; ${signalRemedy(passRate, groupSize, 0, dynamicSampling !== undefined)}` : "";
   return `of groups of ${groupSize}, ${at(passRate)} carry a signal${drawn}${remedy}`;
 }
 

@@ -169,7 +169,9 @@ export class GrpoStage implements TrainingStage {
     if (options.referenceEvery > 0 && options.kl > 0 && this.done % options.referenceEvery === 0)
       this.reference = copy(this.policy.parameters());
     const last = this.done === this.totalSteps;
-    const few = fewSignals(countSignals(this.signals, groups), { groupSize: options.groupSize, last });
+    const few = fewSignals(countSignals(this.signals, groups), {
+      ...{ groupSize: options.groupSize, last, redrawn: options.dynamicRounds > 0 },
+    });
     this.signals = few.signals;
     return {
       metrics,

@@ -7,7 +7,7 @@ import { ExpertLoads } from "../../src/train/expert-load.ts";
 import { policyLoss } from "../../src/train/grpo-loss.ts";
 import { lossMetrics, rolloutMetrics, whyNothingWasLearned } from "../../src/train/grpo-metrics.ts";
 import type { Group, Sample } from "../../src/train/rollout.ts";
-import { countSignals, fewSignals, noSignals, signalShare } from "../../src/train/signals.ts";
+import { countSignals, fewSignals, noSignals, signalRemedy, signalShare } from "../../src/train/signals.ts";
 
 function sample(over: Partial<Sample> & { length?: number; value?: number | null }): Sample {
   const { length = 4, value = 0, ...rest } = over;
@@ -251,6 +251,21 @@ describe("few groups that carry a signal (B7)", () => {
     expect(fewSignals(countSignals(noSignals(), halves(14, 30)), options).notices).toHaveLength(1);
     // Where none does, the other notice speaks.
     expect(fewSignals(countSignals(noSignals(), halves(0, 30)), options).notices).toEqual([]);
+  });
+
+  it("no remedy is named that does not help or is taken already", () => {
+    // 1 - 0.999^32 is 3 %; at 5 % groups of 8, 16 and 32 carry one in 34, 56 and 81 %.
+    expect(signalRemedy(0.001, 8, 0)).toBe(
+      "at a pass@1 of 0 % even groups of 32 would carry one in only 3 %: make the task easier, or train the base longer",
+    );
+    expect(signalRemedy(0, 2, 0)).toMatch(/^at a pass@1 of 0 % even groups of 8 .* only 0 %: make the task/);
+    expect(signalRemedy(0.05, 8, 0, true)).toBe(
+      "at a pass@1 of 5 %, groups of 32 would carry one in about 81 %: raise groupSize (now 8), or make the task easier",
+    );
+    expect(signalRemedy(0.05, 8, 0)).toMatch(/raise groupSize .* dynamicSampling$/);
+    const mostly = { truncated: 0, "groups/informative": 0, pass1: 0.75 };
+    expect(whyNothingWasLearned(mostly, 3, 10)[0]).toMatch(/Most problems are solved by all samples/);
+    expect(whyNothingWasLearned({ ...mostly, pass1: 1 }, 3, 10)[0]).toMatch(/Every problem is solved/);
   });
 
   it("too many right, or cut off: other remedies, with one threshold for maxNewTokens in both notices", () => {
