@@ -111,7 +111,10 @@ describe("what is reported of a loss", () => {
     importance: [1, 1, 1, 1, 1, 1],
   };
 
-  async function measured(advantage = tokens.advantage): Promise<Record<string, number>> {
+  async function measured(
+    advantage = tokens.advantage,
+    ratio: "token" | "cispo" = "token",
+  ): Promise<Record<string, number>> {
     const graph = new Graph();
     const fed = { ...tokens, advantage };
     const at = (name: keyof typeof tokens) => input(graph, name, "f32", [1, 6]);
@@ -120,7 +123,7 @@ describe("what is reported of a loss", () => {
         ...{ logProbs: at("logProbs"), old: at("old"), reference: at("reference") },
         ...{ advantage: at("advantage"), weights: at("weights"), importance: at("importance") },
       },
-      { ratio: "token", clip: { low: 0.2, high: 0.2 }, kl: 0.5 },
+      { ratio, clip: { low: 0.2, high: 0.2 }, kl: 0.5 },
     );
     for (const [name, tensor] of Object.entries({ loss, ...measurements })) graph.output(name, tensor);
     const session = await Session.create(graph, { threads: 1 });
@@ -142,6 +145,9 @@ describe("what is reported of a loss", () => {
     expect(result.loss).toBeCloseTo(-0.2 * surrogate + 0.5 * 0.2 * result.kl, 4);
     // With the advantages' signs turned the other ends clip.
     expect(await measured([-1, 1, -1, -1, 0, 2])).toMatchObject({ clippedHigh: 0, clippedLow: 0 });
+    // CISPO bounds a weight at its upper end, whichever sign its advantage has, and at no lower one.
+    const cispo = await measured([-1, -1, 1, 1, 0, 2], "cispo");
+    expect([cispo.clippedHigh, cispo.clippedLow]).toEqual([2, undefined]);
     // A row without advantage is not counted, though its KL is computed.
     expect(await measured([1, -1, 1, 0, 0, 2])).toMatchObject({ clippedHigh: 1, boundedRatios: 0 });
   });
