@@ -84,7 +84,13 @@ export function v3Loss(
  * the weight of the latter. The last position of a row predicts nothing, nor does the last one of an example that another
  * example or padding follows: the token that it is shown is not the one that position i + 1 reads.
  */
-export function furtherFeeds({ ids: read, targets, weights, batch, seq }: LanguageModelBatch): Record<string, Value> {
+export function furtherFeeds({
+  ids: read,
+  targets,
+  weights,
+  batch,
+  seq,
+}: LanguageModelBatch): Record<string, Value> {
   const ids = new Int32Array(batch * seq);
   const counted = new Float32Array(batch * seq);
   for (let i = 0; i + 1 < batch * seq; i++) {

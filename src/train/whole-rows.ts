@@ -29,12 +29,7 @@ export class WholeRows {
   private readonly held = new Map<number, Document>();
 
   /** @param state where it goes on; one that an older version packed has no waiting examples */
-  constructor(
-    source: DocumentSource,
-    batch: number,
-    seq: number,
-    state: Partial<WholeRowsState> = {},
-  ) {
+  constructor(source: DocumentSource, batch: number, seq: number, state: Partial<WholeRowsState> = {}) {
     this.source = source;
     this.batch = batch;
     this.seq = seq;

@@ -121,7 +121,7 @@ describe("the language-model stage", () => {
         const { metrics } = await stage.advance();
         const bias = stage.parameters().get("model.layers.1.mlp.gate.e_score_correction_bias");
         await stage.release();
-        return { metrics, bias: [...(bias?.data as Float32Array)] };
+        return { metrics, bias: Array.from((bias as Value).data as Float32Array) };
       }),
     );
     const names = ["loss", "loss/total", "mtp-cross-entropy", "balance", "grad/norm"];
