@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { readFolder } from "../../src/checkpoint/folder.ts";
 import { readJson } from "../../src/checkpoint/json.ts";
 import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
-import { readLines, readText, visible } from "../../src/checkpoint/text-file.ts";
+import { decodeText, readLines, readText, visible } from "../../src/checkpoint/text-file.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { recipeShape } from "../../src/recipe/options.ts";
 import { temporaryFolder } from "./temporary.ts";
@@ -198,6 +198,27 @@ describe("the files of a model (D4)", () => {
     expect(() =>
       withSafetensors(file("<!doctype html><html></html>", "page.safetensors"), () => null),
     ).toThrow(/an HTML page/);
+  });
+});
+
+describe("a text as it is, line ends too", () => {
+  const own = "one\r\ntwo\rπ\n";
+  it.each<[string, Uint8Array]>([
+    ["UTF-8", Buffer.from(own)],
+    ["UTF-8 with a mark", Buffer.from(`\uFEFF${own}`)],
+    ["UTF-16LE", utf16(`\uFEFF${own}`, false)],
+    ["UTF-16BE", utf16(`\uFEFF${own}`, true)],
+  ])("%s", (_, bytes) => {
+    expect(decodeText("x", bytes)).toBe(own);
+  });
+
+  it.each<[Uint8Array, RegExp]>([
+    [gzipSync("text"), /x: a gzip archive/],
+    [Buffer.from("caf\xe9", "latin1"), /x: text that is not UTF-8/],
+    [Buffer.from("a\0b"), /a NUL character/],
+    [Buffer.from("GGUF\x03\0\0\0"), /x: a GGUF model/],
+  ])("and what is none is named: %#", (bytes, found) => {
+    expect(() => decodeText("x", bytes)).toThrow(found);
   });
 });
 
