@@ -8,6 +8,7 @@ import { GgufFile } from "../checkpoint/gguf/file.ts";
 import { WROTE } from "../checkpoint/gguf/model.ts";
 import { openParts } from "../checkpoint/gguf/parts.ts";
 import { INDEX, SHARD, WEIGHTS } from "../checkpoint/shards.ts";
+import { readText } from "../checkpoint/text-file.ts";
 import { UsageError } from "../recipe/find-model.ts";
 import { scratchFolder } from "../runtime/scratch.ts";
 
@@ -129,7 +130,7 @@ function foreignFiles(folder: string, files: readonly string[]): string[] {
 
 function readManifest(folder: string): Manifest | null {
   try {
-    const found: unknown = JSON.parse(fs.readFileSync(join(folder, EXPORTED), "utf8"));
+    const found: unknown = JSON.parse(readText(join(folder, EXPORTED)));
     return typeof found === "object" && found !== null ? (found as Manifest) : null;
   } catch {
     return null;

@@ -13,9 +13,19 @@ export class Journal<T> {
   readonly #file: number;
   #length: number;
 
-  /** Opens or creates the file and drops a last line that a kill tore. */
+  /**
+   * Opens or creates the file and drops a last line that a kill tore. @throws RunFolderError for a link: a run writes into
+   * its own folder, and one that a stranger made may lead to what is a person's
+   */
   constructor(path: string) {
     this.path = path;
+    const there = fs.lstatSync(path, { throwIfNoEntry: false });
+    if (there !== undefined && !there.isFile())
+      throw new RunFolderError(
+        path,
+        `${path} is ${there.isSymbolicLink() ? "a link" : "no file"}, and is not written through.`,
+        "Put a file in its place, or remove it.",
+      );
     // Append mode cannot write elsewhere than the end; reading it back is for the repair.
     this.#file = onDisk(path, () => fs.openSync(path, "a+"));
     this.#length = this.#cut(fs.fstatSync(this.#file).size);
@@ -99,6 +109,9 @@ export function readJournal<T>(path: string): T[] {
 
 /** The lines of a file that end, without their ends. */
 export function* wholeLines(path: string): Generator<string> {
+  // A pipe or a device, to which a stranger's folder may lead, has no end.
+  if (!fs.statSync(path).isFile())
+    throw new RunFolderError(path, `${path} is no file.`, "Restore it, or remove it.");
   const file = fs.openSync(path, "r");
   try {
     let pieces: Buffer[] = [];

@@ -7,6 +7,7 @@
 import fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
+import { readText } from "../checkpoint/text-file.ts";
 import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
 import { type BillEntry, type BillFile, entriesOf } from "../ledger/bill.ts";
 import { onDisk, RunFolderError, writeAtomic } from "./disk.ts";
@@ -231,7 +232,7 @@ function strangersIn(folder: string, recipeText: string | undefined): string[] {
     const path = join(folder, name);
     if (path === paths.checkpoints) return fs.readdirSync(path).length > 0;
     if (path === paths.recipe)
-      return recipeText === undefined || fs.readFileSync(path, "utf8") !== recipeText;
+      return recipeText === undefined || !isFile(path) || readText(path) !== recipeText;
     return !/^(lock\.json.*|(recipe\.yaml|run\.json)\.\d+\.tmp)$/.test(name);
   });
 }
@@ -270,10 +271,15 @@ function recipeOf(folder: string): unknown {
   }
 }
 
+const isFile = (path: string): boolean => fs.statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+
+/** `null` where there is none. @throws RunFolderError, TextFileError */
 export function readJson<T>(path: string): T | null {
   if (!fs.existsSync(path)) return null;
+  // In a stranger's folder it may be a pipe or a device, which never ends.
+  const text = readText(path);
   try {
-    return JSON.parse(fs.readFileSync(path, "utf8")) as T;
+    return JSON.parse(text) as T;
   } catch {
     throw new RunFolderError(path, `${path} is not valid JSON.`, "Restore it, or start again with --fresh.");
   }

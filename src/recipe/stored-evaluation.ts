@@ -185,7 +185,8 @@ export function openStore(file: string, head: EvaluationHeader, problems: Evalua
     known = stored.completions;
   }
   fs.mkdirSync(dirname(file), { recursive: true });
-  const journal = new Journal<EvaluationHeader | Line>(file);
+  // A link that a person named as the place is meant.
+  const journal = new Journal<EvaluationHeader | Line>(fs.existsSync(file) ? fs.realpathSync(file) : file);
   if (journal.position() === 0) {
     journal.append(head);
     for (const problem of problems) journal.append({ problem });

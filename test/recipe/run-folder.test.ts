@@ -8,7 +8,8 @@ import { BillBook, type BillFile } from "../../src/ledger/bill.ts";
 import { RunFolderError } from "../../src/recipe/disk.ts";
 import { Journal, readJournal } from "../../src/recipe/journal.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
-import { type MetricsLine, type RunFolder, resumeOrCreate } from "../../src/recipe/run-folder.ts";
+import { type MetricsLine, type RunFolder, readJson, resumeOrCreate } from "../../src/recipe/run-folder.ts";
+import { readRun } from "../../src/recipe/run-reader.ts";
 
 const recipe = loadRecipe("recipes/tiny-r1-zero.yaml");
 let root: string;
@@ -64,6 +65,45 @@ describe("a new run", () => {
 });
 
 describe("journals", () => {
+  test.skipIf(process.platform === "win32")(
+    "are written in the run's own folder: a link that a stranger put there leads to nothing of a person's",
+    () => {
+      const run = start();
+      const { metrics, samples, evaluations, charges } = run.paths;
+      stop(run);
+      const diary = join(root, "diary.txt");
+      for (const journal of [metrics, samples, evaluations, charges]) {
+        fs.writeFileSync(diary, "Dear diary,\nno line end");
+        fs.renameSync(journal, `${journal}.own`);
+        fs.symlinkSync(diary, journal);
+        expect(() => start()).toThrow(`${journal} is a link, and is not written through.`);
+        expect(fs.readFileSync(diary, "utf8")).toBe("Dear diary,\nno line end");
+        fs.renameSync(`${journal}.own`, journal);
+      }
+      start();
+    },
+  );
+
+  test.skipIf(process.platform === "win32")(
+    "and a run's other files are read from files, not from devices",
+    () => {
+      const path = join(root, "endless");
+      fs.symlinkSync("/dev/null", path);
+      expect(() => readJournal(path)).toThrow(/endless is no file/);
+      expect(() => readJson(path)).toThrow(/endless: a pipe or a device, not a file/);
+      const run = start();
+      stop(run);
+      for (const file of [run.paths.recipe, run.paths.info]) {
+        fs.renameSync(file, `${file}.own`);
+        fs.symlinkSync("/dev/null", file);
+        expect(() => readRun(run.folder)).toThrow(/a pipe or a device/);
+        fs.rmSync(file);
+        fs.renameSync(`${file}.own`, file);
+      }
+      expect(readRun(run.folder).info.name).toBe(recipe.name);
+    },
+  );
+
   test("store NaN and infinities as null, so that every line is JSON (pitfall G2)", () => {
     const run = start();
     for (const value of [Number.NaN, Infinity, -Infinity]) run.appendMetrics(line(1, value));

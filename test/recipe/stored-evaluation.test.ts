@@ -85,6 +85,16 @@ test("an interrupted one counts the problems at the beginning that have all answ
   expect(await judgeStored(readStored(file))).toMatchObject({ whole: true, record: { passAt1: 1 } });
 });
 
+test("a link that a person named as the place is meant", () => {
+  const [file, link] = [join(folder, "elsewhere.jsonl"), join(folder, "link.jsonl")];
+  openStore(file, head, problems).close();
+  fs.symlinkSync(file, link);
+  const store = openStore(link, head, problems);
+  store.append(completion(0, 0, "#### 2"));
+  store.close();
+  expect(readStored(file).completions.size).toBe(1);
+});
+
 test("a torn beginning is begun again", () => {
   const file = join(folder, "c.jsonl");
   fs.writeFileSync(file, JSON.stringify(head).slice(0, 60));
