@@ -19,7 +19,11 @@ export const writeReport = (folder: string): string => saveReport(readRun(folder
 export function saveReport(run: RunData, folder: string): string {
   const paths = runPaths(folder);
   const { markdown, figures } = renderReport(run);
-  onDisk(paths.figures, () => fs.mkdirSync(paths.figures, { recursive: true }));
+  onDisk(paths.figures, () => {
+    // Never through a link, which may lead anywhere.
+    if (fs.lstatSync(paths.figures, { throwIfNoEntry: false })?.isSymbolicLink()) fs.rmSync(paths.figures);
+    fs.mkdirSync(paths.figures, { recursive: true });
+  });
   for (const { file, svg } of figures) writeAtomic(join(paths.figures, file), svg);
   writeAtomic(paths.report, markdown);
   return paths.report;

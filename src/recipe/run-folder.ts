@@ -215,6 +215,7 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
             ...(recipeFolder !== undefined && { recipeFolder }),
             sessions: [...previous.sessions, now],
           };
+    refuseCheckpointsOfAnother(folder);
     // run.json comes last: a folder that has one is complete.
     onDisk(paths.checkpoints, () => fs.mkdirSync(paths.checkpoints, { recursive: true }));
     writeJson(paths.info, info);
@@ -223,6 +224,19 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
     lock.release();
     throw error;
   }
+}
+
+/** Checkpoints may lie on another disk, behind a link; those of another run would be taken up, and the older ones removed. */
+function refuseCheckpointsOfAnother(folder: string): void {
+  const { checkpoints } = runPaths(folder);
+  if (!fs.existsSync(checkpoints)) return;
+  const owner = dirname(fs.realpathSync(checkpoints));
+  if (owner === fs.realpathSync(folder) || !fs.existsSync(runPaths(owner).info)) return;
+  throw new RunFolderError(
+    checkpoints,
+    `${checkpoints} leads to the checkpoints of another run (${owner}).`,
+    "Remove the link.",
+  );
 }
 
 /** What a run that was killed before its run.json could not have left. */

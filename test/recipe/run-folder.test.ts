@@ -104,6 +104,22 @@ describe("journals", () => {
     },
   );
 
+  test.skipIf(process.platform === "win32")(
+    "checkpoints of another run are not taken up, those on another disk are",
+    () => {
+      const [mine, other] = [start(), start({ name: "other" })];
+      for (const run of [mine, other]) stop(run);
+      const { checkpoints } = mine.paths;
+      fs.rmdirSync(checkpoints);
+      fs.symlinkSync(join("..", "other", "checkpoints"), checkpoints);
+      expect(() => start()).toThrow(/leads to the checkpoints of another run \(.*other\)/);
+      fs.rmSync(checkpoints);
+      fs.mkdirSync(join(root, "disk"));
+      fs.symlinkSync(join("..", "disk"), checkpoints);
+      expect(start().resumed).toBe(true);
+    },
+  );
+
   test("store NaN and infinities as null, so that every line is JSON (pitfall G2)", () => {
     const run = start();
     for (const value of [Number.NaN, Infinity, -Infinity]) run.appendMetrics(line(1, value));
