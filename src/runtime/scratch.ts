@@ -58,7 +58,11 @@ function removeWhenKilled(path: string): () => void {
   return () => void shell.stdin?.end();
 }
 
-const NAME = /^sputnik-(?:model|profile)-(?:(\d+)-(\d+)-([0-9a-f]{8})-)?[A-Za-z0-9]{6,12}$/;
+/** Older versions gave no owner, and six characters alone. */
+const NAME =
+  /^sputnik-(?:model|profile)-(?:[A-Za-z0-9]{6}|(\d+)-(\d+)-([0-9a-f]{8})-[A-Za-z0-9]{6,12})$/;
+/** What such a folder holds: a saved graph with its weights, or profiles. With anything else it is a person's. */
+const CONTENT = /^(?:model\.onnx(?:\.data|\.json)?|trace.*\.json)$/;
 /** Folders whose owner cannot be seen from here are left alone for this long after their last change. */
 const FOREIGN_MS = 24 * 60 * 60 * 1000;
 
@@ -73,6 +77,8 @@ function removeLeftovers(parent: string): void {
     try {
       const alive = owner === null ? "unknown" : lives(owner);
       if (!isMine(path) || alive === true) continue;
+      const files = namesIn(path);
+      if (!files.every((file) => CONTENT.test(file)) || (owner === null && files.length === 0)) continue;
       if (alive === "unknown" && Date.now() - lastChange(path) < FOREIGN_MS) continue;
       rmSync(path, { recursive: true, force: true });
     } catch {
