@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
+import { renderMarkdown } from "../../src/cli/markdown.ts";
 import { pipeable, printable, printableJson } from "../../src/cli/printable.ts";
 import { fail } from "../../src/cli/screen.ts";
 import { SHIPPED } from "../../src/recipe/find-model.ts";
@@ -89,6 +90,12 @@ test("a chat template's own words, in its refusal", async () => {
   expect(code).toBe(1);
   expect(stderr).toContain("]0;pwned31m");
   expect(printable(stdout + stderr)).toBe(stdout + stderr);
+});
+
+test("a report's entities are marks, and none becomes what steers", () => {
+  expect(printable(renderMarkdown("a &#42;b&#42; &lt;c&gt; &#124;"))).toBe("a *b* <c> |");
+  const steers = [27, 155, 13, 8238, 0x202e, 0xdb40].map((code) => `&#${code};`).join("x");
+  expect(renderMarkdown(`a ${steers}`)).toBe(`a ${steers}`);
 });
 
 test("no command prints JSON by other means", () => {
