@@ -149,6 +149,17 @@ function danglingLink(file: string): string | null {
   }
 }
 
+/** Text that was read already, its line ends as they are. @throws TextFileError */
+export function decodeText(file: string, bytes: Uint8Array): string {
+  const foreign = foreignContent(bytes, { markup: true });
+  if (foreign !== null) throw new TextFileError(file, null, foreign.found, foreign.remedy);
+  try {
+    return new TextDecoder(encodingOf(bytes), { fatal: true }).decode(bytes);
+  } catch {
+    throw new TextFileError(file, null, "text that is neither UTF-8 nor UTF-16", "Save it as UTF-8.");
+  }
+}
+
 /** By its mark, or by where ASCII has its zeros. UTF-8 else. */
 function encodingOf(head: Uint8Array): "utf-8" | "utf-16le" | "utf-16be" {
   const [a = 1, b = 1, c = 1, d = 1] = head;

@@ -1,6 +1,7 @@
 /** `sputnik complete MODEL [FILE]`: goes on with a text, or fills the hole in it. */
 import fs from "node:fs";
 import color from "picocolors";
+import { decodeText, TextFileError } from "../checkpoint/text-file.ts";
 import { findModel, UsageError } from "../recipe/find-model.ts";
 import { complete } from "../sample/complete.ts";
 import { openForInference } from "../sample/inference.ts";
@@ -92,8 +93,10 @@ function readText(file: string | undefined, { marker, prefix, suffix }: Complete
 /** `-` is standard input. */
 function read(file: string): string {
   try {
-    return fs.readFileSync(file === "-" ? 0 : file, "utf8");
+    return decodeText(file, fs.readFileSync(file === "-" ? 0 : file));
   } catch (error) {
+    if (error instanceof TextFileError)
+      throw new UsageError(`The text ${file} cannot be read: it is ${error.found}.`, error.remedy);
     const reason =
       (error as NodeJS.ErrnoException).code === "ENOENT" ? "there is none" : (error as Error).message;
     throw new UsageError(`The text ${file} cannot be read: ${reason}.`, "Check the path.");

@@ -1,5 +1,6 @@
 /** `sputnik eval --compare A B`: two evaluations on the same problems, problem by problem. */
 import fs from "node:fs";
+import { readText } from "../checkpoint/text-file.ts";
 import { compareEvaluations } from "../eval/compare.ts";
 import type { EvaluationRecord } from "../events.ts";
 import { findModel, UsageError } from "../recipe/find-model.ts";
@@ -91,7 +92,8 @@ async function fromFile(file: string): Promise<EvaluationRecord> {
   const refuse = () => new UsageError(`${file} holds no evaluation.`, `Name ${EVALUATIONS}.`);
   let document: Partial<EvaluationRecord> & { partial?: boolean };
   try {
-    document = JSON.parse(fs.readFileSync(file, "utf8"));
+    // A shell's redirection may have made UTF-16 of it.
+    document = JSON.parse(readText(file)) as typeof document;
   } catch {
     throw refuse();
   }

@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { readFolder } from "../../src/checkpoint/folder.ts";
 import { readJson } from "../../src/checkpoint/json.ts";
 import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
-import { readLines, readText, visible } from "../../src/checkpoint/text-file.ts";
+import { decodeText, readLines, readText, visible } from "../../src/checkpoint/text-file.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { recipeShape } from "../../src/recipe/options.ts";
 import { temporaryFolder } from "./temporary.ts";
@@ -179,6 +179,17 @@ describe("the files of a model (D4)", () => {
       withSafetensors(file("<!doctype html><html></html>", "page.safetensors"), () => null),
     ).toThrow(/an HTML page/);
   });
+});
+
+it("text that was read already keeps its line ends, and loses its mark", () => {
+  const text = "a\r\nb\rc\n";
+  const bytes = (content: string | Uint8Array) => Buffer.from(content as string);
+  for (const content of [bytes(text), bytes(`\uFEFF${text}`), utf16(`\uFEFF${text}`, false), utf16(text, true)])
+    expect(decodeText("t", content)).toBe(text);
+  expect(decodeText("t", bytes("<html>a page</html>"))).toBe("<html>a page</html>");
+  expect(decodeText("t", bytes(""))).toBe("");
+  expect(() => decodeText("t", Uint8Array.of(0x61, 0xe9, 0x20))).toThrow(/^t: text that is neither UTF-8 nor/);
+  expect(() => decodeText("t", gzipSync("a"))).toThrow(/^t: a gzip archive/);
 });
 
 it("visible shows what does not print by its code", () => {

@@ -58,6 +58,9 @@ describe("complete", () => {
     expect(await run(["--prefix", "before", "--suffix", "after"])).toBe(filled);
     expect(await run(["--marker", "???", "--hole"], text.replace("<FILL>", "???"))).toBe(word);
     expect(await run(["a.ts", "--precision", "int8"])).toBe(filled);
+    fs.writeFileSync(join(cwd, "marked.ts"), `\uFEFF${text}`);
+    fs.writeFileSync(join(cwd, "wide.ts"), `\uFEFF${text}`, "utf16le");
+    for (const file of ["marked.ts", "wide.ts"]) expect(await run([file])).toBe(filled);
     const json = JSON.parse(await run(["a.ts", "--json"])) as Record<string, unknown>;
     expect(json).toMatchObject({ model: "filler", hole: word, tokens: word.length + 1, finish: "stop" });
   });
@@ -71,6 +74,8 @@ describe("complete", () => {
     expect(await failure(["filler"], "a<FILL>b<FILL>c")).toContain("one can be filled at a time");
     expect(await failure(["filler"], "")).toContain("no text to go on with");
     expect(await failure(["filler", "missing.ts"])).toContain("Check the path");
+    fs.writeFileSync(join(cwd, "latin.ts"), "// caf\xe9", "latin1");
+    expect(await failure(["filler", "latin.ts"])).toContain("latin.ts cannot be read: it is text that is neither");
     // The shipped model's vocabulary is closed: it has no tokens for a hole.
     expect(await failure([SHIPPED], "1<FILL>2")).toMatch(/no tokens for one[\s\S]*--marker/);
     expect(await failure(["filler", "a.ts", "--suffix", "after"])).toContain("not both");
