@@ -28,7 +28,7 @@ export function indexedFiles(index: unknown): string[] | null {
 
 /** Names of the safetensors files of a folder, a LoRA adapter's left out. */
 function presentFiles(folder: string): string[] {
-  const names = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
+  const names = fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory() ? fs.readdirSync(folder) : [];
   return names.filter((name) => name.endsWith(".safetensors") && !name.startsWith("adapter_")).sort();
 }
 
@@ -71,7 +71,7 @@ export function weightFiles(folder: string): string[] {
   return names.map((name) => join(folder, name));
 }
 
-/** Weights in a folder that are not read, in sentences. */
+/** Weights in a folder that are not read, in sentences; of a file none. */
 export function strayWeights(folder: string): string[] {
   const present = presentFiles(folder);
   const read = weightFiles(folder).map((path) => basename(path));

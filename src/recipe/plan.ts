@@ -19,7 +19,7 @@ import { withAdapter } from "../train/policy.ts";
 import { encodeProblem } from "../train/rollout.ts";
 import { FEW_SIGNALS, percent, signalRemedy, signalShare } from "../train/signals.ts";
 import { traceAccumulation, traceOptimizer, traceStep } from "../train/step.ts";
-import { examProblems } from "./exam.ts";
+import { examProblems, largestCompletion } from "./exam.ts";
 import { forecastGroups, forecastPasses, type Passes } from "./forecast.ts";
 import { languageModelOptions, optimizerOptions, recipeShape } from "./options.ts";
 import { stageSteps } from "./run.ts";
@@ -303,7 +303,7 @@ function examPrograms(
   problems: readonly EvaluatedProblem[],
   setting: Setting,
 ): Pick<StagePlan, "programs" | "assumptions"> {
-  const limit = stage.maxNewTokens ?? Math.floor(setting.config.maxPositions * 0.75);
+  const limit = stage.maxNewTokens ?? largestCompletion(setting);
   const answer = setting.answerTokens ?? Math.ceil(limit * ANSWER_SHARE);
   const samples = stage.samples * problems.reduce((sum, { copies }) => sum + copies, 0);
   const { slots } = stage;

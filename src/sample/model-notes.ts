@@ -13,7 +13,8 @@ export function modelNotes(path: string): string[] {
   const file = isGguf(path) ? path : join(path, "generation_config.json");
   const settings = notApplied(isGguf(path) ? ggufSettings(path) : fields(file));
   return [
-    ...(isGguf(path) ? [] : [...strayWeights(path), ...positions(path)]),
+    ...strayWeights(path),
+    ...(isGguf(path) ? [] : positions(path)),
     ...(settings.length === 0
       ? []
       : [
