@@ -24,7 +24,7 @@ const PARTIAL = ".sputnik-export-";
 
 /** Another model's files, which a reader would mix with ours. */
 const MODEL_FILE =
-  /^(config|tokenizer|tokenizer_config|generation_config|special_tokens_map|added_tokens|adapter_config)\.json$|^(chat_template\.jinja|chat_template\.json|tokenizer\.model|vocab\.json|merges\.txt)$|^(pytorch_model|adapter_model).*\.(bin|json|safetensors)$/;
+  /^(config|tokenizer|tokenizer_config|generation_config|special_tokens_map|added_tokens|adapter_config)\.json$|^(chat_template\.jinja|chat_template\.json|tokenizer\.model|vocab\.json|merges\.txt)$|^additional_chat_templates\/[^/]+\.jinja$|^(pytorch_model|adapter_model).*\.(bin|json|safetensors)$/;
 const isModelFile = (name: string): boolean =>
   name === WEIGHTS || name === INDEX || SHARD.test(name) || MODEL_FILE.test(name);
 

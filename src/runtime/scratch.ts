@@ -59,8 +59,7 @@ function removeWhenKilled(path: string): () => void {
 }
 
 /** Older versions gave no owner, and six characters alone. */
-const NAME =
-  /^sputnik-(?:model|profile)-(?:[A-Za-z0-9]{6}|(\d+)-(\d+)-([0-9a-f]{8})-[A-Za-z0-9]{6,12})$/;
+const NAME = /^sputnik-(?:model|profile)-(?:[A-Za-z0-9]{6}|(\d+)-(\d+)-([0-9a-f]{8})-[A-Za-z0-9]{6,12})$/;
 /** What such a folder holds: a saved graph with its weights, or profiles. With anything else it is a person's. */
 const CONTENT = /^(?:model\.onnx(?:\.data|\.json)?|trace.*\.json)$/;
 /** Folders whose owner cannot be seen from here are left alone for this long after their last change. */

@@ -106,9 +106,7 @@ function Exam({ evaluation }: { evaluation: EvaluationRecord }) {
       <div class="exam-head">
         <span>{label}</span>
         <strong>{percent(passAt1)}</strong>
-        <span class="detail">
-          95 % interval {range(interval)}
-        </span>
+        <span class="detail">95 % interval {range(interval)}</span>
       </div>
       <div class="scale" aria-hidden="true">
         <span

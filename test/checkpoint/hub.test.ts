@@ -430,12 +430,17 @@ describe("which files", () => {
     expect(() => neededFiles(all, undefined, gone)).toThrow(
       /lacks 1 of the 3 files that its index names: model-00003-of-00003.safetensors/,
     );
+    const tools = "additional_chat_templates/tool_use.jinja";
+    const talking = model("config.json", "model.safetensors", "chat_template.jinja", tools);
+    expect(neededFiles(talking).map(({ path }) => path)).toContain(tools);
     for (const bad of [
       {},
       null,
       { weight_map: { a: "../x" } },
       { weight_map: { a: 1 } },
       { weight_map: { a: ".." } },
+      { weight_map: { a: shards[0], b: "config.json" } },
+      { weight_map: { a: "pytorch_model.bin" } },
     ])
       expect(() => neededFiles(all, undefined, bad), JSON.stringify(bad)).toThrow(
         /names no files of its own/,

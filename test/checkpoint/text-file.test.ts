@@ -57,6 +57,15 @@ describe("a text file is read", () => {
     ]);
   });
 
+  it("in time that grows with its length, though it is one line", () => {
+    const long = file(Buffer.alloc(2 ** 26, "a"));
+    const start = performance.now();
+    expect(readText(long)).toHaveLength(2 ** 26);
+    // A tenth of a second; each piece joined to those before it and looked through again took ten.
+    expect(performance.now() - start).toBeLessThan(4000);
+    fs.rmSync(long);
+  });
+
   it("across the pieces in which it is read, whatever lies on their border", () => {
     for (const border of ["\r\n", "\r", "😀"]) {
       const before = "x".repeat(2 ** 20 - 1);
@@ -97,6 +106,17 @@ describe("what is no text is named", () => {
     ["NULs", "a\nb\0c\n", /, line 2: a NUL character/],
   ])("%s", (_, content, message) => {
     expect(() => readText(file(content))).toThrow(message);
+  });
+
+  it("a text that begins with the letters of a format is a text", () => {
+    const texts = [
+      "GGUF is a format",
+      "BZh is no word",
+      `Entry not found ${"in the dictionary ".repeat(20)}`,
+    ];
+    for (const text of texts) expect(readText(file(text))).toBe(text);
+    expect(() => readText(file("GGUF\x03\0\0\0"))).toThrow(/a GGUF model/);
+    expect(() => readText(file("BZh91AY&SY"))).toThrow(/a bzip2 archive/);
   });
 
   it("a page is text where pages are wanted", () => {
@@ -184,11 +204,18 @@ describe("the files of a model (D4)", () => {
 it("text that was read already keeps its line ends, and loses its mark", () => {
   const text = "a\r\nb\rc\n";
   const bytes = (content: string | Uint8Array) => Buffer.from(content as string);
-  for (const content of [bytes(text), bytes(`\uFEFF${text}`), utf16(`\uFEFF${text}`, false), utf16(text, true)])
+  for (const content of [
+    bytes(text),
+    bytes(`\uFEFF${text}`),
+    utf16(`\uFEFF${text}`, false),
+    utf16(text, true),
+  ])
     expect(decodeText("t", content)).toBe(text);
   expect(decodeText("t", bytes("<html>a page</html>"))).toBe("<html>a page</html>");
   expect(decodeText("t", bytes(""))).toBe("");
-  expect(() => decodeText("t", Uint8Array.of(0x61, 0xe9, 0x20))).toThrow(/^t: text that is neither UTF-8 nor/);
+  expect(() => decodeText("t", Uint8Array.of(0x61, 0xe9, 0x20))).toThrow(
+    /^t: text that is neither UTF-8 nor/,
+  );
   expect(() => decodeText("t", gzipSync("a"))).toThrow(/^t: a gzip archive/);
 });
 

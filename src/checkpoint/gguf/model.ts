@@ -32,8 +32,8 @@ import { openParts } from "./parts.ts";
 import { llama3Factors } from "./rope.ts";
 import { samplingOf } from "./sampling.ts";
 import { READ_OTHERWISE } from "./splits.ts";
-import { type TokenizerContent, tokenizerMetadata, toTokenizerContent } from "./tokenizer.ts";
-import { text, u32 } from "./values.ts";
+import { furtherEnds, type TokenizerContent, tokenizerMetadata, toTokenizerContent } from "./tokenizer.ts";
+import { Metadata, text, u32 } from "./values.ts";
 
 type Fields = Record<string, unknown>;
 
@@ -181,10 +181,27 @@ function write(
       : tokenizerMetadata(file, tokenizer, tokenizerConfig, config.vocabSize)),
   ]);
   writeGguf(file, metadata, tensors, { disk });
-  const rule = metadata.get("tokenizer.ggml.pre");
-  if (rule?.type !== "STRING" || !READ_OTHERWISE.includes(rule.value)) return [];
+  return tokenizer === null || options.tokenizer === false
+    ? []
+    : differences(new Metadata(file, metadata), tokenizer);
+}
+
+/** What llama.cpp does otherwise with such a file than we do with the model, in sentences. */
+function differences(metadata: Metadata, tokenizer: Tokenizer): string[] {
+  const rule = metadata.text("tokenizer.ggml.pre");
+  const words = metadata.texts("tokenizer.ggml.tokens");
+  const lost = furtherEnds(tokenizer, words).slice(2);
   return [
-    `llama.cpp splits some rare texts (digits of other scripts, fractions) otherwise than "${rule.value}" does.`,
+    ...(READ_OTHERWISE.includes(rule)
+      ? [
+          `llama.cpp splits some rare texts (digits of other scripts, fractions) otherwise than "${rule}" does.`,
+        ]
+      : []),
+    ...(lost.length > 0
+      ? [
+          `the format has no room for further ends of an answer: llama.cpp goes on after ${lost.map((id) => words[id]).join(", ")}.`,
+        ]
+      : []),
   ];
 }
 
