@@ -58,6 +58,24 @@ export function readText(file: string, { markup = false }: ReadOptions = {}): st
 }
 
 /**
+ * A text as it is, its line ends too, without a byte-order mark. @param file its name in messages
+ * @throws TextFileError for bytes that are no text
+ */
+export function decodeText(file: string, bytes: Uint8Array): string {
+  const head = bytes.subarray(0, HEAD);
+  const foreign = foreignContent(head, { markup: true });
+  if (foreign !== null) throw new TextFileError(file, null, foreign.found, foreign.remedy);
+  const encoding = encodingOf(head);
+  let text: string;
+  try {
+    text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch {
+    throw new TextFileError(file, null, `text that is not ${encoding.toUpperCase()}`, "Save it as UTF-8.");
+  }
+  return checked(file, { number: 1, text, last: true }, Number.POSITIVE_INFINITY).text;
+}
+
+/**
  * Line by line; the last one is what follows the last line end, often nothing.
  * @throws TextFileError for a file that is missing, no regular file, no text, or has a line beyond `longestLine`
  */
@@ -148,17 +166,6 @@ function danglingLink(file: string): string | null {
     return `a link to ${fs.readlinkSync(file)}, which is not there`;
   } catch {
     return null;
-  }
-}
-
-/** Text that was read already, its line ends as they are. @throws TextFileError */
-export function decodeText(file: string, bytes: Uint8Array): string {
-  const foreign = foreignContent(bytes, { markup: true });
-  if (foreign !== null) throw new TextFileError(file, null, foreign.found, foreign.remedy);
-  try {
-    return new TextDecoder(encodingOf(bytes), { fatal: true }).decode(bytes);
-  } catch {
-    throw new TextFileError(file, null, "text that is neither UTF-8 nor UTF-16", "Save it as UTF-8.");
   }
 }
 

@@ -15,7 +15,7 @@ import { countParameters } from "../models/layers.ts";
 import { type FoundModel, findModel, UsageError } from "../recipe/find-model.ts";
 import { inlineText } from "../recipe/markdown-text.ts";
 import { expectedShapes } from "../recipe/options.ts";
-import { writeReport } from "../recipe/report.ts";
+import { saveReport } from "../recipe/report.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { type RunData, readRun } from "../recipe/run-reader.ts";
 import { printable } from "./printable.ts";
@@ -98,13 +98,24 @@ function exportRun(
 ): Written {
   const written = writeModel(found.folder, folder, dtype);
   const paths = runPaths(source);
+  const run = readRun(source);
+  const files = [paths.recipe, paths.info, paths.evaluations, paths.bill];
   // Without the run's journals, as in an earlier export, the report that came along says more than a new one could.
-  if (fs.existsSync(paths.metrics)) writeReport(source);
-  for (const file of [paths.recipe, paths.info, paths.evaluations, paths.bill, paths.report, paths.figures]) {
-    if (fs.existsSync(file)) fs.cpSync(file, join(folder, file.slice(source.length)), { recursive: true });
+  if (fs.existsSync(paths.metrics)) saveReport(run, folder);
+  else files.push(paths.report, paths.figures);
+  for (const file of files) {
+    if (fs.existsSync(file))
+      fs.cpSync(file, join(folder, basename(file)), { recursive: true, filter: isOwn });
   }
-  fs.writeFileSync(join(folder, "README.md"), card(readRun(source), written.parameters, named(target)));
+  fs.writeFileSync(join(folder, "README.md"), card(run, written.parameters, named(target)));
   return written;
+}
+
+/** A link in a stranger's run may lead to what is not the run's, and is not given away with it. */
+function isOwn(path: string): boolean {
+  const own = !fs.lstatSync(path).isSymbolicLink();
+  if (!own) console.error(`${color.yellow("note")} ${printable(path)} is a link and was left out.`);
+  return own;
 }
 
 /** The folder as a stranger may call it: a card must not tell where it lay on this machine. */

@@ -1,5 +1,6 @@
 /** Markdown, as our reports use it, for reading on a terminal. */
 import color from "picocolors";
+import { printable } from "./printable.ts";
 import { table } from "./screen.ts";
 
 export function renderMarkdown(text: string): string {
@@ -36,16 +37,12 @@ function cells(row: string): string[] {
 const ENTITIES: Record<string, string> = { lt: "<", gt: ">", quot: '"', amp: "&" };
 
 function inline(text: string): string {
-  return (
-    text
-      .replace(/\*\*(.+?)\*\*/g, (_, bold: string) => color.bold(bold))
-      .replace(/`([^`]+)`/g, (_, code: string) => color.cyan(code))
-      .replace(/<\/?(details|summary|br|sup|sub)[^>]*>/g, "")
-      // ASCII alone, 32 to 126: another number, in a stranger's report, may be what steers the terminal.
-      .replace(
-        /&(?:#(3[2-9]|[4-9]\d|1[01]\d|12[0-6])|(lt|gt|quot|amp));/g,
-        (_, code: string, name: string) =>
-          code === undefined ? ENTITIES[name] : String.fromCharCode(Number(code)),
-      )
-  );
+  return text
+    .replace(/\*\*(.+?)\*\*/g, (_, bold: string) => color.bold(bold))
+    .replace(/`([^`]+)`/g, (_, code: string) => color.cyan(code))
+    .replace(/<\/?(details|summary|br|sup|sub)[^>]*>/g, "")
+    .replace(/&(?:#(\d+)|(lt|gt|quot|amp));/g, (_, code: string, name: string) =>
+      // A report that came along is perhaps a stranger's.
+      code === undefined ? ENTITIES[name] : printable(String.fromCharCode(Number(code))),
+    );
 }

@@ -3,7 +3,7 @@
  * so that every line stays JSON that any reader understands; readers show a gap there.
  */
 import fs from "node:fs";
-import { onDisk, writeAll } from "./disk.ts";
+import { onDisk, RunFolderError, writeAll } from "./disk.ts";
 
 const NEWLINE = 10;
 const CHUNK = 65_536;
@@ -76,18 +76,47 @@ export class Journal<T> {
   }
 }
 
-/** Every whole line, in order. A torn last line, as in a run that is being written, is left out. */
+/**
+ * Every whole line, in order; what follows the last line end, as in a run that is being written, is left out. In pieces:
+ * a long run's samples are more than fit one string. @throws RunFolderError naming the line
+ */
 export function readJournal<T>(path: string): T[] {
   if (!fs.existsSync(path)) return [];
-  const lines = fs.readFileSync(path, "utf8").split("\n");
-  lines.pop();
-  return lines.map((line, index) => {
+  const values: T[] = [];
+  for (const line of wholeLines(path)) {
     try {
-      return JSON.parse(line) as T;
+      values.push(JSON.parse(line) as T);
     } catch {
-      throw new SyntaxError(
-        `${path}:${index + 1} is not a line of JSON. Remove the line; the others are kept.`,
+      throw new RunFolderError(
+        path,
+        `${path}:${values.length + 1} is not a line of JSON.`,
+        "Remove the line; the others are kept.",
       );
     }
-  });
+  }
+  return values;
+}
+
+/** The lines of a file that end, without their ends. */
+export function* wholeLines(path: string): Generator<string> {
+  const file = fs.openSync(path, "r");
+  try {
+    let pieces: Buffer[] = [];
+    for (;;) {
+      const chunk = Buffer.allocUnsafe(16 * CHUNK);
+      const read = fs.readSync(file, chunk);
+      if (read === 0) return;
+      let start = 0;
+      const filled = chunk.subarray(0, read);
+      for (let end = filled.indexOf(NEWLINE); end !== -1; end = filled.indexOf(NEWLINE, start)) {
+        pieces.push(filled.subarray(start, end));
+        yield Buffer.concat(pieces).toString();
+        pieces = [];
+        start = end + 1;
+      }
+      pieces.push(filled.subarray(start));
+    }
+  } finally {
+    fs.closeSync(file);
+  }
 }

@@ -260,7 +260,7 @@ export class Sampler {
     { weights, options, result }: Call,
   ): Promise<void> {
     const batch = prompts.length;
-    const length = Math.max(...prompts.map((prompt) => prompt.length)) - 1;
+    const length = prompts.reduce((most, prompt) => Math.max(most, prompt.length), 0) - 1;
     const piece = this.continues ? Math.ceil(this.passTokens / batch) : length;
     for (let start = from; start < length; start += piece) {
       options.signal?.throwIfAborted();

@@ -201,22 +201,25 @@ describe("the files of a model (D4)", () => {
   });
 });
 
-it("text that was read already keeps its line ends, and loses its mark", () => {
-  const text = "a\r\nb\rc\n";
-  const bytes = (content: string | Uint8Array) => Buffer.from(content as string);
-  for (const content of [
-    bytes(text),
-    bytes(`\uFEFF${text}`),
-    utf16(`\uFEFF${text}`, false),
-    utf16(text, true),
-  ])
-    expect(decodeText("t", content)).toBe(text);
-  expect(decodeText("t", bytes("<html>a page</html>"))).toBe("<html>a page</html>");
-  expect(decodeText("t", bytes(""))).toBe("");
-  expect(() => decodeText("t", Uint8Array.of(0x61, 0xe9, 0x20))).toThrow(
-    /^t: text that is neither UTF-8 nor/,
-  );
-  expect(() => decodeText("t", gzipSync("a"))).toThrow(/^t: a gzip archive/);
+describe("a text as it is, line ends too", () => {
+  const own = "one\r\ntwo\rπ\n";
+  it.each<[string, Uint8Array]>([
+    ["UTF-8", Buffer.from(own)],
+    ["UTF-8 with a mark", Buffer.from(`\uFEFF${own}`)],
+    ["UTF-16LE", utf16(`\uFEFF${own}`, false)],
+    ["UTF-16BE", utf16(`\uFEFF${own}`, true)],
+  ])("%s", (_, bytes) => {
+    expect(decodeText("x", bytes)).toBe(own);
+  });
+
+  it.each<[Uint8Array, RegExp]>([
+    [gzipSync("text"), /x: a gzip archive/],
+    [Buffer.from("caf\xe9", "latin1"), /x: text that is not UTF-8/],
+    [Buffer.from("a\0b"), /a NUL character/],
+    [Buffer.from("GGUF\x03\0\0\0"), /x: a GGUF model/],
+  ])("and what is none is named: %#", (bytes, found) => {
+    expect(() => decodeText("x", bytes)).toThrow(found);
+  });
 });
 
 it("visible shows what does not print by its code", () => {

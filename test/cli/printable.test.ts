@@ -15,6 +15,11 @@ import { sputnik } from "./command.ts";
 const TITLE = "\u001b]0;pwned\u0007";
 const STEERING = `${TITLE}\u009b31m\u202e\u2066\u200f\u{e0041}\u007f\r`;
 
+it("a stranger's report says in no way of Markdown what steers", () => {
+  const shown = renderMarkdown("a &#27;]0;pwned&#7; &lt;b&gt; &#65563;[2J &#155;31m &#42;c&#42;");
+  expect(shown).toBe("a ]0;pwned <b> [2J 31m *c*");
+});
+
 describe("printable", () => {
   it("keeps text, newlines and tabs, in every script", () => {
     const text = "a\tb\nΔx ≤ 7, 漢字, नमस्ते, 👩‍👧 e\u0301, שלום";
@@ -90,12 +95,6 @@ test("a chat template's own words, in its refusal", async () => {
   expect(code).toBe(1);
   expect(stderr).toContain("]0;pwned31m");
   expect(printable(stdout + stderr)).toBe(stdout + stderr);
-});
-
-test("a report's entities are marks, and none becomes what steers", () => {
-  expect(printable(renderMarkdown("a &#42;b&#42; &lt;c&gt; &#124;"))).toBe("a *b* <c> |");
-  const steers = [27, 155, 13, 8238, 0x202e, 0xdb40].map((code) => `&#${code};`).join("x");
-  expect(renderMarkdown(`a ${steers}`)).toBe(`a ${steers}`);
 });
 
 test("no command prints JSON by other means", () => {

@@ -7,6 +7,7 @@ import { checkSources } from "../../src/recipe/check-sources.ts";
 import { largestCompletion } from "../../src/recipe/exam.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
+import { tinyConfig } from "../train/tiny.ts";
 import { tinyModelFolder } from "./tiny-run.ts";
 
 // 64 positions, compact vocabulary.
@@ -54,6 +55,19 @@ describe("answers and their prompts", () => {
       /r\.yaml:7:\d+: Stage "e", maxNewTokens/,
     );
     expect(check(COUNTDOWN, exam("maxNewTokens: 53"))).toEqual([]);
+  });
+
+  it("are measured by the positions that are used, of a model that claims a million", () => {
+    const million = (stage: string) => {
+      const text = `name: r\nseed: 1\nmodel: { layers: 1, width: 8, heads: 2, ffn: 8, maxPositions: 1010000 }\ntokenizer: { kind: compact }\ntask: ${COUNTDOWN}\ncheckpoint: { everySteps: 1, keep: 1 }\nstages: [${stage}]\n`;
+      return checkSources(parseRecipe(text, "r.yaml"));
+    };
+    // 2^18 are used; three quarters of them are the limit of an exam that states none.
+    expect(largestCompletion({ config: { ...tinyConfig, maxPositions: 1_010_000 } })).toBe(196_608);
+    expect(million(exam("topK: 1"))).toEqual([]);
+    expect(() => million(exam("maxNewTokens: 262143"))).toThrow(
+      /the longest prompt \(11 tokens\) do not fit the model's 262144 positions\.$/,
+    );
   });
 
   it("that a single row spoils are refused with its file and line (D7)", () => {

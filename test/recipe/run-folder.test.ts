@@ -95,6 +95,14 @@ describe("journals", () => {
     const path = join(root, "broken.jsonl");
     fs.writeFileSync(path, '{"a":1}\noops\n');
     expect(() => readJournal(path)).toThrow(/broken\.jsonl:2 is not a line of JSON/);
+    expect(() => readJournal(path)).toThrow(RunFolderError);
+  });
+
+  test("lines of every length are read whole, across the pieces in which a file is read", () => {
+    const path = join(root, "long.jsonl");
+    const values = [0, 2 ** 20 - 3, 2 ** 20, 3 * 2 ** 20, 1].map((length) => "\u00e4".repeat(length));
+    fs.writeFileSync(path, `${values.map((value) => JSON.stringify(value)).join("\n")}\n"torn`);
+    expect(readJournal(path)).toEqual(values);
   });
 
   test("a full disk is said in words and leaves whole lines", () => {

@@ -78,7 +78,6 @@ describe("leftovers", () => {
       ["sputnik-model-backup", "config.json"],
       ["sputnik-model-smollm2", "model.onnx.data"],
       ["sputnik-profile-thesis", "notes.txt"],
-      [`sputnik-model-${dead}-12345-${place}-abcdef`, "model.safetensors"],
     ] as const;
     for (const [name, file] of folders) {
       fs.mkdirSync(join(parent, name));
