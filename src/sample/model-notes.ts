@@ -15,7 +15,8 @@ export function modelNotes(path: string): string[] {
   const file = isGguf(path) ? path : settingsFile(path);
   const settings = notApplied(isGguf(path) ? ggufSettings(path) : settingsIn(fields(file)));
   return [
-    ...(isGguf(path) ? [] : [...strayWeights(path), ...positions(path)]),
+    ...strayWeights(path),
+    ...(isGguf(path) ? [] : positions(path)),
     ...(settings.length === 0
       ? []
       : [
