@@ -69,6 +69,12 @@ export function neededFiles(model: HubModel, file?: string, index?: unknown): Hu
       `${name} is an adapter, not a model: it has ${listed(files)}.`,
       "Pull the model that its adapter_config.json names (base_model_name_or_path), and give the adapter's folder to a recipe as model.adapter.",
     );
+  const loose = files.filter(({ path }) => path.endsWith(".safetensors"));
+  if (loose.length > 0)
+    throw new HubError(
+      `${name} has neither ${WEIGHTS} nor ${INDEX}, so nothing says which of its files are the model: ${listed(loose)}.`,
+      "Look for another copy of the model, as transformers saves it.",
+    );
   throw new HubError(
     `${name} has neither safetensors nor a GGUF file: it has ${listed(files)}.`,
     "PyTorch's .bin and .pt files are not read, since opening them runs code. Look for another copy of the model.",

@@ -93,7 +93,10 @@ export function isStoredEvaluation(file: string): boolean {
 /** A kill came while the first line was written. */
 function headerIsTorn(file: string): boolean {
   if (!fs.statSync(file, { throwIfNoEntry: false })?.isFile() || !isStoredEvaluation(file)) return false;
-  return wholeLines(file).next().done === true;
+  const lines = wholeLines(file);
+  const torn = lines.next().done === true;
+  lines.return(undefined);
+  return torn;
 }
 
 /** Reads a file whole; a last line that a kill tore is passed over. @throws UsageError naming the line */

@@ -505,6 +505,12 @@ describe("which files", () => {
     expect(() => names("README.md", ...files)).toThrow(message);
   });
 
+  it("safetensors that nothing names are not taken for none", () => {
+    expect(() => names("config.json", "model-00001-of-00002.safetensors", "vae/x.safetensors")).toThrow(
+      "org/m has neither model.safetensors nor model.safetensors.index.json, so nothing says which of its files are the model: model-00001-of-00002.safetensors, vae/x.safetensors.",
+    );
+  });
+
   it("pickles are refused with the reason", () => {
     expect(() => names("config.json", "pytorch_model.bin")).toThrow(
       /neither safetensors nor a GGUF file: it has config.json, pytorch_model.bin/,

@@ -90,6 +90,15 @@ test("a problem that the model has no room for is refused in words", async () =>
   }
 });
 
+test("a run whose checkpoints cannot be listed is told of by a question, and warming up ends nothing", () => {
+  const run = join(root, "broken-run");
+  fs.mkdirSync(run);
+  fs.writeFileSync(join(run, "checkpoints"), "no folder");
+  const service = new ThreadChat({ run });
+  expect(() => service.warm()).not.toThrow();
+  expect(() => service.models()).toThrow(/ENOTDIR/);
+});
+
 test("a problem without a solution says so", async () => {
   const verdict = (await events({ ...REQUEST, problem: "2 2 = 99" })).find(({ type }) => type === "verdict");
   expect(verdict).toMatchObject({
