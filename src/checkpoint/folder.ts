@@ -4,6 +4,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { checkConfig, type ModelConfig, storedConfig } from "../models/architecture.ts";
+import { settingsIn } from "../models/generation-settings.ts";
 import { fromHuggingFace, toHuggingFace } from "../models/hugging-face.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import { TOOL_USE } from "../tokenizer/named-templates.ts";
@@ -121,7 +122,10 @@ export function readFolder(folder: string): LoadedShape {
   checkVocabulary(folder, config, tokenizer);
   return {
     ...{ config, tokenizer, tokenizerConfig },
-    generation: (generationConfig ?? {}) as Record<string, unknown>,
+    generation: (generationConfig ?? settingsIn(modelConfig as Record<string, unknown>)) as Record<
+      string,
+      unknown
+    >,
   };
 }
 

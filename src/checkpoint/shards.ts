@@ -29,11 +29,13 @@ export function indexedFiles(index: unknown): string[] | null {
   return names.length > 0 && names.every(inside) ? names.sort() : null;
 }
 
+/** Of a folder; a file, and what is not there, has none. */
+const namesIn = (folder: string): string[] =>
+  fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory() ? fs.readdirSync(folder).sort() : [];
+
 /** Names of the safetensors files of a folder, a LoRA adapter's left out. */
-function presentFiles(folder: string): string[] {
-  const names = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
-  return names.filter((name) => name.endsWith(".safetensors") && !name.startsWith("adapter_")).sort();
-}
+const presentFiles = (folder: string): string[] =>
+  namesIn(folder).filter((name) => name.endsWith(".safetensors") && !name.startsWith("adapter_"));
 
 /**
  * Paths of the one file, or of the shards that the index names.
@@ -79,8 +81,8 @@ export function weightFiles(folder: string): string[] {
 
 /** @throws CheckpointError where weights lie in the folder as PyTorch saves them, and not as `expected` */
 export function refusePickles(folder: string, expected: string): void {
-  const names = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
-  const found = names.filter((name) => /\.(bin|pt|pth|ckpt)$/.test(name)).sort();
+  const names = namesIn(folder);
+  const found = names.filter((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
   if (names.includes(expected) || found.length === 0) return;
   throw new CheckpointError({
     file: folder,
@@ -91,7 +93,7 @@ export function refusePickles(folder: string, expected: string): void {
   });
 }
 
-/** Weights in a folder that are not read, in sentences. */
+/** Weights in a folder that are not read, in sentences; of a file none. */
 export function strayWeights(folder: string): string[] {
   const present = presentFiles(folder);
   const read = weightFiles(folder).map((path) => basename(path));

@@ -9,6 +9,7 @@ import color from "picocolors";
 import { saveModel } from "../checkpoint/folder.ts";
 import { exportGguf } from "../checkpoint/gguf/model.ts";
 import { isGguf, openModelFiles } from "../checkpoint/model.ts";
+import { strayWeights } from "../checkpoint/shards.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
 import { type FoundModel, findModel, UsageError } from "../recipe/find-model.ts";
@@ -34,16 +35,17 @@ export function exportModel(run: string, target: string, { dtype, force = false 
   if (isGguf(target)) {
     if (dtype === "BF16") throw wrongType(dtype, "F32, F16 or Q8_0 in a GGUF file");
     const from = findModel(run).folder;
-    const notes = writeGgufFile(target, { sources: [from], force }, (file) =>
+    strayWeights(from).forEach(tell);
+    writeGgufFile(target, { sources: [from], force }, (file) =>
       exportGguf(isGguf(from) ? openModelFiles(from, expectedShapes) : from, file, { dtype }),
-    );
-    for (const note of notes) console.error(`${color.yellow("note")} ${printable(note)}`);
+    ).forEach(tell);
     console.log(`${target}: ${bytes(fs.statSync(target).size)}.`);
     return;
   }
   if (dtype === "Q8_0") throw wrongType(dtype, "F32, F16 or BF16 in a folder");
   const source = findRun(run);
   const found = findModel(source ?? run);
+  strayWeights(found.folder).forEach(tell);
   const sources = [found.folder, ...(source === null ? [] : [source])];
   const written = writeFolder(target, { sources, force }, (folder) =>
     source === null
@@ -54,6 +56,8 @@ export function exportModel(run: string, target: string, { dtype, force = false 
   const rest = source === null ? "" : ", with bill.json and report.md";
   console.log(`${target}: ${parameters.toLocaleString("en-US")} parameters, ${bytes(size)}${rest}.`);
 }
+
+const tell = (note: string): void => console.error(`${color.yellow("note")} ${printable(note)}`);
 
 type FolderType = "F32" | "F16" | "BF16";
 

@@ -147,6 +147,16 @@ test("a pulled model is found by its name, which the card carries on", () => {
   vi.unstubAllEnvs();
 });
 
+test("weights beside a model that are not read are told of (C9)", () => {
+  const source = join(temporaryFolder(), "model");
+  fs.cpSync(SHIPPED, source, { recursive: true });
+  fs.writeFileSync(join(source, "model-00001-of-00002.safetensors"), "");
+  const told = vi.spyOn(console, "error").mockImplementation(() => {});
+  exportModel(source, join(temporaryFolder(), "target"), {});
+  expect(told.mock.calls.join()).toMatch(/read: model\.safetensors; not read, .*model-00001-of-00002/);
+  told.mockRestore();
+});
+
 test("what is nowhere is neither a run nor a model", () => {
   expect(() => exportModel("nowhere", join(temporaryFolder(), "out"), {})).toThrow(
     'There is no run and no model called "nowhere"',
