@@ -115,9 +115,17 @@ export function checkedVerdict(verify: () => unknown): Verdict {
     const extracted = typeof given.extracted === "string" ? given.extracted : null;
     return {
       value,
-      kind: value === null ? "unscored" : (given.kind ?? (value === 1 ? "right" : "wrong")),
+      // By the value, or an evaluation would count otherwise than the reward does; a canonical answer that is none votes for none.
+      kind:
+        value === null
+          ? "unscored"
+          : value === 1
+            ? "right"
+            : given.kind === "unparsed"
+              ? "unparsed"
+              : "wrong",
       extracted,
-      canonical: canonical === undefined ? extracted : canonical,
+      canonical: canonical === undefined ? extracted : typeof canonical === "string" ? canonical : null,
       format: given.format === true,
       reason: String(given.reason ?? ""),
     };

@@ -187,6 +187,23 @@ describe("a verdict of code that is not ours", () => {
     expect(checkedVerdict(() => given)).toEqual(verdict);
   });
 
+  it.each([
+    [{ value: 1, kind: "wrong" }, "right"],
+    [{ value: 1, kind: "constructor" }, "right"],
+    [{ value: 0, kind: "right" }, "wrong"],
+    [{ value: 0, kind: "foo" }, "wrong"],
+    [{ value: 0, kind: "unscored" }, "wrong"],
+    [{ value: 0, kind: "unparsed" }, "unparsed"],
+    [{ value: 0.5, kind: "right" }, "wrong"],
+    [{ value: null, kind: "right" }, "unscored"],
+  ])("%j is counted by its value, as %s", (given, kind) => {
+    expect(checkedVerdict(() => given).kind).toBe(kind);
+  });
+
+  it.each([[42], [{}], [null]])("a canonical answer %j is none", (canonical) => {
+    expect(checkedVerdict(() => ({ value: 0, extracted: "42", canonical })).canonical).toBeNull();
+  });
+
   it("that is thrown is a fault", () => {
     expect(
       checkedVerdict(() => {
