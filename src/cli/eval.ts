@@ -29,6 +29,7 @@ import { show } from "./eval-table.ts";
 import { printNotes } from "./notes.ts";
 import { printable } from "./printable.ts";
 import { INTERRUPTED } from "./supervise.ts";
+import { isEcho } from "./terminal.ts";
 import { showLoading } from "./waiting.ts";
 
 export interface EvalOptions extends EvaluationWishes {
@@ -253,11 +254,14 @@ function keep(file: string, open: () => OpenStore): OpenStore & { holds: () => b
 /** The first Ctrl-C ends the sampling, and a second one the process. */
 function onInterrupt(): { signal: AbortSignal; release: () => void } {
   const controller = new AbortController();
+  let asked: number | null = null;
   const interrupt = (signal: NodeJS.Signals): void => {
-    if (controller.signal.aborted) {
+    if (asked !== null && isEcho(asked)) return;
+    if (asked !== null) {
       release();
       process.kill(process.pid, signal);
     }
+    asked = performance.now();
     controller.abort();
   };
   const release = (): void => void process.off("SIGINT", interrupt).off("SIGTERM", interrupt);

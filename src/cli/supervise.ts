@@ -5,7 +5,7 @@ import { toFailure } from "../recipe/failure.ts";
 import { launchRun, type RunOrder } from "../recipe/launch.ts";
 import type { RunOutcome } from "../recipe/run.ts";
 import type { Progress } from "./progress.ts";
-import { outliveTerminal } from "./terminal.ts";
+import { isEcho, outliveTerminal } from "./terminal.ts";
 
 export interface Watchers {
   progress: Progress;
@@ -27,10 +27,11 @@ export async function supervise(
     publish?.(event);
     progress.show(event);
   });
-  let asked = false;
+  let asked: number | null = null;
   const interrupt = (signal: NodeJS.Signals): void => {
-    if (asked) endAtOnce(signal);
-    asked = true;
+    if (asked !== null && isEcho(asked)) return;
+    if (asked !== null) endAtOnce(signal);
+    asked = performance.now();
     handle.stop();
     progress.say(
       `${color.bold("stopping")}: the step in flight ends and is saved. Ctrl-C again stops at once.`,

@@ -49,6 +49,16 @@ function close(fd: number): void {
 const closedOnPurpose = (code: string | undefined): boolean =>
   code === "EPIPE" || code === "ECONNRESET" || (process.stdout.isTTY && (code === "EIO" || code === "ENXIO"));
 
+/** Longer than npm takes to pass a signal on, shorter than a person to press Ctrl-C again. */
+const ECHO_MS = 400;
+
+/**
+ * Whether a signal is the one before once more: the terminal sends Ctrl-C to all of its programs, and npm and npx, among
+ * them, pass it on to the one that they started. @param first when that came, by `performance.now`
+ */
+export const isEcho = (first: number): boolean =>
+  process.env.npm_command !== undefined && performance.now() - first < ECHO_MS;
+
 /** Until the function that is returned is called, a lost terminal does not end the process, as under `nohup`. */
 export function outliveTerminal(): () => void {
   const hangUp = (): void => {

@@ -247,6 +247,17 @@ describe("Ctrl-C", () => {
     expect((await again.ended).code).toBe(130);
   });
 
+  test("that npm passes on a second time is one", async () => {
+    writeRecipe(cwd, short(3000).replace("batch: 8", "batch: 400"));
+    const running = launch(["train", "tiny.yaml", "--quiet"], { cwd, env: { npm_command: "run-script" } });
+    await until(() => running.output().includes("stage base"));
+    running.child.kill("SIGINT");
+    await until(() => running.output().includes("Ctrl-C again"));
+    running.child.kill("SIGINT");
+    const { code, stderr } = await running.ended;
+    expect([code, stderr]).toEqual([130, expect.stringContaining("Saved. To go on")]);
+  });
+
   test("twice stops at once", async () => {
     writeRecipe(cwd, short(3000).replace("batch: 8", "batch: 4000"));
     const running = launch(["train", "tiny.yaml", "--quiet"], { cwd });
