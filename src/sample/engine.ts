@@ -185,7 +185,8 @@ export class Sampler {
     return result;
   }
 
-  private forget(): void {
+  /** Frees the caches, which the next call allocates anew: for the time in which another session needs the memory. */
+  forget(): void {
     this.last = null;
     for (const cache of [this.cache, this.reading]) cache.clear();
   }
@@ -260,7 +261,7 @@ export class Sampler {
     { weights, options, result }: Call,
   ): Promise<void> {
     const batch = prompts.length;
-    const length = Math.max(...prompts.map((prompt) => prompt.length)) - 1;
+    const length = prompts.reduce((most, prompt) => Math.max(most, prompt.length), 0) - 1;
     const piece = this.continues ? Math.ceil(this.passTokens / batch) : length;
     for (let start = from; start < length; start += piece) {
       options.signal?.throwIfAborted();

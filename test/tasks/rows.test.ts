@@ -53,7 +53,11 @@ describe("what is no row is named", () => {
     ["a number", "5\n", /line 1: the number 5, not an object/],
     ["a text", '"row"\n', /line 1: the text "row", not an object/],
     ["half a row at the end", '{"a": 1}\n{"a": "so', /line 2: not JSON .*; the file ends within this line/],
-    ["half a row before the end", '{"a": "so\n{"a": 1}\n', /line 1: not JSON \((?!.*file ends within).*\)\. Expected/],
+    [
+      "half a row before the end",
+      '{"a": "so\n{"a": 1}\n',
+      /line 1: not JSON \((?!.*file ends within).*\)\. Expected/,
+    ],
     ["two rows on a line", '{"a": 1}{"a": 2}\n', /line 1: not JSON/],
     ["single quotes", "{'a': 1}\n", /line 1: not JSON/],
     ["an escape sequence", '{"a": "\x1b[2J"}\n', /line 1: not JSON \([ -~]*\)/],
