@@ -18,10 +18,15 @@ export const FOLDERS: Record<string, Folder> = {
   eval: { mutate: ["src/eval/*.ts"], tests: ["test/eval/*.test.ts"] },
   ledger: { mutate: ["src/ledger/*.ts"], tests: ["test/ledger/*.test.ts"] },
   train: {
-    mutate: ["importance", "schedule", "data", "rewards", "grpo-metrics", "signals", "whole-rows"].map(
-      (name) => `src/train/${name}.ts`,
-    ),
-    tests: ["schedule", "data", "rewards", "grpo-metrics", "whole-rows", "importance"].map(
+    mutate: [
+      // Advantages and aggregations; the ratios below them are traced.
+      "src/train/grpo-loss.ts:41-103",
+      ...["importance", "microbatch", "schedule", "data", "rewards", "grpo-metrics", "signals"].map(
+        (name) => `src/train/${name}.ts`,
+      ),
+      "src/train/whole-rows.ts",
+    ],
+    tests: ["schedule", "data", "rewards", "grpo-metrics", "whole-rows", "grpo-loss"].map(
       (name) => `test/train/${name}.test.ts`,
     ),
   },

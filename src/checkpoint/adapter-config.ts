@@ -14,6 +14,8 @@ export interface AdapterConfig {
   file: string;
   rank: number;
   residual: Residual;
+  /** Each product comes with the lengths of the rows (DoRA). */
+  dora: boolean;
   /** Names of modules that are saved whole. */
   saved: readonly string[];
   /** Rows that are replaced, by the name of the embedding. */
@@ -32,6 +34,7 @@ const schema = z.looseObject({
   r: z.int().positive().default(8),
   lora_alpha: z.number().positive().default(8),
   use_rslora: z.boolean().nullish(),
+  use_dora: z.boolean().nullish(),
   rank_pattern: pattern,
   alpha_pattern: pattern,
   modules_to_save: z.array(z.string()).nullish(),
@@ -44,7 +47,7 @@ const schema = z.looseObject({
 const KNOWN = new Set([
   ...Object.keys(schema.shape),
   // Seen in the tensors: magnitudes, biases, and the weights that have an adapter.
-  ...["use_dora", "bias", "lora_bias", "target_modules", "exclude_modules"],
+  ...["bias", "lora_bias", "target_modules", "exclude_modules"],
   ...["layers_to_transform", "layers_pattern", "ensure_weight_tying"],
   // PEFT sets it to false for linear layers, and our models have no others.
   "fan_in_fan_out",
@@ -106,7 +109,7 @@ export function readAdapterConfig(file: string): AdapterConfig {
   const tokens = config.trainable_token_indices ?? {};
   const { r, lora_alpha: alpha, rank_pattern: ranks, alpha_pattern: alphas } = config;
   return {
-    ...{ file, rank: r, residual },
+    ...{ file, rank: r, residual, dora: config.use_dora === true },
     saved: config.modules_to_save ?? [],
     parameters: config.target_parameters ?? [],
     tokens: new Map(Object.entries(Array.isArray(tokens) ? { embed_tokens: tokens } : tokens)),
@@ -149,7 +152,12 @@ function matching(
   modules: readonly string[],
   wrong: (keys: string) => CheckpointError,
 ): (number | null)[] {
-  const keys = Object.keys(patterns);
+  const names = Object.keys(patterns);
+  // Python's own spellings of the ends of a text, and of a number of times.
+  const ends: Record<string, string> = { "\\A": "^", "\\Z": "$" };
+  const keys = names.map((key) =>
+    key.replace(/\\[\s\S]/g, (pair) => ends[pair] ?? pair).replace(/\{,(?=\d+\})/g, "{0,"),
+  );
   if (keys.length === 0) return modules.map(() => null);
   const code = `JSON.stringify(modules.map((name) => tests.findIndex((test) => test.test(name))))`;
   const prepare = `const tests = JSON.parse(keys).map((key) => new RegExp("^(?:.*\\\\.)?(?:" + key + ")$"));
@@ -157,8 +165,8 @@ function matching(
   try {
     const context = { keys: JSON.stringify(keys), names: JSON.stringify(modules) };
     const found: unknown = runInNewContext(`${prepare} ${code}`, context, { timeout: MATCH_MS });
-    return (JSON.parse(String(found)) as number[]).map((at) => (at < 0 ? null : patterns[keys[at]!]!));
+    return (JSON.parse(String(found)) as number[]).map((at) => (at < 0 ? null : patterns[names[at]!]!));
   } catch (error) {
-    throw wrong(`${keys.join(", ")} (${error instanceof Error ? error.message : String(error)})`);
+    throw wrong(`${names.join(", ")} (${error instanceof Error ? error.message : String(error)})`);
   }
 }

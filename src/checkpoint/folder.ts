@@ -4,8 +4,10 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { checkConfig, type ModelConfig, storedConfig } from "../models/architecture.ts";
+import { settingsIn } from "../models/generation-settings.ts";
 import { fromHuggingFace, toHuggingFace } from "../models/hugging-face.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
+import { TOOL_USE } from "../tokenizer/named-templates.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type FileSystem, guarded, replaceFile } from "./disk.ts";
 import { CheckpointError } from "./errors.ts";
@@ -47,6 +49,9 @@ const TOKENIZER_CONFIG = "tokenizer_config.json";
 const GENERATION_CONFIG = "generation_config.json";
 /** Where newer tools keep the chat template; it counts for more than the field. */
 const CHAT_TEMPLATE = "chat_template.jinja";
+/** Beside it, those for other uses by their names. */
+export const MORE_TEMPLATES = "additional_chat_templates";
+const TOOL_TEMPLATE = join(MORE_TEMPLATES, `${TOOL_USE}.jinja`);
 
 /** Shards as large as transformers' used to be. */
 const SHARD_BYTES = 5e9;
@@ -86,7 +91,7 @@ export function saveModel(
   ];
   for (const [name, value] of json)
     replaceFile(join(folder, name), [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)], disk);
-  disk.rmSync(join(folder, CHAT_TEMPLATE), { force: true });
+  for (const name of [CHAT_TEMPLATE, TOOL_TEMPLATE]) disk.rmSync(join(folder, name), { force: true });
   return [...weights, ...json.map(([name]) => name)];
 }
 
@@ -117,7 +122,10 @@ export function readFolder(folder: string): LoadedShape {
   checkVocabulary(folder, config, tokenizer);
   return {
     ...{ config, tokenizer, tokenizerConfig },
-    generation: (generationConfig ?? {}) as Record<string, unknown>,
+    generation: (generationConfig ?? settingsIn(modelConfig as Record<string, unknown>)) as Record<
+      string,
+      unknown
+    >,
   };
 }
 
@@ -127,12 +135,21 @@ export function scaleBlock(folder: string): Block {
   return blockSize(file, readJson(file));
 }
 
-/** All of `tokenizer_config.json`; `chat_template` holds the text of `chat_template.jinja` where that exists. */
+/**
+ * All of `tokenizer_config.json`; `chat_template` holds the text of `chat_template.jinja` where that exists, or both
+ * templates by their names where another is for tools.
+ */
 export function readTokenizerConfig(folder: string): Record<string, unknown> {
   const fields = readJson(join(folder, TOKENIZER_CONFIG), { optional: true }) ?? {};
-  const template = join(folder, CHAT_TEMPLATE);
-  const separate = fs.existsSync(template) ? { chat_template: readTemplate(template) } : {};
-  return { ...fields, ...separate };
+  const [template, forTools] = [CHAT_TEMPLATE, TOOL_TEMPLATE].map((name) => join(folder, name));
+  if (!fs.existsSync(template!)) return { ...fields };
+  const usual = readTemplate(template!);
+  if (!fs.existsSync(forTools!)) return { ...fields, chat_template: usual };
+  const named = [
+    { name: "default", template: usual },
+    { name: TOOL_USE, template: readTemplate(forTools!) },
+  ];
+  return { ...fields, chat_template: named };
 }
 
 function readTemplate(file: string): string {

@@ -9,10 +9,11 @@ const AGAIN = "Download the file itself again.";
 const unpack = (with_: string): string => `Unpack it first (${with_}).`;
 
 /** Signatures at the beginning, as `file` knows them. */
-const MAGIC: [signature: string, found: string, remedy: string][] = [
+type Signature = [signature: string, found: string, remedy: string];
+const MAGIC: Signature[] = [
   ["\x1f\x8b", "a gzip archive", unpack("gunzip")],
   ["\x28\xb5\x2f\xfd", "a Zstandard archive", unpack("zstd -d")],
-  ["BZh", "a bzip2 archive", unpack("bunzip2")],
+  ...[..."123456789"].map((level): Signature => [`BZh${level}1AY&SY`, "a bzip2 archive", unpack("bunzip2")]),
   ["\xfd7zXZ\0", "an xz archive", unpack("unxz")],
   ["PK\x03\x04", "a zip archive (or an Office or PyTorch file)", unpack("unzip")],
   ["PAR1", "a Parquet file", "Write its rows as JSONL first, e.g. with duckdb or datasets' to_json."],
@@ -22,7 +23,9 @@ const MAGIC: [signature: string, found: string, remedy: string][] = [
   ["\x93NUMPY", "a NumPy file", "Write its rows as JSONL first."],
   ["%PDF-", "a PDF", "Give its text."],
   ["\x89PNG", "a PNG image", "Is it the right file?"],
-  ["GGUF", "a GGUF model", "Is it the right file?"],
+  ...["\x02", "\x03"].map(
+    (version): Signature => [`GGUF${version}`, "a GGUF model", "Is it the right file?"],
+  ),
   ["\x7fELF", "a program", "Is it the right file?"],
   ["\xff\xfe\0\0", "UTF-32 text", "Save it as UTF-8."],
   ["\0\0\xfe\xff", "UTF-32 text", "Save it as UTF-8."],
@@ -46,7 +49,9 @@ export function foreignContent(head: Uint8Array, { markup = false } = {}): Forei
   }
   if (/^\/annex\/objects\/|^(\.\.?\/)*\.git\/annex\/objects\//.test(words))
     return { found: "a git-annex pointer", remedy: "Fetch the file itself: git annex get" };
+  // An answer has a line; a text of somebody's may begin with these words.
   if (
+    words.length < 300 &&
     /^(Entry not found|Repository not found|Invalid (username or password|credentials)\b|Access to (model|dataset) )/.test(
       words,
     )

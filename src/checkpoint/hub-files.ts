@@ -1,12 +1,13 @@
 /** Which files of a repository are the language model that we read: all of them, and no others. */
 import { basename } from "node:path";
+import { MORE_TEMPLATES } from "./folder.ts";
 import { PART, partName } from "./gguf/parts.ts";
 import { HubError, type HubFile, type HubModel } from "./hub-error.ts";
 import { INDEX, indexedFiles, SHARD, WEIGHTS } from "./shards.ts";
 
 const SMALL_FILES = [
   ...["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"],
-  "chat_template.jinja",
+  ...["chat_template.jinja", `${MORE_TEMPLATES}/tool_use.jinja`],
 ];
 
 /** Of several GGUF files the first of these: the most exact that is not larger than it need be. */
@@ -68,6 +69,12 @@ export function neededFiles(model: HubModel, file?: string, index?: unknown): Hu
       `${name} is an adapter, not a model: it has ${listed(files)}.`,
       "Pull the model that its adapter_config.json names (base_model_name_or_path), and give the adapter's folder to a recipe as model.adapter.",
     );
+  const loose = files.filter(({ path }) => path.endsWith(".safetensors"));
+  if (loose.length > 0)
+    throw new HubError(
+      `${name} has neither ${WEIGHTS} nor ${INDEX}, so nothing says which of its files are the model: ${listed(loose)}.`,
+      "Look for another copy of the model, as transformers saves it.",
+    );
   throw new HubError(
     `${name} has neither safetensors nor a GGUF file: it has ${listed(files)}.`,
     "PyTorch's .bin and .pt files are not read, since opening them runs code. Look for another copy of the model.",
@@ -90,7 +97,7 @@ function safetensors({ name, files }: HubModel, content: unknown): HubFile[] {
   const names = indexedFiles(content);
   if (names === null)
     throw new HubError(
-      `${name} has an index of weights, ${INDEX}, that names no files of its own folder.`,
+      `${name} has an index of weights, ${INDEX}, that names no files of its own folder, or other files than safetensors.`,
       "The repository is damaged: look for another copy of the model.",
     );
   const missing = names.filter((path) => named(path) === undefined);

@@ -130,6 +130,26 @@ async function sizeByRange(url: string, model: HubModel, options: HubOptions): P
   return Number(total ?? whole ?? Number.NaN);
 }
 
+/** The first bytes of a file, at most `count`; a server that sends it all is not listened to further. */
+export async function firstBytes(
+  model: HubModel,
+  file: HubFile,
+  count: number,
+  options: HubOptions,
+): Promise<Uint8Array> {
+  const init = { headers: { range: `bytes=0-${count - 1}` } };
+  const response = await request(fileUrl(model, file, options), options, { name: model.name }, init);
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of response.body ?? []) {
+    chunks.push(chunk);
+    length += chunk.byteLength;
+    if (length >= count) break;
+  }
+  // A copy: its buffer holds nothing else.
+  return new Uint8Array(Buffer.concat(chunks).subarray(0, count));
+}
+
 export const fileUrl = ({ name, commit }: HubModel, { path }: HubFile, options: HubOptions): string =>
   `${endpointOf(options)}/${name}/resolve/${commit}/${path.split("/").map(encodeURIComponent).join("/")}`;
 

@@ -10,6 +10,7 @@ import { type FileSystem, guarded, replaceFile } from "./disk.ts";
 import { CheckpointError } from "./errors.ts";
 import { subtractLeading, subtractPrincipal } from "./residual.ts";
 import { type Parameter, withSafetensors, writeSafetensors } from "./safetensors.ts";
+import { refusePickles } from "./shards.ts";
 import { EMBEDDING, HEAD } from "./weights.ts";
 
 const WEIGHTS = "adapter_model.safetensors";
@@ -81,6 +82,7 @@ const ENDINGS: readonly [RegExp, keyof Pieces][] = [
  */
 export function mergeAdapter(folder: string, parameters: ReadonlyMap<string, Parameter>): void {
   const config = readAdapterConfig(join(folder, CONFIG));
+  refusePickles(folder, WEIGHTS);
   withSafetensors(join(folder, WEIGHTS), (opened) => {
     const modules = new Map<string, Pieces>();
     for (const name of opened.header.tensors.keys()) {
@@ -144,6 +146,8 @@ function checkWhole({ config, modules, file }: Adapter): void {
   for (const [module, { A, B, magnitude, shift }] of modules)
     if ((A === undefined) !== (B === undefined) || (A === undefined && (magnitude ?? shift) !== undefined))
       throw wrong(file, `${PREFIX}${module}.lora_${A === undefined ? "A" : "B"}`, "both halves", "one alone");
+    else if (config.dora && A !== undefined && magnitude === undefined)
+      throw wrong(file, `${PREFIX}${module}.lora_magnitude_vector`, "it, since use_dora is on", "nothing");
 }
 
 /**
@@ -190,11 +194,10 @@ function mergeModule(adapter: Adapter, module: string, pieces: Pieces, rank: num
   const [down, up] = embedding ? [transposed(B), transposed(A)] : [A, B];
   checkShape(file, `${module}.lora_A`, down, [rank, columns]);
   checkShape(file, `${module}.lora_B`, up, [rows, rank]);
-  // A base weight that is stored with the adapter is what is left already.
-  if (pieces.weight === undefined && config.residual === "pissa")
-    subtractPrincipal({ rows, columns, data: weight.data }, rank);
-  if (pieces.weight === undefined && config.residual === "olora")
-    subtractLeading({ rows, columns, data: weight.data }, rank, scale);
+  // A base weight that is stored with the adapter is what is left already, and PEFT takes nothing out of embeddings.
+  const residual = pieces.weight === undefined && !embedding ? config.residual : null;
+  if (residual === "pissa") subtractPrincipal({ rows, columns, data: weight.data }, rank);
+  if (residual === "olora") subtractLeading({ rows, columns, data: weight.data }, rank, scale);
   addProduct(weight.data, up.data, down.data, { out: rows, rank, width: columns, scale });
   if (magnitude !== undefined) setLengths(file, module, weight, magnitude.data, embedding === true);
   if (shift === undefined) return;

@@ -17,20 +17,25 @@ export const SHARD = /^model-\d{5,}-of-\d{5,}\.safetensors$/;
 /** Types that we write weights in. */
 export type StoredType = "F32" | "BF16" | "F16";
 
-/** The files that the content of an index names, sorted; `null` where it is none, or names one outside of its folder. */
+/**
+ * The files that the content of an index names, sorted; `null` where it is none, or names anything but safetensors files
+ * of its own folder.
+ */
 export function indexedFiles(index: unknown): string[] | null {
   const map = (index as { weight_map?: unknown } | null)?.weight_map;
   const names = typeof map === "object" && map !== null ? [...new Set<unknown>(Object.values(map))] : [];
   const inside = (name: unknown): name is string =>
-    typeof name === "string" && name === basename(name) && !["", ".", ".."].includes(name);
+    typeof name === "string" && name === basename(name) && name.endsWith(".safetensors");
   return names.length > 0 && names.every(inside) ? names.sort() : null;
 }
 
+/** Of a folder; a file, and what is not there, has none. */
+const namesIn = (folder: string): string[] =>
+  fs.statSync(folder, { throwIfNoEntry: false })?.isDirectory() ? fs.readdirSync(folder).sort() : [];
+
 /** Names of the safetensors files of a folder, a LoRA adapter's left out. */
-function presentFiles(folder: string): string[] {
-  const names = fs.existsSync(folder) ? fs.readdirSync(folder) : [];
-  return names.filter((name) => name.endsWith(".safetensors") && !name.startsWith("adapter_")).sort();
-}
+const presentFiles = (folder: string): string[] =>
+  namesIn(folder).filter((name) => name.endsWith(".safetensors") && !name.startsWith("adapter_"));
 
 /**
  * Paths of the one file, or of the shards that the index names.
@@ -42,7 +47,10 @@ export function weightFiles(folder: string): string[] {
   const file = join(folder, INDEX);
   const index = readJson(file, { optional: true });
   const present = presentFiles(folder);
-  if (index === undefined && present.length === 0) return [single];
+  if (index === undefined && present.length === 0) {
+    refusePickles(folder, WEIGHTS);
+    return [single];
+  }
   if (index === undefined)
     throw new CheckpointError({
       file: folder,
@@ -56,7 +64,7 @@ export function weightFiles(folder: string): string[] {
   if (names === null)
     throw new CheckpointError({
       file,
-      expected: "a weight_map from tensors to files of this folder",
+      expected: "a weight_map from tensors to safetensors files of this folder",
       found: JSON.stringify((index as { weight_map?: unknown } | null)?.weight_map ?? null).slice(0, 100),
       remedy: "Download the folder again.",
     });
@@ -71,7 +79,21 @@ export function weightFiles(folder: string): string[] {
   return names.map((name) => join(folder, name));
 }
 
-/** Weights in a folder that are not read, in sentences. */
+/** @throws CheckpointError where weights lie in the folder as PyTorch saves them, and not as `expected` */
+export function refusePickles(folder: string, expected: string): void {
+  const names = namesIn(folder);
+  const found = names.filter((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
+  if (names.includes(expected) || found.length === 0) return;
+  throw new CheckpointError({
+    file: folder,
+    expected,
+    found: listed(found),
+    remedy:
+      "PyTorch's files are not read, since opening them runs code. Load the model with transformers or PEFT and save it again: save_pretrained writes safetensors.",
+  });
+}
+
+/** Weights in a folder that are not read, in sentences; of a file none. */
 export function strayWeights(folder: string): string[] {
   const present = presentFiles(folder);
   const read = weightFiles(folder).map((path) => basename(path));

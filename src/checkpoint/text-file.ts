@@ -58,6 +58,24 @@ export function readText(file: string, { markup = false }: ReadOptions = {}): st
 }
 
 /**
+ * A text as it is, its line ends too, without a byte-order mark. @param file its name in messages
+ * @throws TextFileError for bytes that are no text
+ */
+export function decodeText(file: string, bytes: Uint8Array): string {
+  const head = bytes.subarray(0, HEAD);
+  const foreign = foreignContent(head, { markup: true });
+  if (foreign !== null) throw new TextFileError(file, null, foreign.found, foreign.remedy);
+  const encoding = encodingOf(head);
+  let text: string;
+  try {
+    text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch {
+    throw new TextFileError(file, null, `text that is not ${encoding.toUpperCase()}`, "Save it as UTF-8.");
+  }
+  return checked(file, { number: 1, text, last: true }, Number.POSITIVE_INFINITY).text;
+}
+
+/**
  * Line by line; the last one is what follows the last line end, often nothing.
  * @throws TextFileError for a file that is missing, no regular file, no text, or has a line beyond `longestLine`
  */
@@ -73,7 +91,7 @@ export function* readLines(
     if (foreign !== null) throw new TextFileError(file, null, foreign.found, foreign.remedy);
     const encoding = encodingOf(head);
     const decoder = new TextDecoder(encoding, { fatal: true });
-    let [number, rest, at] = [1, "", 0];
+    let [number, rest, at, held] = [1, "", 0, ""];
     for (;;) {
       const bytes = fs.readSync(fd, piece, 0, PIECE, at);
       at += bytes;
@@ -83,11 +101,13 @@ export function* readLines(
       } catch {
         throw notDecodable(file, encoding);
       }
-      const text = rest + more;
+      // What came before is not looked through again: a line may have hundreds of pieces.
+      const text = held + more;
       // A "\r" at the end of a piece may be half of a line end.
-      const held = bytes > 0 && text.endsWith("\r") ? 1 : 0;
-      const lines = text.slice(0, text.length - held).split(/\r\n|\r|\n/);
-      rest = (lines.pop() as string) + (held === 1 ? "\r" : "");
+      held = bytes > 0 && text.endsWith("\r") ? "\r" : "";
+      const lines = text.slice(0, text.length - held.length).split(/\r\n|\r|\n/);
+      lines[0] = rest + lines[0];
+      rest = lines.pop() as string;
       for (const line of lines)
         yield checked(file, { number: number++, text: line, last: false }, longestLine);
       if (bytes === 0) {

@@ -1,6 +1,7 @@
 /** `sputnik complete MODEL [FILE]`: goes on with a text, or fills the hole in it. */
 import fs from "node:fs";
 import color from "picocolors";
+import { decodeText } from "../checkpoint/text-file.ts";
 import { findModel, UsageError } from "../recipe/find-model.ts";
 import { complete } from "../sample/complete.ts";
 import { openForInference } from "../sample/inference.ts";
@@ -91,13 +92,15 @@ function readText(file: string | undefined, { marker, prefix, suffix }: Complete
 
 /** `-` is standard input. */
 function read(file: string): string {
+  let bytes: Buffer;
   try {
-    return fs.readFileSync(file === "-" ? 0 : file, "utf8");
+    bytes = fs.readFileSync(file === "-" ? 0 : file);
   } catch (error) {
-    const reason =
-      (error as NodeJS.ErrnoException).code === "ENOENT" ? "there is none" : (error as Error).message;
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reason = code === "ENOENT" ? "there is none" : code === "EISDIR" ? "it is a folder" : message;
     throw new UsageError(`The text ${file} cannot be read: ${reason}.`, "Check the path.");
   }
+  return decodeText(file === "-" ? "standard input" : file, bytes);
 }
 
 function checkHole(tokenizer: Tokenizer, marker: string): void {

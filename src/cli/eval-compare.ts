@@ -1,5 +1,8 @@
 /** `sputnik eval --compare A B`: two evaluations on the same problems, problem by problem. */
 import fs from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { readText } from "../checkpoint/text-file.ts";
 import { compareEvaluations } from "../eval/compare.ts";
 import type { EvaluationRecord } from "../events.ts";
 import { findModel, UsageError } from "../recipe/find-model.ts";
@@ -7,6 +10,7 @@ import { readJournal } from "../recipe/journal.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { isStoredEvaluation, judgeStored, readStored } from "../recipe/stored-evaluation.ts";
 import { printable, printableJson } from "./printable.ts";
+import { findRun } from "./report.ts";
 import { percent, table, whole } from "./screen.ts";
 
 const EVALUATIONS = "a file of eval --out, what eval --json printed, or RUN:LABEL such as smoke:base";
@@ -69,8 +73,9 @@ export async function compare(names: readonly string[], json?: boolean): Promise
 
 async function load(name: string): Promise<EvaluationRecord> {
   if (fs.existsSync(name) && fs.statSync(name).isFile()) return fromFile(name);
-  const [, target, label] = /^(.*?)(?::([^:]+))?$/s.exec(name) as RegExpExecArray;
-  const { run } = findModel(target);
+  const { target, label } = splitName(name);
+  // A run whose checkpoints were removed has its evaluations all the same.
+  const run = findRun(target) ?? findModel(target).run;
   const records = run === null ? [] : readJournal<EvaluationRecord>(runPaths(run).evaluations);
   const record = label === undefined ? records.at(-1) : records.findLast((one) => one.label === label);
   if (record !== undefined) return record;
@@ -81,6 +86,24 @@ async function load(name: string): Promise<EvaluationRecord> {
   );
 }
 
+/** RUN:LABEL, where a label may hold colons itself, and a path too. */
+function splitName(name: string): { target: string; label?: string } {
+  const there = (target: string): boolean => fs.existsSync(target) || fs.existsSync(join("runs", target));
+  const colons = [...name.matchAll(/:/g)].map(({ index }) => index);
+  const at = there(name) ? undefined : (colons.find((place) => there(name.slice(0, place))) ?? colons.at(-1));
+  return at === undefined ? { target: name } : { target: name.slice(0, at), label: name.slice(at + 1) };
+}
+
+const count = z.int().nonnegative();
+/** What is compared of what `eval --json` prints. */
+const recordSchema = z.looseObject({
+  ...{ task: z.string(), passAt1: z.number(), interval: z.tuple([z.number(), z.number()]) },
+  ...{ temperature: z.number(), samplesPerProblem: z.number() },
+  tallies: z
+    .array(z.looseObject({ key: z.string(), right: count, wrong: count, unparsed: count, unscored: count }))
+    .optional(),
+});
+
 async function fromFile(file: string): Promise<EvaluationRecord> {
   if (isStoredEvaluation(file)) {
     const { record, whole: complete } = await judgeStored(readStored(file));
@@ -89,15 +112,18 @@ async function fromFile(file: string): Promise<EvaluationRecord> {
     return record;
   }
   const refuse = () => new UsageError(`${file} holds no evaluation.`, `Name ${EVALUATIONS}.`);
-  let document: Partial<EvaluationRecord> & { partial?: boolean };
-  try {
-    document = JSON.parse(fs.readFileSync(file, "utf8"));
-  } catch {
-    throw refuse();
-  }
-  if (typeof document !== "object" || document === null || typeof document.passAt1 !== "number")
-    throw refuse();
-  if (document.partial)
+  const document = parse(readText(file));
+  if (typeof document !== "object" || document === null) throw refuse();
+  if ("partial" in document && document.partial === true)
     throw new UsageError(`${file} is not complete.`, "Go on with the command that made it, then compare.");
+  if (!recordSchema.safeParse(document).success) throw refuse();
   return document as EvaluationRecord;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }

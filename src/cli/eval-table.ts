@@ -84,7 +84,9 @@ function printRecord(record: EvaluationRecord, { head, seconds, tokens }: Evalua
       : [["time", `${seconds.toFixed(1)} s, ${whole((tokens ?? 0) / seconds)} tokens/s`]]),
   ];
   const what = `${record.problems} x ${samples} at temperature ${head.temperature}, seed ${head.seed}, ${head.precision}`;
-  console.log(table([printable(record.task), what], rows));
+  // A stored file is perhaps a stranger's.
+  const shown = rows.map((row) => row.map(printable));
+  console.log(table([printable(record.task), printable(what)], shown));
   if (validityByPosition.length < 2) return;
   const positions = validityByPosition.map(({ from, to, share, equations }) => [
     `${from} to ${to - 1}`,

@@ -44,7 +44,7 @@ export interface EvalOptions extends EvaluationWishes {
 const note = (text: string): void => console.error(color.dim(printable(text)));
 
 export async function evaluate(model: string | undefined, options: EvalOptions): Promise<void> {
-  const { from, compare: compared, json } = options;
+  const { from, compare: compared, json, ...others } = options;
   const modes = {
     "--from": from !== undefined,
     "--compare": compared !== undefined,
@@ -56,9 +56,21 @@ export async function evaluate(model: string | undefined, options: EvalOptions):
       `${named.join(" and ")} cannot go together: --from and --compare take stored evaluations and run no model.`,
       "Leave one of them out.",
     );
+  if (from !== undefined || compared !== undefined) refuseOthers(others);
   if (compared !== undefined) return compare(compared, json);
   if (from !== undefined) return judgeAgain(from, json);
   await examine(model, options);
+}
+
+/** What would change nothing is refused: the completions are there, with the settings that made them. */
+function refuseOthers(options: object): void {
+  const [idle] = Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  if (idle === undefined) return;
+  const flag = `--${idle.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  throw new UsageError(
+    `${flag} changes nothing where stored evaluations are read: their settings are stored with them.`,
+    `Leave ${flag} out, or evaluate again with it.`,
+  );
 }
 
 async function judgeAgain(file: string, json?: boolean): Promise<void> {

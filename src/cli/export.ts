@@ -9,12 +9,13 @@ import color from "picocolors";
 import { saveModel } from "../checkpoint/folder.ts";
 import { exportGguf } from "../checkpoint/gguf/model.ts";
 import { isGguf, openModelFiles } from "../checkpoint/model.ts";
+import { strayWeights } from "../checkpoint/shards.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
 import { type FoundModel, findModel, UsageError } from "../recipe/find-model.ts";
 import { inlineText } from "../recipe/markdown-text.ts";
 import { expectedShapes } from "../recipe/options.ts";
-import { writeReport } from "../recipe/report.ts";
+import { saveReport } from "../recipe/report.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { type RunData, readRun } from "../recipe/run-reader.ts";
 import { printable } from "./printable.ts";
@@ -34,16 +35,17 @@ export function exportModel(run: string, target: string, { dtype, force = false 
   if (isGguf(target)) {
     if (dtype === "BF16") throw wrongType(dtype, "F32, F16 or Q8_0 in a GGUF file");
     const from = findModel(run).folder;
-    const notes = writeGgufFile(target, { sources: [from], force }, (file) =>
+    strayWeights(from).forEach(tell);
+    writeGgufFile(target, { sources: [from], force }, (file) =>
       exportGguf(isGguf(from) ? openModelFiles(from, expectedShapes) : from, file, { dtype }),
-    );
-    for (const note of notes) console.error(`${color.yellow("note")} ${printable(note)}`);
+    ).forEach(tell);
     console.log(`${target}: ${bytes(fs.statSync(target).size)}.`);
     return;
   }
   if (dtype === "Q8_0") throw wrongType(dtype, "F32, F16 or BF16 in a folder");
   const source = findRun(run);
   const found = findModel(source ?? run);
+  strayWeights(found.folder).forEach(tell);
   const sources = [found.folder, ...(source === null ? [] : [source])];
   const written = writeFolder(target, { sources, force }, (folder) =>
     source === null
@@ -54,6 +56,8 @@ export function exportModel(run: string, target: string, { dtype, force = false 
   const rest = source === null ? "" : ", with bill.json and report.md";
   console.log(`${target}: ${parameters.toLocaleString("en-US")} parameters, ${bytes(size)}${rest}.`);
 }
+
+const tell = (note: string): void => console.error(`${color.yellow("note")} ${printable(note)}`);
 
 type FolderType = "F32" | "F16" | "BF16";
 
@@ -94,13 +98,24 @@ function exportRun(
 ): Written {
   const written = writeModel(found.folder, folder, dtype);
   const paths = runPaths(source);
+  const run = readRun(source);
+  const files = [paths.recipe, paths.info, paths.evaluations, paths.bill];
   // Without the run's journals, as in an earlier export, the report that came along says more than a new one could.
-  if (fs.existsSync(paths.metrics)) writeReport(source);
-  for (const file of [paths.recipe, paths.info, paths.evaluations, paths.bill, paths.report, paths.figures]) {
-    if (fs.existsSync(file)) fs.cpSync(file, join(folder, file.slice(source.length)), { recursive: true });
+  if (fs.existsSync(paths.metrics)) saveReport(run, folder);
+  else files.push(paths.report, paths.figures);
+  for (const file of files) {
+    if (fs.existsSync(file))
+      fs.cpSync(file, join(folder, basename(file)), { recursive: true, filter: isOwn });
   }
-  fs.writeFileSync(join(folder, "README.md"), card(readRun(source), written.parameters, named(target)));
+  fs.writeFileSync(join(folder, "README.md"), card(run, written.parameters, named(target)));
   return written;
+}
+
+/** A link in a stranger's run may lead to what is not the run's, and is not given away with it. */
+function isOwn(path: string): boolean {
+  const own = !fs.lstatSync(path).isSymbolicLink();
+  if (!own) console.error(`${color.yellow("note")} ${printable(path)} is a link and was left out.`);
+  return own;
 }
 
 /** The folder as a stranger may call it: a card must not tell where it lay on this machine. */

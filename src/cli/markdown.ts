@@ -1,5 +1,6 @@
 /** Markdown, as our reports use it, for reading on a terminal. */
 import color from "picocolors";
+import { printable } from "./printable.ts";
 import { table } from "./screen.ts";
 
 export function renderMarkdown(text: string): string {
@@ -41,6 +42,7 @@ function inline(text: string): string {
     .replace(/`([^`]+)`/g, (_, code: string) => color.cyan(code))
     .replace(/<\/?(details|summary|br|sup|sub)[^>]*>/g, "")
     .replace(/&(?:#(\d+)|(lt|gt|quot|amp));/g, (_, code: string, name: string) =>
-      code === undefined ? ENTITIES[name] : String.fromCharCode(Number(code)),
+      // A report that came along is perhaps a stranger's.
+      code === undefined ? ENTITIES[name] : printable(String.fromCharCode(Number(code))),
     );
 }

@@ -1,13 +1,17 @@
 /** `sputnik pull NAME`: a model from the Hugging Face Hub into a folder, with progress, resume and checksums. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { SingleBar } from "cli-progress";
 import { downloadFiles, type Fetched, type Progress } from "../checkpoint/download.ts";
 import { CheckpointError } from "../checkpoint/errors.ts";
 import { blockSize } from "../checkpoint/fp8.ts";
+import { BEGINNING_BYTES, refusedByBeginning } from "../checkpoint/gguf/beginning.ts";
 import {
+  firstBytes,
   HubError,
   type HubFile,
   type HubModel,
+  type HubOptions,
   hubFromEnvironment,
   insecure,
   listModel,
@@ -15,6 +19,7 @@ import {
 } from "../checkpoint/hub.ts";
 import { indexOf } from "../checkpoint/hub-files.ts";
 import { readJson } from "../checkpoint/json.ts";
+import { isGguf } from "../checkpoint/model.ts";
 import { pullFolder, rememberPulled } from "../checkpoint/pulled.ts";
 import { ConfigError } from "../models/config.ts";
 import { fromHuggingFace } from "../models/hugging-face.ts";
@@ -60,6 +65,7 @@ export async function pull(
       await downloadFiles(folder, model, [config], { ...options, onProgress: undefined });
       checkReadable(model, join(folder, config.path));
     }
+    await checkGguf(folder, model, needed[0], hub);
     files = await fetch(needed);
   } finally {
     shown?.close();
@@ -110,6 +116,24 @@ function checkReadable(model: HubModel, file: string): void {
     refuse(
       "it has no tokenizer.json.",
       "Look for a copy that has one: transformers writes it with AutoTokenizer.from_pretrained(...).save_pretrained(...).",
+    );
+}
+
+/** The same of a GGUF file, by its first bytes. A server that does not give them is asked for the file. */
+async function checkGguf(
+  folder: string,
+  model: HubModel,
+  file: HubFile | undefined,
+  hub: HubOptions,
+): Promise<void> {
+  if (file === undefined || !isGguf(file.path) || existsSync(join(folder, file.path))) return;
+  const beginning = await firstBytes(model, file, BEGINNING_BYTES, hub).catch(() => null);
+  const size = file.bytes >= 0 ? file.bytes : Number.MAX_SAFE_INTEGER;
+  const refused = beginning === null ? null : refusedByBeginning(file.path, beginning, size);
+  if (refused !== null)
+    throw new HubError(
+      `${model.name} is not read here: ${refused.message}`,
+      `${refused.remedy} Nothing of it was kept.`,
     );
 }
 

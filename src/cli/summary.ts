@@ -1,6 +1,7 @@
 /** How a run ended: for a program as one JSON document, for a person as the head of its report. */
 import fs from "node:fs";
 import color from "picocolors";
+import { readText } from "../checkpoint/text-file.ts";
 import { bracket } from "../eval/compare.ts";
 import type { EvaluationRecord } from "../events.ts";
 import type { RunOutcome } from "../recipe/run.ts";
@@ -34,7 +35,7 @@ export function summarise(folder: string, outcome: RunOutcome) {
 /** The report without its curves and appendices, and one problem's thoughts in the first and the last exam. */
 export function printSummary(folder: string): void {
   const { report } = runPaths(folder);
-  console.log(`\n${renderMarkdown(printable(headOf(fs.readFileSync(report, "utf8"))))}\n`);
+  console.log(`\n${renderMarkdown(printable(headOf(readText(report))))}\n`);
   const exams = bracket(readRun(folder).evaluations);
   for (const exam of exams ?? []) printThought(exam);
   console.log(`${color.dim("report")}  ${report}`);

@@ -6,8 +6,11 @@ import fs from "node:fs";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { GgufFile } from "../checkpoint/gguf/file.ts";
 import { WROTE } from "../checkpoint/gguf/model.ts";
+import { openParts } from "../checkpoint/gguf/parts.ts";
 import { INDEX, SHARD, WEIGHTS } from "../checkpoint/shards.ts";
+import { readText } from "../checkpoint/text-file.ts";
 import { UsageError } from "../recipe/find-model.ts";
+import { scratchFolder } from "../runtime/scratch.ts";
 
 export interface TargetOptions {
   /** What is exported: a folder or a file, and the run that it comes from. */
@@ -20,11 +23,12 @@ type Manifest = Record<string, { bytes: number; changed: number }>;
 
 /** In a folder that was exported. */
 export const EXPORTED = "sputnik-export.json";
+/** How the names of what is being written begin; see `scratchFolder`. */
 const PARTIAL = ".sputnik-export-";
 
 /** Another model's files, which a reader would mix with ours. */
 const MODEL_FILE =
-  /^(config|tokenizer|tokenizer_config|generation_config|special_tokens_map|added_tokens|adapter_config)\.json$|^(chat_template\.jinja|chat_template\.json|tokenizer\.model|vocab\.json|merges\.txt)$|^(pytorch_model|adapter_model).*\.(bin|json|safetensors)$/;
+  /^(config|tokenizer|tokenizer_config|generation_config|special_tokens_map|added_tokens|adapter_config)\.json$|^(chat_template\.jinja|chat_template\.json|tokenizer\.model|vocab\.json|merges\.txt)$|^additional_chat_templates\/[^/]+\.jinja$|^(pytorch_model|adapter_model).*\.(bin|json|safetensors)$/;
 const isModelFile = (name: string): boolean =>
   name === WEIGHTS || name === INDEX || SHARD.test(name) || MODEL_FILE.test(name);
 
@@ -39,7 +43,7 @@ export function writeFolder<T>(target: string, options: TargetOptions, write: (f
   const foreign = foreignFiles(there, before);
   if (foreign.length > 0 && !options.force) throw occupied(target, foreign);
   fs.mkdirSync(there, { recursive: true });
-  const partial = fs.mkdtempSync(join(there, PARTIAL));
+  const { path: partial, remove } = scratchFolder("export", there);
   try {
     const result = write(partial);
     const written = filesIn(partial);
@@ -64,7 +68,7 @@ export function writeFolder<T>(target: string, options: TargetOptions, write: (f
   } catch (error) {
     throw naming(target, partial, error);
   } finally {
-    fs.rmSync(partial, { recursive: true, force: true });
+    remove();
     // What was made for an export that failed.
     if (stats === undefined && fs.readdirSync(there).length === 0) fs.rmdirSync(there);
   }
@@ -84,7 +88,7 @@ export function writeGgufFile<T>(target: string, options: TargetOptions, write: 
     );
   if (!isFolder(dirname(there)))
     throw new UsageError(`The folder ${dirname(target)} is not there.`, "Make it, or name another.");
-  const folder = fs.mkdtempSync(join(dirname(there), PARTIAL));
+  const { path: folder, remove } = scratchFolder("export", dirname(there));
   try {
     const result = write(join(folder, basename(there)));
     fs.renameSync(join(folder, basename(there)), there);
@@ -92,7 +96,7 @@ export function writeGgufFile<T>(target: string, options: TargetOptions, write: 
   } catch (error) {
     throw naming(target, join(folder, basename(there)), error);
   } finally {
-    fs.rmSync(folder, { recursive: true, force: true });
+    remove();
   }
 }
 
@@ -106,7 +110,7 @@ function isOurGguf(path: string): boolean {
   try {
     const file = new GgufFile(path);
     file.close();
-    return file.header.metadata.has(WROTE);
+    return file.header.metadata.get(WROTE)?.value === BigInt(file.size);
   } catch {
     return false;
   }
@@ -117,8 +121,8 @@ function foreignFiles(folder: string, files: readonly string[]): string[] {
   const manifest = readManifest(folder);
   return files.filter((file) => {
     if (file === EXPORTED && manifest !== null) return false;
-    const known = manifest !== null && Object.hasOwn(manifest, file) ? manifest[file] : undefined;
-    if (known === undefined) return true;
+    const known = manifest !== null && Object.hasOwn(manifest, file) ? manifest[file] : null;
+    if (known == null) return true;
     const { bytes, changed } = stateOf(join(folder, file));
     return bytes !== known.bytes || changed !== known.changed;
   });
@@ -126,7 +130,7 @@ function foreignFiles(folder: string, files: readonly string[]): string[] {
 
 function readManifest(folder: string): Manifest | null {
   try {
-    const found: unknown = JSON.parse(fs.readFileSync(join(folder, EXPORTED), "utf8"));
+    const found: unknown = JSON.parse(readText(join(folder, EXPORTED)));
     return typeof found === "object" && found !== null ? (found as Manifest) : null;
   } catch {
     return null;
@@ -150,7 +154,7 @@ function filesIn(folder: string, prefix = ""): string[] {
 
 /** `target` must not be the source, hold it, or lie in it; compared as the disk does, so through links and by any case. */
 function refuseSource(target: string, there: string, sources: readonly string[]): void {
-  for (const source of sources.map(real)) {
+  for (const source of new Set(sources.flatMap(allFilesOf).map(real))) {
     const [inner, outer] = [`${there}${sep}`, `${source}${sep}`];
     if (same(there, source)) throw new UsageError(`${target} is the model itself.`, "Name another place.");
     if (outer.startsWith(inner) || parents(source).some((folder) => same(folder, there)))
@@ -158,6 +162,24 @@ function refuseSource(target: string, there: string, sources: readonly string[])
     if (inner.startsWith(outer) || parents(there).some((folder) => same(folder, source)))
       throw new UsageError(`${target} lies in the model itself.`, "Name another place.");
   }
+}
+
+/** The source, and what belongs to it elsewhere: the other parts of a GGUF file, and the files that its links name. */
+function allFilesOf(source: string): string[] {
+  if (fs.statSync(source).isDirectory()) {
+    const isLinked = (path: string): boolean =>
+      !fs.lstatSync(path).isFile() && fs.statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+    return [
+      source,
+      ...fs
+        .readdirSync(source)
+        .map((name) => join(source, name))
+        .filter(isLinked),
+    ];
+  }
+  const parts = openParts(source);
+  for (const part of parts) part.close();
+  return parts.map(({ file }) => file);
 }
 
 function parents(path: string): string[] {

@@ -3,6 +3,7 @@
  * window that is closed, an SSH session that is lost. What was to be printed is lost then; the run's folder has it.
  */
 import fs from "node:fs";
+import { isatty } from "node:tty";
 
 const broken = new AbortController();
 let hungUp = false;
@@ -16,13 +17,14 @@ export const terminalLost = (): boolean => hungUp;
 /** Call once, before anything is written. */
 export function survive(): void {
   let failure: NodeJS.ErrnoException | null = null;
+  const terminals = [0, 1, 2].filter((fd) => isatty(fd));
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
     broken.abort();
-    // A pipe that is closed at the other end was closed on purpose.
-    if (error.code !== "EPIPE") failure ??= error;
+    if (!closedOnPurpose(error.code)) failure ??= error;
   });
   process.stderr.on("error", () => {});
   process.on("exit", () => {
+    for (const fd of terminals) if (!isatty(fd)) close(fd);
     if (failure === null) return;
     process.exitCode ||= 1;
     const why = failure.code === "ENOSPC" ? "the disk is full" : failure.message;
@@ -33,6 +35,19 @@ export function survive(): void {
     }
   });
 }
+
+/** Node would give a terminal its settings back, and aborts (134, a core dump) where that has gone; a closed one it leaves alone. */
+function close(fd: number): void {
+  try {
+    fs.closeSync(fd);
+  } catch {
+    // Closed already.
+  }
+}
+
+/** A pipe or a socket whose other end is closed, or a terminal that is gone, was left by a person; a file's disk was not. */
+const closedOnPurpose = (code: string | undefined): boolean =>
+  code === "EPIPE" || code === "ECONNRESET" || (process.stdout.isTTY && (code === "EIO" || code === "ENXIO"));
 
 /** Until the function that is returned is called, a lost terminal does not end the process, as under `nohup`. */
 export function outliveTerminal(): () => void {

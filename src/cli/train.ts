@@ -1,14 +1,12 @@
 /** `sputnik train RECIPE`: runs a recipe, or goes on with an interrupted run of it. */
-import fs from "node:fs";
 import { join } from "node:path";
 import color from "picocolors";
 import { UsageError } from "../recipe/find-model.ts";
 import type { RunOrder } from "../recipe/launch.ts";
 import { parseRecipe, readRecipe } from "../recipe/load.ts";
 import { resolvePaths } from "../recipe/paths.ts";
-import { runPaths } from "../recipe/run-folder.ts";
-import { hashRecipe } from "../recipe/run-info.ts";
-import { readRun } from "../recipe/run-reader.ts";
+import { readJson, runPaths } from "../recipe/run-folder.ts";
+import { hashRecipe, type RunInfo } from "../recipe/run-info.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { openPage, type Page } from "./page.ts";
 import { printableJson } from "./printable.ts";
@@ -71,9 +69,8 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
 
 /** The run in the folder is this recipe's and has come to its end. */
 export function isFinished(run: string, recipe: Recipe): boolean {
-  if (!fs.existsSync(runPaths(run).info)) return false;
-  const { info } = readRun(run);
-  return info.finishedAt !== null && info.recipeHash === hashRecipe(recipe);
+  const info = readJson<RunInfo>(runPaths(run).info);
+  return info !== null && info.finishedAt !== null && info.recipeHash === hashRecipe(recipe);
 }
 
 function tellFinished(run: string, { json }: TrainOptions): void {

@@ -58,14 +58,22 @@ export function unpairedInterval(
   ];
 }
 
-/** The two evaluations that bracket RL: labels "base" and "final", or else the first and the last. */
+/**
+ * The two evaluations that bracket RL: labels "base" and "final", or else the first and the last one on its problems.
+ * Between different tasks there is no gain.
+ */
 export function bracket(
   evaluations: readonly EvaluationRecord[],
 ): [EvaluationRecord, EvaluationRecord] | null {
-  const find = (label: string) => evaluations.find((evaluation) => evaluation.label === label);
-  const before = find("base") ?? evaluations[0];
-  const after = find("final") ?? evaluations.at(-1);
-  return before === undefined || after === undefined || before === after ? null : [before, after];
+  const before = evaluations.find(({ label }) => label === "base") ?? evaluations[0];
+  if (before === undefined) return null;
+  const keys = new Set(before.tallies?.map(({ key }) => key));
+  const alike = evaluations.filter(
+    ({ task, tallies }) =>
+      task === before.task && (keys.size === 0 || (tallies?.some(({ key }) => keys.has(key)) ?? true)),
+  );
+  const after = alike.find(({ label }) => label === "final") ?? alike.at(-1);
+  return after === undefined || after === before ? null : [before, after];
 }
 
 /** What one evaluation gained over another, with an interval whatever can be compared. */

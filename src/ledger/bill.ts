@@ -101,7 +101,9 @@ export class BillBook {
 
   #add({ session, stage, step, ...costs }: BillEntry): void {
     addLine(this.#lines, stage, costs);
-    addLine((this.#sessions[session] as BillSession).lines, stage, costs);
+    // One that began after the list of sessions was read is told at the next reading.
+    const known = this.#sessions[Math.min(session, this.#sessions.length - 1)] as BillSession;
+    addLine(known.lines, stage, costs);
     if (step === null) return;
     const key = JSON.stringify([stage, step]);
     const before = this.#newest.get(key);

@@ -179,7 +179,8 @@ function refuseWindow(fields: Fields, type: string, positions: number, layers: n
 function readScaling(rope: Fields, fields: Fields, positions: number): RopeScaling | undefined {
   const kind = rope.rope_type ?? rope.type ?? "default";
   for (const source of [rope, fields]) only(source, "partial_rotary_factor", [1], 1);
-  only(rope, "mrope_section", [null], null);
+  // Sections are of pictures; a text has one position in all of them, which the default reads without.
+  if (kind !== "default") only(rope, "mrope_section", [null], null);
   only({ rope_type: kind }, "rope_type", ["default", "linear", "dynamic", "llama3", "yarn"], undefined);
   // Settings for each type of layer, whose own would be overlooked here.
   only(rope, "full_attention", [null], null);

@@ -83,17 +83,30 @@ export function router(u: Tensor, gate: Tensor, bias: Tensor, config: V3Config):
 /**
  * The sequence-wise balance loss without its factor α (eq. 17 to 20), the mean over the sequences:
  * sum over experts of f P, with f the share of tokens whose best affinities include the expert (times N_r / K_r, without
- * gradient) and P the mean of its normalised affinity. scores [batch · seq, experts] -> scalar.
+ * gradient) and P the mean of its normalised affinity. scores [batch · seq, experts] -> scalar. Tokens are those that `fed`
+ * [batch, seq] has a 1 for, where it is given.
  */
-export function balanceLoss(scores: Tensor, batch: number, seq: number, config: V3Config): Tensor {
+export function balanceLoss(
+  scores: Tensor,
+  batch: number,
+  seq: number,
+  config: V3Config,
+  fed?: Tensor,
+): Tensor {
   const { experts, activeExperts } = config;
   const best = topK(detach(scores), activeExperts);
   const rows = (x: Tensor) => reshape(x, [batch, seq * activeExperts]);
-  const counts = scatterLast(rows(ones(best.values)), rows(best.indices), experts);
-  const f = mul(counts, experts / (activeExperts * seq));
-  const shares = div(scores, sum(scores, [-1], true));
-  const p = mean(reshape(shares, [batch, seq, experts]), [1]);
-  return mul(sum(mul(f, p)), 1 / batch);
+  const each = fed && reshape(fed, [batch * seq, 1]);
+  const counted = (x: Tensor) => (each === undefined ? x : mul(x, each));
+  const counts = scatterLast(rows(counted(ones(best.values))), rows(best.indices), experts);
+  const shares = reshape(counted(div(scores, sum(scores, [-1], true))), [batch, seq, experts]);
+  if (fed === undefined) {
+    const f = mul(counts, experts / (activeExperts * seq));
+    return mul(sum(mul(f, mean(shares, [1]))), 1 / batch);
+  }
+  const tokens = sum(fed, [1], true);
+  const f = div(mul(counts, experts / activeExperts), tokens);
+  return mul(sum(mul(f, div(sum(shares, [1]), tokens))), 1 / batch);
 }
 
 export interface MoeResult extends RouterResult {

@@ -33,6 +33,8 @@ export interface LayerRouting {
 export interface V3Options extends WholeOptions {
   /** Trace the balance loss of each routed layer; sizes must be fixed. */
   balance?: boolean;
+  /** Where rows end in padding: 1 for a token and 0 for padding, [batch, seq] f32. */
+  fed?: Tensor;
 }
 
 export type Attend = (x: Tensor, weights: Weights) => { out: Tensor; cache: Tensor };
@@ -51,7 +53,7 @@ function block(
   config: V3Config,
   layer: number,
   attend: Attend,
-  balanced: boolean,
+  { balance: balanced = false, fed }: Pick<V3Options, "balance" | "fed">,
 ): BlockResult {
   const { graph } = x;
   const normed = (input: Tensor, name: string) =>
@@ -69,7 +71,7 @@ function block(
     if (balanced && (typeof batch !== "number" || typeof seq !== "number"))
       throw new GraphError("the balance loss needs a fixed batch and sequence");
     const balance = balanced
-      ? graph.scope("balance", () => balanceLoss(scores, batch as number, seq as number, config))
+      ? graph.scope("balance", () => balanceLoss(scores, batch as number, seq as number, config, fed))
       : null;
     return { x: add(mixed, out), cache, routing: { choices, load, balance } };
   });
@@ -85,8 +87,7 @@ export function runBlock(
   options: V3Options,
 ): BlockResult {
   const { graph } = x;
-  const balanced = options.balance === true;
-  const make = (input: Tensor, weights: Weights) => block(input, weights, config, layer, attend, balanced);
+  const make = (input: Tensor, weights: Weights) => block(input, weights, config, layer, attend, options);
   if (options.recompute !== true)
     return graph.scope(`layers.${layer}`, () => make(x, layerWeights(parameters, layer)));
   const names = layerParameters(config, layer).map(({ name }) => name);

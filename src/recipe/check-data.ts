@@ -7,7 +7,7 @@ import { rowLength, WholeRows } from "../train/whole-rows.ts";
 import type { Example } from "./examples.ts";
 import { firstRow } from "./first-row.ts";
 import type { PretrainStage, SftStage } from "./schema.ts";
-import { documentSource, fileExamples } from "./sources.ts";
+import { documentSource, fileExamples, sourceFiles } from "./sources.ts";
 
 /** What a person should know of a recipe before it runs. */
 export interface Note {
@@ -26,9 +26,27 @@ export function checkData(stage: PretrainStage | SftStage, model: ModelShape, se
   const file = data.kind === "text" || data.kind === "jsonl" ? data.file : null;
   const examples: Example[] =
     data.kind === "text" || data.kind === "jsonl" ? fileExamples(data, model, kind) : [];
-  if (kind === "sft") return checkSft(stage, model, seed, { file, examples });
+  const passedOver = data.kind === "repository" ? checkRepository(stage.name, data) : [];
+  if (kind === "sft") return [...passedOver, ...checkSft(stage, model, seed, { file, examples })];
   const begin = beginIds(model.tokenizer).length;
-  return file === null ? [] : checkPretraining(stage, begin, { file, examples });
+  return file === null ? passedOver : checkPretraining(stage, begin, { file, examples });
+}
+
+/** What of a folder is passed over, which would be missed in silence. */
+function checkRepository(
+  name: string,
+  { folder, extensions }: { folder: string; extensions: string[] },
+): Note[] {
+  const { files, notText, links } = sourceFiles(folder, extensions);
+  const warn = (what: string, count: string, paths: readonly string[]): Note[] =>
+    paths.length === 0
+      ? []
+      : [{ level: "warning", message: `Stage "${name}": ${what}: ${count}${listed(paths)}.` }];
+  const all = files.length + notText.length;
+  return [
+    ...warn(`files of ${folder} that are no text and are left out`, `${notText.length} of ${all}`, notText),
+    ...warn(`links in ${folder} that are not followed`, String(links.length), links),
+  ];
 }
 
 interface Given {
@@ -115,8 +133,10 @@ function trainsAnything({ batch, sequence }: PretrainStage, examples: readonly E
   return false;
 }
 
-function placesOf(examples: readonly Example[]): string {
-  const places = [...new Set(examples.map(({ place }) => place))].filter((place) => place !== "");
+const placesOf = (examples: readonly Example[]): string =>
+  listed([...new Set(examples.map(({ place }) => place))].filter((place) => place !== ""));
+
+function listed(places: readonly string[]): string {
   if (places.length === 0) return "";
   const more = places.length > NAMED ? ` and ${places.length - NAMED} more` : "";
   return ` (${places.slice(0, NAMED).join(", ")}${more})`;

@@ -1,5 +1,6 @@
 /** A stage's problems against the model: each split has some, and each prompt leaves room for its answer. */
 import type { ModelShape } from "../checkpoint/folder.ts";
+import { usablePositions } from "../models/rope.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { DataSetError } from "../tasks/rows.ts";
@@ -52,7 +53,7 @@ function checkRoom(
   model: ModelShape,
 ): void {
   const { name, maxNewTokens } = stage;
-  const { maxPositions } = model.config;
+  const maxPositions = usablePositions(model.config.maxPositions);
   const needed = maxNewTokens ?? largestCompletion(model);
   let longest = { length: 0, id: "" };
   let shortest = Number.POSITIVE_INFINITY;

@@ -9,7 +9,7 @@ import { type TaskInput, type TaskOptions, taskOptions } from "../tasks/registry
 import { chatOf } from "../tokenizer/chat.ts";
 import { examPart, trainedFiles } from "./exam.ts";
 import { type FoundModel, UsageError } from "./find-model.ts";
-import { parseRecipe } from "./load.ts";
+import { loadRecipe } from "./load.ts";
 import { runPaths } from "./run-folder.ts";
 import type { EvaluateStage, Recipe } from "./schema.ts";
 
@@ -101,7 +101,7 @@ export function evaluationSettings(
 function recipeOf({ run }: FoundModel): Recipe | null {
   if (run === null) return null;
   const { recipe } = runPaths(run);
-  return fs.existsSync(recipe) ? parseRecipe(fs.readFileSync(recipe, "utf8"), recipe) : null;
+  return fs.existsSync(recipe) ? loadRecipe(recipe) : null;
 }
 
 /** The exam that a run ends with: the last one on the task that it trained. */

@@ -2,6 +2,7 @@
 import { resolve } from "node:path";
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { chooseProblems, type EvaluatedProblem } from "../eval/problems.ts";
+import { usablePositions } from "../models/rope.ts";
 import type { ListPart, Task } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import type { EvaluateStage, Recipe } from "./schema.ts";
@@ -42,5 +43,5 @@ export function examProblems(
 
 /** An answer's limit where a stage says none: what the model's positions leave behind a prompt of ordinary length. */
 export function largestCompletion({ config }: Pick<ModelShape, "config">): number {
-  return Math.floor(config.maxPositions * 0.75);
+  return Math.floor(usablePositions(config.maxPositions) * 0.75);
 }

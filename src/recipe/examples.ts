@@ -98,6 +98,8 @@ export function plainDocument(model: TextModel, prompt: string, completion: stri
 
 function promptAndCompletion({ fields, refuse }: Row): { prompt: string; completion: string } {
   const { prompt, completion } = fields;
+  if (prompt === undefined && completion === undefined && "text" in fields)
+    throw refuse(`field "text": ${kindOf(fields.text)}, not text`);
   if (prompt === undefined && completion === undefined)
     throw refuse(
       `the keys are ${visible(Object.keys(fields).join(", ")) || "none"}`,

@@ -46,7 +46,17 @@ const SPOKEN = new Set([
 const SYSTEM: Record<string, string> = {
   ENOENT: "Check the path.",
   EACCES: "Change its permissions, or work in a folder of your own.",
+  EPERM: "Change its permissions, or work in a folder of your own.",
+  EROFS: "Its disk may only be read: work in a folder of your own.",
   ENOSPC: "Free some space and run the same command again.",
+  EDQUOT: "Your quota is used up: free some space and run the same command again.",
+  EISDIR: "This is a folder, and a file is wanted: correct the path.",
+  ENOTDIR: "A part of the path is a file, and a folder is wanted: correct it.",
+  ELOOP: "The path's links lead round in a circle: correct them.",
+  ENAMETOOLONG: "Use a shorter path.",
+  EMFILE:
+    "This process may not open more files: raise the limit (ulimit -n 4096) and run the same command again.",
+  ENFILE: "The system has too many files open: close other programs and run the same command again.",
 };
 
 export function toFailure(error: unknown): Failure {

@@ -7,8 +7,8 @@ import { pulledModel } from "../checkpoint/pulled.ts";
 import { latestCheckpoint } from "../checkpoint/resume.ts";
 import type { EvaluationRecord } from "../events.ts";
 import { readJournal } from "./journal.ts";
-import { parseRecipe } from "./load.ts";
-import { runPaths } from "./run-folder.ts";
+import { loadRecipe } from "./load.ts";
+import { readJson, runPaths } from "./run-folder.ts";
 import type { RunInfo } from "./run-info.ts";
 import { recipeOfRun } from "./run-reader.ts";
 import type { TaskOptions } from "./schema.ts";
@@ -104,8 +104,7 @@ export function trainedTask({ run }: FoundModel): TaskOptions {
   if (run === null) return fallback;
   const { recipe, info } = runPaths(run);
   if (!fs.existsSync(recipe)) return fallback;
-  const described = fs.existsSync(info) ? (JSON.parse(fs.readFileSync(info, "utf8")) as RunInfo) : {};
-  return recipeOfRun(parseRecipe(fs.readFileSync(recipe, "utf8"), recipe), described).task;
+  return recipeOfRun(loadRecipe(recipe), readJson<RunInfo>(info) ?? {}).task;
 }
 
 /** Its last exam, or `null`. */

@@ -1,5 +1,5 @@
 /** What RL is expected to sample and to train on, from a pass rate and the lengths of answers. */
-import { planMicroBatches } from "../train/microbatch.ts";
+import { miniBatchesOf, planMicroBatches } from "../train/microbatch.ts";
 
 /** Rounds of sampling of a step, and groups that it trains on. */
 export interface GroupForecast {
@@ -42,10 +42,9 @@ export function forecastPasses(
   tokens: number,
   maxPositions: number,
 ): Passes {
-  const perPart = Math.ceil(rows.length / parts);
   const plans: { rows: number; seq: number }[] = [];
-  for (let start = 0; start < rows.length; start += perPart) {
-    const lengths = rows.slice(start, start + perPart).map(({ length }) => length);
+  for (const part of miniBatchesOf(rows, parts)) {
+    const lengths = part.map(({ length }) => length);
     for (const plan of planMicroBatches(lengths, tokens, maxPositions))
       plans.push({ rows: plan.rows.length, seq: plan.seq });
   }

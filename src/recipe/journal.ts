@@ -3,7 +3,7 @@
  * so that every line stays JSON that any reader understands; readers show a gap there.
  */
 import fs from "node:fs";
-import { onDisk, writeAll } from "./disk.ts";
+import { onDisk, RunFolderError, writeAll } from "./disk.ts";
 
 const NEWLINE = 10;
 const CHUNK = 65_536;
@@ -13,9 +13,19 @@ export class Journal<T> {
   readonly #file: number;
   #length: number;
 
-  /** Opens or creates the file and drops a last line that a kill tore. */
+  /**
+   * Opens or creates the file and drops a last line that a kill tore. @throws RunFolderError for a link: a run writes into
+   * its own folder, and one that a stranger made may lead to what is a person's
+   */
   constructor(path: string) {
     this.path = path;
+    const there = fs.lstatSync(path, { throwIfNoEntry: false });
+    if (there !== undefined && !there.isFile())
+      throw new RunFolderError(
+        path,
+        `${path} is ${there.isSymbolicLink() ? "a link" : "no file"}, and is not written through.`,
+        "Put a file in its place, or remove it.",
+      );
     // Append mode cannot write elsewhere than the end; reading it back is for the repair.
     this.#file = onDisk(path, () => fs.openSync(path, "a+"));
     this.#length = this.#cut(fs.fstatSync(this.#file).size);
@@ -76,18 +86,50 @@ export class Journal<T> {
   }
 }
 
-/** Every whole line, in order. A torn last line, as in a run that is being written, is left out. */
+/**
+ * Every whole line, in order; what follows the last line end, as in a run that is being written, is left out. In pieces:
+ * a long run's samples are more than fit one string. @throws RunFolderError naming the line
+ */
 export function readJournal<T>(path: string): T[] {
   if (!fs.existsSync(path)) return [];
-  const lines = fs.readFileSync(path, "utf8").split("\n");
-  lines.pop();
-  return lines.map((line, index) => {
+  const values: T[] = [];
+  for (const line of wholeLines(path)) {
     try {
-      return JSON.parse(line) as T;
+      values.push(JSON.parse(line) as T);
     } catch {
-      throw new SyntaxError(
-        `${path}:${index + 1} is not a line of JSON. Remove the line; the others are kept.`,
+      throw new RunFolderError(
+        path,
+        `${path}:${values.length + 1} is not a line of JSON.`,
+        "Remove the line; the others are kept.",
       );
     }
-  });
+  }
+  return values;
+}
+
+/** The lines of a file that end, without their ends. */
+export function* wholeLines(path: string): Generator<string> {
+  // A pipe or a device, to which a stranger's folder may lead, has no end.
+  if (!fs.statSync(path).isFile())
+    throw new RunFolderError(path, `${path} is no file.`, "Restore it, or remove it.");
+  const file = fs.openSync(path, "r");
+  try {
+    let pieces: Buffer[] = [];
+    for (;;) {
+      const chunk = Buffer.allocUnsafe(16 * CHUNK);
+      const read = fs.readSync(file, chunk);
+      if (read === 0) return;
+      let start = 0;
+      const filled = chunk.subarray(0, read);
+      for (let end = filled.indexOf(NEWLINE); end !== -1; end = filled.indexOf(NEWLINE, start)) {
+        pieces.push(filled.subarray(start, end));
+        yield Buffer.concat(pieces).toString();
+        pieces = [];
+        start = end + 1;
+      }
+      pieces.push(filled.subarray(start));
+    }
+  } finally {
+    fs.closeSync(file);
+  }
 }

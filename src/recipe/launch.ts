@@ -55,7 +55,7 @@ export function launchRun(order: RunOrder, onEvent: (event: RunEvent) => void): 
       worker.on("error", (error) => {
         ended = true;
         // Its modules are hundreds of files, and the page's visitors hold descriptors too: they may leave.
-        if (last === null && starts < STARTS && /^(EMFILE|ENFILE)/.test(error.message))
+        if (last === null && starts < STARTS && /\bE[MN]FILE\b/.test(error.message))
           setTimeout(() => resolve(attempt(starts + 1)), PAUSE_MS);
         else reject(error);
       });

@@ -46,15 +46,26 @@ export function acquireLock(path: string, run: string, pulse = PULSE): Lock {
 }
 
 function held(path: string, run: string, text: string, { beatMs }: Pulse): Lock {
-  const heart = new Worker(BEAT, { eval: true, workerData: { path, text, beatMs } });
-  heart.unref();
+  let heart: Worker | null = null;
+  const beat = (): void => {
+    const begun = new Worker(BEAT, { eval: true, workerData: { path, text, beatMs } });
+    begun.unref();
+    // One that finds no descriptor or no memory is no reason to end a run: the next may.
+    begun.on("error", () => {
+      setTimeout(() => heart === begun && beat(), beatMs).unref();
+    });
+    heart = begun;
+  };
+  beat();
   return {
     check() {
       const now = readText(path);
       if (now !== text) throw busy(path, run, parse(now ?? ""));
     },
     release() {
-      void heart.terminate();
+      const last = heart;
+      heart = null;
+      void last?.terminate();
       if (readText(path) === text) fs.rmSync(path, { force: true });
     },
   };
@@ -70,10 +81,13 @@ setInterval(() => {
   } catch {}
 }, beatMs);`;
 
+const ownSuffix = (): string => `${thisProcess().place}.${process.pid}`;
+
 /** The whole file appears at once, or not at all if there is one already. */
 function create(path: string, text: string): boolean {
   return onDisk(path, () => {
-    const temporary = `${path}.${process.pid}`;
+    // Process ids are equal in many containers.
+    const temporary = `${path}.${ownSuffix()}`;
     fs.writeFileSync(temporary, text);
     try {
       fs.linkSync(temporary, path);
@@ -94,7 +108,7 @@ function create(path: string, text: string): boolean {
 
 /** Moves the stale lock away first: of two processes that both saw it, one may already have replaced it. */
 function removeStale(path: string, stale: string): void {
-  const away = `${path}.stale.${process.pid}`;
+  const away = `${path}.stale.${ownSuffix()}`;
   try {
     fs.renameSync(path, away);
   } catch {

@@ -51,7 +51,7 @@ export function openModel(path: string, adapter?: string): Model {
 }
 
 /** Where a recipe's model lies. @throws CheckpointError that says how to get one */
-function placeOf(from: string): string {
+export function placeOf(from: string): string {
   if (holdsModel(from)) return from;
   const pulled = pulledModel(from);
   if (pulled !== null && !fs.existsSync(from)) return pulled;

@@ -9,7 +9,7 @@ import { type LoraOptions, traceMerge } from "../models/lora.ts";
 import { WINDOW_STEP } from "../sample/cache.ts";
 import { traceDecode, tracePrefill } from "../sample/graphs.ts";
 import { traceScore } from "../sample/logprobs.ts";
-import { ladderSize } from "../sample/scheduler.ts";
+import { ladderSize, MOST_ROWS } from "../sample/scheduler.ts";
 import type { Problem } from "../tasks/problem.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
@@ -19,7 +19,7 @@ import { withAdapter } from "../train/policy.ts";
 import { encodeProblem } from "../train/rollout.ts";
 import { FEW_SIGNALS, percent, signalRemedy, signalShare } from "../train/signals.ts";
 import { traceAccumulation, traceOptimizer, traceStep } from "../train/step.ts";
-import { examProblems } from "./exam.ts";
+import { examProblems, largestCompletion } from "./exam.ts";
 import { forecastGroups, forecastPasses, type Passes } from "./forecast.ts";
 import { languageModelOptions, optimizerOptions, recipeShape } from "./options.ts";
 import { stageSteps } from "./run.ts";
@@ -156,7 +156,7 @@ export function decodeSteps(
   let [waiting, steps, rows, read, window] = [0, 0, 0, 0, 0];
   let active: { done: number; length: number }[] = [];
   while (waiting < lengths.length || active.length > 0) {
-    while (active.length < slots && waiting < lengths.length)
+    while (active.length < Math.min(slots, MOST_ROWS) && waiting < lengths.length)
       active.push({ done: 0, length: lengths[waiting++] });
     const batch = ladderSize(active.length);
     const longest = promptTokens + Math.max(...active.map(({ done }) => done));
@@ -294,7 +294,7 @@ function signalAssumed(
     return `every group carries a signal; groups of ${groupSize} do so in ${[0.05, 0.2, 0.5].map(at).join(", ")} (--pass-rate): the others teach nothing${dynamicSampling === undefined ? ", and are cheaper" : ", and further rounds are drawn"}`;
   const drawn = dynamicSampling === undefined ? "" : `, so that ${rounds.toFixed(1)} rounds are drawn a step`;
   const few = signalShare(passRate, groupSize) < FEW_SIGNALS;
-  const remedy = few ? `; ${signalRemedy(passRate, groupSize, 0)}` : "";
+  const remedy = few ? `; ${signalRemedy(passRate, groupSize, 0, dynamicSampling !== undefined)}` : "";
   return `of groups of ${groupSize}, ${at(passRate)} carry a signal${drawn}${remedy}`;
 }
 
@@ -303,7 +303,7 @@ function examPrograms(
   problems: readonly EvaluatedProblem[],
   setting: Setting,
 ): Pick<StagePlan, "programs" | "assumptions"> {
-  const limit = stage.maxNewTokens ?? Math.floor(setting.config.maxPositions * 0.75);
+  const limit = stage.maxNewTokens ?? largestCompletion(setting);
   const answer = setting.answerTokens ?? Math.ceil(limit * ANSWER_SHARE);
   const samples = stage.samples * problems.reduce((sum, { copies }) => sum + copies, 0);
   const { slots } = stage;

@@ -13,10 +13,17 @@ import { type RunData, readRun } from "./run-reader.ts";
 import { gainVerdict, percent, stageVerdict } from "./verdict.ts";
 
 /** Writes report.md and figures/*.svg; returns the report's path. Throws `RunFolderError`. */
-export function writeReport(folder: string): string {
+export const writeReport = (folder: string): string => saveReport(readRun(folder), folder);
+
+/** The same in any folder: an export leaves the run's own as it is, to which a person may have added. */
+export function saveReport(run: RunData, folder: string): string {
   const paths = runPaths(folder);
-  const { markdown, figures } = renderReport(readRun(folder));
-  onDisk(paths.figures, () => fs.mkdirSync(paths.figures, { recursive: true }));
+  const { markdown, figures } = renderReport(run);
+  onDisk(paths.figures, () => {
+    // Never through a link, which may lead anywhere.
+    if (fs.lstatSync(paths.figures, { throwIfNoEntry: false })?.isSymbolicLink()) fs.rmSync(paths.figures);
+    fs.mkdirSync(paths.figures, { recursive: true });
+  });
   for (const { file, svg } of figures) writeAtomic(join(paths.figures, file), svg);
   writeAtomic(paths.report, markdown);
   return paths.report;

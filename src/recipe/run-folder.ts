@@ -7,6 +7,7 @@
 import fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
+import { readText } from "../checkpoint/text-file.ts";
 import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
 import { type BillEntry, type BillFile, entriesOf } from "../ledger/bill.ts";
 import { onDisk, RunFolderError, writeAtomic } from "./disk.ts";
@@ -214,6 +215,7 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
             ...(recipeFolder !== undefined && { recipeFolder }),
             sessions: [...previous.sessions, now],
           };
+    refuseCheckpointsOfAnother(folder);
     // run.json comes last: a folder that has one is complete.
     onDisk(paths.checkpoints, () => fs.mkdirSync(paths.checkpoints, { recursive: true }));
     writeJson(paths.info, info);
@@ -224,6 +226,19 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
   }
 }
 
+/** Checkpoints may lie on another disk, behind a link; those of another run would be taken up, and the older ones removed. */
+function refuseCheckpointsOfAnother(folder: string): void {
+  const { checkpoints } = runPaths(folder);
+  if (!fs.existsSync(checkpoints)) return;
+  const owner = dirname(fs.realpathSync(checkpoints));
+  if (owner === fs.realpathSync(folder) || !fs.existsSync(runPaths(owner).info)) return;
+  throw new RunFolderError(
+    checkpoints,
+    `${checkpoints} leads to the checkpoints of another run (${owner}).`,
+    "Remove the link.",
+  );
+}
+
 /** What a run that was killed before its run.json could not have left. */
 function strangersIn(folder: string, recipeText: string | undefined): string[] {
   const paths = runPaths(folder);
@@ -231,7 +246,7 @@ function strangersIn(folder: string, recipeText: string | undefined): string[] {
     const path = join(folder, name);
     if (path === paths.checkpoints) return fs.readdirSync(path).length > 0;
     if (path === paths.recipe)
-      return recipeText === undefined || fs.readFileSync(path, "utf8") !== recipeText;
+      return recipeText === undefined || !isFile(path) || readText(path) !== recipeText;
     return !/^(lock\.json.*|(recipe\.yaml|run\.json)\.\d+\.tmp)$/.test(name);
   });
 }
@@ -270,10 +285,15 @@ function recipeOf(folder: string): unknown {
   }
 }
 
+const isFile = (path: string): boolean => fs.statSync(path, { throwIfNoEntry: false })?.isFile() === true;
+
+/** `null` where there is none. @throws RunFolderError, TextFileError */
 export function readJson<T>(path: string): T | null {
   if (!fs.existsSync(path)) return null;
+  // In a stranger's folder it may be a pipe or a device, which never ends.
+  const text = readText(path);
   try {
-    return JSON.parse(fs.readFileSync(path, "utf8")) as T;
+    return JSON.parse(text) as T;
   } catch {
     throw new RunFolderError(path, `${path} is not valid JSON.`, "Restore it, or start again with --fresh.");
   }

@@ -5,7 +5,7 @@ import type { EvaluationRecord } from "../events.ts";
 import { BillBook, type BillEntry, type BillFile } from "../ledger/bill.ts";
 import { RunFolderError } from "./disk.ts";
 import { readJournal } from "./journal.ts";
-import { parseRecipe } from "./load.ts";
+import { parseRecipe, readRecipe } from "./load.ts";
 import { resolvePaths } from "./paths.ts";
 import { type MetricsLine, readJson, runPaths, type SamplesLine } from "./run-folder.ts";
 import type { RunInfo } from "./run-info.ts";
@@ -36,8 +36,8 @@ export function readRun(folder: string): RunData {
       "Give a folder below runs/, or make one with: sputnik train RECIPE",
     );
   }
-  const recipeText = fs.readFileSync(paths.recipe, "utf8");
-  const info = JSON.parse(fs.readFileSync(paths.info, "utf8")) as RunInfo;
+  const recipeText = readRecipe(paths.recipe);
+  const info = readJson<RunInfo>(paths.info) as RunInfo;
   return {
     folder,
     info,

@@ -17,6 +17,7 @@ import { coreWatch } from "../runtime/core-watch.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
 import { Sampler } from "../sample/engine.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
+import { NonFiniteError } from "../train/diagnose.ts";
 import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
 import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
@@ -117,7 +118,8 @@ export class Run {
       return await this.runStages();
     } catch (error) {
       this.chargeMeanwhile();
-      throw error;
+      const { step } = this.payer;
+      throw error instanceof NonFiniteError && step !== null ? error.at(step) : error;
     } finally {
       clearInterval(timer);
     }

@@ -88,22 +88,30 @@ function repositorySource(
 ): DocumentSource {
   // Says at the start whether the vocabulary has the tokens.
   if (fim.rate > 0) fimIds(tokenizer);
-  const texts = shuffled(repositoryDocuments(sourceFiles(folder, extensions)), seed);
+  const texts = shuffled(repositoryDocuments(sourceFiles(folder, extensions).files), seed);
   return (index) => fimDocument(tokenizer, texts(index), fim, new Random(seed, "fim", index));
+}
+
+interface SourceFiles {
+  files: SourceFile[];
+  /** Paths that have such an ending, and are passed over. */
+  notText: string[];
+  links: string[];
 }
 
 /**
  * Files with these endings, by path. Hidden and installed ones are not read, and no link is followed: it may lead out of
  * the folder, or round in a circle. What is no text is passed over.
  */
-function sourceFiles(folder: string, extensions: readonly string[]): SourceFile[] {
+export function sourceFiles(folder: string, extensions: readonly string[]): SourceFiles {
   const expected = `files that end in .${extensions.join(" or .")}`;
-  const paths: string[] = [];
+  const [paths, links, notText]: [string[], string[], string[]] = [[], [], []];
   const walk = (inner: string): void => {
     for (const entry of readdirSync(join(folder, inner), { withFileTypes: true })) {
       const path = inner === "" ? entry.name : `${inner}/${entry.name}`;
       if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
       if (entry.isDirectory()) walk(path);
+      else if (entry.isSymbolicLink()) links.push(path);
       else if (entry.isFile() && extensions.some((extension) => path.endsWith(`.${extension}`)))
         paths.push(path);
     }
@@ -117,11 +125,12 @@ function sourceFiles(folder: string, extensions: readonly string[]): SourceFile[
     try {
       return [{ path, text: readText(join(folder, path), { markup: true }) }];
     } catch (error) {
-      if (error instanceof TextFileError) return [];
-      throw error;
+      if (!(error instanceof TextFileError)) throw error;
+      notText.push(path);
+      return [];
     }
   });
-  if (files.length > 0) return files;
+  if (files.length > 0) return { files, notText, links };
   const found = paths.length === 0 ? "there are none in it" : `none of its ${paths.length} is text`;
   throw new DataSetError(folder, null, found, expected);
 }

@@ -4,14 +4,15 @@
  */
 import fs from "node:fs";
 import { dirname } from "node:path";
+import { z } from "zod";
 import { type Completion, completionKey } from "../eval/completions.ts";
 import { evaluationRecord, judgeCompletions } from "../eval/evaluate.ts";
 import type { EvaluatedProblem } from "../eval/problems.ts";
 import type { EvaluationRecord } from "../events.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
-import { type TaskInput, verifierFrom } from "../tasks/registry.ts";
+import { type TaskInput, taskOptions, verifierFrom } from "../tasks/registry.ts";
 import { UsageError } from "./find-model.ts";
-import { Journal } from "./journal.ts";
+import { Journal, wholeLines } from "./journal.ts";
 import { differences } from "./run-info.ts";
 
 const FORMAT = "sputnik-evaluation";
@@ -46,6 +47,30 @@ export const header = (fields: Omit<EvaluationHeader, "format" | "version">): Ev
 
 type Line = { problem: EvaluatedProblem } | { completion: Completion };
 
+const count = z.int().nonnegative();
+const headerSchema = z.looseObject({
+  ...{ format: z.literal(FORMAT), version: z.literal(1) },
+  ...{ model: z.string(), step: z.number().nullable(), weights: z.string(), precision: z.string() },
+  ...{ taskName: z.string(), task: taskOptions, prompt: z.string(), seed: z.number(), part: z.string() },
+  ...{ problems: count, samples: count.min(1), temperature: z.number() },
+  ...{ topP: z.number().nullable(), topK: z.number().nullable(), maxNewTokens: z.number() },
+});
+const lineSchema = z.union([
+  z.object({
+    problem: z.looseObject({
+      problem: z.looseObject({ id: z.string(), prompt: z.string() }),
+      ...{ key: z.string(), index: count, copies: count.min(1) },
+    }),
+  }),
+  z.object({
+    completion: z.looseObject({
+      ...{ problem: z.string(), sample: count, text: z.string(), tokens: count },
+      finish: z.enum(["stop", "length"]),
+      equations: z.array(z.looseObject({ position: z.number(), holds: z.boolean() })),
+    }),
+  }),
+]);
+
 export interface StoredEvaluation {
   header: EvaluationHeader;
   problems: EvaluatedProblem[];
@@ -67,28 +92,28 @@ export function isStoredEvaluation(file: string): boolean {
 
 /** A kill came while the first line was written. */
 function headerIsTorn(file: string): boolean {
-  if (!fs.existsSync(file) || !fs.statSync(file).isFile()) return false;
-  const text = fs.readFileSync(file, "utf8");
-  const start = `{"format":"${FORMAT}"`;
-  return text !== "" && !text.includes("\n") && (text.startsWith(start) || start.startsWith(text));
+  if (!fs.statSync(file, { throwIfNoEntry: false })?.isFile() || !isStoredEvaluation(file)) return false;
+  const lines = wholeLines(file);
+  const torn = lines.next().done === true;
+  lines.return(undefined);
+  return torn;
 }
 
 /** Reads a file whole; a last line that a kill tore is passed over. @throws UsageError naming the line */
 export function readStored(file: string): StoredEvaluation {
   if (!fs.existsSync(file))
     throw new UsageError(`There is no file ${file}.`, "Make one with: eval --out FILE");
-  if (fs.statSync(file).isDirectory() || !isStoredEvaluation(file))
+  if (!fs.statSync(file).isFile() || !isStoredEvaluation(file))
     throw new UsageError(
       `${file} holds no stored completions: its first line is no header of an evaluation.`,
       "Name a file that eval --out FILE made.",
     );
-  const [first, ...lines] = fs.readFileSync(file, "utf8").split("\n");
   const problems = new Map<string, EvaluatedProblem>();
   const completions = new Map<string, Completion>();
-  const broken = (line: number, found: string) =>
+  const broken = (line: number, found: string, remedy?: string) =>
     new UsageError(
       `${file}, line ${line}: ${found}.`,
-      "Remove the line, and its completion is sampled again, or restore the file.",
+      remedy ?? "Remove the line, and its completion is sampled again, or restore the file.",
     );
   const parse = (text: string, line: number): unknown => {
     try {
@@ -97,20 +122,30 @@ export function readStored(file: string): StoredEvaluation {
       throw broken(line, "not JSON");
     }
   };
-  const head = parse(first as string, 1) as EvaluationHeader;
-  if (head.version !== 1)
-    throw new UsageError(
-      `${file} is of version ${head.version}, and this Sputnik reads version 1.`,
-      "Use the version that made it.",
-    );
-  // What follows the last line break was torn, or is nothing.
-  for (const [i, text] of lines.slice(0, -1).entries()) {
-    const line = parse(text, i + 2) as Line;
-    if ("problem" in line) problems.set(line.problem.problem.id, line.problem);
-    else if ("completion" in line && problems.has(line.completion.problem))
+  let head: EvaluationHeader | null = null;
+  let number = 0;
+  for (const text of wholeLines(file)) {
+    const value = parse(text, ++number);
+    if (head === null) {
+      head = value as EvaluationHeader;
+      if (head.version !== 1)
+        throw new UsageError(
+          `${file} is of version ${String(head.version)}, and this Sputnik reads version 1.`,
+          "Use the version that made it.",
+        );
+      const wrong = headerSchema.safeParse(head).error?.issues[0]?.path.join(".");
+      if (wrong !== undefined)
+        throw broken(1, `the header's field "${wrong}" is not as an evaluation has it`, "Restore the file.");
+      continue;
+    }
+    const line = lineSchema.safeParse(value).success ? (value as Line) : null;
+    if (line !== null && "problem" in line) problems.set(line.problem.problem.id, line.problem);
+    else if (line !== null && problems.has(line.completion.problem))
       completions.set(completionKey(line.completion.problem, line.completion.sample), line.completion);
-    else throw broken(i + 2, "neither a problem nor a completion of one above");
+    else throw broken(number, "neither a problem nor a completion of one above");
   }
+  if (head === null)
+    throw new UsageError(`${file} ends within its first line.`, "Evaluate again with --out.");
   return { header: head, problems: [...problems.values()], completions };
 }
 
@@ -150,7 +185,8 @@ export function openStore(file: string, head: EvaluationHeader, problems: Evalua
     known = stored.completions;
   }
   fs.mkdirSync(dirname(file), { recursive: true });
-  const journal = new Journal<EvaluationHeader | Line>(file);
+  // A link that a person named as the place is meant.
+  const journal = new Journal<EvaluationHeader | Line>(fs.existsSync(file) ? fs.realpathSync(file) : file);
   if (journal.position() === 0) {
     journal.append(head);
     for (const problem of problems) journal.append({ problem });
@@ -168,18 +204,18 @@ export function finishedProblems(
   { problems, completions }: Pick<StoredEvaluation, "problems" | "completions">,
   samples: number,
 ): { problems: EvaluatedProblem[]; completions: Completion[]; whole: boolean } {
-  const of = ({ problem, copies }: EvaluatedProblem): (Completion | undefined)[] =>
-    Array.from({ length: samples * copies }, (_, sample) =>
-      completions.get(completionKey(problem.id, sample)),
-    );
-  const groups = problems.map(of);
-  const open = groups.findIndex((group) => group.includes(undefined));
-  const end = open === -1 ? groups.length : open;
-  return {
-    problems: problems.slice(0, end),
-    completions: groups.slice(0, end).flat() as Completion[],
-    whole: open === -1,
-  };
+  const finished: Completion[] = [];
+  for (const [i, { problem, copies }] of problems.entries()) {
+    const own: Completion[] = [];
+    while (own.length < samples * copies) {
+      const completion = completions.get(completionKey(problem.id, own.length));
+      if (completion === undefined)
+        return { problems: problems.slice(0, i), completions: finished, whole: false };
+      own.push(completion);
+    }
+    for (const completion of own) finished.push(completion);
+  }
+  return { problems: [...problems], completions: finished, whole: true };
 }
 
 /** The record of what is there, judged by the task's verifier as it is now; `null` where no problem is finished. */

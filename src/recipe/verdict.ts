@@ -49,10 +49,11 @@ const average = (lines: MetricsLine[], key: string): number | null => {
 };
 
 /** That most of what was sampled taught nothing, with the remedy. */
-function signalVerdict({ name, groupSize }: GrpoStage, lines: MetricsLine[]): string[] {
+function signalVerdict({ name, groupSize, dynamicSampling }: GrpoStage, lines: MetricsLine[]): string[] {
   const share = average(lines, "groups/informative");
   if (share === null || share === 0 || share >= FEW_SIGNALS) return [];
-  const remedy = signalRemedy(average(lines, "pass1") ?? 0, groupSize, average(lines, "truncated") ?? 0);
+  const [pass1, cut] = [average(lines, "pass1") ?? 0, average(lines, "truncated") ?? 0];
+  const remedy = signalRemedy(pass1, groupSize, cut, dynamicSampling !== undefined);
   return [
     `In "${name}" only ${percent(share)} of the groups carried a signal: in the others all rewards were equal, and they taught nothing; ${remedy}.`,
   ];

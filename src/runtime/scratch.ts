@@ -25,11 +25,13 @@ export function temporaryFolder(typeOf = (path: string) => statfsSync(path).type
 }
 
 /** A new folder of this process, readable by this user alone. Those of dead processes go first: it may need their room. */
-export function scratchFolder(kind: "model" | "profile", parent = temporaryFolder()): Scratch {
+export function scratchFolder(kind: "model" | "profile" | "export", parent = temporaryFolder()): Scratch {
   removeLeftovers(parent);
   const { pid, started, place } = thisProcess();
   const unique = randomBytes(6).toString("hex");
-  const path = join(parent, `sputnik-${kind}-${pid}-${started ?? "0"}-${place}-${unique}`);
+  // Beside a person's own files it is hidden.
+  const name = kind === "export" ? ".sputnik-export" : `sputnik-${kind}`;
+  const path = join(parent, `${name}-${pid}-${started ?? "0"}-${place}-${unique}`);
   // Before the folder is there: a signal may come in between.
   const dismiss = removeWhenKilled(path);
   mkdirSync(path, { mode: 0o700 });
@@ -58,7 +60,11 @@ function removeWhenKilled(path: string): () => void {
   return () => void shell.stdin?.end();
 }
 
-const NAME = /^sputnik-(?:model|profile)-(?:(\d+)-(\d+)-([0-9a-f]{8})-)?[A-Za-z0-9]{6,12}$/;
+/** With the owner; those of older versions had none, and six further characters. */
+const NAME =
+  /^(?:(?:sputnik-(?:model|profile)|\.sputnik-export)-(\d+)-(\d+)-([0-9a-f]{8})-[A-Za-z0-9]{6,12}|sputnik-(?:model|profile)-[A-Za-z0-9]{6})$/;
+/** What the latter held: a saved graph with its weights, or profiles. With anything else the folder is a person's. */
+const CONTENT = /^(?:model\.onnx(?:\.data|\.json)?|trace.*\.json)$/;
 /** Folders whose owner cannot be seen from here are left alone for this long after their last change. */
 const FOREIGN_MS = 24 * 60 * 60 * 1000;
 
@@ -73,6 +79,8 @@ function removeLeftovers(parent: string): void {
     try {
       const alive = owner === null ? "unknown" : lives(owner);
       if (!isMine(path) || alive === true) continue;
+      const files = namesIn(path);
+      if (owner === null && (files.length === 0 || !files.every((file) => CONTENT.test(file)))) continue;
       if (alive === "unknown" && Date.now() - lastChange(path) < FOREIGN_MS) continue;
       rmSync(path, { recursive: true, force: true });
     } catch {

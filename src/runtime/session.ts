@@ -71,9 +71,9 @@ export class Session {
   /** Seconds that ONNX Runtime took to prepare the graph. */
   readonly creationSeconds: number;
   private inference: ort.InferenceSession;
-  private readonly options: SessionOptions;
+  private readonly options: SettledOptions;
   /** The graph, where it is small enough to be prepared again while it runs: see `adapt`. */
-  private readonly bytes: Uint8Array | null;
+  private bytes: Uint8Array | null;
   /** Whether threads that wait for each other sleep, since another program takes a core. */
   yielding = false;
   private running = 0;
@@ -81,7 +81,7 @@ export class Session {
 
   private constructor(
     lowered: Pick<LoweredGraph, "inputs" | "outputs" | "forms"> & { bytes: Uint8Array | null },
-    options: SessionOptions,
+    options: SettledOptions,
     inference: ort.InferenceSession,
     seconds: number,
   ) {
@@ -99,15 +99,17 @@ export class Session {
     return Session.fromLowered(lower(graph, options), options);
   }
 
-  static async fromLowered(lowered: LoweredGraph, options: SessionOptions = {}): Promise<Session> {
+  static async fromLowered(lowered: LoweredGraph, given: SessionOptions = {}): Promise<Session> {
     const start = performance.now();
+    const options = settled(given);
     const inference = await ort.InferenceSession.create(lowered.bytes, sessionOptions(options));
     return new Session(lowered, options, inference, (performance.now() - start) / 1000);
   }
 
   /** Prepares a graph that `saveModelFile` wrote. @throws ModelFileError if it is not whole */
-  static async load(path: string, options: SessionOptions = {}): Promise<Session> {
+  static async load(path: string, given: SessionOptions = {}): Promise<Session> {
     const start = performance.now();
+    const options = settled(given);
     const signature = readModelSignature(path);
     const inference = await ort.InferenceSession.create(path, sessionOptions(options));
     return new Session({ ...signature, bytes: null }, options, inference, (performance.now() - start) / 1000);
@@ -153,14 +155,13 @@ export class Session {
     feeds: Record<string, ort.Tensor>,
     wanted: ort.InferenceSession.OnnxValueMapType,
   ): Promise<ort.InferenceSession.OnnxValueMapType> {
-    const { threads = threadCount(), watch = coreWatch } = this.options;
-    if (threads > 1 && this.bytes !== null) {
-      if (this.running === 0 && this.yielding !== watch.contended)
-        this.adapting ??= this.adapt(this.bytes, watch.contended).finally(() => {
-          this.adapting = null;
-        });
-      await this.adapting;
-    }
+    const { threads, watch = coreWatch } = this.options;
+    if (threads > 1 && this.bytes !== null && this.running === 0 && this.yielding !== watch.contended)
+      this.adapting ??= this.adapt(this.bytes, watch.contended).finally(() => {
+        this.adapting = null;
+      });
+    // Nothing comes between this and the next line: who finds no change under way is counted before one can begin.
+    while (this.adapting !== null) await this.adapting;
     this.running++;
     try {
       const run = () => this.inference.run(feeds, wanted);
@@ -172,10 +173,18 @@ export class Session {
     }
   }
 
-  /** Prepared anew, in some tenths of a second, where spinning has become wrong or right: one holds memory at a time. */
+  /**
+   * Prepared anew, in some tenths of a second, where spinning has become wrong or right: one holds memory at a time. Where
+   * that fails, for want of memory, it stays as it is: slower, and no reason to end a run.
+   */
   private async adapt(bytes: Uint8Array, contended: boolean): Promise<void> {
     const before = this.inference;
-    this.inference = await ort.InferenceSession.create(bytes, sessionOptions(this.options, contended));
+    try {
+      this.inference = await ort.InferenceSession.create(bytes, sessionOptions(this.options, contended));
+    } catch {
+      this.bytes = null;
+      return;
+    }
     this.yielding = contended;
     await before.release();
   }
@@ -199,11 +208,22 @@ export class Session {
   }
 }
 
+/**
+ * Threads are counted once: that reads files, and a session keeps its number when another quota comes to hold, since it
+ * decides how sums are cut.
+ */
+type SettledOptions = SessionOptions & { threads: number };
+
+const settled = (options: SessionOptions): SettledOptions => ({
+  ...options,
+  threads: options.threads ?? threadCount(),
+});
+
 /** @param yielding threads that wait for each other sleep: no other number changes, see `contention.ts` */
-function sessionOptions(options: SessionOptions, yielding = false): ort.InferenceSession.SessionOptions {
+function sessionOptions(options: SettledOptions, yielding = false): ort.InferenceSession.SessionOptions {
   return {
     executionProviders: devices.cpu.providers,
-    intraOpNumThreads: options.threads ?? threadCount(),
+    intraOpNumThreads: options.threads,
     interOpNumThreads: 1,
     graphOptimizationLevel: "all",
     executionMode: "sequential",

@@ -1,4 +1,5 @@
 /** How a model wants to be sampled, from the content of its `generation_config.json`. */
+import { NEUTRAL } from "../models/generation-settings.ts";
 import type { SamplingOptions } from "./sampler.ts";
 
 /** DeepSeek-R1's recommendation, where a model says nothing. */
@@ -21,48 +22,6 @@ export function samplingFor(
 
 const isReal = (value: unknown, low: number, high: number): value is number =>
   typeof value === "number" && value >= low && value <= high;
-
-/** Values of a `generation_config.json` at which a setting changes no answer; `null` always does not. */
-const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
-  ...{
-    repetition_penalty: [1],
-    min_p: [0],
-    typical_p: [1],
-    epsilon_cutoff: [0],
-    eta_cutoff: [0],
-    top_h: [1],
-  },
-  ...{ no_repeat_ngram_size: [0], encoder_repetition_penalty: [1], encoder_no_repeat_ngram_size: [0] },
-  ...{
-    num_beams: [1],
-    num_beam_groups: [1],
-    penalty_alpha: [0],
-    diversity_penalty: [0],
-    guidance_scale: [1],
-  },
-  ...{
-    min_length: [0],
-    min_new_tokens: [0],
-    bad_words_ids: [],
-    suppress_tokens: [],
-    begin_suppress_tokens: [],
-  },
-  ...{
-    forced_bos_token_id: [],
-    forced_eos_token_id: [],
-    sequence_bias: [],
-    constraints: [],
-    force_words_ids: [],
-  },
-  ...{ exponential_decay_length_penalty: [], stop_strings: [], watermarking_config: [], dola_layers: [] },
-  ...{
-    token_healing: [false],
-    presence_penalty: [0],
-    frequency_penalty: [0],
-    xtc_probability: [0],
-    mirostat: [0],
-  },
-};
 
 /** Settings that would change the answers and that the sampler does not apply, each with its value. */
 export function notApplied(generation: Record<string, unknown>): string[] {

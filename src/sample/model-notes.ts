@@ -1,25 +1,34 @@
 /** What a person should know of a model's files before it answers: settings that are not applied, files that are not read. */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { openParts } from "../checkpoint/gguf/parts.ts";
 import { samplingOf } from "../checkpoint/gguf/sampling.ts";
 import { readJson } from "../checkpoint/json.ts";
 import { isGguf } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
+import { settingsIn } from "../models/generation-settings.ts";
 import { MOST_POSITIONS } from "../models/rope.ts";
 import { notApplied } from "./defaults.ts";
 
 /** Sentences, none where there is nothing to say. @throws CheckpointError for files that cannot be read */
 export function modelNotes(path: string): string[] {
-  const file = isGguf(path) ? path : join(path, "generation_config.json");
-  const settings = notApplied(isGguf(path) ? ggufSettings(path) : fields(file));
+  const file = isGguf(path) ? path : settingsFile(path);
+  const settings = notApplied(isGguf(path) ? ggufSettings(path) : settingsIn(fields(file)));
   return [
-    ...(isGguf(path) ? [] : [...strayWeights(path), ...positions(path)]),
+    ...strayWeights(path),
+    ...(isGguf(path) ? [] : positions(path)),
     ...(settings.length === 0
       ? []
       : [
           `${file}: not applied here: ${settings.join(", ")}. Answers differ from those of programs that do.`,
         ]),
   ];
+}
+
+/** Where a folder says how its model wants to be sampled. */
+function settingsFile(folder: string): string {
+  const file = join(folder, "generation_config.json");
+  return existsSync(file) ? file : join(folder, "config.json");
 }
 
 function positions(folder: string): string[] {

@@ -33,7 +33,10 @@ export interface Row {
 /** Batch sizes that the engine runs; the smallest that holds the active rows is used. */
 const LADDER = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256];
 
-/** The smallest batch size of the ladder that holds `rows`. */
+/** However many slots are asked for. */
+export const MOST_ROWS = LADDER[LADDER.length - 1];
+
+/** The smallest batch size of the ladder that holds `rows`, at most `MOST_ROWS`. */
 export function ladderSize(rows: number): number {
   return LADDER.find((size) => size >= rows) as number;
 }
@@ -47,7 +50,7 @@ export class Scheduler {
 
   constructor(requests: readonly GenerationRequest[], slots: number) {
     this.requests = requests;
-    this.slots = Math.min(slots, requests.length, LADDER[LADDER.length - 1]);
+    this.slots = Math.min(slots, requests.length, MOST_ROWS);
   }
 
   done(): boolean {

@@ -51,8 +51,12 @@ export class ThreadChat implements ChatService {
 
   /** Loads the first model now, so that the first answer does not wait for it. */
   warm(): void {
-    const first = this.#found().values().next().value;
-    if (first !== undefined) this.#post({ type: "load", folder: first.folder });
+    try {
+      const first = this.#found().values().next().value;
+      if (first !== undefined) this.#post({ type: "load", folder: first.folder });
+    } catch {
+      // A question tells what is wrong; a run beside it goes on.
+    }
   }
 
   models(): ChatModel[] {

@@ -1,6 +1,7 @@
 /** The thread that answers chats: a model a folder, one question after another, token by token. */
 import { parentPort, workerData } from "node:worker_threads";
 import { toFailure } from "../recipe/failure.ts";
+import { UsageError } from "../recipe/find-model.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
 import { samplingFor } from "../sample/defaults.ts";
 import { openForInference } from "../sample/inference.ts";
@@ -88,8 +89,14 @@ async function solve(
 ): Promise<Generation> {
   const question = readQuestion(request.problem, task);
   const prompt = encodePrompt(model, question.prompt);
+  const { maxPositions } = model.config;
+  if (prompt.length >= maxPositions)
+    throw new UsageError(
+      `The problem takes ${prompt.length} tokens, and the model has room for ${maxPositions}, the answer among them.`,
+      "Ask a shorter one.",
+    );
   send({ type: "prompt", text: question.prompt });
-  const room = { prompt, maxNewTokens: model.config.maxPositions - prompt.length };
+  const room = { prompt, maxNewTokens: maxPositions - prompt.length };
   const onText = (text: string, id: number): void => send({ type: "token", text, id });
   const generation = await sample(model, request, room, { seed, signal, onText });
   const { text } = completionText(model.tokenizer, prompt, generation.ids);

@@ -71,7 +71,9 @@ function toPortError(error: unknown, code: unknown, port: number, first: number)
   if (code === "EACCES") {
     return new PortError(port, "may not be opened by this user", "Choose one above 1023 with --port.", error);
   }
-  return error;
+  if (typeof code !== "string" || !(error instanceof Error)) return error;
+  const why = `cannot be opened (${error.message})`;
+  return new PortError(port, why, "Is this process allowed to listen on this machine's own address?", error);
 }
 
 function listen(server: Server, port: number, host: string): Promise<number> {

@@ -1,12 +1,12 @@
 /** Whether others use this machine too: they reach a port on localhost as well as its owner does. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { userInfo } from "node:os";
 
 /** Accounts of people begin here on Linux; "nobody" ends them. */
 const [FIRST, LAST] = [1000, 65_533];
 const isPerson = (uid: number): boolean => uid >= FIRST && uid <= LAST;
 
-export function isSharedMachine(me = userInfo().uid, root = "/"): boolean {
+/** By the process's number: a container may run under one that has no account, and so no name. */
+export function isSharedMachine(me = process.getuid?.() ?? -1, root = "/"): boolean {
   if (process.platform === "darwin")
     return names(`${root}Users`).some(
       (name) => !/^(Shared|Guest|\..*)$/.test(name) && owner(`${root}Users/${name}`) !== me,

@@ -30,7 +30,7 @@ export class CountdownInputError extends Error {
 }
 
 /** Between numbers and target; also what the prompt itself says. */
-const SEPARATOR = /(?:=>|->|=|→|:|\bmakes?\b|\bto\b)/i;
+export const SEPARATOR = /(?:=>|->|=|→|:|\bmakes?\b|\bto\b)/i;
 
 /**
  * Numbers (separated by blanks, commas, semicolons or "and"), then "=", "->", "make", "to" or ":", then

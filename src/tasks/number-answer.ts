@@ -7,7 +7,8 @@
  *   ####           what stands behind the mark on its line, up to a remark in words ("#### 42 apples"); a
  *                  remark that has a digit or an operator, or would change the value, is no remark
  *   last number    only where the task says `answer: last-number`: the last number of the text, whatever
- *                  words are around it
+ *                  words are around it, unless they scale it ("18 thousand"); a mixed number ("2 1/2") and one
+ *                  whose digits are grouped by blanks or apostrophes ("12 345") cannot be read
  *
  * What may stand around a number (bold, dollars, LaTeX's commas): number.ts; a box may hold a unit as LaTeX
  * writes it. A box or a `####` may be repeated with the same value, and an empty one counts only where all are
@@ -21,7 +22,7 @@ import { z } from "zod";
 import { type Extraction, trimBlanks } from "./extract.ts";
 import { checkNumber, type Finding, judgeAgainst, unparsed } from "./judge.ts";
 import { boxes, hashAnswers } from "./marked-answers.ts";
-import { changesValue, clip, parseNumber } from "./number.ts";
+import { changesValue, clip, isScaled, parseNumber } from "./number.ts";
 import type { Verdict } from "./problem.ts";
 import type { ChatPromptTemplate } from "./prompt.ts";
 
@@ -131,8 +132,25 @@ function withoutBold(text: string): string {
 const NUMBER =
   /(?<![\p{L}\p{N}_.,:^/])[-−+]?(?:\\?\$|€|£|¥)?\d[\d,]*(?:\.\d+)?(?:\/\d+)?%?(?![\p{L}\p{N}_]|[.,:^/]\d)/gu;
 
+/** Digits and the blank or mark by which a longer number is cut in groups of three: "12 345", "12'345". */
+const GROUP_BEFORE = /(?<![\p{L}\p{N}_.,:^/])\d{1,3}[ \u00a0\u2009\u202f'’]$/u;
+/** "2 1/2". */
+const WHOLE_BEFORE = /(?<![\p{L}\p{N}_.,:^/])\d[\d,]*[ \u00a0\u2009\u202f]$/u;
+/** Characters around the last number that are looked at. */
+const NEAR = 24;
+
+/** With what makes another number of it ("18 thousand", "2 1/2", "12 345"): that is for the grammar to refuse. */
 function lastNumber(text: string): string | null {
-  let last: string | null = null;
-  for (const [found] of text.matchAll(NUMBER)) last = found.replace(/,$/, "");
-  return last;
+  let last: RegExpExecArray | null = null;
+  for (const found of text.matchAll(NUMBER)) last = found;
+  if (last === null) return null;
+  const [found] = last;
+  const before = text.slice(Math.max(0, last.index - NEAR), last.index);
+  const cut = /^\d{3}(?:\.\d+)?%?$/.test(found) ? GROUP_BEFORE : found.includes("/") ? WHOLE_BEFORE : null;
+  const part = cut?.exec(before);
+  if (part) return part[0] + found;
+  const end = last.index + found.length;
+  const behind = text.slice(end, end + NEAR);
+  if (found.endsWith(",")) return found.slice(0, -1);
+  return isScaled(behind) ? trimBlanks(found + behind) : found;
 }

@@ -35,7 +35,7 @@ const LATEX_COMMA = /(?<=\d)(?:\{,\}|,\\!|\{?\\[,:; ]\}?|~)(?=\d{3}(?!\d))/g;
 const SPACES = /^(?:[ \t\r\n~]|\\[,:;! ])+|(?:[ \t\r\n~]|\\[,:;! ])+$/g;
 /** Units: letters, blanks and the like inside \text{}, perhaps squared or cubed; degrees. */
 const UNIT =
-  /(?:\\[,:; ]|[ ~])*(?:\\(?:text|mathrm|textrm|mbox)\{([a-zA-Z ./]+)\}(?:\^(?:[23]|\{[23]\}))?|\^(?:\\circ|\{\\circ\})|°)$/;
+  /(?:\\[,:; ]|[ ~])*(?:\\(?:text|mathrm|textrm|mbox)\{([a-zA-Z ~./]+)\}(?:\^(?:[23]|\{[23]\}))?|\^(?:\\circ|\{\\circ\})|°)$/;
 
 /** What may stand around a number without effect on its value. Longer marks come first. */
 const WRAPPERS: readonly (readonly [string, string])[] = [
@@ -57,13 +57,28 @@ export interface NumberOptions {
   units?: boolean;
 }
 
-/** Words that change the value of the number before them: "5 thousand" is not 5. */
-const MAGNITUDE =
-  /^[ .]*(?:hundreds?|thousands?|[mb]illions?|trillions?|dozens?|scores?|hal(?:f|ves)|thirds?|quarters?|tenths?|hundredths?|k|squared|cubed|factorial|lakhs?|crores?|gross|[bm]n|pairs?|plus|minus|times|over|point|divided|or|to|by|and (?:an? )?(?:half|third|quarter))\b/i;
+/** Words that multiply or divide the number before them: "5 thousand" is not 5, nor are "3 eighths" 3. */
+const SCALE = [
+  "hundreds?|thousands?|[mb]illions?|(?:tr|quadr|quint)illions?|dozens?|lakhs?|crores?|[bm]n|k",
+  "halves|thirds|fifths|sixths|sevenths|eighths|ninths|tenths|elevenths|twelfths|twentieths",
+  "hundredths|thousandths|[mb]illionths|and (?:an? )?(?:half|third|quarter|fifth)",
+].join("|");
+/** Where only a unit or a remark is expected: what is also the name of a thing, and what computes or names a second number. */
+const OTHERS =
+  "tens|scores?|gross|grand|pairs?|half|third|quarters?|tenth|hundredth|squared|cubed|factorial|fold|halved|doubled|tripled|twice|plus|minus|times|over|point|divided|mod|modulo|or|to|by|out of|in base";
+const MAGNITUDE = new RegExp(`^[ .(~]*(?:${SCALE}|${OTHERS})\\b`, "i");
+/** Millions and billions; a small m is a metre. */
+const ABBREVIATED = /^[ .(~]*[MB]\b/;
+const SCALED = new RegExp(`^(?:[ \\t\u00a0]+|-)(?:${SCALE})\\b`, "i");
 
 /** Whether words behind a number would make it another one, or name a second. */
 export function changesValue(words: string): boolean {
-  return MAGNITUDE.test(words);
+  return MAGNITUDE.test(words) || ABBREVIATED.test(words);
+}
+
+/** The same of prose behind a number, with its blank, where most words are just words. */
+export function isScaled(prose: string): boolean {
+  return SCALED.test(prose);
 }
 
 /** Never throws. */

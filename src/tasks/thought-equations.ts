@@ -42,7 +42,7 @@ export function equations(text: string): StatedEquation[] {
     const left = leftSide(tokens, at, told);
     const right = rightSide(tokens, at);
     told = right?.[1] ?? -1;
-    if (!left || !right || !isFollowed(tokens, right[1])) return;
+    if (!left || !right || !isFollowed(tokens, right[1]) || hasRemainder(tokens, left, right[1])) return;
     const [a, b] = [left, right].map(([from, to]) =>
       tokens[to]!.end - tokens[from]!.start > SIDE_LIMIT ? null : sideValue(tokens.slice(from, to + 1)),
     );
@@ -119,7 +119,14 @@ function mayStandBesideOperator(token: Token | undefined): boolean {
 
 /** Words that compute with the number beside them. */
 const COMPUTES =
-  /^(?:mod|modulo|plus|minus|times|over|by|of|per|div|rem|remainder|root|sqrt|log|ln|sin|cos|tan|exp|abs|max|min|choose|percent|[b-hj-zB-HJ-Z])$/i;
+  /^(?:mod|modulo|plus|minus|times|over|by|of|per|div|rem|remainder|root|sqrt|log(?:_\w+|\d+)?|ln|sin|cos|tan|exp|abs|max|min|choose|percent|[b-hj-zB-HJ-Z])$/i;
+
+/** Behind a result: it is not exact, or that of another arithmetic. */
+const INEXACT = /^(?:approx(?:imately)?|roughly|rounded|rounding|truncated|mod|modulo)$/i;
+/** Behind a quotient: there is more of it. */
+const REMAINDER = /^(?:r\d*|rem|remainders?|rest|left|leftover|remaining)$/i;
+/** Tokens behind a quotient among which a remainder is sought: "3 with a remainder". */
+const REMAINDER_WITHIN = 4;
 
 /** Whether a side may begin at `first`, with nothing before it that could be part of it. */
 function isPreceded(tokens: Token[], first: number, told: number): boolean {
@@ -128,7 +135,8 @@ function isPreceded(tokens: Token[], first: number, told: number): boolean {
     case "number":
       return first - 1 === told && !isOperator(tokens[first + 1], "/");
     case "word":
-      return !COMPUTES.test(before.text);
+      // "floor(7/2)" is a function's value.
+      return !COMPUTES.test(before.text) && !(own.kind === "(" && before.end === own.start);
     case ")":
       return before.end < own.start && isLabel(tokens, first - 1);
     case "mark":
@@ -148,6 +156,21 @@ function isTight(a: Token | undefined, mark: Token, b: Token | undefined): boole
   return a?.kind === "number" && b?.kind === "number" && a.end === mark.start && mark.end === b.start;
 }
 
+/** "0.333..." and "0.33…": a decimal number that is not told to its end. */
+function goesOn(tokens: Token[], last: number): boolean {
+  const [own, ...points] = tokens.slice(last, last + 4) as [Token, ...Token[]];
+  if (!own.text.includes(".") || own.end !== points[0]?.start) return false;
+  return points[0].text === "…" || points.map(({ text }) => text).join("") === "...";
+}
+
+/** "13 / 4 = 3 remainder 1", "3 with a remainder of 1", "3 R1". */
+function hasRemainder(tokens: Token[], [from, to]: Side, last: number): boolean {
+  if (!tokens.slice(from, to).some((token) => isOperator(token, "/"))) return false;
+  const behind = tokens.slice(last + 1, last + 1 + REMAINDER_WITHIN);
+  const end = behind.findIndex(({ kind }) => kind === "line" || kind === "=");
+  return behind.slice(0, end === -1 ? undefined : end).some(({ text }) => REMAINDER.test(text));
+}
+
 /** Whether a side may end at `last`. */
 function isFollowed(tokens: Token[], last: number): boolean {
   const [own, after, farther] = [tokens[last]!, tokens[last + 1], tokens[last + 2]];
@@ -156,13 +179,13 @@ function isFollowed(tokens: Token[], last: number): boolean {
       // Not the fraction of a mixed number, "3/2 = 1 1/2", nor the rest of a long one, "12 000".
       return !isOperator(farther, "/") && (!/^\d{3}$/.test(after.text) || leadsToEquals(tokens, last + 1));
     case "word":
-      return !COMPUTES.test(after.text) && !changesValue(after.text);
+      return !COMPUTES.test(after.text) && !INEXACT.test(after.text) && !changesValue(after.text);
     case "operator":
       return isOperator(after, "-*") && mayStandBesideOperator(farther);
     case "(":
-      return own.end < after.start;
+      return own.end < after.start && !(farther?.kind === "word" && INEXACT.test(farther.text));
     case "mark":
-      if (!SEPARATORS.has(after.text)) return false;
+      if (!SEPARATORS.has(after.text) || goesOn(tokens, last)) return false;
       if (after.text === "!" && own.end === after.start)
         return !isArithmetic(farther) && farther?.kind !== "=";
       return !isTight(own, after, farther) || (after.text !== ":" && leadsToEquals(tokens, last + 2));

@@ -8,6 +8,7 @@
  */
 import { ChatTemplate, ChatTemplateError } from "./chat-template.ts";
 import { inTime } from "./hostile.ts";
+import { namedTemplates, TOOL_USE } from "./named-templates.ts";
 import type { ControlToken, Tokenizer } from "./tokenizer.ts";
 
 /** A message as OpenAI's API and transformers know it. */
@@ -30,6 +31,8 @@ export interface ChatOptions {
 /** Template and names of control tokens, from the content of `tokenizer_config.json`. */
 export interface Chat {
   template: ChatTemplate;
+  /** For conversations with tools, where the model has one of its own for them. */
+  toolTemplate?: ChatTemplate;
   /** `bos_token`, `eos_token`, ... as templates spell them. */
   tokens: Record<string, string>;
 }
@@ -44,25 +47,31 @@ const chats = new WeakMap<Record<string, unknown>, Chat>();
 
 /** The chat of a model, or `null` where it has no template. @throws ChatTemplateError if the template is broken */
 export function chatOf(tokenizerConfig: Record<string, unknown>): Chat | null {
-  const { chat_template: field } = tokenizerConfig;
-  // Several templates by name: the default one is for conversations.
-  const named = Array.isArray(field) ? field.find((one) => one?.name === "default")?.template : field;
-  if (typeof named !== "string") return null;
+  const named = namedTemplates(tokenizerConfig.chat_template);
+  const [usual, forTools] = [named.get("default"), named.get(TOOL_USE)];
+  if (usual === undefined) return null;
   const known = chats.get(tokenizerConfig);
-  if (known?.template.source === named) return known;
+  if (known?.template.source === usual && known.toolTemplate?.source === forTools) return known;
   const tokens: Record<string, string> = {};
   for (const [name, value] of Object.entries(tokenizerConfig)) {
     const text = typeof value === "object" && value !== null && "content" in value ? value.content : value;
     if (name.endsWith("_token") && typeof text === "string") tokens[name] = text;
   }
-  const chat = { template: new ChatTemplate(named), tokens };
+  const chat: Chat = {
+    ...{ template: new ChatTemplate(usual), tokens },
+    ...(forTools !== undefined && { toolTemplate: new ChatTemplate(forTools) }),
+  };
   chats.set(tokenizerConfig, chat);
   return chat;
 }
 
+/** As transformers chooses: by whether there are tools. */
+const chosen = ({ template, toolTemplate }: Chat, tools: unknown): ChatTemplate =>
+  (tools === null ? undefined : toolTemplate) ?? template;
+
 /** The conversation as text, as transformers' `apply_chat_template` renders it. */
 export function renderChat(
-  { template, tokens }: Chat,
+  chat: Chat,
   messages: readonly ChatMessage[],
   { addGenerationPrompt = false, tools = null, variables = {} }: ChatOptions = {},
 ): string {
@@ -75,7 +84,7 @@ export function renderChat(
         remedy: `Use one of ${ROLES.join(", ")}.`,
       });
   const fixed = { messages, tools, documents: null, add_generation_prompt: addGenerationPrompt };
-  return template.render({ ...tokens, ...variables, ...fixed });
+  return chosen(chat, tools).render({ ...chat.tokens, ...variables, ...fixed });
 }
 
 /** A stretch of a rendered conversation: the template's own control token, or text that spells none. */
@@ -109,7 +118,7 @@ export function chatParts(
   const { controls } = tokenizer;
   const shield = shieldFor(
     controls.map(({ content }) => content),
-    chat.template.source + JSON.stringify([messages, tools, options.variables]),
+    chosen(chat, tools).source + JSON.stringify([messages, tools, options.variables]),
   );
   const shielded = messages.map(({ role, content, ...fields }) => ({
     role,

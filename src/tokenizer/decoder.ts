@@ -23,6 +23,7 @@ export function startDecoder(config: unknown): DecoderStep {
 /** `joined`: what comes is one text in stretches, no longer one text a token. */
 function stepOf(config: Json | null, state: { joined: boolean }): DecoderStep {
   if ((config ?? null) === null) return separated();
+  if (state.joined && !readsStretches(config as Json)) return atOnce(() => stepOf(config, { joined: false }));
   const { type } = config as Json;
   switch (type) {
     case "Sequence":
@@ -48,6 +49,26 @@ function stepOf(config: Json | null, state: { joined: boolean }): DecoderStep {
     default:
       throw unusable("a decoder of a language model", JSON.stringify(type));
   }
+}
+
+/** Whether a step gives the same for a text in stretches as for all of it. No published decoder has others behind. */
+function readsStretches({ type, pattern }: Json): boolean {
+  if (type !== "Replace") return type === "Fuse" || type === "Strip" || type === "Sequence";
+  const { String: found } = (pattern ?? {}) as { String?: string };
+  return found === undefined || [...found].length === 1;
+}
+
+/** A step that needs all of the text, so that nothing is told before its end. */
+function atOnce(start: () => DecoderStep): DecoderStep {
+  const step = start();
+  let held = "";
+  return {
+    push(text) {
+      held += text;
+      return [];
+    },
+    end: () => [...step.push(held), ...step.end()],
+  };
 }
 
 const unusable = (expected: string, found: string): TokenizerError =>

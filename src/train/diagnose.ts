@@ -1,12 +1,15 @@
-/** Finds where a NaN or an infinity was born: the step runs again with every value kept. */
+/** Finds where a NaN or an infinity was born: the step runs again, a part of its values kept at a time. */
 import { neededNodes } from "../graph/analyse.ts";
-import { Graph, type Tensor } from "../graph/tensor.ts";
+import { bindShape, Graph, type Tensor } from "../graph/tensor.ts";
 import { Session, type Value } from "../runtime/session.ts";
+import { sizesIn } from "./run-flops.ts";
 
 export class NonFiniteError extends Error {
   override name = "NonFiniteError";
   readonly step: number;
   readonly node: string | null;
+  private readonly what: string;
+
   constructor(step: number, node: string | null, what: string) {
     super(
       `step ${step}: the ${what} is not a finite number${node === null ? "" : `; the first node that made one is ${node}`}. ` +
@@ -14,21 +17,38 @@ export class NonFiniteError extends Error {
     );
     this.step = step;
     this.node = node;
+    this.what = what;
   }
+
+  /** The same of a stage's step, which may make several updates, or none. */
+  at(step: number): NonFiniteError {
+    return new NonFiniteError(step, this.node, this.what);
+  }
+}
+
+/** Bytes that one run keeps, unless a single value is larger: a step's values together may be many times the memory. */
+const KEPT_BYTES = 2 ** 30;
+
+interface Watched {
+  name: string;
+  tensor: Tensor;
 }
 
 /**
  * The path and op of the first node, in order, whose result is not finite though its operands are; `null` where all
- * values are finite. `feeds` are those of the step that failed.
+ * values are finite. `feeds` are those of the step that failed; a run keeps `most` bytes.
  */
-export async function locateNonFinite(graph: Graph, feeds: Record<string, Value>): Promise<string | null> {
+export async function locateNonFinite(
+  graph: Graph,
+  feeds: Record<string, Value>,
+  most = KEPT_BYTES,
+): Promise<string | null> {
   for (const [name, value] of Object.entries(feeds))
     if (value.data instanceof Float32Array && !value.data.every(Number.isFinite))
       return `the input "${name}"`;
-  const probe = Object.assign(Object.create(Graph.prototype), graph, {
-    outputs: new Map<string, Tensor>(),
-  }) as Graph;
-  const watched: { name: string; tensor: Tensor }[] = [];
+  const sizes = sizesIn(graph, feeds);
+  const parts: Watched[][] = [];
+  let room = 0;
   for (const node of neededNodes(graph))
     for (const [i, tensor] of node.outputs.entries())
       if (
@@ -36,13 +56,35 @@ export async function locateNonFinite(graph: Graph, feeds: Record<string, Value>
         node.op.name !== "input" &&
         node.op.name !== "constant" &&
         node.body === null
-      )
-        watched.push({ name: `probe:${node.id}:${i}`, tensor });
-  for (const { name, tensor } of watched) probe.outputs.set(name, tensor);
+      ) {
+        const bytes = bindShape(tensor.shape, sizes).reduce((total, dim) => total * dim, 4);
+        if (parts.length === 0 || bytes > room) {
+          parts.push([]);
+          room = most;
+        }
+        room -= bytes;
+        parts[parts.length - 1].push({ name: `probe:${node.id}:${i}`, tensor });
+      }
+  for (const part of parts) {
+    const found = await firstIn(part, graph, feeds);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+/** The first of these values, in order, that is not finite. */
+async function firstIn(
+  part: readonly Watched[],
+  graph: Graph,
+  feeds: Record<string, Value>,
+): Promise<string | null> {
+  const probe = Object.assign(Object.create(Graph.prototype), graph, {
+    outputs: new Map(part.map(({ name, tensor }) => [name, tensor])),
+  }) as Graph;
   const session = await Session.create(probe, { composed: true });
   try {
     const results = await session.run(feeds);
-    for (const { name, tensor } of watched)
+    for (const { name, tensor } of part)
       if (!(results[name].data as Float32Array).every(Number.isFinite))
         return `"${tensor.node.path}" (${tensor.node.op.name}, [${tensor.shape}])`;
     return null;

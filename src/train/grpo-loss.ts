@@ -123,31 +123,39 @@ interface RatioTokens {
   active: Tensor;
 }
 
-/** The surrogate to be maximised, per token [batch, seq], and the ratio that was clipped. */
-export const ratios: Record<
-  RatioName,
-  (tokens: RatioTokens, clip: Clip) => { surrogate: Tensor; ratio: Tensor }
-> = {
+/** The surrogate to be maximised, per token [batch, seq], and the tokens that the range's two ends change. */
+interface Surrogate {
+  surrogate: Tensor;
+  clippedLow: Tensor | null;
+  clippedHigh: Tensor;
+}
+
+export const ratios: Record<RatioName, (tokens: RatioTokens, clip: Clip) => Surrogate> = {
   /** min(ρA, clip(ρ, 1-ε, 1+ε)A) with ρ per token (PPO, 1707.06347, eq. 7); ε_low ≠ ε_high is DAPO's clip-higher. */
-  token: ({ logRatio, advantage }, limits) => {
-    const ratio = exp(logRatio);
-    return { surrogate: clippedSurrogate(ratio, advantage, limits), ratio };
-  },
+  token: ({ logRatio, advantage }, limits) => clippedSurrogate(exp(logRatio), advantage, limits),
   /** The same with s = exp(mean log ρ) of the whole sequence (GSPO, 2507.18071, eq. 5 to 7). Rows hold one sequence. */
   sequence: ({ logRatio, advantage, active }, limits) => {
     const length = maximum(sum(cast(active, "f32"), [1], true), 1);
     const ratio = exp(add(div(sum(logRatio, [1], true), length), mul(logRatio, 0)));
-    return { surrogate: clippedSurrogate(ratio, advantage, limits), ratio };
+    return clippedSurrogate(ratio, advantage, limits);
   },
-  /** sg[min(ρ, 1+ε)] A log π: weights are clipped, no token is dropped (CISPO, 2506.13585, eq. 4 and 5). */
+  /** sg[min(ρ, 1+ε)] A log π: weights are clipped, at the upper end alone, no token is dropped (CISPO, 2506.13585, eq. 4 and 5). */
   cispo: ({ logProbs, logRatio, advantage }, limits) => {
     const ratio = exp(logRatio);
-    return { surrogate: mul(mul(detach(clip(ratio, 0, 1 + limits.high)), advantage), logProbs), ratio };
+    return {
+      surrogate: mul(mul(detach(clip(ratio, 0, 1 + limits.high)), advantage), logProbs),
+      clippedLow: null,
+      clippedHigh: and(greater(ratio, 1 + limits.high), greater(abs(advantage), 0)),
+    };
   },
 };
 
-function clippedSurrogate(ratio: Tensor, advantage: Tensor, { low, high }: Clip): Tensor {
-  return minimum(mul(ratio, advantage), mul(clip(ratio, 1 - low, 1 + high), advantage));
+function clippedSurrogate(ratio: Tensor, advantage: Tensor, { low, high }: Clip): Surrogate {
+  return {
+    surrogate: minimum(mul(ratio, advantage), mul(clip(ratio, 1 - low, 1 + high), advantage)),
+    clippedLow: and(less(ratio, 1 - low), less(advantage, 0)),
+    clippedHigh: and(greater(ratio, 1 + high), greater(advantage, 0)),
+  };
 }
 
 /** k3 = π_ref/π - log(π_ref/π) - 1, unbiased and never negative (Schulman 2020; DeepSeekMath eq. 4), bounded before exp. */
@@ -194,11 +202,14 @@ export function policyLoss(tokens: PolicyTokens, options: PolicyLossOptions): Lo
   const count = (condition: Tensor, among = active): Tensor => sum(cast(and(among, condition), "f32"));
   const difference = masked(sub(logProbs, old));
   const logRatio = clip(difference, -LOG_RATIO_BOUND, LOG_RATIO_BOUND);
-  const { surrogate, ratio } = ratios[options.ratio]({ logProbs, logRatio, advantage, active }, options.clip);
+  const { surrogate, clippedLow, clippedHigh } = ratios[options.ratio](
+    { logProbs, logRatio, advantage, active },
+    options.clip,
+  );
   let loss = neg(sum(mul(weights, masked(mul(importance, surrogate)))));
   const measurements: Record<string, Tensor> = {
-    clippedLow: count(and(less(ratio, 1 - options.clip.low), less(advantage, 0))),
-    clippedHigh: count(and(greater(ratio, 1 + options.clip.high), greater(advantage, 0))),
+    ...(clippedLow !== null && { clippedLow: count(clippedLow) }),
+    clippedHigh: count(clippedHigh),
     boundedRatios: count(greater(abs(difference), LOG_RATIO_BOUND), withSignal(advantage, weights)),
   };
   if (reference !== null) {

@@ -135,7 +135,7 @@ export function whyNothingWasLearned(metrics: Metrics, idleSteps: number, maxNew
     (metrics.truncated ?? 0) > CUT_LIMIT
       ? `Completions are cut off at ${maxNewTokens} tokens, before their answer: raise maxNewTokens.`
       : (metrics.pass1 ?? 0) > 0.5
-        ? "Every problem is solved by all samples: make the task harder."
+        ? `${metrics.pass1 === 1 ? "Every problem is" : "Most problems are"} solved by all samples: make the task harder.`
         : "No sample earns a reward: train the base longer, make the task easier, or sample larger groups.";
   const since = idleSteps === 1 ? "in this step" : `for ${idleSteps} steps`;
   return [`Nothing was learned ${since}: ${cause} (${facts}). ${remedy}`];

@@ -27,6 +27,7 @@ import {
   bundlesOf,
   forEachRow,
   microBatchFeeds,
+  miniBatchesOf,
   planMicroBatches,
   type TrainingRow,
 } from "./microbatch.ts";
@@ -168,7 +169,9 @@ export class GrpoStage implements TrainingStage {
     if (options.referenceEvery > 0 && options.kl > 0 && this.done % options.referenceEvery === 0)
       this.reference = copy(this.policy.parameters());
     const last = this.done === this.totalSteps;
-    const few = fewSignals(countSignals(this.signals, groups), { groupSize: options.groupSize, last });
+    const few = fewSignals(countSignals(this.signals, groups), {
+      ...{ groupSize: options.groupSize, last, redrawn: options.dynamicRounds > 0 },
+    });
     this.signals = few.signals;
     return {
       metrics,
@@ -232,10 +235,8 @@ export class GrpoStage implements TrainingStage {
       muonRate: factor * options.optimizer.rate,
       biasRate: 0,
     };
-    const perBatch = Math.ceil(rows.length / options.miniBatches);
     for (let epoch = 0; epoch < options.epochs; epoch++)
-      for (let start = 0; start < rows.length; start += perBatch) {
-        const batch = rows.slice(start, start + perBatch);
+      for (const batch of miniBatchesOf(rows, options.miniBatches)) {
         const weights = aggregations[options.aggregation](
           batch.map((row) => row.ids.length),
           options.aggregationLength,

@@ -3,7 +3,7 @@ import type { Metrics } from "../events.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { designOf, isV3, type ModelConfig } from "../models/architecture.ts";
 import { documentMask } from "../models/masks.ts";
-import type { Value } from "../runtime/session.ts";
+import { f32, type Value } from "../runtime/session.ts";
 import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
 import { ExpertLoads } from "./expert-load.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "./language-model.ts";
@@ -37,7 +37,10 @@ export interface LanguageModelOptions {
 /** What a language model of this design is trained on, and which parameters that needs. */
 export function trainedOn(
   config: ModelConfig,
-  options: Pick<LanguageModelOptions, "batch" | "sequence" | "documentMask" | "recompute" | "v3">,
+  options: Pick<
+    LanguageModelOptions,
+    "batch" | "sequence" | "documentMask" | "recompute" | "v3" | "wholeExamples"
+  >,
 ): Trained {
   const { parameters, further } = designOf(config);
   const shape: BatchShape = {
@@ -45,6 +48,7 @@ export function trainedOn(
     seq: options.sequence,
     mask: options.documentMask ? "each" : "shared",
     recompute: options.recompute,
+    padded: options.wholeExamples,
   };
   if (!isV3(config)) return { specs: parameters, loss: languageModelLoss(config, shape) };
   const factors = { ...V3_FACTORS, ...options.v3 };
@@ -162,9 +166,11 @@ export class LanguageModelStage implements TrainingStage {
       const over = (tokens: number) => ({ ...batch, weights: batch.weights.map((w) => w / tokens) });
       const feeds = { ...batchFeeds(over(trained)), ...furtherFeeds(over(Math.max(1, further))) };
       if (options.documentMask) feeds.mask = documentMask(batch.documents, batch.batch, batch.seq);
-      const result = options.accumulate > 1 ? await step.accumulate(feeds) : await step.step(feeds, rates);
       // Padding is of no document.
-      this.trained += batch.documents.filter((document) => document >= 0).length;
+      const fed = Float32Array.from(batch.documents, (document) => (document < 0 ? 0 : 1));
+      feeds.fed = f32(fed, [batch.batch, batch.seq]);
+      const result = options.accumulate > 1 ? await step.accumulate(feeds) : await step.step(feeds, rates);
+      this.trained += fed.reduce((total, one) => total + one, 0);
       norm = result.norm ?? 0;
       loads.add(step.vectors);
       // Losses carry the one denominator and add up; the balance counts a micro-batch by its trained tokens.

@@ -17,6 +17,8 @@ export interface BatchShape {
   mask: "shared" | "each";
   /** Compute each block again in the backward pass instead of keeping its activations. */
   recompute?: boolean;
+  /** Rows end in padding. */
+  padded?: boolean;
 }
 
 /** Inputs that every whole-sequence graph has: ids, positions and mask. */

@@ -22,6 +22,13 @@ export interface TrainingRow {
   importance: readonly number[];
 }
 
+/** Mini-batches in the rows' order, as even as can be; as many as there are rows where more are asked for. */
+export function miniBatchesOf<Row>(rows: readonly Row[], parts: number): Row[][] {
+  const count = Math.min(parts, rows.length);
+  const at = (part: number): number => Math.floor((part * rows.length) / count);
+  return Array.from({ length: count }, (_, part) => rows.slice(at(part), at(part + 1)));
+}
+
 /** What of a row tells its length. */
 export type Sequence = Pick<TrainingRow, "prompt" | "ids">;
 

@@ -3,24 +3,38 @@ import { countFlops } from "../graph/analyse.ts";
 import type { Graph } from "../graph/tensor.ts";
 import type { Value } from "../runtime/session.ts";
 
+/** Inputs that tell a size, by its symbol: the input's name and the axis. */
+function symbolsOf(graph: Graph): Map<string, { name: string; axis: number }> {
+  const symbols = new Map<string, { name: string; axis: number }>();
+  for (const [name, { shape }] of graph.inputs)
+    shape.forEach((dim, axis) => {
+      if (typeof dim === "string" && /^\w+$/.test(dim)) symbols.set(dim, { name, axis });
+    });
+  return symbols;
+}
+
+/** The sizes that a graph's symbols have in a run. */
+export const sizesIn = (
+  graph: Graph,
+  feeds: Record<string, Value>,
+  symbols = symbolsOf(graph),
+): Record<string, number> =>
+  Object.fromEntries(
+    [...symbols].map(([symbol, { name, axis }]) => [symbol, feeds[name].shape[axis] as number]),
+  );
+
 export class RunFlops {
   private readonly graph: Graph;
-  /** Inputs that tell a size: the symbol, the input's name and the axis. */
-  private readonly symbols = new Map<string, { name: string; axis: number }>();
+  private readonly symbols: ReturnType<typeof symbolsOf>;
   private readonly known = new Map<string, number>();
 
   constructor(graph: Graph) {
     this.graph = graph;
-    for (const [name, { shape }] of graph.inputs)
-      shape.forEach((dim, axis) => {
-        if (typeof dim === "string" && /^\w+$/.test(dim)) this.symbols.set(dim, { name, axis });
-      });
+    this.symbols = symbolsOf(graph);
   }
 
   of(feeds: Record<string, Value>): number {
-    const { chosen, ...sizes } = Object.fromEntries(
-      [...this.symbols].map(([symbol, { name, axis }]) => [symbol, feeds[name].shape[axis] as number]),
-    );
+    const { chosen, ...sizes } = sizesIn(this.graph, feeds, this.symbols);
     if (chosen === undefined) return this.count(sizes);
     // Linear in the completions' tokens, of which every micro-batch has another number: two counts give the line.
     const none = this.count({ ...sizes, chosen: 0 });

@@ -58,19 +58,31 @@ export const signalShare = (passRate: number, groupSize: number): number =>
 
 export const percent = (share: number): string => `${Math.round(100 * share)} %`;
 
-/** What to do about few signals, in a sentence without its end. */
-export function signalRemedy(pass1: number, groupSize: number, cut: number): string {
+/** Below this share even a group four times as large is no remedy. */
+const HOPELESS = 0.25;
+
+/**
+ * What to do about few signals, in a sentence without its end.
+ * @param redrawn dynamic sampling draws further problems already
+ */
+export function signalRemedy(pass1: number, groupSize: number, cut: number, redrawn = false): string {
   if (cut > CUT_LIMIT) return `${percent(cut)} of the completions are cut off: raise maxNewTokens`;
   if (pass1 > 0.5) return `at a pass@1 of ${percent(pass1)} make the task harder, or sample larger groups`;
   const larger = [2, 4, 8].map((times) => times * groupSize);
   const size = larger.find((groups) => signalShare(pass1, groups) >= 0.75) ?? larger[1];
-  return `at a pass@1 of ${percent(pass1)}, groups of ${size} would carry one in about ${percent(signalShare(pass1, size))}: raise groupSize (now ${groupSize}), make the task easier, or draw further problems with dynamicSampling`;
+  const share = signalShare(pass1, size);
+  if (share < HOPELESS)
+    return `at a pass@1 of ${percent(pass1)} even groups of ${size} would carry one in only ${percent(share)}: make the task easier, or train the base longer`;
+  const further = redrawn
+    ? ", or make the task easier"
+    : ", make the task easier, or draw further problems with dynamicSampling";
+  return `at a pass@1 of ${percent(pass1)}, groups of ${size} would carry one in about ${percent(share)}: raise groupSize (now ${groupSize})${further}`;
 }
 
 /** The notice that is due after a step, and what is counted from then on. `last`: the stage ends with this step. */
 export function fewSignals(
   signals: Signals,
-  { groupSize, last }: { groupSize: number; last: boolean },
+  { groupSize, last, redrawn }: { groupSize: number; last: boolean; redrawn?: boolean },
 ): { notices: string[]; signals: Signals } {
   const { steps, groups, informative: carrying, told } = signals;
   const enough = told ? steps >= PAUSE : groups >= LEAST_GROUPS || last;
@@ -81,7 +93,7 @@ export function fewSignals(
   const pass1 = signals.scored === 0 ? 0 : signals.right / signals.scored;
   return {
     notices: [
-      `Only ${carrying} of ${groups} groups (${percent(share)}) of the last ${steps} steps carried a signal: in the others all rewards are equal, and they teach nothing; ${signalRemedy(pass1, groupSize, signals.cut / signals.samples)}.`,
+      `Only ${carrying} of ${groups} groups (${percent(share)}) of the last ${steps} steps carried a signal: in the others all rewards are equal, and they teach nothing; ${signalRemedy(pass1, groupSize, signals.cut / signals.samples, redrawn)}.`,
     ],
     signals: noSignals(true),
   };

@@ -1,13 +1,13 @@
 /** The loss that DeepSeek-V3 is trained on, and what it reports of its experts. */
 import { input } from "../graph/ops/source.ts";
-import { add, cast, mul, neg, sum, tokenLogProbs } from "../graph/ops.ts";
-import type { Graph, Tensor } from "../graph/tensor.ts";
+import { add, cast, mul, neg, reshape, sum, tokenLogProbs } from "../graph/ops.ts";
+import { type Graph, product, type Tensor } from "../graph/tensor.ts";
 import type { Parameters } from "../models/layers.ts";
 import { v3Decoder } from "../models/v3.ts";
 import type { V3Config } from "../models/v3-config.ts";
 import { mtpModule } from "../models/v3-mtp.ts";
 import { f32, i32, type Value } from "../runtime/session.ts";
-import { loadName } from "./expert-load.ts";
+import { loadName, loadOf } from "./expert-load.ts";
 import { type BatchShape, type LanguageModelBatch, sequenceInputs } from "./language-model.ts";
 import type { LossGraph } from "./step.ts";
 
@@ -29,7 +29,8 @@ export const V3_FACTORS: V3Factors = { balanceFactor: 1e-4, mtpFactor: 0.3, bias
 
 /**
  * Weighted cross-entropy (see `languageModelLoss`) + λ · that of the token after the next (eq. 24, 25) + α · the balance
- * losses of all routed layers (eq. 17 to 20). The latter count a micro-batch by the weight of its tokens.
+ * losses of all routed layers (eq. 17 to 20). The latter count a micro-batch by the weight of its tokens. Padding chooses
+ * experts as well, and is no part of any load or balance.
  */
 export function v3Loss(
   config: V3Config,
@@ -42,7 +43,8 @@ export function v3Loss(
     const inputs = sequenceInputs(graph, shape);
     const targets = perToken("targets", "i32");
     const weights = perToken("weights", "f32");
-    const options = { recompute: shape.recompute, balance: balanceFactor > 0 };
+    const fed = shape.padded ? perToken("fed", "f32") : undefined;
+    const options = { recompute: shape.recompute, balance: balanceFactor > 0, fed };
     const trunk = v3Decoder(parameters, config, inputs, options);
     const routing = [...trunk.routing];
     const entropy = (logits: Tensor, ids: Tensor, counted: Tensor) =>
@@ -66,8 +68,9 @@ export function v3Loss(
     });
     const loads = new Map<string, Tensor>();
     graph.scope("load", () => {
-      for (const { layer, load } of routing) {
-        const counts = cast(load, "f32");
+      const flat = fed && reshape(fed, [product([shape.batch, shape.seq])]);
+      for (const { layer, load, choices } of routing) {
+        const counts = flat ? loadOf(choices, flat, config.experts) : cast(load, "f32");
         loads.set(`model.layers.${layer}.mlp.gate.e_score_correction_bias`, counts);
         measurements[loadName(layer)] = counts;
       }
@@ -78,13 +81,20 @@ export function v3Loss(
 
 /**
  * What the further prediction is held against: position i predicts the target of position i + 1 where both count, under
- * the weight of the latter. The last position of a row predicts nothing.
+ * the weight of the latter. The last position of a row predicts nothing, nor does the last one of an example that another
+ * example or padding follows: the token that it is shown is not the one that position i + 1 reads.
  */
-export function furtherFeeds({ targets, weights, batch, seq }: LanguageModelBatch): Record<string, Value> {
+export function furtherFeeds({
+  ids: read,
+  targets,
+  weights,
+  batch,
+  seq,
+}: LanguageModelBatch): Record<string, Value> {
   const ids = new Int32Array(batch * seq);
   const counted = new Float32Array(batch * seq);
   for (let i = 0; i + 1 < batch * seq; i++) {
-    if (i % seq === seq - 1) continue;
+    if (i % seq === seq - 1 || targets[i] !== read[i + 1]) continue;
     ids[i] = targets[i + 1];
     if (weights[i] !== 0) counted[i] = weights[i + 1];
   }

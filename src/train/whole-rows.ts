@@ -28,11 +28,13 @@ export class WholeRows {
   private readonly seq: number;
   private readonly held = new Map<number, Document>();
 
-  constructor(source: DocumentSource, batch: number, seq: number, state?: WholeRowsState) {
+  /** @param state where it goes on; one that an older version packed has no waiting examples */
+  constructor(source: DocumentSource, batch: number, seq: number, state: Partial<WholeRowsState> = {}) {
     this.source = source;
     this.batch = batch;
     this.seq = seq;
-    this.state = structuredClone(state ?? { nextDocument: 0, waiting: [] });
+    const { nextDocument = 0, waiting = [] } = state;
+    this.state = { nextDocument, waiting: [...waiting] };
   }
 
   snapshot(): WholeRowsState {

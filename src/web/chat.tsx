@@ -64,7 +64,7 @@ function Problems() {
           text={target}
           inputMode="numeric"
           maxLength={12}
-          required={!numbers.value.includes("=")}
+          required={readFields(numbers.value, "").target === ""}
         />
         <button type="submit" class="primary" disabled={unable}>
           Think

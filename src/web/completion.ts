@@ -2,6 +2,7 @@
  * A completion taken apart for reading. The prompt opened the thought, so the text is thought until
  * the first `</think>`; only that one counts, and whatever else looks like a tag is text.
  */
+import { equations } from "../tasks/thought-equations.ts";
 
 export interface Parts {
   thought: string;
@@ -36,29 +37,19 @@ export interface Segment {
   holds: boolean | null;
 }
 
-/** Whole numbers, one operation, one result; nothing that is part of a longer sum or a decimal. */
-const EQUATION =
-  /(?<![\d.)+\-*/=]\s*)(\d{1,15})\s*([-+*/])\s*(\d{1,15})\s*=\s*(-?\d{1,15})(?!\d|\.\d|\s*[-+*/]\s*\d)/g;
-
-/** The line's text in order, equations marked; joined again it is the line. */
+/** The line's text in order, equations marked as the verifier reads them; joined again it is the line. */
 export function segments(line: string): Segment[] {
   const parts: Segment[] = [];
   let from = 0;
-  for (const match of line.matchAll(EQUATION)) {
-    if (match.index > from) parts.push({ text: line.slice(from, match.index), holds: null });
-    parts.push({ text: match[0], holds: holds(match[1]!, match[2]!, match[3]!, match[4]!) });
-    from = match.index + match[0].length;
+  for (const { index, text, holds } of equations(line)) {
+    // In a chain an equation begins inside of the one before.
+    const start = Math.max(from, index);
+    if (start > from) parts.push({ text: line.slice(from, start), holds: null });
+    from = index + text.length;
+    parts.push({ text: line.slice(start, from), holds });
   }
   if (from < line.length) parts.push({ text: line.slice(from), holds: null });
   return parts;
-}
-
-function holds(left: string, operation: string, right: string, result: string): boolean {
-  const [a, b, c] = [BigInt(left), BigInt(right), BigInt(result)];
-  if (operation === "+") return a + b === c;
-  if (operation === "-") return a - b === c;
-  if (operation === "*") return a * b === c;
-  return b !== 0n && c * b === a;
 }
 
 export type Ending = "hit" | "miss" | null;
@@ -87,8 +78,9 @@ export const targetOf = (problem: string): string | null =>
 export function endingOf(line: string, { target, refuted }: Claims): Ending | "claim" {
   const end = ending(line);
   if (end !== "hit") return end;
-  const equations = segments(line).filter(({ holds }) => holds !== null);
-  const last = equations.at(-1)?.text.split("=")[1]?.trim();
-  const reached = target === null || last === undefined || BigInt(last) === BigInt(target);
-  return reached && !refuted && equations.every(({ holds }) => holds) ? "hit" : "claim";
+  const stated = segments(line).filter(({ holds }) => holds !== null);
+  const sides = stated.at(-1)?.text.split("=") ?? [];
+  const values = sides.flatMap((side) => (side.trim() === "" ? [] : [Number(side.replaceAll(",", ""))]));
+  const reached = target === null || stated.length === 0 || values.includes(Number(target));
+  return reached && !refuted && stated.every(({ holds }) => holds) ? "hit" : "claim";
 }

@@ -1,4 +1,6 @@
 /** Problems to begin with. What the shipped model does with them is a test: 8 tries each, test/web/examples.test.ts. */
+import { SEPARATOR } from "../tasks/countdown-input.ts";
+
 export interface Example {
   numbers: string;
   target: string;
@@ -15,7 +17,7 @@ export const EXAMPLES: readonly [Example, ...Example[]] = [
 
 /** What a person typed into the two fields; numbers may come with their target, as the terminal takes them. */
 export function readFields(numbers: string, target: string): Omit<Example, "hard"> {
-  const [some, ...rest] = numbers.split(/=|→|->|\bmakes?\b/i);
+  const [some, ...rest] = numbers.split(SEPARATOR);
   const own = rest.join("=").trim();
   return { numbers: some!.trim().replace(/,$/, ""), target: own === "" ? target.trim() : own };
 }

@@ -99,14 +99,14 @@ function Exam({ evaluation }: { evaluation: EvaluationRecord }) {
   const { label, passAt1, interval, problems, temperature, thoughtValidity, meanTokens, truncated, counts } =
     evaluation;
   const [low, high] = interval;
+  const curve = (evaluation.passAtK ?? []).filter(({ k }) => k > 1);
+  const range = (of: readonly [number, number]): string => `${percent(of[0])} to ${percent(of[1])}`;
   return (
     <div class="exam">
       <div class="exam-head">
         <span>{label}</span>
         <strong>{percent(passAt1)}</strong>
-        <span class="detail">
-          95 % interval {percent(low)} to {percent(high)}
-        </span>
+        <span class="detail">95 % interval {range(interval)}</span>
       </div>
       <div class="scale" aria-hidden="true">
         <span
@@ -123,6 +123,7 @@ function Exam({ evaluation }: { evaluation: EvaluationRecord }) {
           counts.unscored > 0 &&
           `; ${counts.unscored} answers without a score left out`}
         {truncated > 0 && `; ${percent(truncated)} cut off`}
+        {curve.map(({ k, value, interval: of }) => `; pass@${k} ${percent(value)} (${range(of)})`)}
       </p>
     </div>
   );

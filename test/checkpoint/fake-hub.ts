@@ -144,9 +144,11 @@ export class FakeHub {
     const fault = this.faults.get(file)?.shift();
     if (fault?.kind === "status")
       return void response.writeHead(fault.status, fault.code ? { "x-error-code": fault.code } : {}).end();
-    if (request.headers.range === "bytes=0-0") {
-      const headers = { etag, "content-length": 1, "content-range": `bytes 0-0/${data.length}` };
-      return void response.writeHead(206, headers).end(data.subarray(0, 1));
+    const [, last] = /^bytes=0-(\d+)$/.exec(request.headers.range ?? "") ?? [];
+    if (last !== undefined) {
+      const part = data.subarray(0, Number(last) + 1);
+      const range = { "content-length": part.length, "content-range": `bytes 0-${last}/${data.length}` };
+      return void response.writeHead(206, { etag, ...range }).end(part);
     }
     const start =
       fault?.kind === "no ranges" ? 0 : Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);

@@ -259,6 +259,24 @@ describe("the chat template", () => {
   });
 });
 
+describe("a template for tools in a folder beside the usual one", () => {
+  it("is read by its name, and saved with it", () => {
+    const folder = saved({ tokenizerConfig: { chat_template: "old" } });
+    fs.mkdirSync(join(folder, "additional_chat_templates"));
+    fs.writeFileSync(join(folder, "additional_chat_templates", "tool_use.jinja"), "T");
+    expect(loadModel(folder, shapes).tokenizerConfig.chat_template).toBe("old");
+    fs.writeFileSync(join(folder, "chat_template.jinja"), "D");
+    const { tokenizerConfig } = loadModel(folder, shapes);
+    expect(tokenizerConfig.chat_template).toEqual([
+      { name: "default", template: "D" },
+      { name: "tool_use", template: "T" },
+    ]);
+    saveModel(folder, { ...model, tokenizerConfig });
+    expect(fs.readdirSync(join(folder, "additional_chat_templates"))).toEqual([]);
+    expect(loadModel(folder, shapes).tokenizerConfig).toEqual(tokenizerConfig);
+  });
+});
+
 describe("the tied pair (C3, C4)", () => {
   const tied = { ...config, tieEmbeddings: true };
   const embedding = parameters.get(EMBEDDING)!;

@@ -430,12 +430,17 @@ describe("which files", () => {
     expect(() => neededFiles(all, undefined, gone)).toThrow(
       /lacks 1 of the 3 files that its index names: model-00003-of-00003.safetensors/,
     );
+    const tools = "additional_chat_templates/tool_use.jinja";
+    const talking = model("config.json", "model.safetensors", "chat_template.jinja", tools);
+    expect(neededFiles(talking).map(({ path }) => path)).toContain(tools);
     for (const bad of [
       {},
       null,
       { weight_map: { a: "../x" } },
       { weight_map: { a: 1 } },
       { weight_map: { a: ".." } },
+      { weight_map: { a: shards[0], b: "config.json" } },
+      { weight_map: { a: "pytorch_model.bin" } },
     ])
       expect(() => neededFiles(all, undefined, bad), JSON.stringify(bad)).toThrow(
         /names no files of its own/,
@@ -498,6 +503,12 @@ describe("which files", () => {
     ["later parts alone", ["m-Q8_0-00002-of-00002.gguf"], /no language model among|lacks/],
   ])("refused before anything is fetched: %s", (_, files, message) => {
     expect(() => names("README.md", ...files)).toThrow(message);
+  });
+
+  it("safetensors that nothing names are not taken for none", () => {
+    expect(() => names("config.json", "model-00001-of-00002.safetensors", "vae/x.safetensors")).toThrow(
+      "org/m has neither model.safetensors nor model.safetensors.index.json, so nothing says which of its files are the model: model-00001-of-00002.safetensors, vae/x.safetensors.",
+    );
   });
 
   it("pickles are refused with the reason", () => {

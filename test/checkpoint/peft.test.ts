@@ -115,6 +115,7 @@ describe("refused by name, with a remedy that helps", () => {
     ],
     [{ alora_invocation_tokens: [1, 2] }, /key alora_invocation_tokens: expected null/],
     [{ use_qalora: true }, /key use_qalora/],
+    [{ use_dora: true }, /lora_magnitude_vector: expected it, since use_dora is on/],
     [{ arrow_config: { top_k: 2 } }, /key arrow_config/],
     [{ new_in_1_0: "something" }, /key new_in_1_0: expected null: what it turns on is not built here/],
     [{ r: "4" }, /key r: expected an adapter as PEFT saves it/],
@@ -145,6 +146,47 @@ describe("refused by name, with a remedy that helps", () => {
     ],
   ])("%s", (_, edit, message) => {
     expect(failing(changed({}, edit), base("llama")).message).toMatch(message);
+  });
+
+  it("an adapter in PyTorch's own format", () => {
+    const folder = changed({});
+    fs.renameSync(join(folder, "adapter_model.safetensors"), join(folder, "adapter_model.bin"));
+    expect(failing(folder, base("llama")).message).toMatch(
+      /expected adapter_model.safetensors, found adapter_model.bin. PyTorch's files are not read/,
+    );
+  });
+
+  it("patterns in Python's own spelling mean what they mean there", () => {
+    const q = (alpha_pattern: Record<string, number>) => {
+      const parameters = base("llama");
+      mergeAdapter(changed({ alpha_pattern }), parameters);
+      return parameters.get("model.layers.0.self_attn.q_proj.weight")!.data;
+    };
+    const plain = q({ q_proj: 40 });
+    expect(q({})).not.toEqual(plain);
+    for (const spelling of ["q_proj\\Z", "\\Amodel\\..*q_proj", "(q_proj){,1}", "q_proj$"])
+      expect(q({ [spelling]: 40 }), spelling).toEqual(plain);
+  });
+
+  it("an embedding's adapter is plain whatever the initialisation, as in PEFT", () => {
+    const A = [0.5, -0.25, 0, 1].flatMap((x) => Array.from({ length: 24 }, (_, row) => x * (row % 3)));
+    const B = Array.from({ length: 16 * 4 }, (_, i) => (i % 5) - 2);
+    const merged = ["pissa", "olora", true].map((init_lora_weights) => {
+      const embedding = changed({ init_lora_weights, r: 4, lora_alpha: 4 }, (all) => {
+        all.clear();
+        const name = "base_model.model.model.embed_tokens.lora_embedding_";
+        all.set(`${name}A`, { shape: [4, 24], data: Float32Array.from(A) });
+        all.set(`${name}B`, { shape: [16, 4], data: Float32Array.from(B) });
+      });
+      const parameters = base("llama");
+      mergeAdapter(embedding, parameters);
+      return parameters.get("model.embed_tokens.weight")!.data;
+    });
+    // Row 1 of the first column: W + (0.5, -0.25, 0, 1) (-2, -1, 0, 1).
+    const before = base("llama").get("model.embed_tokens.weight")!.data[16]!;
+    expect(merged[0]![16]).toBeCloseTo(before - 1 + 0.25 + 1, 6);
+    expect(merged[0]).toEqual(merged[2]);
+    expect(merged[1]).toEqual(merged[2]);
   });
 
   it("what eva and an older PEFT write is plain", () => {

@@ -95,6 +95,16 @@ describe("an index at odds with the files", () => {
     fs.writeFileSync(join(folder, "pytorch_model.safetensors"), "x");
     expect(failing().remedy).toBe("Rename the file to model.safetensors, if it is the whole model.");
   });
+
+  it("no safetensors at all, but PyTorch's files", () => {
+    for (const name of [...shards, INDEX]) fs.rmSync(join(folder, name));
+    expect(failing().found).toBe("no such file");
+    for (const name of ["pytorch_model-00002-of-00002.bin", "pytorch_model-00001-of-00002.bin"])
+      fs.writeFileSync(join(folder, name), "x");
+    const { found, remedy } = failing();
+    expect(found).toBe("pytorch_model-00001-of-00002.bin, pytorch_model-00002-of-00002.bin");
+    expect(remedy).toMatch(/opening them runs code.*save_pretrained writes safetensors/);
+  });
 });
 
 describe("strays are noted", () => {

@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { readFolder } from "../../src/checkpoint/folder.ts";
 import { readJson } from "../../src/checkpoint/json.ts";
 import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
-import { readLines, readText, visible } from "../../src/checkpoint/text-file.ts";
+import { decodeText, readLines, readText, visible } from "../../src/checkpoint/text-file.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { recipeShape } from "../../src/recipe/options.ts";
 import { temporaryFolder } from "./temporary.ts";
@@ -57,6 +57,15 @@ describe("a text file is read", () => {
     ]);
   });
 
+  it("in time that grows with its length, though it is one line", () => {
+    const long = file(Buffer.alloc(2 ** 26, "a"));
+    const start = performance.now();
+    expect(readText(long)).toHaveLength(2 ** 26);
+    // A tenth of a second; each piece joined to those before it and looked through again took ten.
+    expect(performance.now() - start).toBeLessThan(4000);
+    fs.rmSync(long);
+  });
+
   it("across the pieces in which it is read, whatever lies on their border", () => {
     for (const border of ["\r\n", "\r", "😀"]) {
       const before = "x".repeat(2 ** 20 - 1);
@@ -97,6 +106,17 @@ describe("what is no text is named", () => {
     ["NULs", "a\nb\0c\n", /, line 2: a NUL character/],
   ])("%s", (_, content, message) => {
     expect(() => readText(file(content))).toThrow(message);
+  });
+
+  it("a text that begins with the letters of a format is a text", () => {
+    const texts = [
+      "GGUF is a format",
+      "BZh is no word",
+      `Entry not found ${"in the dictionary ".repeat(20)}`,
+    ];
+    for (const text of texts) expect(readText(file(text))).toBe(text);
+    expect(() => readText(file("GGUF\x03\0\0\0"))).toThrow(/a GGUF model/);
+    expect(() => readText(file("BZh91AY&SY"))).toThrow(/a bzip2 archive/);
   });
 
   it("a page is text where pages are wanted", () => {
@@ -178,6 +198,27 @@ describe("the files of a model (D4)", () => {
     expect(() =>
       withSafetensors(file("<!doctype html><html></html>", "page.safetensors"), () => null),
     ).toThrow(/an HTML page/);
+  });
+});
+
+describe("a text as it is, line ends too", () => {
+  const own = "one\r\ntwo\rπ\n";
+  it.each<[string, Uint8Array]>([
+    ["UTF-8", Buffer.from(own)],
+    ["UTF-8 with a mark", Buffer.from(`\uFEFF${own}`)],
+    ["UTF-16LE", utf16(`\uFEFF${own}`, false)],
+    ["UTF-16BE", utf16(`\uFEFF${own}`, true)],
+  ])("%s", (_, bytes) => {
+    expect(decodeText("x", bytes)).toBe(own);
+  });
+
+  it.each<[Uint8Array, RegExp]>([
+    [gzipSync("text"), /x: a gzip archive/],
+    [Buffer.from("caf\xe9", "latin1"), /x: text that is not UTF-8/],
+    [Buffer.from("a\0b"), /a NUL character/],
+    [Buffer.from("GGUF\x03\0\0\0"), /x: a GGUF model/],
+  ])("and what is none is named: %#", (bytes, found) => {
+    expect(() => decodeText("x", bytes)).toThrow(found);
   });
 });
 

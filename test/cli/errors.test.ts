@@ -4,6 +4,7 @@ import fs from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { SHIPPED } from "../../src/recipe/find-model.ts";
 import { type Ended, launch, sputnik, TINY, temporaryFolder, until, writeRecipe } from "./command.ts";
@@ -212,6 +213,18 @@ test("a policy that is no longer finite: the checkpoint to return to", async () 
   expect(screen).not.toContain("fault of Sputnik");
   expect(screen).toContain("runs/tiny/checkpoints/step-000013");
   expect(screen).toContain("--name");
+});
+
+test("a text that is no text is named before the model is loaded", async () => {
+  const read = (name: string, bytes: Buffer) => {
+    fs.writeFileSync(join(cwd, name), bytes);
+    return sputnik(["complete", SHIPPED, name], { cwd });
+  };
+  const utf16 = await read("utf16.txt", Buffer.from("\uFEFF", "utf16le"));
+  expect(utf16.stderr).toContain("There is no text to go on with.");
+  const archive = await read("notes.txt.gz", gzipSync("notes"));
+  expect(archive.stderr).toContain("notes.txt.gz: a gzip archive.");
+  expect((await sputnik(["complete", SHIPPED, "."], { cwd })).stderr).toContain("it is a folder");
 });
 
 describe("Ctrl-C", () => {

@@ -189,6 +189,60 @@ test("Ctrl-C: what is finished is printed as partial and kept, and the same comm
   expect(fs.existsSync(folder)).toBe(false);
 });
 
+describe("what is compared", () => {
+  const shown = async (...compare: string[]): Promise<string> => {
+    const log = vi.spyOn(console, "log").mockImplementation(() => {});
+    try {
+      await command(undefined, { compare });
+      return log.mock.calls.flat().join("\n");
+    } finally {
+      log.mockRestore();
+    }
+  };
+  const copy = (): string => {
+    const run = join(temporaryFolder(), "run");
+    fs.cpSync(join(cwd, "runs", "tiny"), run, { recursive: true });
+    return run;
+  };
+
+  test("a run's evaluations, its checkpoints gone and a colon in a label", async () => {
+    const run = copy();
+    fs.rmSync(join(run, "checkpoints"), { recursive: true });
+    const file = join(run, "evaluations.jsonl");
+    fs.writeFileSync(
+      file,
+      fs.readFileSync(file, "utf8").replaceAll('"label":"final"', '"label":"then: final"'),
+    );
+    expect(await shown(`${run}:base`, `${run}:then: final`)).toMatch(/Paired over 12 problems/);
+  });
+
+  test("a document in the encoding of a Windows shell", async () => {
+    const [first] = records;
+    const [plain, wide] = ["plain.json", "wide.json"].map((name) => join(cwd, name)) as [string, string];
+    fs.writeFileSync(plain, JSON.stringify(first));
+    fs.writeFileSync(wide, Buffer.from(`\uFEFF${JSON.stringify(first)}\r\n`, "utf16le"));
+    expect(await shown(plain, wide)).toMatch(/Paired over 12 problems: inside the noise/);
+    fs.writeFileSync(plain, JSON.stringify({ ...first, tallies: [null] }));
+    await expect(shown(plain, wide)).rejects.toThrow("plain.json holds no evaluation");
+  });
+
+  test("a stranger's file steers no terminal", async () => {
+    await evaluate("tiny", "--problems", "2", "--samples", "1", "--out", "mine.jsonl");
+    const mine = fs.readFileSync(join(cwd, "mine.jsonl"), "utf8");
+    const theirs = join(cwd, "theirs.jsonl");
+    fs.writeFileSync(
+      theirs,
+      mine
+        .replace('"precision":"f32"', '"precision":"\\u001b]0;pwned\\u0007"')
+        .replace('"prompt":"plain"', '"prompt":"\\u001b[2J"'),
+    );
+    const { code, stdout, stderr } = await sputnik(["eval", "--from", theirs], { cwd });
+    expect([code, stderr]).toEqual([0, expect.stringContaining("judged again")]);
+    expect(stdout).toContain("]0;pwned");
+    for (const control of ["\u001b", "\u0007"]) expect(stdout + stderr).not.toContain(control);
+  });
+});
+
 describe("what cannot be", () => {
   const tiny = () => join(cwd, "runs", "tiny");
   test.each<[EvalOptions, RegExp]>([
@@ -198,6 +252,15 @@ describe("what cannot be", () => {
     [{ from: "a.jsonl" }, /--from and a model cannot go together/],
   ])("%j", async (options, message) => {
     await expect(command(tiny(), options)).rejects.toThrow(message);
+  });
+
+  test.each<[EvalOptions, RegExp]>([
+    [{ from: "a.jsonl", task: "countdown" }, /--task changes nothing where stored evaluations are read/],
+    [{ from: "a.jsonl", maxTokens: 9 }, /--max-tokens changes nothing/],
+    [{ from: "a.jsonl", out: "b.jsonl" }, /--out changes nothing/],
+    [{ compare: ["a.jsonl", "b.jsonl"], temperature: 0 }, /--temperature changes nothing/],
+  ])("what would change nothing: %j", async (options, message) => {
+    await expect(command(undefined, options)).rejects.toThrow(message);
   });
 
   test("comparing one thing, or what is not there", async () => {

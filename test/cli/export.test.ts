@@ -1,6 +1,6 @@
 /** Models that no run on this machine made, as Hugging Face folders. */
 import fs from "node:fs";
-import { join } from "node:path";
+import { basename, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test, vi } from "vitest";
 import { loadModel } from "../../src/checkpoint/folder.ts";
@@ -26,6 +26,62 @@ test("a model without its run's journals is exported with the report that came a
   expect(report(source)).toBe(report(SHIPPED));
   expect(report(target)).toBe(report(SHIPPED));
   expect(report(target)).toContain("r1-zero");
+});
+
+test.each([
+  ["by a relative path", (run: string) => `./${relative(process.cwd(), run)}`],
+  ["with a slash behind it", (run: string) => `${run}/`],
+  ["in a roundabout way", (run: string) => `${join(run, "..")}/./${basename(run)}`],
+])("a run's own files have their own names, however the run is named: %s", (_, path) => {
+  const source = join(temporaryFolder(), "model");
+  fs.cpSync(SHIPPED, source, { recursive: true });
+  const target = join(temporaryFolder(), "target");
+  exportModel(path(source), target, {});
+  const own = ["recipe.yaml", "run.json", "evaluations.jsonl", "bill.json", "report.md"];
+  for (const name of own)
+    expect(fs.readFileSync(join(target, name), "utf8"), name).toBe(
+      fs.readFileSync(join(SHIPPED, name), "utf8"),
+    );
+  const extra = fs.readdirSync(target).filter((name) => !fs.existsSync(join(SHIPPED, name)));
+  expect(extra).toEqual(["sputnik-export.json"]);
+});
+
+test("a run is only read: its report is made anew for the export, and what a person wrote into theirs stays", () => {
+  const source = join(temporaryFolder(), "model");
+  fs.cpSync(SHIPPED, source, { recursive: true });
+  for (const journal of ["metrics.jsonl", "samples.jsonl"]) fs.writeFileSync(join(source, journal), "");
+  const report = join(source, "report.md");
+  fs.appendFileSync(report, "My own findings.\n");
+  const before = fs.readFileSync(report, "utf8");
+  const names = fs.readdirSync(source, { recursive: true });
+  const target = join(temporaryFolder(), "target");
+  exportModel(source, target, {});
+  expect(fs.readFileSync(report, "utf8")).toBe(before);
+  expect(fs.readdirSync(source, { recursive: true })).toEqual(names);
+  const made = fs.readFileSync(join(target, "report.md"), "utf8");
+  expect(made).toContain("## How to make it again");
+  expect(made).not.toContain("My own findings.");
+});
+
+test("what a link in a stranger's run names is not given away with the model", () => {
+  const [source, secrets] = [join(temporaryFolder(), "model"), temporaryFolder()];
+  fs.cpSync(SHIPPED, source, { recursive: true });
+  fs.writeFileSync(join(secrets, "id_rsa"), "secret");
+  fs.rmSync(join(source, "report.md"));
+  fs.symlinkSync(join(secrets, "id_rsa"), join(source, "report.md"));
+  fs.rmSync(join(source, "figures"), { recursive: true, force: true });
+  fs.mkdirSync(join(source, "figures"));
+  fs.writeFileSync(join(source, "figures", "own.svg"), "<svg/>");
+  fs.symlinkSync(join(secrets, "id_rsa"), join(source, "figures", "key.svg"));
+  const told = vi.spyOn(console, "error").mockImplementation(() => {});
+  const target = join(temporaryFolder(), "target");
+  exportModel(source, target, {});
+  const notes = told.mock.calls.flat().join("\n");
+  told.mockRestore();
+  expect(fs.existsSync(join(target, "report.md"))).toBe(false);
+  expect(fs.readdirSync(join(target, "figures"))).toEqual(["own.svg"]);
+  expect(notes).toMatch(/report\.md is a link and was left out/);
+  expect(notes).toMatch(/key\.svg is a link and was left out/);
 });
 
 const golden = fileURLToPath(new URL("../fixtures/golden-folder", import.meta.url));
@@ -89,6 +145,16 @@ test("a pulled model is found by its name, which the card carries on", () => {
   expect(card(target)).toContain("base_model: org/tiny-model\n");
   expect(loadModel(target).parameters.size).toBe(loadModel(golden).parameters.size);
   vi.unstubAllEnvs();
+});
+
+test("weights beside a model that are not read are told of (C9)", () => {
+  const source = join(temporaryFolder(), "model");
+  fs.cpSync(SHIPPED, source, { recursive: true });
+  fs.writeFileSync(join(source, "model-00001-of-00002.safetensors"), "");
+  const told = vi.spyOn(console, "error").mockImplementation(() => {});
+  exportModel(source, join(temporaryFolder(), "target"), {});
+  expect(told.mock.calls.join()).toMatch(/read: model\.safetensors; not read, .*model-00001-of-00002/);
+  told.mockRestore();
 });
 
 test("what is nowhere is neither a run nor a model", () => {

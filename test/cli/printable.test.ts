@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
+import { renderMarkdown } from "../../src/cli/markdown.ts";
 import { pipeable, printable, printableJson } from "../../src/cli/printable.ts";
 import { fail } from "../../src/cli/screen.ts";
 import { SHIPPED } from "../../src/recipe/find-model.ts";
@@ -13,6 +14,11 @@ import { sputnik } from "./command.ts";
 /** ESC, CSI as one character, an operating system command, direction and tag characters. */
 const TITLE = "\u001b]0;pwned\u0007";
 const STEERING = `${TITLE}\u009b31m\u202e\u2066\u200f\u{e0041}\u007f\r`;
+
+it("a stranger's report says in no way of Markdown what steers", () => {
+  const shown = renderMarkdown("a &#27;]0;pwned&#7; &lt;b&gt; &#65563;[2J &#155;31m &#42;c&#42;");
+  expect(shown).toBe("a ]0;pwned <b> [2J 31m *c*");
+});
 
 describe("printable", () => {
   it("keeps text, newlines and tabs, in every script", () => {

@@ -2,6 +2,8 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { writeGguf } from "../../src/checkpoint/gguf/file.ts";
+import { type MetadataValue, text, texts } from "../../src/checkpoint/gguf/values.ts";
 import { COMMIT, FakeHub, NAME } from "../checkpoint/fake-hub.ts";
 import { launch, sputnik, temporaryFolder, until } from "./command.ts";
 
@@ -163,6 +165,26 @@ test("what is not read is refused before its weights come; sizes alone are named
     expect(unsure.stderr).toContain('has no GGUF file "x.gguf"');
   } finally {
     await other.stop();
+  }
+  const gguf = join(cwd, "m.gguf");
+  const metadata: [string, MetadataValue][] = [
+    ["general.architecture", text("gemma3")],
+    // The rest lies behind what is looked at.
+    ["tokenizer.ggml.tokens", texts(Array.from({ length: 20_000 }, (_, i) => `word ${i}`))],
+  ];
+  writeGguf(gguf, new Map(metadata), []);
+  const quantised = new FakeHub({ "m-Q8_0.gguf": fs.readFileSync(gguf) });
+  await quantised.start();
+  try {
+    const refused = await run([NAME, "--to", "there"], { HF_ENDPOINT: quantised.endpoint });
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toMatch(
+      /org\/tiny-model is not read here: m-Q8_0.gguf, key general.architecture: expected one of llama, .* found "gemma3"/,
+    );
+    expect(fs.existsSync(join(cwd, "there"))).toBe(false);
+    expect(quantised.stored.map(({ range }) => range)).toEqual(["bytes=0-65535"]);
+  } finally {
+    await quantised.stop();
   }
   hub.unsummed = true;
   const named = await run([NAME, "--to", "sizes", "--unchecked"]);

@@ -58,6 +58,9 @@ describe("complete", () => {
     expect(await run(["--prefix", "before", "--suffix", "after"])).toBe(filled);
     expect(await run(["--marker", "???", "--hole"], text.replace("<FILL>", "???"))).toBe(word);
     expect(await run(["a.ts", "--precision", "int8"])).toBe(filled);
+    fs.writeFileSync(join(cwd, "marked.ts"), `\uFEFF${text}`);
+    fs.writeFileSync(join(cwd, "wide.ts"), `\uFEFF${text}`, "utf16le");
+    for (const file of ["marked.ts", "wide.ts"]) expect(await run([file])).toBe(filled);
     const json = JSON.parse(await run(["a.ts", "--json"])) as Record<string, unknown>;
     expect(json).toMatchObject({ model: "filler", hole: word, tokens: word.length + 1, finish: "stop" });
   });

@@ -1,10 +1,13 @@
 /** X2: an export replaces what Sputnik wrote, and nothing else. */
+import { spawnSync } from "node:child_process";
 import fs from "node:fs";
-import { join, relative } from "node:path";
+import { basename, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { loadModel, saveModel } from "../../src/checkpoint/folder.ts";
+import { GgufFile, writeGguf } from "../../src/checkpoint/gguf/file.ts";
 import { loadGguf } from "../../src/checkpoint/gguf/model.ts";
+import { type MetadataValue, text } from "../../src/checkpoint/gguf/values.ts";
 import { exportModel } from "../../src/cli/export.ts";
 import { EXPORTED } from "../../src/cli/target.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
@@ -12,6 +15,7 @@ import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { SHIPPED } from "../../src/recipe/find-model.ts";
 import { asParameters } from "../../src/recipe/options.ts";
+import { thisProcess } from "../../src/runtime/owner.ts";
 import { tokenizerFrom } from "../../src/tokenizer/load.ts";
 import { withRule } from "../checkpoint/gguf/rules.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
@@ -101,6 +105,20 @@ describe("a folder that holds", () => {
     expect(loadModel(target).parameters.size).toBe(loadModel(golden).parameters.size);
   });
 
+  test("what a killed export of this machine left: removed", () => {
+    const target = join(temporaryFolder(), "out");
+    const dead = spawnSync(process.execPath, ["-p", "process.pid"], { encoding: "utf8" }).stdout.trim();
+    const left = (owner: string) => join(target, `.sputnik-export-${owner}-abcdef123456`);
+    const { pid, started, place } = thisProcess();
+    const [gone, running] = [left(`${dead}-1-${place}`), left(`${pid}-${started}-${place}`)];
+    for (const folder of [gone, running]) {
+      fs.mkdirSync(folder, { recursive: true });
+      fs.writeFileSync(join(folder, "model.safetensors"), "half");
+    }
+    exportModel(golden, target, {});
+    expect(fs.readdirSync(target).filter((name) => name.startsWith("."))).toEqual([basename(running)]);
+  });
+
   test("a link where a folder would be: never written through, even with --force", () => {
     const shipped = fileURLToPath(new URL("../../models/tiny-r1-zero", import.meta.url));
     const [target, elsewhere] = [join(temporaryFolder(), "out"), temporaryFolder()];
@@ -146,6 +164,53 @@ describe("the source itself, even with --force", () => {
   });
 });
 
+describe("what belongs to the source elsewhere, even with --force", () => {
+  test("the other parts of a split GGUF file", () => {
+    const folder = temporaryFolder();
+    const whole = join(folder, "whole.gguf");
+    exportModel(forLlamaCpp(32), whole, { dtype: "F32" });
+    const [first, second] = split(whole);
+    expectRefused(second, /is the model itself/, first, true);
+    expectRefused(first, /is the model itself/, second, true);
+  });
+
+  test("a file that a link in its folder names", () => {
+    const [model, elsewhere] = [copyOf(other), temporaryFolder()];
+    fs.renameSync(join(model, "model.safetensors"), join(elsewhere, "model.safetensors"));
+    fs.symlinkSync(join(elsewhere, "model.safetensors"), join(model, "model.safetensors"));
+    const before = contents(elsewhere);
+    expect(() => exportModel(model, elsewhere, { dtype: "BF16", force: true })).toThrow(/holds the model/);
+    expect(contents(elsewhere)).toEqual(before);
+  });
+});
+
+/** As `llama-gguf-split` cuts it: the metadata, ours too, go into the first part. */
+function split(whole: string): [string, string] {
+  const opened = new GgufFile(whole);
+  const { metadata, tensors } = opened.header;
+  const all = [...tensors].map(([name, { shape }]) => ({
+    ...{ name, shape, type: "F32" as const },
+    pieces: () => [opened.read(name)],
+  }));
+  const parts = [0, 1].map((part) => {
+    const path = whole.replace("whole.gguf", `model-0000${part + 1}-of-00002.gguf`);
+    const entries: [string, MetadataValue][] = [
+      ...(part === 0 ? metadata : [["general.architecture", text("llama")] as [string, MetadataValue]]),
+      ["split.no", { type: "U16", value: part }],
+      ["split.count", { type: "U16", value: 2 }],
+      ["split.tensors.count", { type: "I32", value: all.length }],
+    ];
+    writeGguf(
+      path,
+      new Map(entries),
+      all.filter((_, i) => i % 2 === part),
+    );
+    return path;
+  });
+  opened.close();
+  return parts as [string, string];
+}
+
 const linkTo = (path: string): string => {
   const link = join(temporaryFolder(), "link");
   fs.symlinkSync(path, link);
@@ -171,6 +236,23 @@ describe("a file named .gguf", () => {
     exportModel(forLlamaCpp(64), file, {});
     expect(loadGguf(file).config.width).toBe(64);
     expect(fs.readFileSync(`${file}.tmp`, "utf8")).toBe("mine");
+  });
+
+  test("that another tool made of an export, whose keys it carries on: refused", () => {
+    const folder = temporaryFolder();
+    const [ours, theirs] = [join(folder, "ours.gguf"), join(folder, "theirs.gguf")];
+    const model = forLlamaCpp(32);
+    exportModel(model, ours, { dtype: "F32" });
+    const opened = new GgufFile(ours);
+    const tensors = [...opened.header.tensors].map(([name, { shape }]) => ({
+      ...{ name, shape, type: shape.length < 2 ? ("F32" as const) : ("F16" as const) },
+      pieces: () => [opened.read(name)],
+    }));
+    writeGguf(theirs, opened.header.metadata, tensors);
+    opened.close();
+    expectRefused(theirs, /Sputnik did not write it/, model);
+    exportModel(model, ours, {});
+    expect(loadGguf(ours).config.width).toBe(32);
   });
 
   test("that is a folder: refused", () => {

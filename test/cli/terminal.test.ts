@@ -67,6 +67,22 @@ describe.skipIf(process.platform === "win32")("a run comes to its end", () => {
   );
 });
 
+test.skipIf(spawnSync("script", ["--version"]).status !== 0)(
+  "a terminal that is closed is no failure of the run: what comes after it in a script is done",
+  async () => {
+    const cwd = place(TINY_RUN.replace("steps: 20", "steps: 60"));
+    // A shell that outlives the terminal, as under nohup.
+    const script = `trap "" HUP; ${node} train tiny.yaml; echo $? > code`;
+    const terminal = spawn("script", ["-qfec", script, "/dev/null"], { cwd, stdio: "pipe" });
+    const metrics = join(cwd, "runs", "tiny", "metrics.jsonl");
+    await until(() => fs.existsSync(metrics) && fs.statSync(metrics).size > 0);
+    terminal.kill("SIGKILL");
+    await until(() => fs.existsSync(join(cwd, "code")) && fs.statSync(join(cwd, "code")).size > 0);
+    expect(finished(cwd)).toBe(true);
+    expect(fs.readFileSync(join(cwd, "code"), "utf8")).toBe("0\n");
+  },
+);
+
 test.skipIf(process.platform === "win32")("answers that nobody reads any more are not sampled", () => {
   const questions = "82 27 11 = 44\\n".repeat(2000);
   const start = performance.now();

@@ -75,5 +75,12 @@ test("what brackets a training: base and final, or the first and the last", () =
   const [a, b, c] = [record(1, 2, "base"), record(1, 2, "mid"), record(1, 2, "final")];
   expect(bracket([b, c, a])).toEqual([a, c]);
   expect(bracket([b])).toBeNull();
+  // A gain is on the same problems: not on another task, and not on another file.
+  const sums = { ...record(1, 2, "sums"), task: "arithmetic" };
+  const file = { ...record(1, 2, "file"), tallies: [tally("q0", 1, 0)] };
+  expect(bracket([a, b, sums, file])).toEqual([a, b]);
+  expect(bracket([b, sums])).toBeNull();
+  expect(bracket([b, { ...file, label: "final" }])).toBeNull();
+  expect(bracket([b, { ...file, tallies: undefined }])?.[1].label).toBe("file");
   expect(bracket([])).toBeNull();
 });

@@ -54,6 +54,14 @@ describe("sessions", () => {
   const step = (book: BillBook, number: number, flops = 10): BillEntry =>
     stored(book.charge({ stage: "base", step: number, ends: true, flops, seconds: 36, trained: 1 }));
 
+  test("a charge of a session that began while the run was being read is in the sums", () => {
+    const later = new BillBook(known, ["t1", "t2"]);
+    const entries = [step(new BillBook(known, ["t1"]), 1), step(later, 2)];
+    const bill = new BillBook(known, ["t1"], entries).bill();
+    expect([bill.flops, bill.lines[0]?.steps]).toEqual([20, 2]);
+    expect(bill.sessions.map(({ lines }) => lines[0]?.steps)).toEqual([2]);
+  });
+
   test("killed after 3 steps and begun again, 6 in all: 9 steps, 2 sessions, 3 of them done again (B3)", () => {
     const first = new BillBook(known, ["t1"]);
     const entries = [1, 2, 3].map((number) => step(first, number));

@@ -209,6 +209,14 @@ describe("Hugging Face config.json", () => {
     expect(read(short)).toMatchObject({ kvHeads: 8, headDim: 64, maxPositions: 4096 });
   });
 
+  it("sections of positions, which a text model of a picture's one keeps, change nothing by default", () => {
+    const rope_scaling = { type: "default", rope_type: "default", mrope_section: [16, 24, 24] };
+    const plain = toHuggingFace(config, ids);
+    expect(denseFromHuggingFace({ ...plain, rope_scaling })).toEqual(
+      denseFromHuggingFace({ ...plain, rope_scaling: null }),
+    );
+  });
+
   it("null of YaRN's factor is the ratio of the lengths; zeros of its betas are the defaults", () => {
     const rope_scaling = { type: "yarn", factor: null, original_max_position_embeddings: 128, beta_fast: 0 };
     expect(denseFromHuggingFace({ ...toHuggingFace(config, ids), rope_scaling }).ropeScaling).toEqual({

@@ -40,7 +40,7 @@ export const trainMutants: readonly Mutant[] = [
   grpo("advantage: a[i] })),", "advantage: -(a[i] as number) })),"),
   grpo('!(options.maskTruncated && sample.finish === "length")', "true"),
   grpo("({ sample }) => sample.reward !== null &&", "({ sample }) =>"),
-  grpo("const perBatch = Math.ceil(rows.length / options.miniBatches);", "const perBatch = rows.length;"),
+  grpo("miniBatchesOf(rows, options.miniBatches)", "miniBatchesOf(rows, 1)"),
   grpo("for (let epoch = 0; epoch < options.epochs; epoch++)", "for (let epoch = 0; epoch < 1; epoch++)"),
   grpo("row.weight = weights[i];", "row.weight = weights[0] as number;"),
   grpo("scalar(1 / options.temperature)", "scalar(1)", "train/grpo-step"),

@@ -2,9 +2,12 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import type { ModelConfig } from "../../src/models/architecture.ts";
 import { checkSources } from "../../src/recipe/check-sources.ts";
+import { largestCompletion } from "../../src/recipe/exam.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
+import { tinyConfig } from "../train/tiny.ts";
 import { tinyModelFolder } from "./tiny-run.ts";
 
 // 64 positions, compact vocabulary.
@@ -22,10 +25,12 @@ const grpo = (limit: number): string =>
 const exam = (fields: string): string =>
   `{ name: e, kind: evaluate, label: e, problems: 2, samples: 1, temperature: 0, ${fields} }`;
 
-function check(task: string, ...stages: string[]) {
+const check = (task: string, ...stages: string[]) => checkOf(`from: ${JSON.stringify(model)}`, task, stages);
+
+function checkOf(source: string, task: string, stages: string[]) {
   const text = `name: r
 seed: 1
-model: { from: ${JSON.stringify(model)} }
+model: { ${source} }
 task: ${task}
 checkpoint: { everySteps: 1, keep: 1 }
 stages:
@@ -52,6 +57,19 @@ describe("answers and their prompts", () => {
     expect(check(COUNTDOWN, exam("maxNewTokens: 53"))).toEqual([]);
   });
 
+  it("are measured by the positions that are used, of a model that claims a million", () => {
+    const million = (stage: string) => {
+      const text = `name: r\nseed: 1\nmodel: { layers: 1, width: 8, heads: 2, ffn: 8, maxPositions: 1010000 }\ntokenizer: { kind: compact }\ntask: ${COUNTDOWN}\ncheckpoint: { everySteps: 1, keep: 1 }\nstages: [${stage}]\n`;
+      return checkSources(parseRecipe(text, "r.yaml"));
+    };
+    // 2^18 are used; three quarters of them are the limit of an exam that states none.
+    expect(largestCompletion({ config: { ...tinyConfig, maxPositions: 1_010_000 } })).toBe(196_608);
+    expect(million(exam("topK: 1"))).toEqual([]);
+    expect(() => million(exam("maxNewTokens: 262143"))).toThrow(
+      /the longest prompt \(11 tokens\) do not fit the model's 262144 positions\.$/,
+    );
+  });
+
   it("that a single row spoils are refused with its file and line (D7)", () => {
     const file = rows("long.jsonl", [...short, LONG]);
     const task = `{ kind: jsonl, file: ${file}, ${TRAIN_ONLY} }`;
@@ -76,6 +94,57 @@ describe("answers and their prompts", () => {
     expect(() => check("{ kind: word-problems }", grpo(20))).toThrow(
       /Stage "z", task: the vocabulary has no token/,
     );
+  });
+});
+
+describe("a model", () => {
+  /** A copy of it with other fields in its config. */
+  function copied(name: string, fields: object): string {
+    const copy = join(folder, name);
+    fs.cpSync(model, copy, { recursive: true });
+    const file = join(copy, "config.json");
+    const config = JSON.parse(fs.readFileSync(file, "utf8")) as object;
+    fs.writeFileSync(file, JSON.stringify({ ...config, ...fields }));
+    return copy;
+  }
+  const from = (path: string, more = ""): string => `from: ${JSON.stringify(path)}${more}`;
+
+  it("that claims more positions than are computed is asked for answers that fit (D7, X4)", () => {
+    const source = from(copied("claims", { max_position_embeddings: 1_010_000 }));
+    expect(checkOf(source, COUNTDOWN, [grpo(262_000)])).toEqual([]);
+    expect(() => checkOf(source, COUNTDOWN, [grpo(262_140)])).toThrow(
+      /do not fit the model's 262144 positions/,
+    );
+    // Three quarters of 2^18, where a recipe says nothing.
+    expect(checkOf(source, COUNTDOWN, [exam("split: test")])).toEqual([]);
+    expect(largestCompletion({ config: { maxPositions: 1_010_000 } as ModelConfig })).toBe(196_608);
+  });
+
+  it("whose weights are not those of its config is refused before the run", () => {
+    expect(() => checkOf(from(copied("deeper", { num_hidden_layers: 9 })), COUNTDOWN, [grpo(20)])).toThrow(
+      /model\.layers\.\d.*expected it to be stored/,
+    );
+  });
+
+  it("with further weights beside it says which are read (C9)", () => {
+    const copy = copied("strays", {});
+    fs.writeFileSync(join(copy, "model-00001-of-00002.safetensors"), "");
+    expect(checkOf(from(copy), COUNTDOWN, [grpo(20)])).toEqual([
+      {
+        level: "warning",
+        message: `${copy}: read: model.safetensors; not read, though it is there: model-00001-of-00002.safetensors.`,
+      },
+    ]);
+  });
+
+  it("with an adapter that cannot be merged is refused before the run (C5)", () => {
+    const adapter = join(folder, "adapter");
+    fs.mkdirSync(adapter);
+    fs.writeFileSync(join(adapter, "adapter_model.safetensors"), "");
+    const config = { peft_type: "LORA", init_lora_weights: "pissa_niter_16" };
+    fs.writeFileSync(join(adapter, "adapter_config.json"), JSON.stringify(config));
+    const source = from(model, `, adapter: ${JSON.stringify(adapter)}`);
+    expect(() => checkOf(source, COUNTDOWN, [grpo(20)])).toThrow(/key init_lora_weights/);
   });
 });
 

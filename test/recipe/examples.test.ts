@@ -29,6 +29,16 @@ const TALK = [
   { role: "assistant", content: "4" },
 ];
 
+it.each([
+  [null, "null"],
+  [5, "the number 5"],
+  [["a"], "a list"],
+])("a text that is %j is named for what it is", (text, found) => {
+  expect(() => readExamples(rowsFile({ text }), plainModel, "plain")).toThrow(
+    `field "text": ${found}, not text`,
+  );
+});
+
 describe("rows of a chat model", () => {
   it("of prompt and completion are a question and its answer, in SFT alone", () => {
     const [pair, talk, lists] = readExamples(

@@ -27,6 +27,17 @@ describe("an error as data", () => {
     expect(toFailure(new FailureError(structuredClone(failure)))).toEqual(failure);
   });
 
+  test.each([
+    ["EMFILE", /ulimit -n/],
+    ["EROFS", /may only be read/],
+    ["EISDIR", /a folder, and a file is wanted/],
+    ["ENOTDIR", /a file, and a folder is wanted/],
+    ["EDQUOT", /free some space/],
+  ])("%s of the system is no fault of ours", (code, remedy) => {
+    const failure = toFailure(Object.assign(new Error(`${code}: open 'x'`), { code }));
+    expect(failure).toMatchObject({ unexpected: false, remedy: expect.stringMatching(remedy) });
+  });
+
   test("what nobody foresaw is our fault, and says so", () => {
     expect(toFailure(new TypeError("x is not a function"))).toMatchObject({ unexpected: true, remedy: null });
     expect(toFailure("text")).toMatchObject({ message: "text", unexpected: true });

@@ -87,3 +87,26 @@ it.skipIf(!namespaces)("keeps a process of another pid namespace out", () => {
   expect(child.stdout).toMatch(/is being written by process \d+ in another container/);
   lock.release();
 });
+
+it.skipIf(process.platform === "win32")("without a descriptor for its heart a run goes on", () => {
+  const module = fileURLToPath(new URL("../../src/recipe/lock.ts", import.meta.url));
+  const script = `
+    import fs from "node:fs";
+    const { acquireLock } = await import(${JSON.stringify(module)});
+    const held = [];
+    try { for (;;) held.push(fs.openSync("/dev/null")); } catch {}
+    // Enough for a file, not for a thread.
+    for (const fd of held.splice(-2)) fs.closeSync(fd);
+    const lock = acquireLock(${JSON.stringify(place())}, "mine");
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    lock.check();
+    lock.release();
+    console.log("went on");`;
+  const { stdout, stderr } = spawnSync(
+    "bash",
+    ["-c", `ulimit -n 200; exec "${process.execPath}" --import tsx --input-type=module -e "$0"`, script],
+    { encoding: "utf8" },
+  );
+  expect(stderr).toBe("");
+  expect(stdout).toBe("went on\n");
+});

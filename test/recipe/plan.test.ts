@@ -51,6 +51,9 @@ test.each([
   [256, 120, 480, 128, 17],
   [10, 5, 20, 4, 40],
   [3, 2, 8, 128, 1],
+  // More slots than rows are ever decoded at once.
+  [400, 20, 60, 300, 8],
+  [600, 20, 60, 1000, 8],
 ])(
   "%d answers of %d tokens up to %d, in %d slots behind prompts of %d",
   (samples, mean, limit, slots, prompt) => {

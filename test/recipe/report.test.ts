@@ -227,6 +227,19 @@ describe("honesty", () => {
     expect(report()).toContain("The training did harm");
   });
 
+  test.skipIf(process.platform === "win32")(
+    "figures are drawn into the run's own folder, not through a link",
+    () => {
+      pretrain();
+      const elsewhere = fs.mkdtempSync(join(root, "elsewhere-"));
+      fs.rmSync(run.paths.figures, { recursive: true, force: true });
+      fs.symlinkSync(elsewhere, run.paths.figures);
+      writeReport(run.folder);
+      expect(fs.readdirSync(elsewhere)).toEqual([]);
+      expect(fs.readdirSync(run.paths.figures)).toContain("base-loss.svg");
+    },
+  );
+
   test("a folder without a run is refused", () => {
     expect(() => writeReport(join(root, "none"))).toThrow(/holds no run/);
   });

@@ -8,7 +8,8 @@ import { BillBook, type BillFile } from "../../src/ledger/bill.ts";
 import { RunFolderError } from "../../src/recipe/disk.ts";
 import { Journal, readJournal } from "../../src/recipe/journal.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
-import { type MetricsLine, type RunFolder, resumeOrCreate } from "../../src/recipe/run-folder.ts";
+import { type MetricsLine, type RunFolder, readJson, resumeOrCreate } from "../../src/recipe/run-folder.ts";
+import { readRun } from "../../src/recipe/run-reader.ts";
 
 const recipe = loadRecipe("recipes/tiny-r1-zero.yaml");
 let root: string;
@@ -64,6 +65,61 @@ describe("a new run", () => {
 });
 
 describe("journals", () => {
+  test.skipIf(process.platform === "win32")(
+    "are written in the run's own folder: a link that a stranger put there leads to nothing of a person's",
+    () => {
+      const run = start();
+      const { metrics, samples, evaluations, charges } = run.paths;
+      stop(run);
+      const diary = join(root, "diary.txt");
+      for (const journal of [metrics, samples, evaluations, charges]) {
+        fs.writeFileSync(diary, "Dear diary,\nno line end");
+        fs.renameSync(journal, `${journal}.own`);
+        fs.symlinkSync(diary, journal);
+        expect(() => start()).toThrow(`${journal} is a link, and is not written through.`);
+        expect(fs.readFileSync(diary, "utf8")).toBe("Dear diary,\nno line end");
+        fs.renameSync(`${journal}.own`, journal);
+      }
+      start();
+    },
+  );
+
+  test.skipIf(process.platform === "win32")(
+    "and a run's other files are read from files, not from devices",
+    () => {
+      const path = join(root, "endless");
+      fs.symlinkSync("/dev/null", path);
+      expect(() => readJournal(path)).toThrow(/endless is no file/);
+      expect(() => readJson(path)).toThrow(/endless: a pipe or a device, not a file/);
+      const run = start();
+      stop(run);
+      for (const file of [run.paths.recipe, run.paths.info]) {
+        fs.renameSync(file, `${file}.own`);
+        fs.symlinkSync("/dev/null", file);
+        expect(() => readRun(run.folder)).toThrow(/a pipe or a device/);
+        fs.rmSync(file);
+        fs.renameSync(`${file}.own`, file);
+      }
+      expect(readRun(run.folder).info.name).toBe(recipe.name);
+    },
+  );
+
+  test.skipIf(process.platform === "win32")(
+    "checkpoints of another run are not taken up, those on another disk are",
+    () => {
+      const [mine, other] = [start(), start({ name: "other" })];
+      for (const run of [mine, other]) stop(run);
+      const { checkpoints } = mine.paths;
+      fs.rmdirSync(checkpoints);
+      fs.symlinkSync(join("..", "other", "checkpoints"), checkpoints);
+      expect(() => start()).toThrow(/leads to the checkpoints of another run \(.*other\)/);
+      fs.rmSync(checkpoints);
+      fs.mkdirSync(join(root, "disk"));
+      fs.symlinkSync(join("..", "disk"), checkpoints);
+      expect(start().resumed).toBe(true);
+    },
+  );
+
   test("store NaN and infinities as null, so that every line is JSON (pitfall G2)", () => {
     const run = start();
     for (const value of [Number.NaN, Infinity, -Infinity]) run.appendMetrics(line(1, value));
@@ -95,6 +151,14 @@ describe("journals", () => {
     const path = join(root, "broken.jsonl");
     fs.writeFileSync(path, '{"a":1}\noops\n');
     expect(() => readJournal(path)).toThrow(/broken\.jsonl:2 is not a line of JSON/);
+    expect(() => readJournal(path)).toThrow(RunFolderError);
+  });
+
+  test("lines of every length are read whole, across the pieces in which a file is read", () => {
+    const path = join(root, "long.jsonl");
+    const values = [0, 2 ** 20 - 3, 2 ** 20, 3 * 2 ** 20, 1].map((length) => "\u00e4".repeat(length));
+    fs.writeFileSync(path, `${values.map((value) => JSON.stringify(value)).join("\n")}\n"torn`);
+    expect(readJournal(path)).toEqual(values);
   });
 
   test("a full disk is said in words and leaves whole lines", () => {

@@ -2,9 +2,10 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { checkData } from "../../src/recipe/check-data.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { recipeShape } from "../../src/recipe/options.ts";
-import type { TrainingData } from "../../src/recipe/schema.ts";
+import type { PretrainStage, TrainingData } from "../../src/recipe/schema.ts";
 import { documentSource } from "../../src/recipe/sources.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { FIM_TOKENS } from "../../src/tokenizer/infill.ts";
@@ -96,6 +97,22 @@ describe("a repository", () => {
     const both = ["// a.ts\nconst a = 1;\n", "// wide.ts\nconst w = 2;\n"];
     expect(texts.slice(0, 2).sort()).toEqual(both);
     expect(texts.slice(2).sort()).toEqual(both);
+    // And says so before the run.
+    const shape = recipeShape(recipe(""));
+    const stage = { ...recipe("").stages[0], data } as PretrainStage;
+    expect(checkData(stage, shape, 1)).toEqual([
+      {
+        level: "warning",
+        message: `Stage "base": files of ${root} that are no text and are left out: 1 of 3 (video.ts).`,
+      },
+      {
+        level: "warning",
+        message: expect.stringMatching(
+          /^Stage "base": links in .* that are not followed: 3 \(.*key\.ts.*\)\.$/,
+        ),
+      },
+    ]);
+    expect(checkData({ ...stage, data: { ...data, folder } }, shape, 1)).toEqual([]);
   });
 
   it("says what is missing: the folder, its files, the tokens", () => {

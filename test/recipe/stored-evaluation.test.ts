@@ -1,7 +1,7 @@
 import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Completion } from "../../src/eval/completions.ts";
 import { chooseProblems } from "../../src/eval/problems.ts";
 import { header, judgeStored, openStore, readStored } from "../../src/recipe/stored-evaluation.ts";
@@ -85,6 +85,16 @@ test("an interrupted one counts the problems at the beginning that have all answ
   expect(await judgeStored(readStored(file))).toMatchObject({ whole: true, record: { passAt1: 1 } });
 });
 
+test("a link that a person named as the place is meant", () => {
+  const [file, link] = [join(folder, "elsewhere.jsonl"), join(folder, "link.jsonl")];
+  openStore(file, head, problems).close();
+  fs.symlinkSync(file, link);
+  const store = openStore(link, head, problems);
+  store.append(completion(0, 0, "#### 2"));
+  store.close();
+  expect(readStored(file).completions.size).toBe(1);
+});
+
 test("a torn beginning is begun again", () => {
   const file = join(folder, "c.jsonl");
   fs.writeFileSync(file, JSON.stringify(head).slice(0, 60));
@@ -111,6 +121,55 @@ test("another evaluation's file, and any other, is refused and stays as it is", 
   expect(fs.readFileSync(thesis, "utf8")).toBe("It was a dark and stormy night");
   expect(() => openStore(folder, head, problems)).toThrow("holds no stored completions");
   expect(() => readStored(join(folder, "none"))).toThrow("There is no file");
+  // Half a header could be ours, and less of it anybody's.
+  const brace = join(folder, "brace.json");
+  fs.writeFileSync(brace, "{");
+  expect(() => openStore(brace, head, problems)).toThrow("holds no stored completions");
+  expect(fs.readFileSync(brace, "utf8")).toBe("{");
   fs.appendFileSync(file, "nonsense\n");
   expect(() => readStored(file)).toThrow(`${file}, line 6: not JSON.`);
+});
+
+describe("a stored file that is not as it was written is named by its line", () => {
+  const stored = (...lines: unknown[]): string => {
+    const file = join(folder, "edited.jsonl");
+    fs.writeFileSync(file, lines.map((line) => `${JSON.stringify(line)}\n`).join(""));
+    return file;
+  };
+  const first = { problem: problems[0] };
+
+  test.each<[string, unknown]>([
+    ["null", null],
+    ["a number", 5],
+    ["a problem that is none", { problem: null }],
+    ["a problem without an id", { problem: { ...problems[0], problem: { prompt: "?" } } }],
+    ["a completion without a text", { completion: { ...completion(0, 0, ""), text: null } }],
+    ["a completion without its length", { completion: { ...completion(0, 0, ""), tokens: "many" } }],
+    ["a completion of no problem", { completion: { ...completion(0, 0, ""), problem: "other" } }],
+  ])("%s", (_, line) => {
+    expect(() => readStored(stored(head, first, line))).toThrow(
+      "line 3: neither a problem nor a completion of one above.",
+    );
+  });
+
+  test.each<[string, unknown]>([
+    ["samples", "many"],
+    ["samples", 0],
+    ["task", { kind: "chess" }],
+    ["temperature", null],
+  ])("a header whose %s is %j", (field, value) => {
+    const file = stored({ ...head, [field]: value }, first);
+    expect(() => readStored(file)).toThrow(
+      new RegExp(`line 1: the header's field "${field}[^"]*" is not as an evaluation has it`),
+    );
+  });
+
+  test("more samples than could be: no room is made for them", async () => {
+    const file = stored(
+      { ...head, samples: 2 ** 40 },
+      { problem: { ...problems[0], copies: 2 ** 12 } },
+      { completion: completion(0, 0, "#### 2") },
+    );
+    expect(await judgeStored(readStored(file))).toEqual({ record: null, whole: false });
+  });
 });

@@ -1,11 +1,14 @@
 /** Spinning and yielding compute the same bits; and another program that takes cores is noticed. */
 import { spawn } from "node:child_process";
+import fs from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { availableParallelism } from "node:os";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { lower } from "../../src/graph/lower.ts";
 import { input, matmul } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { coreWatch, idleOf, type Watch, waitedSince } from "../../src/runtime/core-watch.ts";
+import { InferenceSession } from "../../src/runtime/onnxruntime.ts";
 import { Random } from "../../src/runtime/random.ts";
 import { allocate, f32, Session, type Value } from "../../src/runtime/session.ts";
 import { trainedOn } from "../../src/train/language-model-stage.ts";
@@ -72,11 +75,14 @@ describe("a session whose threads yield", () => {
 });
 
 /** A product that takes some milliseconds on two threads. */
-async function product(watch?: Watch, threads = 2): Promise<{ session: Session; run: () => Promise<Value> }> {
+async function product(
+  watch?: Watch,
+  threads: number | null = 2,
+): Promise<{ session: Session; run: () => Promise<Value> }> {
   const graph = new Graph();
   const operand = (name: string) => input(graph, name, "f32", [512, 512]);
   graph.output("product", matmul(operand("a"), operand("b")));
-  const session = await Session.create(graph, { threads, watch });
+  const session = await Session.create(graph, { threads: threads ?? undefined, watch });
   const half = f32(new Float32Array(512 * 512).fill(0.5), [512, 512]);
   return { session, run: async () => (await session.run({ a: half, b: half })).product };
 }
@@ -91,6 +97,37 @@ it("changes while runs wait for each other, and loses none of them", async () =>
     if (i % 4 === 3) await runs[i];
   }
   for (const { data } of await Promise.all(runs)) expect(data[0]).toBe(128);
+  await session.release();
+});
+
+it("asks the system once how many threads it may have, not at each run", async () => {
+  const { session, run } = await product(new SetWatch(), null);
+  const { readFileSync } = fs;
+  const read: unknown[] = [];
+  try {
+    fs.readFileSync = ((path, options) => {
+      if (String(path).includes("cgroup")) read.push(path);
+      return readFileSync(path, options);
+    }) as typeof readFileSync;
+    syncBuiltinESMExports();
+    for (let i = 0; i < 3; i++) expect((await run()).data[0]).toBe(128);
+  } finally {
+    fs.readFileSync = readFileSync;
+    syncBuiltinESMExports();
+    await session.release();
+  }
+  expect(read).toEqual([]);
+});
+
+it("goes on as it is where it cannot be prepared anew", async () => {
+  const watch = new SetWatch();
+  const { session, run } = await product(watch);
+  const create = vi.spyOn(InferenceSession, "create").mockRejectedValueOnce(new Error("bad allocation"));
+  watch.contended = true;
+  for (let i = 0; i < 2; i++) expect((await run()).data[0]).toBe(128);
+  expect(create).toHaveBeenCalledTimes(1);
+  expect(session.yielding).toBe(false);
+  create.mockRestore();
   await session.release();
 });
 

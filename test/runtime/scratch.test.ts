@@ -71,6 +71,27 @@ describe("leftovers", () => {
     expect(leftOf([...foreign, ...unnamed], [foreign[1], unnamed[1]])).toEqual([foreign[0], unnamed[0]]);
   });
 
+  it("a person's own folder of such a name stays, however old it is", () => {
+    const parent = forTest();
+    const then = Date.now() / 1000 - 30 * DAY;
+    const folders = [
+      ["sputnik-model-backup", "config.json"],
+      ["sputnik-model-smollm2", "model.onnx.data"],
+      ["sputnik-profile-thesis", "notes.txt"],
+    ] as const;
+    for (const [name, file] of folders) {
+      fs.mkdirSync(join(parent, name));
+      fs.writeFileSync(join(parent, name, file), "mine");
+      for (const path of [join(parent, name, file), join(parent, name)]) fs.utimesSync(path, then, then);
+    }
+    fs.mkdirSync(join(parent, "sputnik-model-unused"));
+    fs.utimesSync(join(parent, "sputnik-model-unused"), then, then);
+    scratchFolder("model", parent).remove();
+    expect(fs.readdirSync(parent).sort()).toEqual(
+      [...folders.map(([name]) => name), "sputnik-model-unused"].sort(),
+    );
+  });
+
   it("of others are never touched: other names, files, links", () => {
     const parent = forTest();
     const other = forTest();

@@ -2,6 +2,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { readFolder } from "../../src/checkpoint/folder.ts";
 import { GgufFile, writeGguf } from "../../src/checkpoint/gguf/file.ts";
 import { exportGguf, loadGguf } from "../../src/checkpoint/gguf/model.ts";
 import { f32 } from "../../src/checkpoint/gguf/values.ts";
@@ -41,6 +42,24 @@ it("a folder's settings are named with their file, in one line", () => {
     `${join(folder, "generation_config.json")}: not applied here: repetition_penalty 1.5, min_p 0.1. Answers differ from those of programs that do.`,
   ]);
   expect(samplingFor(settings)).toMatchObject({ temperature: 0 });
+});
+
+it("a folder without that file: the settings in its config.json, as transformers reads them", () => {
+  const folder = join(root, "old");
+  fs.cpSync(shipped, folder, { recursive: true });
+  fs.rmSync(join(folder, "generation_config.json"), { force: true });
+  const config = JSON.parse(fs.readFileSync(join(folder, "config.json"), "utf8")) as object;
+  const settings = { do_sample: true, temperature: 0.2, top_p: 0.9, top_k: null, repetition_penalty: 1.3 };
+  fs.writeFileSync(join(folder, "config.json"), JSON.stringify({ ...config, ...settings }));
+  const { generation } = readFolder(folder);
+  expect(generation).toEqual({ do_sample: true, temperature: 0.2, top_p: 0.9, repetition_penalty: 1.3 });
+  expect(samplingFor(generation)).toMatchObject({ temperature: 0.2, topP: 0.9 });
+  expect(modelNotes(folder)).toEqual([
+    `${join(folder, "config.json")}: not applied here: repetition_penalty 1.3. Answers differ from those of programs that do.`,
+  ]);
+  fs.writeFileSync(join(folder, "generation_config.json"), "{}");
+  expect(readFolder(folder).generation).toEqual({});
+  expect(modelNotes(folder)).toEqual([]);
 });
 
 it("a GGUF file's own settings are applied, or named", () => {

@@ -72,6 +72,33 @@ test("what cannot be read is explained", async () => {
   expect(all[0]).toMatchObject({ type: "error", message: expect.stringContaining("82 27 11 = 44") });
 });
 
+test("a problem that the model has no room for is refused in words", async () => {
+  const small = { folder: join(root, "small"), run: null, step: null };
+  save(small.folder, 4);
+  const service = new ThreadChat({ model: small });
+  try {
+    const all: ChatEvent[] = [];
+    for await (const event of service.ask(REQUEST, new AbortController().signal)) all.push(event);
+    expect(all).toEqual([
+      {
+        ...{ type: "error", remedy: "Ask a shorter one." },
+        message: expect.stringMatching(/^The problem takes \d+ tokens, and the model has room for 4,/),
+      },
+    ]);
+  } finally {
+    await service.close();
+  }
+});
+
+test("a run whose checkpoints cannot be listed is told of by a question, and warming up ends nothing", () => {
+  const run = join(root, "broken-run");
+  fs.mkdirSync(run);
+  fs.writeFileSync(join(run, "checkpoints"), "no folder");
+  const service = new ThreadChat({ run });
+  expect(() => service.warm()).not.toThrow();
+  expect(() => service.models()).toThrow(/ENOTDIR/);
+});
+
 test("a problem without a solution says so", async () => {
   const verdict = (await events({ ...REQUEST, problem: "2 2 = 99" })).find(({ type }) => type === "verdict");
   expect(verdict).toMatchObject({

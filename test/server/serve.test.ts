@@ -45,6 +45,13 @@ test("a port in use is an error that names the port and the remedy", async () =>
   await expect(second).rejects.toThrow(new RegExp(`Port ${server.port} is in use.*--port`));
 });
 
+test("an address that is not this machine's is an error of the same kind", async () => {
+  // TEST-NET-3 (RFC 5737) is nobody's.
+  const elsewhere = start(0, { host: "203.0.113.1" });
+  await expect(elsewhere).rejects.toBeInstanceOf(PortError);
+  await expect(elsewhere).rejects.toThrow(/cannot be opened \(.*EADDRNOTAVAIL/);
+});
+
 test("without a port, the next free one is taken", async () => {
   const [first, second] = [await start(undefined), await start(undefined)];
   expect(first.server.port).toBeGreaterThanOrEqual(4848);

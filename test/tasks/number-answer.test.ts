@@ -47,7 +47,10 @@ describe("a marked number is read", () => {
     ["\\boxed{18\\text{ apples}}", "18", "\\boxed{}"],
     ["\\boxed{18 \\text{ cm}^2}", "18", "\\boxed{}"],
     ["\\boxed{18\\,\\mathrm{km}}", "18", "\\boxed{}"],
+    ["\\boxed{18~\\mathrm{~km}}", "18", "\\boxed{}"],
     ["\\boxed{90^\\circ}", "90", "\\boxed{}"],
+    ["#### 18 fifth graders", "18", "####"],
+    ["#### 18 m", "18", "####"],
     ["<answer>18\\text{ km/h}</answer>", "18", "answer block"],
     // A mark in the block, and marks several times.
     ["<answer>so \\boxed{18}</answer>", "18", "\\boxed{} in the answer block"],
@@ -98,6 +101,15 @@ describe("what cannot be read as one number is no wrong answer, and no right one
     ["#### 18 + x", "18 + x", "answer is not one plain number (read from ####)"],
     ["#### 18 - x", "18 - x", "answer is not one plain number (read from ####)"],
     ["#### 18 squared", "18 squared", "answer is not one plain number (read from ####)"],
+    ["#### 18 eighths", "18 eighths", "answer is not one plain number (read from ####)"],
+    ["#### 18 M", "18 M", "answer is not one plain number (read from ####)"],
+    ["#### 18 (thousand)", "18 (thousand)", "answer is not one plain number (read from ####)"],
+    [`#### 18 out of ${T}`, `18 out of ${T}`, "answer is not one plain number (read from ####)"],
+    [
+      "\\boxed{18\\text{ fifths}}",
+      "18\\text{ fifths}",
+      "answer is not one plain number (read from \\boxed{})",
+    ],
     ["#### 18 19", "18 19", "answer is not one plain number (read from ####)"],
     ["#### 2** 3", "2** 3", "answer is not one plain number (read from ####)"],
     [
@@ -167,10 +179,37 @@ describe("the last number, where the task allows it", () => {
     // Letters, points and more digits make another thing of it.
     ["18 and x7 and 7x and 7e5 and ٣7", "18"],
     ["18 in version 1.2.3", "18"],
+    // Words that are just words, and blanks that group nothing.
+    ["18 quarters", "18"],
+    ["18 thousandfold", "18"],
+    ["In 2020 100", "100"],
+    ["room 12 18", "18"],
+    ["it was 5, 100", "100"],
+    ["18, thousand times", "18"],
     // A mark is preferred.
     ["#### 18\nIn all 5 rows", "18"],
   ])("of %j is %s", (text, canonical) => {
     expect(last(text)).toMatchObject({ canonical, value: canonical === "18" ? 1 : 0 });
+  });
+
+  it.each([
+    ["It makes 18 thousand.", "18 thousand."],
+    ["18 million dollars", "18 million dollars"],
+    ["a good 18\u00a0dozen", "18\u00a0dozen"],
+    ["18 eighths", "18 eighths"],
+    ["18 and a half", "18 and a half"],
+    ["so 2 1/2", "2 1/2"],
+    ["The total is 12 345.", "12 345"],
+    ["The total is 1 234 567.", "234 567"],
+    ["The total is 12\u202f345 km", "12\u202f345"],
+    ["The total is 12'345.50", "12'345.50"],
+  ])("of %j is another than its digits say, and cannot be read", (text, extracted) => {
+    // Neither right nor wrong, whatever is right.
+    for (const gold of ["18", "345", "1/2", "567", "12345"])
+      expect(judgeNumber(text, gold, "plain", "last-number")).toMatchObject({
+        ...{ value: 0, kind: "unparsed", canonical: null, extracted },
+        reason: "answer is not one plain number (read from last number)",
+      });
   });
 
   it("is named in the reason, and found missing", () => {

@@ -317,6 +317,10 @@ it.each([
   ..."hundredth hundredths k squared cubed factorial lakh lakhs crore crores gross bn mn".split(" "),
   ..."pair pairs plus minus times over point divided or to by".split(" "),
   ...["and half", "and a third", "and an quarter", " . Thousand"],
+  ..."thirds fifths sixths sevenths eighths ninths elevenths twelfths twentieths".split(" "),
+  ..."thousandths millionths billionths quadrillion quintillions tens grand fold".split(" "),
+  ..."halved doubled tripled twice mod modulo".split(" "),
+  ...["out of ten", "in base eight", "and a fifth", "(thousand)", "~thousand", "M", " B"],
 ])("%s changes the number before it", (words) => {
   expect(changesValue(words)).toBe(true);
 });

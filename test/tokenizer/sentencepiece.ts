@@ -51,6 +51,15 @@ export const DECODERS: Record<string, Json | null> = {
   BERT: step("WordPiece", { prefix: "##", cleanup: true }),
   "ends of words": step("BPEDecoder", { suffix: "▁" }),
   none: null,
+  // Steps of single tokens behind the one that joins them.
+  "blanks behind the join": sequence(step("Fuse"), spaces("always")),
+  "ends behind the join": sequence(step("Fuse"), step("BPEDecoder", { suffix: "▁" })),
+  "words behind the join": sequence(step("Fuse"), step("WordPiece", { prefix: "##", cleanup: true })),
+  "two characters behind the join": sequence(
+    step("Fuse"),
+    step("Replace", { pattern: { String: "▁▁" }, content: "=" }),
+  ),
+  "bytes behind the join": sequence(step("Fuse"), step("ByteFallback")),
 };
 
 const NORMALIZERS: Record<string, Json | null> = {

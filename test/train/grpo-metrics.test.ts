@@ -7,7 +7,7 @@ import { ExpertLoads } from "../../src/train/expert-load.ts";
 import { policyLoss } from "../../src/train/grpo-loss.ts";
 import { lossMetrics, rolloutMetrics, whyNothingWasLearned } from "../../src/train/grpo-metrics.ts";
 import type { Group, Sample } from "../../src/train/rollout.ts";
-import { countSignals, fewSignals, noSignals, signalShare } from "../../src/train/signals.ts";
+import { countSignals, fewSignals, noSignals, signalRemedy, signalShare } from "../../src/train/signals.ts";
 
 function sample(over: Partial<Sample> & { length?: number; value?: number | null }): Sample {
   const { length = 4, value = 0, ...rest } = over;
@@ -111,7 +111,10 @@ describe("what is reported of a loss", () => {
     importance: [1, 1, 1, 1, 1, 1],
   };
 
-  async function measured(advantage = tokens.advantage): Promise<Record<string, number>> {
+  async function measured(
+    advantage = tokens.advantage,
+    ratio: "token" | "cispo" = "token",
+  ): Promise<Record<string, number>> {
     const graph = new Graph();
     const fed = { ...tokens, advantage };
     const at = (name: keyof typeof tokens) => input(graph, name, "f32", [1, 6]);
@@ -120,7 +123,7 @@ describe("what is reported of a loss", () => {
         ...{ logProbs: at("logProbs"), old: at("old"), reference: at("reference") },
         ...{ advantage: at("advantage"), weights: at("weights"), importance: at("importance") },
       },
-      { ratio: "token", clip: { low: 0.2, high: 0.2 }, kl: 0.5 },
+      { ratio, clip: { low: 0.2, high: 0.2 }, kl: 0.5 },
     );
     for (const [name, tensor] of Object.entries({ loss, ...measurements })) graph.output(name, tensor);
     const session = await Session.create(graph, { threads: 1 });
@@ -142,6 +145,9 @@ describe("what is reported of a loss", () => {
     expect(result.loss).toBeCloseTo(-0.2 * surrogate + 0.5 * 0.2 * result.kl, 4);
     // With the advantages' signs turned the other ends clip.
     expect(await measured([-1, 1, -1, -1, 0, 2])).toMatchObject({ clippedHigh: 0, clippedLow: 0 });
+    // CISPO bounds a weight at its upper end, whichever sign its advantage has, and at no lower one.
+    const cispo = await measured([-1, -1, 1, 1, 0, 2], "cispo");
+    expect([cispo.clippedHigh, cispo.clippedLow]).toEqual([2, undefined]);
     // A row without advantage is not counted, though its KL is computed.
     expect(await measured([1, -1, 1, 0, 0, 2])).toMatchObject({ clippedHigh: 1, boundedRatios: 0 });
   });
@@ -251,6 +257,21 @@ describe("few groups that carry a signal (B7)", () => {
     expect(fewSignals(countSignals(noSignals(), halves(14, 30)), options).notices).toHaveLength(1);
     // Where none does, the other notice speaks.
     expect(fewSignals(countSignals(noSignals(), halves(0, 30)), options).notices).toEqual([]);
+  });
+
+  it("no remedy is named that does not help or is taken already", () => {
+    // 1 - 0.999^32 is 3 %; at 5 % groups of 8, 16 and 32 carry one in 34, 56 and 81 %.
+    expect(signalRemedy(0.001, 8, 0)).toBe(
+      "at a pass@1 of 0 % even groups of 32 would carry one in only 3 %: make the task easier, or train the base longer",
+    );
+    expect(signalRemedy(0, 2, 0)).toMatch(/^at a pass@1 of 0 % even groups of 8 .* only 0 %: make the task/);
+    expect(signalRemedy(0.05, 8, 0, true)).toBe(
+      "at a pass@1 of 5 %, groups of 32 would carry one in about 81 %: raise groupSize (now 8), or make the task easier",
+    );
+    expect(signalRemedy(0.05, 8, 0)).toMatch(/raise groupSize .* dynamicSampling$/);
+    const mostly = { truncated: 0, "groups/informative": 0, pass1: 0.75 };
+    expect(whyNothingWasLearned(mostly, 3, 10)[0]).toMatch(/Most problems are solved by all samples/);
+    expect(whyNothingWasLearned({ ...mostly, pass1: 1 }, 3, 10)[0]).toMatch(/Every problem is solved/);
   });
 
   it("too many right, or cut off: other remedies, with one threshold for maxNewTokens in both notices", () => {

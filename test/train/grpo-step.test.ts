@@ -180,6 +180,8 @@ describe("a step cut into parts", () => {
     [3, 1],
     [1, 4],
     [2, 2],
+    // Of eight rows: 1, 2, 1, 2 and 2.
+    [1, 5],
   ])("%i epochs of %i mini-batches are so many updates", async (epochs, miniBatches) => {
     await step(both(), { epochs, miniBatches }, async (stage) => {
       const report = await stage.advance();

@@ -1,7 +1,7 @@
 /** What a training step promises beyond its numbers: micro-batches add up, resuming is exact, NaN is found and named. */
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { input, log, mul, sum } from "../../src/graph/ops.ts";
-import { Graph, type Tensor } from "../../src/graph/tensor.ts";
+import { bindShape, Graph, type Tensor } from "../../src/graph/tensor.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask, documentMask } from "../../src/models/masks.ts";
@@ -180,6 +180,18 @@ describe("NaN", () => {
       ...batchFeeds(randomBatch(1, 4, 1)),
     });
     expect(node).toBe('"layers.0.mlp.gate" (matmul, [batch,seq,24])');
+    // The same in runs that keep a few values at a time: one of [1, 4, 24] has 384 bytes.
+    const create = vi.spyOn(Session, "create");
+    const feeds = { ...Object.fromEntries(large), ...batchFeeds(randomBatch(1, 4, 1)) };
+    expect(await locateNonFinite(graph, feeds, 800)).toBe(node);
+    expect(create.mock.calls.length).toBeGreaterThan(3);
+    const bytes = ({ shape }: Tensor) =>
+      bindShape(shape, { batch: 1, seq: 4 }).reduce((total, dim) => total * dim, 4);
+    const kept = create.mock.calls.map(([{ outputs }]) => [...outputs.values()].map(bytes));
+    create.mockRestore();
+    // Or a single value that is larger.
+    for (const part of kept.filter(({ length }) => length > 1))
+      expect(part.reduce((total, one) => total + one)).toBeLessThanOrEqual(800);
     const fine = await locateNonFinite(graph, {
       ...Object.fromEntries(start),
       ...batchFeeds(randomBatch(1, 4, 1)),

@@ -17,6 +17,7 @@ import type { GrpoOptions } from "../../src/train/grpo-options.ts";
 import { sequenceInputs } from "../../src/train/language-model.ts";
 import { type LanguageModelOptions, LanguageModelStage } from "../../src/train/language-model-stage.ts";
 import { microBatchFeeds, type TrainingRow } from "../../src/train/microbatch.ts";
+import { furtherFeeds } from "../../src/train/v3-loss.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { adamW, copyValues, differing, tinyGrpo } from "./tiny.ts";
 
@@ -103,6 +104,43 @@ describe("the language-model stage", () => {
       expect(moves.some((move) => move > 0)).toBe(rate > 0);
     }
     await stage.release();
+  });
+
+  it("padding has no part in experts' loads, in balance or in the further loss", async () => {
+    // Each example takes 9 positions: rows of 9 hold one, and rows of 12 one and 3 of padding.
+    const example: DocumentSource = (index) => ({
+      ids: Array.from({ length: 10 }, (_, i) => (index + 5 * i) % tinyV3.vocabSize),
+      trainFrom: 0,
+    });
+    const [full, padded] = await Promise.all(
+      [9, 12].map(async (sequence) => {
+        const stage = await LanguageModelStage.create(model(), example, {
+          ...{ ...options, sequence, wholeExamples: true },
+          v3: { balanceFactor: 0.05 },
+        });
+        const { metrics } = await stage.advance();
+        const bias = stage.parameters().get("model.layers.1.mlp.gate.e_score_correction_bias");
+        await stage.release();
+        return { metrics, bias: Array.from((bias as Value).data as Float32Array) };
+      }),
+    );
+    const names = ["loss", "loss/total", "mtp-cross-entropy", "balance", "grad/norm"];
+    for (const name of [...names, "experts/1/max-load", "experts/2/max-load"])
+      expect(padded.metrics[name], name).toBeCloseTo(full.metrics[name] as number, 5);
+    expect(padded.bias).toEqual(full.bias);
+  });
+
+  it("predicts no further token over the end of an example", () => {
+    // 1 2 3 and 4 5 6, side by side, and padding.
+    const { furtherTargets, furtherWeights } = furtherFeeds({
+      ids: Int32Array.of(1, 2, 4, 5, 0),
+      targets: Int32Array.of(2, 3, 5, 6, 0),
+      weights: Float32Array.of(1, 1, 1, 1, 0),
+      batch: 1,
+      seq: 5,
+    });
+    expect([...furtherWeights.data]).toEqual([1, 0, 1, 0, 0]);
+    expect([furtherTargets.data[0], furtherTargets.data[2]]).toEqual([3, 6]);
   });
 
   it("leaves the further module alone where its loss is not asked for, and keeps its weights", async () => {

@@ -75,6 +75,12 @@ describe("rows of whole examples (D5)", () => {
     for (let i = 0; i < 5; i++) expect(resumed.next()).toEqual(undisturbed.next());
   });
 
+  it("go on at the next example of a stream that an older version packed", () => {
+    const packed = { nextDocument: 5, ids: [1, 2], trained: [true, true], documents: [4, 4] };
+    const rows = new WholeRows(source([3, 4, 5]), 1, 10, packed);
+    expect(rows.next().documents[0]).toBe(5);
+  });
+
   it("do not hang where no example fits", () => {
     expect(() => new WholeRows(source([12]), 1, 10).next()).toThrow(/do not fit 10 tokens.*sequence/);
     expect(new WholeRows(source([11]), 1, 10).next().trained).toBe(10);

@@ -1,9 +1,10 @@
 /** The page in a real browser, against the real server and a replayed run. */
 import type { BrowserContext, Locator, Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { EvaluationRecord, RunEvent } from "../../src/events.ts";
 import { RunBus } from "../../src/server/bus.ts";
 import { type RunningServer, startServer } from "../../src/server/serve.ts";
-import { finish, grpoStep, replay, ScriptedChat } from "../server/replay.ts";
+import { evaluation, finish, grpoStep, replay, ScriptedChat } from "../server/replay.ts";
 import { buildPage, findChromium, openBrowser, shownText } from "./browser.ts";
 
 const chromium = findChromium();
@@ -121,6 +122,19 @@ describe.skipIf(chromium === null)("the page", () => {
     expect(await shownText(main)).toMatch(/95 % interval \+54\.6 to \+60\.8,\s+paired over 1,000 problems/);
     expect(await shownText(main)).toContain("83.8\u202f% to 88.1\u202f%");
     expect(await shownText(page.locator("tfoot"))).toMatch(/unknown\s+unknown/);
+  });
+
+  test("an exam with several answers to a problem has its pass@k, with intervals", async () => {
+    const final = evaluation("final") as Extract<RunEvent, { type: "evaluation" }>;
+    const passAtK = [
+      { k: 1, value: 0.861, interval: [0.838, 0.881] },
+      { k: 4, value: 0.942, interval: [0.925, 0.956] },
+    ] as EvaluationRecord["passAtK"];
+    publish([...replay(140), { ...final, evaluation: { ...final.evaluation, passAtK } }]);
+    await page.goto(server.url);
+    await expect
+      .poll(() => shownText(page.locator(".exam").last()))
+      .toMatch(/pass@1 on 1,000 .*; pass@4 94\.2\s% \(92\.5\s% to 95\.6\s%\)/s);
   });
 
   test("compares early and late samples", async () => {

@@ -121,20 +121,25 @@ const latentMetadata = (
   [key("expert_gating_func"), u32(SIGMOID)],
 ];
 
+/** @throws CheckpointError for an architecture that is not known here */
+export function knownArchitecture(metadata: Metadata): Architecture {
+  const arch = metadata.text("general.architecture");
+  if (Object.hasOwn(FAMILIES, arch)) return arch as Architecture;
+  throw metadata.wrong(
+    "general.architecture",
+    `one of ${known}`,
+    "This program does not implement that architecture.",
+  );
+}
+
 /**
  * The content of `config.json` for a file's metadata.
  * @param tensors by GGUF name: whether there are biases, and an output matrix of its own, shows only there
  * @throws CheckpointError for an architecture or feature that is not known here, naming the key
  */
 export function toHuggingFaceConfig(metadata: Metadata, tensors: TensorSource): Fields {
-  const arch = metadata.text("general.architecture");
-  if (!Object.hasOwn(FAMILIES, arch))
-    throw metadata.wrong(
-      "general.architecture",
-      `one of ${known}`,
-      "This program does not implement that architecture.",
-    );
-  const { type, className } = FAMILIES[arch as Architecture];
+  const arch = knownArchitecture(metadata);
+  const { type, className } = FAMILIES[arch];
   const key = (name: string): string => `${arch}.${name}`;
   const heads = metadata.count(key("attention.head_count"));
   const shared: Fields = {

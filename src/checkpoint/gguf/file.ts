@@ -104,17 +104,32 @@ export function writeGguf(
   tensors: readonly GgufTensor[],
   { disk = fs }: { disk?: FileSystem } = {},
 ): void {
-  const alignment = new Metadata(file, metadata).count(ALIGNMENT_KEY, DEFAULT_ALIGNMENT);
-  replaceFile(file, contents(file, metadata, tensors, alignment), disk);
+  const alignment = alignmentOf(file, metadata);
+  replaceFile(file, contents(file, header(metadata, tensors, alignment), tensors, alignment), disk);
 }
 
-function* contents(
+/** Bytes of the file that `writeGguf` makes of the same. */
+export function ggufBytes(
   file: string,
   metadata: ReadonlyMap<string, MetadataValue>,
   tensors: readonly GgufTensor[],
+): number {
+  const alignment = alignmentOf(file, metadata);
+  return tensors.reduce(
+    (total, { type, shape }) => total + padded(byteLength(type, shape), alignment),
+    padded(header(metadata, tensors, alignment).byteLength, alignment),
+  );
+}
+
+const alignmentOf = (file: string, metadata: ReadonlyMap<string, MetadataValue>): number =>
+  new Metadata(file, metadata).count(ALIGNMENT_KEY, DEFAULT_ALIGNMENT);
+
+function header(
+  metadata: ReadonlyMap<string, MetadataValue>,
+  tensors: readonly GgufTensor[],
   alignment: number,
-): Iterable<Uint8Array> {
-  const header = [
+): Uint8Array {
+  const parts = [
     numbers("U32", [MAGIC, 3]),
     numbers("U64", [tensors.length, metadata.size]),
     ...[...metadata].flatMap(([key, value]) => [string(key), typeNumber(value.type), ...valueBytes(value)]),
@@ -122,10 +137,19 @@ function* contents(
   let offset = 0;
   for (const { name, shape, type } of tensors) {
     const dimensions = [numbers("U32", [shape.length]), numbers("U64", shape.toReversed())];
-    header.push(string(name), ...dimensions, numbers("U32", [BLOCKS[type].id]), numbers("U64", [offset]));
+    parts.push(string(name), ...dimensions, numbers("U32", [BLOCKS[type].id]), numbers("U64", [offset]));
     offset = padded(offset + byteLength(type, shape), alignment);
   }
-  yield* filled(Buffer.concat(header), alignment);
+  return Buffer.concat(parts);
+}
+
+function* contents(
+  file: string,
+  header: Uint8Array,
+  tensors: readonly GgufTensor[],
+  alignment: number,
+): Iterable<Uint8Array> {
+  yield* filled(header, alignment);
   for (const tensor of tensors) yield* tensorBytes(file, tensor, alignment);
 }
 

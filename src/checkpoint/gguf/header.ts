@@ -69,14 +69,15 @@ export function parseGguf(source: ByteSource): GgufHeader {
       "Convert the model again with a current version of llama.cpp.",
     );
   const tensorCount = cursor.count("tensors", TENSOR_INFO_BYTES);
-  const metadata = readMetadata(cursor, source.file);
+  const metadata = new Metadata(source.file);
+  readMetadata(cursor, metadata);
   const layout = readTensors(cursor, tensorCount);
   const tensors = place(source, layout, alignmentOf(metadata), cursor.position);
   return { version, metadata, tensors };
 }
 
-function readMetadata(cursor: Cursor, file: string): Metadata {
-  const metadata = new Metadata(file);
+/** Puts each key into `metadata` as it comes. @throws CheckpointError for what is no metadata */
+export function readMetadata(cursor: Cursor, metadata: Metadata): void {
   // A key's length 8, its type 4, and a value of a byte.
   const keys = cursor.count("metadata keys", 13);
   for (let i = 0; i < keys; i++) {
@@ -86,7 +87,6 @@ function readMetadata(cursor: Cursor, file: string): Metadata {
     cursor.place = `key ${JSON.stringify(key)}`;
     metadata.set(key, readValue(cursor, readType(cursor), 0));
   }
-  return metadata;
 }
 
 function readType(cursor: Cursor): ValueType {

@@ -26,14 +26,14 @@ import {
 } from "../weights.ts";
 import { BLOCKS, type WrittenType } from "./blocks.ts";
 import { architectureOf, layoutOf, toHuggingFaceConfig, toMetadata } from "./config.ts";
-import { type GgufTensor, writeGguf } from "./file.ts";
+import { type GgufTensor, ggufBytes, writeGguf } from "./file.ts";
 import { ROPE_FREQS, toGgufTensors, toHuggingFaceTensors } from "./names.ts";
 import { openParts } from "./parts.ts";
 import { llama3Factors } from "./rope.ts";
 import { samplingOf } from "./sampling.ts";
 import { READ_OTHERWISE } from "./splits.ts";
-import { type TokenizerContent, tokenizerMetadata, toTokenizerContent } from "./tokenizer.ts";
-import { text, u32 } from "./values.ts";
+import { furtherEnds, type TokenizerContent, tokenizerMetadata, toTokenizerContent } from "./tokenizer.ts";
+import { Metadata, type MetadataValue, text, u32 } from "./values.ts";
 
 type Fields = Record<string, unknown>;
 
@@ -144,8 +144,12 @@ interface ExportSource {
   searched: string;
 }
 
-/** The key by which a file of ours is known: it may be replaced by a later export. */
+/**
+ * The key by which a file of ours is known: it may be replaced by a later export. Its value is the size of the file, since
+ * tools that quantise or split a file carry its keys on, and what they make is not ours.
+ */
 export const WROTE = "sputnik.wrote";
+const size = (bytes: number): MetadataValue => ({ type: "U64", value: BigInt(bytes) });
 
 /** llama.cpp's numbers for what most tensors are. */
 const FILE_TYPES: Record<WrittenType, number> = { F32: 0, F16: 1, Q8_0: 7 };
@@ -173,18 +177,36 @@ function write(
   const metadata = new Map([
     ...toMetadata(file, fields),
     ...(name === undefined ? [] : [["general.name", text(name)] as const]),
-    [WROTE, text("true")] as const,
+    [WROTE, size(0)] as const,
     ["general.file_type", u32(FILE_TYPES[dtype])] as const,
     ["general.quantization_version", u32(2)] as const,
     ...(tokenizer === null || options.tokenizer === false
       ? [["tokenizer.ggml.model", text("none")] as const]
       : tokenizerMetadata(file, tokenizer, tokenizerConfig, config.vocabSize)),
   ]);
+  metadata.set(WROTE, size(ggufBytes(file, metadata, tensors)));
   writeGguf(file, metadata, tensors, { disk });
-  const rule = metadata.get("tokenizer.ggml.pre");
-  if (rule?.type !== "STRING" || !READ_OTHERWISE.includes(rule.value)) return [];
+  return tokenizer === null || options.tokenizer === false
+    ? []
+    : differences(new Metadata(file, metadata), tokenizer);
+}
+
+/** What llama.cpp does otherwise with such a file than we do with the model, in sentences. */
+function differences(metadata: Metadata, tokenizer: Tokenizer): string[] {
+  const rule = metadata.text("tokenizer.ggml.pre");
+  const words = metadata.texts("tokenizer.ggml.tokens");
+  const lost = furtherEnds(tokenizer, words).slice(2);
   return [
-    `llama.cpp splits some rare texts (digits of other scripts, fractions) otherwise than "${rule.value}" does.`,
+    ...(READ_OTHERWISE.includes(rule)
+      ? [
+          `llama.cpp splits some rare texts (digits of other scripts, fractions) otherwise than "${rule}" does.`,
+        ]
+      : []),
+    ...(lost.length > 0
+      ? [
+          `the format has no room for further ends of an answer: llama.cpp goes on after ${lost.map((id) => words[id]).join(", ")}.`,
+        ]
+      : []),
   ];
 }
 

@@ -2,10 +2,11 @@
 import { isDeepStrictEqual } from "node:util";
 import { addedToken, bpeJson } from "../../tokenizer/bpe-json.ts";
 import { compactTokenizerJson } from "../../tokenizer/compact.ts";
+import { namedTemplates, TOOL_USE } from "../../tokenizer/named-templates.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { CheckpointError } from "../errors.ts";
 import { endIds } from "./end.ts";
-import { ruleName, SAME_RULE, SPLIT_RULES } from "./splits.ts";
+import { ruleName, SAME_RULE, SPLIT_RULES, type SplitRule } from "./splits.ts";
 import { flag, i32s, type Metadata, type MetadataValue, text, texts, u32 } from "./values.ts";
 
 type Json = Record<string, unknown>;
@@ -23,14 +24,33 @@ export interface TokenizerContent {
   ids: Json;
 }
 
-/** @throws CheckpointError for a tokenizer or split rule that is not known: its ids would be others without a word. */
-export function toTokenizerContent(metadata: Metadata): TokenizerContent {
+/** @throws CheckpointError for a tokenizer of another kind */
+export function checkKind(metadata: Metadata): void {
   if (metadata.text(`${KEY}.model`) !== "gpt2")
     throw metadata.wrong(`${KEY}.model`, '"gpt2", a byte-level BPE', "Other tokenizers are not read.");
+}
+
+/** @throws CheckpointError for a tokenizer or split rule that is not known */
+export function knownSplit(metadata: Metadata): SplitRule {
+  const given = metadata.text(`${KEY}.pre`);
+  const name = SAME_RULE[given] ?? given;
+  if (Object.hasOwn(SPLIT_RULES, name)) return SPLIT_RULES[name]!;
+  throw metadata.wrong(
+    `${KEY}.pre`,
+    `a split rule out of ${Object.keys(SPLIT_RULES).join(", ")}`,
+    "Guessing it would give wrong ids without an error. Use the model's Hugging Face folder, with its tokenizer.json.",
+  );
+}
+
+/** @throws CheckpointError for a tokenizer or split rule that is not known: its ids would be others without a word. */
+export function toTokenizerContent(metadata: Metadata): TokenizerContent {
+  checkKind(metadata);
   const words = metadata.texts(`${KEY}.tokens`);
   const id = (name: string): number | null => {
     const found = metadata.count(`${KEY}.${name}_token_id`, null);
     if (found === null || found < words.length) return found;
+    // Some converters wrote -1 where there is none; llama.cpp passes over ids beyond the vocabulary.
+    if (name !== "eos" || found === 2 ** 32 - 1) return null;
     throw metadata.wrong(`${KEY}.${name}_token_id`, `an id below ${words.length}`);
   };
   const [bos, eos, pad] = [id("bos"), id("eos"), id("padding")];
@@ -49,7 +69,7 @@ export function toTokenizerContent(metadata: Metadata): TokenizerContent {
       ),
       add_eos_token: metadata.flag(`${KEY}.add_eos_token`, false),
       clean_up_tokenization_spaces: false,
-      ...(metadata.has(TEMPLATE) && { chat_template: metadata.text(TEMPLATE) }),
+      ...chatTemplates(metadata),
     },
     ids: {
       bos_token_id: bos,
@@ -57,6 +77,18 @@ export function toTokenizerContent(metadata: Metadata): TokenizerContent {
       pad_token_id: pad,
     },
   };
+}
+
+/** The template, or the templates by name where there is one for tools too. */
+function chatTemplates(metadata: Metadata): Json {
+  if (!metadata.has(TEMPLATE)) return {};
+  const [template, forTools] = [metadata.text(TEMPLATE), metadata.text(`${TEMPLATE}.${TOOL_USE}`, null)];
+  if (forTools === null) return { chat_template: template };
+  const named = [
+    { name: "default", template },
+    { name: TOOL_USE, template: forTools },
+  ];
+  return { chat_template: named };
 }
 
 /** Our closed vocabulary, known by its words. */
@@ -80,15 +112,7 @@ function byId(vocab: Record<string, number>): string[] {
 
 /** @param ends ids of tokens that end an answer: control tokens, whatever their kind says, as in llama.cpp */
 function bpe(metadata: Metadata, words: readonly string[], ends: ReadonlySet<number>): Json {
-  const given = metadata.text(`${KEY}.pre`);
-  const name = SAME_RULE[given] ?? given;
-  const rule = Object.hasOwn(SPLIT_RULES, name) ? SPLIT_RULES[name] : undefined;
-  if (rule === undefined)
-    throw metadata.wrong(
-      `${KEY}.pre`,
-      `a split rule out of ${Object.keys(SPLIT_RULES).join(", ")}`,
-      "Guessing it would give wrong ids without an error. Use the model's Hugging Face folder, with its tokenizer.json.",
-    );
+  const rule = knownSplit(metadata);
   const kinds = metadata.integers(`${KEY}.token_type`) ?? new Int32Array(words.length).fill(KIND.normal);
   if (kinds.length !== words.length) throw metadata.wrong(`${KEY}.token_type`, `${words.length} numbers`);
   const twice = words.find((word, id) => kinds[id] !== KIND.unused && firstId(words).get(word) !== id);
@@ -148,10 +172,10 @@ export function tokenizerMetadata(
   const merges = (json.model.merges ?? []).map((merge) =>
     typeof merge === "string" ? merge : merge.join(" "),
   );
-  // Ends of a text, of a turn, of a message: the format has room for three.
-  const [eot = null, eom = null] = [...tokenizer.stopIds].filter((id) => id !== tokenizer.eosId);
+  const [eot = null, eom = null] = furtherEnds(tokenizer, words);
   const ids = { bos: tokenizer.bosId, eos: tokenizer.eosId, padding: tokenizer.padId, eot, eom };
-  const template = chatTemplate(config);
+  const templates = namedTemplates(config.chat_template);
+  const [template, forTools] = [templates.get("default"), templates.get(TOOL_USE)];
   return [
     [`${KEY}.model`, text("gpt2")],
     [`${KEY}.pre`, text(isCompact ? "gpt-2" : splitRule(file, json))],
@@ -165,7 +189,23 @@ export function tokenizerMetadata(
     [`${KEY}.add_eos_token`, flag(adds(tokenizer.eosId, config.add_eos_token, tokenizer.around.after))],
     [`${KEY}.add_space_prefix`, flag(false)],
     ...(template === undefined ? [] : [[TEMPLATE, text(template)] as [string, MetadataValue]]),
+    ...(forTools === undefined
+      ? []
+      : [[`${TEMPLATE}.${TOOL_USE}`, text(forTools)] as [string, MetadataValue]]),
   ];
+}
+
+/**
+ * The ends of an answer beside EOS. The format has keys for two of them, a turn's and a message's, and its reader finds
+ * others by their texts: those that it would not find come first.
+ */
+export function furtherEnds({ stopIds, eosId }: Tokenizer, words: readonly string[]): number[] {
+  const none = { eot: null, eom: null, fim_pad: null, fim_rep: null, fim_sep: null };
+  const found = endIds(words, { eos: eosId, ...none });
+  const others = [...stopIds].filter((id) => id !== eosId);
+  if (others.length <= 2) return others;
+  const missed = others.filter((id) => !found.includes(id));
+  return missed.length > 2 ? missed : [...missed, ...others.filter((id) => found.includes(id))].slice(0, 2);
 }
 
 function splitRule(file: string, json: TokenizerJson): string {
@@ -185,12 +225,4 @@ function splitRule(file: string, json: TokenizerJson): string {
 function adds(id: number | null, told: unknown, around: readonly number[]): boolean {
   if (id === null) return false;
   return typeof told === "boolean" ? told : around.includes(id);
-}
-
-/** A template, or the one named "default" of several. */
-function chatTemplate({ chat_template: template }: Json): string | undefined {
-  if (typeof template === "string") return template;
-  const list = Array.isArray(template) ? (template as { name?: unknown; template?: unknown }[]) : [];
-  const found = list.find(({ name }) => name === "default")?.template;
-  return typeof found === "string" ? found : undefined;
 }

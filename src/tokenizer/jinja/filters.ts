@@ -1,12 +1,15 @@
 /** Jinja's filters (jinja2/filters.py), those that make sense in a chat, with transformers' `tojson`. */
 import { type Call, capitalized, method, replaceText, splitLines, stripped } from "./methods.ts";
+import { real, rounded, whole } from "./numbers.ts";
 import { escaped } from "./operators.ts";
 import { TESTS } from "./tests.ts";
 import { jsonOptions, percent, toJson, toText } from "./text.ts";
 import {
   asNumber,
+  characterCount,
   compare,
   Float,
+  Group,
   isEqual,
   isNumber,
   isTrue,
@@ -96,42 +99,23 @@ function extreme(sign: number): Filter {
   };
 }
 
-function rounded(value: Value, call: FilterCall): Value {
-  if (!isNumber(value))
-    throw new TemplateRuntimeError(`type ${typeName(value)} doesn't define __round__ method`);
-  const places = argument(call, 0, "precision") ?? 0;
-  const how = argument(call, 1, "method") ?? "common";
-  const scale = 10 ** (isNumber(places) ? asNumber(places) : 0);
-  const scaled = asNumber(value) * scale;
-  const down = Math.floor(scaled);
-  // Python rounds halves to even.
-  const common = scaled - down === 0.5 ? down + (down % 2 === 0 ? 0 : 1) : Math.round(scaled);
-  return new Float((how === "ceil" ? Math.ceil(scaled) : how === "floor" ? down : common) / scale);
-}
+/** A text without the blanks around it, as Python reads numbers. */
+const bare = (value: Value): Value => (typeof value === "string" ? stripped(value, null, "both") : value);
 
-function whole(value: Value, call: FilterCall): Value {
-  const otherwise = argument(call, 0, "default") ?? 0;
-  if (isNumber(value)) return Number.isFinite(asNumber(value)) ? Math.trunc(asNumber(value)) : otherwise;
-  if (typeof value !== "string") return otherwise;
-  const text = stripped(value, null, "both").replaceAll("_", "");
-  if (/^[-+]?\d+$/.test(text)) return Number(text);
-  return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text) ? Math.trunc(Number(text)) : otherwise;
-}
-
-function real(value: Value, call: FilterCall): Value {
-  const otherwise = argument(call, 0, "default") ?? new Float(0);
-  if (isNumber(value)) return new Float(asNumber(value));
-  const text = typeof value === "string" ? stripped(value, null, "both").replaceAll("_", "") : "";
-  return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text) ? new Float(Number(text)) : otherwise;
+function numberOf(call: FilterCall, at: number, name: string, otherwise: number): number {
+  const found = argument(call, at, name);
+  return found !== undefined && found !== null && isNumber(found) ? asNumber(found) : otherwise;
 }
 
 function indented(value: Value, call: FilterCall): Value {
+  if (typeof value !== "string")
+    throw new TemplateRuntimeError(`indent takes a text, not a value of type ${typeName(value)}`);
   const width = argument(call, 0, "width") ?? 4;
   if (isNumber(width)) call.spend(Math.max(0, asNumber(width)));
   const blanks =
     typeof width === "string" ? width : isNumber(width) ? " ".repeat(Math.max(0, asNumber(width))) : "";
   // The filter adds a break, so that an empty last line is one.
-  const lines = splitLines(`${toText(value)}\n`);
+  const lines = splitLines(`${value}\n`);
   call.spend(lines.length * blanks.length);
   const all = flag(call, 2, "blank");
   const rest = lines.slice(1).map((line) => (all || line !== "" ? blanks + line : line));
@@ -139,12 +123,9 @@ function indented(value: Value, call: FilterCall): Value {
 }
 
 function truncated(value: Value, call: FilterCall): Value {
-  const number = (at: number, name: string, otherwise: number): number => {
-    const found = argument(call, at, name);
-    return found !== undefined && found !== null && isNumber(found) ? asNumber(found) : otherwise;
-  };
+  const [length, leeway] = [numberOf(call, 0, "length", 255), numberOf(call, 3, "leeway", 5)];
+  if (typeof value !== "string" && lengthOf(value) <= length + leeway) return value;
   const characters = [...toText(value)];
-  const [length, leeway] = [number(0, "length", 255), number(3, "leeway", 5)];
   const end = toText(argument(call, 2, "end") ?? "...");
   if (characters.length <= length + leeway) return characters.join("");
   const cut = characters.slice(0, length - [...end].length).join("");
@@ -175,7 +156,11 @@ export const FILTERS: Record<string, Filter> = {
     if (!isNumber(value)) throw new TemplateRuntimeError(`bad operand type for abs(): '${typeName(value)}'`);
     return value instanceof Float ? new Float(Math.abs(value.value)) : Math.abs(Number(value));
   },
-  attr: (value, call) => call.attribute(value, call.args[0]),
+  // Never an item: `{"a": 1} | attr("a")` is not there.
+  attr: (value, { args: [name = null], spend, attribute }) =>
+    typeof name === "string" && value instanceof Map
+      ? (method(value, name, spend) ?? new Undefined(`dict object has no attribute '${name}'`))
+      : attribute(value, name),
   batch: (value, call) =>
     new Lazy(() => grouped(iterate(value), countOf(call, 0, "linecount"), argument(call, 1, "fill_with"))),
   capitalize: (value) => capitalized(toText(value)),
@@ -200,7 +185,7 @@ export const FILTERS: Record<string, Filter> = {
   },
   escape: escaped,
   first: (value) => at(iterate(value), 0, "No first item, sequence was empty."),
-  float: real,
+  float: (value, call) => real(bare(value), argument(call, 0, "default") ?? new Float(0)),
   format: (value, { args, named, spend }) =>
     percent(toText(value), named.size > 0 ? named : tuple(args), spend),
   groupby: (value, call) => {
@@ -212,10 +197,14 @@ export const FILTERS: Record<string, Filter> = {
       if (last !== undefined && isEqual(last.key, key(item))) last.items.push(item);
       else groups.push({ key: key(item), first: part(item, path, call), items: [item] });
     }
-    return groups.map(({ first, items }) => tuple([first, items]));
+    return groups.map(({ first, items }) => {
+      const group = new Group();
+      group.push(first, items);
+      return group;
+    });
   },
   indent: indented,
-  int: whole,
+  int: (value, call) => whole(bare(value), argument(call, 0, "default") ?? 0, numberOf(call, 1, "base", 10)),
   items: (value) => {
     if (value instanceof Undefined) return new Lazy(() => []);
     if (value instanceof Map) return new Lazy(() => [...value].map((pair) => tuple(pair)));
@@ -254,7 +243,8 @@ export const FILTERS: Record<string, Filter> = {
     return replaceText(toText(value), toText(from), toText(to), most, call.spend);
   },
   reverse: (value) => (typeof value === "string" ? [...value].reverse().join("") : reversed(value)),
-  round: rounded,
+  round: (value, call) =>
+    rounded(value, numberOf(call, 0, "precision", 0), argument(call, 1, "method") ?? "common"),
   safe: (value) => new Markup(toText(value)),
   select: select(true, false),
   selectattr: select(true, true),
@@ -316,6 +306,9 @@ FILTERS.d = FILTERS.default;
 FILTERS.e = FILTERS.escape;
 FILTERS.forceescape = FILTERS.escape;
 
+TESTS.filter = (name) => Object.hasOwn(FILTERS, toText(name));
+TESTS.test = (name) => Object.hasOwn(TESTS, toText(name));
+
 const at = (items: readonly Value[], index: number, otherwise: string): Value => {
   const item = items.at(index);
   return item === undefined ? new Undefined(otherwise) : item;
@@ -335,7 +328,7 @@ export const KEEPS_MARKUP: readonly string[] = [
 function lengthOf(value: Value): number {
   if (value instanceof Map) return value.size;
   if (value instanceof Undefined) return 0;
-  if (typeof value === "string") return [...value].length;
+  if (typeof value === "string") return characterCount(value);
   if (Array.isArray(value)) return value.length;
   throw new TemplateRuntimeError(`object of type '${typeName(value)}' has no len()`);
 }

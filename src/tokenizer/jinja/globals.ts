@@ -1,4 +1,5 @@
 /** The functions that a chat template may call: Jinja's, and those that transformers adds. */
+import { strftime } from "./strftime.ts";
 import { toText } from "./text.ts";
 import {
   asNumber,
@@ -10,6 +11,7 @@ import {
   TemplateRuntimeError,
   Undefined,
   type Value,
+  view,
 } from "./values.ts";
 
 /** Thrown by the template's own `raise_exception`. */
@@ -32,7 +34,8 @@ function range(args: readonly Value[], spend: (length: number) => void): Value[]
   const count = Math.max(0, Math.ceil((stop - start) / step));
   if (!(count <= MOST_NUMBERS)) throw new TooLarge(`range() of ${count} numbers`);
   spend(8 * count);
-  return Array.from({ length: count }, (_, i) => start + i * step);
+  const items = Array.from({ length: count }, (_, i) => start + i * step);
+  return view("range", items, `range(${[start, stop, ...(step === 1 ? [] : [step])].join(", ")})`);
 }
 
 const entries = (value: Value): [Value, Value][] =>
@@ -113,54 +116,4 @@ export function templateGlobals(now: Date, spend: (length: number) => void): Map
       }),
     ],
   ]);
-}
-
-const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-const MONTHS = [
-  ...["January", "February", "March", "April", "May", "June", "July"],
-  ...["August", "September", "October", "November", "December"],
-];
-
-/** Of local time, with English names as Python has them unless a program sets a locale. */
-export function strftime(date: Date, pattern: string): string {
-  const two = (value: number, fill = "0"): string => String(value).padStart(2, fill);
-  const hour = date.getHours() % 12 || 12;
-  const midnight = (month: number, day: number): number => Date.UTC(date.getFullYear(), month, day);
-  const dayOfYear = (midnight(date.getMonth(), date.getDate()) - midnight(0, 1)) / 86_400_000 + 1;
-  const time = `${two(date.getHours())}:${two(date.getMinutes())}`;
-  const known: Record<string, string> = {
-    Y: String(date.getFullYear()),
-    y: two(date.getFullYear() % 100),
-    m: two(date.getMonth() + 1),
-    d: two(date.getDate()),
-    e: two(date.getDate(), " "),
-    B: MONTHS[date.getMonth()],
-    b: MONTHS[date.getMonth()].slice(0, 3),
-    h: MONTHS[date.getMonth()].slice(0, 3),
-    A: DAYS[date.getDay()],
-    a: DAYS[date.getDay()].slice(0, 3),
-    w: String(date.getDay()),
-    u: String(date.getDay() || 7),
-    j: String(dayOfYear).padStart(3, "0"),
-    H: two(date.getHours()),
-    I: two(hour),
-    M: two(date.getMinutes()),
-    S: two(date.getSeconds()),
-    f: `${String(date.getMilliseconds()).padStart(3, "0")}000`,
-    p: date.getHours() < 12 ? "AM" : "PM",
-    R: time,
-    T: `${time}:${two(date.getSeconds())}`,
-    F: `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`,
-    D: `${two(date.getMonth() + 1)}/${two(date.getDate())}/${two(date.getFullYear() % 100)}`,
-    // A time without a zone has none.
-    ...{ z: "", Z: "" },
-    s: String(Math.floor(date.getTime() / 1000)),
-    n: "\n",
-    t: "\t",
-    "%": "%",
-  };
-  return pattern.replace(/%(-?)([A-Za-z%])/g, (all, bare, letter) => {
-    if (!Object.hasOwn(known, letter)) return all;
-    return bare === "" ? known[letter] : known[letter].replace(/^[0 ]+(?=.)/, "");
-  });
 }

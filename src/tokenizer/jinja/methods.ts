@@ -3,6 +3,7 @@ import { format, toText } from "./text.ts";
 import {
   asNumber,
   Callable,
+  characterCount,
   contains,
   isEqual,
   isNumber,
@@ -17,6 +18,8 @@ import {
   tuple,
   typeName,
   type Value,
+  View,
+  view,
 } from "./values.ts";
 
 /** Arguments by place or name, told of the length of what is made. */
@@ -89,7 +92,8 @@ function split(text: string, call: Call, fromRight: boolean): Value {
           .split(SPACES)
           .filter((part) => part !== "")
       : text.split(separator);
-  if (most < 0 || parts.length <= most + 1) return parts;
+  // The last part keeps the blanks at its end, once all splits are used up.
+  if (most < 0 || parts.length <= most + (separator === null ? 0 : 1)) return parts;
   if (separator !== null)
     return fromRight
       ? [parts.slice(0, parts.length - most).join(separator), ...parts.slice(parts.length - most)]
@@ -121,13 +125,19 @@ export function replaceText(
   return count === pieces.length - 1 ? head : `${head}${from}${pieces.slice(count + 1).join(from)}`;
 }
 
+/** `text[start:end]` by the arguments behind the first, and how many characters are before it. */
+function searched(text: string, call: Call): { part: string; before: number } {
+  if (call.args.length < 2) return { part: text, before: 0 };
+  const characters = [...text];
+  const { length } = characters;
+  const place = (index: number): number => Math.min(length, index < 0 ? Math.max(0, index + length) : index);
+  const [start, end] = [place(numberAt(call, 1, "start", 0)), place(numberAt(call, 2, "end", length))];
+  return { part: characters.slice(start, end).join(""), before: start };
+}
+
 function affix(name: "startsWith" | "endsWith"): Method<string> {
   return (text, call) => {
-    const start = numberAt(call, 1, "start", 0);
-    const part =
-      start === 0 && call.args[2] === undefined
-        ? text
-        : [...text].slice(start, numberAt(call, 2, "end", text.length)).join("");
+    const { part } = searched(text, call);
     const wanted = call.args[0];
     const any = wanted instanceof Tuple ? [...wanted] : [wanted ?? null];
     return any.some((one) => {
@@ -139,8 +149,9 @@ function affix(name: "startsWith" | "endsWith"): Method<string> {
 
 const find = (text: string, call: Call, last: boolean): number => {
   const wanted = textAt(call, 0, "sub");
-  const at = last ? text.lastIndexOf(wanted) : text.indexOf(wanted, numberAt(call, 1, "start", 0));
-  return at < 0 ? -1 : [...text.slice(0, at)].length;
+  const { part, before } = searched(text, call);
+  const at = last ? part.lastIndexOf(wanted) : part.indexOf(wanted);
+  return at < 0 ? -1 : before + characterCount(part.slice(0, at));
 };
 const found = (at: number): number => {
   if (at >= 0) return at;
@@ -150,13 +161,15 @@ const every =
   (pattern: RegExp): Method<string> =>
   (text) =>
     text !== "" && pattern.test(text);
-function padded(left: (room: number) => number, filler?: string): Method<string> {
+function padded(left: (room: number, width: number) => number, filler?: string): Method<string> {
   return (text, call) => {
-    const room = numberAt(call, 0, "width", 0) - [...text].length;
+    const width = numberAt(call, 0, "width", 0);
+    const room = width - characterCount(text);
     if (room <= 0) return text;
     call.spend(room);
     const fill = filler ?? textAt(call, 1, "fillchar", " ");
-    return fill.repeat(left(room)) + text + fill.repeat(room - left(room));
+    const before = left(room, width);
+    return fill.repeat(before) + text + fill.repeat(room - before);
   };
 }
 function parted(last: boolean): Method<string> {
@@ -171,12 +184,14 @@ function parted(last: boolean): Method<string> {
 const TEXT: Record<string, Method<string>> = {
   capitalize: capitalized,
   casefold: (text) => text.toLowerCase().replaceAll("ß", "ss"),
-  center: padded((room) => room >> 1),
-  count: (text, call) => replaceCount(text, textAt(call, 0, "sub")),
+  // CPython's rule of where an odd blank goes.
+  center: padded((room, width) => (room >> 1) + (room & width & 1)),
+  count: (text, call) => replaceCount(searched(text, call).part, textAt(call, 0, "sub")),
   endswith: affix("endsWith"),
   find: (text, call) => find(text, call, false),
   format: (text, { args, named, spend }) => format(text, args, named, spend),
   index: (text, call) => found(find(text, call, false)),
+  isascii: (text) => /^\p{ASCII}*$/u.test(text),
   isalnum: every(/^[\p{L}\p{N}]+$/u),
   isalpha: every(/^\p{L}+$/u),
   isdecimal: every(/^\p{Nd}+$/u),
@@ -235,9 +250,8 @@ const TEXT: Record<string, Method<string>> = {
 };
 
 const replaceCount = (text: string, part: string): number =>
-  part === "" ? [...text].length + 1 : text.split(part).length - 1;
+  part === "" ? characterCount(text) + 1 : text.split(part).length - 1;
 
-const pairs = (map: Map<Value, Value>): Value[] => [...map].map((pair) => tuple(pair));
 const MAPPING: Record<string, Method<Map<Value, Value>>> = {
   copy: (map) => new Map(map),
   get: (map, call) => {
@@ -245,9 +259,13 @@ const MAPPING: Record<string, Method<Map<Value, Value>>> = {
     const value = map.get(keyOf(key));
     return value === undefined ? (given(call, 1, "default") ?? null) : value;
   },
-  items: pairs,
-  keys: (map) => [...map.keys()],
-  values: (map) => [...map.values()],
+  items: (map) =>
+    view(
+      "dict_items",
+      [...map].map((pair) => tuple(pair)),
+    ),
+  keys: (map) => view("dict_keys", [...map.keys()]),
+  values: (map) => view("dict_values", [...map.values()]),
 };
 const LIST: Record<string, Method<Value[]>> = {
   copy: (list) => [...list],
@@ -267,6 +285,7 @@ export function method(self: Value, name: string, spend: Call["spend"]): Callabl
       ? new Callable((args, named) => table[name](value, { args: args.map(plain), named, spend }))
       : undefined;
   if (typeof self === "string") return of(TEXT, self);
+  if (self instanceof View) return undefined;
   const known = self instanceof Map ? of(MAPPING, self) : Array.isArray(self) ? of(LIST, self) : undefined;
   if (known !== undefined || !(self instanceof Map || Array.isArray(self)) || !contains(CHANGING, name))
     return known;

@@ -10,12 +10,14 @@ import {
   Markup,
   missing,
   plain,
+  slice,
   TemplateRuntimeError,
   Tuple,
   tuple,
   typeName,
   Undefined,
   type Value,
+  View,
 } from "./values.ts";
 
 type Spend = (length: number) => void;
@@ -76,31 +78,31 @@ function joined(a: Value, b: Value, spend: Spend): Value {
 function arithmetic(operator: string, first: Value, second: Value, spend: Spend): Value {
   if (operator === "+" && isText(first) && isText(second)) return joined(first, second, spend);
   const [a, b] = [plain(first), plain(second)];
-  for (const value of [a, b]) if (value instanceof Undefined) throw missing(value);
-  if (isNumber(a) && isNumber(b)) return numeric(operator, a, b);
-  if (operator === "+") {
-    if (Array.isArray(a) && Array.isArray(b) && typeName(a) === typeName(b)) {
-      spend(ENTRY * (a.length + b.length));
-      return a instanceof Tuple ? tuple([...a, ...b]) : [...a, ...b];
-    }
-  }
-  if (operator === "*" && (isNumber(a) || isNumber(b))) {
-    const [times, other] = isNumber(a) ? [a, b] : [b, a];
-    const count = Math.max(0, asNumber(times as number));
-    if (typeof other === "string") {
-      spend(count * other.length);
-      return other.repeat(count);
-    }
-    if (Array.isArray(other)) {
-      spend(ENTRY * count * other.length);
-      const items = Array.from({ length: count }, () => [...other]).flat();
-      return other instanceof Tuple ? tuple(items) : items;
-    }
-  }
   if (operator === "%" && typeof a === "string") {
     const text = percent(a, b, spend);
     spend(text.length);
     return text;
+  }
+  for (const value of [a, b]) if (value instanceof Undefined) throw missing(value);
+  if (isNumber(a) && isNumber(b)) return numeric(operator, a, b);
+  if (operator === "+") {
+    if (Array.isArray(a) && Array.isArray(b) && typeName(a) === typeName(b) && !(a instanceof View)) {
+      spend(ENTRY * (a.length + b.length));
+      return a instanceof Tuple ? tuple([...a, ...b]) : [...a, ...b];
+    }
+  }
+  const [times, other] = isNumber(a) ? [a, b] : [b, a];
+  if (operator === "*" && isNumber(times) && !(times instanceof Float)) {
+    const count = Math.max(0, asNumber(times));
+    if (typeof other === "string") {
+      spend(count * other.length);
+      return other.repeat(count);
+    }
+    if (Array.isArray(other) && !(other instanceof View)) {
+      spend(ENTRY * count * other.length);
+      const items = Array.from({ length: count }, () => [...other]).flat();
+      return other instanceof Tuple ? tuple(items) : items;
+    }
   }
   throw new TemplateRuntimeError(
     `unsupported operand type(s) for ${operator}: '${typeName(a)}' and '${typeName(b)}'`,
@@ -135,4 +137,24 @@ export function sign(operator: string, value: Value): Value {
     throw new TemplateRuntimeError(`bad operand type for unary ${operator}: '${typeName(value)}'`);
   const number = operator === "-" ? -asNumber(value) : asNumber(value);
   return value instanceof Float ? new Float(number) : number + 0;
+}
+
+/** `value[start:stop:step]`, of a text or a list. */
+export function sliced(value: Value, ends: readonly Value[], spend: Spend): Value {
+  const [start, stop, step] = ends.map((one) => {
+    if (one === null || (isNumber(one) && !(one instanceof Float)))
+      return one === null ? null : asNumber(one);
+    throw new TemplateRuntimeError("slice indices must be integers or None");
+  });
+  if (value instanceof Undefined) throw missing(value);
+  if (typeof value === "string") {
+    const text = slice([...value], start, stop, step).join("");
+    spend(text.length);
+    return text;
+  }
+  if (!Array.isArray(value) || (value instanceof View && !value.isIndexed))
+    throw new TemplateRuntimeError(`'${typeName(value)}' object is not subscriptable`);
+  const items = slice(value, start, stop, step);
+  spend(items.length);
+  return value instanceof Tuple ? tuple(items) : items;
 }

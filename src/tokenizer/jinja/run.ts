@@ -1,36 +1,35 @@
 /** Runs a template's tree as Jinja 3 would, in a sandbox that changes nothing and counts every character it builds. */
 import { FILTERS, KEEPS_MARKUP, test } from "./filters.ts";
 import { method } from "./methods.ts";
-import { binary, sign } from "./operators.ts";
-import { loopVariables, macroBinder, Scope } from "./scope.ts";
-import { BLOCK, GROUP, type Node, TUPLE } from "./syntax.ts";
+import { binary, sign, sliced } from "./operators.ts";
+import { CONSTANTS, loopVariables, macroBinder, Scope } from "./scope.ts";
+import type { Node } from "./syntax.ts";
+import { BLOCK, GROUP, RECURSIVE, TUPLE } from "./tags.ts";
 import { toText } from "./text.ts";
 import {
   asNumber,
   Callable,
   Float,
+  Group,
   isNumber,
   isTrue,
   iterate,
   keyOf,
+  Loop,
   missing,
   type Named,
   Namespace,
   plain,
-  slice,
   TemplateRuntimeError,
   tuple,
   typeName,
   Undefined,
   type Value,
+  View,
 } from "./values.ts";
 
 class Break extends Error {}
 class Continue extends Error {}
-
-const CONSTANTS: Readonly<Record<string, Value>> = {
-  ...{ true: true, True: true, false: false, False: false, none: null, None: null },
-};
 
 export class TemplateRun {
   /** Where it is, of the template's lines. */
@@ -46,10 +45,6 @@ export class TemplateRun {
     for (const [name, value] of globals) this.globals.names.set(name, value);
     this.globals.names.set(GROUP, new Callable(([value]) => value));
     this.globals.names.set(TUPLE, new Callable((items) => tuple(items)));
-    this.globals.names.set(
-      BLOCK,
-      new Callable((args, named) => this.call(named.get("caller") as Value, args, new Map())),
-    );
   }
 
   define(name: string, value: Value): void {
@@ -61,11 +56,15 @@ export class TemplateRun {
   }
 
   private capture(run: () => void): string {
-    const before = this.out;
-    this.out = [];
-    run();
-    const text = this.out.join("");
-    this.out = before;
+    const [before, own] = [this.out, [] as string[]];
+    this.out = own;
+    try {
+      run();
+    } finally {
+      // A loop outside goes on, or ends: what it wrote before stays.
+      this.out = before;
+    }
+    const text = own.join("");
     this.spend(text.length);
     return text;
   }
@@ -103,15 +102,17 @@ export class TemplateRun {
       }
       case "CallStatement": {
         const { callee, args } = node.call as Node;
+        if ((callee as Node).value === BLOCK) {
+          const inner = new Scope(scope);
+          for (const [i, { value: name }] of ((node.callerArgs ?? []) as Node[]).entries())
+            inner.names.set(name as string, this.value((args as Node[])[i], scope));
+          this.block(node.body as Node[], inner);
+          return;
+        }
         const caller = this.macro("caller", (node.callerArgs ?? []) as Node[], node.body as Node[], scope);
         const [given, named] = this.arguments(args as Node[], scope);
         named.set("caller", caller);
         this.write(toText(this.call(this.value(callee as Node, scope), given, named)));
-        return;
-      }
-      case "FilterStatement": {
-        const text = this.capture(() => this.block(node.body as Node[], new Scope(scope)));
-        this.write(toText(this.filtered(node.filter as Node, text, scope)));
         return;
       }
       case "Break":
@@ -125,9 +126,20 @@ export class TemplateRun {
   }
 
   private loop(node: Node, scope: Scope): void {
-    const over = node.iterable as Node;
-    const filter = over.type === "SelectExpression" ? (over.test as Node) : null;
-    const all = iterate(this.value(filter === null ? over : (over.lhs as Node), scope));
+    const { type, test: chosen, lhs } = node.iterable as Node;
+    const filter = type === "SelectExpression" ? (chosen as Node) : null;
+    const given = (filter === null ? node.iterable : lhs) as Node;
+    const recursive = (given.callee as Node | undefined)?.value === RECURSIVE;
+    const over = this.value(recursive ? (given.args as Node[])[0] : given, scope);
+    this.turns(iterate(over), 0, { node, scope, filter, recursive });
+  }
+
+  private turns(
+    all: readonly Value[],
+    depth: number,
+    loop: { node: Node; scope: Scope; filter: Node | null; recursive: boolean },
+  ): void {
+    const { node, scope, filter, recursive } = loop;
     const items = all.filter((item) => {
       if (filter === null) return true;
       const inner = new Scope(scope);
@@ -136,7 +148,8 @@ export class TemplateRun {
     });
     this.spend(items.length);
     if (items.length === 0) this.block(node.defaultBlock as Node[], new Scope(scope));
-    const loops = loopVariables(items);
+    const again = (next: Value): string => this.capture(() => this.turns(iterate(next), depth + 1, loop));
+    const loops = loopVariables(items, depth, recursive ? again : null);
     for (const [i, item] of items.entries()) {
       const inner = new Scope(scope);
       inner.names.set("loop", loops(i));
@@ -173,7 +186,7 @@ export class TemplateRun {
       for (const [i, name] of names.entries()) this.assign(name, items[i], scope);
     } else {
       const object = target.type === "MemberExpression" ? this.value(target.object as Node, scope) : null;
-      if (!(object instanceof Namespace))
+      if (!(object instanceof Namespace) || object instanceof Loop)
         throw new TemplateRuntimeError("cannot assign attribute on non-namespace object");
       object.fields.set((target.property as { value: string }).value, value);
     }
@@ -279,22 +292,8 @@ export class TemplateRun {
     if ((property as Node).type !== "SliceExpression")
       return this.item(object, this.value(property as Node, scope));
     const { start, stop, step } = property as Record<string, Node | undefined>;
-    const index = (one: Node | undefined): number | null => {
-      const value = one === undefined ? null : this.value(one, scope);
-      if (value === null || isNumber(value)) return value === null ? null : asNumber(value);
-      throw new TemplateRuntimeError("slice indices must be integers or None");
-    };
-    const [from, to, by] = [index(start), index(stop), index(step)];
-    if (object instanceof Undefined) throw missing(object);
-    if (typeof object === "string") {
-      const text = slice([...object], from, to, by).join("");
-      this.spend(text.length);
-      return text;
-    }
-    if (!Array.isArray(object)) return new Undefined(`a slice of ${typeName(object)}`);
-    const items = slice([...object], from, to, by);
-    this.spend(items.length);
-    return items;
+    const ends = [start, stop, step].map((one) => (one === undefined ? null : this.value(one, scope)));
+    return sliced(object, ends, this.spend);
   }
 
   /** `object.name`: a method first, then an item; names with a leading underscore are nobody's. */
@@ -302,16 +301,13 @@ export class TemplateRun {
     const object = plain(of);
     if (object instanceof Undefined) throw missing(object);
     if (typeof name !== "string") return this.item(object, name);
+    if (object instanceof Group && (name === "grouper" || name === "list"))
+      return object[name === "list" ? 1 : 0];
     if (!name.startsWith("_")) {
       const known = object instanceof Namespace ? object.fields.get(name) : method(object, name, this.spend);
       if (known !== undefined) return known;
     }
-    const found =
-      object instanceof Map
-        ? object.get(name)
-        : object instanceof Namespace
-          ? object.fields.get(name)
-          : undefined;
+    const found = object instanceof Map ? object.get(name) : undefined;
     return found === undefined
       ? new Undefined(`${typeName(object)} object has no attribute '${name}'`)
       : found;
@@ -321,7 +317,9 @@ export class TemplateRun {
   private item(of: Value, key: Value): Value {
     const object = plain(of);
     if (object instanceof Undefined) throw missing(object);
-    if ((Array.isArray(object) || typeof object === "string") && isNumber(key) && !(key instanceof Float)) {
+    const indexed =
+      typeof object === "string" || (Array.isArray(object) && !(object instanceof View && !object.isIndexed));
+    if (indexed && isNumber(key) && !(key instanceof Float)) {
       const items = typeof object === "string" ? [...object] : object;
       const item = items.at(asNumber(key));
       return item === undefined
@@ -365,12 +363,13 @@ export class TemplateRun {
   };
 
   private call(callee: Value, args: Value[], named: Named): Value {
+    if (callee instanceof Loop && callee.again !== null) return callee.again(args[0] ?? null);
+    if (callee instanceof Undefined) throw missing(callee);
     if (callee instanceof Callable) {
       const result = callee.call(args, named);
       if (typeof result === "string" || Array.isArray(result)) this.spend(result.length);
       return result;
     }
-    if (callee instanceof Undefined) throw missing(callee);
     throw new TemplateRuntimeError(`'${typeName(callee)}' object is not callable`);
   }
 

@@ -3,13 +3,17 @@ import type { Node } from "./syntax.ts";
 import {
   Callable,
   isEqual,
+  Loop,
   type Named,
-  Namespace,
   TemplateRuntimeError,
   tuple,
   Undefined,
   type Value,
 } from "./values.ts";
+
+export const CONSTANTS: Readonly<Record<string, Value>> = {
+  ...{ true: true, True: true, false: false, False: false, none: null, None: null },
+};
 
 /** Names of one block; what is set in a loop or a macro stays in it. */
 export class Scope {
@@ -36,8 +40,12 @@ function mentions(part: unknown, name: string): boolean {
   return Object.values(part).some((one) => mentions(one, name));
 }
 
-/** `loop` in the turns over `items`; its depth counts recursive loops alone. */
-export function loopVariables(items: readonly Value[]): (turn: number) => Namespace {
+/** `loop` in the turns over `items`, at a depth of recursive loops. */
+export function loopVariables(
+  items: readonly Value[],
+  depth: number,
+  again: Loop["again"],
+): (turn: number) => Loop {
   let last: Value[] | null = null;
   const changed = new Callable((args) => {
     const same = last !== null && isEqual(tuple(last), tuple(args));
@@ -45,7 +53,7 @@ export function loopVariables(items: readonly Value[]): (turn: number) => Namesp
     return !same;
   });
   return (i) =>
-    new Namespace(
+    new Loop(
       new Map<string, Value>([
         ["index", i + 1],
         ["index0", i],
@@ -56,11 +64,12 @@ export function loopVariables(items: readonly Value[]): (turn: number) => Namesp
         ["length", items.length],
         ["previtem", i > 0 ? items[i - 1] : new Undefined("there is no previous item")],
         ["nextitem", i + 1 < items.length ? items[i + 1] : new Undefined("there is no next item")],
-        ["depth", 1],
-        ["depth0", 0],
+        ["depth", depth + 1],
+        ["depth0", depth],
         ["cycle", new Callable((args) => args[i % args.length])],
         ["changed", changed],
       ]),
+      again,
     );
 }
 

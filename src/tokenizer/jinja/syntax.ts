@@ -1,10 +1,11 @@
 /**
  * A Jinja template as a tree. The expressions inside its tags are read by `@huggingface/jinja`; what that library reads
  * otherwise than Jinja 3 as transformers sets it up (`trim_blocks`, `lstrip_blocks`, `loopcontrols`, the `generation`
- * tag) is done here: where tags begin and end, blanks beside them, `raw`, Python's spellings of strings and numbers,
- * and tests with arguments. Lines are kept as comments.
+ * tag) is done here: where tags begin and end, blanks beside them, `raw`; and in tags.ts, what is inside of a tag. Lines
+ * are kept as comments.
  */
 import * as library from "@huggingface/jinja";
+import { stringEnd, type Token, tagTokens } from "./tags.ts";
 import { PYTHON_SPACE } from "./values.ts";
 
 /** A node as the library builds it; `type` says which fields there are. */
@@ -13,16 +14,8 @@ export interface Node {
   [field: string]: unknown;
 }
 
-interface Token {
-  type: string;
-  value: string;
-}
-
 /** The library's own declarations do not resolve under `nodenext`. */
-const { tokenize, parse } = library as unknown as {
-  tokenize: (source: string) => Token[];
-  parse: (tokens: readonly Token[]) => Node;
-};
+const { parse } = library as unknown as { parse: (tokens: readonly Token[]) => Node };
 
 export class TemplateSyntaxError extends Error {
   readonly line: number;
@@ -186,213 +179,4 @@ function tagEnd(source: string, from: number, kind: string): number {
     else if (")]}".includes(character)) depth--;
   }
   return -1;
-}
-
-function stringEnd(source: string, from: number): number {
-  for (let at = from + 1; at < source.length; at++) {
-    if (source[at] === "\\") at++;
-    else if (source[at] === source[from]) return at;
-  }
-  return -1;
-}
-
-/** A call that renders its block: the tag marks what the assistant said, and `with` names values for a block. */
-export const BLOCK = "(block)";
-/** Brackets around a value, which the library forgets, and around a tuple, whose last comma it does not read. */
-export const GROUP = "(group)";
-export const TUPLE = "(tuple)";
-
-function tagTokens({ kind, inside }: { kind: "{{" | "{%"; inside: string }): Token[] {
-  const code = pythonSpelling(inside).trim();
-  const word = kind === "{%" ? /^\w+/.exec(code)?.[0] : undefined;
-  const blockCall = (opening: Token[]): Token[] => [
-    ...[
-      { type: "OpenStatement", value: "{%" },
-      { type: "Identifier", value: "call" },
-    ],
-    ...opening,
-    { type: "CloseStatement", value: "%}" },
-  ];
-  const paren = (tokens: Token[]): Token[] => [
-    { type: "OpenParen", value: "(" },
-    ...tokens,
-    { type: "CloseParen", value: ")" },
-  ];
-  const name: Token = { type: "Identifier", value: BLOCK };
-  if (word === "generation") return blockCall([name, ...paren([])]);
-  if (word === "endgeneration" || word === "endwith") return tokenize("{% endcall %}");
-  if (word === "with") {
-    const [, ...tokens] = tokenize(`{% ${code} %}`).slice(0, -1);
-    const names: Token[] = [];
-    const values: Token[] = [];
-    for (const [i, part] of splitAtCommas(tokens.slice(1)).entries()) {
-      const comma = i === 0 ? [] : [{ type: "Comma", value: "," }];
-      names.push(...comma, part[0]);
-      values.push(...comma, ...part.slice(2));
-    }
-    return blockCall([...paren(names), name, ...paren(rewritten(values))]);
-  }
-  const close = kind === "{%" ? "%}" : "}}";
-  return rewritten(tokenize(`${kind} ${code} ${close}`));
-}
-
-const rewritten = (tokens: readonly Token[]): Token[] => withTestArguments(withGroups(tokens));
-
-const KEYWORDS = ["if", "elif", "else", "in", "is", "not", "and", "or", "for", "set"];
-
-/** Marks the brackets that are no call's: `(a < b) == c` is no chain, `(a,)` and `()` are tuples. */
-function withGroups(tokens: readonly Token[]): Token[] {
-  const result: Token[] = [];
-  const closes: { tuple: boolean }[] = [];
-  for (const [at, token] of tokens.entries()) {
-    const before = tokens[at - 1];
-    const called =
-      before !== undefined &&
-      (before.type === "CloseParen" ||
-        before.type === "CloseSquareBracket" ||
-        (before.type === "Identifier" &&
-          (!KEYWORDS.includes(before.value) || tokens[at - 2]?.type === "Dot")));
-    if (token.type === "OpenParen") {
-      const end = closing(tokens, at) - 1;
-      const inside = tokens.slice(at + 1, end);
-      const last = inside.at(-1)?.type === "Comma";
-      const commas = splitAtCommas(inside).length > 1;
-      const mark = called || (commas && !last) ? null : last || inside.length === 0 ? TUPLE : GROUP;
-      // Names to set, or a block's parameters, are no values.
-      if (mark !== null && !isTarget(tokens, end)) result.push({ type: "Identifier", value: mark });
-      closes.push({ tuple: mark === TUPLE });
-      result.push(token);
-    } else if (token.type === "CloseParen") {
-      if (closes.pop()?.tuple && result.at(-1)?.type === "Comma") result.pop();
-      result.push(token);
-    } else result.push(token);
-  }
-  return result;
-}
-
-const isTarget = (tokens: readonly Token[], end: number): boolean =>
-  tokens[1]?.value === "set" && tokens.slice(end).some(({ type }) => type === "Equals");
-
-function splitAtCommas(tokens: readonly Token[]): Token[][] {
-  const parts: Token[][] = [[]];
-  let depth = 0;
-  for (const token of tokens) {
-    depth += depthOf(token);
-    if (token.type === "Comma" && depth === 0) parts.push([]);
-    else parts[parts.length - 1].push(token);
-  }
-  return parts.filter((part) => part.length > 0);
-}
-
-const depthOf = ({ type }: Token): number =>
-  /^Open(Paren|S|C)/.test(type) ? 1 : /^Close(Paren|S|C)/.test(type) ? -1 : 0;
-
-/** Python's strings and numbers in the library's spelling. */
-function pythonSpelling(code: string): string {
-  let result = "";
-  for (let at = 0; at < code.length; ) {
-    const character = code[at];
-    if (character === "'" || character === '"') {
-      const end = stringEnd(code, at);
-      if (end < 0) throw new Error("a string has no end");
-      const text = unescapePython(code.slice(at + 1, end));
-      result += `"${text.replace(/[\\"]/g, "\\$&")}"`;
-      at = end + 1;
-      continue;
-    }
-    const number = /(?:0x[\da-f_]+|0o[0-7_]+|0b[01_]+|\d[\d_]*(?:\.\d[\d_]*)?(?:e[-+]?\d+)?)/iy;
-    number.lastIndex = at;
-    const found = /[\w.]/.test(code[at - 1] ?? "") ? null : number.exec(code)?.[0];
-    if (found) {
-      const value = Number(found.replaceAll("_", ""));
-      const isFloat = /[.e]/i.test(found) && !/^0x/i.test(found);
-      result += isFloat && Number.isInteger(value) ? value.toFixed(1) : decimal(value);
-      at += found.length;
-    } else {
-      result += character;
-      at++;
-    }
-  }
-  return result;
-}
-
-const decimal = (value: number): string =>
-  /e/.test(String(value)) ? value.toFixed(20).replace(/0+$/, "") : String(value);
-
-const ESCAPES: Record<string, string> = {
-  ...{ n: "\n", t: "\t", r: "\r", a: "\x07", b: "\b", f: "\f", v: "\v" },
-  ...{ "\\": "\\", "'": "'", '"': '"', "\n": "" },
-};
-
-/** As Python's `unicode-escape` reads it: what is no escape stays. */
-function unescapePython(text: string): string {
-  return text.replace(
-    /\\(?:x([\da-f]{2})|u([\da-f]{4})|U([\da-f]{8})|([0-7]{1,3})|([\s\S]))/gi,
-    (whole, x, u, long, octal, other) => {
-      const code = x ?? u ?? long;
-      if (code !== undefined) return String.fromCodePoint(Number.parseInt(code, 16));
-      if (octal !== undefined) return String.fromCodePoint(Number.parseInt(octal, 8));
-      return Object.hasOwn(ESCAPES, other) ? ESCAPES[other] : whole;
-    },
-  );
-}
-
-const BEGINS_ARGUMENT = [
-  "Identifier",
-  "StringLiteral",
-  "NumericLiteral",
-  "OpenSquareBracket",
-  "OpenCurlyBracket",
-];
-const NO_ARGUMENT = ["else", "or", "and", "is", "if", "in", "not", "recursive"];
-
-/** `x is divisibleby 3` as the filter `x | is divisibleby(3)`: the library's tests have no arguments. */
-function withTestArguments(tokens: readonly Token[]): Token[] {
-  const result: Token[] = [];
-  for (let at = 0; at < tokens.length; at++) {
-    const is = (offset: number, value: string): boolean =>
-      tokens[at + offset]?.type === "Identifier" && tokens[at + offset].value === value;
-    const follows =
-      tokens[at - 1] !== undefined && !["Dot", "Pipe", "OpenStatement"].includes(tokens[at - 1].type);
-    if (!is(0, "is") || !follows || tokens[at + 1]?.type === "Equals") {
-      result.push(tokens[at]);
-      continue;
-    }
-    const negated = is(1, "not");
-    if (negated) at++;
-    at++;
-    const name = tokens[at];
-    if (name === undefined) break;
-    result.push({ type: "Pipe", value: "|" });
-    result.push({ type: "Identifier", value: `is ${negated ? "not " : ""}${name.value}` });
-    const argument = tokens[at + 1];
-    if (argument === undefined || !BEGINS_ARGUMENT.includes(argument.type)) continue;
-    if (argument.type === "Identifier" && NO_ARGUMENT.includes(argument.value)) continue;
-    const end = operandEnd(tokens, at + 1);
-    result.push({ type: "OpenParen", value: "(" });
-    result.push(...withTestArguments(tokens.slice(at + 1, end)));
-    result.push({ type: "CloseParen", value: ")" });
-    at = end - 1;
-  }
-  return result;
-}
-
-/** Behind one name, literal or bracket with what is looked up in it. */
-function operandEnd(tokens: readonly Token[], from: number): number {
-  let at = closing(tokens, from);
-  for (;;) {
-    const type = tokens[at]?.type;
-    if (type === "Dot") at += 2;
-    else if (type === "OpenSquareBracket" || type === "OpenParen") at = closing(tokens, at);
-    else return at;
-  }
-}
-
-function closing(tokens: readonly Token[], from: number): number {
-  let depth = 0;
-  for (let at = from; at < tokens.length; at++) {
-    depth += depthOf(tokens[at]);
-    if (depth <= 0) return at + 1;
-  }
-  return tokens.length;
 }

@@ -9,18 +9,22 @@ import {
   isEqual,
   isNumber,
   keyOf,
+  Lazy,
   TemplateRuntimeError,
   typeName,
   Undefined,
   type Value,
+  View,
 } from "./values.ts";
 
 export type Test = (value: Value, args: readonly Value[]) => boolean;
 
 const remainder = (value: Value, by: Value): number => {
-  if (isNumber(value) && isNumber(by)) return asNumber(value) % asNumber(by);
+  if (isNumber(value) && isNumber(by) && asNumber(by) !== 0) return asNumber(value) % asNumber(by);
   throw new TemplateRuntimeError(
-    `unsupported operand type(s) for %: '${typeName(value)}' and '${typeName(by)}'`,
+    isNumber(value) && isNumber(by)
+      ? "integer modulo by zero"
+      : `unsupported operand type(s) for %: '${typeName(value)}' and '${typeName(by)}'`,
   );
 };
 const isContainer = (value: Value): boolean =>
@@ -49,7 +53,7 @@ export const TESTS: Record<string, Test> = {
   ">": greater,
   in: (value, [container]) => contains(container, value),
   integer: (value) => typeof value === "number",
-  iterable: (value) => isContainer(value) || value instanceof Undefined,
+  iterable: (value) => isContainer(value) || value instanceof Undefined || value instanceof Lazy,
   le: (value, [other]) => compare(value, other) <= 0,
   "<=": (value, [other]) => compare(value, other) <= 0,
   lower: (value) =>
@@ -68,7 +72,8 @@ export const TESTS: Record<string, Test> = {
     typeof value === "object" && value !== null
       ? value === other
       : typeName(value) === typeName(other) && keyOf(value) === keyOf(other),
-  sequence: (value) => isContainer(value) || value instanceof Undefined,
+  sequence: (value) =>
+    (isContainer(value) && !(value instanceof View && !value.isIndexed)) || value instanceof Undefined,
   string: (value) => typeof value === "string",
   true: (value) => value === true,
   undefined: (value) => value instanceof Undefined,

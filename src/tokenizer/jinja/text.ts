@@ -1,9 +1,13 @@
 /** Values as text, as Python writes them: `str`, `repr`, `json.dumps`, `%` and `format`. */
+import { fixed, general, scientific } from "./numbers.ts";
 import {
   asNumber,
+  characterCount,
+  compare,
   Float,
   isNumber,
   isTrue,
+  Loop,
   Markup,
   Namespace,
   plain,
@@ -12,6 +16,7 @@ import {
   typeName,
   Undefined,
   type Value,
+  View,
 } from "./values.ts";
 
 export function toText(value: Value): string {
@@ -24,18 +29,26 @@ export function toRepr(value: Value): string {
   if (value === null) return "None";
   if (typeof value === "string") return reprText(value);
   if (typeof value === "boolean") return value ? "True" : "False";
-  if (typeof value === "number") return BigInt(value).toString();
+  if (typeof value === "number") return reprNumber(value);
   if (value instanceof Float) return reprFloat(value.value);
   if (value instanceof Tuple) return `(${value.map(toRepr).join(", ")}${value.length === 1 ? "," : ""})`;
+  if (value instanceof View && value.text !== null) return value.text;
+  if (value instanceof View) return `${value.kind}([${value.map(toRepr).join(", ")}])`;
   if (Array.isArray(value)) return `[${value.map(toRepr).join(", ")}]`;
   if (value instanceof Map)
     return `{${[...value].map(([key, one]) => `${toRepr(key)}: ${toRepr(one)}`).join(", ")}}`;
   if (value instanceof Undefined) return "Undefined";
+  if (value instanceof Loop)
+    return `<LoopContext ${value.fields.get("index")}/${value.fields.get("length")}>`;
   if (value instanceof Namespace) return `<Namespace ${toRepr(value.fields)}>`;
   if (value instanceof Markup) return `Markup(${reprText(value.text)})`;
   // Python writes where it lies in memory.
   throw new TemplateRuntimeError(`a ${typeName(value)} has no text of its own`);
 }
+
+/** A dictionary's keys are plain numbers, floats too. */
+const reprNumber = (value: number): string =>
+  Number.isInteger(value) ? BigInt(value).toString() : reprFloat(value);
 
 export function reprFloat(value: number): string {
   if (Number.isNaN(value)) return "nan";
@@ -88,13 +101,11 @@ export function toJson(value: Value, options: JsonOptions, spend: (length: numbe
   const text = (one: string): string => {
     const plain = JSON.stringify(one);
     return ensureAscii
-      ? plain.replace(/[\x7F-\uFFFF]/g, (c) =>
-          c === "\x7F" ? c : `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
-        )
+      ? plain.replace(/[\x7F-\uFFFF]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`)
       : plain;
   };
   const number = (one: number | Float): string => {
-    if (typeof one === "number") return BigInt(one).toString();
+    if (typeof one === "number") return reprNumber(one);
     const { value } = one;
     if (Number.isNaN(value)) return "NaN";
     return Number.isFinite(value) ? reprFloat(value) : value > 0 ? "Infinity" : "-Infinity";
@@ -121,7 +132,7 @@ export function toJson(value: Value, options: JsonOptions, spend: (length: numbe
       return text(one);
     }
     if (typeof one === "number" || one instanceof Float) return number(one);
-    if (Array.isArray(one))
+    if (Array.isArray(one) && !(one instanceof View))
       return list(
         "[",
         one.map((each) => write(each, depth + 1)),
@@ -129,11 +140,11 @@ export function toJson(value: Value, options: JsonOptions, spend: (length: numbe
         depth,
       );
     if (one instanceof Map) {
-      const entries = [...one].map(([name, each]): [string, Value] => [key(name), each]);
-      if (sortKeys) entries.sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0));
+      const entries = [...one];
+      if (sortKeys) entries.sort(([a], [b]) => compare(a, b));
       return list(
         "{",
-        entries.map(([name, each]) => `${text(name)}${colon}${write(each, depth + 1)}`),
+        entries.map(([name, each]) => `${text(key(name))}${colon}${write(each, depth + 1)}`),
         "}",
         depth,
       );
@@ -151,20 +162,20 @@ function formatted(value: Value, spec: string, pad: (length: number) => void): s
   pad(Number(width));
   let text: string;
   let before = "";
-  if (isNumber(value) && kind !== "s") {
+  if (isNumber(value)) {
     const number = asNumber(value);
     const places = precision === undefined ? 6 : Math.min(100, Number(precision));
     const size = Math.abs(number);
-    if (kind === "f" || kind === "F") text = size.toFixed(places);
-    else if (kind === "%") text = `${(100 * size).toFixed(places)}%`;
+    if (kind === "s" || (kind !== "" && !"fFeEgG%".includes(kind) && value instanceof Float))
+      unknown(`Unknown format code '${kind}' for object of type '${typeName(value)}'`);
+    if (kind === "f" || kind === "F") text = fixed(size, places);
+    else if (kind === "%") text = `${fixed(100 * size, places)}%`;
     else if (kind === "x" || kind === "X" || kind === "o" || kind === "b") {
       text = Math.trunc(size).toString(kind === "o" ? 8 : kind === "b" ? 2 : 16);
       if (kind === "X") text = text.toUpperCase();
       if (alternate) text = `0${kind}${text}`;
-    } else if (kind === "e" || kind === "E") {
-      const [digits, power] = size.toExponential(places).split("e");
-      text = `${digits}${kind}${power[0]}${power.slice(1).padStart(2, "0")}`;
-    } else if (kind === "g" || kind === "G") text = String(Number(size.toPrecision(Math.max(1, places))));
+    } else if (kind === "e" || kind === "E") text = scientific(size, places, kind);
+    else if (kind === "g" || kind === "G") text = general(size, places, kind === "g" ? "e" : "E");
     else if (precision !== undefined) text = String(Number(size.toPrecision(Math.max(1, places))));
     else text = toText(typeof value === "number" ? size : value instanceof Float ? new Float(size) : size);
     if (comma) text = text.replace(/\B(?=(\d{3})+(?!\d))(?<!\.\d*)/g, ",");
@@ -173,7 +184,7 @@ function formatted(value: Value, spec: string, pad: (length: number) => void): s
     text = toText(value);
     if (precision !== undefined) text = [...text].slice(0, Number(precision)).join("");
   }
-  const room = Math.max(0, Number(width) - before.length - [...text].length);
+  const room = Math.max(0, Number(width) - before.length - characterCount(text));
   const how = align ?? (zero ? "=" : isNumber(value) ? ">" : "<");
   const filler = align === undefined && zero ? "0" : fill;
   if (how === "=") return before + filler.repeat(room) + text;
@@ -209,15 +220,21 @@ export function percent(format: string, given: Value, pad: (length: number) => v
       }
       if (!isNumber(value))
         return unknown(`%${kind} format: a real number is required, not ${typeName(value)}`);
-      const whole = kind === "d" || kind === "i" || kind === "u";
+      const whole = "diuxXo".includes(kind);
       const number = whole ? Math.trunc(asNumber(value)) : new Float(asNumber(value));
       const sign = flags.includes("+") ? "+" : flags.includes(" ") ? " " : "";
       const zero = flags.includes("0") && !flags.includes("-") ? "0" : "";
       const side = flags.includes("-") ? "<" : "";
-      return formatted(number, `${side}${sign}${zero}${width}${whole ? "" : exact}${whole ? "" : kind}`, pad);
+      return formatted(
+        number,
+        `${side}${sign}${zero}${width}${whole ? "" : exact}${"diu".includes(kind) ? "" : kind}`,
+        pad,
+      );
     },
   );
-  if (at < values.length && given instanceof Tuple)
+  // A dictionary, or a list, may be asked for nothing.
+  const single = given === null || ["string", "number", "boolean"].includes(typeof given);
+  if (at < values.length && (single || given instanceof Tuple || given instanceof Float))
     unknown("not all arguments converted during string formatting");
   return text;
 }

@@ -12,7 +12,35 @@ export class Float {
   }
 }
 
-export class Tuple extends Array<Value> {}
+/** What is made of it by `slice` and the like is a list. */
+class Fixed extends Array<Value> {
+  static override get [Symbol.species](): ArrayConstructor {
+    return Array;
+  }
+}
+
+export class Tuple extends Fixed {}
+
+/** A pair of `groupby`, whose parts have names. */
+export class Group extends Tuple {}
+
+/** What `range` gives, and `keys`, `values` and `items` of a dictionary, which have no places to look up. */
+export class View extends Fixed {
+  kind = "";
+  /** As it is written, where that is not a list of what is in it. */
+  text: string | null = null;
+  get isIndexed(): boolean {
+    return this.kind === "range";
+  }
+}
+
+export function view(kind: string, items: readonly Value[], text: string | null = null): View {
+  const made = new View();
+  for (const item of items) made.push(item);
+  made.kind = kind;
+  made.text = text;
+  return made;
+}
 
 export function tuple(items: readonly Value[]): Tuple {
   const made = new Tuple();
@@ -32,6 +60,15 @@ export class Namespace {
   readonly fields: Map<string, Value>;
   constructor(fields: Map<string, Value>) {
     this.fields = fields;
+  }
+}
+
+/** What `loop` is in a loop: its numbers, and for one that is recursive the way to run it again over other items. */
+export class Loop extends Namespace {
+  readonly again: ((items: Value) => string) | null;
+  constructor(fields: Map<string, Value>, again: Loop["again"]) {
+    super(fields);
+    this.again = again;
   }
 }
 
@@ -96,7 +133,12 @@ export function fromJs(value: unknown): Value {
     case "object":
       if (value === null || value instanceof Callable) return value;
       if (Array.isArray(value)) return value.map(fromJs);
-      return new Map(Object.entries(value).map(([key, one]) => [key, fromJs(one)]));
+      return new Map(
+        Object.entries(value).flatMap(([key, one]): [Value, Value][] =>
+          // A field without a value is not there, as in JSON.
+          one === undefined ? [] : [[key, fromJs(one)]],
+        ),
+      );
     default:
       return new Undefined("undefined");
   }
@@ -115,6 +157,7 @@ export function typeName(value: Value): string {
   if (typeof value === "number") return "int";
   if (value instanceof Float) return "float";
   if (value instanceof Tuple) return "tuple";
+  if (value instanceof View) return value.kind;
   if (Array.isArray(value)) return "list";
   if (value instanceof Map) return "dict";
   if (value instanceof Undefined) return "Undefined";
@@ -139,11 +182,7 @@ export function isEqual(left: Value, right: Value): boolean {
   if (isNumber(a) && isNumber(b)) return asNumber(a) === asNumber(b);
   if (a instanceof Undefined && b instanceof Undefined) return true;
   if (Array.isArray(a) && Array.isArray(b))
-    return (
-      a instanceof Tuple === b instanceof Tuple &&
-      a.length === b.length &&
-      a.every((item, i) => isEqual(item, b[i]))
-    );
+    return typeName(a) === typeName(b) && a.length === b.length && a.every((item, i) => isEqual(item, b[i]));
   if (a instanceof Map && b instanceof Map)
     return (
       a.size === b.size && [...a].every(([key, item]) => b.has(key) && isEqual(item, b.get(key) as Value))
@@ -175,6 +214,13 @@ function compareTexts(a: string, b: string): number {
   if (at < 0) return -1;
   if (right[at] === undefined) return 1;
   return (left[at].codePointAt(0) as number) < (right[at].codePointAt(0) as number) ? -1 : 1;
+}
+
+/** Of a text: a pair of surrogates is one. */
+export function characterCount(text: string): number {
+  let count = 0;
+  for (let at = 0; at < text.length; count++) at += (text.codePointAt(at) as number) > 0xffff ? 2 : 1;
+  return count;
 }
 
 /** What `for` runs over. */

@@ -1,7 +1,7 @@
 /** Which tokens end an answer: llama.cpp's rule, case by case. */
 import { describe, expect, it } from "vitest";
 import { endIds } from "../../../src/checkpoint/gguf/end.ts";
-import { toTokenizerContent } from "../../../src/checkpoint/gguf/tokenizer.ts";
+import { furtherEnds, toTokenizerContent } from "../../../src/checkpoint/gguf/tokenizer.ts";
 import { i32s, Metadata, text, texts, u32 } from "../../../src/checkpoint/gguf/values.ts";
 import { tokenizerFrom } from "../../../src/tokenizer/load.ts";
 
@@ -37,6 +37,40 @@ describe("endIds", () => {
   });
 });
 
+describe("ends for a file that has two keys beside EOS", () => {
+  const words = ["a", "b", "c", "d", "<|im_end|>", "</s>"];
+  it.each<[number[], number[]]>([
+    [[0], []],
+    [[0, 4], [4]],
+    [
+      [0, 4, 1],
+      [4, 1],
+    ],
+    // The reader finds 4 and 5 by their texts.
+    [
+      [0, 4, 5, 1],
+      [1, 4],
+    ],
+    [
+      [0, 4, 1, 5, 2],
+      [1, 2],
+    ],
+    // No room for 3.
+    [
+      [0, 4, 1, 2, 3],
+      [1, 2, 3],
+    ],
+  ])("%j", (stops, further) => {
+    const tokenizer = tokenizerFrom(
+      {
+        model: { type: "BPE", vocab: Object.fromEntries(words.map((word, id) => [word, id])), merges: [] },
+      },
+      { modelConfig: { eos_token_id: stops } },
+    );
+    expect(furtherEnds(tokenizer, words)).toEqual(further);
+  });
+});
+
 describe("a file's tokenizer", () => {
   const words = ["a", "b", "<|im_start|>", "<|im_end|>", "<|endoftext|>"];
   const content = (...entries: [string, ReturnType<typeof text>][]) =>
@@ -64,6 +98,30 @@ describe("a file's tokenizer", () => {
   it("whose metadata name none still ends", () => {
     const { ids } = content();
     expect(ids.eos_token_id).toEqual([3, 4]);
+  });
+
+  it("passes over ids beyond the vocabulary, which some converters write for none", () => {
+    const none = 2 ** 32 - 1;
+    const { ids } = content(
+      ["tokenizer.ggml.eos_token_id", u32(4)],
+      ["tokenizer.ggml.eot_token_id", u32(none)],
+      ["tokenizer.ggml.bos_token_id", u32(5)],
+      ["tokenizer.ggml.padding_token_id", u32(none)],
+    );
+    expect(ids).toEqual({ bos_token_id: null, eos_token_id: [4, 3], pad_token_id: null });
+    expect(content(["tokenizer.ggml.eos_token_id", u32(none)]).ids.eos_token_id).toEqual([3, 4]);
+    expect(() => content(["tokenizer.ggml.eos_token_id", u32(5)])).toThrow(/expected an id below 5/);
+  });
+
+  it("has a template for tools beside the usual one", () => {
+    const { tokenizerConfig } = content(
+      ["tokenizer.chat_template", text("D")],
+      ["tokenizer.chat_template.tool_use", text("T")],
+    );
+    expect(tokenizerConfig.chat_template).toEqual([
+      { name: "default", template: "D" },
+      { name: "tool_use", template: "T" },
+    ]);
   });
 
   it.each([

@@ -205,6 +205,33 @@ describe("our model", () => {
     expect([...read.stopIds].sort()).toEqual([2, 3, 4]);
   });
 
+  it("says which ends of an answer a file has no room for, and keeps a template for tools", () => {
+    const generationConfig = { eos_token_id: [2, 10, 11, 12] };
+    const tokenizer = tokenizerFrom(withRule("qwen2"), { generationConfig });
+    const rows = { ...config, vocabSize: tokenizer.vocabSize };
+    const table = { shape: [rows.vocabSize, 32], data: new Float32Array(rows.vocabSize * 32) };
+    const chat_template = { default: "D", tool_use: "T" };
+    const file = join(folder, "ends.gguf");
+    const notes = exportGguf(
+      {
+        ...{ config: rows, tokenizer, tokenizerConfig: { chat_template } },
+        parameters: new Map(parameters).set("model.embed_tokens.weight", table),
+      },
+      file,
+    );
+    const word = (withRule("qwen2").model as { vocab: Record<string, number> }).vocab;
+    const lost = Object.keys(word).find((one) => word[one] === 12)!;
+    expect(notes).toEqual([
+      `the format has no room for further ends of an answer: llama.cpp goes on after ${lost}.`,
+    ]);
+    const { tokenizer: read, tokenizerConfig } = loadGguf(file);
+    expect([...read.stopIds].sort((a, b) => a - b)).toEqual([2, 10, 11]);
+    expect(tokenizerConfig.chat_template).toEqual([
+      { name: "default", template: "D" },
+      { name: "tool_use", template: "T" },
+    ]);
+  });
+
   it("as exported from a folder is the same file as from memory, up to the chat template", () => {
     const source = new URL("../../../models/", import.meta.url).pathname;
     const shipped = join(source, fs.readdirSync(source)[0]!);

@@ -1,0 +1,40 @@
+/** Whether a GGUF file is one that we read, by its first bytes: before gigabytes of it are fetched. */
+import { CheckpointError } from "../errors.ts";
+import { knownArchitecture } from "./config.ts";
+import { Cursor } from "./cursor.ts";
+import { MAGIC, readMetadata } from "./header.ts";
+import { checkKind, knownSplit } from "./tokenizer.ts";
+import { Metadata } from "./values.ts";
+
+/** Architecture and split rule lie before the vocabulary, in a few kilobytes. */
+export const BEGINNING_BYTES = 1 << 16;
+
+/**
+ * @param data the beginning, in a buffer of its own
+ * @param size of the whole file, in bytes
+ * @returns why the file cannot be read here, or `null` where its beginning does not tell
+ */
+export function refusedByBeginning(file: string, data: Uint8Array, size: number): CheckpointError | null {
+  const metadata = new Metadata(file);
+  try {
+    const bytes = (position: number, length: number) => data.subarray(position, position + length);
+    const cursor = new Cursor({ file, size, bytes });
+    if (cursor.u32() !== MAGIC) return null;
+    cursor.u32();
+    cursor.u64();
+    readMetadata(cursor, metadata);
+  } catch {
+    // It goes on behind these bytes, or is damaged, which the reader will say.
+  }
+  try {
+    if (metadata.text("general.type", "model") === "adapter")
+      return metadata.wrong("general.type", '"model"', "An adapter is a part of a model, not one.");
+    if (metadata.has("general.architecture")) knownArchitecture(metadata);
+    if (metadata.has("tokenizer.ggml.model")) checkKind(metadata);
+    if (metadata.has("tokenizer.ggml.pre")) knownSplit(metadata);
+    return null;
+  } catch (error) {
+    if (error instanceof CheckpointError) return error;
+    throw error;
+  }
+}
