@@ -20,7 +20,7 @@ import {
   openStore,
   readStored,
 } from "../recipe/stored-evaluation.ts";
-import { openForInference } from "../sample/inference.ts";
+import { openForInference, shapeForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { compare } from "./eval-compare.ts";
@@ -29,6 +29,7 @@ import { show } from "./eval-table.ts";
 import { printNotes } from "./notes.ts";
 import { printable } from "./printable.ts";
 import { INTERRUPTED } from "./supervise.ts";
+import { showLoading } from "./waiting.ts";
 
 export interface EvalOptions extends EvaluationWishes {
   precision?: Precision;
@@ -85,14 +86,18 @@ async function examine(name: string | undefined, options: EvalOptions): Promise<
   const { precision = "f32", threads, json, out } = options;
   const found = findModel(name);
   printNotes(found.folder);
-  const model = await openForInference(found.folder, { precision, threads, batched: true });
+  // What cannot be is said before gigabytes are read.
+  const shape = shapeForInference(found.folder);
+  const settings = evaluationSettings(found, shape, options);
+  const task = taskFrom(settings.task);
+  const problems = chooseProblems(task, settings);
+  fitLimit(settings, longestPrompt(shape, problems), shape.config.maxPositions);
+  const head = headerOf(found, settings, problems.length, precision);
+  announce(settings, head);
+  const loaded = showLoading();
+  const opening = openForInference(found.folder, { precision, threads, batched: true });
+  const model = await opening.finally(loaded);
   try {
-    const settings = evaluationSettings(found, model, options);
-    const task = taskFrom(settings.task);
-    const problems = chooseProblems(task, settings);
-    fitLimit(settings, longestPrompt(model, problems), model.config.maxPositions);
-    const head = headerOf(found, settings, problems.length, precision);
-    announce(settings, head);
     const path = out ?? join("runs", "evaluations", `${digest(head)}.jsonl`);
     const store = keep(path, () => openStore(path, head, problems));
     const completions = new Map(store.known);

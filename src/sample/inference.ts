@@ -1,6 +1,6 @@
 /** A model opened to answer: one that does not change, with its weights in the graph at a precision of their own. */
 import type { LoadedShape, ModelShape } from "../checkpoint/folder.ts";
-import { isGguf, withModel } from "../checkpoint/model.ts";
+import { isGguf, readShape, withModel } from "../checkpoint/model.ts";
 import { allParameters, isV3, type ModelConfig } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
 import { usablePositions } from "../models/rope.ts";
@@ -33,9 +33,8 @@ export async function openForInference(
   { precision = "f32", threads, batched = false }: InferenceOptions = {},
 ): Promise<LoadedShape & FixedSampler> {
   const { shape, opening } = withModel(path, (stored, weights) => {
-    const maxPositions = usablePositions(stored.config.maxPositions);
-    const config: ModelConfig = { ...stored.config, maxPositions };
-    const shape = { ...stored, config };
+    const shape = usable(stored);
+    const { config } = shape;
     const options = {
       precision,
       // The blocks of a GGUF file come back code by code.
@@ -54,6 +53,17 @@ export async function openForInference(
     generate: (requests, options) => sampler.generate(requests, options),
     release: () => sampler.release(),
   };
+}
+
+/** What `openForInference` says of a model, without its weights. */
+export const shapeForInference = (path: string): LoadedShape => usable(readShape(path));
+
+function usable(stored: LoadedShape): LoadedShape {
+  const config: ModelConfig = {
+    ...stored.config,
+    maxPositions: usablePositions(stored.config.maxPositions),
+  };
+  return { ...stored, config };
 }
 
 /** Rows of a batch where many sequences wait. */

@@ -273,6 +273,25 @@ describe("what cannot be", () => {
     );
   });
 
+  test("is said before the weights are read", async () => {
+    const model = join(temporaryFolder(), "model");
+    const run = tiny();
+    const newest = fs.readdirSync(join(run, "checkpoints")).toSorted().at(-1) as string;
+    fs.cpSync(join(run, "checkpoints", newest, "model"), model, { recursive: true });
+    const weights = join(model, "model.safetensors");
+    // A whole file, without one of the tensors that the model needs.
+    const bytes = fs.readFileSync(weights, "latin1");
+    fs.writeFileSync(weights, bytes.replace('"model.norm.weight"', '"model.mist.weight"'), "latin1");
+    await expect(command(model, { task: "chess" })).rejects.toThrow('There is no task "chess"');
+    await expect(command(model, { task: "jsonl:none.jsonl" })).rejects.toThrow(
+      /none\.jsonl: there is no such file/,
+    );
+    await expect(command(model, { task: "countdown", maxTokens: 9000 })).rejects.toThrow(
+      /exceed the model's 96/,
+    );
+    await expect(command(model, { task: "countdown" })).rejects.toThrow(/model\.norm\.weight/);
+  });
+
   test("on one screen, with what to do", async () => {
     const { code, stdout, stderr } = await sputnik(["eval", "tiny", "--task", "chess"], { cwd });
     expect([code, stdout]).toEqual([1, ""]);
