@@ -21,7 +21,7 @@ const ROUNDS = 5;
 const [QUIET, BUSY, SETTLE] = [5, 15, 5];
 
 /** As before there was a watch. */
-const always: Watch = { contended: false, measure: (_threads, run) => run() };
+const always: Watch = { contended: false, measure: (_session, run) => run() };
 
 async function openStep(watch?: Watch): Promise<{ tokens: number; run: () => Promise<unknown> }> {
   const recipe = loadRecipe(RECIPE);

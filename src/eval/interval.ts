@@ -7,6 +7,7 @@
  * Clopper and Pearson. It assumes no variance, so equal values do not make it vanish, and with many values it
  * approaches the interval of the central limit theorem.
  */
+import { bisect } from "./bisect.ts";
 
 export type Interval = [low: number, high: number];
 
@@ -17,82 +18,70 @@ const TAIL = 0.025;
 export function meanInterval(values: readonly number[], [low, high]: Interval = [0, 1]): Interval {
   const outside = values.find((value) => !(value >= low && value <= high));
   if (outside !== undefined) throw new RangeError(`${outside} is not within ${low} to ${high}.`);
-  const mirrored = upperEnd(
-    values.map((value) => -value),
-    -high,
-    -low,
-  );
-  return [mirrored === -low ? low : -mirrored, upperEnd(values, low, high)];
+  const mirrored = values.map((value) => -value);
+  // From 0, so that an end of 0 is no -0.
+  return [0 - upperEnd(mirrored, -high, -low), upperEnd(values, low, high)];
 }
 
-/** Where `Atoms` of the values and of `high` exceed it with probability `TAIL`. */
+/** Where the weighted mean of the values and of `high` exceeds the end with probability `TAIL`. */
 function upperEnd(values: readonly number[], low: number, high: number): number {
   const counts = new Map<number, number>([[high, 1]]);
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
-  if (counts.size === 1) return high;
   const atoms = [...counts];
-  const target = Math.log(TAIL);
-  // False position on the logarithm, with the Illinois rule against one end that stays.
-  let [a, b] = [Math.min(low, ...counts.keys()), high];
-  let [fa, fb] = [-target, Number.NEGATIVE_INFINITY];
-  let side = 0;
-  for (let round = 0; round < 100 && b - a > 1e-9 * (high - low); round++) {
-    const linear = b - (fb * (b - a)) / (fb - fa);
-    const t = round > 2 && linear > a && linear < b ? linear : (a + b) / 2;
-    const f = Math.log(exceedance(atoms, t)) - target;
-    if (Math.abs(f) < 1e-9) return t;
-    if (f > 0) {
-      [a, fa] = [t, f];
-      if (side === 1) fb /= 2;
-      side = 1;
-    } else {
-      [b, fb] = [t, f];
-      if (side === -1) fa /= 2;
-      side = -1;
-    }
-  }
-  return (a + b) / 2;
+  return bisect(low, high, (mean) => exceedance(atoms, mean) > TAIL);
 }
 
+/** A value with how often it occurs. */
+type Atom = readonly [value: number, count: number];
+
 /**
- * P(sum of w_i x_i > t) for Dirichlet weights, `t` within the values. With G_i ~ Gamma(count_i) this is
- * P(sum of G_i (x_i - t) > 0), the Laplace inversion of exp(K(s)) / s with K(s) = -sum of count_i ln(1 - (x_i - t) s).
- * The line of integration passes through the saddle point, where nothing oscillates (Daniels 1954).
+ * P(sum of w_i x_i > t) for Dirichlet weights, `t` below the largest value. With G_i ~ Gamma(count_i) this is
+ * P(sum of G_i (x_i - t) > 0), the Laplace inversion of exp(K(s)) / s with K(s) = -sum of count_i ln(1 - (x_i - t) s)
+ * along saddle + iu. The sum over u = width sinh(node / 8) is the trapezoid rule: its error falls exponentially.
  */
-function exceedance(atoms: readonly (readonly [value: number, count: number])[], t: number): number {
-  const scales = atoms.map(([value, count]) => [value - t, count] as const);
-  const largest = Math.max(...scales.map(([scale]) => scale));
-  let [left, right] = [0, 1 / largest];
-  for (let round = 0; round < 60; round++) {
-    const s = (left + right) / 2;
-    const slope = scales.reduce((sum, [scale, count]) => sum + (count * scale) / (1 - scale * s), -1 / s);
-    if (slope < 0) left = s;
-    else right = s;
+export function exceedance(atoms: readonly Atom[], t: number): number {
+  const scales = atoms.map(([value, count]): Atom => [value - t, count]);
+  const [saddle, width] = saddlePoint(scales);
+  const peak = integrand(scales, saddle, 0)[0];
+  let sum = 0;
+  for (let node = 0; ; node++) {
+    const [modulus, phase] = integrand(scales, saddle, width * Math.sinh(node * STEP));
+    const size = Math.exp(modulus - peak) * Math.cosh(node * STEP);
+    // Both sides of the line are equal, except that its middle is there once.
+    sum += (node === 0 ? size / 2 : size) * Math.cos(phase);
+    // Stryker disable next-line EqualityOperator: a size of exactly the limit does not occur
+    if (size < 1e-12) return (Math.exp(peak) * width * STEP * sum) / Math.PI;
   }
-  const saddle = (left + right) / 2;
+}
+
+const STEP = 1 / 8;
+
+/**
+ * Where exp(K(s)) / s is least on the real line, and how far from there it keeps its size: a line through this point
+ * meets nothing that oscillates (Daniels 1954).
+ */
+export function saddlePoint(scales: readonly Atom[]): [saddle: number, width: number] {
+  const largest = scales.reduce((top, [scale]) => Math.max(top, scale), 0);
+  const saddle = bisect(
+    0,
+    1 / largest,
+    (s) => scales.reduce((slope, [scale, count]) => slope + (count * scale) / (1 - scale * s), -1 / s) < 0,
+  );
   const curvature = scales.reduce(
     (sum, [scale, count]) => sum + count * (scale / (1 - scale * saddle)) ** 2,
     1 / saddle ** 2,
   );
-  const width = 1 / Math.sqrt(curvature);
-  const STEP = 1 / 8;
-  let [sum, first] = [0, 0];
-  let peak = 0;
-  for (let node = 0; node < 400; node++) {
-    const u = width * Math.sinh(node * STEP);
-    // ln of exp(K) / s at saddle + iu: its modulus and its phase.
-    let modulus = -0.5 * Math.log(saddle * saddle + u * u);
-    let phase = -Math.atan2(u, saddle);
-    for (const [scale, count] of scales) {
-      const [re, im] = [1 - scale * saddle, -scale * u];
-      modulus -= 0.5 * count * Math.log(re * re + im * im);
-      phase -= count * Math.atan2(im, re);
-    }
-    if (node === 0) peak = modulus;
-    const size = Math.exp(modulus - peak) * Math.cosh(node * STEP);
-    if (node === 0) first = size * Math.cos(phase);
-    else sum += size * Math.cos(phase);
-    if (size < 1e-13) break;
+  return [saddle, 1 / Math.sqrt(curvature)];
+}
+
+/** ln of exp(K(s)) / s at s = saddle + iu: its modulus and its phase. */
+function integrand(scales: readonly Atom[], saddle: number, u: number): [modulus: number, phase: number] {
+  let modulus = -Math.log(Math.hypot(saddle, u));
+  let phase = -Math.atan2(u, saddle);
+  for (const [scale, count] of scales) {
+    const [re, im] = [1 - scale * saddle, -scale * u];
+    modulus -= count * Math.log(Math.hypot(re, im));
+    phase -= count * Math.atan2(im, re);
   }
-  return (Math.exp(peak) * width * STEP * (first / 2 + sum)) / Math.PI;
+  return [modulus, phase];
 }

@@ -1,3 +1,5 @@
+import { bisect } from "./bisect.ts";
+
 /**
  * The distance, in standard errors, that Student's t with `degrees` degrees of freedom keeps within in 95 % of the
  * draws: 12.706 at 1, 2.776 at 4, 1.960 in the limit. By bisection on the distribution's closed form for whole
@@ -7,13 +9,9 @@ export function studentReach(degrees: number): number {
   if (!Number.isInteger(degrees) || degrees < 1)
     throw new RangeError(`Student's t needs whole degrees of freedom of at least 1, not ${degrees}.`);
   // In the angle whose tangent is t / sqrt(degrees).
-  let [low, high] = [0, Math.PI / 2];
-  for (let round = 0; round < 60; round++) {
-    const angle = (low + high) / 2;
-    if (within(angle, degrees) < 0.95) low = angle;
-    else high = angle;
-  }
-  return Math.tan((low + high) / 2) * Math.sqrt(degrees);
+  // Stryker disable next-line EqualityOperator: within() is continuous, so one angle more or less changes nothing
+  const angle = bisect(0, Math.PI / 2, (tried) => within(tried, degrees) < 0.95);
+  return Math.tan(angle) * Math.sqrt(degrees);
 }
 
 /** P(|T| < tan(angle) sqrt(degrees)). */

@@ -13,6 +13,8 @@ export interface Window {
   computing: number;
   /** Threads of the sessions that ran. */
   threads: number;
+  /** What it takes to prepare the dearest of them anew. */
+  switching: number;
   /** CPU time of this process, inside runs and in all. */
   cpu: number;
   ownCpu: number;
@@ -29,9 +31,11 @@ export interface Mode {
   since: number;
   /** Seconds to yield before spinning is tried again. */
   wait: number;
+  /** Seconds for which cores have been lacking while threads spin. */
+  lacking: number;
 }
 
-export const QUIET: Mode = { yielding: false, since: Number.NEGATIVE_INFINITY, wait: 0 };
+export const QUIET: Mode = { yielding: false, since: Number.NEGATIVE_INFINITY, wait: 0, lacking: 0 };
 
 /** Cores that are lacking before threads yield, and at most when they spin again: no flapping in between. */
 const LACKING = 0.25;
@@ -40,19 +44,28 @@ const ENOUGH = 0.15;
 const FIRST_WAIT = 2;
 const RELAPSE = 15;
 const LONGEST = 60;
+/**
+ * A switch costs a preparation of each session. Cores are to be lacking for so many times that long before it is made, and
+ * to be yielded for so many times that long before it is made back: a large model's sessions take seconds.
+ */
+const [PATIENCE, REST] = [2, 10];
 
 /** The mode after a window in which `mode` was in force. */
 export function nextMode(mode: Mode, window: Window): Mode {
   const { at, threads, seconds, computing, waited, idle } = window;
   if (!mode.yielding) {
-    if (coresLacking(window) < LACKING) return mode;
+    if (coresLacking(window) < LACKING) return { ...mode, lacking: 0 };
+    const lacking = mode.lacking + seconds;
+    if (lacking < PATIENCE * window.switching) return { ...mode, lacking };
+    const first = Math.max(FIRST_WAIT, REST * window.switching);
     const relapsed = at - mode.since < RELAPSE;
-    return { yielding: true, since: at, wait: relapsed ? Math.min(2 * mode.wait, LONGEST) : FIRST_WAIT };
+    const wait = Math.min(relapsed ? Math.max(2 * mode.wait, first) : first, LONGEST);
+    return { yielding: true, since: at, wait, lacking: 0 };
   }
   // What the system cannot say is tried.
   const available = idle === null ? threads : (window.ownCpu + idle) / seconds;
   const free = available >= threads - ENOUGH && (waited ?? 0) / computing < LACKING;
-  return free && at - mode.since >= mode.wait ? { yielding: false, since: at, wait: mode.wait } : mode;
+  return free && at - mode.since >= mode.wait ? { ...mode, yielding: false, since: at } : mode;
 }
 
 /** How many threads wait for a core while they could run, on average. */

@@ -27,8 +27,8 @@ function cpuSeconds(): number {
 export interface Watch {
   /** Whether another program takes a core, so that threads that wait are to sleep. */
   readonly contended: boolean;
-  /** Runs what `threads` threads compute, and looks at what they got. */
-  measure<T>(threads: number, run: () => Promise<T>): Promise<T>;
+  /** Runs what `threads` threads compute, and looks at what they got; `switching`: the seconds that a change takes. */
+  measure<T>(session: { threads: number; switching: number }, run: () => Promise<T>): Promise<T>;
 }
 
 class CoreWatch implements Watch {
@@ -37,12 +37,13 @@ class CoreWatch implements Watch {
   private computing = 0;
   private cpu = 0;
   private threads = 0;
+  private switching = 0;
 
   get contended(): boolean {
     return this.mode.yielding;
   }
 
-  async measure<T>(threads: number, run: () => Promise<T>): Promise<T> {
+  async measure<T>(session: { threads: number; switching: number }, run: () => Promise<T>): Promise<T> {
     this.begun ??= counters();
     const [start, cpu] = [now(), cpuSeconds()];
     try {
@@ -50,7 +51,8 @@ class CoreWatch implements Watch {
     } finally {
       this.computing += now() - start;
       this.cpu += cpuSeconds() - cpu;
-      this.threads = Math.max(this.threads, threads);
+      this.threads = Math.max(this.threads, session.threads);
+      this.switching = Math.max(this.switching, session.switching);
       if (this.computing >= WINDOW) this.close(this.begun);
     }
   }
@@ -62,13 +64,14 @@ class CoreWatch implements Watch {
       seconds: end.at - begun.at,
       computing: this.computing,
       threads: this.threads,
+      switching: this.switching,
       cpu: this.cpu,
       ownCpu: end.ownCpu - begun.ownCpu,
       waited: begun.waited && end.waited && waitedSince(begun.waited, end.waited),
       idle: begun.idle === null || end.idle === null ? null : end.idle - begun.idle,
     });
     this.begun = end;
-    this.computing = this.cpu = this.threads = 0;
+    this.computing = this.cpu = this.threads = this.switching = 0;
   }
 }
 

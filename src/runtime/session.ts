@@ -165,7 +165,9 @@ export class Session {
     this.running++;
     try {
       const run = () => this.inference.run(feeds, wanted);
-      return threads > 1 ? await watch.measure(threads, run) : await run();
+      return threads > 1
+        ? await watch.measure({ threads, switching: this.creationSeconds }, run)
+        : await run();
     } finally {
       this.running--;
     }
@@ -225,6 +227,8 @@ function sessionOptions(options: SettledOptions, yielding = false): ort.Inferenc
     interOpNumThreads: 1,
     graphOptimizationLevel: "all",
     executionMode: "sequential",
+    // A plan of all intermediate values would be a second block of memory beside those of the shapes before; it gains no time.
+    enableMemPattern: false,
     logSeverityLevel: 3,
     ...(yielding ? { extra: { session: { intra_op: { allow_spinning: "0" } } } } : {}),
     ...(options.profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: options.profile }),

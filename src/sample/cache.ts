@@ -41,6 +41,7 @@ export class KvCache {
   /** Forgets everything, and what is hidden behind masks too. */
   clear(): void {
     this.arrays = [];
+    this.views = null;
   }
 
   private fit(): void {

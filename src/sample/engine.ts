@@ -185,7 +185,8 @@ export class Sampler {
     return result;
   }
 
-  private forget(): void {
+  /** Frees the caches, which the next call allocates anew: for the time in which another session needs the memory. */
+  forget(): void {
     this.last = null;
     for (const cache of [this.cache, this.reading]) cache.clear();
   }

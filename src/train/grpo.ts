@@ -202,6 +202,7 @@ export class GrpoStage implements TrainingStage {
     // difficulty, which is what Dr. GRPO removes.
     if (options.dynamicRounds === 0) result.kept = [...result.all];
     result.kept.splice(options.problemsPerStep);
+    this.sampler.forget();
     return result;
   }
 

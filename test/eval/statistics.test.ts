@@ -78,13 +78,14 @@ describe("pass@1", () => {
       { samples: 100, right: 100 },
       { samples: 100, right: 0 },
     ]);
+    expect(clustered).toMatchObject({ mean: 0.5, problems: 2, samples: 200 });
     expect(clustered.standardError).toBeCloseTo(0.5, 12);
     expect(clustered.interval[1] - clustered.interval[0]).toBeGreaterThan(0.8);
     // Every problem is solved half of the time: no spread seen, and still not certain, since the next may differ.
     // 0.5 -+ 0.5 w for the weight w of one further problem, P(w > x) = (1 - x)^50 = 0.025.
     const even = passAt1(Array.from({ length: 50 }, () => ({ samples: 4, right: 2 })));
     const half = 0.5 * (1 - 0.025 ** (1 / 50));
-    expect(even.standardError).toBe(0);
+    expect(even).toMatchObject({ mean: 0.5, standardError: 0 });
     expect(even.interval[0]).toBeCloseTo(0.5 - half, 6);
     expect(even.interval[1]).toBeCloseTo(0.5 + half, 6);
   });
@@ -202,6 +203,13 @@ describe("a paired difference", () => {
     // Nothing differs: what was not seen may still happen in 3 of n.
     expect(steps(100, 0).interval[1]).toBeCloseTo(1.98422 * Math.sqrt(3 / 99 / 100), 5);
     expect(steps(1, 1).significant).toBe(false);
+    // From 30 on by Student's t, below it by the exact interval: (1 - x)^29 = 0.025 of the way from 0 to 1.
+    expect(steps(29, 0).interval[1]).toBeCloseTo(1 - 0.025 ** (1 / 29), 6);
+    expect(steps(30, 0).interval[1]).toBeCloseTo(2.04523 * Math.sqrt(3 / 29 / 30), 5);
+    // The largest difference seen sets the scale: 3 x (1/4)^2.
+    expect(steps(100, 0.25).interval[0]).toBeCloseTo(0.25 - 1.98422 * 0.25 * Math.sqrt(3 / 99 / 100), 5);
+    expect(steps(100, -0.25).interval[1]).toBeCloseTo(-0.25 + 1.98422 * 0.25 * Math.sqrt(3 / 99 / 100), 5);
+    expect(steps(100, -0.25).significant).toBe(true);
   });
 
   test("how many problems would settle it", () => {
@@ -211,6 +219,8 @@ describe("a paired difference", () => {
     expect(difference.significant).toBe(false);
     expect(difference.problemsNeeded).toBe(6);
     expect(pairedDifference([0, 1], [0, 1]).problemsNeeded).toBeNull();
-    expect(() => pairedDifference([1], [1, 0])).toThrow(RangeError);
+    expect(() => pairedDifference([1], [1, 0])).toThrow("Paired scores need the same problems: 1 against 2.");
+    // A single difference has no deviation.
+    expect(pairedDifference([0], [1]).problemsNeeded).toBeNull();
   });
 });

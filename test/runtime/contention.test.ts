@@ -17,11 +17,11 @@ const elsewhere = (got: number, idle = 0): Partial<Window> => ({ ...linux(got, 0
 const blind = (got: number): Partial<Window> => ({ ...elsewhere(got), idle: null });
 
 /** The modes after each of these windows, "s" for spinning and "y" for yielding. */
-function modes(series: Partial<Window>[], threads = 2): string {
+function modes(series: Partial<Window>[], threads = 2, switching = 0): string {
   let mode: Mode = QUIET;
   return series
     .map((seen, i) => {
-      const window = { at: (i + 1) * SECONDS, seconds: SECONDS, computing: SECONDS, threads };
+      const window = { at: (i + 1) * SECONDS, seconds: SECONDS, computing: SECONDS, threads, switching };
       mode = nextMode(mode, { ...window, cpu: 0, ownCpu: 0, waited: null, idle: null, ...seen });
       return mode.yielding ? "y" : "s";
     })
@@ -50,6 +50,16 @@ describe("on Linux", () => {
 
   it("does not flap where the other program comes and goes within a second", () => {
     expect(modes(repeat(50, taken, linux(1.7, 0.3)))).not.toContain("s");
+  });
+
+  it("changes sessions that take seconds to prepare only where that pays", () => {
+    // 1 s of preparation: 2 s of lacking cores before, 10 s of yielding after.
+    expect(modes([...repeat(3, taken), quiet, ...repeat(3, taken), quiet], 2, 1)).toBe("s".repeat(8));
+    expect(modes([...repeat(4, taken), ...repeat(20, quiet)], 2, 1)).toBe(`sss${"y".repeat(20)}s`);
+    // At most a minute: 120 windows.
+    expect(modes([...repeat(40, taken), ...repeat(121, quiet)], 2, 10)).toBe(
+      `${"s".repeat(39)}${"y".repeat(120)}ss`,
+    );
   });
 
   it("takes neither a thread that sleeps nor a slow machine for another program", () => {
@@ -132,7 +142,7 @@ describe("where nothing is told of other programs", () => {
   });
 
   it("begins quiet", () => {
-    expect(QUIET).toEqual({ yielding: false, since: Number.NEGATIVE_INFINITY, wait: 0 });
+    expect(QUIET).toEqual({ yielding: false, since: Number.NEGATIVE_INFINITY, wait: 0, lacking: 0 });
   });
 
   it("begins with 2 s again after it was quiet for a while", () => {

@@ -18,7 +18,7 @@ import { traceStep } from "../../src/train/step.ts";
 class SetWatch implements Watch {
   contended = false;
   measured = 0;
-  measure<T>(_threads: number, run: () => Promise<T>): Promise<T> {
+  measure<T>(_session: { threads: number; switching: number }, run: () => Promise<T>): Promise<T> {
     this.measured++;
     return run();
   }
