@@ -1,4 +1,6 @@
 /** Mutation testing by StrykerJS with vitest, a folder at a time. */
+// In worker threads, where StrykerJS runs tests, it would be too late, and every file with a session would fail unseen.
+import "../../src/runtime/no-telemetry.ts";
 import { Stryker } from "@stryker-mutator/core";
 import type { Folder } from "./folders.ts";
 import type { Score } from "./score.ts";

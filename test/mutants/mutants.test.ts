@@ -9,6 +9,11 @@ describe("what StrykerJS mutates", () => {
     expect(existsSync(file.replace(/:\d+-\d+$/, "")), file).toBe(true);
   });
 
+  it("runs its tests with telemetry off, or every file that loads a session fails unseen", () => {
+    const imports = readFileSync("scripts/mutate/stryker.ts", "utf8").match(/^import .*$/gm) ?? [];
+    expect(imports[0]).toBe('import "../../src/runtime/no-telemetry.ts";');
+  });
+
   it("is all of training and sampling that needs no session", () => {
     const pure = ["grpo-loss.ts:41-103", "importance.ts", "microbatch.ts", "schedule.ts", "rewards.ts"];
     for (const file of [...pure, "grpo-metrics.ts"])
