@@ -15,7 +15,7 @@ export const FOLDERS: Record<string, Folder> = {
     mutate: ["src/tasks/*.ts", "!src/tasks/verifier-*.ts"],
     tests: ["test/tasks/!(linear-time|verifier-pool).test.ts"],
   },
-  eval: { mutate: ["src/eval/*.ts"], tests: ["test/eval/*.test.ts"] },
+  eval: { mutate: ["src/eval/*.ts"], tests: ["test/eval/!(coverage).test.ts"] },
   ledger: { mutate: ["src/ledger/*.ts"], tests: ["test/ledger/*.test.ts"] },
   train: {
     mutate: [
@@ -26,7 +26,7 @@ export const FOLDERS: Record<string, Folder> = {
       ),
       "src/train/whole-rows.ts",
     ],
-    tests: ["schedule", "data", "rewards", "grpo-metrics", "whole-rows", "grpo-loss"].map(
+    tests: ["schedule", "data", "rewards", "grpo-metrics", "whole-rows", "importance", "grpo-loss"].map(
       (name) => `test/train/${name}.test.ts`,
     ),
   },

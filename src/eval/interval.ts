@@ -28,7 +28,8 @@ function upperEnd(values: readonly number[], low: number, high: number): number 
   const counts = new Map<number, number>([[high, 1]]);
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
   const atoms = [...counts];
-  return bisect(low, high, (mean) => exceedance(atoms, mean) > TAIL);
+  // Stryker disable next-line EqualityOperator: a probability of exactly the tail does not occur
+  return bisect(low, high, (mean) => exceedance(atoms, mean) > TAIL, 27);
 }
 
 /** A value with how often it occurs. */
@@ -65,6 +66,7 @@ export function saddlePoint(scales: readonly Atom[]): [saddle: number, width: nu
   const saddle = bisect(
     0,
     1 / largest,
+    // Stryker disable next-line EqualityOperator: where the slope is exactly 0, either half ends there
     (s) => scales.reduce((slope, [scale, count]) => slope + (count * scale) / (1 - scale * s), -1 / s) < 0,
   );
   const curvature = scales.reduce(

@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { coverage, falseAlarms } from "../../bench/trust-coverage.ts";
 import {
   majority,
   majorityAtK,
@@ -111,18 +110,6 @@ describe("pass@1", () => {
     expect(width(100, 10)).toBeLessThan(1.07 * 0.1208);
     expect(width(1000, 500)).toBeLessThan(1.03 * 0.0618);
     expect(width(1000, 500)).toBeGreaterThan(0.0618);
-  });
-});
-
-describe("coverage by simulation, hard and easy, 16 and 64 samples a problem", () => {
-  // The benchmark `trust` runs 2,000 simulations; a share of 0.93 of 100 is missed by chance in one row of 2,000.
-  test.each([2, 8, 30])("intervals over %i problems hold the truth", (problems) => {
-    for (const { covered, difficulty, samples } of coverage(problems, 100))
-      expect(covered, `Beta(${difficulty.join()}) x ${samples}`).toBeGreaterThanOrEqual(0.93);
-  });
-
-  test.each([2, 5, 30])("equal exams over %i problems are seldom called different", (problems) => {
-    expect(Math.max(...falseAlarms(problems, problems < 30 ? 20 : 100))).toBeLessThan(0.1);
   });
 });
 
