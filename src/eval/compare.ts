@@ -73,6 +73,7 @@ export function bracket(
       task === before.task && (keys.size === 0 || (tallies?.some(({ key }) => keys.has(key)) ?? true)),
   );
   const after = alike.find(({ label }) => label === "final") ?? alike.at(-1);
+  // Stryker disable next-line ConditionalExpression: `before` itself is always alike
   return after === undefined || after === before ? null : [before, after];
 }
 
@@ -99,6 +100,7 @@ export function gainBetween(first: EvaluationRecord, second: EvaluationRecord): 
   return {
     mean: second.passAt1 - first.passAt1,
     interval,
+    // Stryker disable next-line EqualityOperator: an end of exactly 0 does not occur
     significant: interval[0] > 0 || interval[1] < 0,
     how: `not paired: ${compared.why}`,
     problemsNeeded: null,

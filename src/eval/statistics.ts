@@ -16,7 +16,8 @@ export interface Tally {
 
 /**
  * Unbiased probability that at least one of k answers is right, from n answers of which c are (Codex,
- * arXiv 2107.03374, eq. 1): 1 - C(n-c, k) / C(n, k), as a product, which neither overflows nor cancels.
+ * arXiv 2107.03374, eq. 1): 1 - C(n-c, k) / C(n, k), as a product, which neither overflows nor cancels, and has a factor of 0
+ * where fewer than k are wrong.
  * Throws a `RangeError` for k > n: samples that do not exist cannot be counted.
  */
 export function passAtK({ samples, right }: Tally, k: number): number {
@@ -25,7 +26,6 @@ export function passAtK({ samples, right }: Tally, k: number): number {
     throw new RangeError(`pass@${k} needs at least ${k} samples of each problem; this one has ${samples}.`);
   }
   if (right < 0 || right > samples) throw new RangeError(`${right} of ${samples} samples cannot be right.`);
-  if (samples - right < k) return 1;
   let allWrong = 1;
   for (let i = samples - right + 1; i <= samples; i++) allWrong *= 1 - k / i;
   return 1 - allWrong;
@@ -159,6 +159,7 @@ export function pairedDifference(first: readonly number[], second: readonly numb
     mean: difference,
     standardError,
     interval,
+    // Stryker disable next-line EqualityOperator: an end of exactly 0 does not occur
     significant: interval[0] > 0 || interval[1] < 0,
     problemsNeeded: problemsNeeded(difference, standardError * Math.sqrt(differences.length)),
   };

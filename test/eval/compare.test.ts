@@ -35,7 +35,11 @@ test("the same 100 right before and after, and 14 more: learned (E5)", () => {
 describe("problem by problem", () => {
   test("whatever the order, over what both scored", () => {
     const first = [tally("a", 1, 1), tally("b", 0, 2), tally("c", 2, 0), tally("d", 0, 0, 2)];
-    const second = [tally("c", 2, 0), tally("d", 2, 0), tally("a", 2, 0), tally("b", 1, 1)];
+    // An answer that could not be read counts like a wrong one.
+    const second = [
+      ...[tally("c", 2, 0), tally("d", 2, 0), tally("a", 2, 0)],
+      { ...tally("b", 1, 0), unparsed: 1 },
+    ];
     const compared = compareEvaluations({ tallies: first }, { tallies: second });
     // a: 1/2 -> 1, b: 0 -> 1/2, c: 1 -> 1; d was not scored in the first.
     expect(compared).toMatchObject({ paired: true, problems: 3, leftOut: 1 });
@@ -48,6 +52,7 @@ describe("problem by problem", () => {
       return compared.paired ? "paired" : compared.why;
     };
     expect(why(undefined, [])).toContain("kept no tallies");
+    expect(why([], undefined)).toContain("kept no tallies");
     expect(why([tally("a", 1, 0), tally("b", 1, 0)], [tally("a", 1, 0)])).toBe(
       "their problems differ: 1 are in both, of 2 in the first and 1 in the second",
     );
@@ -66,7 +71,10 @@ test("without tallies: two independent evaluations, and the sentence says so", (
   const [low, high] = unpairedInterval(old(0.3, 0.03), old(0.85, 0.04));
   // hypot(0.03, 0.04) = 0.05.
   expect([low, high].map((x) => x.toFixed(6))).toEqual(["0.500000", "0.600000"]);
-  expect(gainBetween(old(0.3, 0.03), old(0.85, 0.04))).toMatchObject({ significant: true });
+  const gain = gainBetween(old(0.3, 0.03), old(0.85, 0.04));
+  expect(gain).toMatchObject({ significant: true, problemsNeeded: null });
+  expect(gain.mean).toBeCloseTo(0.55, 12);
+  expect(gainBetween(old(0.85, 0.04), old(0.3, 0.03))).toMatchObject({ significant: true });
   expect(gainVerdict(old(0.3, 0.03), old(0.85, 0.04))).toContain("not paired: one of them was stored");
   expect(gainBetween(old(0.3, 0.03), old(0.34, 0.04)).significant).toBe(false);
 });
@@ -83,4 +91,11 @@ test("what brackets a training: base and final, or the first and the last", () =
   expect(bracket([b, { ...file, label: "final" }])).toBeNull();
   expect(bracket([b, { ...file, tallies: undefined }])?.[1].label).toBe("file");
   expect(bracket([])).toBeNull();
+  // Without labels: the first and the last. One without tallies is compared with any of its task.
+  const [first, second, third] = [record(1, 2, "1"), record(1, 2, "2"), record(1, 2, "3")];
+  expect(bracket([first, second, third])).toEqual([first, third]);
+  expect(bracket([{ ...first, tallies: undefined }, third])?.[1]).toBe(third);
+  // One shared problem is enough.
+  const overlapping = { ...file, tallies: [tally("p0", 1, 0), tally("q0", 1, 0)] };
+  expect(bracket([first, overlapping])?.[1]).toBe(overlapping);
 });

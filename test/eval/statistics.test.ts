@@ -46,6 +46,16 @@ describe("pass@k", () => {
     expect(() => meanPassAtK(allRight, 16)).toThrow(RangeError);
   });
 
+  test("refuses a k that is no whole number, and more right samples than there are", () => {
+    for (const k of [0, -1, 1.5, Number.NaN])
+      expect(() => passAtK({ samples: 4, right: 1 }, k)).toThrow(
+        `pass@k needs a whole k of at least 1, not ${k}.`,
+      );
+    for (const right of [-1, 5])
+      expect(() => passAtK({ samples: 4, right }, 1)).toThrow(`${right} of 4 samples cannot be right.`);
+    expect(passAtK({ samples: 4, right: 2 }, 3)).toBe(1);
+  });
+
   test("leaves unscored problems out", () => {
     expect(
       meanPassAtK(
@@ -207,6 +217,8 @@ describe("a paired difference", () => {
     expect(difference.problemsNeeded).toBe(6);
     expect(pairedDifference([0, 1], [0, 1]).problemsNeeded).toBeNull();
     expect(() => pairedDifference([1], [1, 0])).toThrow("Paired scores need the same problems: 1 against 2.");
+    // One gained and one lost: no difference, however many problems.
+    expect(pairedDifference([0, 1], [1, 0]).problemsNeeded).toBeNull();
     // A single difference has no deviation.
     expect(pairedDifference([0], [1]).problemsNeeded).toBeNull();
   });
