@@ -20,16 +20,18 @@ if (unknown.length > 0) {
   );
   process.exit(2);
 }
-const scores = await mutationScores(names.length > 0 ? names : undefined, {
-  stryker: !flags.includes("--patches"),
-  patches: !flags.includes("--stryker"),
-});
-for (const [name, score] of Object.entries(scores)) {
+let low = false;
+for (const name of names.length > 0 ? names : Object.keys(FOLDERS)) {
+  const { [name]: score } = await mutationScores([name], {
+    stryker: !flags.includes("--patches"),
+    patches: !flags.includes("--stryker"),
+  });
   const { killed, survivors, explained } = score;
   for (const survivor of survivors) console.log(`survived: ${survivor}`);
   console.log(
     `${name}: ${scoreOf(score).toFixed(3)} (${killed} of ${killed + survivors.length} killed, ${explained} explained)`,
   );
+  // Without any mutant there is no score, and none below the limit.
+  low ||= scoreOf(score) < LEAST;
 }
-// Without any mutant there is no score, and none below the limit.
-process.exit(Object.values(scores).some((score) => scoreOf(score) < LEAST) ? 1 : 0);
+process.exit(low ? 1 : 0);

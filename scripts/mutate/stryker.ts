@@ -2,13 +2,20 @@
 // In worker threads, where StrykerJS runs tests, it would be too late, and every file with a session would fail unseen.
 import "../../src/runtime/no-telemetry.ts";
 import { Stryker } from "@stryker-mutator/core";
-import type { Folder } from "./folders.ts";
-import type { Score } from "./score.ts";
+import type { Part } from "./folders.ts";
+import { type Score, together } from "./score.ts";
 
 /** Mutants run side by side. */
 const WORKERS = 2;
 
-export async function strykerScore(name: string, { mutate, tests }: Folder): Promise<Score> {
+/** The parts of a folder, one after another. */
+export async function strykerScore(name: string, parts: readonly Part[]): Promise<Score> {
+  const scores: Score[] = [];
+  for (const part of parts) scores.push(await partScore(name, part));
+  return together(scores);
+}
+
+async function partScore(name: string, { mutate, tests }: Part): Promise<Score> {
   process.env.SPUTNIK_MUTATE_TESTS = JSON.stringify(tests);
   const results = await new Stryker({
     testRunner: "vitest",
@@ -32,8 +39,11 @@ export async function strykerScore(name: string, { mutate, tests }: Folder): Pro
     allowConsoleColors: false,
   }).runMutationTest();
   const score: Score = { killed: 0, survivors: [], explained: 0 };
-  for (const { status, fileName, location, replacement, mutatorName } of results) {
-    if (status === "Killed" || status === "Timeout") score.killed++;
+  for (const result of results) {
+    const { status, fileName, location, replacement, mutatorName } = result;
+    // Where a mutant keeps a test file from loading, no test of it runs, and StrykerJS takes it for a survivor.
+    const unloadable = status === "Survived" && result.testsCompleted === 0;
+    if (status === "Killed" || status === "Timeout" || unloadable) score.killed++;
     else if (status === "Ignored") score.explained++;
     else if (status === "Survived" || status === "NoCoverage") {
       const place = `${fileName.replace(/^.*?(src\/)/, "$1")}:${location.start.line}:${location.start.column}`;

@@ -1,10 +1,13 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { FOLDERS } from "../../scripts/mutate/folders.ts";
 import { mutants } from "./index.ts";
 
 describe("what StrykerJS mutates", () => {
-  const files = Object.values(FOLDERS).flatMap(({ mutate, tests }) => [...mutate, ...tests]);
+  const files = Object.values(FOLDERS)
+    .flat()
+    .flatMap(({ mutate, tests }) => [...mutate, ...tests]);
+  const mutated = (folder: string): string[] => (FOLDERS[folder] ?? []).flatMap(({ mutate }) => mutate);
   it.each(files.filter((file) => !/[*!]/.test(file)))("%s is there", (file) => {
     expect(existsSync(file.replace(/:\d+-\d+$/, "")), file).toBe(true);
   });
@@ -16,14 +19,18 @@ describe("what StrykerJS mutates", () => {
 
   it("is all of training and sampling that needs no session", () => {
     const pure = ["grpo-loss.ts:41-103", "importance.ts", "microbatch.ts", "schedule.ts", "rewards.ts"];
-    for (const file of [...pure, "grpo-metrics.ts"])
-      expect(FOLDERS.train.mutate).toContain(`src/train/${file}`);
+    for (const file of [...pure, "grpo-metrics.ts"]) expect(mutated("train")).toContain(`src/train/${file}`);
     for (const name of ["scheduler", "sampler", "cache"])
-      expect(FOLDERS.sample.mutate).toContain(`src/sample/${name}.ts`);
+      expect(mutated("sample")).toContain(`src/sample/${name}.ts`);
     // The range begins and ends with the slots that are plain numbers.
     const lines = readFileSync("src/train/grpo-loss.ts", "utf8").split("\n");
     expect(lines[41 - 1]).toMatch(/^export type AdvantageName/);
     expect(lines.slice(103, 106).join("\n")).toContain("ratio ──");
+  });
+
+  it("is every file of tasks but the threads", () => {
+    const files = readdirSync("src/tasks").filter((name) => !name.startsWith("verifier-"));
+    expect(mutated("tasks").sort()).toEqual(files.map((name) => `src/tasks/${name}`).sort());
   });
 });
 
