@@ -5,7 +5,13 @@ import { Graph } from "../../src/graph/tensor.ts";
 import { f32, Session } from "../../src/runtime/session.ts";
 import { ExpertLoads } from "../../src/train/expert-load.ts";
 import { policyLoss } from "../../src/train/grpo-loss.ts";
-import { lossMetrics, rolloutMetrics, whyNothingWasLearned } from "../../src/train/grpo-metrics.ts";
+import {
+  importanceMetrics,
+  lossMetrics,
+  rolloutMetrics,
+  validityByPosition,
+  whyNothingWasLearned,
+} from "../../src/train/grpo-metrics.ts";
 import type { Group, Sample } from "../../src/train/rollout.ts";
 import { countSignals, fewSignals, noSignals, signalRemedy, signalShare } from "../../src/train/signals.ts";
 
@@ -300,4 +306,103 @@ describe("few groups that carry a signal (B7)", () => {
       whyNothingWasLearned({ truncated, "groups/informative": 0, pass1: 0 }, 3, 10)[0];
     expect([none(0.5), none(0.51)].map((text) => /raise maxNewTokens/.test(text))).toEqual([false, true]);
   });
+});
+
+describe("A10: what importance weights cut is measured", () => {
+  it("by tokens, by sequences and by length", () => {
+    const corrected = [
+      { length: 10, cut: 0 },
+      { length: 64, cut: 16 },
+      { length: 65, cut: 65 },
+      { length: 61, cut: 0 },
+      { length: 200, cut: 50 },
+      { length: 128, cut: 0 },
+    ];
+    expect(importanceMetrics(corrected)).toEqual({
+      "importance/cut": 131 / 528,
+      "importance/cut-sequences": 0.5,
+      "importance/cut/1-64": 16 / 135,
+      "importance/cut/65-128": 65 / 193,
+      "importance/cut/193-256": 0.25,
+    });
+    // From the shortest on, as the page lists them.
+    expect(Object.keys(importanceMetrics([...corrected].reverse())).slice(2)).toEqual([
+      ...["importance/cut/1-64", "importance/cut/65-128", "importance/cut/193-256"],
+    ]);
+    expect(importanceMetrics([])).toEqual({ "importance/cut": null, "importance/cut-sequences": null });
+  });
+});
+
+describe("why nothing was learned", () => {
+  const metrics = { truncated: 0.25, "groups/informative": 0, pass1: 0 };
+
+  it("is said in words after 3 steps without a signal, and after every 3 further ones", () => {
+    const said = [0, 1, 2, 3, 4, 5, 6].map((idle) => whyNothingWasLearned(metrics, idle, 10).length);
+    expect(said).toEqual([0, 0, 0, 1, 0, 0, 1]);
+    expect(whyNothingWasLearned(metrics, 3, 10)).toEqual([
+      "Nothing was learned for 3 steps: in each group all rewards are equal (truncated 25 %, informative groups 0 %, pass@1 0 %). No sample earns a reward: train the base longer, make the task easier, or sample larger groups.",
+    ]);
+    expect(whyNothingWasLearned({}, 3, 10)[0]).toContain(
+      "(truncated 0 %, informative groups 0 %, pass@1 0 %)",
+    );
+  });
+
+  it("is said at once where groups could teach and all their samples were masked", () => {
+    const masked = { truncated: 1, "groups/informative": 0.5, pass1: 0.5 };
+    expect([0, 1, 2, 3].map((idle) => whyNothingWasLearned(masked, idle, 10).length)).toEqual([0, 1, 0, 1]);
+    expect(whyNothingWasLearned(masked, 1, 10)).toEqual([
+      "Nothing was learned in this step: all samples were cut off, and maskTruncated leaves those out (truncated 100 %, informative groups 50 %, pass@1 50 %). Completions are cut off at 10 tokens, before their answer: raise maxNewTokens.",
+    ]);
+  });
+
+  it("blames easy problems above half", () => {
+    const remedy = (pass1: number) => whyNothingWasLearned({ ...metrics, pass1 }, 3, 10)[0];
+    expect(remedy(0.5)).toContain("No sample earns");
+    expect(remedy(0.51)).toMatch(/Most problems are solved by all samples: make the task harder\.$/);
+    expect(remedy(1)).toMatch(/Every problem is solved by all samples: make the task harder\.$/);
+  });
+});
+
+describe("limits of notices", () => {
+  const counted = (over: Partial<ReturnType<typeof noSignals>>) => ({
+    ...noSignals(),
+    ...{ steps: 5, groups: 24, informative: 6, samples: 48, scored: 48, right: 12 },
+    ...over,
+  });
+
+  it("24 groups are enough, 50 steps a pause", () => {
+    const due = (over: Parameters<typeof counted>[0]) =>
+      fewSignals(counted(over), { groupSize: 2, last: false }).notices.length;
+    expect([due({ groups: 23 }), due({ groups: 24 })]).toEqual([0, 1]);
+    expect([due({ told: true, steps: 49 }), due({ told: true, steps: 50 })]).toEqual([0, 1]);
+    // Without a scored sample nothing was right.
+    expect(fewSignals(counted({ scored: 0, right: 0 }), { groupSize: 2, last: false }).notices[0]).toContain(
+      "at a pass@1 of 0 %",
+    );
+  });
+
+  it("where half carry a signal, counting begins anew after 50 steps", () => {
+    const after = (steps: number) =>
+      fewSignals(counted({ informative: 12, steps }), { groupSize: 2, last: false }).signals.steps;
+    expect([after(49), after(50), after(51)]).toEqual([49, 0, 0]);
+  });
+
+  it("at exactly half right, larger groups are advised still", () => {
+    expect(signalRemedy(0.5, 2, 0)).toMatch(/groups of 4 would carry one in about 88 %/);
+    // 4 of 8 groups: 1 - 0.75^8 - 0.25^8 = 0.9; the smallest that reaches three quarters is named.
+    expect(signalRemedy(0.25, 2, 0)).toMatch(/groups of 8 would/);
+  });
+});
+
+it("buckets of positions come in their order, whatever was seen first", () => {
+  const at = (...positions: number[]) => ({
+    equations: positions.map((position) => ({ position, holds: true })),
+  });
+  expect(validityByPosition([at(200, 70, 3)]).map(({ from, to }) => [from, to])).toEqual([
+    ...[
+      [0, 64],
+      [64, 128],
+      [192, 256],
+    ],
+  ]);
 });

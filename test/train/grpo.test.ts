@@ -6,7 +6,6 @@ import type { Value } from "../../src/runtime/session.ts";
 import type { Problem, Task, Verdict } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
-import { importanceMetrics, whyNothingWasLearned } from "../../src/train/grpo-metrics.ts";
 import type { GrpoOptions } from "../../src/train/grpo-options.ts";
 import { judge, overlongPenalty } from "../../src/train/rollout.ts";
 import type { Model, StepReport } from "../../src/train/stage.ts";
@@ -220,15 +219,6 @@ describe("A8: a stage that cannot learn says so", () => {
       model(copyValues(start), { tokenizer: endless }),
     );
   });
-
-  it("other causes have other remedies", () => {
-    const metrics = { truncated: 0, "groups/informative": 0, pass1: 1 };
-    expect(whyNothingWasLearned(metrics, 3, 10)[0]).toMatch(/make the task harder/);
-    expect(whyNothingWasLearned({ ...metrics, pass1: 0 }, 6, 10)[0]).toMatch(
-      /for 6 steps.*No sample earns a reward/,
-    );
-    for (const idle of [0, 1, 2, 4]) expect(whyNothingWasLearned(metrics, idle, 10)).toEqual([]);
-  });
 });
 
 describe("A9: a resumed stage is an undisturbed one", () => {
@@ -317,22 +307,6 @@ describe("A9: a resumed stage is an undisturbed one", () => {
 });
 
 describe("A10: what importance weights cut is measured", () => {
-  it("by tokens, by sequences and by length", () => {
-    const corrected = [
-      { length: 10, cut: 0 },
-      { length: 64, cut: 16 },
-      { length: 65, cut: 65 },
-      { length: 61, cut: 0 },
-    ];
-    expect(importanceMetrics(corrected)).toEqual({
-      "importance/cut": 81 / 200,
-      "importance/cut-sequences": 0.5,
-      "importance/cut/1-64": 16 / 135,
-      "importance/cut/65-128": 1,
-    });
-    expect(importanceMetrics([])).toEqual({ "importance/cut": null, "importance/cut-sequences": null });
-  });
-
   it("sits beside the mismatch, and counts a row once however many epochs train it", async () => {
     // A cap below every weight cuts every token.
     const { metrics } = await withStage((stage) => stage.advance(), {

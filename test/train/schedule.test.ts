@@ -33,6 +33,7 @@ describe("rateFactor, by hand", () => {
   it("linear: down to `final`", () => {
     expect(at({ kind: "linear", warmup: 0, final: 0 }, 4, [0, 1, 2, 3, 4])).toEqual([1, 0.75, 0.5, 0.25, 0]);
     expect(at({ kind: "linear", warmup: 3, final: 0.5 }, 3, [2, 3])).toEqual([1, 0.5]);
+    expect(at({ kind: "linear", warmup: 0, final: 0.5 }, 4, [0, 2, 4])).toEqual([1, 0.75, 0.5]);
   });
 });
 
