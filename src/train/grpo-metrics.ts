@@ -99,6 +99,22 @@ export function lossMetrics(totals: LossTotals, withKl: boolean): Metrics {
   };
 }
 
+/**
+ * A micro-batch's measurements onto those before it: sums, and the largest mismatch. Where the policy has `moved` since it
+ * sampled, a mismatch says nothing of sampler and trainer, and is left out.
+ */
+export function addMeasurements(
+  sums: Map<string, number>,
+  result: Readonly<Record<string, number>>,
+  moved: boolean,
+): void {
+  for (const [name, value] of Object.entries(result)) {
+    if (moved && name.startsWith("mismatch")) continue;
+    const before = sums.get(name) ?? 0;
+    sums.set(name, name === "mismatchMax" ? Math.max(before, value) : before + value);
+  }
+}
+
 /** Shares of tokens and of sequences whose importance weight was cut, and of tokens by the sequence's length. */
 export function importanceMetrics(corrected: LossTotals["corrected"]): Metrics {
   const share = (rows: LossTotals["corrected"]): number | null => {

@@ -18,7 +18,7 @@ import { Scorer } from "../sample/logprobs.ts";
 import type { Task } from "../tasks/problem.ts";
 import { ExpertLoads } from "./expert-load.ts";
 import { advantages, aggregations, grpoLoss, informative } from "./grpo-loss.ts";
-import { lossMetrics, rolloutMetrics, whyNothingWasLearned } from "./grpo-metrics.ts";
+import { addMeasurements, lossMetrics, rolloutMetrics, whyNothingWasLearned } from "./grpo-metrics.ts";
 import type { GrpoOptions } from "./grpo-options.ts";
 import { importanceWeights } from "./importance.ts";
 import {
@@ -262,11 +262,7 @@ export class GrpoStage implements TrainingStage {
           this.trained += fedTokens(bundles);
           totals.loads.add(step.vectors);
           loss += result.loss;
-          for (const [name, value] of Object.entries(result)) {
-            if (moved && name.startsWith("mismatch")) continue;
-            const before = totals.sums.get(name) ?? 0;
-            totals.sums.set(name, name === "mismatchMax" ? Math.max(before, value) : before + value);
-          }
+          addMeasurements(totals.sums, result, moved);
         }
         totals.norms.push((await step.applyUpdate(rates)).norm);
         totals.losses.push(loss);

@@ -48,8 +48,6 @@ export const trainMutants: readonly Mutant[] = [
     "rate: factor * (options.optimizer.adamRate ?? options.optimizer.rate),",
     "rate: options.optimizer.adamRate ?? options.optimizer.rate,",
   ),
-  grpo('if (moved && name.startsWith("mismatch")) continue;', ""),
-  grpo('name === "mismatchMax" ? Math.max(before, value) : before + value', "before + value"),
   grpo("if (!moved) totals.compared = signal;", "totals.compared = signal;"),
   grpo("loss += result.loss;", "loss = result.loss;"),
   grpo("totals.losses.push(loss);", "totals.losses.push(-loss);"),

@@ -6,6 +6,7 @@ import { f32, Session } from "../../src/runtime/session.ts";
 import { ExpertLoads } from "../../src/train/expert-load.ts";
 import { policyLoss } from "../../src/train/grpo-loss.ts";
 import {
+  addMeasurements,
   importanceMetrics,
   lossMetrics,
   rolloutMetrics,
@@ -405,4 +406,12 @@ it("buckets of positions come in their order, whatever was seen first", () => {
       [192, 256],
     ],
   ]);
+});
+
+it("micro-batches add up, but for the largest mismatch, which is of those before the first update alone", () => {
+  const sums = new Map<string, number>();
+  addMeasurements(sums, { kl: 1, mismatchSum: 2, mismatchMax: 0.5 }, false);
+  addMeasurements(sums, { kl: 2, mismatchSum: 3, mismatchMax: 0.25 }, false);
+  addMeasurements(sums, { kl: 4, mismatchSum: 9, mismatchMax: 9 }, true);
+  expect(Object.fromEntries(sums)).toEqual({ kl: 7, mismatchSum: 5, mismatchMax: 0.5 });
 });
