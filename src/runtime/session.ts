@@ -77,6 +77,8 @@ export class Session {
   /** Whether threads that wait for each other sleep, since another program takes a core. */
   yielding = false;
   private running = 0;
+  /** Seconds of runs since the graph was prepared. */
+  private busy = 0;
   private adapting: Promise<void> | null = null;
 
   private constructor(
@@ -163,14 +165,29 @@ export class Session {
     // Nothing comes between this and the next line: who finds no change under way is counted before one can begin.
     while (this.adapting !== null) await this.adapting;
     this.running++;
+    const start = performance.now();
     try {
       const run = () => this.inference.run(feeds, wanted);
       return threads > 1
         ? await watch.measure({ threads, switching: this.creationSeconds }, run)
         : await run();
     } finally {
+      this.busy += (performance.now() - start) / 1000;
       this.running--;
     }
+  }
+
+  /**
+   * Gives back what the largest of its runs left in ONNX Runtime's arena, which only ever grows, so that another session may
+   * use that memory meanwhile. Where preparing the graph anew would cost more than a tenth of what its runs took since, it
+   * does nothing.
+   */
+  async rest(): Promise<void> {
+    if (this.bytes === null || this.running > 0 || this.creationSeconds > this.busy / 10) return;
+    this.adapting ??= this.adapt(this.bytes, this.yielding).finally(() => {
+      this.adapting = null;
+    });
+    await this.adapting;
   }
 
   /**
@@ -186,6 +203,7 @@ export class Session {
       return;
     }
     this.yielding = contended;
+    this.busy = 0;
     await before.release();
   }
 

@@ -155,6 +155,8 @@ export class GrpoStage implements TrainingStage {
     const trainStart = performance.now();
     const factor = rateFactor(options.schedule, this.done, this.totalSteps);
     const update = await this.update(sampled.kept, factor);
+    // Rollout and update take turns, so the memory of one is the other's: see `sampleGroups`.
+    await this.step.rest();
     const trainSeconds = (performance.now() - trainStart) / 1000;
     const work = workSince(this.work(), before);
     Object.assign(metrics, update.metrics, {

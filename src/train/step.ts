@@ -380,6 +380,11 @@ export class TrainStep {
       }
   }
 
+  /** See `Session.rest`. */
+  async rest(): Promise<void> {
+    await this.main.rest();
+  }
+
   async release(): Promise<void> {
     await this.main.release();
     await this.update?.session.release();
