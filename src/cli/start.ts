@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import color from "picocolors";
 import { SHIPPED } from "../recipe/find-model.ts";
 import { parseRecipe, readRecipe } from "../recipe/load.ts";
+import { ensureReport } from "../recipe/report.ts";
 import { PortError } from "../server/serve.ts";
 import { converse } from "./chat.ts";
 import { openPage, type Page } from "./page.ts";
@@ -35,6 +36,7 @@ export async function start({ fresh = false, port, threads }: StartOptions): Pro
   try {
     if (page !== null) greet(page.url);
     if (finished) {
+      ensureReport(run);
       page?.begin();
       printSummary(run);
       console.log(

@@ -5,6 +5,7 @@ import { UsageError } from "../recipe/find-model.ts";
 import type { RunOrder } from "../recipe/launch.ts";
 import { parseRecipe, readRecipe } from "../recipe/load.ts";
 import { resolvePaths } from "../recipe/paths.ts";
+import { ensureReport } from "../recipe/report.ts";
 import { readJson, runPaths } from "../recipe/run-folder.ts";
 import { hashRecipe, type RunInfo } from "../recipe/run-info.ts";
 import type { Recipe } from "../recipe/schema.ts";
@@ -74,6 +75,7 @@ export function isFinished(run: string, recipe: Recipe): boolean {
 }
 
 function tellFinished(run: string, { json }: TrainOptions): void {
+  ensureReport(run);
   if (json) console.log(printableJson(summarise(run, "finished")));
   else {
     printSummary(run);

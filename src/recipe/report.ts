@@ -15,6 +15,11 @@ import { gainVerdict, percent, stageVerdict } from "./verdict.ts";
 /** Writes report.md and figures/*.svg; returns the report's path. Throws `RunFolderError`. */
 export const writeReport = (folder: string): string => saveReport(readRun(folder), folder);
 
+/** The report of a finished run, which a kill between the run's end and its report left without one. */
+export function ensureReport(folder: string): void {
+  if (!fs.existsSync(runPaths(folder).report)) writeReport(folder);
+}
+
 /** The same in any folder: an export leaves the run's own as it is, to which a person may have added. */
 export function saveReport(run: RunData, folder: string): string {
   const paths = runPaths(folder);

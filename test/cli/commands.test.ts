@@ -38,6 +38,16 @@ describe("train", () => {
     expect(stdout).toContain("--fresh");
   });
 
+  test("a report that a kill kept from being written is made by the same command", async () => {
+    const report = join(cwd, "runs/tiny/report.md");
+    const before = fs.readFileSync(report, "utf8");
+    fs.rmSync(report);
+    const { code, stdout, stderr } = await sputnik(["train", "tiny.yaml"], { cwd });
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain("finished before");
+    expect(fs.readFileSync(report, "utf8")).toBe(before);
+  });
+
   test("--json tells how it ended", async () => {
     const summary = await json(["train", "tiny.yaml"]);
     expect(summary).toMatchObject({

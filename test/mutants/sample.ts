@@ -44,7 +44,7 @@ export const sampleMutants: readonly Mutant[] = [
   engine("engine", "positions[i] = row.position;", "positions[i] = row.position + 1;"),
   engine("engine", "ids[i] = row.next;", "ids[i] = row.ids.at(-2) ?? row.next;"),
   engine("engine", "scale: scalar(logitScale(options)),", "scale: scalar(1),"),
-  engine("engine", "start + (i % seq));", "i % seq);"),
+  engine("reuse", "start + (i % seq));", "i % seq);"),
   engine("engine", "start + (i % seq));", "start + i);"),
   // The cache.
   engine(
@@ -76,7 +76,10 @@ export const sampleMutants: readonly Mutant[] = [
     "const shared = 0 * held.length;",
   ),
   engine("reuse", "mask.fill(MASKED, row * cache.window + start, (row + 1) * cache.window);", ""),
-  engine("reuse", "last: i32([seq - 1]),\n    scale", "last: i32([0]),\n    scale"),
+  {
+    ...engine("reuse", "last: i32([seq - 1]),\n    scale", "last: i32([0]),\n    scale"),
+    equivalent: "the logits behind a piece of a prompt are not looked at: its last token is decoded",
+  },
   engine("reuse", "this.exact && last !== null", "last !== null && last === null"),
   engine("not-finite", "if (this.last === null || error instanceof LogitsError) this.forget();", ""),
   // What comes out.
