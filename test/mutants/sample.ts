@@ -126,11 +126,14 @@ export const sampleMutants: readonly Mutant[] = [
     "mask: sequenceMask(position + 1, this.trunk.window, rows),",
   ),
   speculative("mask.fill(MASKED, row * length + window + row + 1, (row + 1) * length);", ""),
-  speculative(
-    "last: i32(Array.from({ length: 1 + drafts }, (_, i) => known.length - 1 + i)),",
-    "last: i32(Array.from({ length: 1 + drafts }, (_, i) => i)),",
-    "reuse",
-  ),
+  {
+    ...speculative(
+      "last: i32(Array.from({ length: 1 + drafts }, (_, i) => known.length - 1 + i)),",
+      "last: i32(Array.from({ length: 1 + drafts }, (_, i) => i)),",
+      "reuse",
+    ),
+    equivalent: "decoding knows one token, and the logits of a prompt that is read are not looked at",
+  },
   speculative(
     '"pairs.next": i32([...ids.slice(read + 1), known[0]], [pairs, 1]),',
     '"pairs.next": i32([...ids.slice(read + 1), 0], [pairs, 1]),',

@@ -166,6 +166,18 @@ describe("requests", () => {
     expect(generations[0].ids).not.toEqual(generations[1].ids);
   });
 
+  it("ends behind whatever token ends it, though drafts behind that one were accepted too", async () => {
+    const request = { prompt: [4, 9], maxNewTokens: 40, key: ["ends"] };
+    const whole = await sampler().generate([request], options);
+    const { ids } = whole.generations[0];
+    expect(whole.accepted).toBeGreaterThan(5);
+    for (const id of new Set(ids)) {
+      const { generations } = await sampler().generate([request], { ...options, stopIds: new Set([id]) });
+      expect(generations[0].ids, `stop at ${id}`).toEqual(ids.slice(0, ids.indexOf(id) + 1));
+      expect(generations[0].finish).toBe("stop");
+    }
+  });
+
   it("stops when asked to, between two steps, and works again afterwards", async () => {
     const controller = new AbortController();
     let tokens = 0;
