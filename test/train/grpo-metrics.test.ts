@@ -383,9 +383,9 @@ describe("limits of notices", () => {
   });
 
   it("where half carry a signal, counting begins anew after 50 steps", () => {
-    const after = (steps: number) =>
+    const counting = (steps: number) =>
       fewSignals(counted({ informative: 12, steps }), { groupSize: 2, last: false }).signals.steps;
-    expect([after(49), after(50), after(51)]).toEqual([49, 0, 0]);
+    expect([counting(49), counting(50), counting(51)]).toEqual([49, 0, 0]);
   });
 
   it("at exactly half right, larger groups are advised still", () => {
