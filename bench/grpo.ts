@@ -28,7 +28,8 @@ export interface Work {
   threads: number;
 }
 
-const ROUNDS = 3;
+// Each takes four to five minutes.
+const ROUNDS = 2;
 
 export async function benchGrpo(): Promise<Row[]> {
   const model = loadGguf(fetchSmolLm2(), expectedShapes);
