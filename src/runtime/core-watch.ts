@@ -5,7 +5,7 @@ import { readText } from "./cgroup.ts";
 import { type Mode, nextMode, QUIET } from "./contention.ts";
 
 /** What the system counts since some moment, in seconds. */
-interface Counters {
+export interface Counters {
   at: number;
   ownCpu: number;
   /** By thread. */
@@ -15,6 +15,11 @@ interface Counters {
 
 /** Seconds of computing, or of yielding, that a window is made of: many times the 4 to 15 ms of the system's clock. */
 const WINDOW = 0.5;
+/**
+ * Seconds between two runs after which a window begins anew: threads that prepare a session, collect garbage or verify
+ * wait for each other too, and that says nothing of other programs.
+ */
+const GAP = 0.1;
 
 const now = (): number => performance.now() / 1000;
 
@@ -31,20 +36,28 @@ export interface Watch {
   measure<T>(session: { threads: number; switching: number }, run: () => Promise<T>): Promise<T>;
 }
 
-class CoreWatch implements Watch {
+/** @param count what the system counts, now */
+export class CoreWatch implements Watch {
+  private readonly count: () => Counters;
   private mode: Mode = QUIET;
   private begun: Counters | null = null;
+  /** When the last run ended. */
+  private ended = 0;
   private computing = 0;
   private cpu = 0;
   private threads = 0;
   private switching = 0;
+
+  constructor(count: () => Counters = counters) {
+    this.count = count;
+  }
 
   get contended(): boolean {
     return this.mode.yielding;
   }
 
   async measure<T>(session: { threads: number; switching: number }, run: () => Promise<T>): Promise<T> {
-    this.begun ??= counters();
+    if (this.begun === null || now() - this.ended > GAP) this.begin(this.count());
     const [start, cpu] = [now(), cpuSeconds()];
     try {
       return await run();
@@ -53,12 +66,19 @@ class CoreWatch implements Watch {
       this.cpu += cpuSeconds() - cpu;
       this.threads = Math.max(this.threads, session.threads);
       this.switching = Math.max(this.switching, session.switching);
-      if (this.computing >= WINDOW) this.close(this.begun);
+      this.ended = now();
+      // A run that began meanwhile may have begun another window.
+      if (this.computing >= WINDOW && this.begun !== null) this.close(this.begun);
     }
   }
 
+  private begin(at: Counters): void {
+    this.begun = at;
+    this.computing = this.cpu = this.threads = this.switching = 0;
+  }
+
   private close(begun: Counters): void {
-    const end = counters();
+    const end = this.count();
     this.mode = nextMode(this.mode, {
       at: end.at,
       seconds: end.at - begun.at,
@@ -70,8 +90,7 @@ class CoreWatch implements Watch {
       waited: begun.waited && end.waited && waitedSince(begun.waited, end.waited),
       idle: begun.idle === null || end.idle === null ? null : end.idle - begun.idle,
     });
-    this.begun = end;
-    this.computing = this.cpu = this.threads = this.switching = 0;
+    this.begin(end);
   }
 }
 

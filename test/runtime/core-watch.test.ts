@@ -7,7 +7,7 @@ import { describe, expect, it, vi } from "vitest";
 import { lower } from "../../src/graph/lower.ts";
 import { input, matmul } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { coreWatch, idleOf, type Watch, waitedSince } from "../../src/runtime/core-watch.ts";
+import { CoreWatch, coreWatch, idleOf, type Watch, waitedSince } from "../../src/runtime/core-watch.ts";
 import { InferenceSession } from "../../src/runtime/onnxruntime.ts";
 import { Random } from "../../src/runtime/random.ts";
 import { allocate, f32, Session, type Value } from "../../src/runtime/session.ts";
@@ -183,4 +183,26 @@ describe("what Linux counts", () => {
     ]);
     expect(waitedSince(before, after)).toBe(0.75);
   });
+});
+
+it("threads that wait while nothing is computed are no other program", async () => {
+  let waited = 0;
+  const watch = new CoreWatch(() => ({
+    ...{ at: performance.now() / 1000, ownCpu: 0, idle: 0, waited: new Map([["1", waited]]) },
+  }));
+  const run = (seconds: number, waits = 0) =>
+    watch.measure({ threads: 2, switching: 0 }, async () => {
+      const start = performance.now();
+      while (performance.now() - start < 1000 * seconds);
+      waited += waits;
+    });
+  await run(0.3);
+  // A session is prepared, for example: its threads wait for each other, and for the garbage collector's.
+  waited += 5;
+  await new Promise((resolve) => setTimeout(resolve, 150));
+  await run(0.3);
+  await run(0.3);
+  expect(watch.contended).toBe(false);
+  await run(0.6, 0.5);
+  expect(watch.contended).toBe(true);
 });
