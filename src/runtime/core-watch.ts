@@ -97,7 +97,9 @@ export class CoreWatch implements Watch {
 /** One for all sessions of a thread, which run one after another. */
 export const coreWatch: Watch = new CoreWatch();
 
-const counters = (): Counters => ({ at: now(), ownCpu: cpuSeconds(), waited: waited(), idle: idle() });
+function counters(): Counters {
+  return { at: now(), ownCpu: cpuSeconds(), waited: waited(), idle: idle() };
+}
 
 /** Linux: the second number of each thread's schedstat, nanoseconds on a run queue (Documentation/scheduler/sched-stats). */
 function waited(): Counters["waited"] {
