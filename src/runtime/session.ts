@@ -1,6 +1,7 @@
 /**
- * One ONNX Runtime session: a lowered graph that runs on a device. Values in and out are typed arrays with a shape;
- * outputs for which the caller gives an array are written in place, without an allocation or a copy.
+ * One ONNX Runtime session: a lowered graph that runs on a device. Values in and out are typed arrays with a shape; an
+ * output is written into the caller's array where one is given. (The binding, onnxruntime-node 1.30, makes a copy of every
+ * output besides, which nobody holds: garbage of that size at each run.)
  */
 
 import { type LoweredGraph, type LowerOptions, lower } from "../graph/lower.ts";
