@@ -9,8 +9,8 @@ import { WROTE } from "../checkpoint/gguf/model.ts";
 import { openParts } from "../checkpoint/gguf/parts.ts";
 import { INDEX, SHARD, WEIGHTS } from "../checkpoint/shards.ts";
 import { readText } from "../checkpoint/text-file.ts";
+import { scratchFolder } from "../lib/scratch.ts";
 import { UsageError } from "../recipe/find-model.ts";
-import { scratchFolder } from "../runtime/scratch.ts";
 
 export interface TargetOptions {
   /** What is exported: a folder or a file, and the run that it comes from. */

@@ -6,7 +6,7 @@
 import fs from "node:fs";
 import { hostname } from "node:os";
 import { Worker } from "node:worker_threads";
-import { lives, type Owner, thisProcess } from "../runtime/owner.ts";
+import { lives, type Owner, thisProcess } from "../lib/owner.ts";
 import { onDisk, RunFolderError } from "./disk.ts";
 
 interface Holder extends Owner {

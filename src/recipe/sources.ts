@@ -2,7 +2,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { readText, TextFileError } from "../checkpoint/text-file.ts";
-import { Random } from "../runtime/random.ts";
+import { Random } from "../lib/random.ts";
 import { countdown } from "../tasks/countdown.ts";
 import { attemptDocument } from "../tasks/countdown-attempts.ts";
 import { DataSetError, readDataText } from "../tasks/rows.ts";

@@ -91,7 +91,7 @@ test("a quantised GGUF file becomes a folder with the numbers that its blocks st
   const folder = temporaryFolder();
   const [file, target] = [join(folder, "tiny.Q8_0.gguf"), join(folder, "out")];
   const tokenizer = tokenizerFrom(withRule("qwen2"));
-  const config: DecoderConfig = { ...tinyConfig, width: 32, headDim: 8, vocabSize: tokenizer.vocabSize };
+  const config: DecoderConfig = { ...tinyConfig, hiddenSize: 32, headDim: 8, vocabSize: tokenizer.vocabSize };
   const parameters = asParameters(initialise(decoderParameters(config), 1));
   const template = "{{ messages }}";
   exportGguf({ config, tokenizer, parameters, tokenizerConfig: { chat_template: template } }, file, {

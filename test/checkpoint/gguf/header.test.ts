@@ -8,7 +8,7 @@ import { parseGguf } from "../../../src/checkpoint/gguf/header.ts";
 import { i32s, type MetadataValue, text, texts, u32 } from "../../../src/checkpoint/gguf/values.ts";
 import { headerLength, parseHeader } from "../../../src/checkpoint/header.ts";
 import { type TensorData, writeSafetensors } from "../../../src/checkpoint/safetensors.ts";
-import { Random } from "../../../src/runtime/random.ts";
+import { Random } from "../../../src/lib/random.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const folder = temporaryFolder();

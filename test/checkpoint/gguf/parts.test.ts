@@ -8,8 +8,8 @@ import { exportGguf, loadGguf } from "../../../src/checkpoint/gguf/model.ts";
 import { partName } from "../../../src/checkpoint/gguf/parts.ts";
 import { type MetadataValue, text, u32 } from "../../../src/checkpoint/gguf/values.ts";
 import { holdsModel, openModelFiles, readShape } from "../../../src/checkpoint/model.ts";
+import { Random } from "../../../src/lib/random.ts";
 import { expectedShapes } from "../../../src/recipe/options.ts";
-import { Random } from "../../../src/runtime/random.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const root = temporaryFolder();
