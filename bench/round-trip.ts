@@ -8,7 +8,7 @@ import { loadModel, saveModel } from "../src/checkpoint/folder.ts";
 import { writeSafetensors } from "../src/checkpoint/safetensors.ts";
 import { Graph } from "../src/graph/tensor.ts";
 import { Random } from "../src/lib/random.ts";
-import { allParameters, designOf, type ModelConfig } from "../src/models/architecture.ts";
+import { allParameters, type ModelConfig, modelOf } from "../src/models/architectures.ts";
 import { initialise, parameterInputs } from "../src/models/layers.ts";
 import { causalMask } from "../src/models/masks.ts";
 import { asParameters, asValues, expectedShapes } from "../src/recipe/options.ts";
@@ -40,7 +40,14 @@ const CASES: Record<string, { config: ModelConfig; dtype?: "F32" | "BF16" | "F16
   qwen3: { config: { ...dense, qkNorm: true } },
   "v3-shards": {
     config: {
-      ...{ ...shared, architecture: "deepseek_v3", queryLoraRank: 24, kvLoraRank: 32, nopeDim: 16, ropeDim: 8 },
+      ...{
+        ...shared,
+        architecture: "deepseek_v3",
+        queryLoraRank: 24,
+        kvLoraRank: 32,
+        nopeDim: 16,
+        ropeDim: 8,
+      },
       ...{
         valueDim: 16,
         denseLayers: 1,
@@ -68,8 +75,8 @@ export async function benchRoundTrip(): Promise<Row[]> {
     const stored = asValues(loadModel(folder, expectedShapes).parameters);
     const graph = new Graph();
     const inputs = sequenceInputs(graph, { batch: 1, seq: SEQ, mask: "shared" });
-    const traced = parameterInputs(graph, designOf(config).parameters);
-    graph.output("logits", designOf(config).whole(traced, inputs).logits);
+    const traced = parameterInputs(graph, modelOf(config).parameters);
+    graph.output("logits", modelOf(config).forward(traced, inputs).logits);
     const session = await Session.create(graph);
     const random = new Random(7, name);
     const ids = Int32Array.from({ length: SEQ }, () => random.integer(0, config.vocabSize - 1));

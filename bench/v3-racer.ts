@@ -3,7 +3,7 @@
  * thread and prints the loss on documents that no training sees. The rate follows the clock and ends with the time.
  */
 import { Graph } from "../src/graph/tensor.ts";
-import { allParameters, checkConfig } from "../src/models/architecture.ts";
+import { allParameters, checkConfig } from "../src/models/architectures.ts";
 import { countParameters, initialise, parameterInputs } from "../src/models/layers.ts";
 import { loadRecipe } from "../src/recipe/load.ts";
 import { languageModelOptions, recipeShape } from "../src/recipe/options.ts";

@@ -10,7 +10,7 @@ import { saveModel } from "../checkpoint/folder.ts";
 import { exportGguf } from "../checkpoint/gguf/model.ts";
 import { isGguf, openModelFiles } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
-import { allParameters } from "../models/architecture.ts";
+import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import { type FoundModel, findModel, UsageError } from "../recipe/find-model.ts";
 import { inlineText } from "../recipe/markdown-text.ts";

@@ -3,7 +3,7 @@
 import type { EvaluatedProblem } from "../eval/problems.ts";
 import { countFlops, estimateMemory, estimateSeconds, neededNodes, type Speeds } from "../graph/analyse.ts";
 import type { Graph } from "../graph/tensor.ts";
-import { designOf, type ModelConfig } from "../models/architecture.ts";
+import { modelOf, type ModelConfig } from "../models/architectures.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import { type LoraOptions, traceMerge } from "../models/lora.ts";
 import { WINDOW_STEP } from "../sample/cache.ts";
@@ -212,7 +212,7 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
   const { ratio, clip, kl, recompute, maxNewTokens: limit, slots } = stage;
   const mask = stage.sharePrompt ? "each" : "shared";
   const whole = {
-    specs: designOf(config).parameters,
+    specs: modelOf(config).parameters,
     loss: grpoLoss(config, { ratio, clip, kl, recompute, mask }),
   };
   const lora = stage.lora ?? null;

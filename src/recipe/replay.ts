@@ -1,7 +1,7 @@
 /** A run's files as the events that made them: what a page opened later, or after a resume, needs to know. */
 
 import type { RunEvent } from "../events.ts";
-import { allParameters } from "../models/architecture.ts";
+import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import { recipeShape } from "./options.ts";
 import { stageInfos } from "./run.ts";

@@ -1,7 +1,7 @@
 /** Pretraining and SFT: packed rows, weighted cross-entropy, one update after another. They differ in data alone. */
 import type { Metrics } from "../events.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
-import { designOf, isV3, type ModelConfig } from "../models/architecture.ts";
+import { isV3, type ModelConfig, modelOf } from "../models/architectures.ts";
 import { documentMask } from "../models/masks.ts";
 import { f32, type HostValue } from "../runtime/session.ts";
 import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
@@ -42,7 +42,7 @@ export function trainedOn(
     "batch" | "sequence" | "documentMask" | "recompute" | "v3" | "wholeExamples"
   >,
 ): Trained {
-  const { parameters, further } = designOf(config);
+  const { parameters, mtp } = modelOf(config);
   const shape: BatchShape = {
     batch: options.batch,
     seq: options.sequence,
@@ -52,7 +52,7 @@ export function trainedOn(
   };
   if (!isV3(config)) return { specs: parameters, loss: languageModelLoss(config, shape) };
   const factors = { ...V3_FACTORS, ...options.v3 };
-  const specs = factors.mtpFactor > 0 ? [...parameters, ...further] : parameters;
+  const specs = factors.mtpFactor > 0 ? [...parameters, ...(mtp?.parameters ?? [])] : parameters;
   return { specs, loss: v3Loss(config, shape, factors) };
 }
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { isMap, isScalar, LineCounter, parseDocument, visit } from "yaml";
-import { isV3 } from "../../src/models/architecture.ts";
+import { isV3 } from "../../src/models/architectures.ts";
 import { architectureOf, ConfigError, type DecoderConfig } from "../../src/models/config.ts";
 import { loadRecipe, parseRecipe, RecipeError } from "../../src/recipe/load.ts";
 import { recipeShape } from "../../src/recipe/options.ts";
