@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
-import { systemCode } from "./errors.ts";
+import { systemCode, writeAll } from "../lib/disk.ts";
 import { describeFile, fileUrl, type HubOptions, request, unreachable } from "./hub.ts";
 import { type Checksum, HubError, type HubFile, type HubModel } from "./hub-error.ts";
 
@@ -30,7 +30,6 @@ export interface DownloadOptions extends HubOptions {
   pauseMs?: number;
   /** Longest silence of a connection. */
   silenceMs?: number;
-  disk?: Pick<typeof fs, "writeSync" | "statfsSync">;
 }
 
 export interface Fetched extends HubFile {
@@ -63,12 +62,8 @@ export async function downloadFiles(
   fs.mkdirSync(folder, { recursive: true });
   const kept = new Map<HubFile, boolean>();
   for (const file of files) kept.set(file, await isThere(folder, file, options.replace ?? false));
-  checkRoom(
-    folder,
-    model,
-    files.filter((file) => !kept.get(file)),
-    options,
-  );
+  const missing = files.filter((file) => !kept.get(file));
+  checkRoom(folder, model, missing);
   const allTotal = files.reduce((total, { bytes }) => total + bytes, 0);
   let before = 0;
   for (const file of files) {
@@ -110,10 +105,10 @@ const partialOf = (folder: string, { commit }: HubModel, { path, sum }: HubFile)
 
 const sizeOf = (path: string): number => fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
-function checkRoom(folder: string, model: HubModel, files: HubFile[], { disk = fs }: DownloadOptions): void {
+function checkRoom(folder: string, model: HubModel, files: HubFile[]): void {
   const missing = (file: HubFile): number => file.bytes - sizeOf(partialOf(folder, model, file));
   const needed = files.reduce((total, file) => total + missing(file), 0);
-  const { bavail, bsize } = disk.statfsSync(folder);
+  const { bavail, bsize } = fs.statfsSync(folder);
   if (needed <= bavail * bsize) return;
   const giga = (bytes: number): string => (bytes / 1e9).toFixed(1);
   throw new HubError(
@@ -167,7 +162,7 @@ async function fetchRest(
   file: HubFile,
   options: FetchOptions,
 ): Promise<void> {
-  const { silenceMs = 30_000, disk = fs, report } = options;
+  const { silenceMs = 30_000, report } = options;
   const url = fileUrl(model, file, options);
   const silence = new AbortController();
   let timer = setTimeout(() => silence.abort(), silenceMs);
@@ -188,8 +183,7 @@ async function fetchRest(
     for await (const chunk of response.body ?? []) {
       clearTimeout(timer);
       timer = setTimeout(() => silence.abort(), silenceMs);
-      for (let done = 0; done < chunk.byteLength; )
-        done += disk.writeSync(handle, chunk, done, chunk.byteLength - done, bytes + done);
+      writeAll(handle, chunk, bytes);
       bytes += chunk.byteLength;
       if (bytes > file.bytes)
         throw new HubError(`${file.path} is longer than the Hub says.`, "Run the command again.");

@@ -32,8 +32,3 @@ export class CheckpointError extends Error {
     this.remedy = detail.remedy;
   }
 }
-
-/** The system's error code of a failed file operation, e.g. "ENOSPC". */
-export function systemCode(error: unknown): string | null {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;
-}

@@ -3,13 +3,13 @@
  */
 import fs from "node:fs";
 import { join } from "node:path";
+import { makeFolder, replaceFile } from "../lib/disk.ts";
 import { checkConfig, type ModelConfig, storedConfig } from "../models/architecture.ts";
 import { settingsIn } from "../models/generation-settings.ts";
 import { fromHuggingFace, toHuggingFace } from "../models/hugging-face.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import { TOOL_USE } from "../tokenizer/named-templates.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { type FileSystem, guarded, replaceFile } from "./disk.ts";
 import { CheckpointError } from "./errors.ts";
 import { type Block, blockSize } from "./fp8.ts";
 import { readJson } from "./json.ts";
@@ -66,11 +66,7 @@ const SHARD_BYTES = 5e9;
 export function saveModel(
   folder: string,
   model: Model,
-  {
-    dtype = "F32",
-    shardBytes = SHARD_BYTES,
-    disk = fs,
-  }: { dtype?: StoredType; shardBytes?: number; disk?: FileSystem } = {},
+  { dtype = "F32", shardBytes = SHARD_BYTES }: { dtype?: StoredType; shardBytes?: number } = {},
 ): string[] {
   const { config, tokenizer } = model;
   checkConfig(config);
@@ -78,8 +74,8 @@ export function saveModel(
   const parameters = config.tieEmbeddings
     ? withoutTiedHead(join(folder, WEIGHTS), model.parameters)
     : model.parameters;
-  guarded(folder, () => disk.mkdirSync(folder, { recursive: true }));
-  const weights = writeWeights(folder, parameters, { dtype, shardBytes, disk });
+  makeFolder(folder);
+  const weights = writeWeights(folder, parameters, { dtype, shardBytes });
   const ids = { bosId: tokenizer.bosId, eosIds: [...tokenizer.stopIds], padId: tokenizer.padId };
   const shape = { ...toHuggingFace(config, ids), torch_dtype: TORCH_DTYPES[dtype] };
   const { bos_token_id, eos_token_id, pad_token_id } = shape as Record<string, unknown>;
@@ -89,9 +85,8 @@ export function saveModel(
     [TOKENIZER_CONFIG, { ...tokenizerConfig(config, tokenizer), ...model.tokenizerConfig }],
     [GENERATION_CONFIG, { ...model.generation, bos_token_id, eos_token_id, pad_token_id }],
   ];
-  for (const [name, value] of json)
-    replaceFile(join(folder, name), [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)], disk);
-  for (const name of [CHAT_TEMPLATE, TOOL_TEMPLATE]) disk.rmSync(join(folder, name), { force: true });
+  for (const [name, value] of json) replaceFile(join(folder, name), `${JSON.stringify(value, null, 2)}\n`);
+  for (const name of [CHAT_TEMPLATE, TOOL_TEMPLATE]) fs.rmSync(join(folder, name), { force: true });
   return [...weights, ...json.map(([name]) => name)];
 }
 

@@ -3,7 +3,7 @@
  * `@huggingface/hub` downloads too, but does not resume a cut file and compares no checksum.
  */
 import { z } from "zod";
-import { systemCode } from "./errors.ts";
+import { systemCode } from "../lib/disk.ts";
 import { HubError, type HubFile, type HubModel } from "./hub-error.ts";
 
 export { HubError, type HubFile, type HubModel } from "./hub-error.ts";

@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { isAbsolute, join, sep } from "node:path";
 import { z } from "zod";
-import { type FileSystem, writeFileDurably } from "./disk.ts";
+import { writeDurably } from "../lib/disk.ts";
 import { readText, visible } from "./text-file.ts";
 
 export const MANIFEST = "manifest.json";
@@ -18,18 +18,13 @@ interface Manifest {
 }
 
 /** Writes the manifest of the given files, paths relative to `folder`. */
-export function writeManifest(
-  folder: string,
-  step: number,
-  paths: readonly string[],
-  disk: FileSystem,
-): void {
+export function writeManifest(folder: string, step: number, paths: readonly string[]): void {
   const files = paths.map((path) => {
     const file = join(folder, path);
     return { path, bytes: fs.statSync(file).size, sha256: hashFile(file) };
   });
   const manifest: Manifest = { format: 1, step, files };
-  writeFileDurably(join(folder, MANIFEST), [Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)], disk);
+  writeDurably(join(folder, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
 /**

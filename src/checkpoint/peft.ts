@@ -2,11 +2,10 @@
  * LoRA adapters in the format of Hugging Face's PEFT: `adapter_model.safetensors` and `adapter_config.json`. An adapter is
  * merged into the model that it belongs to, W + s B A (arXiv 2106.09685, section 4.1).
  */
-import fs from "node:fs";
 import { join } from "node:path";
+import { makeFolder, replaceFile } from "../lib/disk.ts";
 import { type LoraOptions, weightOf } from "../models/lora.ts";
 import { type AdapterConfig, readAdapterConfig } from "./adapter-config.ts";
-import { type FileSystem, guarded, replaceFile } from "./disk.ts";
 import { CheckpointError } from "./errors.ts";
 import { subtractLeading, subtractPrincipal } from "./residual.ts";
 import { type Parameter, withSafetensors, writeSafetensors } from "./safetensors.ts";
@@ -20,14 +19,13 @@ const CONFIG = "adapter_config.json";
 export function saveAdapter(
   folder: string,
   adapter: { lora: LoraOptions; tensors: ReadonlyMap<string, Parameter>; base: string },
-  { disk = fs }: { disk?: FileSystem } = {},
 ): void {
   const { lora, tensors, base } = adapter;
-  guarded(folder, () => disk.mkdirSync(folder, { recursive: true }));
+  makeFolder(folder);
   const stored = new Map(
     [...tensors].map(([name, { shape, data }]) => [name, { dtype: "F32" as const, shape, data }]),
   );
-  writeSafetensors(join(folder, WEIGHTS), stored, { metadata: { format: "pt" }, disk });
+  writeSafetensors(join(folder, WEIGHTS), stored, { metadata: { format: "pt" } });
   const modules = new Set([...tensors.keys()].map((name) => weightOf(name)?.weight.split(".").at(-2)));
   const config = {
     peft_type: "LORA",
@@ -41,7 +39,7 @@ export function saveAdapter(
     fan_in_fan_out: false,
     inference_mode: true,
   };
-  replaceFile(join(folder, CONFIG), [Buffer.from(`${JSON.stringify(config, null, 2)}\n`)], disk);
+  replaceFile(join(folder, CONFIG), `${JSON.stringify(config, null, 2)}\n`);
 }
 
 /** What an adapter holds for one module. */

@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import os from "node:os";
 import { dirname, join } from "node:path";
-import { replaceFile } from "./disk.ts";
+import { replaceFile } from "../lib/disk.ts";
 import { HUB_NAME, type HubModel } from "./hub.ts";
 import { holdsModel, isGguf } from "./model.ts";
 
@@ -25,7 +25,7 @@ export function rememberPulled(model: HubModel, paths: readonly string[]): void 
   const folder = pullFolder(model);
   // Any part opens all parts of a split file.
   const place = [model.commit.slice(0, 12), ...paths.filter(isGguf).toSorted().slice(0, 1)].join("/");
-  replaceFile(join(dirname(folder), LAST), [Buffer.from(`${place}\n`)]);
+  replaceFile(join(dirname(folder), LAST), `${place}\n`);
 }
 
 /** The model of that name that was pulled last: a folder, or a GGUF file. `null` where there is none, or not all of it. */

@@ -6,7 +6,7 @@
  */
 import fs from "node:fs";
 import { join } from "node:path";
-import { type FileSystem, guarded, syncFolder, writeFileDurably } from "./disk.ts";
+import { makeFolder, onDisk, syncFolder, writeDurably } from "../lib/disk.ts";
 import { CheckpointError } from "./errors.ts";
 import { type Model, saveModel } from "./folder.ts";
 import { exactJson, readJson } from "./json.ts";
@@ -36,61 +36,51 @@ const NAME = /^step-(\d{6,})(\.old)?$/;
  * Saves `dir/step-000123` and returns its path. An existing checkpoint of the same step is replaced.
  * @throws CheckpointError if the disk is full or the state is not exact JSON; nothing saved before is touched.
  */
-export function saveCheckpoint(
-  dir: string,
-  step: number,
-  content: TrainingState,
-  { disk = fs }: { disk?: FileSystem } = {},
-): string {
+export function saveCheckpoint(dir: string, step: number, content: TrainingState): string {
   const target = join(dir, checkpointName(step));
   const temporary = join(dir, `${TEMPORARY}${checkpointName(step)}`);
   const replaced = `${target}.old`;
-  guarded(dir, () => disk.mkdirSync(dir, { recursive: true }));
+  makeFolder(dir);
   try {
     // A run has one writer: what carries this name was left by a killed one.
-    disk.rmSync(temporary, { recursive: true, force: true });
-    guarded(temporary, () => disk.mkdirSync(temporary));
-    fill(temporary, step, content, disk);
-    guarded(target, () => {
+    fs.rmSync(temporary, { recursive: true, force: true });
+    makeFolder(temporary);
+    fill(temporary, step, content);
+    onDisk(target, () => {
       if (fs.existsSync(target)) {
-        disk.rmSync(replaced, { recursive: true, force: true });
-        disk.renameSync(target, replaced);
+        fs.rmSync(replaced, { recursive: true, force: true });
+        fs.renameSync(target, replaced);
       }
-      disk.renameSync(temporary, target);
-      syncFolder(dir, disk);
+      fs.renameSync(temporary, target);
+      syncFolder(dir);
     });
   } catch (error) {
-    undo(temporary, target, replaced, disk);
+    undo(temporary, target, replaced);
     throw error;
   }
-  disk.rmSync(replaced, { recursive: true, force: true });
+  fs.rmSync(replaced, { recursive: true, force: true });
   return target;
 }
 
-function fill(
-  folder: string,
-  step: number,
-  { tensors, state, model }: TrainingState,
-  disk: FileSystem,
-): void {
+function fill(folder: string, step: number, { tensors, state, model }: TrainingState): void {
   const stateFile = join(folder, STATE);
   const json = exactJson(stateFile, { format: 1, step, state });
-  writeFileDurably(stateFile, [Buffer.from(json)], disk);
+  writeDurably(stateFile, json);
   const arrays = new Map([...tensors].map(([name, tensor]) => [name, { dtype: "F32" as const, ...tensor }]));
-  writeSafetensors(join(folder, TENSORS), arrays, { disk });
+  writeSafetensors(join(folder, TENSORS), arrays);
   const files = [STATE, TENSORS];
   if (model !== undefined) {
-    const saved = saveModel(join(folder, MODEL), model, { disk });
+    const saved = saveModel(join(folder, MODEL), model);
     files.push(...saved.map((file) => `${MODEL}/${file}`));
   }
-  writeManifest(folder, step, files, disk);
-  guarded(folder, () => syncFolder(folder, disk));
+  writeManifest(folder, step, files);
+  onDisk(folder, () => syncFolder(folder));
 }
 
-function undo(temporary: string, target: string, replaced: string, disk: FileSystem): void {
+function undo(temporary: string, target: string, replaced: string): void {
   try {
-    disk.rmSync(temporary, { recursive: true, force: true });
-    if (fs.existsSync(replaced) && !fs.existsSync(target)) disk.renameSync(replaced, target);
+    fs.rmSync(temporary, { recursive: true, force: true });
+    if (fs.existsSync(replaced) && !fs.existsSync(target)) fs.renameSync(replaced, target);
   } catch {
     // The first error is the one to report; what is left here is hidden or still valid.
   }
@@ -140,11 +130,7 @@ export function latestCheckpoint(
  * Keeps the newest `keep` whole checkpoints and removes what is older, and what a killed writer left.
  * Damaged ones do not count, and newer damaged ones stay for inspection. Returns the removed paths.
  */
-export function pruneCheckpoints(
-  dir: string,
-  keep: number,
-  { disk = fs }: { disk?: FileSystem } = {},
-): string[] {
+export function pruneCheckpoints(dir: string, keep: number): string[] {
   if (!Number.isSafeInteger(keep) || keep < 1)
     throw new RangeError(`keep: expected 1 or more, found ${keep}`);
   const saved = list(dir);
@@ -154,11 +140,11 @@ export function pruneCheckpoints(
   for (const path of removed) {
     // Renamed first, so that a killed removal leaves no half checkpoint to warn about.
     const doomed = join(dir, `${TEMPORARY}removed-${process.pid}`);
-    disk.renameSync(path, doomed);
-    disk.rmSync(doomed, { recursive: true, force: true });
+    fs.renameSync(path, doomed);
+    fs.rmSync(doomed, { recursive: true, force: true });
   }
   for (const name of names(dir))
-    if (name.startsWith(TEMPORARY)) disk.rmSync(join(dir, name), { recursive: true, force: true });
+    if (name.startsWith(TEMPORARY)) fs.rmSync(join(dir, name), { recursive: true, force: true });
   return removed;
 }
 

@@ -2,7 +2,8 @@
  * Reads and writes safetensors files, one tensor at a time: neither side holds the whole file in memory.
  */
 import fs from "node:fs";
-import { type FileSystem, openToRead, readBytes, readInto, writeFileDurably } from "./disk.ts";
+import { writeDurably } from "../lib/disk.ts";
+import { openToRead, readBytes, readInto } from "./disk.ts";
 import { type DataOf, DTYPES, type Dtype, isWeightType, WEIGHT_TYPES, widen } from "./dtypes.ts";
 import { CheckpointError } from "./errors.ts";
 import { type Header, headerLength, parseHeader, type TensorInfo } from "./header.ts";
@@ -132,7 +133,7 @@ const ORDER = Object.keys(DTYPES);
 export function writeSafetensors(
   file: string,
   tensors: ReadonlyMap<string, TensorData>,
-  { metadata, disk = fs }: { metadata?: Record<string, string>; disk?: FileSystem } = {},
+  { metadata }: { metadata?: Record<string, string> } = {},
 ): void {
   const ordered = [...tensors].sort(
     ([a, left], [b, right]) => ORDER.indexOf(left.dtype) - ORDER.indexOf(right.dtype) || (a < b ? -1 : 1),
@@ -158,13 +159,12 @@ export function writeSafetensors(
   const header = Buffer.alloc(8 + Math.ceil(json.byteLength / 8) * 8, " ");
   header.writeBigUInt64LE(BigInt(header.byteLength - 8), 0);
   json.copy(header, 8);
-  writeFileDurably(
+  writeDurably(
     file,
     pieces(
       header,
       ordered.map(([, tensor]) => tensor),
     ),
-    disk,
   );
 }
 

@@ -3,7 +3,7 @@
  */
 import fs from "node:fs";
 import { basename, join } from "node:path";
-import { type FileSystem, guarded, replaceFile } from "./disk.ts";
+import { onDisk, replaceFile } from "../lib/disk.ts";
 import { DTYPES } from "./dtypes.ts";
 import { CheckpointError } from "./errors.ts";
 import { readJson } from "./json.ts";
@@ -142,7 +142,7 @@ const listed = (names: readonly string[]): string => {
 export function writeWeights(
   folder: string,
   parameters: ReadonlyMap<string, Parameter>,
-  { dtype, shardBytes, disk }: { dtype: StoredType; shardBytes: number; disk: FileSystem },
+  { dtype, shardBytes }: { dtype: StoredType; shardBytes: number },
 ): string[] {
   const shards = split(parameters, DTYPES[dtype].bytes, shardBytes);
   const number = (value: number) => String(value).padStart(5, "0");
@@ -154,10 +154,10 @@ export function writeWeights(
     const partial = `${file}.tmp`;
     try {
       const tensors = new Map(shard.map(([name, parameter]) => [name, { dtype, ...parameter }]));
-      writeSafetensors(partial, tensors, { metadata: { format: "pt" }, disk });
-      guarded(file, () => disk.renameSync(partial, file));
+      writeSafetensors(partial, tensors, { metadata: { format: "pt" } });
+      onDisk(file, () => fs.renameSync(partial, file));
     } catch (error) {
-      disk.rmSync(partial, { force: true });
+      fs.rmSync(partial, { force: true });
       throw error;
     }
   }
@@ -170,13 +170,13 @@ export function writeWeights(
       shards.flatMap((shard, i) => shard.map(([name]) => [name, names[i]!])).sort(),
     );
     const index = JSON.stringify({ metadata: { total_size }, weight_map }, null, 2);
-    replaceFile(join(folder, INDEX), [Buffer.from(`${index}\n`)], disk);
+    replaceFile(join(folder, INDEX), `${index}\n`);
   }
   // A reader would prefer an older single file to our shards, and an older index to nothing.
   const ours = new Set(shards.length > 1 ? [...names, INDEX] : names);
   for (const name of fs.readdirSync(folder))
     if ((name === WEIGHTS || name === INDEX || SHARD.test(name)) && !ours.has(name))
-      disk.rmSync(join(folder, name), { force: true });
+      fs.rmSync(join(folder, name), { force: true });
   return [...ours];
 }
 

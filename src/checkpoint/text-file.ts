@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import fs from "node:fs";
-import { systemCode } from "./errors.ts";
+import { systemCode } from "../lib/disk.ts";
 import { foreignContent } from "./foreign-content.ts";
 
 /** A file that is not the text it should be. `line` counts from 1, and is `null` where the whole file is meant. */

@@ -4,13 +4,14 @@
  */
 import { statfsSync } from "node:fs";
 import { join } from "node:path";
-import { CheckpointError, systemCode } from "../checkpoint/errors.ts";
+import { CheckpointError } from "../checkpoint/errors.ts";
 import type { TensorSource } from "../checkpoint/weights.ts";
 import { lower } from "../graph/lower.ts";
 import type { Quantised } from "../graph/ops/quantised.ts";
 import { weight } from "../graph/ops/source.ts";
 import { dequantised } from "../graph/ops.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
+import { systemCode } from "../lib/disk.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import { modelFileBytes, saveModelFile } from "../runtime/model-file.ts";
 import { scratchFolder } from "../runtime/scratch.ts";

@@ -1,7 +1,7 @@
 /** Downloads from a real server on this machine that redirects, breaks off, and lies. */
 import fs from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   checksum,
   type DownloadOptions,
@@ -350,21 +350,19 @@ describe("what goes wrong, in words", () => {
   });
 
   it("a disk without room, before anything is fetched; one that fills up keeps the partial file", async () => {
-    const little = { statfsSync: () => ({ bavail: 1, bsize: 4096 }), writeSync: fs.writeSync };
-    expect((await failing({ disk: little as unknown as typeof fs })).message).toContain(
-      "needs room for 0.0 GB more",
-    );
+    const little = vi.spyOn(fs, "statfsSync").mockReturnValue({ bavail: 1, bsize: 4096 } as fs.StatsFs);
+    expect((await failing()).message).toContain("needs room for 0.0 GB more");
+    little.mockRestore();
     expect(hub.stored).toEqual([]);
     let left = 100_000;
-    const filling = {
-      statfsSync: fs.statfsSync,
-      writeSync: (handle: number, data: Uint8Array, offset: number, length: number, position: number) => {
-        if (left <= 0) throw Object.assign(new Error("full"), { code: "ENOSPC" });
-        left -= length;
-        return fs.writeSync(handle, data, offset, length, position);
-      },
-    };
-    const error = await failing({ disk: filling as unknown as typeof fs });
+    const write = fs.writeSync.bind(fs) as (...args: unknown[]) => number;
+    const filling = vi.spyOn(fs, "writeSync").mockImplementation(((...args: unknown[]) => {
+      if (left <= 0) throw Object.assign(new Error("full"), { code: "ENOSPC" });
+      left -= Number(args[3]);
+      return write(...args);
+    }) as typeof fs.writeSync);
+    const error = await failing();
+    filling.mockRestore();
     expect(error.message).toMatch(/^The disk of .*part is full\.$/);
     expect(partials()).toHaveLength(1);
     await pull();

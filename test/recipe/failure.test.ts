@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { CheckpointError } from "../../src/checkpoint/errors.ts";
-import { RunFolderError } from "../../src/recipe/disk.ts";
 import { FailureError, runFailure, toFailure } from "../../src/recipe/failure.ts";
+import { RunFolderError } from "../../src/recipe/run-folder-error.ts";
 import { NonFiniteError } from "../../src/train/step.ts";
 
 describe("an error as data", () => {

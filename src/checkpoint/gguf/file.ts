@@ -1,6 +1,7 @@
 /** Reads and writes GGUF files by ranges: neither side holds the whole file in memory. */
 import fs from "node:fs";
-import { type FileSystem, openToRead, readBytes, readInto, replaceFile } from "../disk.ts";
+import { replaceFile } from "../../lib/disk.ts";
+import { openToRead, readBytes, readInto } from "../disk.ts";
 import { CheckpointError } from "../errors.ts";
 import { BLOCKS, decodeBlocks, encodeBlocks, type WrittenType } from "./blocks.ts";
 import type { ByteSource } from "./cursor.ts";
@@ -102,10 +103,9 @@ export function writeGguf(
   file: string,
   metadata: ReadonlyMap<string, MetadataValue>,
   tensors: readonly GgufTensor[],
-  { disk = fs }: { disk?: FileSystem } = {},
 ): void {
   const alignment = alignmentOf(file, metadata);
-  replaceFile(file, contents(file, header(metadata, tensors, alignment), tensors, alignment), disk);
+  replaceFile(file, contents(file, header(metadata, tensors, alignment), tensors, alignment));
 }
 
 /** Bytes of the file that `writeGguf` makes of the same. */

@@ -4,7 +4,6 @@ import { allParameters, isV3, type ModelConfig, storedConfig } from "../../model
 import { fromHuggingFace, toHuggingFace } from "../../models/hugging-face.ts";
 import { tokenizerFrom } from "../../tokenizer/load.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import type { FileSystem } from "../disk.ts";
 import {
   checkVocabulary,
   type LoadedModel,
@@ -109,7 +108,6 @@ export interface ExportOptions {
   name?: string;
   /** `false` leaves the tokenizer out: the file then takes ids only (node-llama-cpp 3.22.1 crashes on such a file). */
   tokenizer?: boolean;
-  disk?: FileSystem;
 }
 
 /**
@@ -159,7 +157,7 @@ function write(
   { config, tokenizer, tokenizerConfig, source, searched }: ExportSource,
   options: ExportOptions,
 ): string[] {
-  const { dtype = "F16", name, disk } = options;
+  const { dtype = "F16", name } = options;
   // Only ever the config as it was understood: absent fields mean other things to other readers.
   const fields = toHuggingFace(config, { bosId: null, eosIds: [], padId: null });
   const architecture = architectureOf(file, fields);
@@ -185,7 +183,7 @@ function write(
       : tokenizerMetadata(file, tokenizer, tokenizerConfig, config.vocabSize)),
   ]);
   metadata.set(WROTE, size(ggufBytes(file, metadata, tensors)));
-  writeGguf(file, metadata, tensors, { disk });
+  writeGguf(file, metadata, tensors);
   return tokenizer === null || options.tokenizer === false
     ? []
     : differences(new Metadata(file, metadata), tokenizer);
