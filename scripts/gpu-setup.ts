@@ -5,8 +5,6 @@ import { createRequire } from "node:module";
 const require = createRequire(import.meta.url);
 const script = require.resolve("onnxruntime-node/script/install.js");
 const env: NodeJS.ProcessEnv = { ...process.env, ONNXRUNTIME_NODE_INSTALL: "true" };
-// npm hands the setting of .npmrc, which skips this download at install time, down to the script.
-delete env.npm_config_onnxruntime_node_install;
 const { status, stderr } = spawnSync(process.execPath, [script], {
   env,
   stdio: ["ignore", "inherit", "pipe"],
