@@ -1,7 +1,7 @@
 /** `sputnik complete MODEL [FILE]`: goes on with a text, or fills the hole in it. */
 import fs from "node:fs";
 import color from "picocolors";
-import { decodeText } from "../checkpoint/text-file.ts";
+import { decodeText } from "../lib/text-file.ts";
 import { findModel, UsageError } from "../recipe/find-model.ts";
 import { complete } from "../sample/complete.ts";
 import { openForInference } from "../sample/inference.ts";

@@ -4,24 +4,7 @@
  */
 import fs from "node:fs";
 import { dirname } from "node:path";
-
-/** A file or folder that could not be written. */
-export class DiskError extends Error {
-  override name = "DiskError";
-  readonly path: string;
-  readonly remedy: string;
-
-  constructor(path: string, what: string, remedy: string, cause: unknown) {
-    super(`${what} ${remedy}`, { cause });
-    this.path = path;
-    this.remedy = remedy;
-  }
-}
-
-/** The system's error code of a failed file operation, e.g. "ENOSPC". */
-export function systemCode(error: unknown): string | null {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;
-}
+import { systemCode, UserError } from "./errors.ts";
 
 const FULL: Record<string, string> = {
   ENOSPC: "The disk is full",
@@ -30,34 +13,28 @@ const FULL: Record<string, string> = {
 };
 const CLOSED = new Set(["EACCES", "EPERM", "EROFS"]);
 
-/** Runs `action`, which writes `path`. @throws DiskError for what the system refuses; other errors as they are */
+/** Runs `action`, which writes `path`. @throws UserError for what the system refuses; other errors as they are */
 export function onDisk<T>(path: string, action: () => T): T {
   try {
     return action();
-  } catch (error) {
-    const code = systemCode(error);
-    if (code === null) throw error;
-    if (FULL[code] !== undefined)
-      throw new DiskError(
-        path,
-        `${FULL[code]}: ${path} could not be written. What was saved before is untouched.`,
+  } catch (cause) {
+    const code = systemCode(cause);
+    if (code === null) throw cause;
+    const refused = (what: string, remedy: string): UserError =>
+      new UserError({ kind: "disk", what, remedy, data: { path }, cause });
+    const full = FULL[code];
+    if (full !== undefined)
+      throw refused(
+        `${full}: ${path} could not be written. What was saved before is untouched`,
         "Free some space, then run the same command again.",
-        error,
       );
     if (CLOSED.has(code))
-      throw new DiskError(
-        path,
-        `${path} may not be written (${code}).`,
+      throw refused(
+        `${path} may not be written (${code})`,
         "Change its permissions, or choose another folder.",
-        error,
       );
-    const { message } = error as Error;
-    throw new DiskError(
-      path,
-      `${path} could not be written: ${message}.`,
-      "Check the disk and try again.",
-      error,
-    );
+    const { message } = cause as Error;
+    throw refused(`${path} could not be written: ${message}`, "Check the disk and try again.");
   }
 }
 
@@ -78,7 +55,7 @@ export function writeAll(handle: number, bytes: Uint8Array, position: number | n
 /** What a file consists of: a text, or pieces that are made one after the other. */
 export type Content = string | Iterable<Uint8Array>;
 
-/** Writes a new file and waits until the disk has it. @throws DiskError */
+/** Writes a new file and waits until the disk has it. @throws UserError */
 export function writeDurably(path: string, content: Content): void {
   onDisk(path, () => {
     const handle = fs.openSync(path, "w");
@@ -92,7 +69,7 @@ export function writeDurably(path: string, content: Content): void {
   });
 }
 
-/** Replaces a file: readers see the old content or the new, and a power cut keeps one of the two. @throws DiskError */
+/** Replaces a file: readers see the old content or the new, and a power cut keeps one of the two. @throws UserError */
 export function replaceFile(path: string, content: Content): void {
   const temporary = `${path}.${process.pid}.tmp`;
   try {
@@ -107,7 +84,7 @@ export function replaceFile(path: string, content: Content): void {
   }
 }
 
-/** Makes a folder with its parents. @throws DiskError */
+/** Makes a folder with its parents. @throws UserError */
 export function makeFolder(path: string): void {
   onDisk(path, () => fs.mkdirSync(path, { recursive: true }));
 }
@@ -122,4 +99,47 @@ export function syncFolder(path: string): void {
   } finally {
     fs.closeSync(handle);
   }
+}
+
+/**
+ * Opens a file for reading. @param mismatch makes the error from what was found in its place
+ * @throws what `mismatch` makes, if the file is missing, closed to this process, or no regular file
+ */
+export function openToRead(path: string, mismatch: (found: string, cause?: unknown) => Error): number {
+  let found: string;
+  try {
+    const stat = fs.statSync(path);
+    if (stat.isFile()) return fs.openSync(path, "r");
+    // Opening a pipe would wait for ever.
+    found = stat.isDirectory() ? "a folder, not a file" : "a pipe or a device, not a file";
+  } catch (error) {
+    throw mismatch(missing(path, error), error);
+  }
+  throw mismatch(found);
+}
+
+function missing(path: string, error: unknown): string {
+  const code = systemCode(error);
+  if (code === "EACCES") return "a file that this process may not read";
+  if (code !== "ENOENT" && code !== "ENOTDIR") return (error as Error).message;
+  try {
+    return `a link to ${fs.readlinkSync(path)}, which is not there`;
+  } catch {
+    return "no such file";
+  }
+}
+
+/** Bytes per read: the system reads at most 2 GB at once. */
+const READ_BYTES = 2 ** 30;
+
+/** Reads from `position` on until `target` is full. @returns the bytes read, fewer only where the file ends */
+export function readInto(handle: number, position: number, target: Uint8Array): number {
+  let done = 0;
+  while (done < target.byteLength) {
+    const length = Math.min(READ_BYTES, target.byteLength - done);
+    const read = fs.readSync(handle, target, done, length, position + done);
+    if (read === 0) break;
+    done += read;
+  }
+  return done;
 }

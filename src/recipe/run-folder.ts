@@ -7,10 +7,10 @@
 import fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
-import { readText } from "../checkpoint/text-file.ts";
 import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
 import { type BillEntry, type BillFile, entriesOf } from "../ledger/bill.ts";
 import { makeFolder, onDisk, replaceFile } from "../lib/disk.ts";
+import { readText } from "../lib/text-file.ts";
 import { Journal, readJournal } from "./journal.ts";
 import { loadRecipe } from "./load.ts";
 import { acquireLock, type Lock } from "./lock.ts";
@@ -288,7 +288,7 @@ function recipeOf(folder: string): unknown {
 
 const isFile = (path: string): boolean => fs.statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 
-/** `null` where there is none. @throws RunFolderError, TextFileError */
+/** `null` where there is none. @throws RunFolderError, UserError */
 export function readJson<T>(path: string): T | null {
   if (!fs.existsSync(path)) return null;
   // In a stranger's folder it may be a pipe or a device, which never ends.

@@ -1,5 +1,5 @@
 /** The rows of a person's data file: JSONL, a JSON object a line, or one JSON list of objects. */
-import { type Line, readLines, readText, TextFileError, visible } from "../checkpoint/text-file.ts";
+import { type Line, readLines, readText, textFault, visible } from "../lib/text-file.ts";
 
 /** A data set cannot be used. `line` counts from 1, and is `null` where the file as a whole is at fault. */
 export class DataSetError extends Error {
@@ -133,8 +133,9 @@ function asDataSetErrors<T>(expected: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof TextFileError)) throw error;
-    throw new DataSetError(error.file, error.line, error.found, expected, error.remedy);
+    const fault = textFault(error);
+    if (fault === null) throw error;
+    throw new DataSetError(fault.file, fault.line, fault.found, expected, fault.remedy);
   }
 }
 

@@ -4,8 +4,8 @@
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 
+import { foreignContent } from "../../lib/foreign-content.ts";
 import { CheckpointError } from "../errors.ts";
-import { foreignContent } from "../foreign-content.ts";
 import { BLOCKS, isTensorType, type TensorType, typeName } from "./blocks.ts";
 import { type ByteSource, Cursor, RESTORE } from "./cursor.ts";
 import {
