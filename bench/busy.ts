@@ -5,12 +5,12 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { lower } from "../src/graph/lower.ts";
+import { Random } from "../src/lib/random.ts";
 import { loadRecipe } from "../src/recipe/load.ts";
 import { languageModelOptions, recipeShape } from "../src/recipe/options.ts";
 import type { PretrainStage } from "../src/recipe/schema.ts";
 import type { Watch } from "../src/runtime/core-watch.ts";
-import { Random } from "../src/runtime/random.ts";
-import { allocate, Session, type Value } from "../src/runtime/session.ts";
+import { allocate, type HostValue, Session } from "../src/runtime/session.ts";
 import { trainedOn } from "../src/train/language-model-stage.ts";
 import { traceStep } from "../src/train/step.ts";
 import { median, type Row } from "./rows.ts";
@@ -31,7 +31,7 @@ async function openStep(watch?: Watch): Promise<{ tokens: number; run: () => Pro
   const graph = traceStep(specs, loss, options.optimizer);
   const session = await Session.fromLowered(lower(graph, { name: "train-step" }), { watch });
   const random = new Random(1, "busy");
-  const feeds: Record<string, Value> = {};
+  const feeds: Record<string, HostValue> = {};
   for (const [name, { dtype, shape }] of graph.inputs) {
     feeds[name] = allocate(dtype, shape as number[]);
     const { data } = feeds[name];

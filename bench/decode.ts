@@ -16,8 +16,8 @@ const NEW_TOKENS = 192;
 const ROUNDS = 7;
 /** A layer's two kinds of product with 64 rows. */
 const PRODUCTS = [
-  { rows: BATCH, inner: MODEL.width, cols: MODEL.ffn },
-  { rows: BATCH, inner: MODEL.ffn, cols: MODEL.width },
+  { rows: BATCH, inner: MODEL.hiddenSize, cols: MODEL.intermediateSize },
+  { rows: BATCH, inner: MODEL.intermediateSize, cols: MODEL.hiddenSize },
 ];
 
 /** Mean window of the cache over the tokens. */

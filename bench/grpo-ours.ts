@@ -63,10 +63,10 @@ const stage = await GrpoStage.create(
     sharePrompt: true,
     optimizer: {
       kind: "adamw",
-      rate: work.lr,
+      lr: work.lr,
       betas: [0.9, 0.999],
       epsilon: 1e-8,
-      decay: 0,
+      weightDecay: 0,
       clip: 1,
       momentum: 0,
     },

@@ -19,11 +19,11 @@ import { writeSynthetic } from "./synthetic.ts";
 const SHAPE: DecoderConfig = {
   vocabSize: 151_936,
   layers: 28,
-  width: 1536,
+  hiddenSize: 1536,
   heads: 12,
   kvHeads: 2,
   headDim: 128,
-  ffn: 8960,
+  intermediateSize: 8960,
   maxPositions: 131_072,
   ropeTheta: 10_000,
   normEps: 1e-6,
@@ -36,7 +36,15 @@ const CHILD = fileURLToPath(new URL("memory-child.mjs", import.meta.url));
 /** SmolLM2-135M, random. */
 const EXAMINED: DecoderConfig = {
   ...SHAPE,
-  ...{ vocabSize: 49_152, layers: 30, width: 576, heads: 9, kvHeads: 3, headDim: 64, ffn: 1536 },
+  ...{
+    vocabSize: 49_152,
+    layers: 30,
+    hiddenSize: 576,
+    heads: 9,
+    kvHeads: 3,
+    headDim: 64,
+    intermediateSize: 1536,
+  },
   ...{ maxPositions: 8192, qkvBias: false },
 };
 /** Prompts, tokens of each, new tokens, and rows decoded together in both exams. */

@@ -21,13 +21,13 @@ import { median, type Row } from "./rows.ts";
  */
 const SHAPE = {
   layers: 8,
-  width: 64,
-  latent: 32,
+  hiddenSize: 64,
+  kvLoraRank: 32,
   nopeDim: 16,
   ropeDim: 8,
   valueDim: 16,
-  ffn: 172,
-  expertFfn: 56,
+  intermediateSize: 172,
+  moeIntermediateSize: 56,
 };
 const TOKENS = 1_500_000;
 const PROMPTS = 12;

@@ -7,11 +7,11 @@ import { fileURLToPath } from "node:url";
 import { loadModel, saveModel } from "../src/checkpoint/folder.ts";
 import { writeSafetensors } from "../src/checkpoint/safetensors.ts";
 import { Graph } from "../src/graph/tensor.ts";
+import { Random } from "../src/lib/random.ts";
 import { allParameters, designOf, type ModelConfig } from "../src/models/architecture.ts";
 import { initialise, parameterInputs } from "../src/models/layers.ts";
 import { causalMask } from "../src/models/masks.ts";
 import { asParameters, asValues, expectedShapes } from "../src/recipe/options.ts";
-import { Random } from "../src/runtime/random.ts";
 import { i32, Session } from "../src/runtime/session.ts";
 import { tokenizerFrom } from "../src/tokenizer/load.ts";
 import { trainBpe } from "../src/tokenizer/train.ts";
@@ -20,7 +20,14 @@ import type { Row } from "./rows.ts";
 
 const SEQ = 24;
 const tokenizer = tokenizerFrom(trainBpe(["the sum of two and three is five"], { vocabSize: 300 }));
-const shared = { vocabSize: tokenizer.vocabSize, layers: 2, width: 64, heads: 4, ffn: 96, maxPositions: 64 };
+const shared = {
+  vocabSize: tokenizer.vocabSize,
+  layers: 2,
+  hiddenSize: 64,
+  heads: 4,
+  intermediateSize: 96,
+  maxPositions: 64,
+};
 const dense = {
   ...{ ...shared, kvHeads: 2, headDim: 16, ropeTheta: 10_000, normEps: 1e-6 },
   tieEmbeddings: false,
@@ -33,8 +40,22 @@ const CASES: Record<string, { config: ModelConfig; dtype?: "F32" | "BF16" | "F16
   qwen3: { config: { ...dense, qkNorm: true } },
   "v3-shards": {
     config: {
-      ...{ ...shared, architecture: "deepseek_v3", queryRank: 24, latent: 32, nopeDim: 16, ropeDim: 8 },
-      ...{ valueDim: 16, denseLayers: 1, expertFfn: 32, experts: 8, activeExperts: 2, sharedExperts: 1 },
+      ...{
+        ...shared,
+        architecture: "deepseek_v3",
+        queryLoraRank: 24,
+        kvLoraRank: 32,
+        nopeDim: 16,
+        ropeDim: 8,
+      },
+      ...{
+        valueDim: 16,
+        denseLayers: 1,
+        moeIntermediateSize: 32,
+        experts: 8,
+        activeExperts: 2,
+        sharedExperts: 1,
+      },
       ...{ groups: 2, activeGroups: 1, normaliseWeights: true, routedScale: 2.5, ropeTheta: 10_000 },
       ...{ yarn: null, normEps: 1e-6, mtpLayers: 0, tieEmbeddings: false },
     },

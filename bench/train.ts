@@ -2,10 +2,11 @@
  * The training step of a 4-layer, width-256 dense decoder (sequence 256, batch 16, vocabulary 512, AdamW) against this
  * machine's MatMul rate, PyTorch on the CPU and the best JavaScript peer; all sides alternate in one run.
  */
+
+import { Random } from "../src/lib/random.ts";
 import { decoderParameters } from "../src/models/dense.ts";
 import { initialise } from "../src/models/layers.ts";
 import { measureMatmulRate } from "../src/runtime/measure.ts";
-import { Random } from "../src/runtime/random.ts";
 import { batchFeeds, type LanguageModelBatch, languageModelLoss } from "../src/train/language-model.ts";
 import { TrainStep } from "../src/train/step.ts";
 import { Peer } from "./peer.ts";
@@ -14,11 +15,11 @@ import { median, type Row } from "./rows.ts";
 export const MODEL = {
   vocabSize: 512,
   layers: 4,
-  width: 256,
+  hiddenSize: 256,
   heads: 4,
   kvHeads: 4,
   headDim: 64,
-  ffn: 704,
+  intermediateSize: 704,
   maxPositions: 256,
   ropeTheta: 10_000,
   normEps: 1e-6,
@@ -30,10 +31,10 @@ export const STEPS = 3;
 
 export const OPTIMIZER = {
   kind: "adamw" as const,
-  rate: 1e-3,
+  lr: 1e-3,
   betas: [0.9, 0.95] as [number, number],
   epsilon: 1e-8,
-  decay: 0.1,
+  weightDecay: 0.1,
   clip: 1,
   momentum: 0,
 };
@@ -64,7 +65,7 @@ export async function benchTrain(): Promise<Row[]> {
     const times: number[] = [];
     for (let i = 0; i < count; i++) {
       const start = performance.now();
-      await step.step(batch, { rate: 1e-3, muonRate: 0 });
+      await step.step(batch, { lr: 1e-3, muonLr: 0 });
       times.push(performance.now() - start);
     }
     return times;

@@ -4,7 +4,7 @@
  * that chance; the truth is the distribution's mean. A row's value is its worst scenario.
  */
 import { pairedDifference, passAt1, type Tally } from "../src/eval/statistics.ts";
-import { Random } from "../src/runtime/random.ts";
+import { Random } from "../src/lib/random.ts";
 import type { Row } from "./rows.ts";
 
 /** Beta(a, b): from problems that are nearly all or nearly never solved to problems that are all alike. */

@@ -89,7 +89,7 @@ export function leaksOf(
 /** A run of seconds. */
 export const TINY_RUN = `name: tiny
 seed: 7
-model: { layers: 1, width: 32, heads: 2, ffn: 64, maxPositions: 96 }
+model: { layers: 1, hiddenSize: 32, heads: 2, intermediateSize: 64, maxPositions: 96 }
 tokenizer: { kind: compact }
 task: { kind: countdown, numbers: [2] }
 stages:
@@ -99,7 +99,7 @@ stages:
     sequence: 64
     batch: 8
     steps: 20
-    optimizer: { kind: adamw, rate: 0.002 }
+    optimizer: { kind: adamw, lr: 0.002 }
     schedule: { kind: constant }
   - { name: exam, kind: evaluate, label: exam, problems: 4, samples: 1, temperature: 0.6, maxNewTokens: 40 }
 checkpoint: { everySteps: 10, keep: 2 }
@@ -118,7 +118,15 @@ export const EVERY_OPTION = { files: { "tiny.yaml": TINY_RUN }, expected: ["runs
 const KILLS = 40;
 /** 28 million parameters: its weights lie on the disk for a second, where those of the shipped model do for 3 ms. */
 export const LOADS_A_WHILE: DecoderConfig = {
-  ...{ vocabSize: 29, width: 768, layers: 4, heads: 12, kvHeads: 12, headDim: 64, ffn: 2048 },
+  ...{
+    vocabSize: 29,
+    hiddenSize: 768,
+    layers: 4,
+    heads: 12,
+    kvHeads: 12,
+    headDim: 64,
+    intermediateSize: 2048,
+  },
   ...{ maxPositions: 256, ropeTheta: 10_000, normEps: 1e-6, tieEmbeddings: true },
 };
 

@@ -16,7 +16,7 @@ const SIDES = {
   // What helped V3: more of a head rotated (the loss waits for heads that copy), and chosen experts at full weight.
   v3: {
     recipe: "recipes/tiny-v3-zero.yaml",
-    model: { nopeDim: 16, ropeDim: 32, latent: 64, routedScale: 2 },
+    model: { nopeDim: 16, ropeDim: 32, kvLoraRank: 64, routedScale: 2 },
   },
 } satisfies Record<string, Omit<Entry, "seed" | "seconds">>;
 

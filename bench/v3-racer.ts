@@ -9,7 +9,7 @@ import { loadRecipe } from "../src/recipe/load.ts";
 import { languageModelOptions, recipeShape } from "../src/recipe/options.ts";
 import type { PretrainStage } from "../src/recipe/schema.ts";
 import { documentSource } from "../src/recipe/sources.ts";
-import { Session, type Value } from "../src/runtime/session.ts";
+import { type HostValue, Session } from "../src/runtime/session.ts";
 import { PackedBatches } from "../src/train/data.ts";
 import { batchFeeds } from "../src/train/language-model.ts";
 import { trainedOn } from "../src/train/language-model-stage.ts";
@@ -44,14 +44,14 @@ async function race({ recipe: file, seed, seconds, model = {}, rate }: Entry): P
   const { config: base, tokenizer } = recipeShape(recipe);
   const config = checkConfig({ ...base, ...model });
   const { schedule, ...options } = languageModelOptions(stage, seed);
-  const optimizer = { ...options.optimizer, rate: rate ?? options.optimizer.rate };
+  const optimizer = { ...options.optimizer, lr: rate ?? options.optimizer.lr };
   const rowsOf = (stream: number) =>
     new PackedBatches(
       documentSource(stage.data, { tokenizer }, { seed: stream, stage: "pretrain" }),
       options.batch,
       options.sequence,
     );
-  const feeds = (rows: PackedBatches): Record<string, Value> => {
+  const feeds = (rows: PackedBatches): Record<string, HostValue> => {
     const batch = rows.next();
     return batchFeeds({ ...batch, weights: batch.weights.map((weight) => weight / batch.trained) });
   };
@@ -67,8 +67,8 @@ async function race({ recipe: file, seed, seconds, model = {}, rate }: Entry): P
     const share = (performance.now() - start) / 1000 / seconds;
     if (share >= 1) break;
     const factor = rateFactor({ ...schedule, warmup: WARMUP }, Math.floor(share * TICKS), TICKS);
-    const [adamRate, muonRate] = [optimizer.adamRate ?? optimizer.rate, optimizer.rate];
-    await step.step(feeds(rows), { rate: factor * adamRate, muonRate: factor * muonRate });
+    const [adamRate, muonRate] = [optimizer.adamLr ?? optimizer.lr, optimizer.lr];
+    await step.step(feeds(rows), { lr: factor * adamRate, muonLr: factor * muonRate });
   }
 
   const validation = rowsOf(VALIDATION_SEED);
@@ -81,8 +81,8 @@ async function race({ recipe: file, seed, seconds, model = {}, rate }: Entry): P
 async function meanLoss(
   loss: BuildLoss,
   specs: TrainStep["specs"],
-  parameters: ReadonlyMap<string, Value>,
-  batches: readonly Record<string, Value>[],
+  parameters: ReadonlyMap<string, HostValue>,
+  batches: readonly Record<string, HostValue>[],
 ): Promise<number> {
   const graph = new Graph();
   graph.output("loss", loss(graph, parameterInputs(graph, specs)).loss);

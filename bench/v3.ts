@@ -25,11 +25,11 @@ const PUBLISHED: V3Config = { ...v3FromHuggingFace({ model_type: "deepseek_v3" }
 const MHA: DecoderConfig = {
   vocabSize: PUBLISHED.vocabSize,
   layers: PUBLISHED.layers,
-  width: PUBLISHED.width,
+  hiddenSize: PUBLISHED.hiddenSize,
   heads: PUBLISHED.heads,
   kvHeads: PUBLISHED.heads,
   headDim: PUBLISHED.valueDim,
-  ffn: PUBLISHED.ffn,
+  intermediateSize: PUBLISHED.intermediateSize,
   maxPositions: PUBLISHED.maxPositions,
   ropeTheta: PUBLISHED.ropeTheta,
   normEps: PUBLISHED.normEps,
@@ -53,7 +53,7 @@ function bytesHeld(config: ModelConfig): number {
  * 1 is the paper's saving to the last byte; less would be a cache that holds more than the paper says.
  */
 function cacheRatio(): Row {
-  const { heads, valueDim, latent, ropeDim, layers } = PUBLISHED;
+  const { heads, valueDim, kvLoraRank: latent, ropeDim, layers } = PUBLISHED;
   const [mha, mla] = [bytesHeld(MHA), bytesHeld(PUBLISHED)];
   const paper = { mha: 2 * heads * valueDim, mla: latent + ropeDim };
   const each = (bytes: number) => bytes / (ROWS * TOKENS * layers);
@@ -73,16 +73,16 @@ const MOE: V3Config = {
   architecture: "deepseek_v3",
   vocabSize: MODEL.vocabSize,
   layers: 4,
-  width: 256,
+  hiddenSize: 256,
   heads: 4,
-  queryRank: null,
-  latent: 64,
+  queryLoraRank: null,
+  kvLoraRank: 64,
   nopeDim: 64,
   ropeDim: 32,
   valueDim: 64,
-  ffn: 720,
+  intermediateSize: 720,
   denseLayers: 0,
-  expertFfn: 240,
+  moeIntermediateSize: 240,
   experts: 8,
   activeExperts: 2,
   sharedExperts: 1,
@@ -117,7 +117,7 @@ async function moeStepOverDense(): Promise<Row> {
       const times: number[] = [];
       for (let i = 0; i < count; i++) {
         const start = performance.now();
-        await step.step(feeds, { rate: OPTIMIZER.rate, muonRate: 0 });
+        await step.step(feeds, { lr: OPTIMIZER.lr, muonLr: 0 });
         times.push(performance.now() - start);
       }
       return median(times);

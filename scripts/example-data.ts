@@ -1,6 +1,6 @@
 /** Writes the data of recipes/sft-lora.yaml and recipes/grpo-jsonl.yaml: npx tsx scripts/example-data.ts */
 import { writeFileSync } from "node:fs";
-import { Random } from "../src/runtime/random.ts";
+import { Random } from "../src/lib/random.ts";
 import { countdown, countdownOptions } from "../src/tasks/countdown.ts";
 
 function write(name: string, rows: readonly unknown[]): void {

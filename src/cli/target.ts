@@ -8,9 +8,9 @@ import { GgufFile } from "../checkpoint/gguf/file.ts";
 import { WROTE } from "../checkpoint/gguf/model.ts";
 import { openParts } from "../checkpoint/gguf/parts.ts";
 import { INDEX, SHARD, WEIGHTS } from "../checkpoint/shards.ts";
+import { scratchFolder } from "../lib/scratch.ts";
 import { readText } from "../lib/text-file.ts";
 import { UsageError } from "../recipe/find-model.ts";
-import { scratchFolder } from "../runtime/scratch.ts";
 
 export interface TargetOptions {
   /** What is exported: a folder or a file, and the run that it comes from. */

@@ -29,20 +29,20 @@ export interface AdamWOptions {
   beta1: number;
   beta2: number;
   epsilon: number;
-  decay: number;
+  weightDecay: number;
 }
 
 export interface MuonOptions {
   momentum: number;
-  decay: number;
+  weightDecay: number;
 }
 
 /** The scalars that change each step, as inputs of the graph. */
 export interface StepScalars {
   /** Learning rate of AdamW's parameters. */
-  rate: Tensor;
+  lr: Tensor;
   /** Learning rate of Muon's matrices. */
-  muonRate: Tensor;
+  muonLr: Tensor;
   /** 1 / (1 - beta1^step) and 1 / (1 - beta2^step): Adam's bias corrections (Kingma and Ba 2015, algorithm 1). */
   correction1: Tensor;
   correction2: Tensor;
@@ -51,8 +51,8 @@ export interface StepScalars {
 export function stepScalars(graph: Graph): StepScalars {
   const scalar = (name: string) => input(graph, name, "f32", []);
   return {
-    rate: scalar("rate"),
-    muonRate: scalar("muonRate"),
+    lr: scalar("lr"),
+    muonLr: scalar("muonLr"),
     correction1: scalar("correction1"),
     correction2: scalar("correction2"),
   };
@@ -61,12 +61,12 @@ export function stepScalars(graph: Graph): StepScalars {
 /** Their values at `step` (from 1). */
 export function stepScalarValues(
   step: number,
-  rate: number,
-  muonRate: number,
+  lr: number,
+  muonLr: number,
   beta1: number,
   beta2: number,
 ): Record<string, number> {
-  return { rate, muonRate, correction1: 1 / (1 - beta1 ** step), correction2: 1 / (1 - beta2 ** step) };
+  return { lr, muonLr, correction1: 1 / (1 - beta1 ** step), correction2: 1 / (1 - beta2 ** step) };
 }
 
 /** The Euclidean norm of all gradients together. */
@@ -91,15 +91,15 @@ export function adamW(
   m: Tensor,
   v: Tensor,
   scalars: StepScalars,
-  { beta1, beta2, epsilon, decay }: AdamWOptions,
+  { beta1, beta2, epsilon, weightDecay }: AdamWOptions,
 ): { parameter: Tensor; m: Tensor; v: Tensor } {
   const [weight1, weight2] =
     factor === null ? [1 - beta1, 1 - beta2] : [mul(factor, 1 - beta1), mul(mul(factor, factor), 1 - beta2)];
   const nextM = add(mul(m, beta1), mul(gradient, weight1));
   const nextV = add(mul(v, beta2), mul(mul(gradient, gradient), weight2));
   const denominator = add(mul(sqrt(nextV), sqrt(scalars.correction2)), epsilon);
-  const update = mul(div(nextM, denominator), mul(scalars.rate, scalars.correction1));
-  const kept = decay === 0 ? parameter : mul(parameter, sub(1, mul(scalars.rate, decay)));
+  const update = mul(div(nextM, denominator), mul(scalars.lr, scalars.correction1));
+  const kept = weightDecay === 0 ? parameter : mul(parameter, sub(1, mul(scalars.lr, weightDecay)));
   return { parameter: sub(kept, update), m: nextM, v: nextV };
 }
 
@@ -136,7 +136,7 @@ export interface MuonGroupMember {
 export function muon(
   members: readonly MuonGroupMember[],
   rate: Tensor,
-  { momentum: mu, decay }: MuonOptions,
+  { momentum: mu, weightDecay }: MuonOptions,
 ): Map<string, { parameter: Tensor; momentum: Tensor }> {
   const result = new Map<string, { parameter: Tensor; momentum: Tensor }>();
   for (const group of groupByShape(members)) {
@@ -168,7 +168,7 @@ export function muon(
       graph.scope(name, () => {
         const flat = reshape(parts[i], [short, long]);
         const direction = parameter.shape[0] === short ? flat : transpose(flat, [1, 0]);
-        const kept = decay === 0 ? parameter : mul(parameter, sub(1, mul(rate, decay)));
+        const kept = weightDecay === 0 ? parameter : mul(parameter, sub(1, mul(rate, weightDecay)));
         const update = mul(direction, mul(rate, 0.2 * Math.sqrt(Math.max(rows, cols))));
         result.set(name, { parameter: sub(kept, update), momentum: updates[i].nextMomentum });
       });

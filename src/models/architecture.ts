@@ -120,7 +120,9 @@ function v3(config: V3Config): Design {
     chunks: false,
     parameters,
     further: v3Parameters(config).filter(({ name }) => !trunk.has(name)),
-    planes: perLayer(config.layers, [{ name: "latent", heads: 1, width: config.latent + config.ropeDim }]),
+    planes: perLayer(config.layers, [
+      { name: "latent", heads: 1, width: config.kvLoraRank + config.ropeDim },
+    ]),
     whole: (traced, inputs, options) => v3Decoder(traced, config, inputs, options),
     cached: (traced, step) => v3CachedDecoder(traced, config, step),
   };

@@ -32,14 +32,14 @@ export interface DecoderConfig extends Partial<Traits> {
   vocabSize: number;
   layers: number;
   /** Model width (hidden size). */
-  width: number;
+  hiddenSize: number;
   heads: number;
   /** Key and value heads; fewer than `heads` is grouped-query attention. */
   kvHeads: number;
   /** Width of one head; rotary positions turn its dimensions in pairs, so it is even. */
   headDim: number;
   /** Inner width of the SwiGLU block. */
-  ffn: number;
+  intermediateSize: number;
   maxPositions: number;
   ropeTheta: number;
   /** How the rotary frequencies are stretched beyond the trained length; left out, not at all. */
@@ -80,21 +80,21 @@ export function architectureOf(config: Pick<DecoderConfig, "architecture" | keyo
  * @throws ConfigError naming the first impossible field and a value that would work.
  */
 export function checkDecoderConfig(config: DecoderConfig): DecoderConfig {
-  const { width, heads, headDim } = config;
-  checkSizes({ width: [width, LIMITS.width], heads: [heads, LIMITS.heads] });
+  const { hiddenSize: width, heads, headDim } = config;
+  checkSizes({ hiddenSize: [width, LIMITS.width], heads: [heads, LIMITS.heads] });
   if (width % heads !== 0 && headDim === width / heads)
     throw new ConfigError({
       field: "heads",
-      expected: `a divisor of width ${width}`,
+      expected: `a divisor of hiddenSize ${width}`,
       found: String(heads),
-      remedy: `Use ${nearestDivisor(width, heads)} heads, or change the width.`,
+      remedy: `Use ${nearestDivisor(width, heads)} heads, or change hiddenSize.`,
     });
   checkSizes({
     vocabSize: [config.vocabSize, LIMITS.vocabSize],
     layers: [config.layers, LIMITS.layers],
     kvHeads: [config.kvHeads, LIMITS.heads],
     headDim: [headDim, LIMITS.headDim],
-    ffn: [config.ffn, LIMITS.width],
+    intermediateSize: [config.intermediateSize, LIMITS.width],
     maxPositions: [config.maxPositions, Number.MAX_SAFE_INTEGER],
   });
   for (const field of ["ropeTheta", "normEps"] as const) {
@@ -119,7 +119,7 @@ export function checkDecoderConfig(config: DecoderConfig): DecoderConfig {
       field: "headDim",
       expected: "an even number (rotary positions turn dimensions in pairs)",
       found: String(config.headDim),
-      remedy: "Change width or heads so that width / heads is even, or set headDim.",
+      remedy: "Change hiddenSize or heads so that hiddenSize / heads is even, or set headDim.",
     });
   architectureOf(config);
   checkRopeScaling(config);

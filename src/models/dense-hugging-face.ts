@@ -87,8 +87,8 @@ export function denseToHuggingFace(config: DecoderConfig, ids: TokenIds): Fields
     architectures: [CLASSES[architecture]],
     model_type: architecture,
     hidden_act: "silu",
-    hidden_size: config.width,
-    intermediate_size: config.ffn,
+    hidden_size: config.hiddenSize,
+    intermediate_size: config.intermediateSize,
     num_hidden_layers: config.layers,
     num_attention_heads: config.heads,
     num_key_value_heads: config.kvHeads,
@@ -137,7 +137,7 @@ export function denseFromHuggingFace(fields: Fields): DecoderConfig {
     ...traits,
     vocabSize: number(fields, "vocab_size"),
     layers: number(fields, "num_hidden_layers"),
-    width,
+    hiddenSize: width,
     heads,
     // In the files of old, `null` and no field both mean as many as heads.
     kvHeads: number(
@@ -146,7 +146,7 @@ export function denseFromHuggingFace(fields: Fields): DecoderConfig {
       fields.num_key_value_heads === null ? heads : (kvHeads ?? heads),
     ),
     headDim: number(fields, "head_dim", headDim ?? width / heads),
-    ffn: number(fields, "intermediate_size"),
+    intermediateSize: number(fields, "intermediate_size"),
     maxPositions: ropeScaling?.kind === "dynamic" ? Math.floor(ropeScaling.factor * positions) : positions,
     ropeTheta: number(rope, "rope_theta", number(fields, "rope_theta", 10000)),
     ...(ropeScaling && { ropeScaling }),

@@ -36,7 +36,16 @@ type BlockWeights = Record<BlockParameter, Tensor> & Partial<Record<FamilyParame
 
 /** The parameters of one block, named without the block. */
 function blockParameters(config: DecoderConfig): (ParameterSpec & { name: keyof BlockWeights })[] {
-  const { layers, width, heads, kvHeads, headDim, ffn, qkvBias, qkNorm } = config;
+  const {
+    layers,
+    hiddenSize: width,
+    heads,
+    kvHeads,
+    headDim,
+    intermediateSize: ffn,
+    qkvBias,
+    qkNorm,
+  } = config;
   const residual = INIT_STD / Math.sqrt(2 * layers);
   const projection = (name: "q" | "k" | "v", count: number) => [
     { name: `self_attn.${name}_proj.weight`, shape: [count * headDim, width], init: INIT_STD } as const,
@@ -60,7 +69,7 @@ function blockParameters(config: DecoderConfig): (ParameterSpec & { name: keyof 
 }
 
 export function decoderParameters(config: DecoderConfig): ParameterSpec[] {
-  const { vocabSize, layers, width } = config;
+  const { vocabSize, layers, hiddenSize: width } = config;
   const blocks = Array.from({ length: layers }, (_, layer) =>
     blockParameters(config).map((spec) => ({ ...spec, name: `model.layers.${layer}.${spec.name}` })),
   );

@@ -3,8 +3,8 @@
 import { input } from "../graph/ops/source.ts";
 import { add, linear, reshape, tableRows, transpose } from "../graph/ops.ts";
 import { type Graph, GraphError, type Tensor } from "../graph/tensor.ts";
-import { Random } from "../runtime/random.ts";
-import { allocate, type Value } from "../runtime/value.ts";
+import { Random } from "../lib/random.ts";
+import { allocate, type HostValue } from "../runtime/value.ts";
 
 /** A parameter under its Hugging Face tensor name. */
 export interface ParameterSpec {
@@ -32,7 +32,7 @@ export function parameter(parameters: Parameters, name: string): Tensor {
 }
 
 /** Fresh values: each parameter draws from a stream of its own name, so adding one changes no other. */
-export function initialise(specs: readonly ParameterSpec[], seed: number): Map<string, Value> {
+export function initialise(specs: readonly ParameterSpec[], seed: number): Map<string, HostValue> {
   return new Map(
     specs.map(({ name, shape, init }) => {
       const value = allocate("f32", shape);

@@ -1,12 +1,12 @@
 /** Masks over packed rows. */
 import { MASKED } from "../graph/ops/nn.ts";
-import { f32, type Value } from "../runtime/value.ts";
+import { f32, type HostValue } from "../runtime/value.ts";
 
-const causalMasks = new Map<number, Value>();
+const causalMasks = new Map<number, HostValue>();
 const KEPT = 4;
 
 /** 0 on and below the diagonal, `MASKED` above: [1, 1, seq, seq]. The newest lengths are kept. */
-export function causalMask(seq: number): Value {
+export function causalMask(seq: number): HostValue {
   let mask = causalMasks.get(seq);
   if (mask === undefined) {
     const data = new Float32Array(seq * seq);
@@ -22,7 +22,7 @@ export function causalMask(seq: number): Value {
  * A causal mask a row in which tokens see only their own document: `documents` [batch · seq] numbers the document of
  * each token. [batch, 1, seq, seq].
  */
-export function documentMask(documents: Int32Array, batch: number, seq: number): Value {
+export function documentMask(documents: Int32Array, batch: number, seq: number): HostValue {
   const data = new Float32Array(batch * seq * seq).fill(MASKED);
   for (let row = 0; row < batch; row++)
     for (let query = 0; query < seq; query++)

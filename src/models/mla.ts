@@ -46,7 +46,7 @@ export interface MlaContext {
 }
 
 /** Queries of all heads, [batch, seq, heads · (nope + rope)] (eq. 6 to 8). */
-function queries(x: Tensor, weights: Weights, { queryRank }: V3Config): Tensor {
+function queries(x: Tensor, weights: Weights, { queryLoraRank: queryRank }: V3Config): Tensor {
   const { graph } = x;
   if (queryRank === null) return graph.scope("q", () => linear(x, weights("self_attn.q_proj.weight")));
   const down = graph.scope("qA", () => linear(x, weights("self_attn.q_a_proj.weight")));
@@ -59,7 +59,7 @@ function queries(x: Tensor, weights: Weights, { queryRank }: V3Config): Tensor {
 /** The latent [batch, seq, latent] after its norm and the shared key [batch, 1, seq, rope] after its rotation (eq. 1, 3). */
 function compress(x: Tensor, weights: Weights, context: MlaContext): { latent: Tensor; key: Tensor } {
   const { graph } = x;
-  const { latent: rank, ropeDim } = context.config;
+  const { kvLoraRank: rank, ropeDim } = context.config;
   const [batch, seq] = x.shape;
   const both = graph.scope("kvA", () => linear(x, weights("self_attn.kv_a_proj_with_mqa.weight")));
   const [raw, rawKey] = graph.scope("kvA", () => split(both, -1, [rank, ropeDim]));
@@ -140,7 +140,7 @@ export function absorbedAttention(
   context: MlaContext,
 ): { out: Tensor; cache: Tensor } {
   const { graph } = x;
-  const { heads, nopeDim, ropeDim, valueDim, latent, yarn } = context.config;
+  const { heads, nopeDim, ropeDim, valueDim, kvLoraRank: latent, yarn } = context.config;
   const [batch] = x.shape;
   const cache = cacheEntry(compress(x, weights, context));
   const [upKeys, upValues] = graph.scope("kvB", () =>

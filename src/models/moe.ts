@@ -118,7 +118,7 @@ export interface MoeResult extends RouterResult {
 /** x [batch, seq, width] -> shared experts + the weighted sum of each token's routed experts. */
 export function moe(x: Tensor, weights: Weights, config: V3Config): MoeResult {
   const { graph } = x;
-  const { experts, width } = config;
+  const { experts, hiddenSize: width } = config;
   const rows = product(x.shape.slice(0, -1));
   const flat = reshape(x, [rows, width]);
   const routed = graph.scope("router", () =>

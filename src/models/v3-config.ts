@@ -22,21 +22,21 @@ export interface V3Config {
   vocabSize: number;
   layers: number;
   /** Model width (hidden size). */
-  width: number;
+  hiddenSize: number;
   heads: number;
   /** Width of the queries' latent, d_c'; `null`: queries are projected at once. */
-  queryRank: number | null;
+  queryLoraRank: number | null;
   /** Width of the latent that keys and values share, d_c. */
-  latent: number;
+  kvLoraRank: number;
   /** Widths of a head: the part of query and key without position, the rotated part, and the value. */
   nopeDim: number;
   ropeDim: number;
   valueDim: number;
   /** Inner width of the SwiGLU of the first `denseLayers` layers. */
-  ffn: number;
+  intermediateSize: number;
   denseLayers: number;
   /** Inner width of one expert. */
-  expertFfn: number;
+  moeIntermediateSize: number;
   /** Routed experts, N_r, and how many of them a token uses, K_r. */
   experts: number;
   activeExperts: number;
@@ -73,21 +73,21 @@ export function checkV3Config(config: V3Config): V3Config {
   checkSizes({
     vocabSize: [config.vocabSize, LIMITS.vocabSize],
     layers: [config.layers, LIMITS.layers],
-    width: [config.width, width],
+    hiddenSize: [config.hiddenSize, width],
     heads: [config.heads, heads],
-    latent: [config.latent, width],
+    kvLoraRank: [config.kvLoraRank, width],
     nopeDim: [config.nopeDim, headDim],
     ropeDim: [config.ropeDim, headDim],
     valueDim: [config.valueDim, headDim],
-    ffn: [config.ffn, width],
-    expertFfn: [config.expertFfn, width],
+    intermediateSize: [config.intermediateSize, width],
+    moeIntermediateSize: [config.moeIntermediateSize, width],
     experts: [config.experts, most],
     activeExperts: [config.activeExperts, most],
     sharedExperts: [config.sharedExperts, most],
     groups: [config.groups, most],
     activeGroups: [config.activeGroups, most],
     maxPositions: [config.maxPositions, Number.MAX_SAFE_INTEGER],
-    ...(config.queryRank !== null && { queryRank: [config.queryRank, width] as const }),
+    ...(config.queryLoraRank !== null && { queryLoraRank: [config.queryLoraRank, width] as const }),
   });
   const tensors = config.layers * (12 + 3 * config.experts);
   if (tensors > LIMITS.tensors)
@@ -128,9 +128,9 @@ export function v3ToHuggingFace(config: V3Config, ids: TokenIds): Record<string,
     architectures: ["DeepseekV3ForCausalLM"],
     model_type: "deepseek_v3",
     hidden_act: "silu",
-    hidden_size: config.width,
-    intermediate_size: config.ffn,
-    moe_intermediate_size: config.expertFfn,
+    hidden_size: config.hiddenSize,
+    intermediate_size: config.intermediateSize,
+    moe_intermediate_size: config.moeIntermediateSize,
     num_hidden_layers: config.layers,
     num_nextn_predict_layers: config.mtpLayers,
     num_attention_heads: config.heads,
@@ -146,8 +146,8 @@ export function v3ToHuggingFace(config: V3Config, ids: TokenIds): Record<string,
     routed_scaling_factor: config.routedScale,
     first_k_dense_replace: config.denseLayers,
     moe_layer_freq: 1,
-    q_lora_rank: config.queryRank,
-    kv_lora_rank: config.latent,
+    q_lora_rank: config.queryLoraRank,
+    kv_lora_rank: config.kvLoraRank,
     qk_nope_head_dim: config.nopeDim,
     qk_rope_head_dim: config.ropeDim,
     v_head_dim: config.valueDim,
@@ -226,17 +226,17 @@ export function v3FromHuggingFace(json: Readonly<Record<string, unknown>>): V3Co
     architecture: "deepseek_v3",
     vocabSize: number("vocab_size", 129280),
     layers: number("num_hidden_layers", 61),
-    width: number("hidden_size", 7168),
+    hiddenSize: number("hidden_size", 7168),
     heads,
     // null says that there is none; only an absent field takes the default.
-    queryRank: json.q_lora_rank === null ? null : number("q_lora_rank", 1536),
-    latent: number("kv_lora_rank", 512),
+    queryLoraRank: json.q_lora_rank === null ? null : number("q_lora_rank", 1536),
+    kvLoraRank: number("kv_lora_rank", 512),
     nopeDim: number("qk_nope_head_dim", 128),
     ropeDim: number("qk_rope_head_dim", 64),
     valueDim: number("v_head_dim", 128),
-    ffn: number("intermediate_size", 18432),
+    intermediateSize: number("intermediate_size", 18432),
     denseLayers: number("first_k_dense_replace", 3),
-    expertFfn: number("moe_intermediate_size", 2048),
+    moeIntermediateSize: number("moe_intermediate_size", 2048),
     experts: number("n_routed_experts", 256),
     activeExperts: number("num_experts_per_tok", 8),
     sharedExperts: number("n_shared_experts", 1),

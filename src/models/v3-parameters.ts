@@ -12,7 +12,18 @@ export const isRouted = (config: V3Config, layer: number): boolean => layer >= c
 
 /** The parameters of a block, without the prefix `model.layers.N.`. */
 export function blockParameters(config: V3Config, layer: number): ParameterSpec[] {
-  const { width, heads, queryRank, latent, nopeDim, ropeDim, valueDim, ffn, expertFfn, experts } = config;
+  const {
+    hiddenSize: width,
+    heads,
+    queryLoraRank: queryRank,
+    kvLoraRank: latent,
+    nopeDim,
+    ropeDim,
+    valueDim,
+    intermediateSize: ffn,
+    moeIntermediateSize: expertFfn,
+    experts,
+  } = config;
   const residual = INIT_STD / Math.sqrt(2 * config.layers);
   const specs: ParameterSpec[] = [];
   const matrix = (name: string, rows: number, columns: number, init = INIT_STD): void => {
@@ -51,7 +62,7 @@ export function blockParameters(config: V3Config, layer: number): ParameterSpec[
 
 /** The parameters of layer `layer`, a block or the module that predicts a further token. */
 export function layerParameters(config: V3Config, layer: number): ParameterSpec[] {
-  const { width } = config;
+  const { hiddenSize: width } = config;
   const block = blockParameters(config, layer);
   if (layer < config.layers) return block;
   return [
@@ -70,7 +81,7 @@ export interface V3ParameterOptions {
 
 /** All parameters; the module's copies of embedding and head are the trunk's own. */
 export function v3Parameters(config: V3Config, { withoutMtp }: V3ParameterOptions = {}): ParameterSpec[] {
-  const { vocabSize, width, layers } = config;
+  const { vocabSize, hiddenSize: width, layers } = config;
   const specs: ParameterSpec[] = [
     { name: "model.embed_tokens.weight", shape: [vocabSize, width], init: INIT_STD },
   ];
@@ -93,7 +104,7 @@ export function layerWeights(parameters: Parameters, layer: number): Weights {
 
 /** Parameters that one token uses, with and without the embedding (a token reads one row of it). */
 export function activeParameters(config: V3Config): number {
-  const idle = (config.experts - config.activeExperts) * 3 * config.width * config.expertFfn;
+  const idle = (config.experts - config.activeExperts) * 3 * config.hiddenSize * config.moeIntermediateSize;
   return v3Parameters(config, { withoutMtp: true }).reduce(
     (total, { shape }) => total + shape.reduce((size, dim) => size * dim, 1),
     -idle * (config.layers - config.denseLayers),

@@ -5,14 +5,14 @@ import { count, positive, ropeScalingSchema } from "./part-schemas.ts";
 /** The dense DeepSeek LLM decoder (arXiv 2401.02954, section 2.2), in any size, or one of its relatives. */
 export const denseShapeSchema = z.strictObject({
   layers: count,
-  width: count,
+  hiddenSize: count,
   heads: count,
   /** Fewer than `heads` is grouped-query attention; left out it equals `heads`. */
   kvHeads: count.optional(),
-  /** `width / heads` where it is left out. */
+  /** `hiddenSize / heads` where it is left out. */
   headDim: count.optional(),
   /** Inner width of SwiGLU. */
-  ffn: count,
+  intermediateSize: count,
   maxPositions: z.int().min(2),
   ropeTheta: positive.default(10000),
   ropeScaling: ropeScalingSchema.optional(),
@@ -27,20 +27,20 @@ export const denseShapeSchema = z.strictObject({
 export const v3ShapeSchema = z.strictObject({
   architecture: z.literal("deepseek_v3"),
   layers: count,
-  width: count,
+  hiddenSize: count,
   heads: count,
   /** Width of the queries' latent; left out, queries are projected at once. */
-  queryRank: count.nullable().default(null),
+  queryLoraRank: count.nullable().default(null),
   /** Width of the latent that keys and values share, and of a head's three parts. */
-  latent: count,
+  kvLoraRank: count,
   nopeDim: count,
   ropeDim: count,
   valueDim: count,
   /** Inner width of the SwiGLU of the first `denseLayers` layers. */
-  ffn: count,
+  intermediateSize: count,
   denseLayers: z.int().min(0).default(1),
   /** Inner width of one expert. */
-  expertFfn: count,
+  moeIntermediateSize: count,
   experts: count,
   activeExperts: count,
   sharedExperts: count.default(1),

@@ -1,18 +1,18 @@
 /** From a recipe's stage to the options of the code that runs it, and from its model block to a model. */
 import fs from "node:fs";
-import { CheckpointError } from "../checkpoint/errors.ts";
+import { pulledModel } from "../checkpoint/download.ts";
+import { mismatch } from "../checkpoint/errors.ts";
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { SPLIT_RULES } from "../checkpoint/gguf/splits.ts";
 import { HUB_NAME } from "../checkpoint/hub.ts";
 import { readJson } from "../checkpoint/json.ts";
 import { holdsModel, openModelFiles, readShape } from "../checkpoint/model.ts";
 import { mergeAdapter } from "../checkpoint/peft.ts";
-import { pulledModel } from "../checkpoint/pulled.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
+import { Random } from "../lib/random.ts";
 import { allParameters, checkConfig, type ModelConfig } from "../models/architecture.ts";
 import { initialise } from "../models/layers.ts";
-import { Random } from "../runtime/random.ts";
-import { f32, type Value } from "../runtime/session.ts";
+import { f32, type HostValue } from "../runtime/session.ts";
 import { readDataText } from "../tasks/rows.ts";
 import { trainingRule } from "../tokenizer/bpe.ts";
 import { CompactTokenizer } from "../tokenizer/compact.ts";
@@ -29,12 +29,12 @@ import type { GrpoStage, Optimizer, PretrainStage, Recipe, SftStage } from "./sc
 import { languageModellingSteps } from "./sense.ts";
 
 /** The tensors of a file as the runtime's values. */
-export function asValues(parameters: ReadonlyMap<string, Parameter>): Map<string, Value> {
+export function asValues(parameters: ReadonlyMap<string, Parameter>): Map<string, HostValue> {
   return new Map([...parameters].map(([name, { shape, data }]) => [name, f32(data, shape)]));
 }
 
 /** And back, for a checkpoint. */
-export function asParameters(values: ReadonlyMap<string, Value>): Map<string, Parameter> {
+export function asParameters(values: ReadonlyMap<string, HostValue>): Map<string, Parameter> {
   return new Map([...values].map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array }]));
 }
 
@@ -50,20 +50,19 @@ export function openModel(path: string, adapter?: string): Model {
   return { ...model, parameters: asValues(parameters) };
 }
 
-/** Where a recipe's model lies. @throws CheckpointError that says how to get one */
+/** Where a recipe's model lies. @throws UserError that says how to get one */
 export function placeOf(from: string): string {
   if (holdsModel(from)) return from;
   const pulled = pulledModel(from);
   if (pulled !== null && !fs.existsSync(from)) return pulled;
-  throw new CheckpointError({
-    file: from,
-    place: "model.from",
-    expected: "a model folder (config.json), a GGUF file or the name of a pulled model",
-    found: fs.existsSync(from) ? "neither" : "nothing there",
-    remedy: HUB_NAME.test(from)
+  throw mismatch(
+    `${from}, model.from`,
+    "a model folder (config.json), a GGUF file or the name of a pulled model",
+    fs.existsSync(from) ? "neither" : "nothing there",
+    HUB_NAME.test(from)
       ? `Download it, if that is its name on the Hub: npx sputnik pull ${from}. Else correct the path.`
       : `Correct the path, or download a model: npx sputnik pull OWNER/NAME --to ${from}`,
-  });
+  );
 }
 
 /** The model before the first stage: fresh weights, or those of a folder. */
@@ -80,7 +79,7 @@ export function recipeShape(recipe: Recipe): ModelShape {
   const { vocabSize } = tokenizer;
   if ("architecture" in recipe.model)
     return { config: checkConfig({ ...recipe.model, vocabSize }), tokenizer };
-  const { heads, kvHeads = heads, headDim = recipe.model.width / heads } = recipe.model;
+  const { heads, kvHeads = heads, headDim = recipe.model.hiddenSize / heads } = recipe.model;
   return { config: checkConfig({ ...recipe.model, vocabSize, kvHeads, headDim }), tokenizer };
 }
 
@@ -117,10 +116,10 @@ export const stageSeed = (seed: number, stage: string): number => new Random(see
 const ADAM_EPSILON = 1e-8;
 
 export function optimizerOptions(optimizer: Optimizer): OptimizerOptions {
-  const { kind, rate, betas, decay, clip } = optimizer;
-  const shared = { kind, rate, betas, decay, clip: clip ?? 0, epsilon: ADAM_EPSILON };
+  const { kind, lr, betas, weightDecay, clip } = optimizer;
+  const shared = { kind, lr, betas, weightDecay, clip: clip ?? 0, epsilon: ADAM_EPSILON };
   return optimizer.kind === "muon"
-    ? { ...shared, adamRate: optimizer.adamRate, momentum: optimizer.momentum }
+    ? { ...shared, adamLr: optimizer.adamLr, momentum: optimizer.momentum }
     : { ...shared, momentum: 0 };
 }
 

@@ -6,20 +6,20 @@ export const count = z.int().positive();
 export const share = z.number().min(0).max(1);
 
 const betas = z.tuple([share, share]).default([0.9, 0.95]);
-const decay = z.number().min(0).default(0);
+const weightDecay = z.number().min(0).default(0);
 /** Largest global gradient norm; `null` switches clipping off. */
 const clip = positive.nullable().default(1);
 
 /** AdamW with decoupled decay (arXiv 1711.05101). `betas` default to DeepSeek LLM's (2401.02954, 2.3). */
-const adamw = z.strictObject({ kind: z.literal("adamw"), rate: positive, betas, decay, clip });
+const adamw = z.strictObject({ kind: z.literal("adamw"), lr: positive, betas, weightDecay, clip });
 
-/** Muon for the block matrices, AdamW at `adamRate` for embeddings, head and norms. */
+/** Muon for the block matrices, AdamW at `adamLr` for embeddings, head and norms. */
 const muon = z.strictObject({
   kind: z.literal("muon"),
-  rate: positive,
-  adamRate: positive,
+  lr: positive,
+  adamLr: positive,
   betas,
-  decay,
+  weightDecay,
   clip,
   momentum: share.default(0.95),
 });
@@ -29,15 +29,15 @@ export const optimizerSchema = z.discriminatedUnion("kind", [adamw, muon]);
 /** Steps over which the rate climbs linearly from 0. */
 const warmup = z.int().min(0).default(0);
 /** The last rate, as a share of the peak. */
-const final = share.default(0.1);
+const minLrRatio = share.default(0.1);
 
 export const scheduleSchema = z.discriminatedUnion("kind", [
   /** x 0.316 after 80 % and x 0.1 after 90 % of the steps (DeepSeek LLM, 2401.02954, section 2.3). */
   z.strictObject({ kind: z.literal("multi-step"), warmup }),
-  z.strictObject({ kind: z.literal("cosine"), warmup, final }),
+  z.strictObject({ kind: z.literal("cosine"), warmup, minLrRatio }),
   /** Warm-up, stable, decay: flat until the last `decayFraction` of the steps (MiniCPM, 2404.06395). */
-  z.strictObject({ kind: z.literal("wsd"), warmup, final, decayFraction: share.default(0.1) }),
-  z.strictObject({ kind: z.literal("linear"), warmup, final }),
+  z.strictObject({ kind: z.literal("wsd"), warmup, minLrRatio, decayFraction: share.default(0.1) }),
+  z.strictObject({ kind: z.literal("linear"), warmup, minLrRatio }),
   z.strictObject({ kind: z.literal("constant"), warmup }),
 ]);
 

@@ -2,9 +2,9 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { bindShape } from "../graph/tensor.ts";
-import { Random } from "../runtime/random.ts";
-import { scratchFolder } from "../runtime/scratch.ts";
-import { allocate, Session, type Value } from "../runtime/session.ts";
+import { Random } from "../lib/random.ts";
+import { scratchFolder } from "../lib/scratch.ts";
+import { allocate, type HostValue, Session } from "../runtime/session.ts";
 import type { Program } from "./plan.ts";
 
 /** An event of ONNX Runtime's trace; durations are in microseconds. */
@@ -57,8 +57,8 @@ export async function profileProgram(
 }
 
 /** Ids within the vocabulary, positions from 0 in each row, the first places, and small normal numbers for the rest. */
-function randomFeeds({ graph, sizes }: Program, vocabulary: number): Record<string, Value> {
-  const feeds: Record<string, Value> = {};
+function randomFeeds({ graph, sizes }: Program, vocabulary: number): Record<string, HostValue> {
+  const feeds: Record<string, HostValue> = {};
   for (const [name, { dtype, shape }] of graph.inputs) {
     const value = allocate(dtype, bindShape(shape, sizes));
     const random = new Random(1, "profile", name);

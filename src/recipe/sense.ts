@@ -35,11 +35,11 @@ export function checkSense(recipe: Recipe, context: z.RefinementCtx): void {
 }
 
 function checkDense(model: DenseShape, refuse: Refuse): void {
-  const { width, heads, kvHeads = heads } = model;
+  const { hiddenSize: width, heads, kvHeads = heads } = model;
   if (model.headDim === undefined && width % heads !== 0) {
     refuse(
       ["model", "heads"],
-      `A width of ${width} cannot be shared by ${heads} heads: choose a divisor of ${width}, or give headDim.`,
+      `A hiddenSize of ${width} cannot be shared by ${heads} heads: choose a divisor of ${width}, or give headDim.`,
     );
   }
   const headDim = model.headDim ?? width / heads;

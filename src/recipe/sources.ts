@@ -1,8 +1,8 @@
 /** Where pretraining and SFT get their documents: generated attempts, a text file, JSONL, or code. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { Random } from "../lib/random.ts";
 import { readText, textFault } from "../lib/text-file.ts";
-import { Random } from "../runtime/random.ts";
 import { countdown } from "../tasks/countdown.ts";
 import { attemptDocument } from "../tasks/countdown-attempts.ts";
 import { DataSetError, readDataText } from "../tasks/rows.ts";

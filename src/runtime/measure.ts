@@ -2,7 +2,7 @@
 import { countFlops, type Speeds } from "../graph/analyse.ts";
 import { add, input, matmul, mul } from "../graph/ops.ts";
 import { Graph } from "../graph/tensor.ts";
-import { f32, Session, type Value } from "./session.ts";
+import { f32, type HostValue, Session } from "./session.ts";
 
 /** [rows, inner] · [inner, cols]. */
 export interface Product {
@@ -31,7 +31,7 @@ export async function measureMatmulRate(
   products = TRAINING_PRODUCTS,
 ): Promise<number> {
   const graph = new Graph();
-  const feeds: Record<string, Value> = {};
+  const feeds: Record<string, HostValue> = {};
   products.forEach(({ rows, inner, cols }, i) => {
     const operand = (name: string, shape: [number, number]) => {
       feeds[name] = f32(new Float32Array(shape[0] * shape[1]).fill(0.5), shape);
@@ -45,7 +45,7 @@ export async function measureMatmulRate(
 /** The median of `runs` runs, after `warmUp` seconds of them. */
 async function medianSeconds(
   graph: Graph,
-  feeds: Record<string, Value>,
+  feeds: Record<string, HostValue>,
   runs: number,
   warmUp: number,
   threads?: number,
@@ -73,7 +73,7 @@ const SMALL_NODES = 100;
 /** All three speeds, in about two seconds. */
 export async function measureSpeeds(threads?: number): Promise<Speeds> {
   const flops = await measureMatmulRate(undefined, threads);
-  const half = (size: number): Value => f32(new Float32Array(size).fill(0.5), [size]);
+  const half = (size: number): HostValue => f32(new Float32Array(size).fill(0.5), [size]);
 
   const passes = new Graph();
   const [x, y] = ["x", "y"].map((name) => input(passes, name, "f32", [ACTIVATION]));
@@ -85,7 +85,7 @@ export async function measureSpeeds(threads?: number): Promise<Speeds> {
   const bytes = (PASSES * 3 * 4 * ACTIVATION) / (await medianSeconds(passes, ends, 15, 0.2, threads));
 
   const small = new Graph();
-  const feeds: Record<string, Value> = {};
+  const feeds: Record<string, HostValue> = {};
   for (let i = 0; i < SMALL_NODES; i++) {
     feeds[`x${i}`] = half(1);
     small.output(`y${i}`, mul(input(small, `x${i}`, "f32", [1]), 2));

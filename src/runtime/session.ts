@@ -9,7 +9,7 @@ import { bindShape, type DType, type Graph } from "../graph/tensor.ts";
 import { coreWatch, type Watch } from "./core-watch.ts";
 import { devices, threadCount } from "./device.ts";
 import { readModelSignature } from "./model-file.ts";
-import { allocate, RuntimeError, type TypedArray, type Value } from "./value.ts";
+import { allocate, type HostValue, RuntimeError, type TypedArray } from "./value.ts";
 
 export * from "./value.ts";
 
@@ -44,7 +44,7 @@ export interface SessionOptions extends LowerOptions {
 /** The wrapper ONNX Runtime needs around a typed array is kept, so that a step allocates nothing. */
 const wrappers = new WeakMap<TypedArray, { key: string; tensor: ort.Tensor }>();
 
-function wrap(value: Value): ort.Tensor {
+function wrap(value: HostValue): ort.Tensor {
   const key = `${value.dtype}[${value.shape}]`;
   const known = wrappers.get(value.data);
   if (known?.key === key) return known.tensor;
@@ -53,14 +53,14 @@ function wrap(value: Value): ort.Tensor {
   return tensor;
 }
 
-const plainTensor = ({ dtype, data, shape }: Value): ort.Tensor =>
+const plainTensor = ({ dtype, data, shape }: HostValue): ort.Tensor =>
   new ort.Tensor(ORT_TYPE[dtype] as "float32", data as Float32Array, shape);
 
 /**
  * An f16 tensor over its 16-bit words. From Node 23 on the library wants a Float16Array, whose bytes its binding then
  * takes for none; the words themselves it takes on every Node, once the tensor says what they are.
  */
-function halfTensor({ data, shape }: Value): ort.Tensor {
+function halfTensor({ data, shape }: HostValue): ort.Tensor {
   const words = new ort.Tensor("uint16", data as Uint16Array, shape);
   return Object.defineProperty(words, "type", { value: "float16" });
 }
@@ -123,9 +123,9 @@ export class Session {
    * (others are allocated). Throws `RuntimeError` naming a missing or mis-shaped input.
    */
   async run(
-    feeds: Record<string, Value>,
-    fetches: Record<string, Value> = {},
-  ): Promise<Record<string, Value>> {
+    feeds: Record<string, HostValue>,
+    fetches: Record<string, HostValue> = {},
+  ): Promise<Record<string, HostValue>> {
     const wrappedFeeds: Record<string, ort.Tensor> = {};
     for (const { name, dtype, shape } of this.inputs) {
       const value = feeds[name];
@@ -143,12 +143,17 @@ export class Session {
     const wanted: Record<string, ort.Tensor | null> = {};
     for (const { name } of this.outputs) wanted[name] = name in fetches ? wrap(fetches[name]) : null;
     const results = await this.compute(wrappedFeeds, wanted as ort.InferenceSession.OnnxValueMapType);
-    const values: Record<string, Value> = {};
+    const values: Record<string, HostValue> = {};
     for (const { name } of this.outputs) {
       if (name in fetches) values[name] = fetches[name];
       else {
         const tensor = results[name];
-        values[name] = { dtype: FROM_ORT[tensor.type], shape: tensor.dims, data: tensor.data as TypedArray };
+        values[name] = {
+          dtype: FROM_ORT[tensor.type],
+          device: "host",
+          shape: tensor.dims,
+          data: tensor.data as TypedArray,
+        };
       }
     }
     return values;
@@ -209,8 +214,8 @@ export class Session {
   }
 
   /** Arrays for outputs of the given sizes, to be passed as `fetches` at each run. */
-  allocateOutputs(names: readonly string[], sizes: Record<string, number> = {}): Record<string, Value> {
-    const values: Record<string, Value> = {};
+  allocateOutputs(names: readonly string[], sizes: Record<string, number> = {}): Record<string, HostValue> {
+    const values: Record<string, HostValue> = {};
     for (const { name, dtype, shape } of this.outputs)
       if (names.includes(name)) values[name] = allocate(dtype, bindShape(shape, sizes));
     return values;

@@ -1,13 +1,28 @@
-/** Values: typed arrays with a type and a shape. Nothing here needs an engine. */
+/**
+ * Values: tensors that live on a device. Code above this folder handles them as `Value` and reads one with `read`; the only
+ * kind that exists today is an array in this process's memory.
+ */
 import type { DType } from "../graph/tensor.ts";
 
 export type TypedArray = Float32Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array;
 
-/** A tensor in memory: `data.length` is the product of `shape`. */
+/** A handle of a tensor. */
 export interface Value {
-  dtype: DType;
-  shape: readonly number[];
-  data: TypedArray;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** Where its elements are. */
+  readonly device: "host";
+}
+
+/** A tensor in this process's memory: `data.length` is the product of `shape`. */
+export interface HostValue extends Value {
+  readonly device: "host";
+  readonly data: TypedArray;
+}
+
+/** The elements, copied from the device where they are not in this process's memory already. */
+export async function read(value: Value): Promise<TypedArray> {
+  return (value as HostValue).data;
 }
 
 export class RuntimeError extends Error {
@@ -24,18 +39,39 @@ const ARRAY: Record<DType, new (length: number) => TypedArray> = {
   bool: Uint8Array,
 };
 
-export function allocate(dtype: DType, shape: readonly number[]): Value {
-  return { dtype, shape, data: new ARRAY[dtype](shape.reduce((total, dim) => total * dim, 1)) };
+export function allocate(dtype: DType, shape: readonly number[]): HostValue {
+  return {
+    dtype,
+    shape,
+    device: "host",
+    data: new ARRAY[dtype](shape.reduce((total, dim) => total * dim, 1)),
+  };
 }
 
-export function f32(data: Float32Array | readonly number[], shape: readonly number[] = [data.length]): Value {
-  return { dtype: "f32", shape, data: data instanceof Float32Array ? data : Float32Array.from(data) };
+export function f32(
+  data: Float32Array | readonly number[],
+  shape: readonly number[] = [data.length],
+): HostValue {
+  return {
+    dtype: "f32",
+    shape,
+    device: "host",
+    data: data instanceof Float32Array ? data : Float32Array.from(data),
+  };
 }
 
-export function i32(data: Int32Array | readonly number[], shape: readonly number[] = [data.length]): Value {
-  return { dtype: "i32", shape, data: data instanceof Int32Array ? data : Int32Array.from(data) };
+export function i32(
+  data: Int32Array | readonly number[],
+  shape: readonly number[] = [data.length],
+): HostValue {
+  return {
+    dtype: "i32",
+    shape,
+    device: "host",
+    data: data instanceof Int32Array ? data : Int32Array.from(data),
+  };
 }
 
-export function scalar(value: number): Value {
-  return { dtype: "f32", shape: [], data: Float32Array.of(value) };
+export function scalar(value: number): HostValue {
+  return { dtype: "f32", shape: [], device: "host", data: Float32Array.of(value) };
 }

@@ -3,7 +3,7 @@
  * outermost, so the first n of them are one contiguous view; the window grows in place when a row outgrows it.
  */
 import type { CachePlane } from "../models/architecture.ts";
-import { f32, type Value } from "../runtime/value.ts";
+import { f32, type HostValue } from "../runtime/value.ts";
 
 /** Windows are multiples of this many tokens, so that the engine sees few shapes. */
 export const WINDOW_STEP = 32;
@@ -138,15 +138,15 @@ export class KvCache {
     batch: number;
     window: number;
     arrays: Float32Array[];
-    feeds: Record<string, Value>;
+    feeds: Record<string, HostValue>;
   } | null = null;
 
   /** The first `batch` rows as graph inputs, by the planes' names. */
-  feeds(batch: number): Record<string, Value> {
+  feeds(batch: number): Record<string, HostValue> {
     const { window, arrays, views } = this;
     if (views !== null && views.batch === batch && views.window === window && views.arrays === arrays)
       return views.feeds;
-    const feeds: Record<string, Value> = {};
+    const feeds: Record<string, HostValue> = {};
     this.planes.forEach((plane, i) => {
       const shape = [batch, plane.heads, window, plane.width];
       feeds[plane.name] = f32(arrays[i].subarray(0, batch * this.rowSize(plane)), shape);

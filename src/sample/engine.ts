@@ -10,7 +10,7 @@ import { sumWork, type Work } from "../ledger/work.ts";
 import { type CachePlane, designOf, type ModelConfig } from "../models/architecture.ts";
 import type { ParameterMaker } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
-import { f32, i32, Session, scalar, type Value } from "../runtime/session.ts";
+import { f32, type HostValue, i32, Session, scalar } from "../runtime/session.ts";
 import { KvCache } from "./cache.ts";
 import { type FixedOptions, fixedParameters, isExact, openFixed } from "./fixed.ts";
 import { traceDecode, tracePrefill } from "./graphs.ts";
@@ -57,7 +57,7 @@ export interface FixedSampler {
 /** What the parts of one call of `generate` share. */
 interface Call {
   requests: readonly GenerationRequest[];
-  weights: Record<string, Value>;
+  weights: Record<string, HostValue>;
   options: GenerateOptions;
   result: GenerationResult;
 }
@@ -151,7 +151,7 @@ export class Sampler {
   }
 
   /** `generate` with these weights. */
-  with(parameters: ReadonlyMap<string, Value>): Generate {
+  with(parameters: ReadonlyMap<string, HostValue>): Generate {
     return (requests, options) => this.generate(parameters, requests, options);
   }
 
@@ -160,7 +160,7 @@ export class Sampler {
    * has an id outside the vocabulary, no token is asked for, or both together do not fit the model's positions.
    */
   async generate(
-    parameters: ReadonlyMap<string, Value>,
+    parameters: ReadonlyMap<string, HostValue>,
     requests: readonly GenerationRequest[],
     options: GenerateOptions,
   ): Promise<GenerationResult> {
@@ -369,7 +369,7 @@ export class Sampler {
 }
 
 /** A piece of `seq` tokens behind the first `start` of the cache. */
-function chunkFeeds(cache: KvCache, batch: number, start: number, seq: number): Record<string, Value> {
+function chunkFeeds(cache: KvCache, batch: number, start: number, seq: number): Record<string, HostValue> {
   const mask = new Float32Array(batch * cache.window);
   for (let row = 0; row < batch; row++)
     mask.fill(MASKED, row * cache.window + start, (row + 1) * cache.window);

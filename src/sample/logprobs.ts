@@ -6,7 +6,7 @@ import { Graph } from "../graph/tensor.ts";
 import { sumWork, type Work } from "../ledger/work.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
-import { Session, scalar, type Value } from "../runtime/session.ts";
+import { type HostValue, Session, scalar } from "../runtime/session.ts";
 
 /** The graph that gives `logProbs` [batch, seq] of `targets`; `mask` is one for all rows or one each. */
 export function traceScore(
@@ -53,8 +53,8 @@ export class Scorer {
    * tokens are no padding.
    */
   async score(
-    parameters: ReadonlyMap<string, Value>,
-    rows: Record<string, Value>,
+    parameters: ReadonlyMap<string, HostValue>,
+    rows: Record<string, HostValue>,
     temperature: number,
     scored = rows.ids.data.length,
   ): Promise<Float32Array> {

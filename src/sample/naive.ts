@@ -1,11 +1,11 @@
 /** The slow twin of the engine: one sequence at a time, no cache, the whole forward pass for each token. */
 import { input } from "../graph/ops/source.ts";
 import { Graph } from "../graph/tensor.ts";
+import { Random } from "../lib/random.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { parameterInputs } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
-import { Random } from "../runtime/random.ts";
-import { i32, Session, type Value } from "../runtime/session.ts";
+import { type HostValue, i32, Session } from "../runtime/session.ts";
 import type { GenerateOptions } from "./engine.ts";
 import { checkRequests } from "./requests.ts";
 import { sampleToken } from "./sampler.ts";
@@ -14,7 +14,7 @@ import type { Generation, GenerationRequest } from "./scheduler.ts";
 /** What `Sampler.generate` computes, in the plainest way: the tests hold the two side by side. */
 export async function generateNaively(
   config: ModelConfig,
-  parameters: ReadonlyMap<string, Value>,
+  parameters: ReadonlyMap<string, HostValue>,
   requests: readonly GenerationRequest[],
   options: GenerateOptions,
 ): Promise<Generation[]> {

@@ -2,11 +2,11 @@
 import { bindShape } from "../graph/tensor.ts";
 import type { CachePlane } from "../models/architecture.ts";
 import type { Session } from "../runtime/session.ts";
-import { allocate, type Value } from "../runtime/value.ts";
+import { allocate, type HostValue } from "../runtime/value.ts";
 
 /** The outputs of one run of the decode graph. */
 export interface DecodedStep {
-  fetches: Record<string, Value>;
+  fetches: Record<string, HostValue>;
   /** [batch, vocab]. */
   logits: Float32Array;
   weights: Float32Array;
@@ -50,11 +50,11 @@ export class StepOutputs {
   }
 
   private view(batch: number): DecodedStep {
-    const fetches: Record<string, Value> = {};
+    const fetches: Record<string, HostValue> = {};
     for (const { name, dtype, shape } of this.session.outputs) {
       const sized = shapeFor(shape, batch);
       const length = sized.reduce((total, dim) => total * dim, 1);
-      fetches[name] = { dtype, shape: sized, data: this.arrays[name].subarray(0, length) };
+      fetches[name] = { dtype, shape: sized, device: "host", data: this.arrays[name].subarray(0, length) };
     }
     const array = (name: string) => fetches[name].data as Float32Array;
     const fresh = this.planes.map(({ name }) => array(`fresh.${name}`));

@@ -1,5 +1,5 @@
 /** From a row of logits to a token and its log-probability. */
-import type { Random } from "../runtime/random.ts";
+import type { Random } from "../lib/random.ts";
 import { RuntimeError } from "../runtime/value.ts";
 import { likeliestFirst } from "./likeliest.ts";
 

@@ -1,5 +1,5 @@
 /** Which requests run: a finished row frees its place at once, and the next waiting request takes it. */
-import { Random } from "../runtime/random.ts";
+import { Random } from "../lib/random.ts";
 
 export interface GenerationRequest {
   /** Prompt ids, at least one. */

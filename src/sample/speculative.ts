@@ -10,12 +10,12 @@ import { MASKED } from "../graph/ops/nn.ts";
 import { input } from "../graph/ops/source.ts";
 import { concat, gather } from "../graph/ops.ts";
 import { type Dim, Graph } from "../graph/tensor.ts";
+import { Random } from "../lib/random.ts";
 import { type CachePlane, designOf } from "../models/architecture.ts";
 import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
 import type { V3Config } from "../models/v3-config.ts";
 import { continueSequence, draftTokens } from "../models/v3-mtp.ts";
-import { Random } from "../runtime/random.ts";
-import { f32, i32, type Session, scalar, type Value } from "../runtime/session.ts";
+import { f32, type HostValue, i32, type Session, scalar } from "../runtime/session.ts";
 import { KvCache } from "./cache.ts";
 import type { GenerateOptions, GenerationResult } from "./engine.ts";
 import { type FixedOptions, fixedParameters, isExact, openFixed } from "./fixed.ts";
@@ -52,12 +52,12 @@ export function traceSpeculative(
   const real = (name: string, shape: Dim[]) => input(graph, name, "f32", shape);
   const whole = (name: string, shape: Dim[]) => input(graph, name, "i32", shape);
   const rows = drafts > 0 ? `(known+${drafts})` : "known";
-  const width = config.latent + config.ropeDim;
+  const width = config.kvLoraRank + config.ropeDim;
   const scale = real("scale", []);
   let ids = whole("ids", ["known", 1]);
   if (drafts > 0) {
     const drafted = draftTokens(traced, config, {
-      hidden: real("pairs.hidden", ["pairs", 1, config.width]),
+      hidden: real("pairs.hidden", ["pairs", 1, config.hiddenSize]),
       next: whole("pairs.next", ["pairs", 1]),
       positions: whole("pairs.positions", ["pairs", 1]),
       cache: {
@@ -136,7 +136,7 @@ export class SpeculativeSampler {
     this.planes = designOf(config).planes;
     this.trunk = new KvCache(this.planes);
     this.module = new KvCache([
-      { name: moduleName(config), heads: 1, width: config.latent + config.ropeDim },
+      { name: moduleName(config), heads: 1, width: config.kvLoraRank + config.ropeDim },
     ]);
     const sizes = { past: this.trunk.window, pairs: 1 };
     this.passTokens = tokensOfPass((known) => countFlops(graph, { ...sizes, known }).total, PIECES);
@@ -259,7 +259,7 @@ export class SpeculativeSampler {
 
   /** `known` tokens behind the sequence, and drafts behind these, which are worth something in `decoding` alone. */
   private async run(known: readonly number[], { options, random, result }: Call, decoding: boolean) {
-    const { maxPositions, vocabSize, width } = this.config;
+    const { maxPositions, vocabSize, hiddenSize: width } = this.config;
     const { drafts } = this;
     const { ids, read, hidden } = this.sequence;
     const [position, unread] = [ids.length, ids.length - read];
@@ -273,7 +273,7 @@ export class SpeculativeSampler {
     // Drafts behind a piece of a prompt are worth nothing, but experts read them beside it: always the same ones.
     else for (let draft = 0; draft < drafts; draft++) noise[draft * vocabSize] = 1e30;
     // Drafts beyond the last position are never asked for: any position will do.
-    const from = (start: number, length: number): Value =>
+    const from = (start: number, length: number): HostValue =>
       i32(
         Int32Array.from({ length }, (_, i) => Math.min(start + i, maxPositions - 1)),
         [length, 1],
@@ -319,7 +319,7 @@ export class SpeculativeSampler {
     this.trunk.append(0, before, fresh, tokens.length, fresh[0].length / this.planes[0].width);
     sequence.ids.push(...tokens);
     sequence.read = this.drafts > 0 ? before : sequence.ids.length;
-    sequence.hidden = hidden.slice(0, tokens.length * this.config.width);
+    sequence.hidden = hidden.slice(0, tokens.length * this.config.hiddenSize);
   }
 
   private readonly knownFlops = new Map<string, number>();
@@ -337,7 +337,7 @@ export class SpeculativeSampler {
 }
 
 /** The only row as graph inputs [window, width]. */
-function flatFeeds(cache: KvCache): Record<string, Value> {
+function flatFeeds(cache: KvCache): Record<string, HostValue> {
   const feeds = Object.entries(cache.feeds(1));
   return Object.fromEntries(
     feeds.map(([name, value]) => [name, f32(value.data as Float32Array, value.shape.slice(2))]),
@@ -345,7 +345,7 @@ function flatFeeds(cache: KvCache): Record<string, Value> {
 }
 
 /** What each of `rows` new tokens sees of a window filled below `filled`, and of itself and those before it. */
-function sequenceMask(filled: number, window: number, rows: number): Value {
+function sequenceMask(filled: number, window: number, rows: number): HostValue {
   const length = window + rows;
   const mask = new Float32Array(rows * length);
   for (let row = 0; row < rows; row++) {

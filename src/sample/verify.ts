@@ -1,5 +1,5 @@
 /** Speculative sampling (Leviathan et al. 2211.17192, algorithm 1; Chen et al. 2302.01318): whether a draft stays. */
-import type { Random } from "../runtime/random.ts";
+import type { Random } from "../lib/random.ts";
 import { checkTotal, narrow, type SampledToken, type SamplingOptions, sampleToken } from "./sampler.ts";
 
 /** The row of logits at `offset`, and its `softmaxWeights` at the same place. */

@@ -1,7 +1,7 @@
 /** Sums, differences and products of numbers with several digits; "*" binds before "+" and "-". */
 import type { Fraction } from "fraction.js";
 import { z } from "zod";
-import type { Random } from "../runtime/random.ts";
+import type { Random } from "../lib/random.ts";
 import { expression } from "./expression.ts";
 import { checkBlock, judgeAgainst } from "./judge.ts";
 import { judgeNumber } from "./number-answer.ts";

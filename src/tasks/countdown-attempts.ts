@@ -3,7 +3,7 @@
  * operations that uses all numbers, and its verdict; after a miss the thought goes on or gives up. A model of these
  * documents can compute, check, go on and give up, but finds a solution seldom: what is left for RL to learn.
  */
-import { Random } from "../runtime/random.ts";
+import { Random } from "../lib/random.ts";
 import type { CountdownProblem } from "./countdown.ts";
 import type { Task } from "./problem.ts";
 

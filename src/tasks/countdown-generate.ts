@@ -1,5 +1,5 @@
 /** Countdown problems with a known solution: random operations join all the numbers into the target. */
-import type { Random } from "../runtime/random.ts";
+import type { Random } from "../lib/random.ts";
 
 export type Operator = "+" | "-" | "*" | "/";
 

@@ -1,7 +1,7 @@
 /** Linear equations in x with whole coefficients and one exact solution. */
 import { Fraction } from "fraction.js";
 import { z } from "zod";
-import type { Random } from "../runtime/random.ts";
+import type { Random } from "../lib/random.ts";
 import { checkBlock, judgeAgainst } from "./judge.ts";
 import { judgeNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";

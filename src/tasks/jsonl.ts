@@ -3,7 +3,7 @@
  * How an answer is found in a completion: number-answer.ts.
  */
 import { z } from "zod";
-import { Random } from "../runtime/random.ts";
+import { Random } from "../lib/random.ts";
 import type { WordProblem } from "./jsonl-file.ts";
 import { answerForm, judgeNumber } from "./number-answer.ts";
 import type { ListPart, Problem, StreamKey, Task } from "./problem.ts";

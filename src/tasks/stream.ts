@@ -1,5 +1,5 @@
 /** Seeded problems, and splits that cannot overlap. */
-import { Random } from "../runtime/random.ts";
+import { Random } from "../lib/random.ts";
 import type { StreamKey } from "./problem.ts";
 
 export type Split = StreamKey["split"];

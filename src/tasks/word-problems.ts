@@ -1,6 +1,6 @@
 /** Word problems in the manner of GSM8K (arXiv 2110.14168), made from patterns: whole numbers, one to three steps. */
 import { z } from "zod";
-import type { Random } from "../runtime/random.ts";
+import type { Random } from "../lib/random.ts";
 import { answerForm, judgeNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";

@@ -1,7 +1,7 @@
 /** Finds where a NaN or an infinity was born: the step runs again, a part of its values kept at a time. */
 import { neededNodes } from "../graph/analyse.ts";
 import { bindShape, Graph, type Tensor } from "../graph/tensor.ts";
-import { Session, type Value } from "../runtime/session.ts";
+import { type HostValue, Session } from "../runtime/session.ts";
 import { sizesIn } from "./run-flops.ts";
 
 export class NonFiniteError extends Error {
@@ -40,7 +40,7 @@ interface Watched {
  */
 export async function locateNonFinite(
   graph: Graph,
-  feeds: Record<string, Value>,
+  feeds: Record<string, HostValue>,
   most = KEPT_BYTES,
 ): Promise<string | null> {
   for (const [name, value] of Object.entries(feeds))
@@ -76,7 +76,7 @@ export async function locateNonFinite(
 async function firstIn(
   part: readonly Watched[],
   graph: Graph,
-  feeds: Record<string, Value>,
+  feeds: Record<string, HostValue>,
 ): Promise<string | null> {
   const probe = Object.assign(Object.create(Graph.prototype), graph, {
     outputs: new Map(part.map(({ name, tensor }) => [name, tensor])),

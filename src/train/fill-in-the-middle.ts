@@ -2,7 +2,7 @@
  * Fill-in-the-middle (Bavarian et al. 2022, arXiv 2207.14255) as DeepSeek-Coder trains it (arXiv 2401.14196, section
  * 3.1.2): a whole document, before packing, is cut at two characters, and its middle moves to the end.
  */
-import type { Random } from "../runtime/random.ts";
+import type { Random } from "../lib/random.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
 import { encodePieces, type FimPiece, promptPieces } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";

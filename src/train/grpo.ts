@@ -12,7 +12,7 @@
 import type { Metrics } from "../events.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { designOf } from "../models/architecture.ts";
-import { allocate, scalar, type Value } from "../runtime/session.ts";
+import { allocate, type HostValue, scalar } from "../runtime/session.ts";
 import { Sampler } from "../sample/engine.ts";
 import { Scorer } from "../sample/logprobs.ts";
 import type { Task } from "../tasks/problem.ts";
@@ -79,7 +79,7 @@ export class GrpoStage implements TrainingStage {
   private readonly step: TrainStep;
   private readonly sampler: Sampler;
   private readonly scorer: Scorer | null;
-  private reference: ReadonlyMap<string, Value> | null;
+  private reference: ReadonlyMap<string, HostValue> | null;
   /** Steps in a row in which nothing could be learned. */
   private idleSteps: number;
   private signals: Signals;
@@ -91,7 +91,7 @@ export class GrpoStage implements TrainingStage {
     task: Task,
     options: GrpoOptions,
     engines: { policy: Policy; sampler: Sampler; scorer: Scorer | null },
-    reference: ReadonlyMap<string, Value> | null,
+    reference: ReadonlyMap<string, HostValue> | null,
     state: State | undefined,
   ) {
     this.model = model;
@@ -160,7 +160,7 @@ export class GrpoStage implements TrainingStage {
     const trainSeconds = (performance.now() - trainStart) / 1000;
     const work = workSince(this.work(), before);
     Object.assign(metrics, update.metrics, {
-      rate: factor * options.optimizer.rate,
+      rate: factor * options.optimizer.lr,
       "seconds/train": trainSeconds,
       "tokens/train-per-second": update.tokens / trainSeconds,
       "flops-per-second": work.flops / (rolloutSeconds + trainSeconds),
@@ -233,8 +233,8 @@ export class GrpoStage implements TrainingStage {
     };
     await this.annotate(rows, totals);
     const rates = {
-      rate: factor * (options.optimizer.adamRate ?? options.optimizer.rate),
-      muonRate: factor * options.optimizer.rate,
+      lr: factor * (options.optimizer.adamLr ?? options.optimizer.lr),
+      muonLr: factor * options.optimizer.lr,
       biasRate: 0,
     };
     for (let epoch = 0; epoch < options.epochs; epoch++)
@@ -282,7 +282,7 @@ export class GrpoStage implements TrainingStage {
     if (scorer === null) return;
     for (const { bundles, seq } of this.plan(rows)) {
       const feeds = microBatchFeeds(bundles, seq);
-      const score = (parameters: ReadonlyMap<string, Value>) =>
+      const score = (parameters: ReadonlyMap<string, HostValue>) =>
         scorer.score(parameters, feeds, options.temperature, fedTokens(bundles));
       const fill = (values: Float32Array, assign: (row: TrainingRow, logProbs: number[]) => void): void =>
         forEachRow(bundles, seq, (row, start) =>
@@ -320,7 +320,7 @@ export class GrpoStage implements TrainingStage {
     return sumWork(sampler.work, { flops: policy.flops, trained }, scorer?.work ?? {});
   }
 
-  parameters(): ReadonlyMap<string, Value> {
+  parameters(): ReadonlyMap<string, HostValue> {
     return this.policy.parameters();
   }
 
@@ -357,7 +357,7 @@ function trainingRow(sample: Sample, advantage: number): TrainingRow {
   };
 }
 
-function copy(parameters: ReadonlyMap<string, Value>): Map<string, Value> {
+function copy(parameters: ReadonlyMap<string, HostValue>): Map<string, HostValue> {
   return new Map(
     [...parameters].map(([name, value]) => {
       const fresh = allocate(value.dtype, value.shape);

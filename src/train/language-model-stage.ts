@@ -3,7 +3,7 @@ import type { Metrics } from "../events.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { designOf, isV3, type ModelConfig } from "../models/architecture.ts";
 import { documentMask } from "../models/masks.ts";
-import { f32, type Value } from "../runtime/session.ts";
+import { f32, type HostValue } from "../runtime/session.ts";
 import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
 import { ExpertLoads } from "./expert-load.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "./language-model.ts";
@@ -115,8 +115,8 @@ export class LanguageModelStage implements TrainingStage {
     const { options } = this;
     const factor = rateFactor(options.schedule, this.done, this.totalSteps);
     const rates = {
-      rate: factor * (options.optimizer.adamRate ?? options.optimizer.rate),
-      muonRate: factor * options.optimizer.rate,
+      lr: factor * (options.optimizer.adamLr ?? options.optimizer.lr),
+      muonLr: factor * options.optimizer.lr,
       biasRate: biasFactor(this.done, this.totalSteps) * (options.v3?.biasRate ?? V3_FACTORS.biasRate),
     };
     const micro = Array.from({ length: options.accumulate }, () => this.batches.next());
@@ -133,7 +133,7 @@ export class LanguageModelStage implements TrainingStage {
         loss,
         ...measured,
         "grad/norm": norm,
-        rate: options.optimizer.kind === "muon" ? rates.muonRate : rates.rate,
+        rate: options.optimizer.kind === "muon" ? rates.muonLr : rates.lr,
         tokens: this.done * tokens,
         "tokens-per-second": trained === 0 ? null : tokens / seconds,
         "flops-per-second": trained === 0 ? null : work.flops / seconds,
@@ -197,7 +197,7 @@ export class LanguageModelStage implements TrainingStage {
     return sumWork({ flops: this.policy.flops, trained: this.trained });
   }
 
-  parameters(): ReadonlyMap<string, Value> {
+  parameters(): ReadonlyMap<string, HostValue> {
     return this.policy.parameters();
   }
 

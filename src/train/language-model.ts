@@ -7,7 +7,7 @@ import type { DecoderConfig } from "../models/config.ts";
 import { decoder } from "../models/dense.ts";
 import type { Parameters } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
-import { f32, i32, type Value } from "../runtime/session.ts";
+import { f32, type HostValue, i32 } from "../runtime/session.ts";
 import type { LossGraph } from "./step.ts";
 
 export interface BatchShape {
@@ -63,7 +63,13 @@ export interface LanguageModelBatch {
 }
 
 /** The feeds of a batch whose rows share the causal mask and count positions from 0. */
-export function batchFeeds({ ids, targets, weights, batch, seq }: LanguageModelBatch): Record<string, Value> {
+export function batchFeeds({
+  ids,
+  targets,
+  weights,
+  batch,
+  seq,
+}: LanguageModelBatch): Record<string, HostValue> {
   const positions = Int32Array.from({ length: batch * seq }, (_, i) => i % seq);
   return {
     ids: i32(ids, [batch, seq]),

@@ -1,8 +1,8 @@
 /** What a run of a training graph reports beside the state that it advances. */
-import type { Value } from "../runtime/session.ts";
+import type { HostValue } from "../runtime/session.ts";
 
 /** The scalars among a run's outputs, as numbers. */
-export function numbers(values: Record<string, Value>): Record<string, number> {
+export function numbers(values: Record<string, HostValue>): Record<string, number> {
   const result: Record<string, number> = {};
   for (const [name, value] of Object.entries(values))
     if (value.shape.length === 0) result[name] = Number(value.data[0]);
@@ -11,8 +11,8 @@ export function numbers(values: Record<string, Value>): Record<string, number> {
 
 /** The vectors among them, but for those that were fetched as state. */
 export function vectors(
-  values: Record<string, Value>,
-  fetches: Record<string, Value>,
+  values: Record<string, HostValue>,
+  fetches: Record<string, HostValue>,
 ): Map<string, Float32Array> {
   return new Map(
     Object.entries(values).flatMap(([name, { shape, data }]) =>

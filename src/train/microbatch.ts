@@ -2,7 +2,7 @@
 
 import { MASKED } from "../graph/ops/nn.ts";
 import { causalMask } from "../models/masks.ts";
-import { f32, i32, type Value } from "../runtime/session.ts";
+import { f32, type HostValue, i32 } from "../runtime/session.ts";
 
 /** Row lengths are rounded up to this, so that the engine sees few shapes. */
 const LENGTH_STEP = 16;
@@ -114,7 +114,7 @@ export function forEachRow(
  * 0 there and 1 elsewhere. `at` [chosen] are the flat positions of all completions' tokens, and `back` [bundles · seq]
  * their inverse, `chosen` where there is none.
  */
-export function microBatchFeeds(bundles: readonly Bundle[], seq: number): Record<string, Value> {
+export function microBatchFeeds(bundles: readonly Bundle[], seq: number): Record<string, HostValue> {
   const shape = [bundles.length, seq];
   const size = bundles.length * seq;
   const whole = () => new Int32Array(size);
@@ -171,7 +171,7 @@ export function microBatchFeeds(bundles: readonly Bundle[], seq: number): Record
 }
 
 /** A completion's token sees the prompt and what of its own completion came before: [bundles, 1, seq, seq]. */
-function bundleMask(bundles: readonly Bundle[], seq: number): Value {
+function bundleMask(bundles: readonly Bundle[], seq: number): HostValue {
   const mask = new Float32Array(bundles.length * seq * seq);
   const causal = causalMask(seq).data as Float32Array;
   bundles.forEach((_, b) => {

@@ -7,7 +7,7 @@ import { countFlops } from "../graph/analyse.ts";
 import { ConfigError } from "../models/config.ts";
 import { initialise, type ParameterSpec, parameterInputs } from "../models/layers.ts";
 import { adapted, adaptedWeights, adapterSpecs, type LoraOptions, traceMerge } from "../models/lora.ts";
-import { allocate, Session, type Value } from "../runtime/session.ts";
+import { allocate, type HostValue, Session } from "../runtime/session.ts";
 import { type StageSnapshot, type TrainedAdapter, tensorsUnder } from "./stage.ts";
 import { type BuildLoss, type OptimizerOptions, TrainStep } from "./step.ts";
 
@@ -46,12 +46,12 @@ export interface PolicyOptions {
 interface Merging {
   lora: AdapterOptions;
   /** The weights that the adapter stands beside, as they were at the stage's start. */
-  frozen: ReadonlyMap<string, Value>;
+  frozen: ReadonlyMap<string, HostValue>;
   session: Session;
   /** Of one merge. */
   flops: number;
   /** The model, its adapted weights in arrays of their own. */
-  merged: ReadonlyMap<string, Value>;
+  merged: ReadonlyMap<string, HostValue>;
 }
 
 /** The frozen weights' names in a snapshot. */
@@ -73,7 +73,7 @@ export class Policy {
    */
   static async create(
     trained: Trained,
-    parameters: ReadonlyMap<string, Value>,
+    parameters: ReadonlyMap<string, HostValue>,
     { optimizer, lora, accumulate, threads }: PolicyOptions,
     resume?: { tensors: StageSnapshot["tensors"]; updates: number },
   ): Promise<Policy> {
@@ -109,7 +109,7 @@ export class Policy {
   }
 
   /** The model as others read it; with an adapter, as of the last `merge`, in arrays that the next one writes again. */
-  parameters(): ReadonlyMap<string, Value> {
+  parameters(): ReadonlyMap<string, HostValue> {
     return this.merging?.merged ?? this.step.parameters();
   }
 
@@ -117,7 +117,7 @@ export class Policy {
   async merge(): Promise<void> {
     if (this.merging === null) return;
     const { session, merged, frozen } = this.merging;
-    const fetches = [...frozen.keys()].map((name) => [`${name}.merged`, merged.get(name) as Value]);
+    const fetches = [...frozen.keys()].map((name) => [`${name}.merged`, merged.get(name) as HostValue]);
     await session.run(Object.fromEntries(this.step.parameters()), Object.fromEntries(fetches));
     this.merges++;
   }
@@ -131,13 +131,13 @@ export class Policy {
   adapter(): TrainedAdapter | null {
     if (this.merging === null) return null;
     const current = this.step.parameters();
-    const tensors = new Map(this.step.specs.map(({ name }) => [name, current.get(name) as Value]));
+    const tensors = new Map(this.step.specs.map(({ name }) => [name, current.get(name) as HostValue]));
     return { lora: this.merging.lora, tensors };
   }
 
   /** Everything from which it goes on: the model's parameters under their names, and the optimizer's moments. */
-  tensors(): Map<string, Value> {
-    const tensors = new Map<string, Value>(this.parameters());
+  tensors(): Map<string, HostValue> {
+    const tensors = new Map<string, HostValue>(this.parameters());
     for (const [name, value] of this.step.moments()) tensors.set(`optimizer.${name}`, value);
     for (const [name, value] of this.merging?.frozen ?? []) tensors.set(`${FROZEN}${name}`, value);
     for (const [name, value] of this.adapter()?.tensors ?? []) tensors.set(name, value);

@@ -1,7 +1,7 @@
 /** FLOPs of a graph's runs, from the sizes of what each run is fed. */
 import { countFlops } from "../graph/analyse.ts";
 import type { Graph } from "../graph/tensor.ts";
-import type { Value } from "../runtime/session.ts";
+import type { HostValue } from "../runtime/session.ts";
 
 /** Inputs that tell a size, by its symbol: the input's name and the axis. */
 function symbolsOf(graph: Graph): Map<string, { name: string; axis: number }> {
@@ -16,7 +16,7 @@ function symbolsOf(graph: Graph): Map<string, { name: string; axis: number }> {
 /** The sizes that a graph's symbols have in a run. */
 export const sizesIn = (
   graph: Graph,
-  feeds: Record<string, Value>,
+  feeds: Record<string, HostValue>,
   symbols = symbolsOf(graph),
 ): Record<string, number> =>
   Object.fromEntries(
@@ -33,7 +33,7 @@ export class RunFlops {
     this.symbols = symbolsOf(graph);
   }
 
-  of(feeds: Record<string, Value>): number {
+  of(feeds: Record<string, HostValue>): number {
     const { chosen, ...sizes } = sizesIn(this.graph, feeds, this.symbols);
     if (chosen === undefined) return this.count(sizes);
     // Linear in the completions' tokens, of which every micro-batch has another number: two counts give the line.

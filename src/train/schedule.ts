@@ -4,11 +4,11 @@ export type Schedule =
   | { kind: "constant"; warmup: number }
   /** DeepSeek LLM (arXiv 2401.02954, section 2.3): flat, x 0.316 from 80 % of the steps, x 0.1 from 90 %. */
   | { kind: "multi-step"; warmup: number }
-  /** Loshchilov and Hutter 2017, eq. 5, down to `final`. */
-  | { kind: "cosine"; warmup: number; final: number }
-  /** Warm-up, stable, decay (Hu et al. 2024): flat, then linear to `final` over the last `decayFraction`. */
-  | { kind: "wsd"; warmup: number; final: number; decayFraction: number }
-  | { kind: "linear"; warmup: number; final: number };
+  /** Loshchilov and Hutter 2017, eq. 5, down to `minLrRatio`. */
+  | { kind: "cosine"; warmup: number; minLrRatio: number }
+  /** Warm-up, stable, decay (Hu et al. 2024): flat, then linear to `minLrRatio` over the last `decayFraction`. */
+  | { kind: "wsd"; warmup: number; minLrRatio: number; decayFraction: number }
+  | { kind: "linear"; warmup: number; minLrRatio: number };
 
 export function rateFactor(schedule: Schedule, step: number, total: number): number {
   const { warmup } = schedule;
@@ -21,15 +21,15 @@ export function rateFactor(schedule: Schedule, step: number, total: number): num
     case "multi-step":
       return step < 0.8 * total ? 1 : step < 0.9 * total ? Math.sqrt(0.1) : 0.1;
     case "cosine":
-      return schedule.final + (1 - schedule.final) * 0.5 * (1 + Math.cos(Math.PI * progress));
+      return schedule.minLrRatio + (1 - schedule.minLrRatio) * 0.5 * (1 + Math.cos(Math.PI * progress));
     case "wsd": {
       const start = 1 - schedule.decayFraction;
       return progress < start
         ? 1
-        : schedule.final + (1 - schedule.final) * ((1 - progress) / schedule.decayFraction);
+        : schedule.minLrRatio + (1 - schedule.minLrRatio) * ((1 - progress) / schedule.decayFraction);
     }
     case "linear":
-      return schedule.final + (1 - schedule.final) * (1 - progress);
+      return schedule.minLrRatio + (1 - schedule.minLrRatio) * (1 - progress);
   }
 }
 

@@ -4,11 +4,11 @@ import type { ModelShape } from "../checkpoint/folder.ts";
 import type { GroupRecord, Metrics } from "../events.ts";
 import type { Work } from "../ledger/work.ts";
 import type { LoraOptions } from "../models/lora.ts";
-import type { Value } from "../runtime/session.ts";
+import type { HostValue } from "../runtime/session.ts";
 
 /** A model between stages, of any architecture. */
 export interface Model extends ModelShape {
-  parameters: ReadonlyMap<string, Value>;
+  parameters: ReadonlyMap<string, HostValue>;
 }
 
 /** A step's own work is part of it. */
@@ -21,14 +21,14 @@ export interface StepReport extends Work {
 
 /** Everything needed to go on as if the stage had never stopped. */
 export interface StageSnapshot {
-  tensors: Map<string, Value>;
+  tensors: Map<string, HostValue>;
   state: unknown;
 }
 
 /** A LoRA adapter, under PEFT's names. */
 export interface TrainedAdapter {
   lora: LoraOptions;
-  tensors: ReadonlyMap<string, Value>;
+  tensors: ReadonlyMap<string, HostValue>;
 }
 
 export interface TrainingStage {
@@ -39,7 +39,7 @@ export interface TrainingStage {
   /** All that was computed so far, in the step under way too. */
   work(): Work;
   /** The current parameters; valid until the next `advance`. */
-  parameters(): ReadonlyMap<string, Value>;
+  parameters(): ReadonlyMap<string, HostValue>;
   snapshot(): StageSnapshot;
   /** What an adapter's stage trained; `null` where all parameters are. */
   adapter(): TrainedAdapter | null;
@@ -47,7 +47,10 @@ export interface TrainingStage {
 }
 
 /** What lies under `prefix` in a snapshot, without the prefix. */
-export function tensorsUnder(tensors: ReadonlyMap<string, Value>, prefix: string): Map<string, Value> {
+export function tensorsUnder(
+  tensors: ReadonlyMap<string, HostValue>,
+  prefix: string,
+): Map<string, HostValue> {
   return new Map(
     [...tensors].flatMap(([name, value]) =>
       name.startsWith(prefix) ? [[name.slice(prefix.length), value]] : [],

@@ -19,7 +19,7 @@ import {
 import { Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { type ParameterSpec, type Parameters, parameterInputs } from "../models/layers.ts";
 import { DoubleBuffer } from "../runtime/buffers.ts";
-import { allocate, Session, scalar, type Value } from "../runtime/session.ts";
+import { allocate, type HostValue, Session, scalar } from "../runtime/session.ts";
 import { locateNonFinite, NonFiniteError } from "./diagnose.ts";
 import { numbers, vectors } from "./measurements.ts";
 import { RunFlops } from "./run-flops.ts";
@@ -29,12 +29,12 @@ export { NonFiniteError };
 export interface OptimizerOptions {
   kind: "adamw" | "muon";
   /** Peak learning rate: of every parameter for AdamW, of the blocks' matrices for Muon. */
-  rate: number;
+  lr: number;
   /** With Muon: the peak rate of AdamW for embeddings, head and norms. */
-  adamRate?: number;
+  adamLr?: number;
   betas: [number, number];
   epsilon: number;
-  decay: number;
+  weightDecay: number;
   /** Global-norm clipping; 0 for none. */
   clip: number;
   momentum: number;
@@ -100,7 +100,7 @@ function traceUpdate(
           members.push({ name: spec.name, parameter, gradient, momentum: moment("momentum") });
           return;
         }
-        const options = { beta1, beta2, epsilon: optimizer.epsilon, decay: optimizer.decay };
+        const options = { beta1, beta2, epsilon: optimizer.epsilon, weightDecay: optimizer.weightDecay };
         const next = adamW(parameter, raw, factor, moment("m"), moment("v"), scalars, options);
         graph.output(`${spec.name}.next`, next.parameter);
         graph.output(`${spec.name}.m.next`, next.m);
@@ -108,9 +108,9 @@ function traceUpdate(
       });
     }
     if (members.length > 0)
-      for (const [name, next] of muon(members, scalars.muonRate, {
+      for (const [name, next] of muon(members, scalars.muonLr, {
         momentum: optimizer.momentum,
-        decay: optimizer.decay,
+        weightDecay: optimizer.weightDecay,
       })) {
         graph.output(`${name}.next`, next.parameter);
         graph.output(`${name}.momentum.next`, next.momentum);
@@ -186,8 +186,8 @@ export function traceOptimizer(specs: readonly ParameterSpec[], optimizer: Optim
 
 /** Learning rates of one update: AdamW's, and that of Muon's matrices. */
 export interface Rates {
-  rate: number;
-  muonRate: number;
+  lr: number;
+  muonLr: number;
   /** γ: how far a router's bias moves (DeepSeek-V3, section 4.2); it rests where this is left out. */
   biasRate?: number;
 }
@@ -196,7 +196,7 @@ export interface StepOptions {
   threads?: number;
   accumulate?: boolean;
   /** Moments and step count to go on from. */
-  moments?: ReadonlyMap<string, Value>;
+  moments?: ReadonlyMap<string, HostValue>;
   step?: number;
 }
 
@@ -212,19 +212,19 @@ export class TrainStep {
   vectors: ReadonlyMap<string, Float32Array> = new Map();
   private readonly parameterState: DoubleBuffer;
   /** What is not trained: frozen weights that the loss reads, and modules that it does not. */
-  private readonly frozen: Record<string, Value>;
+  private readonly frozen: Record<string, HostValue>;
   private readonly momentState: DoubleBuffer;
   private readonly lossGraph: Graph;
   private readonly main: Session;
   private readonly mainFlops: RunFlops;
   private readonly update: { graph: Graph; session: Session; flops: number } | null;
-  private readonly sums: { zeros: Record<string, Value>; buffers: DoubleBuffer } | null;
+  private readonly sums: { zeros: Record<string, HostValue>; buffers: DoubleBuffer } | null;
   private accumulated = 0;
 
   private constructor(
     specs: readonly ParameterSpec[],
     optimizer: OptimizerOptions,
-    parameters: ReadonlyMap<string, Value>,
+    parameters: ReadonlyMap<string, HostValue>,
     lossGraph: Graph,
     main: Session,
     update: { graph: Graph; session: Session; flops: number } | null,
@@ -242,7 +242,7 @@ export class TrainStep {
       new Map([...parameters].filter(([name]) => trained.has(name) === wanted));
     this.parameterState = new DoubleBuffer(pick(true));
     this.frozen = Object.fromEntries(pick(false));
-    const moments = new Map<string, Value>();
+    const moments = new Map<string, HostValue>();
     for (const spec of specs)
       for (const name of momentNames(spec, optimizer))
         moments.set(name, options.moments?.get(name) ?? allocate("f32", spec.shape));
@@ -260,7 +260,7 @@ export class TrainStep {
   /** Traces and prepares the step. `parameters` are taken over, not copied. */
   static async create(
     specs: readonly ParameterSpec[],
-    parameters: ReadonlyMap<string, Value>,
+    parameters: ReadonlyMap<string, HostValue>,
     buildLoss: BuildLoss,
     optimizer: OptimizerOptions,
     options: StepOptions = {},
@@ -280,11 +280,11 @@ export class TrainStep {
   }
 
   /** The current parameters by name; valid until the update after the next. */
-  parameters(): ReadonlyMap<string, Value> {
+  parameters(): ReadonlyMap<string, HostValue> {
     return new Map([...this.parameterState.values(), ...Object.entries(this.frozen)]);
   }
 
-  moments(): ReadonlyMap<string, Value> {
+  moments(): ReadonlyMap<string, HostValue> {
     return this.momentState.values();
   }
 
@@ -293,17 +293,17 @@ export class TrainStep {
     return countFlops(this.lossGraph, sizes).total;
   }
 
-  private async scalars(rates: Rates): Promise<Record<string, Value>> {
+  private async scalars(rates: Rates): Promise<Record<string, HostValue>> {
     const [beta1, beta2] = this.optimizer.betas;
     const values = {
-      ...stepScalarValues(this.stepCount + 1, rates.rate, rates.muonRate, beta1, beta2),
+      ...stepScalarValues(this.stepCount + 1, rates.lr, rates.muonLr, beta1, beta2),
       biasRate: rates.biasRate ?? 0,
     };
     return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, scalar(value)]));
   }
 
   /** One fused step. Throws `NonFiniteError` before anything is replaced. */
-  async step(batch: Record<string, Value>, rates: Rates): Promise<Record<string, number>> {
+  async step(batch: Record<string, HostValue>, rates: Rates): Promise<Record<string, number>> {
     const feeds = {
       ...this.frozen,
       ...this.parameterState.feeds(),
@@ -321,7 +321,7 @@ export class TrainStep {
   }
 
   /** Adds a micro-batch's gradients; the parameters stay. */
-  async accumulate(batch: Record<string, Value>): Promise<Record<string, number>> {
+  async accumulate(batch: Record<string, HostValue>): Promise<Record<string, number>> {
     if (this.sums === null) throw new GraphError("this step was created without `accumulate`");
     const before = this.accumulated === 0 ? this.sums.zeros : this.sums.buffers.feeds();
     const feeds = { ...this.frozen, ...this.parameterState.feeds(), ...before, ...batch };
@@ -333,8 +333,8 @@ export class TrainStep {
   }
 
   private async runMain(
-    feeds: Record<string, Value>,
-    fetches: Record<string, Value>,
+    feeds: Record<string, HostValue>,
+    fetches: Record<string, HostValue>,
   ): Promise<Record<string, number>> {
     const outputs = await this.main.run(feeds, fetches);
     this.flops += this.mainFlops.of(feeds);
@@ -365,7 +365,7 @@ export class TrainStep {
 
   private async checkFinite(
     results: Record<string, number>,
-    feeds: Record<string, Value>,
+    feeds: Record<string, HostValue>,
     graph = this.lossGraph,
   ): Promise<void> {
     for (const what of ["loss", "norm"])
@@ -391,7 +391,7 @@ export class TrainStep {
   }
 }
 
-function pickInputs(session: Session, values: Record<string, Value>): Record<string, Value> {
+function pickInputs(session: Session, values: Record<string, HostValue>): Record<string, HostValue> {
   return Object.fromEntries(
     session.inputs.flatMap(({ name }) => (name in values ? [[name, values[name]]] : [])),
   );

@@ -6,7 +6,7 @@ import type { Parameters } from "../models/layers.ts";
 import { v3Decoder } from "../models/v3.ts";
 import type { V3Config } from "../models/v3-config.ts";
 import { mtpModule } from "../models/v3-mtp.ts";
-import { f32, i32, type Value } from "../runtime/session.ts";
+import { f32, type HostValue, i32 } from "../runtime/session.ts";
 import { loadName, loadOf } from "./expert-load.ts";
 import { type BatchShape, type LanguageModelBatch, sequenceInputs } from "./language-model.ts";
 import type { LossGraph } from "./step.ts";
@@ -90,7 +90,7 @@ export function furtherFeeds({
   weights,
   batch,
   seq,
-}: LanguageModelBatch): Record<string, Value> {
+}: LanguageModelBatch): Record<string, HostValue> {
   const ids = new Int32Array(batch * seq);
   const counted = new Float32Array(batch * seq);
   for (let i = 0; i + 1 < batch * seq; i++) {

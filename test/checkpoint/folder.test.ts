@@ -17,11 +17,11 @@ const folderName = () => join(root, `model-${next++}`);
 const config: DecoderConfig = {
   vocabSize: 32,
   layers: 1,
-  width: 8,
+  hiddenSize: 8,
   heads: 2,
   kvHeads: 1,
   headDim: 4,
-  ffn: 12,
+  intermediateSize: 12,
   maxPositions: 16,
   ropeTheta: 10000,
   normEps: 1e-6,

@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import { checkManifest, MANIFEST, writeManifest } from "../../src/checkpoint/manifest.ts";
+import { checkManifest, MANIFEST, writeManifest } from "../../src/checkpoint/resume.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const root = temporaryFolder();

@@ -15,11 +15,11 @@ import { temporaryFolder } from "./temporary.ts";
 const config: DecoderConfig = {
   vocabSize: 18_000,
   layers: 2,
-  width: 1024,
+  hiddenSize: 1024,
   heads: 8,
   kvHeads: 8,
   headDim: 128,
-  ffn: 3328,
+  intermediateSize: 3328,
   maxPositions: 64,
   ropeTheta: 10_000,
   normEps: 1e-6,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { subtractLeading, subtractPrincipal } from "../../src/checkpoint/residual.ts";
-import { Random } from "../../src/runtime/random.ts";
+import { Random } from "../../src/lib/random.ts";
 
 /** U diag(values) V^T with orthonormal U and V from reflections, so the singular values are known. */
 function known(rows: number, columns: number, values: readonly number[]) {

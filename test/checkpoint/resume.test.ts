@@ -35,11 +35,11 @@ const content = (mark: number): TrainingState => ({
     config: {
       vocabSize: 29,
       layers: 1,
-      width: 4,
+      hiddenSize: 4,
       heads: 1,
       kvHeads: 1,
       headDim: 4,
-      ffn: 4,
+      intermediateSize: 4,
       maxPositions: 8,
       ropeTheta: 10000,
       normEps: 1e-6,

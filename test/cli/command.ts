@@ -77,7 +77,7 @@ export async function until(condition: () => boolean, everyMs = 5): Promise<void
 /** A whole way in seconds: too small to learn much, large enough that most groups differ within. */
 export const TINY = `name: tiny
 seed: 7
-model: { layers: 1, width: 32, heads: 2, ffn: 64, maxPositions: 96 }
+model: { layers: 1, hiddenSize: 32, heads: 2, intermediateSize: 64, maxPositions: 96 }
 tokenizer: { kind: compact }
 task: { kind: countdown, numbers: [2] }
 stages:
@@ -87,7 +87,7 @@ stages:
     sequence: 64
     batch: 8
     steps: 120
-    optimizer: { kind: muon, rate: 0.02, adamRate: 0.004 }
+    optimizer: { kind: muon, lr: 0.02, adamLr: 0.004 }
     schedule: { kind: constant }
   - { name: base-exam, kind: evaluate, label: base, problems: 12, samples: 2, temperature: 0.6, maxNewTokens: 60 }
   - name: r1-zero
@@ -99,7 +99,7 @@ stages:
     temperature: 1.0
     rewards: { accuracy: 1.0, format: 0.3, validity: 0.3 }
     preset: grpo
-    optimizer: { kind: adamw, rate: 1.0e-3 }
+    optimizer: { kind: adamw, lr: 1.0e-3 }
     schedule: { kind: linear, warmup: 2 }
   - { name: final-exam, kind: evaluate, label: final, problems: 12, samples: 2, temperature: 0.6, maxNewTokens: 60 }
 checkpoint: { everySteps: 10, keep: 2 }

@@ -96,7 +96,7 @@ describe("train", () => {
   });
 
   test("--dry-run of a model of DeepSeek LLM's size takes seconds and no such memory", async () => {
-    const model = "{ layers: 30, width: 4096, heads: 32, ffn: 11008, maxPositions: 4096 }";
+    const model = "{ layers: 30, hiddenSize: 4096, heads: 32, intermediateSize: 11008, maxPositions: 4096 }";
     writeRecipe(cwd, TINY.replace(/^model: .*$/m, `model: ${model}`), "seven-billion.yaml");
     const plan = await json(["train", "seven-billion.yaml", "--dry-run"]);
     expect(plan.parameters).toBe(30 * (4 * 4096 ** 2 + 3 * 4096 * 11008 + 2 * 4096) + 4096 + 2 * 29 * 4096);

@@ -43,7 +43,7 @@ describe("the recipe", () => {
     writeRecipe(cwd, TINY.replace("heads: 2", "heads: 3"));
     const screen = expectScreen(await sputnik(["train", "tiny.yaml"], { cwd }));
     expect(screen).toContain("tiny.yaml:3:");
-    expect(screen).toContain("A width of 32 cannot be shared by 3 heads");
+    expect(screen).toContain("A hiddenSize of 32 cannot be shared by 3 heads");
   });
 
   test("a file that is not there, for a program too", async () => {
@@ -197,7 +197,7 @@ describe("the machine", () => {
 });
 
 test("NaN in the loss: the step and the first node", async () => {
-  writeRecipe(cwd, short(12).replace("rate: 0.02, adamRate: 0.004", "rate: 1.0e+38, adamRate: 1.0e+38"));
+  writeRecipe(cwd, short(12).replace("lr: 0.02, adamLr: 0.004", "lr: 1.0e+38, adamLr: 1.0e+38"));
   const screen = expectScreen(await sputnik(["train", "tiny.yaml", "--quiet"], { cwd }));
   expect(screen).toMatch(/step \d+: the (loss|gradient norm) is not a finite number/);
   expect(screen).toMatch(/the first node that made one is/);
@@ -205,7 +205,7 @@ test("NaN in the loss: the step and the first node", async () => {
 });
 
 test("a policy that is no longer finite: the checkpoint to return to", async () => {
-  const broken = short(12).replace("kind: adamw, rate: 1.0e-3", "kind: adamw, rate: 1.0e+38");
+  const broken = short(12).replace("kind: adamw, lr: 1.0e-3", "kind: adamw, lr: 1.0e+38");
   writeRecipe(cwd, broken.replace("schedule: { kind: linear, warmup: 2 }", "schedule: { kind: constant }"));
   const screen = expectScreen(await sputnik(["train", "tiny.yaml", "--quiet"], { cwd }));
   // The update itself was finite: the policy that it made is not.

@@ -126,7 +126,15 @@ test("a file is examined whole, once; more than it has is refused (E1)", async (
 test("a chat model is asked in its own template, unless told otherwise, and the answer says which (E2)", async () => {
   const tokenizer = tokenizerFrom(trainBpe(["x"], { vocabSize: 272 }));
   const config = checkConfig({
-    ...{ layers: 1, width: 16, heads: 2, kvHeads: 2, headDim: 8, ffn: 16, maxPositions: 1024 },
+    ...{
+      layers: 1,
+      hiddenSize: 16,
+      heads: 2,
+      kvHeads: 2,
+      headDim: 8,
+      intermediateSize: 16,
+      maxPositions: 1024,
+    },
     ...{ ropeTheta: 10_000, normEps: 1e-6, tieEmbeddings: false },
     vocabSize: tokenizer.vocabSize,
   });

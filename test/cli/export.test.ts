@@ -3,9 +3,9 @@ import fs from "node:fs";
 import { basename, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, test, vi } from "vitest";
+import { pullFolder, rememberPulled } from "../../src/checkpoint/download.ts";
 import { loadModel } from "../../src/checkpoint/folder.ts";
 import { exportGguf, loadGguf } from "../../src/checkpoint/gguf/model.ts";
-import { pullFolder, rememberPulled } from "../../src/checkpoint/pulled.ts";
 import { exportModel } from "../../src/cli/export.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
@@ -91,7 +91,7 @@ test("a quantised GGUF file becomes a folder with the numbers that its blocks st
   const folder = temporaryFolder();
   const [file, target] = [join(folder, "tiny.Q8_0.gguf"), join(folder, "out")];
   const tokenizer = tokenizerFrom(withRule("qwen2"));
-  const config: DecoderConfig = { ...tinyConfig, width: 32, headDim: 8, vocabSize: tokenizer.vocabSize };
+  const config: DecoderConfig = { ...tinyConfig, hiddenSize: 32, headDim: 8, vocabSize: tokenizer.vocabSize };
   const parameters = asParameters(initialise(decoderParameters(config), 1));
   const template = "{{ messages }}";
   exportGguf({ config, tokenizer, parameters, tokenizerConfig: { chat_template: template } }, file, {

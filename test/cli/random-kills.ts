@@ -5,8 +5,8 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import type { BillEntry, BillFile } from "../../src/ledger/bill.ts";
+import { Random } from "../../src/lib/random.ts";
 import type { RunInfo } from "../../src/recipe/run-info.ts";
-import { Random } from "../../src/runtime/random.ts";
 import { launch, sputnik, temporaryFolder, until, writeRecipe } from "./command.ts";
 
 const DATA =
@@ -15,8 +15,8 @@ const SAMPLING = "problemsPerStep: 2, groupSize: 4, maxNewTokens: 20, temperatur
 /** Completions of these models are never right, but of different lengths: groups carry a signal. */
 const REWARDS =
   "rewards: { accuracy: 1, format: 0.2, validity: 0.5 }, overlong: { mode: soft, buffer: 19, penalty: 1 }";
-const ADAMW = "optimizer: { kind: adamw, rate: 0.003 }";
-const MUON = "optimizer: { kind: muon, rate: 0.01, adamRate: 0.01 }";
+const ADAMW = "optimizer: { kind: adamw, lr: 0.003 }";
+const MUON = "optimizer: { kind: muon, lr: 0.01, adamLr: 0.01 }";
 const CONSTANT = "schedule: { kind: constant }";
 const EXAM = "problems: 4, samples: 2, temperature: 1, maxNewTokens: 10";
 const LORA = "lora: { rank: 2, alpha: 4 }";
@@ -32,7 +32,7 @@ stages:
 `;
 
 /** Pretraining, SFT with accumulation, RL with reused rollouts and dynamic sampling, adapters, exams. */
-const DENSE = `${head("dense", "{ layers: 1, width: 16, heads: 2, ffn: 24, maxPositions: 64 }")}
+const DENSE = `${head("dense", "{ layers: 1, hiddenSize: 16, heads: 2, intermediateSize: 24, maxPositions: 64 }")}
   - { name: base, kind: pretrain, ${DATA}, sequence: 32, batch: 2, steps: 5, ${MUON}, schedule: { kind: cosine, warmup: 1 } }
   - { name: exam, kind: evaluate, label: base, ${EXAM} }
   - { name: sft, kind: sft, data: { kind: jsonl, file: rows.jsonl }, sequence: 24, batch: 1, accumulate: 2, steps: 5, ${ADAMW}, ${CONSTANT} }
@@ -43,7 +43,7 @@ const DENSE = `${head("dense", "{ layers: 1, width: 16, heads: 2, ffn: 24, maxPo
 `;
 
 const V3_MODEL =
-  "{ architecture: deepseek_v3, layers: 2, width: 16, heads: 2, queryRank: 12, latent: 10, nopeDim: 6, ropeDim: 4, valueDim: 8, ffn: 24, denseLayers: 1, expertFfn: 6, experts: 8, activeExperts: 2, sharedExperts: 1, groups: 4, activeGroups: 2, maxPositions: 64, mtpLayers: 1 }";
+  "{ architecture: deepseek_v3, layers: 2, hiddenSize: 16, heads: 2, queryLoraRank: 12, kvLoraRank: 10, nopeDim: 6, ropeDim: 4, valueDim: 8, intermediateSize: 24, denseLayers: 1, moeIntermediateSize: 6, experts: 8, activeExperts: 2, sharedExperts: 1, groups: 4, activeGroups: 2, maxPositions: 64, mtpLayers: 1 }";
 
 /** DeepSeek-V3's design with the module that predicts a further token. */
 const V3 = `${head("v3", V3_MODEL)}

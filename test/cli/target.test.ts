@@ -10,12 +10,12 @@ import { loadGguf } from "../../src/checkpoint/gguf/model.ts";
 import { type MetadataValue, text } from "../../src/checkpoint/gguf/values.ts";
 import { exportModel } from "../../src/cli/export.ts";
 import { EXPORTED } from "../../src/cli/target.ts";
+import { thisProcess } from "../../src/lib/owner.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { SHIPPED } from "../../src/recipe/find-model.ts";
 import { asParameters } from "../../src/recipe/options.ts";
-import { thisProcess } from "../../src/runtime/owner.ts";
 import { tokenizerFrom } from "../../src/tokenizer/load.ts";
 import { withRule } from "../checkpoint/gguf/rules.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
@@ -28,7 +28,7 @@ const other = SHIPPED;
 function forLlamaCpp(width: number): string {
   const folder = join(temporaryFolder(), "model");
   const tokenizer = tokenizerFrom(withRule("qwen2"));
-  const config: DecoderConfig = { ...tinyConfig, width, vocabSize: tokenizer.vocabSize };
+  const config: DecoderConfig = { ...tinyConfig, hiddenSize: width, vocabSize: tokenizer.vocabSize };
   saveModel(folder, {
     config,
     tokenizer,
@@ -234,7 +234,7 @@ describe("a file named .gguf", () => {
     fs.writeFileSync(`${file}.tmp`, "mine");
     exportModel(forLlamaCpp(32), file, {});
     exportModel(forLlamaCpp(64), file, {});
-    expect(loadGguf(file).config.width).toBe(64);
+    expect(loadGguf(file).config.hiddenSize).toBe(64);
     expect(fs.readFileSync(`${file}.tmp`, "utf8")).toBe("mine");
   });
 
@@ -252,7 +252,7 @@ describe("a file named .gguf", () => {
     opened.close();
     expectRefused(theirs, /Sputnik did not write it/, model);
     exportModel(model, ours, {});
-    expect(loadGguf(ours).config.width).toBe(32);
+    expect(loadGguf(ours).config.hiddenSize).toBe(32);
   });
 
   test("that is a folder: refused", () => {

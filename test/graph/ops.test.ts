@@ -10,8 +10,8 @@ import { type Op, registeredOps, type Sample } from "../../src/graph/op.ts";
 import { cast, input, mul, sum } from "../../src/graph/ops.ts";
 import "../../src/graph/recompute.ts";
 import { Graph, GraphError, type Tensor } from "../../src/graph/tensor.ts";
-import { Random } from "../../src/runtime/random.ts";
-import { allocate, Session, type Value } from "../../src/runtime/session.ts";
+import { Random } from "../../src/lib/random.ts";
+import { allocate, type HostValue, Session } from "../../src/runtime/session.ts";
 import { type Array64, interpret, toArray64 } from "./reference.ts";
 
 /** Ops that only a graph around them can show: sources without operands, and those whose result is an index. */
@@ -27,7 +27,7 @@ const F32_TOLERANCE = 1e-5;
 /** Elements of an operand whose difference quotient is taken; larger ones are sampled evenly. */
 const CHECKED_ELEMENTS = 16;
 
-function draw(sample: Sample, seed: string): Value[] {
+function draw(sample: Sample, seed: string): HostValue[] {
   return sample.inputs.map((spec, position) => {
     const value = allocate(spec.dtype ?? "f32", spec.shape);
     const random = new Random(seed, sample.label, position);
@@ -97,7 +97,7 @@ function checkGradients(traced: Traced, feeds: Record<string, Array64>): Record<
 async function check(sample: Sample, seed: string): Promise<void> {
   const values = draw(sample, seed);
   const traced = trace(sample);
-  const feeds: Record<string, Value> = Object.fromEntries(values.map((value, i) => [`x${i}`, value]));
+  const feeds: Record<string, HostValue> = Object.fromEntries(values.map((value, i) => [`x${i}`, value]));
   feeds.weights = draw(
     { ...sample, inputs: [{ shape: traced.shape, values: (random) => random() + 0.5 }] },
     "weights",

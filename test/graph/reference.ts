@@ -4,7 +4,7 @@
  */
 import type { LoweredGraph } from "../../src/graph/lower.ts";
 import type { OnnxConstant, OnnxNode } from "../../src/graph/proto.ts";
-import type { Value } from "../../src/runtime/session.ts";
+import type { HostValue } from "../../src/runtime/session.ts";
 
 /** Any tensor: numbers in row-major order; booleans are 0 and 1. */
 export interface Array64 {
@@ -362,7 +362,7 @@ export function interpret(
   return Object.fromEntries(model.outputs.map(({ name }) => [name, values.get(name) as Array64]));
 }
 
-export const toArray64 = (value: Value): Array64 => ({
+export const toArray64 = (value: HostValue): Array64 => ({
   shape: [...value.shape],
   data: Array.from(value.data as ArrayLike<number | bigint>, Number),
 });

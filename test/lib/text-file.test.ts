@@ -10,7 +10,7 @@ import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { decodeText, readLines, readText, visible } from "../../src/lib/text-file.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { recipeShape } from "../../src/recipe/options.ts";
-import { temporaryFolder } from "./temporary.ts";
+import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 const folder = temporaryFolder();
 let count = 0;
@@ -170,7 +170,7 @@ describe("the files of a model (D4)", () => {
   it("a tokenizer of a recipe may be in any encoding, or is named", () => {
     const recipe = (tokenizer: string) =>
       parseRecipe(
-        `{ name: r, seed: 1, model: { layers: 1, width: 16, heads: 2, ffn: 16, maxPositions: 64 }, tokenizer: ${tokenizer}, task: { kind: countdown }, checkpoint: { everySteps: 1, keep: 1 }, stages: [{ name: e, kind: evaluate, label: e, problems: 1, samples: 1, temperature: 0 }] }`,
+        `{ name: r, seed: 1, model: { layers: 1, hiddenSize: 16, heads: 2, intermediateSize: 16, maxPositions: 64 }, tokenizer: ${tokenizer}, task: { kind: countdown }, checkpoint: { everySteps: 1, keep: 1 }, stages: [{ name: e, kind: evaluate, label: e, problems: 1, samples: 1, temperature: 0 }] }`,
         "r.yaml",
       );
     const json = fs.readFileSync(join(source, "tokenizer.json"), "utf8");

@@ -5,11 +5,11 @@ import { Graph } from "../../src/graph/tensor.ts";
 import { type CachePlane, designOf, type ModelConfig } from "../../src/models/architecture.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
-import { f32, i32, Session, type Value } from "../../src/runtime/session.ts";
+import { f32, type HostValue, i32, Session } from "../../src/runtime/session.ts";
 import { livelyParameters, tinyConfig } from "../train/tiny.ts";
 import { livelyV3, tinyV3 } from "./v3-tiny.ts";
 
-const cases: [string, ModelConfig, Map<string, Value>][] = [
+const cases: [string, ModelConfig, Map<string, HostValue>][] = [
   ["dense", tinyConfig, livelyParameters(tinyConfig, 1)],
   ["DeepSeek-V3", tinyV3, livelyV3(tinyV3, 1)],
 ];
@@ -50,7 +50,13 @@ describe.each(cases)("%s", (_name, config, parameters) => {
   }
 
   /** Puts one token of a plane [1, heads, length, width] at `position` of another. */
-  function put(to: Value, from: Value, position: number, at: number, { heads, width }: CachePlane): void {
+  function put(
+    to: HostValue,
+    from: HostValue,
+    position: number,
+    at: number,
+    { heads, width }: CachePlane,
+  ): void {
     const [past, length] = [to.shape[2], from.shape[2]];
     for (let head = 0; head < heads; head++) {
       const start = (head * length + at) * width;
@@ -114,6 +120,6 @@ describe.each(cases)("%s", (_name, config, parameters) => {
 
 it("V3 keeps latent + rope numbers a token and layer, as the paper counts them (section 2.1.1)", () => {
   const numbers = designOf(tinyV3).planes.reduce((sum, { heads, width }) => sum + heads * width, 0);
-  expect(numbers).toBe(tinyV3.layers * (tinyV3.latent + tinyV3.ropeDim));
+  expect(numbers).toBe(tinyV3.layers * (tinyV3.kvLoraRank + tinyV3.ropeDim));
   expect(designOf(tinyV3).further.every(({ name }) => name.startsWith("model.layers.2."))).toBe(true);
 });

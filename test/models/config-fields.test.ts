@@ -131,21 +131,25 @@ it("models that are no language models are refused as that", () => {
 describe("sizes that nobody has are refused at once", () => {
   it.each<[string, object, RegExp]>([
     ["llama", { num_hidden_layers: 1e9 }, /model layers: expected at most 10,000, found 1000000000/],
-    ["llama", { hidden_size: 2 ** 53 - 1, head_dim: null }, /model width: expected at most/],
-    ["llama", { hidden_size: 2 ** 53 - 112, num_attention_heads: 2 ** 52, head_dim: null }, /model width/],
+    ["llama", { hidden_size: 2 ** 53 - 1, head_dim: null }, /model hiddenSize: expected at most/],
+    [
+      "llama",
+      { hidden_size: 2 ** 53 - 112, num_attention_heads: 2 ** 52, head_dim: null },
+      /model hiddenSize/,
+    ],
     ["llama", { num_attention_heads: 2 ** 50 }, /model heads: expected at most/],
     ["qwen3", { head_dim: 2 ** 52 }, /model headDim/],
-    ["qwen2", { intermediate_size: 1e15 }, /model ffn/],
+    ["qwen2", { intermediate_size: 1e15 }, /model intermediateSize/],
     ["llama", { vocab_size: 2 ** 40 }, /model vocabSize/],
     ["llama", { num_hidden_layers: 1.5 }, /model layers: expected a whole number/],
-    ["llama", { hidden_size: Number.POSITIVE_INFINITY }, /model width/],
+    ["llama", { hidden_size: Number.POSITIVE_INFINITY }, /model hiddenSize/],
     ["deepseek_v3", { n_routed_experts: 1e9 }, /model experts: expected at most/],
     [
       "deepseek_v3",
       { num_hidden_layers: 10_000, n_routed_experts: 256 },
       /model experts: expected at most 1000000 tensors/,
     ],
-    ["deepseek_v3", { kv_lora_rank: 2 ** 52 }, /model latent/],
+    ["deepseek_v3", { kv_lora_rank: 2 ** 52 }, /model kvLoraRank/],
     ["deepseek_v3", { qk_rope_head_dim: 2 ** 52 }, /model ropeDim/],
   ])("%s %j", (type, fields, message) => {
     const start = performance.now();

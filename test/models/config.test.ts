@@ -6,13 +6,13 @@ describe("impossible shapes", () => {
   it.each([
     [
       { heads: 6, headDim: 128 / 6 },
-      "model heads: expected a divisor of width 128, found 6. Use 4 heads, or change the width.",
+      "model heads: expected a divisor of hiddenSize 128, found 6. Use 4 heads, or change hiddenSize.",
     ],
     [{ kvHeads: 3 }, "model kvHeads: expected a divisor of heads 4, found 3. Use 2 key and value heads."],
     [{ kvHeads: 8 }, "model kvHeads: expected a divisor of heads 4, found 8. Use 4 key and value heads."],
     [{ headDim: 31 }, /headDim: expected an even number/],
     [{ layers: 0 }, /layers: expected a whole number, 1 or more, found 0/],
-    [{ ffn: 1.5 }, /ffn: expected a whole number/],
+    [{ intermediateSize: 1.5 }, /intermediateSize: expected a whole number/],
     [{ vocabSize: Number.NaN }, /vocabSize/],
     [{ normEps: 0 }, /normEps: expected a positive number/],
     [{ ropeTheta: Number.POSITIVE_INFINITY }, /ropeTheta/],

@@ -11,7 +11,7 @@ import { cachedDecoder, decoder, decoderParameters } from "../../src/models/dens
 import { countParameters, initialise, parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import * as ort from "../../src/runtime/onnxruntime.ts";
-import { allocate, f32, i32, Session, scalar, type Value } from "../../src/runtime/session.ts";
+import { allocate, f32, type HostValue, i32, Session, scalar } from "../../src/runtime/session.ts";
 import { traceDecode } from "../../src/sample/graphs.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { traceAccumulation, traceStep } from "../../src/train/step.ts";
@@ -27,7 +27,7 @@ const fixed: BatchShape = { batch, seq, mask: "shared" };
 
 const some = (count: number, seed: number): Int32Array =>
   Int32Array.from({ length: count }, (_, i) => (i * 7 + seed) % config.vocabSize);
-const feeds: Record<string, Value> = {
+const feeds: Record<string, HostValue> = {
   ...Object.fromEntries(parameters),
   ...Object.fromEntries(specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)])),
   ...batchFeeds({
@@ -48,7 +48,7 @@ function forward(): Graph {
   return graph;
 }
 
-async function gradients(shape: BatchShape, composed = false): Promise<Record<string, Value>> {
+async function gradients(shape: BatchShape, composed = false): Promise<Record<string, HostValue>> {
   const session = await Session.create(traceAccumulation(specs, languageModelLoss(config, shape)), {
     threads: 1,
     composed,
@@ -58,7 +58,7 @@ async function gradients(shape: BatchShape, composed = false): Promise<Record<st
   return result;
 }
 
-function expectClose(a: Record<string, Value>, b: Record<string, Value>, tolerance: number): void {
+function expectClose(a: Record<string, HostValue>, b: Record<string, HostValue>, tolerance: number): void {
   expect(Object.keys(a)).toEqual(Object.keys(b));
   for (const [name, { data }] of Object.entries(a))
     expect(furthest(data as Float32Array, b[name].data as Float32Array), name).toBeLessThan(tolerance);
@@ -129,7 +129,7 @@ describe("twins", () => {
     const past = 12;
     const lengths = [5, 6, 7];
     const mask = new Float32Array(batch * past);
-    const cached: Record<string, Value> = {};
+    const cached: Record<string, HostValue> = {};
     for (const [name, { data }] of Object.entries(everything).filter(([n]) => n !== "logits")) {
       const wide = new Float32Array(batch * config.kvHeads * past * config.headDim).fill(1e3);
       for (let plane = 0; plane < batch * config.kvHeads; plane++) {
@@ -206,7 +206,7 @@ function productFlops(graph: Graph, sizes: Record<string, number>): number {
 }
 
 describe("counts by hand", () => {
-  const { vocabSize, layers, width, heads, kvHeads, headDim, ffn } = config;
+  const { vocabSize, layers, hiddenSize: width, heads, kvHeads, headDim, intermediateSize: ffn } = config;
   /** q and o, k and v, and the three matrices of SwiGLU. */
   const blockMatrices = 2 * width * heads * headDim + 2 * width * kvHeads * headDim + 3 * width * ffn;
   const matrices = layers * blockMatrices + vocabSize * width;

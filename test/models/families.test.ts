@@ -11,7 +11,7 @@ import { denseFromHuggingFace, denseToHuggingFace } from "../../src/models/dense
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { rotaryFrequencies, rotaryTables } from "../../src/models/rope.ts";
-import { i32, Session, type Value } from "../../src/runtime/session.ts";
+import { type HostValue, i32, Session } from "../../src/runtime/session.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import { generateNaively } from "../../src/sample/naive.ts";
 import { sequenceInputs } from "../../src/train/language-model.ts";
@@ -82,7 +82,7 @@ describe.each(["golden-llama3", "golden-qwen2", "golden-qwen3"])("%s", (folder) 
 });
 
 /** Prompts of different lengths in one batch, greedily and by chance. */
-async function cachedEqualsNaive(config: DecoderConfig, parameters: Map<string, Value>, length: number) {
+async function cachedEqualsNaive(config: DecoderConfig, parameters: Map<string, HostValue>, length: number) {
   const sampler = await Sampler.create(config, { threads: 1 });
   const requests = [3, 1, 9].map((prompt, i) => ({
     prompt: Array.from({ length: prompt }, (_, j) => (5 * i + 7 * j) % config.vocabSize),

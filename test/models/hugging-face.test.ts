@@ -34,11 +34,11 @@ describe("Hugging Face config.json", () => {
     expect(fromHuggingFace(published)).toEqual({
       vocabSize: 102400,
       layers: 30,
-      width: 4096,
+      hiddenSize: 4096,
       heads: 32,
       kvHeads: 32,
       headDim: 128,
-      ffn: 11008,
+      intermediateSize: 11008,
       maxPositions: 4096,
       ropeTheta: 10000,
       normEps: 1e-6,

@@ -4,11 +4,11 @@ import type { DecoderConfig } from "../../src/models/config.ts";
 export const shippedShape: DecoderConfig = {
   vocabSize: 29,
   layers: 4,
-  width: 128,
+  hiddenSize: 128,
   heads: 4,
   kvHeads: 4,
   headDim: 32,
-  ffn: 344,
+  intermediateSize: 344,
   maxPositions: 512,
   ropeTheta: 10000,
   normEps: 1e-6,

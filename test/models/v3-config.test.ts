@@ -34,7 +34,7 @@ const R1 = {
 describe("config.json", () => {
   it.each([
     ["YaRN and q-LoRA", tinyV3],
-    ["neither", { ...tinyV3, yarn: null, queryRank: null, mtpLayers: 0 }],
+    ["neither", { ...tinyV3, yarn: null, queryLoraRank: null, mtpLayers: 0 }],
   ] as [string, V3Config][])("round trip: %s", (_label, config) => {
     expect(v3FromHuggingFace(JSON.parse(JSON.stringify(v3ToHuggingFace(config, ids))))).toEqual(config);
   });
@@ -84,8 +84,8 @@ describe("config.json", () => {
     ["activeGroups", { activeGroups: 5 }],
     ["activeExperts", { activeExperts: 5 }],
     ["ropeDim", { ropeDim: 3 }],
-    ["latent", { latent: 0 }],
-    ["queryRank", { queryRank: 1.5 }],
+    ["kvLoraRank", { kvLoraRank: 0 }],
+    ["queryLoraRank", { queryLoraRank: 1.5 }],
     ["routedScale", { routedScale: 0 }],
     ["denseLayers", { denseLayers: -1 }],
   ])("a shape that cannot be built: %s", (field, change) => {

@@ -2,25 +2,25 @@
 import { readFileSync } from "node:fs";
 import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { type V3Config, v3FromHuggingFace } from "../../src/models/v3-config.ts";
-import type { Value } from "../../src/runtime/session.ts";
+import type { HostValue } from "../../src/runtime/session.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
 import { furtherFeeds } from "../../src/train/v3-loss.ts";
 
 export interface V3Fixture {
   config: V3Config;
-  parameters: Map<string, Value>;
-  expected: Map<string, Value>;
-  feeds: Record<string, Value>;
+  parameters: Map<string, HostValue>;
+  expected: Map<string, HostValue>;
+  feeds: Record<string, HostValue>;
 }
 
 const fixture = (name: string): URL => new URL(`../fixtures/${name}`, import.meta.url);
 const json = <T>(name: string): T => JSON.parse(readFileSync(fixture(name), "utf8"));
 
-function tensors(name: string): Map<string, Value> {
+function tensors(name: string): Map<string, HostValue> {
   return withSafetensors(fixture(name).pathname, (file) => {
-    const read = (tensor: string): [string, Value] => {
+    const read = (tensor: string): [string, HostValue] => {
       const { data, shape } = file.readFloat32(tensor);
-      return [tensor, { dtype: "f32", shape, data }];
+      return [tensor, { dtype: "f32", device: "host", shape, data }];
     };
     return new Map([...file.header.tensors.keys()].map(read));
   });

@@ -9,7 +9,7 @@ import { v3Decoder } from "../../src/models/v3.ts";
 import type { V3Config } from "../../src/models/v3-config.ts";
 import { continueSequence, draftTokens, mtpModule } from "../../src/models/v3-mtp.ts";
 import { v3Parameters } from "../../src/models/v3-parameters.ts";
-import { f32, i32, Session, scalar, type Value } from "../../src/runtime/session.ts";
+import { f32, type HostValue, i32, Session, scalar } from "../../src/runtime/session.ts";
 import { furthest } from "../train/tiny.ts";
 import { livelyV3, tinyV3 } from "./v3-tiny.ts";
 
@@ -19,7 +19,7 @@ const CLOSE = 2e-5;
 
 async function evaluate(
   build: (graph: Graph) => Record<string, Tensor>,
-  feeds: Record<string, Value>,
+  feeds: Record<string, HostValue>,
 ): Promise<Record<string, Float32Array>> {
   const graph = new Graph();
   for (const [name, tensor] of Object.entries(build(graph))) graph.output(name, tensor);
@@ -29,11 +29,11 @@ async function evaluate(
   return Object.fromEntries(Object.entries(result).map(([name, { data }]) => [name, data as Float32Array]));
 }
 
-const column = (values: readonly number[]): Value => i32(values, [values.length, 1]);
+const column = (values: readonly number[]): HostValue => i32(values, [values.length, 1]);
 const counted = (from: number, count: number): number[] => Array.from({ length: count }, (_, i) => from + i);
 
 /** Trunk and module over all of `ids` at once, without a cache. */
-function whole(config: V3Config, parameters: ReadonlyMap<string, Value>, ids: readonly number[]) {
+function whole(config: V3Config, parameters: ReadonlyMap<string, HostValue>, ids: readonly number[]) {
   const seq = ids.length;
   return evaluate(
     (graph) => {
@@ -58,13 +58,13 @@ function whole(config: V3Config, parameters: ReadonlyMap<string, Value>, ids: re
 }
 
 /** A cache of `past` slots of which the first `filled` hold `entries`, and garbage behind them. */
-function cacheOf(entries: Float32Array, filled: number, past: number, width: number): Value {
+function cacheOf(entries: Float32Array, filled: number, past: number, width: number): HostValue {
   const wide = new Float32Array(past * width).fill(1e3);
   wide.set(entries.subarray(0, filled * width));
   return f32(wide, [past, width]);
 }
 
-function maskOf(filled: number, past: number, rows: number): Value {
+function maskOf(filled: number, past: number, rows: number): HostValue {
   const mask = new Float32Array(rows * (past + rows));
   for (let row = 0; row < rows; row++)
     for (let slot = 0; slot < past + rows; slot++)
@@ -74,11 +74,14 @@ function maskOf(filled: number, past: number, rows: number): Value {
 
 describe.each<[string, Partial<V3Config>]>([
   ["q-LoRA, YaRN, groups", {}],
-  ["plain queries, no YaRN, no groups, tied", { queryRank: null, yarn: null, groups: 1, activeGroups: 1 }],
+  [
+    "plain queries, no YaRN, no groups, tied",
+    { queryLoraRank: null, yarn: null, groups: 1, activeGroups: 1 },
+  ],
 ])("%s", (_label, change) => {
   const config = { ...tinyV3, ...change };
   const parameters = livelyV3(config, 5);
-  const width = config.latent + config.ropeDim;
+  const width = config.kvLoraRank + config.ropeDim;
   const [filled, past] = [7, 10];
 
   it.each([1, 2, 3])("%i tokens continued at once are as in the whole sequence", async (rows) => {
@@ -113,7 +116,12 @@ describe.each<[string, Partial<V3Config>]>([
         mask: maskOf(filled, past, rows),
       },
     );
-    const sizes = { logits: config.vocabSize, hidden: config.width, "latent.0": width, "latent.1": width };
+    const sizes = {
+      logits: config.vocabSize,
+      hidden: config.hiddenSize,
+      "latent.0": width,
+      "latent.1": width,
+    };
     for (const [name, size] of Object.entries(sizes)) {
       const there = expected[name].subarray(filled * size, (filled + rows) * size);
       expect(furthest(result[name], there), name).toBeLessThan(CLOSE);
@@ -128,7 +136,7 @@ describe.each<[string, Partial<V3Config>]>([
       evaluate(
         (graph) => {
           const { ids, logits, fresh } = draftTokens(parameterInputs(graph, v3Parameters(config)), config, {
-            hidden: input(graph, "hidden", "f32", ["pairs", 1, config.width]),
+            hidden: input(graph, "hidden", "f32", ["pairs", 1, config.hiddenSize]),
             next: input(graph, "next", "i32", ["pairs", 1]),
             positions: input(graph, "positions", "i32", ["pairs", 1]),
             cache: {
@@ -144,10 +152,10 @@ describe.each<[string, Partial<V3Config>]>([
         },
         {
           ...Object.fromEntries(parameters),
-          hidden: f32(expected.hidden.slice((8 - pairs) * config.width, 8 * config.width), [
+          hidden: f32(expected.hidden.slice((8 - pairs) * config.hiddenSize, 8 * config.hiddenSize), [
             pairs,
             1,
-            config.width,
+            config.hiddenSize,
           ]),
           next: column(known.slice(9 - pairs)),
           positions: column(counted(8 - pairs, pairs)),

@@ -21,7 +21,7 @@ describe("DeepSeek-V3 at its published size", () => {
     expect(trunk / 1e9).toBeCloseTo(671.0, 1);
     expect(activeParameters(published) / 1e9).toBeCloseTo(37.55, 2);
     // The files hold the further module too, with copies of embedding and head.
-    const copies = 2 * published.vocabSize * published.width;
+    const copies = 2 * published.vocabSize * published.hiddenSize;
     expect((countParameters(v3Parameters(published)) + copies) / 1e9).toBeCloseTo(684.5, 1);
     expect((countParameters(v3Parameters(published)) - trunk) / 1e9).toBeCloseTo(11.61, 2);
   });
@@ -60,9 +60,9 @@ describe("the training graph", () => {
     const count = (filter: RegExp) =>
       [...byPath].reduce((sum, [path, flops]) => sum + (filter.test(path) ? flops : 0), 0);
     const forward = count(/^layers\.1\.mlp\.experts\.\d+\.(gate|up|down)$/);
-    expect(forward).toBe(4 * 16 * 2 * 2 * 3 * config.width * config.expertFfn);
+    expect(forward).toBe(4 * 16 * 2 * 2 * 3 * config.hiddenSize * config.moeIntermediateSize);
     // Backward products are twice the forward ones; the gradients of gate and up meet in one sum a pair.
     const products = count(/^layers\.1\.mlp\.experts\.\d+\.(gate|up|down)\.grad$/);
-    expect(products).toBe(2 * forward + 4 * 16 * 2 * config.width);
+    expect(products).toBe(2 * forward + 4 * 16 * 2 * config.hiddenSize);
   });
 });

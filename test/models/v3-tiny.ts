@@ -1,24 +1,25 @@
 /** A V3 of a few thousand parameters with lively weights. */
+
+import { Random } from "../../src/lib/random.ts";
 import { initialise } from "../../src/models/layers.ts";
 import type { V3Config } from "../../src/models/v3-config.ts";
 import { v3Parameters } from "../../src/models/v3-parameters.ts";
-import { Random } from "../../src/runtime/random.ts";
-import type { Value } from "../../src/runtime/session.ts";
+import type { HostValue } from "../../src/runtime/session.ts";
 
 export const tinyV3: V3Config = {
   architecture: "deepseek_v3",
   vocabSize: 29,
   layers: 2,
-  width: 16,
+  hiddenSize: 16,
   heads: 2,
-  queryRank: 12,
-  latent: 10,
+  queryLoraRank: 12,
+  kvLoraRank: 10,
   nopeDim: 6,
   ropeDim: 4,
   valueDim: 8,
-  ffn: 24,
+  intermediateSize: 24,
   denseLayers: 1,
-  expertFfn: 6,
+  moeIntermediateSize: 6,
   experts: 8,
   activeExperts: 2,
   sharedExperts: 1,
@@ -35,11 +36,11 @@ export const tinyV3: V3Config = {
 };
 
 /** Far from a fresh initialisation: matrices N(0, 0.3²), norms near 1, biases of routers around -0.6. */
-export function livelyV3(config: V3Config, seed: number): Map<string, Value> {
+export function livelyV3(config: V3Config, seed: number): Map<string, HostValue> {
   const specs = v3Parameters(config);
   const parameters = initialise(specs, seed);
   for (const { name, init, balances } of specs) {
-    const { data } = parameters.get(name) as Value;
+    const { data } = parameters.get(name) as HostValue;
     const random = new Random(seed, "lively", name);
     for (let i = 0; i < data.length; i++)
       (data as Float32Array)[i] = (balances ? -0.6 : init === "ones" ? 1 : 0) + 0.3 * random.normal();

@@ -2,14 +2,14 @@
 import { describe, expect, it } from "vitest";
 import { input } from "../../src/graph/ops/source.ts";
 import { Graph, type Tensor } from "../../src/graph/tensor.ts";
+import { Random } from "../../src/lib/random.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { balanceLoss, router } from "../../src/models/moe.ts";
 import { v3CachedDecoder, v3Decoder } from "../../src/models/v3.ts";
 import type { V3Config } from "../../src/models/v3-config.ts";
 import { v3Parameters } from "../../src/models/v3-parameters.ts";
-import { Random } from "../../src/runtime/random.ts";
-import { allocate, f32, i32, Session, type Value } from "../../src/runtime/session.ts";
+import { allocate, f32, type HostValue, i32, Session } from "../../src/runtime/session.ts";
 import { loadName } from "../../src/train/expert-load.ts";
 import { batchFeeds, type LanguageModelBatch } from "../../src/train/language-model.ts";
 import { TrainStep, traceAccumulation } from "../../src/train/step.ts";
@@ -25,15 +25,15 @@ function someBatch(seed: number): LanguageModelBatch {
   const targets = Int32Array.from(ids, (_, i) => ids[(i + 1) % ids.length]);
   return { ids, targets, weights: new Float32Array(batch * seq).fill(1 / (batch * seq)), batch, seq };
 }
-const feedsOf = (one: LanguageModelBatch): Record<string, Value> => ({
+const feedsOf = (one: LanguageModelBatch): Record<string, HostValue> => ({
   ...batchFeeds(one),
   ...furtherFeeds(one),
 });
 
 async function evaluate(
   build: (graph: Graph) => Record<string, Tensor>,
-  feeds: Record<string, Value>,
-): Promise<Record<string, Value>> {
+  feeds: Record<string, HostValue>,
+): Promise<Record<string, HostValue>> {
   const graph = new Graph();
   for (const [name, tensor] of Object.entries(build(graph))) graph.output(name, tensor);
   const session = await Session.create(graph, { threads: 1 });
@@ -44,8 +44,8 @@ async function evaluate(
 
 function wholeSequence(
   config: V3Config,
-  parameters: ReadonlyMap<string, Value>,
-  feeds: Record<string, Value>,
+  parameters: ReadonlyMap<string, HostValue>,
+  feeds: Record<string, HostValue>,
 ) {
   return evaluate(
     (graph) => {
@@ -63,7 +63,7 @@ function wholeSequence(
 
 const VARIANTS: [string, Partial<V3Config>][] = [
   ["q-LoRA, YaRN, groups", {}],
-  ["plain queries, no YaRN, no groups", { queryRank: null, yarn: null, groups: 1, activeGroups: 1 }],
+  ["plain queries, no YaRN, no groups", { queryLoraRank: null, yarn: null, groups: 1, activeGroups: 1 }],
   ["one head, all layers routed, weights as they are", { heads: 1, denseLayers: 0, normaliseWeights: false }],
   ["tied, dense layers only", { tieEmbeddings: true, denseLayers: 2 }],
 ];
@@ -71,10 +71,10 @@ const VARIANTS: [string, Partial<V3Config>][] = [
 describe.each(VARIANTS)("absorbed and expanded attention agree: %s", (_label, change) => {
   const config = { ...tinyV3, mtpLayers: 0, ...change };
   const parameters = livelyV3(config, 3);
-  const width = config.latent + config.ropeDim;
+  const width = config.kvLoraRank + config.ropeDim;
 
   it("one cached token gives what the whole sequence gives at its end, for rows of different lengths", async () => {
-    const feeds: Record<string, Value> = { ...feedsOf(someBatch(1)), mask: causalMask(seq) };
+    const feeds: Record<string, HostValue> = { ...feedsOf(someBatch(1)), mask: causalMask(seq) };
     const everything = await wholeSequence(config, parameters, feeds);
     // Row r has r + 5 tokens in the cache and reads the next one; what lies behind is garbage that the mask hides.
     const past = 12;
@@ -83,7 +83,7 @@ describe.each(VARIANTS)("absorbed and expanded attention agree: %s", (_label, ch
     lengths.forEach((length, row) => {
       mask.fill(-1e9, row * past + length, (row + 1) * past);
     });
-    const cached: Record<string, Value> = {};
+    const cached: Record<string, HostValue> = {};
     for (let layer = 0; layer < config.layers; layer++) {
       const wide = new Float32Array(batch * past * width).fill(1e3);
       const source = everything[`latent.${layer}`];
@@ -119,7 +119,7 @@ describe.each(VARIANTS)("absorbed and expanded attention agree: %s", (_label, ch
         mask: f32(mask, [batch, 1, 1, past]),
       },
     );
-    const rowOf = (value: Value, at: number, size: number) =>
+    const rowOf = (value: HostValue, at: number, size: number) =>
       (value.data as Float32Array).subarray(at * size, (at + 1) * size);
     lengths.forEach((length, row) => {
       const at = row * seq + length;
@@ -159,7 +159,7 @@ describe("routing", () => {
         const row = value.data.length / config.experts;
         renamed.forEach((old, now) => {
           const source = (value.data as Float32Array).subarray(old * row, (old + 1) * row);
-          (permuted.get(name) as Value as { data: Float32Array }).data.set(source, now * row);
+          (permuted.get(name) as HostValue as { data: Float32Array }).data.set(source, now * row);
         });
       }
       const feeds = feedsOf(someBatch(2));
@@ -288,7 +288,7 @@ describe("training", () => {
     const micro = [someBatch(1), someBatch(2)];
     for (const one of micro)
       await step.accumulate(feedsOf({ ...one, weights: one.weights.map((w) => w / 2) }));
-    await step.applyUpdate({ rate: 1e-3, muonRate: 0, biasRate: 0.25 });
+    await step.applyUpdate({ lr: 1e-3, muonLr: 0, biasRate: 0.25 });
     const after = step.parameters().get(bias)?.data as Float32Array;
     // The load of both micro-batches, counted apart.
     const load = new Float64Array(tinyV3.experts);
@@ -335,9 +335,9 @@ describe("training", () => {
     const feeds = feedsOf(someBatch(3));
     const history: Record<string, number>[] = [];
     for (let i = 0; i < 30; i++) {
-      history.push(await fused.step(feeds, { rate: 1e-2, muonRate: 0 }));
+      history.push(await fused.step(feeds, { lr: 1e-2, muonLr: 0 }));
       const result = await split.accumulate(feeds);
-      await split.applyUpdate({ rate: 1e-2, muonRate: 0 });
+      await split.applyUpdate({ lr: 1e-2, muonLr: 0 });
       if (i < 5) expect(Math.abs(result.loss - history[i].loss)).toBeLessThan(1e-4);
     }
     const [first, last] = [history[0], history[29]];

@@ -45,8 +45,8 @@ export const trainMutants: readonly Mutant[] = [
   grpo("row.weight = weights[i];", "row.weight = weights[0] as number;"),
   grpo("scalar(1 / options.temperature)", "scalar(1)", "train/grpo-step"),
   grpo(
-    "rate: factor * (options.optimizer.adamRate ?? options.optimizer.rate),",
-    "rate: options.optimizer.adamRate ?? options.optimizer.rate,",
+    "lr: factor * (options.optimizer.adamLr ?? options.optimizer.lr),",
+    "lr: options.optimizer.adamLr ?? options.optimizer.lr,",
   ),
   grpo("if (!moved) totals.compared = signal;", "totals.compared = signal;"),
   grpo("loss += result.loss;", "loss = result.loss;"),
@@ -82,11 +82,11 @@ export const trainMutants: readonly Mutant[] = [
     "if (options.documentMask && micro.length < 0) feeds.mask",
     "train/step",
   ),
-  language('rate: options.optimizer.kind === "muon" ? rates.muonRate : rates.rate,', "rate: rates.rate,"),
+  language('rate: options.optimizer.kind === "muon" ? rates.muonLr : rates.lr,', "rate: rates.lr,"),
   language("tokens: this.done * tokens,", "tokens,"),
   language("(options.v3?.biasRate ?? V3_FACTORS.biasRate)", "0", "train/v3-stage"),
   // The step.
-  step("this.stepCount + 1, rates.rate", "this.stepCount, rates.rate"),
+  step("this.stepCount + 1, rates.lr", "this.stepCount, rates.lr"),
   step("optimizer.clip > 0 ?", "optimizer.clip < 0 ?"),
   step(
     '"f32", shape), gradients.get(name) as Tensor);',
@@ -99,7 +99,7 @@ export const trainMutants: readonly Mutant[] = [
     "train/step",
   ),
   step("this.accumulated = 0;\n    this.stepCount++;", "this.stepCount++;", "train/step"),
-  step("decay: optimizer.decay };", "decay: 0 };"),
+  step("weightDecay: optimizer.weightDecay };", "weightDecay: 0 };"),
   step(
     "if (what in results && !Number.isFinite(results[what])) {",
     "if (what in results && Number.isNaN(-1)) {",

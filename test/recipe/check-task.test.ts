@@ -21,7 +21,7 @@ function rows(name: string, questions: readonly string[]): string {
 }
 
 const grpo = (limit: number): string =>
-  `{ name: z, kind: grpo, steps: 3, problemsPerStep: 2, groupSize: 2, maxNewTokens: ${limit}, temperature: 1, rewards: { accuracy: 1, format: 0 }, preset: dr-grpo, optimizer: { kind: adamw, rate: 1.0e-5 }, schedule: { kind: constant } }`;
+  `{ name: z, kind: grpo, steps: 3, problemsPerStep: 2, groupSize: 2, maxNewTokens: ${limit}, temperature: 1, rewards: { accuracy: 1, format: 0 }, preset: dr-grpo, optimizer: { kind: adamw, lr: 1.0e-5 }, schedule: { kind: constant } }`;
 const exam = (fields: string): string =>
   `{ name: e, kind: evaluate, label: e, problems: 2, samples: 1, temperature: 0, ${fields} }`;
 
@@ -59,7 +59,7 @@ describe("answers and their prompts", () => {
 
   it("are measured by the positions that are used, of a model that claims a million", () => {
     const million = (stage: string) => {
-      const text = `name: r\nseed: 1\nmodel: { layers: 1, width: 8, heads: 2, ffn: 8, maxPositions: 1010000 }\ntokenizer: { kind: compact }\ntask: ${COUNTDOWN}\ncheckpoint: { everySteps: 1, keep: 1 }\nstages: [${stage}]\n`;
+      const text = `name: r\nseed: 1\nmodel: { layers: 1, hiddenSize: 8, heads: 2, intermediateSize: 8, maxPositions: 1010000 }\ntokenizer: { kind: compact }\ntask: ${COUNTDOWN}\ncheckpoint: { everySteps: 1, keep: 1 }\nstages: [${stage}]\n`;
       return checkSources(parseRecipe(text, "r.yaml"));
     };
     // 2^18 are used; three quarters of them are the limit of an exam that states none.
@@ -181,7 +181,7 @@ describe("splits", () => {
 
 describe("what else a later stage would stumble over", () => {
   const sft = (fields: string): string =>
-    `{ name: s, kind: sft, data: { kind: jsonl, file: ${JSON.stringify(join(folder, "sft.jsonl"))} }, batch: 1, steps: 1, ${fields}, optimizer: { kind: adamw, rate: 1.0e-4 }, schedule: { kind: constant } }`;
+    `{ name: s, kind: sft, data: { kind: jsonl, file: ${JSON.stringify(join(folder, "sft.jsonl"))} }, batch: 1, steps: 1, ${fields}, optimizer: { kind: adamw, lr: 1.0e-4 }, schedule: { kind: constant } }`;
   fs.writeFileSync(join(folder, "sft.jsonl"), '{"prompt": "1", "completion": "2"}\n');
 
   it("rows beyond the positions of a model from a folder, at the recipe's line", () => {

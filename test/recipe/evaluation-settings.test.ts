@@ -20,7 +20,7 @@ const rows = (name: string, count: number): string => {
 
 const RECIPE = `name: two
 seed: 5
-model: { layers: 1, width: 32, heads: 2, ffn: 64, maxPositions: 100 }
+model: { layers: 1, hiddenSize: 32, heads: 2, intermediateSize: 64, maxPositions: 100 }
 tokenizer: { kind: compact }
 task: { kind: countdown, numbers: [2] }
 stages:
@@ -149,7 +149,7 @@ describe("which part of a file", () => {
     );
   const exam = (more = "") =>
     `  - { name: e, kind: evaluate, label: e, samples: 1, temperature: 0, maxNewTokens: 40${more} }\n`;
-  const grpo = `  - { name: g, kind: grpo, preset: grpo, steps: 1, problemsPerStep: 1, groupSize: 2, maxNewTokens: 40, temperature: 1, rewards: { accuracy: 1, format: 0 }, optimizer: { kind: adamw, rate: 0.001 }, schedule: { kind: constant } }\n`;
+  const grpo = `  - { name: g, kind: grpo, preset: grpo, steps: 1, problemsPerStep: 1, groupSize: 2, maxNewTokens: 40, temperature: 1, rewards: { accuracy: 1, format: 0 }, optimizer: { kind: adamw, lr: 0.001 }, schedule: { kind: constant } }\n`;
   const last = ({ stages }: Recipe) => stages.at(-1) as EvaluateStage;
   const [own, other] = [rows("own.jsonl", 40), rows("other.jsonl", 30)];
 

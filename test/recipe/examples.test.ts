@@ -151,11 +151,11 @@ describe("the data of a stage, before the run", () => {
     const recipe = parseRecipe(
       `name: y
 seed: 1
-model: { layers: 1, width: 16, heads: 2, ffn: 32, maxPositions: ${positions} }
+model: { layers: 1, hiddenSize: 16, heads: 2, intermediateSize: 32, maxPositions: ${positions} }
 tokenizer: { kind: compact }
 task: { kind: countdown, numbers: [2] }
 stages:
-  - { name: s, kind: ${kind}, data: ${data}, sequence: ${sequence}, batch: 1, steps: 2, optimizer: { kind: adamw, rate: 1.0e-4 }, schedule: { kind: constant } }
+  - { name: s, kind: ${kind}, data: ${data}, sequence: ${sequence}, batch: 1, steps: 2, optimizer: { kind: adamw, lr: 1.0e-4 }, schedule: { kind: constant } }
 checkpoint: { everySteps: 10, keep: 1 }
 `,
       "r.yaml",

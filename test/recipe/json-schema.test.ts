@@ -1,8 +1,9 @@
-/** recipes/schema.json is what the code says, and accepts and refuses what the code does. */
+/** recipes/schema.json and recipes/README.md are what the code says; the schema accepts and refuses what the code does. */
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { z } from "zod";
+import { recipeReference } from "../../scripts/recipe-reference.ts";
 import { recipeJsonSchema } from "../../src/recipe/json-schema.ts";
 
 const file = JSON.parse(readFileSync("recipes/schema.json", "utf8"));
@@ -16,7 +17,11 @@ const recipes = [
   "test/fixtures/recipe.yaml",
 ];
 
-it("the file is current: npx sputnik schema > recipes/schema.json", () => {
+it("the page of every key is current, as npm run docs:recipes writes it", () => {
+  expect(readFileSync("recipes/README.md", "utf8")).toBe(recipeReference());
+});
+
+it("the file is current, as npm run docs:recipes writes it", () => {
   expect(file).toEqual(recipeJsonSchema());
 });
 

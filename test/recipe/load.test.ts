@@ -87,7 +87,7 @@ describe("errors", () => {
       edited(
         ["layers: 4", "layrs: 4"],
         ["groupSize: 8", "groupSize: 1"],
-        ["rate: 0.01,", "rate: fast,"],
+        ["lr: 0.01,", "lr: fast,"],
         ["kl: 0.01", "kl: -1"],
         ["maxNewTokens: 360", "maxNewTokens: 360.5"],
         ["advantage: grpo", "advantage: ppo"],
@@ -97,8 +97,8 @@ describe("errors", () => {
     );
     expect(error.problems.map(({ line }) => line)).toEqual([8, 26, 38, 52, 53, 56, 60, 73]);
     expect(error.message.split("\n").length).toBeLessThanOrEqual(24);
-    expect(error.message).toContain('38:36: "rate" is the text "fast". Expected a number.\n');
-    expect(error.message).toContain("    optimizer: { kind: muon, rate: fast, adamRate");
+    expect(error.message).toContain('38:34: "lr" is the text "fast". Expected a number.\n');
+    expect(error.message).toContain("    optimizer: { kind: muon, lr: fast, adamLr");
     expect(error.message).toContain('"batch" is missing in stage 1. Expected a number.');
     expect(error.message).toContain('"advantage" is the text "ppo". Expected grpo, dr-grpo or rloo.');
     expect(error.message).toContain("And 2 more, on line 60, 73.");
@@ -190,7 +190,7 @@ describe("sense", () => {
     ["same names", [["name: base-exam", "name: base"]], /Two stages are called "base"/],
     ["same labels", [["label: final", "label: base"]], /label "base"/],
     ["heads that do not divide", [["heads: 4\n  kvHeads: 4", "heads: 5"]], /cannot be shared by 5 heads/],
-    ["odd heads", [["width: 128", "width: 100"]], /must be even/],
+    ["odd heads", [["hiddenSize: 128", "hiddenSize: 100"]], /must be even/],
     [
       "greedy repeats",
       [["samples: 1\n    temperature: 0.6", "samples: 8\n    temperature: 0"]],
@@ -201,7 +201,7 @@ describe("sense", () => {
       [
         [
           "optimizer: { kind: adamw",
-          "lora: { rank: 2, alpha: 4 }\n    optimizer: { kind: muon, adamRate: 0.001",
+          "lora: { rank: 2, alpha: 4 }\n    optimizer: { kind: muon, adamLr: 0.001",
         ],
       ],
       /only the two thin halves of an adapter are trained: use kind: adamw/,

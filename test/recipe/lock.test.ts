@@ -5,8 +5,8 @@ import { hostname } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
+import { thisProcess } from "../../src/lib/owner.ts";
 import { acquireLock } from "../../src/recipe/lock.ts";
-import { thisProcess } from "../../src/runtime/owner.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 import { until } from "../cli/command.ts";
 

@@ -11,8 +11,8 @@ import { temporaryFolder } from "../checkpoint/temporary.ts";
 import { tinyModelFolder } from "./tiny-run.ts";
 
 const stages = `
-  - { name: a, kind: sft, data: { kind: jsonl, file: sft.jsonl }, sequence: 16, batch: 1, steps: 1, optimizer: { kind: adamw, rate: 1.0e-3 }, schedule: { kind: constant } }
-  - { name: b, kind: pretrain, data: { kind: repository, folder: src, extensions: [ts] }, sequence: 16, batch: 1, steps: 1, optimizer: { kind: adamw, rate: 1.0e-3 }, schedule: { kind: constant } }
+  - { name: a, kind: sft, data: { kind: jsonl, file: sft.jsonl }, sequence: 16, batch: 1, steps: 1, optimizer: { kind: adamw, lr: 1.0e-3 }, schedule: { kind: constant } }
+  - { name: b, kind: pretrain, data: { kind: repository, folder: src, extensions: [ts] }, sequence: 16, batch: 1, steps: 1, optimizer: { kind: adamw, lr: 1.0e-3 }, schedule: { kind: constant } }
   - { name: e, kind: evaluate, label: e, problems: 1, samples: 1, temperature: 0, task: { kind: jsonl, file: rows.jsonl } }
   - { name: f, kind: evaluate, label: f, problems: 1, samples: 1, temperature: 0 }
 `;
@@ -28,7 +28,7 @@ checkpoint: { everySteps: 1, keep: 1 }
 stages:${stages}`,
     "r.yaml",
   );
-const shape = "{ layers: 1, width: 16, heads: 2, ffn: 16, maxPositions: 64 }";
+const shape = "{ layers: 1, hiddenSize: 16, heads: 2, intermediateSize: 16, maxPositions: 64 }";
 
 let here: string;
 let before: string;

@@ -22,10 +22,10 @@ const row = (a: number, b: number): string =>
 fs.writeFileSync(rows, [row(2, 3), row(7, 1), row(4, 4)].join("\n"));
 
 const V3 =
-  "{ architecture: deepseek_v3, layers: 2, width: 16, heads: 2, queryRank: 12, latent: 10, nopeDim: 6, ropeDim: 4, valueDim: 8, ffn: 24, denseLayers: 1, expertFfn: 6, experts: 8, activeExperts: 2, sharedExperts: 1, groups: 4, activeGroups: 2, maxPositions: 64, mtpLayers: 1 }";
-const DENSE = "{ layers: 1, width: 16, heads: 2, ffn: 24, maxPositions: 64 }";
-const MUON = "optimizer: { kind: muon, rate: 0.01, adamRate: 0.01 }\n    schedule: { kind: constant }";
-const ADAMW = "optimizer: { kind: adamw, rate: 0.003 }\n    schedule: { kind: constant }";
+  "{ architecture: deepseek_v3, layers: 2, hiddenSize: 16, heads: 2, queryLoraRank: 12, kvLoraRank: 10, nopeDim: 6, ropeDim: 4, valueDim: 8, intermediateSize: 24, denseLayers: 1, moeIntermediateSize: 6, experts: 8, activeExperts: 2, sharedExperts: 1, groups: 4, activeGroups: 2, maxPositions: 64, mtpLayers: 1 }";
+const DENSE = "{ layers: 1, hiddenSize: 16, heads: 2, intermediateSize: 24, maxPositions: 64 }";
+const MUON = "optimizer: { kind: muon, lr: 0.01, adamLr: 0.01 }\n    schedule: { kind: constant }";
+const ADAMW = "optimizer: { kind: adamw, lr: 0.003 }\n    schedule: { kind: constant }";
 const SFT = `kind: sft\n    data: { kind: jsonl, file: ${rows} }\n    sequence: 32`;
 const GRPO =
   "kind: grpo\n    problemsPerStep: 4\n    groupSize: 4\n    maxNewTokens: 24\n    temperature: 1\n    rewards: { accuracy: 1, format: 0.1 }\n    overlong: { mode: soft, buffer: 23, penalty: 1 }";

@@ -15,7 +15,7 @@ import { TINY_DATA } from "./tiny-run.ts";
 const HEAD = `name: billed
 seed: 1
 task: { kind: countdown, numbers: [2] }
-model: { layers: 1, width: 16, heads: 2, ffn: 24, maxPositions: 64 }
+model: { layers: 1, hiddenSize: 16, heads: 2, intermediateSize: 24, maxPositions: 64 }
 tokenizer: { kind: compact }
 hardware: { watts: 10, dollarsPerHour: 3600 }
 `;
@@ -25,7 +25,7 @@ const pretrain = (name: string, steps: number): string => `  - name: ${name}
     ${TINY_DATA}
     batch: 2
     steps: ${steps}
-    optimizer: { kind: adamw, rate: 0.001 }
+    optimizer: { kind: adamw, lr: 0.001 }
     schedule: { kind: constant }
 `;
 const EXAM = `  - { name: exam, kind: evaluate, label: final, problems: 32, samples: 2, temperature: 1, maxNewTokens: 40 }
@@ -39,7 +39,7 @@ const grpo = (name: string): string => `  - name: ${name}
     temperature: 1
     rewards: { accuracy: 1, format: 0.1 }
     preset: grpo
-    optimizer: { kind: adamw, rate: 0.01 }
+    optimizer: { kind: adamw, lr: 0.01 }
     schedule: { kind: constant }
 `;
 

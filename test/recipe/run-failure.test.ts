@@ -11,7 +11,7 @@ it("a NaN in a step's second update is in the step that the curves show", async 
     `name: broken
 seed: 4
 task: { kind: countdown, numbers: [2] }
-model: { layers: 1, width: 16, heads: 2, ffn: 24, maxPositions: 64 }
+model: { layers: 1, hiddenSize: 16, heads: 2, intermediateSize: 24, maxPositions: 64 }
 tokenizer: { kind: compact }
 checkpoint: { everySteps: 9, keep: 1 }
 stages:
@@ -27,7 +27,7 @@ stages:
     preset: grpo
     kl: 0
     epochs: 3
-    optimizer: { kind: adamw, rate: 1.0e+38 }
+    optimizer: { kind: adamw, lr: 1.0e+38 }
     schedule: { kind: constant }
 `,
     "broken.yaml",

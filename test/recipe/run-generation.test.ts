@@ -17,7 +17,7 @@ stages:
     ${TINY_DATA}
     batch: 1
     steps: 1
-    optimizer: { kind: adamw, rate: 1.0e-3 }
+    optimizer: { kind: adamw, lr: 1.0e-3 }
     schedule: { kind: constant }
 `;
 
@@ -38,7 +38,7 @@ test("what came with the model stays, and a model of our own gets R1's temperatu
     `name: one\nseed: 1\nmodel: { from: ${JSON.stringify(from)} }${STAGES}`,
   );
   expect(foreign).toMatchObject({ ...generation, eos_token_id: 2 });
-  const shape = "{ layers: 1, width: 16, heads: 2, ffn: 16, maxPositions: 64 }";
+  const shape = "{ layers: 1, hiddenSize: 16, heads: 2, intermediateSize: 16, maxPositions: 64 }";
   const own = await generationAfter(
     `name: one\nseed: 1\nmodel: ${shape}\ntokenizer: { kind: compact }${STAGES}`,
   );

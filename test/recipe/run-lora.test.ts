@@ -26,7 +26,7 @@ stages:
     batch: 2
     steps: 4
     lora: { rank: 2, alpha: 4, targets: [q_proj, down_proj] }
-    optimizer: { kind: adamw, rate: 1.0e-2 }
+    optimizer: { kind: adamw, lr: 1.0e-2 }
     schedule: { kind: constant }
 `;
 const plain = recipe(`from: ${JSON.stringify(base)}`);

@@ -34,7 +34,7 @@ const recipe = (fim: string) =>
     `
 name: coder
 seed: 1
-model: { layers: 1, width: 16, heads: 2, ffn: 16, maxPositions: 64 }
+model: { layers: 1, hiddenSize: 16, heads: 2, intermediateSize: 16, maxPositions: 64 }
 tokenizer: { kind: bpe, vocabSize: 300, file: ${JSON.stringify(join(folder, "app.ts"))} }
 task: { kind: countdown, numbers: [3] }
 checkpoint: { everySteps: 1, keep: 1 }
@@ -45,7 +45,7 @@ stages:
     steps: 1
     batch: 1
     sequence: 32
-    optimizer: { kind: adamw, rate: 1.0e-3 }
+    optimizer: { kind: adamw, lr: 1.0e-3 }
     schedule: { kind: constant }
 `,
     "coder.yaml",

@@ -28,7 +28,7 @@ const shapeOf = (split: string) =>
       `
 name: own
 seed: 1
-model: { layers: 1, width: 16, heads: 2, ffn: 16, maxPositions: 64 }
+model: { layers: 1, hiddenSize: 16, heads: 2, intermediateSize: 16, maxPositions: 64 }
 tokenizer: { kind: bpe, vocabSize: 340, file: ${JSON.stringify(words)}${split} }
 task: { kind: countdown, numbers: [3] }
 checkpoint: { everySteps: 1, keep: 1 }
@@ -39,7 +39,7 @@ stages:
     steps: 1
     batch: 1
     sequence: 32
-    optimizer: { kind: adamw, rate: 1.0e-3 }
+    optimizer: { kind: adamw, lr: 1.0e-3 }
     schedule: { kind: constant }
 `,
       "own.yaml",

@@ -75,7 +75,7 @@ stages:
     batch: 1
     steps: 1
     ${ALL}
-    optimizer: { kind: adamw, rate: 1.0e-3 }
+    optimizer: { kind: adamw, lr: 1.0e-3 }
     schedule: { kind: constant }
 `);
     expect(() => checkSources(recipe)).toThrow(/Stage "tune", v3: .*another design/);

@@ -7,10 +7,10 @@ import { describe, expect, it, vi } from "vitest";
 import { lower } from "../../src/graph/lower.ts";
 import { input, matmul } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
+import { Random } from "../../src/lib/random.ts";
 import { CoreWatch, coreWatch, idleOf, type Watch, waitedSince } from "../../src/runtime/core-watch.ts";
 import { InferenceSession } from "../../src/runtime/onnxruntime.ts";
-import { Random } from "../../src/runtime/random.ts";
-import { allocate, f32, Session, type Value } from "../../src/runtime/session.ts";
+import { allocate, f32, type HostValue, Session } from "../../src/runtime/session.ts";
 import { trainedOn } from "../../src/train/language-model-stage.ts";
 import { traceStep } from "../../src/train/step.ts";
 
@@ -26,21 +26,29 @@ class SetWatch implements Watch {
 
 describe("a session whose threads yield", () => {
   // Wide enough that its products, sums and norms are cut between two threads.
-  const size = { vocabSize: 96, layers: 2, width: 64, heads: 4, kvHeads: 2, headDim: 16, ffn: 176 };
+  const size = {
+    vocabSize: 96,
+    layers: 2,
+    hiddenSize: 64,
+    heads: 4,
+    kvHeads: 2,
+    headDim: 16,
+    intermediateSize: 176,
+  };
   const config = { ...size, maxPositions: 128, ropeTheta: 10_000, normEps: 1e-6, tieEmbeddings: false };
   const [batch, sequence] = [4, 96];
   const options = { batch, sequence, documentMask: false, recompute: false };
   const { specs, loss } = trainedOn(config, options);
-  const adam = { betas: [0.9, 0.95] as [number, number], epsilon: 1e-8, decay: 0.1, clip: 1 };
+  const adam = { betas: [0.9, 0.95] as [number, number], epsilon: 1e-8, weightDecay: 0.1, clip: 1 };
   const graph = traceStep(specs, loss, {
     kind: "muon",
-    rate: 0.01,
-    adamRate: 0.002,
+    lr: 0.01,
+    adamLr: 0.002,
     momentum: 0.95,
     ...adam,
   });
   const random = new Random(1, "step");
-  const feeds: Record<string, Value> = {};
+  const feeds: Record<string, HostValue> = {};
   for (const [name, { dtype, shape }] of graph.inputs) {
     const value = allocate(dtype, shape as number[]);
     value.data.forEach((_, i) => {
@@ -78,7 +86,7 @@ describe("a session whose threads yield", () => {
 async function product(
   watch?: Watch,
   threads: number | null = 2,
-): Promise<{ session: Session; run: () => Promise<Value> }> {
+): Promise<{ session: Session; run: () => Promise<HostValue> }> {
   const graph = new Graph();
   const operand = (name: string) => input(graph, name, "f32", [512, 512]);
   graph.output("product", matmul(operand("a"), operand("b")));
@@ -90,7 +98,7 @@ async function product(
 it("changes while runs wait for each other, and loses none of them", async () => {
   const watch = new SetWatch();
   const { session, run } = await product(watch);
-  const runs: Promise<Value>[] = [];
+  const runs: Promise<HostValue>[] = [];
   for (let i = 0; i < 12; i++) {
     watch.contended = i % 3 === 1;
     runs.push(run());

@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { cast, input, reshape } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { Session, type Value } from "../../src/runtime/session.ts";
+import { type HostValue, Session } from "../../src/runtime/session.ts";
 
 /** 1, the smallest subnormal, the largest number, -0, infinity, a NaN. */
 const BITS = Uint16Array.of(0x3c00, 0x0001, 0x7bff, 0x8000, 0x7c00, 0x7e00);
@@ -13,7 +13,7 @@ it("an f16 input comes out as it went in, and is read as the number it is", asyn
   graph.output("same", reshape(x, [2, 3]));
   graph.output("wide", cast(x, "f32"));
   const session = await Session.create(graph, { threads: 1 });
-  const half: Value = { dtype: "f16", shape: [6], data: BITS };
+  const half: HostValue = { device: "host", dtype: "f16", shape: [6], data: BITS };
   const { same, wide } = await session.run({ x: half });
   await session.release();
   expect(same.dtype).toBe("f16");

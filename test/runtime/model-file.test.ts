@@ -8,7 +8,7 @@ import { add, constant, input, matmul } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { saveModelFile } from "../../src/runtime/model-file.ts";
-import { allocate, f32, Session, scalar, type Value } from "../../src/runtime/session.ts";
+import { allocate, f32, type HostValue, Session, scalar } from "../../src/runtime/session.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { traceStep } from "../../src/train/step.ts";
 import { livelyParameters, tinyConfig } from "../train/tiny.ts";
@@ -56,11 +56,11 @@ describe("a saved model", () => {
     const loss = languageModelLoss(tinyConfig, { batch: 2, seq: 8, mask: "shared" });
     const optimizer = {
       kind: "muon" as const,
-      rate: 0.01,
-      adamRate: 0.002,
+      lr: 0.01,
+      adamLr: 0.002,
       betas: [0.9, 0.95] as [number, number],
       epsilon: 1e-8,
-      decay: 0.1,
+      weightDecay: 0.1,
       clip: 1,
       momentum: 0.95,
     };
@@ -76,9 +76,9 @@ describe("a saved model", () => {
       seq: 8,
     });
     const parameters = livelyParameters(tinyConfig, 3);
-    const feeds: Record<string, Value> = { ...Object.fromEntries(parameters), ...batch };
+    const feeds: Record<string, HostValue> = { ...Object.fromEntries(parameters), ...batch };
     for (const { name, dtype, shape } of lowered.inputs) feeds[name] ??= allocate(dtype, shape as number[]);
-    for (const name of ["rate", "muonRate"]) feeds[name] = scalar(0.01);
+    for (const name of ["lr", "muonLr"]) feeds[name] = scalar(0.01);
     for (const name of ["correction1", "correction2"]) feeds[name] = scalar(10);
 
     const [direct, loaded] = [

@@ -4,7 +4,7 @@ import vm from "node:vm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
-import { allocate, type Value } from "../../src/runtime/session.ts";
+import { allocate, type HostValue } from "../../src/runtime/session.ts";
 import { KvCache, type PrefixCache } from "../../src/sample/cache.ts";
 import { type GenerateOptions, Sampler } from "../../src/sample/engine.ts";
 import { Scorer } from "../../src/sample/logprobs.ts";
@@ -282,14 +282,14 @@ const chainConfig: DecoderConfig = {
   ...config,
   layers: 1,
   vocabSize: 10,
-  width: 16,
+  hiddenSize: 16,
   heads: 2,
   kvHeads: 2,
   headDim: 8,
 };
 
-function chainParameters(chain: Record<number, Record<number, number>>): Map<string, Value> {
-  const { width, vocabSize } = chainConfig;
+function chainParameters(chain: Record<number, Record<number, number>>): Map<string, HostValue> {
+  const { hiddenSize: width, vocabSize } = chainConfig;
   const values = new Map(
     decoderParameters(chainConfig).map(({ name, shape }) => [name, allocate("f32", shape)]),
   );

@@ -1,9 +1,10 @@
 /** A model that learns in seconds to fill holes in code whose answer stands behind the hole. */
+
+import { Random } from "../../src/lib/random.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
-import { Random } from "../../src/runtime/random.ts";
-import type { Value } from "../../src/runtime/session.ts";
+import type { HostValue } from "../../src/runtime/session.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import type { InferenceModel } from "../../src/sample/inference.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
@@ -30,13 +31,21 @@ export const tail = (name: string): string => `;//${name}\n`;
 const tokenizer = new BpeTokenizer(trainBpe([], { vocabSize: 262, extra: Object.values(FIM_TOKENS) }));
 
 const config: DecoderConfig = {
-  ...{ vocabSize: tokenizer.vocabSize, layers: 2, width: 64, heads: 4, kvHeads: 4, headDim: 16, ffn: 128 },
+  ...{
+    vocabSize: tokenizer.vocabSize,
+    layers: 2,
+    hiddenSize: 64,
+    heads: 4,
+    kvHeads: 4,
+    headDim: 16,
+    intermediateSize: 128,
+  },
   ...{ maxPositions: 128, ropeTheta: 10000, normEps: 1e-6, tieEmbeddings: false },
 };
 
 const options: LanguageModelOptions = {
   ...{ steps: 1500, batch: 8, accumulate: 1, sequence: 96, documentMask: true, recompute: false },
-  optimizer: { ...muon, decay: 0, rate: 0.02, adamRate: 0.005 },
+  optimizer: { ...muon, weightDecay: 0, lr: 0.02, adamLr: 0.005 },
   schedule: { kind: "constant", warmup: 10 },
   lora: null,
 };
@@ -62,7 +71,7 @@ export async function trainTalker(): Promise<Model> {
 /** Trains on the lines, cut by the recipe's own rule, until `learned` or 1,500 steps. */
 export async function trainFiller(learned: (model: InferenceModel) => Promise<boolean>): Promise<{
   model: InferenceModel;
-  parameters: ReadonlyMap<string, Value>;
+  parameters: ReadonlyMap<string, HostValue>;
   release: () => Promise<void>;
   steps: number;
 }> {
@@ -77,7 +86,7 @@ export async function trainFiller(learned: (model: InferenceModel) => Promise<bo
   };
   const stage = await create(source);
   const sampler = await Sampler.create(config);
-  const answering = (parameters: ReadonlyMap<string, Value>): InferenceModel => ({
+  const answering = (parameters: ReadonlyMap<string, HostValue>): InferenceModel => ({
     ...{ config, tokenizer, generate: sampler.with(parameters) },
   });
   do for (let i = 0; i < 50; i++) await stage.advance();

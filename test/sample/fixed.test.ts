@@ -8,7 +8,7 @@ import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import type { ParameterSpec } from "../../src/models/layers.ts";
 import { v3Parameters } from "../../src/models/v3-parameters.ts";
-import { f32, type Value } from "../../src/runtime/session.ts";
+import { f32, type HostValue } from "../../src/runtime/session.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import { fixedParameters, roundingOf } from "../../src/sample/fixed.ts";
 import { generateNaively } from "../../src/sample/naive.ts";
@@ -27,7 +27,7 @@ import { decode } from "./codes.ts";
 /** Rows of whole blocks of 32, grouped queries, a tied head. */
 const config: DecoderConfig = {
   ...tinyConfig,
-  ...{ width: 64, headDim: 16, ffn: 96, maxPositions: 100, tieEmbeddings: true },
+  ...{ hiddenSize: 64, headDim: 16, intermediateSize: 96, maxPositions: 100, tieEmbeddings: true },
 };
 const parameters = livelyParameters(config, 3, 0.15);
 
@@ -35,11 +35,11 @@ const source = sourceOf(parameters);
 
 /** What the quantised weights stand for, as f32. */
 function rounded(
-  values: ReadonlyMap<string, Value>,
+  values: ReadonlyMap<string, HostValue>,
   parameterSpecs: readonly ParameterSpec[],
   precision: Precision,
   block?: BlockSize,
-): Map<string, Value> {
+): Map<string, HostValue> {
   const specs = new Map(parameterSpecs.map((spec) => [spec.name, spec]));
   return new Map(
     [...values].map(([name, value]) => {
@@ -139,7 +139,7 @@ describe("a sampler with weights of its own", () => {
   });
 
   it("does so in DeepSeek-V3's design, by two graphs", async () => {
-    const v3 = { ...tinyV3, width: 32, expertFfn: 32, maxPositions: 100 };
+    const v3 = { ...tinyV3, hiddenSize: 32, moeIntermediateSize: 32, maxPositions: 100 };
     const values = livelyV3(v3, 5);
     const specs = v3Parameters(v3, { withoutMtp: true });
     const sampler = await Sampler.fixed(v3, sourceOf(values), {

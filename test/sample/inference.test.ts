@@ -1,15 +1,15 @@
 /** A model opened to answer, from a folder and from a GGUF file, at a precision of its own. */
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { CheckpointError } from "../../src/checkpoint/errors.ts";
 import { saveModel } from "../../src/checkpoint/folder.ts";
 import { exportGguf } from "../../src/checkpoint/gguf/model.ts";
 import { writeSafetensors } from "../../src/checkpoint/safetensors.ts";
+import { UserError } from "../../src/lib/errors.ts";
 import type { ModelConfig } from "../../src/models/architecture.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { asParameters } from "../../src/recipe/options.ts";
 import { threadCount } from "../../src/runtime/device.ts";
-import type { Value } from "../../src/runtime/session.ts";
+import type { HostValue } from "../../src/runtime/session.ts";
 import { type GenerationResult, Sampler } from "../../src/sample/engine.ts";
 import { openForInference, usefulThreads } from "../../src/sample/inference.ts";
 import type { SpeculativeResult } from "../../src/sample/speculative.ts";
@@ -18,7 +18,10 @@ import { temporaryFolder } from "../checkpoint/temporary.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { furthest, livelyParameters, tinyConfig } from "../train/tiny.ts";
 
-const config: DecoderConfig = { ...tinyConfig, ...{ width: 64, headDim: 16, ffn: 96, tieEmbeddings: true } };
+const config: DecoderConfig = {
+  ...tinyConfig,
+  ...{ hiddenSize: 64, headDim: 16, intermediateSize: 96, tieEmbeddings: true },
+};
 const tokenizer = new CompactTokenizer();
 const parameters = livelyParameters(config, 9, 0.15);
 const generation = { temperature: 0.9, top_k: 40 };
@@ -26,7 +29,7 @@ const generation = { temperature: 0.9, top_k: 40 };
 const options = { temperature: 0, stopIds: new Set<number>() };
 const requests = [{ prompt: [1, 5, 9, 13], maxNewTokens: 12, key: ["open"] }];
 
-function saved(config: ModelConfig, values: ReadonlyMap<string, Value>): string {
+function saved(config: ModelConfig, values: ReadonlyMap<string, HostValue>): string {
   const folder = temporaryFolder();
   saveModel(folder, { config, parameters: asParameters(values), tokenizer, generation });
   return folder;
@@ -71,7 +74,7 @@ describe("openForInference", () => {
   });
 
   it("drafts with a module that was trained, one sequence at a time, at every precision", async () => {
-    const v3 = { ...tinyV3, width: 32, expertFfn: 32 };
+    const v3 = { ...tinyV3, hiddenSize: 32, moeIntermediateSize: 32 };
     const whole = saved(v3, livelyV3(v3, 5));
     for (const precision of ["f32", "int8"] as const) {
       const drafting = (await answer(whole, { precision })) as SpeculativeResult;
@@ -93,7 +96,7 @@ describe("openForInference", () => {
     const without = new Map(parameters);
     without.delete("model.norm.weight");
     const opening = openForInference(saved(config, without), { precision: "int4" });
-    await expect(opening).rejects.toThrow(CheckpointError);
+    await expect(opening).rejects.toThrow(UserError);
     await expect(opening).rejects.toThrow("model.norm.weight");
   });
 
@@ -111,9 +114,9 @@ describe("openForInference", () => {
   });
 
   it("gives a small model one thread, and both cores to a large one or a batch", () => {
-    const large = { ...config, width: 1024, ffn: 4096, layers: 4 };
+    const large = { ...config, hiddenSize: 1024, intermediateSize: 4096, layers: 4 };
     expect([usefulThreads(config, 1), usefulThreads(large, 1)]).toEqual([1, threadCount()]);
-    const medium = { ...config, width: 128, headDim: 32, ffn: 344, layers: 4 };
+    const medium = { ...config, hiddenSize: 128, headDim: 32, intermediateSize: 344, layers: 4 };
     expect([usefulThreads(medium, 1), usefulThreads(medium, 128)]).toEqual([1, threadCount()]);
   });
 });

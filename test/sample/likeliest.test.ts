@@ -1,6 +1,6 @@
 /** Partial selection against a sort of everything. */
 import { describe, expect, it } from "vitest";
-import { Random } from "../../src/runtime/random.ts";
+import { Random } from "../../src/lib/random.ts";
 import { likeliestFirst } from "../../src/sample/likeliest.ts";
 import { type SamplingOptions, sampleToken } from "../../src/sample/sampler.ts";
 

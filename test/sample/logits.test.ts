@@ -1,6 +1,6 @@
 /** Rows of logits from which nothing can be drawn are an error, not token 0. */
 import { describe, expect, it } from "vitest";
-import { Random } from "../../src/runtime/random.ts";
+import { Random } from "../../src/lib/random.ts";
 import { RuntimeError } from "../../src/runtime/value.ts";
 import { drawFor, LogitsError, sampleToken } from "../../src/sample/sampler.ts";
 import { verifyDraft } from "../../src/sample/verify.ts";

@@ -7,11 +7,11 @@ import { bitsOf } from "../../src/sample/quantise.ts";
 export const config: DecoderConfig = {
   vocabSize: 48_000,
   layers: 16,
-  width: 1024,
+  hiddenSize: 1024,
   heads: 8,
   kvHeads: 4,
   headDim: 128,
-  ffn: 2816,
+  intermediateSize: 2816,
   maxPositions: 64,
   ropeTheta: 10_000,
   normEps: 1e-6,

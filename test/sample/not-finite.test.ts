@@ -1,7 +1,7 @@
 /** Logits that are not finite numbers: an error that says where, and nothing of them is left. */
 import { describe, expect, it } from "vitest";
 import { sourceOf } from "../../src/checkpoint/weights.ts";
-import type { Value } from "../../src/runtime/value.ts";
+import type { HostValue } from "../../src/runtime/value.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import { generateNaively } from "../../src/sample/naive.ts";
 import { LogitsError } from "../../src/sample/sampler.ts";
@@ -10,17 +10,17 @@ import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { livelyParameters, tinyConfig } from "../train/tiny.ts";
 
 /** Token 13 of the vocabulary is a row of NaN. */
-function spoilt(parameters: Map<string, Value>, width: number): Map<string, Value> {
+function spoilt(parameters: Map<string, HostValue>, width: number): Map<string, HostValue> {
   const name = "model.embed_tokens.weight";
-  const table = parameters.get(name) as Value;
+  const table = parameters.get(name) as HostValue;
   const data = (table.data as Float32Array).slice().fill(Number.NaN, 13 * width, 14 * width);
   return new Map(parameters).set(name, { ...table, data });
 }
 
 const config = { ...tinyConfig, maxPositions: 200 };
-const parameters = spoilt(livelyParameters(config, 7), config.width);
+const parameters = spoilt(livelyParameters(config, 7), config.hiddenSize);
 const v3 = { ...tinyV3, maxPositions: 128 };
-const v3Parameters = spoilt(livelyV3(v3, 11), v3.width);
+const v3Parameters = spoilt(livelyV3(v3, 11), v3.hiddenSize);
 const options = { temperature: 0, stopIds: new Set<number>() };
 const clean = [5, 6, 7, 8, 9, 10, 11];
 const ask = (...prompts: number[][]) => prompts.map((prompt, i) => ({ prompt, maxNewTokens: 5, key: [i] }));

@@ -22,11 +22,11 @@ describe("tokens of a pass", () => {
     const shape = {
       vocabSize: 151_936,
       layers: 28,
-      width: 1536,
+      hiddenSize: 1536,
       heads: 12,
       kvHeads: 2,
       headDim: 128,
-      ffn: 8960,
+      intermediateSize: 8960,
     };
     const graph = traceDecode(
       { ...shape, maxPositions: 512, ropeTheta: 10_000, normEps: 1e-6, tieEmbeddings: true, qkvBias: true },

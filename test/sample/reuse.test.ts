@@ -11,9 +11,9 @@ import { furthest, livelyParameters, tinyConfig } from "../train/tiny.ts";
 
 const dense: DecoderConfig = {
   ...tinyConfig,
-  ...{ width: 64, headDim: 16, ffn: 96, maxPositions: 1400, tieEmbeddings: true },
+  ...{ hiddenSize: 64, headDim: 16, intermediateSize: 96, maxPositions: 1400, tieEmbeddings: true },
 };
-const v3 = { ...tinyV3, width: 32, expertFfn: 32, maxPositions: 1400 };
+const v3 = { ...tinyV3, hiddenSize: 32, moeIntermediateSize: 32, maxPositions: 1400 };
 const [denseParameters, v3Parameters] = [livelyParameters(dense, 3, 0.15), livelyV3(v3, 5)];
 const [denseSource, v3Source] = [sourceOf(denseParameters), sourceOf(v3Parameters)];
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Random } from "../../src/runtime/random.ts";
+import { Random } from "../../src/lib/random.ts";
 import { type SamplingOptions, sampleToken } from "../../src/sample/sampler.ts";
 
 const DRAWS = 20_000;

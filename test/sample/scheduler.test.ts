@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Random } from "../../src/runtime/random.ts";
+import { Random } from "../../src/lib/random.ts";
 import { ladderSize, Scheduler } from "../../src/sample/scheduler.ts";
 
 const requests = [[4, 5, 6], [7], [8, 9], [10, 11, 12, 13], [14]].map((prompt, i) => ({

@@ -1,6 +1,6 @@
 /** The sampler on DeepSeek-V3: the cache holds latents, and decoding agrees with its slow twin, id for id. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { RuntimeError, type Value } from "../../src/runtime/session.ts";
+import { type HostValue, RuntimeError } from "../../src/runtime/session.ts";
 import { type GenerateOptions, Sampler } from "../../src/sample/engine.ts";
 import { Scorer } from "../../src/sample/logprobs.ts";
 import { generateNaively } from "../../src/sample/naive.ts";
@@ -10,7 +10,7 @@ import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { furthest } from "../train/tiny.ts";
 
 const config = { ...tinyV3, maxPositions: 128 };
-const parameters: ReadonlyMap<string, Value> = livelyV3(config, 11);
+const parameters: ReadonlyMap<string, HostValue> = livelyV3(config, 11);
 const LOG_PROB = 5e-5;
 
 let sampler: Sampler;

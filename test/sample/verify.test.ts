@@ -1,6 +1,6 @@
 /** What verification gives is a sample of the target, whatever the draft was drawn from. */
 import { describe, expect, it } from "vitest";
-import { Random } from "../../src/runtime/random.ts";
+import { Random } from "../../src/lib/random.ts";
 import { logitScale, narrow, type SamplingOptions, softmaxWeights } from "../../src/sample/sampler.ts";
 import { fillGumbel, verifyDraft } from "../../src/sample/verify.ts";
 

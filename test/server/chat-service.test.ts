@@ -18,7 +18,15 @@ let chat: ThreadChat;
 
 function save(folder: string, maxPositions: number): void {
   const tokenizer = new CompactTokenizer();
-  const size = { layers: 1, width: 16, heads: 2, kvHeads: 2, headDim: 8, ffn: 32, maxPositions };
+  const size = {
+    layers: 1,
+    hiddenSize: 16,
+    heads: 2,
+    kvHeads: 2,
+    headDim: 8,
+    intermediateSize: 32,
+    maxPositions,
+  };
   const config = {
     ...size,
     vocabSize: tokenizer.vocabSize,

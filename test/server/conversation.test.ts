@@ -25,7 +25,15 @@ const tokenizer = new BpeTokenizer({
   pre_tokenizer: SPLIT_RULES.smollm.pre_tokenizer,
 });
 const config: DecoderConfig = {
-  ...{ vocabSize: tokenizer.vocabSize, layers: 1, width: 16, heads: 2, kvHeads: 2, headDim: 8, ffn: 32 },
+  ...{
+    vocabSize: tokenizer.vocabSize,
+    layers: 1,
+    hiddenSize: 16,
+    heads: 2,
+    kvHeads: 2,
+    headDim: 8,
+    intermediateSize: 32,
+  },
   ...{ maxPositions: 200, ropeTheta: 10000, normEps: 1e-6, tieEmbeddings: false },
 };
 const model = { config, tokenizer, tokenizerConfig: { chat_template: TEMPLATE } };

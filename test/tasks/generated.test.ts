@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { expect, it } from "vitest";
-import { Random } from "../../src/runtime/random.ts";
+import { Random } from "../../src/lib/random.ts";
 import { countdown, countdownOptions } from "../../src/tasks/countdown.ts";
 import { attemptDocument, singleEquation } from "../../src/tasks/countdown-attempts.ts";
 import { type TaskInput, taskFrom } from "../../src/tasks/registry.ts";

@@ -2,8 +2,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { Random } from "../../src/lib/random.ts";
 import { documentSource } from "../../src/recipe/sources.ts";
-import { Random } from "../../src/runtime/random.ts";
 import { beginIds, endIds } from "../../src/tokenizer/around.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Random } from "../../src/runtime/random.ts";
+import { Random } from "../../src/lib/random.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { wellFormed } from "../../src/tokenizer/byte-level.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";

@@ -9,7 +9,7 @@ import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
 import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
-import { allocate, Session, type Value } from "../../src/runtime/session.ts";
+import { allocate, type HostValue, Session } from "../../src/runtime/session.ts";
 import { batchFeeds, languageModelLoss, sequenceInputs } from "../../src/train/language-model.ts";
 import { type OptimizerOptions, TrainStep, traceAccumulation, traceStep } from "../../src/train/step.ts";
 import { json, tensors } from "./fixture.ts";
@@ -37,7 +37,7 @@ const TEN_LOSSES = 1e-5;
 const WEIGHTS = 1e-5;
 
 /** Position t predicts token t + 1, and counts where the mask says so; weights carry the one denominator. */
-function feedsOf({ ids, mask }: Batch): Record<string, Value> {
+function feedsOf({ ids, mask }: Batch): Record<string, HostValue> {
   const [batch, seq] = [ids.length, ids[0].length];
   const total = mask.flat().reduce((a, b) => a + b, 0);
   return batchFeeds({
@@ -109,14 +109,20 @@ describe("ten steps", () => {
   );
   const config: DecoderConfig = denseFromHuggingFace(json("golden-step/config.json"));
   const specs = decoderParameters(config);
-  let start: Map<string, Value>;
+  let start: Map<string, HostValue>;
   beforeAll(() => {
     start = tensors("golden-step/model.safetensors");
   });
-  const common = { betas: [0.9, 0.95] as [number, number], epsilon: 1e-8, decay: 0.1, clip, momentum: 0.95 };
+  const common = {
+    betas: [0.9, 0.95] as [number, number],
+    epsilon: 1e-8,
+    weightDecay: 0.1,
+    clip,
+    momentum: 0.95,
+  };
   const optimizers: Record<"adamw" | "muon", OptimizerOptions> = {
-    adamw: { kind: "adamw", rate: 3e-3, ...common },
-    muon: { kind: "muon", rate: 1e-2, adamRate: 2e-3, ...common },
+    adamw: { kind: "adamw", lr: 3e-3, ...common },
+    muon: { kind: "muon", lr: 1e-2, adamLr: 2e-3, ...common },
   };
   const steps: TrainStep[] = [];
   afterAll(async () => {
@@ -130,7 +136,7 @@ describe("ten steps", () => {
     ["muon", "accumulated"],
   ] as const)("with %s, %s", async (kind, form) => {
     const optimizer = optimizers[kind];
-    const rates = { rate: optimizer.adamRate ?? optimizer.rate, muonRate: optimizer.rate };
+    const rates = { lr: optimizer.adamLr ?? optimizer.lr, muonLr: optimizer.lr };
     const step = await TrainStep.create(
       specs,
       copyValues(start),
@@ -172,7 +178,7 @@ describe("ten steps", () => {
 
   it("traces one graph for all steps: rates and bias corrections are scalar inputs", () => {
     const graph = traceStep(specs, languageModelLoss(config, fixedShape), optimizers.muon);
-    for (const name of ["rate", "muonRate", "correction1", "correction2"])
+    for (const name of ["lr", "muonLr", "correction1", "correction2"])
       expect(graph.inputs.get(name)?.shape).toEqual([]);
   });
 });

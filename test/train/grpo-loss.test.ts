@@ -4,8 +4,8 @@ import { afterAll, describe, expect, it } from "vitest";
 import { grad } from "../../src/graph/grad.ts";
 import { constant, input, mul, sum, tokenLogProbs } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { Random } from "../../src/runtime/random.ts";
-import { f32, i32, Session, scalar, type Value } from "../../src/runtime/session.ts";
+import { Random } from "../../src/lib/random.ts";
+import { f32, type HostValue, i32, Session, scalar } from "../../src/runtime/session.ts";
 import { sampleToken } from "../../src/sample/sampler.ts";
 import {
   type AggregationName,
@@ -122,7 +122,7 @@ class Loss {
     const session = await Session.create(graph, { threads: 1 });
     this.sessions.push(session);
     const ones = feeds.logProbs.map((row) => row.map(() => 1));
-    const values: Record<string, Value> = Object.fromEntries(
+    const values: Record<string, HostValue> = Object.fromEntries(
       Object.entries({ importance: ones, ...feeds }).map(([name, data]) => [
         name,
         f32(data.flat(), [rows, tokens]),
@@ -292,7 +292,7 @@ describe("A3: masks come from lengths, never from ids", () => {
       rows.map((row) => [row]),
       5,
     );
-    const row = (value: Value, r: number): number[] =>
+    const row = (value: HostValue, r: number): number[] =>
       Array.from(value.data as Float32Array).slice(r * 5, r * 5 + 5);
     expect(row(weights, 0)).toEqual([1, 1, 1, 0, 0]);
     expect(row(targets, 0).slice(0, 3)).toEqual([5, 6, 2]);

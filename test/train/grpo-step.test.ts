@@ -1,6 +1,6 @@
 /** One GRPO step whose every metric is worked out by hand: a policy that finds all tokens equally likely. */
 import { describe, expect, it } from "vitest";
-import type { Value } from "../../src/runtime/session.ts";
+import type { HostValue } from "../../src/runtime/session.ts";
 import type { Problem, Task, Verdict } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { GrpoStage, shown } from "../../src/train/grpo.ts";
@@ -51,7 +51,7 @@ async function step(
   task: Task,
   over: Partial<GrpoOptions> = {},
   use: (stage: GrpoStage) => Promise<StepReport> = (stage) => stage.advance(),
-  parameters: ReadonlyMap<string, Value> = uniform,
+  parameters: ReadonlyMap<string, HostValue> = uniform,
   resume?: StageSnapshot,
 ): Promise<StepReport> {
   const model = { config: tinyConfig, tokenizer, parameters: copyValues(parameters) };
@@ -80,7 +80,7 @@ describe("a step in which one of two groups carries a signal", () => {
   ])("%s", async (_, kl, groupsComputed) => {
     const report = await step(new Scripted({ 0: ONE_OF_FOUR }), {
       kl,
-      schedule: { kind: "linear", warmup: 2, final: 0 },
+      schedule: { kind: "linear", warmup: 2, minLrRatio: 0 },
       rewards: { accuracy: 1, format: 0, validity: 0, overlong: null },
     });
     const { metrics } = report;
@@ -100,7 +100,7 @@ describe("a step in which one of two groups carries a signal", () => {
       ...{ "reward/mean": 1 / 8, "reward/accuracy": 1 / 8, "reward/format": 0, pass1: 1 / 8 },
       ...{ "groups/informative": 1 / 2, "groups/rounds": 1, "length/mean": tokens / 8 },
       // The first of two warm-up steps.
-      rate: tinyGrpo.optimizer.rate / 2,
+      rate: tinyGrpo.optimizer.lr / 2,
     });
     expect(metrics["mismatch/max"]).toBeLessThan(2e-6);
     expect(metrics["mismatch/mean"]).toBeLessThanOrEqual(metrics["mismatch/max"] as number);
@@ -133,7 +133,7 @@ describe("a step in which one of two groups carries a signal", () => {
     // Learning rates of 0.1 move every log-probability by far more than 1e-4 before the second of two epochs.
     const { metrics } = await step(new Scripted({ 0: ONE_OF_FOUR, 1: ONE_OF_FOUR }), {
       epochs: 2,
-      optimizer: { ...adamW, rate: 0.1, decay: 0 },
+      optimizer: { ...adamW, lr: 0.1, weightDecay: 0 },
     });
     const clipped = (metrics["clip/low"] as number) + (metrics["clip/high"] as number);
     expect(clipped).toBeGreaterThan(0.1);
@@ -207,8 +207,8 @@ describe("a step cut into parts", () => {
 
   it("the first of two warm-up steps moves no weight by more than half of the rate", async () => {
     const over = {
-      schedule: { kind: "linear", warmup: 2, final: 0 },
-      optimizer: { ...adamW, rate: 0.01, decay: 0 },
+      schedule: { kind: "linear", warmup: 2, minLrRatio: 0 },
+      optimizer: { ...adamW, lr: 0.01, weightDecay: 0 },
     };
     await step(both(), over as Partial<GrpoOptions>, async (stage) => {
       const report = await stage.advance();

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { Metrics } from "../../src/events.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
-import type { Value } from "../../src/runtime/session.ts";
+import type { HostValue } from "../../src/runtime/session.ts";
 import type { Problem, Task, Verdict } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
@@ -23,7 +23,7 @@ import {
 const tokenizer = new CompactTokenizer();
 const start = livelyParameters(tinyConfig, 9, 0.2);
 const model = (
-  parameters: ReadonlyMap<string, Value> = copyValues(start),
+  parameters: ReadonlyMap<string, HostValue> = copyValues(start),
   over: Partial<Model> = {},
 ): Model => ({
   config: tinyConfig,
@@ -102,7 +102,7 @@ describe("A6: the reference is a frozen copy of the policy that the stage starts
       return copyValues(stage.parameters());
     });
     expect(differing(trained, start).length).toBeGreaterThan(0);
-    const over = { kl: 0.1, problemsPerStep: 6, optimizer: { ...adamW, rate: 1e-2, decay: 0 } };
+    const over = { kl: 0.1, problemsPerStep: 6, optimizer: { ...adamW, lr: 1e-2, weightDecay: 0 } };
     await withStage(
       async (stage) => {
         expect((await stage.advance()).metrics.kl).toBe(0);
@@ -119,7 +119,7 @@ describe("A6: the reference is a frozen copy of the policy that the stage starts
       kl: 0.1,
       problemsPerStep: 6,
       referenceEvery: 2,
-      optimizer: { ...adamW, rate: 1e-2, decay: 0 },
+      optimizer: { ...adamW, lr: 1e-2, weightDecay: 0 },
     };
     await withStage(async (stage) => {
       const kl = [];
@@ -233,7 +233,7 @@ describe("A9: a resumed stage is an undisturbed one", () => {
     [
       "Muon, KL to a replaced reference, importance sampling, epochs, mini-batches, dynamic sampling",
       {
-        optimizer: { ...muon, rate: 3e-3, adamRate: 1e-3 },
+        optimizer: { ...muon, lr: 3e-3, adamLr: 1e-3 },
         kl: 0.05,
         referenceEvery: 2,
         importance: { level: "token", cap: 2 },
@@ -284,7 +284,7 @@ describe("A9: a resumed stage is an undisturbed one", () => {
       killed,
     );
     // Killed in its third step, after the rollout: what that step drew is drawn again.
-    const parameters = new Map(specs.map(({ name }) => [name, saved.tensors.get(name) as Value]));
+    const parameters = new Map(specs.map(({ name }) => [name, saved.tensors.get(name) as HostValue]));
     const task = new Evens();
     const stage = await GrpoStage.create(model(parameters), task, { ...options, ...over }, saved);
     expect(stage.done).toBe(2);
@@ -340,7 +340,7 @@ describe("the loop", () => {
         groupSize: 8,
         temperature: 1,
         slots: 48,
-        optimizer: { ...adamW, rate: 3e-3, decay: 0 },
+        optimizer: { ...adamW, lr: 3e-3, weightDecay: 0 },
       },
     );
   });

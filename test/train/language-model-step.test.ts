@@ -20,8 +20,8 @@ import { adamW, copyValues, differing, livelyParameters, muon, tinyConfig } from
 const start = livelyParameters(tinyConfig, 9, 0.2);
 const options: LanguageModelOptions = {
   ...{ steps: 6, batch: 1, accumulate: 1, sequence: 8, documentMask: false, recompute: false, threads: 1 },
-  optimizer: { ...adamW, decay: 0 },
-  schedule: { kind: "linear", warmup: 2, final: 0 },
+  optimizer: { ...adamW, weightDecay: 0 },
+  schedule: { kind: "linear", warmup: 2, minLrRatio: 0 },
   lora: null,
 };
 /** Nine tokens, of which the first is no target. */
@@ -61,7 +61,7 @@ describe("a step's metrics", () => {
     const [first] = reports;
     expect(first.metrics.loss).toBeCloseTo(Math.log(29), 5);
     expect(reports.map(({ metrics }) => metrics.rate)).toEqual(
-      [0.5, 1, 1].map((factor) => factor * adamW.rate),
+      [0.5, 1, 1].map((factor) => factor * adamW.lr),
     );
     expect(reports.map(({ metrics }) => metrics.tokens)).toEqual([16, 32, 48]);
     expect(first.metrics["tokens-per-second"]).toBeGreaterThan(0);
@@ -93,7 +93,7 @@ describe("a step's metrics", () => {
 
   it("Muon's rate is the one that is reported", async () => {
     const [{ metrics }] = await steps(1, plain, { optimizer: muon });
-    expect(metrics.rate).toBe(muon.rate / 2);
+    expect(metrics.rate).toBe(muon.lr / 2);
   });
 
   it("MTP's cross-entropy is a mean over its own tokens (B9): ln 29 for uniform logits", async () => {

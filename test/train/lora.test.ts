@@ -17,7 +17,7 @@ import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { adaptedWeights, adapterSpecs, type LoraOptions } from "../../src/models/lora.ts";
 import { v3Parameters } from "../../src/models/v3-parameters.ts";
-import { allocate, Session, type Value } from "../../src/runtime/session.ts";
+import { allocate, type HostValue, Session } from "../../src/runtime/session.ts";
 import type { Problem, Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
@@ -35,14 +35,17 @@ const fixture = (name: string): string =>
 const folder = mkdtempSync(join(tmpdir(), "sputnik-lora-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-const asParameters = (values: ReadonlyMap<string, Value>): Map<string, Parameter> =>
+const asParameters = (values: ReadonlyMap<string, HostValue>): Map<string, Parameter> =>
   new Map([...values].map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array }]));
 
 /** A frozen weight itself, and another name for it. */
 const GIVEN = new Set(["input", "detach"]);
 
 describe.each<[string, ModelConfig]>([
-  ["dense", { ...tinyConfig, layers: 3, width: 24, heads: 4, kvHeads: 2, headDim: 6, ffn: 40 }],
+  [
+    "dense",
+    { ...tinyConfig, layers: 3, hiddenSize: 24, heads: 4, kvHeads: 2, headDim: 6, intermediateSize: 40 },
+  ],
   ["V3", tinyV3],
 ])("recomputed, %s", (_name, config) => {
   const lora: LoraOptions = { rank: 2, alpha: 4, targets: [] };
@@ -147,7 +150,7 @@ describe("against PEFT", () => {
     const { adamw, losses } = json<{ adamw: { lr: number; eps: number }; losses: number[] }>(
       "golden-lora/steps.json",
     );
-    const optimizer = { ...adamW, rate: adamw.lr, epsilon: adamw.eps, decay: 0, clip: 0 };
+    const optimizer = { ...adamW, lr: adamw.lr, epsilon: adamw.eps, weightDecay: 0, clip: 0 };
     const policy = await Policy.create({ specs, loss: languageModelLoss(config, shape) }, copyValues(base), {
       optimizer,
       lora: { ...lora, seed: 1 },
@@ -157,7 +160,7 @@ describe("against PEFT", () => {
     for (const [name, { data }] of policy.step.parameters())
       if (halves.has(name)) (data as Float32Array).set(halves.get(name)?.data as Float32Array);
     for (const loss of losses) {
-      const result = await policy.step.step(feeds, { rate: adamw.lr, muonRate: 0 });
+      const result = await policy.step.step(feeds, { lr: adamw.lr, muonLr: 0 });
       expect(Math.abs(result.loss - loss)).toBeLessThan(1e-5);
     }
     await policy.release();
@@ -248,7 +251,7 @@ describe("which layers", () => {
 
 it("costs what the two small products cost: no gradient of a weight's size is made", () => {
   const shape = { batch: 4, seq: 16, mask: "shared" } as const;
-  const config = { ...tinyConfig, width: 64, headDim: 16, ffn: 128 };
+  const config = { ...tinyConfig, hiddenSize: 64, headDim: 16, intermediateSize: 128 };
   const whole = { specs: decoderParameters(config), loss: languageModelLoss(config, shape) };
   const small = withAdapter(whole, { rank: 2, alpha: 4, targets: [] });
   const flops = ({ specs, loss }: typeof whole) => countFlops(traceAccumulation(specs, loss)).total;
@@ -278,7 +281,7 @@ describe("a stage with an adapter", () => {
   const start = livelyParameters(tinyConfig, 9, 0.2);
   const lora = { rank: 4, alpha: 8, targets: [], seed: 3 };
   const options: GrpoOptions = { ...tinyGrpo, lora, steps: 4 };
-  const model = (parameters: ReadonlyMap<string, Value> = copyValues(start)) => ({
+  const model = (parameters: ReadonlyMap<string, HostValue> = copyValues(start)) => ({
     config: tinyConfig,
     tokenizer: new CompactTokenizer(),
     parameters,
@@ -347,7 +350,7 @@ describe("a stage with an adapter", () => {
         sequence: 12,
         documentMask: true,
         recompute: false,
-        optimizer: { ...adamW, rate: 2e-2 },
+        optimizer: { ...adamW, lr: 2e-2 },
         schedule: { kind: "constant", warmup: 0 },
         threads: 1,
       },

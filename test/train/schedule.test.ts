@@ -19,21 +19,23 @@ describe("rateFactor, by hand", () => {
 
   it("cosine: 1 at its start, the middle half way, towards `final`", () => {
     // progress 0, 1/4, 1/2, 3/4: (1 + cos)/2 = 1, .853553, .5, .146447, scaled to [0.1, 1].
-    expect(at({ kind: "cosine", warmup: 2, final: 0.1 }, 10, [2, 4, 6, 8, 10])).toEqual([
+    expect(at({ kind: "cosine", warmup: 2, minLrRatio: 0.1 }, 10, [2, 4, 6, 8, 10])).toEqual([
       1, 0.868198, 0.55, 0.231802, 0.1,
     ]);
   });
 
   it("warm-up, stable, decay: flat, then linear over the last part", () => {
     // 20 steps after the warm-up of 5; the last quarter, from step 20, falls from 1 to 0.2.
-    const schedule: Schedule = { kind: "wsd", warmup: 5, final: 0.2, decayFraction: 0.25 };
+    const schedule: Schedule = { kind: "wsd", warmup: 5, minLrRatio: 0.2, decayFraction: 0.25 };
     expect(at(schedule, 25, [4, 5, 19, 20, 21, 22, 24, 25])).toEqual([1, 1, 1, 1, 0.84, 0.68, 0.36, 0.2]);
   });
 
   it("linear: down to `final`", () => {
-    expect(at({ kind: "linear", warmup: 0, final: 0 }, 4, [0, 1, 2, 3, 4])).toEqual([1, 0.75, 0.5, 0.25, 0]);
-    expect(at({ kind: "linear", warmup: 3, final: 0.5 }, 3, [2, 3])).toEqual([1, 0.5]);
-    expect(at({ kind: "linear", warmup: 0, final: 0.5 }, 4, [0, 2, 4])).toEqual([1, 0.75, 0.5]);
+    expect(at({ kind: "linear", warmup: 0, minLrRatio: 0 }, 4, [0, 1, 2, 3, 4])).toEqual([
+      1, 0.75, 0.5, 0.25, 0,
+    ]);
+    expect(at({ kind: "linear", warmup: 3, minLrRatio: 0.5 }, 3, [2, 3])).toEqual([1, 0.5]);
+    expect(at({ kind: "linear", warmup: 0, minLrRatio: 0.5 }, 4, [0, 2, 4])).toEqual([1, 0.75, 0.5]);
   });
 });
 

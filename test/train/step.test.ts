@@ -2,11 +2,11 @@
 import { describe, expect, it, vi } from "vitest";
 import { input, log, mul, sum } from "../../src/graph/ops.ts";
 import { bindShape, Graph, type Tensor } from "../../src/graph/tensor.ts";
+import { Random } from "../../src/lib/random.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask, documentMask } from "../../src/models/masks.ts";
-import { Random } from "../../src/runtime/random.ts";
-import { f32, i32, Session, type Value } from "../../src/runtime/session.ts";
+import { f32, type HostValue, i32, Session } from "../../src/runtime/session.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import type { Document } from "../../src/train/data.ts";
 import { locateNonFinite } from "../../src/train/diagnose.ts";
@@ -40,7 +40,7 @@ const rows = ({ seq, ids, targets, weights }: ReturnType<typeof randomBatch>, fr
 
 describe("micro-batches", () => {
   it.each([adamW, muon])("add up to the whole batch: $kind", async (optimizer) => {
-    const rates = { rate: 1e-3, muonRate: 1e-2 };
+    const rates = { lr: 1e-3, muonLr: 1e-2 };
     const whole = await TrainStep.create(specs, copyValues(start), symbolic, optimizer, { threads: 1 });
     const parts = await TrainStep.create(specs, copyValues(start), symbolic, optimizer, {
       threads: 1,
@@ -75,7 +75,7 @@ describe("micro-batches", () => {
   it("applyUpdate without anything accumulated, and accumulate on a fused step, throw", async () => {
     const fused = await TrainStep.create(specs, copyValues(start), symbolic, adamW, { threads: 1 });
     await expect(fused.accumulate(batchFeeds(randomBatch(1, 4, 0)))).rejects.toThrow(/without `accumulate`/);
-    await expect(fused.applyUpdate({ rate: 1, muonRate: 1 })).rejects.toThrow(/nothing was accumulated/);
+    await expect(fused.applyUpdate({ lr: 1, muonLr: 1 })).rejects.toThrow(/nothing was accumulated/);
     await fused.release();
   });
 });
@@ -93,13 +93,15 @@ describe("NaN", () => {
       measurements: {},
     };
   };
-  const values = (x: number[]): Map<string, Value> =>
+  const values = (x: number[]): Map<string, HostValue> =>
     new Map([
       ["a", f32([1, 2])],
       ["x", f32(x)],
     ]);
-  const rates = { rate: 0.1, muonRate: 0 };
-  const scale = (s: number) => ({ scale: { dtype: "f32" as const, shape: [], data: Float32Array.of(s) } });
+  const rates = { lr: 0.1, muonLr: 0 };
+  const scale = (s: number) => ({
+    scale: { device: "host" as const, dtype: "f32" as const, shape: [], data: Float32Array.of(s) },
+  });
 
   it("names the step and the first node that made it, and leaves the parameters as they were", async () => {
     const step = await TrainStep.create(specsOfLog, values([1, 3]), logLoss, adamW, { threads: 1 });
@@ -127,7 +129,7 @@ describe("NaN", () => {
         measurements: {},
       };
     };
-    const zero = (): Map<string, Value> =>
+    const zero = (): Map<string, HostValue> =>
       new Map([
         ["a", f32([0, 1e30])],
         ["x", f32([1, 1 + 1e-6])],
@@ -171,7 +173,7 @@ describe("NaN", () => {
   it("names the line of the model in which a finite weight overflows", async () => {
     const graph = new Graph();
     const large = copyValues(start);
-    const gate = large.get("model.layers.0.mlp.gate_proj.weight") as Value;
+    const gate = large.get("model.layers.0.mlp.gate_proj.weight") as HostValue;
     (gate.data as Float32Array).fill(3e38);
     const parameters = parameterInputs(graph, specs);
     graph.output("loss", symbolic(graph, parameters).loss);
@@ -209,7 +211,7 @@ describe("packed documents", () => {
     const mask = input(graph, "mask", "f32", ["batch", 1, "seq", "seq"]);
     graph.output("logits", decoder(parameters, tinyConfig, { ids, positions, mask }).logits);
     const session = await Session.create(graph, { threads: 1 });
-    const run = async (tokens: number[], m: Value) => {
+    const run = async (tokens: number[], m: HostValue) => {
       const shape = [1, tokens.length];
       const feeds = {
         ...Object.fromEntries(start),
@@ -254,10 +256,10 @@ describe("LanguageModelStage", () => {
     documentMask: false,
     recompute: false,
     optimizer: adamW,
-    schedule: { kind: "cosine", warmup: 2, final: 0.1 },
+    schedule: { kind: "cosine", warmup: 2, minLrRatio: 0.1 },
     threads: 1,
   };
-  const model = (parameters: ReadonlyMap<string, Value>) => ({
+  const model = (parameters: ReadonlyMap<string, HostValue>) => ({
     config: tinyConfig,
     tokenizer: new CompactTokenizer(),
     parameters,
@@ -285,7 +287,7 @@ describe("LanguageModelStage", () => {
     await killed.advance();
     await killed.release();
 
-    const parameters = new Map(specs.map(({ name }) => [name, saved.tensors.get(name) as Value]));
+    const parameters = new Map(specs.map(({ name }) => [name, saved.tensors.get(name) as HostValue]));
     const resumed = await LanguageModelStage.create(model(parameters), source, all, saved);
     expect(resumed.done).toBe(3);
     for (let i = 3; i < 6; i++) {
@@ -307,7 +309,7 @@ describe("LanguageModelStage", () => {
         ...options,
         steps: 60,
         sequence: 14,
-        optimizer: { ...adamW, rate: 2e-2, decay: 0 },
+        optimizer: { ...adamW, lr: 2e-2, weightDecay: 0 },
       },
     );
     let loss = Number.POSITIVE_INFINITY;
@@ -331,7 +333,7 @@ describe("LanguageModelStage", () => {
     expect(state).toMatchObject({ packing: { nextDocument: 33, waiting: expect.any(Array) } });
     const saved = { tensors: copyValues(tensors), state: JSON.parse(JSON.stringify(state)) };
     await stage.release();
-    const parameters = new Map(specs.map(({ name }) => [name, saved.tensors.get(name) as Value]));
+    const parameters = new Map(specs.map(({ name }) => [name, saved.tensors.get(name) as HostValue]));
     const resumed = await LanguageModelStage.create(model(parameters), apart, whole, saved);
     for (let i = 2; i < 4; i++)
       expect(timeless((await resumed.advance()).metrics)).toEqual(timeless(reports[i].metrics));

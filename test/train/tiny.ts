@@ -1,20 +1,21 @@
 /** A decoder of a few hundred parameters, and what goes with it. */
+
+import { Random } from "../../src/lib/random.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
-import { Random } from "../../src/runtime/random.ts";
-import { allocate, type Value } from "../../src/runtime/session.ts";
+import { allocate, type HostValue } from "../../src/runtime/session.ts";
 import type { GrpoOptions } from "../../src/train/grpo-options.ts";
 import type { OptimizerOptions } from "../../src/train/step.ts";
 
 export const tinyConfig: DecoderConfig = {
   vocabSize: 29,
   layers: 2,
-  width: 16,
+  hiddenSize: 16,
   heads: 4,
   kvHeads: 2,
   headDim: 4,
-  ffn: 24,
+  intermediateSize: 24,
   maxPositions: 64,
   ropeTheta: 10000,
   normEps: 1e-6,
@@ -22,7 +23,7 @@ export const tinyConfig: DecoderConfig = {
 };
 
 /** Far from a fresh initialisation: every matrix is N(0, 0.3²), every norm near 1, so that no term is negligible. */
-export function livelyParameters(config: DecoderConfig, seed: number, scale = 0.3): Map<string, Value> {
+export function livelyParameters(config: DecoderConfig, seed: number, scale = 0.3): Map<string, HostValue> {
   const parameters = initialise(decoderParameters(config), seed);
   for (const [name, { data, shape }] of parameters) {
     const random = new Random(seed, "lively", name);
@@ -32,7 +33,7 @@ export function livelyParameters(config: DecoderConfig, seed: number, scale = 0.
   return parameters;
 }
 
-export function copyValues(values: ReadonlyMap<string, Value>): Map<string, Value> {
+export function copyValues(values: ReadonlyMap<string, HostValue>): Map<string, HostValue> {
   return new Map(
     [...values].map(([name, { dtype, shape, data }]) => {
       const copy = allocate(dtype, shape);
@@ -43,7 +44,7 @@ export function copyValues(values: ReadonlyMap<string, Value>): Map<string, Valu
 }
 
 /** Names of the tensors that are not equal bit for bit (0 and -0 apart), and of those that only one side has. */
-export function differing(a: ReadonlyMap<string, Value>, b: ReadonlyMap<string, Value>): string[] {
+export function differing(a: ReadonlyMap<string, HostValue>, b: ReadonlyMap<string, HostValue>): string[] {
   const equal = (name: string): boolean => {
     const [x, y] = [a.get(name), b.get(name)];
     return (
@@ -55,14 +56,14 @@ export function differing(a: ReadonlyMap<string, Value>, b: ReadonlyMap<string, 
 
 export const adamW: OptimizerOptions = {
   kind: "adamw",
-  rate: 3e-3,
+  lr: 3e-3,
   betas: [0.9, 0.95],
   epsilon: 1e-8,
-  decay: 0.1,
+  weightDecay: 0.1,
   clip: 1,
   momentum: 0.95,
 };
-export const muon: OptimizerOptions = { ...adamW, kind: "muon", rate: 1e-2, adamRate: 2e-3 };
+export const muon: OptimizerOptions = { ...adamW, kind: "muon", lr: 1e-2, adamLr: 2e-3 };
 
 /** The largest |a - b|, with a length check. */
 export function furthest(a: ArrayLike<number>, b: ArrayLike<number>): number {
@@ -99,7 +100,7 @@ export const tinyGrpo: GrpoOptions = {
   dynamicRounds: 0,
   maskTruncated: false,
   importance: null,
-  optimizer: { ...adamW, rate: 3e-3, decay: 0 },
+  optimizer: { ...adamW, lr: 3e-3, weightDecay: 0 },
   schedule: { kind: "constant", warmup: 0 },
   threads: 1,
 };

@@ -6,7 +6,7 @@ import { designOf } from "../../src/models/architecture.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { v3Decoder } from "../../src/models/v3.ts";
-import { i32, Session, scalar, type Value } from "../../src/runtime/session.ts";
+import { type HostValue, i32, Session, scalar } from "../../src/runtime/session.ts";
 import type { Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import type { DocumentSource } from "../../src/train/data.ts";
@@ -29,7 +29,7 @@ const options: LanguageModelOptions = {
   sequence: 12,
   documentMask: true,
   recompute: true,
-  optimizer: { ...adamW, rate: 1e-2 },
+  optimizer: { ...adamW, lr: 1e-2 },
   schedule: { kind: "constant", warmup: 0 },
   threads: 1,
 };
@@ -40,7 +40,7 @@ const source: DocumentSource = (index) => ({
   trainFrom: 0,
 });
 const start = livelyV3(tinyV3, 9);
-const model = (parameters: ReadonlyMap<string, Value> = copyValues(start)) => ({
+const model = (parameters: ReadonlyMap<string, HostValue> = copyValues(start)) => ({
   config: tinyV3,
   parameters,
 });
@@ -121,7 +121,7 @@ describe("the language-model stage", () => {
         const { metrics } = await stage.advance();
         const bias = stage.parameters().get("model.layers.1.mlp.gate.e_score_correction_bias");
         await stage.release();
-        return { metrics, bias: Array.from((bias as Value).data as Float32Array) };
+        return { metrics, bias: Array.from((bias as HostValue).data as Float32Array) };
       }),
     );
     const names = ["loss", "loss/total", "mtp-cross-entropy", "balance", "grad/norm"];

@@ -45,7 +45,7 @@ export interface GgufContent extends TokenizerContent {
   sampling: Fields;
 }
 
-/** Opens, hands over and closes. @throws CheckpointError for what cannot be read, naming file and place. */
+/** Opens, hands over and closes. @throws UserError for what cannot be read, naming file and place. */
 export function withGguf<T>(file: string, use: (content: GgufContent) => T): T {
   const parts = openParts(file);
   try {
@@ -75,7 +75,7 @@ export function withGguf<T>(file: string, use: (content: GgufContent) => T): T {
 /**
  * Reads a model of one GGUF file, or of all its parts, as f32. Memory beyond the result is one matrix.
  * @param expected the caller's shapes for a config; every tensor is compared with them before it is used
- * @throws CheckpointError, ConfigError or TokenizerError, as `loadModel` does
+ * @throws UserError, ConfigError or TokenizerError, as `loadModel` does
  */
 export function loadGguf(file: string, expected?: (config: ModelConfig) => Shapes): LoadedModel {
   return withGguf(file, (content) => {
@@ -113,7 +113,7 @@ export interface ExportOptions {
 /**
  * Writes a model folder, or a model in memory, as one GGUF file; a folder is streamed tensor by tensor.
  * @returns what llama.cpp will do otherwise, in sentences
- * @throws CheckpointError for tensors that do not fit the config, a vocabulary larger than the embedding, and a rotary
+ * @throws UserError for tensors that do not fit the config, a vocabulary larger than the embedding, and a rotary
  *   scaling or split rule that llama.cpp would compute otherwise; ConfigError for an architecture that is not known
  */
 export function exportGguf(from: string | Model, file: string, options: ExportOptions = {}): string[] {

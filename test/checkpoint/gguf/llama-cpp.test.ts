@@ -9,10 +9,10 @@ import { GgufFile, writeGguf } from "../../../src/checkpoint/gguf/file.ts";
 import { exportGguf, loadGguf } from "../../../src/checkpoint/gguf/model.ts";
 import { READ_OTHERWISE, SPLIT_RULES } from "../../../src/checkpoint/gguf/splits.ts";
 import { f32 as f32Value, type MetadataValue, text, u32 } from "../../../src/checkpoint/gguf/values.ts";
+import { Random } from "../../../src/lib/random.ts";
 import { decoderParameters } from "../../../src/models/dense.ts";
 import { initialise } from "../../../src/models/layers.ts";
-import { Random } from "../../../src/runtime/random.ts";
-import { f32, type Value } from "../../../src/runtime/session.ts";
+import { f32, type HostValue } from "../../../src/runtime/session.ts";
 import { generateNaively } from "../../../src/sample/naive.ts";
 import { CompactTokenizer } from "../../../src/tokenizer/compact.ts";
 import { tokenizerFrom } from "../../../src/tokenizer/load.ts";
@@ -31,16 +31,16 @@ function lively(tokenizer: Tokenizer) {
     ...{
       vocabSize: tokenizer.vocabSize + 3,
       layers: 2,
-      width: 64,
+      hiddenSize: 64,
       heads: 4,
       kvHeads: 2,
       headDim: 16,
-      ffn: 96,
+      intermediateSize: 96,
     },
     ...{ maxPositions: 128, ropeTheta: 10000, normEps: 1e-5, tieEmbeddings: false },
   };
   // Multiples of 1/256 below 2: F16 holds them, so both types are the same model.
-  const parameters = new Map<string, Value & { data: Float32Array }>();
+  const parameters = new Map<string, HostValue & { data: Float32Array }>();
   for (const [name, { shape, data }] of initialise(decoderParameters(config), 5)) {
     const random = new Random("lively", name);
     const one = name.includes("norm") ? 1 : 0;
@@ -48,7 +48,7 @@ function lively(tokenizer: Tokenizer) {
       data as Float32Array,
       () => Math.round((one + 0.3 * random.normal()) * 256) / 256,
     );
-    parameters.set(name, f32(rounded, shape) as Value & { data: Float32Array });
+    parameters.set(name, f32(rounded, shape) as HostValue & { data: Float32Array });
   }
   return { config, parameters, tokenizer };
 }

@@ -24,7 +24,16 @@ const configOf = (name: string): Fields =>
 
 /** A model of 29 ids that has our own tokenizer. */
 const config = {
-  ...{ vocabSize: 32, layers: 2, width: 32, heads: 4, kvHeads: 2, headDim: 8, ffn: 64, maxPositions: 64 },
+  ...{
+    vocabSize: 32,
+    layers: 2,
+    hiddenSize: 32,
+    heads: 4,
+    kvHeads: 2,
+    headDim: 8,
+    intermediateSize: 64,
+    maxPositions: 64,
+  },
   ...{ ropeTheta: 5000, normEps: 1e-5, tieEmbeddings: true },
 };
 const parameters = new Map(

@@ -1,5 +1,5 @@
 import { SPLIT_RULES } from "../../../src/checkpoint/gguf/splits.ts";
-import { Random } from "../../../src/runtime/random.ts";
+import { Random } from "../../../src/lib/random.ts";
 import { BYTE_CHARACTERS } from "../../../src/tokenizer/byte-level.ts";
 import { trainBpe } from "../../../src/tokenizer/train.ts";
 import { CORPUS, HARD_TEXTS } from "../../tokenizer/corpus.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Random } from "../../src/runtime/random.ts";
+import { Random } from "../../src/lib/random.ts";
 
 const take = (random: Random, count: number) => Array.from({ length: count }, () => random.uint32());
 

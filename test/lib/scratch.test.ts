@@ -6,8 +6,8 @@ import { join } from "node:path";
 import { afterEach, describe, expect, it, test, vi } from "vitest";
 import { writeSynthetic } from "../../bench/synthetic.ts";
 import { LOADS_A_WHILE } from "../../bench/trust-leaks.ts";
-import { thisProcess } from "../../src/runtime/owner.ts";
-import { scratchFolder, temporaryFolder } from "../../src/runtime/scratch.ts";
+import { thisProcess } from "../../src/lib/owner.ts";
+import { scratchFolder, temporaryFolder } from "../../src/lib/scratch.ts";
 import { temporaryFolder as forTest } from "../checkpoint/temporary.ts";
 import { launch, until } from "../cli/command.ts";
 
