@@ -1,5 +1,6 @@
 /** Any error as plain data that crosses threads and fits one screen: what is wrong, and what to do. */
 import { latestCheckpoint } from "../checkpoint/resume.ts";
+import { UserError } from "../lib/errors.ts";
 import { LogitsError } from "../sample/sampler.ts";
 import { NonFiniteError } from "../train/step.ts";
 
@@ -29,17 +30,8 @@ export class FailureError extends Error {
 
 /** Classes that speak to the person who made the mistake. */
 const SPOKEN = new Set([
-  ...["RecipeError", "RunFolderError", "CheckpointError", "DataSetError", "ConfigError", "TokenizerError"],
-  ...[
-    "PortError",
-    "NonFiniteError",
-    "LogitsError",
-    "CountdownInputError",
-    "UsageError",
-    "UnknownCharacterError",
-    "GenerationError",
-  ],
-  ...["ModelFileError"],
+  ...["RecipeError", "RunFolderError", "CheckpointError", "ConfigError", "NonFiniteError", "LogitsError"],
+  ...["UsageError", "ModelFileError"],
 ]);
 
 /** System errors that a person can mend, by code. */
@@ -75,7 +67,7 @@ export function toFailure(error: unknown): Failure {
     message: message.trim(),
     remedy,
     stack,
-    unexpected: !SPOKEN.has(name) && remedy === null,
+    unexpected: !(error instanceof UserError) && !SPOKEN.has(name) && remedy === null,
   };
 }
 
