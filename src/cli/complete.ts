@@ -1,8 +1,8 @@
 /** `sputnik complete MODEL [FILE]`: goes on with a text, or fills the hole in it. */
 import fs from "node:fs";
 import color from "picocolors";
-import { decodeText } from "../checkpoint/text-file.ts";
 import { isUserError } from "../lib/errors.ts";
+import { decodeText } from "../lib/text-file.ts";
 import { findModel, UsageError } from "../recipe/find-model.ts";
 import { complete } from "../sample/complete.ts";
 import { openForInference } from "../sample/inference.ts";

@@ -1,7 +1,7 @@
 /** Rows of a person's training file as documents: conversations, prompts with completions, or plain texts. */
 import type { ModelShape } from "../checkpoint/folder.ts";
-import { visible } from "../checkpoint/text-file.ts";
 import { isUserError } from "../lib/errors.ts";
+import { visible } from "../lib/text-file.ts";
 import { kindOf, type Row, readRows } from "../tasks/rows.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
 import { type Chat, type ChatMessage, chatOf } from "../tokenizer/chat.ts";

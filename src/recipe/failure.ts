@@ -5,7 +5,7 @@ import { LogitsError } from "../sample/sampler.ts";
 import { NonFiniteError } from "../train/step.ts";
 
 export interface Failure {
-  /** The error's class, e.g. "RecipeError". */
+  /** The kind of a `UserError`, or the class of another error, e.g. "hub" or "RecipeError". */
   kind: string;
   /** What was wrong, where, and what was expected. */
   message: string;
@@ -30,7 +30,7 @@ export class FailureError extends Error {
 
 /** Classes that speak to the person who made the mistake. */
 const SPOKEN = new Set([
-  ...["RecipeError", "RunFolderError", "CheckpointError", "ConfigError", "NonFiniteError", "LogitsError"],
+  ...["RecipeError", "RunFolderError", "ConfigError", "NonFiniteError", "LogitsError"],
   ...["UsageError", "ModelFileError"],
 ]);
 
@@ -63,7 +63,7 @@ export function toFailure(error: unknown): Failure {
   const message =
     given !== null && error.message.endsWith(given) ? error.message.slice(0, -given.length) : error.message;
   return {
-    kind: name,
+    kind: error instanceof UserError ? error.kind : name,
     message: message.trim(),
     remedy,
     stack,

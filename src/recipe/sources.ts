@@ -1,9 +1,9 @@
 /** Where pretraining and SFT get their documents: generated attempts, a text file, JSONL, or code. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { readText, TextFileError } from "../checkpoint/text-file.ts";
 import { isUserError } from "../lib/errors.ts";
 import { Random } from "../lib/random.ts";
+import { readText, textFault } from "../lib/text-file.ts";
 import { countdown } from "../tasks/countdown.ts";
 import { attemptDocument } from "../tasks/countdown-attempts.ts";
 import { dataSetError, readDataText } from "../tasks/rows.ts";
@@ -125,7 +125,7 @@ export function sourceFiles(folder: string, extensions: readonly string[]): Sour
     try {
       return [{ path, text: readText(join(folder, path), { markup: true }) }];
     } catch (error) {
-      if (!(error instanceof TextFileError)) throw error;
+      if (textFault(error) === null) throw error;
       notText.push(path);
       return [];
     }

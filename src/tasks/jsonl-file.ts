@@ -1,5 +1,5 @@
 /** Reads a file of word problems: one JSON object a line, `{"question": "...", "answer": "... #### 42"}`. */
-import { visible } from "../checkpoint/text-file.ts";
+import { visible } from "../lib/text-file.ts";
 import { boxed, hashAnswer } from "./marked-answers.ts";
 import { parseNumber } from "./number.ts";
 import { kindOf, type Row, readRows } from "./rows.ts";

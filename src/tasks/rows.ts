@@ -1,6 +1,6 @@
 /** The rows of a person's data file: JSONL, a JSON object a line, or one JSON list of objects. */
-import { type Line, readLines, readText, TextFileError, visible } from "../checkpoint/text-file.ts";
 import { isUserError, UserError } from "../lib/errors.ts";
+import { type Line, readLines, readText, textFault, visible } from "../lib/text-file.ts";
 
 /** A data set cannot be used. `line` counts from 1; `null`: the fault is not one line's. */
 export function dataSetError(
@@ -124,8 +124,9 @@ function asDataSetErrors<T>(expected: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof TextFileError)) throw error;
-    throw dataSetError(error.file, error.line, error.found, expected, error.remedy);
+    const fault = textFault(error);
+    if (fault === null) throw error;
+    throw dataSetError(fault.file, fault.line, fault.found, expected, fault.remedy);
   }
 }
 
