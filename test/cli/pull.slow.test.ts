@@ -2,8 +2,8 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import { writeGguf } from "../../src/checkpoint/gguf/file.ts";
 import { type MetadataValue, text, texts } from "../../src/checkpoint/gguf/values.ts";
+import { writeGguf } from "../../src/checkpoint/gguf/write.ts";
 import { COMMIT, FakeHub, NAME } from "../checkpoint/fake-hub.ts";
 import { launch, sputnik, temporaryFolder, until } from "./command.ts";
 
@@ -81,7 +81,7 @@ test("for a program: one JSON document, of a result and of an error", async () =
   expect(document.files.map(({ path }: { path: string }) => path).sort()).toEqual(NEEDED);
   const missing = await run(["org/none", "--json"]);
   expect(missing.code).toBe(1);
-  expect(JSON.parse(missing.stdout)).toMatchObject({ error: { kind: "HubError" } });
+  expect(JSON.parse(missing.stdout)).toMatchObject({ error: { kind: "hub" } });
 });
 
 test("killed in the middle of a file, it goes on from there", async () => {
