@@ -1,6 +1,6 @@
 /** `sputnik chat [MODEL]`: a person talks to a model, or gives it problems and watches it think. */
 import color from "picocolors";
-import { findModel, UsageError } from "../recipe/find-model.ts";
+import { findModel, UsageError } from "../run/find-model.ts";
 import type { Precision } from "../sample/quantise.ts";
 import { RunBus } from "../server/bus.ts";
 import type { ChatService } from "../server/chat.ts";

@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import color from "picocolors";
 import { decodeText } from "../checkpoint/text-file.ts";
-import { findModel, UsageError } from "../recipe/find-model.ts";
+import { findModel, UsageError } from "../run/find-model.ts";
 import { complete } from "../sample/complete.ts";
 import { openForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";

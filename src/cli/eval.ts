@@ -10,8 +10,8 @@ import {
   type EvaluationWishes,
   evaluationSettings,
   taskName,
-} from "../recipe/evaluation-settings.ts";
-import { type FoundModel, findModel, UsageError } from "../recipe/find-model.ts";
+} from "../run/evaluation-settings.ts";
+import { type FoundModel, findModel, UsageError } from "../run/find-model.ts";
 import {
   type EvaluationHeader,
   header,
@@ -19,7 +19,7 @@ import {
   type OpenStore,
   openStore,
   readStored,
-} from "../recipe/stored-evaluation.ts";
+} from "../run/stored.ts";
 import { openForInference, shapeForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
 import { taskFrom } from "../tasks/registry.ts";

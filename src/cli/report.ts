@@ -1,9 +1,9 @@
 /** `sputnik report RUN`: makes report.md again from the run's files. */
 import fs from "node:fs";
 import { join } from "node:path";
-import { listRuns, UsageError } from "../recipe/find-model.ts";
-import { writeReport } from "../recipe/report.ts";
-import { runPaths } from "../recipe/run-folder.ts";
+import { listRuns, UsageError } from "../run/find-model.ts";
+import { runPaths } from "../run/folder.ts";
+import { writeReport } from "../run/report/report.ts";
 import { printSummary } from "./summary.ts";
 
 export function report(run: string): void {

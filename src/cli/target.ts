@@ -10,7 +10,7 @@ import { openParts } from "../checkpoint/gguf/parts.ts";
 import { INDEX, SHARD, WEIGHTS } from "../checkpoint/shards.ts";
 import { readText } from "../checkpoint/text-file.ts";
 import { scratchFolder } from "../lib/scratch.ts";
-import { UsageError } from "../recipe/find-model.ts";
+import { UsageError } from "../run/find-model.ts";
 
 export interface TargetOptions {
   /** What is exported: a folder or a file, and the run that it comes from. */

@@ -1,6 +1,7 @@
 /** A stage's problems against the model: each split has some, and each prompt leaves room for its answer. */
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { usablePositions } from "../models/rope.ts";
+import { UsageError } from "../run/find-model.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { DataSetError } from "../tasks/rows.ts";
@@ -9,8 +10,7 @@ import { ChatTemplateError } from "../tokenizer/chat-template.ts";
 import { UnknownCharacterError } from "../tokenizer/errors.ts";
 import { encodeProblem } from "../train/rollout.ts";
 import type { Note } from "./check-data.ts";
-import { examProblems, largestCompletion } from "./exam.ts";
-import { UsageError } from "./find-model.ts";
+import { examProblems, largestCompletion } from "./evaluation.ts";
 import type { EvaluateStage, GrpoStage, Recipe, TaskOptions } from "./schema.ts";
 import { StageError } from "./stage-error.ts";
 

@@ -4,7 +4,8 @@ import { readText, TextFileError } from "../checkpoint/text-file.ts";
 import { findPair, locate, type Place } from "./locate.ts";
 import { expandPresets } from "./presets.ts";
 import { explain } from "./problems.ts";
-import { type Recipe, recipeSchema } from "./schema.ts";
+import type { Recipe } from "./schema.ts";
+import { recipeSchema } from "./validate.ts";
 
 export interface RecipeProblem {
   /** From 1; 0 where the whole file is meant. */

@@ -1,5 +1,5 @@
 /** A stage asks for what its model or its data do not have: the place in the recipe, and what to do. */
-import { UsageError } from "./find-model.ts";
+import { UsageError } from "../run/find-model.ts";
 
 export class StageError extends UsageError {
   override name = "StageError";

@@ -1,8 +1,8 @@
 /** The thread that answers chats: a model a folder, one question after another, token by token. */
 import { parentPort, workerData } from "node:worker_threads";
-import { toFailure } from "../recipe/failure.ts";
-import { UsageError } from "../recipe/find-model.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
+import { toFailure } from "../run/failure.ts";
+import { UsageError } from "../run/find-model.ts";
 import { samplingFor } from "../sample/defaults.ts";
 import { openForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";

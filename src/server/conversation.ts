@@ -1,7 +1,7 @@
 /** From the messages of a conversation to what the model reads, cut to what it has room for. */
 import { setImmediate } from "node:timers/promises";
 import type { ModelShape } from "../checkpoint/folder.ts";
-import { UsageError } from "../recipe/find-model.ts";
+import { UsageError } from "../run/find-model.ts";
 import {
   type Chat,
   type ChatPart,

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { beforeEach, describe, expect, test, vi } from "vitest";
-import { SHIPPED } from "../../src/recipe/find-model.ts";
+import { SHIPPED } from "../../src/run/find-model.ts";
 import { type Ended, launch, sputnik, TINY, temporaryFolder, until, writeRecipe } from "./command.ts";
 
 vi.setConfig({ testTimeout: 240_000 });

@@ -7,7 +7,7 @@ import { architectureOf, ConfigError, type DecoderConfig } from "../../src/model
 import { loadRecipe, parseRecipe, RecipeError } from "../../src/recipe/load.ts";
 import { recipeShape } from "../../src/recipe/options.ts";
 import type { GrpoStage, Recipe } from "../../src/recipe/schema.ts";
-import { recipeWarnings } from "../../src/recipe/sense.ts";
+import { recipeWarnings } from "../../src/recipe/validate.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 const recipes = readdirSync("recipes")

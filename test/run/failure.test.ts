@@ -1,0 +1,56 @@
+import { describe, expect, test } from "vitest";
+import { CheckpointError } from "../../src/checkpoint/errors.ts";
+import { RunFolderError } from "../../src/run/disk.ts";
+import { FailureError, runFailure, toFailure } from "../../src/run/failure.ts";
+import { NonFiniteError } from "../../src/train/step.ts";
+
+describe("an error as data", () => {
+  test("the remedy stands apart from what was wrong, once", () => {
+    const error = new RunFolderError("runs/x", "The disk is full.", "Free some space.");
+    expect(toFailure(error)).toMatchObject({
+      kind: "RunFolderError",
+      message: "The disk is full.",
+      remedy: "Free some space.",
+      unexpected: false,
+    });
+    const found = new CheckpointError({
+      file: "a/b",
+      expected: "4 bytes",
+      found: "3",
+      remedy: "Resume from an earlier one.",
+    });
+    expect(toFailure(found).message).toBe("a/b: expected 4 bytes, found 3.");
+  });
+
+  test("survives a thread: the same data on the other side", () => {
+    const failure = toFailure(new RunFolderError("runs/x", "The disk is full.", "Free some space."));
+    expect(toFailure(new FailureError(structuredClone(failure)))).toEqual(failure);
+  });
+
+  test.each([
+    ["EMFILE", /ulimit -n/],
+    ["EROFS", /may only be read/],
+    ["EISDIR", /a folder, and a file is wanted/],
+    ["ENOTDIR", /a file, and a folder is wanted/],
+    ["EDQUOT", /free some space/],
+  ])("%s of the system is no fault of ours", (code, remedy) => {
+    const failure = toFailure(Object.assign(new Error(`${code}: open 'x'`), { code }));
+    expect(failure).toMatchObject({ unexpected: false, remedy: expect.stringMatching(remedy) });
+  });
+
+  test("what nobody foresaw is our fault, and says so", () => {
+    expect(toFailure(new TypeError("x is not a function"))).toMatchObject({ unexpected: true, remedy: null });
+    expect(toFailure("text")).toMatchObject({ message: "text", unexpected: true });
+  });
+
+  test("a NaN without a checkpoint begins again", () => {
+    const { message, remedy } = runFailure(
+      new NonFiniteError(12, '"layers.0.attn.q" (matmul, [8, 16])', "loss"),
+      "/nowhere",
+    );
+    expect(message).toContain(
+      'step 12: the loss is not a finite number; the first node that made one is "layers.0.attn.q"',
+    );
+    expect(remedy).toContain("There is no checkpoint yet");
+  });
+});
