@@ -1,17 +1,19 @@
 /** `sputnik eval`: an exam on problems that no training saw, its completions judged again, or two of them compared. */
+
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
 import color from "picocolors";
 import { completionKey, longestPrompt, sampleCompletions } from "../eval/completions.ts";
 import { chooseProblems } from "../eval/problems.ts";
+import { isUserError, userError } from "../lib/errors.ts";
 import {
   type EvaluationSettings,
   type EvaluationWishes,
   evaluationSettings,
   taskName,
 } from "../run/evaluation-settings.ts";
-import { type FoundModel, findModel, UsageError } from "../run/find-model.ts";
+import { type FoundModel, findModel } from "../run/find-model.ts";
 import {
   type EvaluationHeader,
   header,
@@ -54,7 +56,8 @@ export async function evaluate(model: string | undefined, options: EvalOptions):
   };
   const named = Object.entries(modes).flatMap(([name, there]) => (there ? [name] : []));
   if (named.length > 1)
-    throw new UsageError(
+    throw userError(
+      "usage",
       `${named.join(" and ")} cannot go together: --from and --compare take stored evaluations and run no model.`,
       "Leave one of them out.",
     );
@@ -69,7 +72,8 @@ function refuseOthers(options: object): void {
   const [idle] = Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name]));
   if (idle === undefined) return;
   const flag = `--${idle.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-  throw new UsageError(
+  throw userError(
+    "usage",
     `${flag} changes nothing where stored evaluations are read: their settings are stored with them.`,
     `Leave ${flag} out, or evaluate again with it.`,
   );
@@ -169,13 +173,15 @@ function fitLimit(
 ): void {
   const room = positions - longest.tokens;
   if (room < 1)
-    throw new UsageError(
+    throw userError(
+      "usage",
       `The problem ${longest.id} has ${longest.tokens} tokens, and the model only ${positions} positions.`,
       "Leave the problem out, ask with --template plain, or take a model with more positions.",
     );
   if (settings.maxNewTokens <= room) return;
   if (settings.limitGiven)
-    throw new UsageError(
+    throw userError(
+      "usage",
       `Answers of ${settings.maxNewTokens} tokens and the longest prompt of ${longest.tokens} (${longest.id}) exceed the model's ${positions} positions.`,
       `Add --max-tokens ${room}, or less.`,
     );
@@ -229,7 +235,7 @@ function keep(file: string, open: () => OpenStore): OpenStore & { holds: () => b
   try {
     store = open();
   } catch (error) {
-    if (error instanceof UsageError) throw error;
+    if (isUserError(error, "usage")) throw error;
     lost(error);
   }
   if (store !== null && store.known.size > 0)

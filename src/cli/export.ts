@@ -3,6 +3,7 @@
  * that is no run's (pulled, a GGUF file, a folder) with a card alone.
  * `sputnik export RUN FILE.gguf`: the same model for llama.cpp and what is built on it.
  */
+
 import fs from "node:fs";
 import { basename, isAbsolute, join, relative } from "node:path";
 import color from "picocolors";
@@ -10,10 +11,11 @@ import { saveModel } from "../checkpoint/folder.ts";
 import { exportGguf } from "../checkpoint/gguf/model.ts";
 import { isGguf, openModelFiles } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
+import { type UserError, userError } from "../lib/errors.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
 import { expectedShapes } from "../recipe/options.ts";
-import { type FoundModel, findModel, UsageError } from "../run/find-model.ts";
+import { type FoundModel, findModel } from "../run/find-model.ts";
 import { runPaths } from "../run/folder.ts";
 import { type RunData, readRun } from "../run/reader.ts";
 import { inlineText } from "../run/report/markdown-text.ts";
@@ -61,8 +63,8 @@ const tell = (note: string): void => console.error(`${color.yellow("note")} ${pr
 
 type FolderType = "F32" | "F16" | "BF16";
 
-const wrongType = (dtype: string, known: string): UsageError =>
-  new UsageError(`${dtype} cannot be written there.`, `Choose ${known}.`);
+const wrongType = (dtype: string, known: string): UserError =>
+  userError("usage", `${dtype} cannot be written there.`, `Choose ${known}.`);
 
 interface Written {
   parameters: number;

@@ -1,7 +1,7 @@
 /** Watches a run from the terminal: its progress, its page, and Ctrl-C. */
 import color from "picocolors";
 import type { RunEvent } from "../events.ts";
-import { toFailure } from "../run/failure.ts";
+import { toFailure } from "../lib/failure.ts";
 import { launchRun, type RunOrder } from "../run/launch.ts";
 import type { RunOutcome } from "../run/run.ts";
 import type { Progress } from "./progress.ts";

@@ -1,7 +1,8 @@
 /** A stage's problems against the model: each split has some, and each prompt leaves room for its answer. */
+
 import type { ModelShape } from "../checkpoint/folder.ts";
+import { UserError, userError } from "../lib/errors.ts";
 import { usablePositions } from "../models/rope.ts";
-import { UsageError } from "../run/find-model.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { DataSetError } from "../tasks/rows.ts";
@@ -12,7 +13,6 @@ import { encodeProblem } from "../train/rollout.ts";
 import type { Note } from "./check-data.ts";
 import { examProblems, largestCompletion } from "./evaluation.ts";
 import type { EvaluateStage, GrpoStage, Recipe, TaskOptions } from "./schema.ts";
-import { StageError } from "./stage-error.ts";
 
 /** Generated problems whose prompts are measured. */
 const MEASURED = 256;
@@ -75,7 +75,7 @@ function checkRoom(
       found,
       `Shorten the question or leave the row out${lower === null ? "" : `, or lower the limit: ${lower}`}.`,
     );
-  throw new StageError(
+  throw stageError(
     name,
     [maxNewTokens === undefined ? "name" : "maxNewTokens"],
     `Answers of ${needed} tokens and the longest prompt (${length} tokens) do not fit the model's ${maxPositions} positions.`,
@@ -97,9 +97,13 @@ function promptOf(
     if (error instanceof UnknownCharacterError && options.kind === "jsonl")
       throw rowError(problem.id, options, stage, error.message.replace(/\.$/, ""), null);
     if (error instanceof ChatTemplateError)
-      throw new UsageError(`Stage "${stage.name}", task: ${error.found}.`, error.remedy);
+      throw userError("usage", `Stage "${stage.name}", task: ${error.found}.`, error.remedy);
     if (error instanceof UnknownCharacterError)
-      throw new UsageError(`Stage "${stage.name}", task: ${error.message}`, "Choose another task or model.");
+      throw userError(
+        "usage",
+        `Stage "${stage.name}", task: ${error.message}`,
+        "Choose another task or model.",
+      );
     throw error;
   }
 }
@@ -123,3 +127,13 @@ function rowError(
     remedy,
   );
 }
+
+/** A stage asks for what its model or its data do not have. @param path the key within the stage */
+export const stageError = (stage: string, path: string[], message: string, remedy: string): UserError =>
+  new UserError({
+    kind: "stage",
+    where: `Stage "${stage}", ${path.join(".")}`,
+    what: message,
+    remedy,
+    data: { path },
+  });

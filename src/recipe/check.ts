@@ -2,22 +2,22 @@
  * What a later stage would stumble over, found before the first step and not after hours: every file that is read, and
  * what a recipe says of a model whose design is known only when its files are opened.
  */
+
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readAdapterConfig } from "../checkpoint/adapter-config.ts";
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { withModel } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
+import { isUserError, userError } from "../lib/errors.ts";
 import { designOf, isV3 } from "../models/architecture.ts";
 import { adaptedWeights } from "../models/lora.ts";
 import { usablePositions } from "../models/rope.ts";
-import { UsageError } from "../run/find-model.ts";
 import { checkData, type Note } from "./check-data.ts";
-import { checkTask } from "./check-task.ts";
+import { checkTask, stageError } from "./check-task.ts";
 import { problemAt, type RecipeSource } from "./load.ts";
 import { placeOf, recipeShape } from "./options.ts";
 import type { PretrainStage, Recipe, SftStage, Stage } from "./schema.ts";
-import { StageError } from "./stage-error.ts";
 import { idleFactor } from "./validate.ts";
 
 /**
@@ -34,8 +34,8 @@ export function checkSources(recipe: Recipe, source?: RecipeSource): Note[] {
     try {
       return checkStage(stage, recipe, model);
     } catch (error) {
-      if (!(error instanceof StageError) || source === undefined) throw error;
-      throw problemAt(source, ["stages", index, ...error.path], `${error.message} ${error.remedy}`);
+      if (!isUserError(error, "stage") || source === undefined) throw error;
+      throw problemAt(source, ["stages", index, ...(error.data.path as string[])], error.message);
     }
   });
   return [...notes, ...found];
@@ -61,10 +61,10 @@ function checkStage(stage: Stage, recipe: Recipe, model: ModelShape): Note[] {
 
 function checkLanguageModelling(stage: PretrainStage | SftStage, { config }: ModelShape): void {
   const idle = idleFactor(stage, isV3(config) ? config : null);
-  if (idle !== null) throw new StageError(stage.name, idle.path, idle.message, idle.remedy);
+  if (idle !== null) throw stageError(stage.name, idle.path, idle.message, idle.remedy);
   const maxPositions = usablePositions(config.maxPositions);
   if (stage.sequence > maxPositions)
-    throw new StageError(
+    throw stageError(
       stage.name,
       ["sequence"],
       `Rows of ${stage.sequence} tokens do not fit the model's ${maxPositions} positions.`,
@@ -78,7 +78,8 @@ function checkAdapter({ model }: Recipe): void {
     (name) => !existsSync(join(model.adapter as string, name)),
   );
   if (missing.length > 0)
-    throw new UsageError(
+    throw userError(
+      "usage",
       `model.adapter: ${model.adapter} has no ${missing.join(" and no ")}.`,
       "Name a folder with a LoRA adapter in PEFT's format.",
     );

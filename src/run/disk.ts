@@ -1,54 +1,42 @@
 /** Writing to disk so that a kill leaves either the old file or the new one, and errors that help. */
 import fs from "node:fs";
 import { dirname } from "node:path";
-
-/** A run folder that cannot be used as asked. */
-export class RunFolderError extends Error {
-  readonly path: string;
-  readonly remedy: string;
-
-  constructor(path: string, what: string, remedy: string, cause?: unknown) {
-    super(`${what} ${remedy}`, { cause });
-    this.name = "RunFolderError";
-    this.path = path;
-    this.remedy = remedy;
-  }
-}
+import { UserError } from "../lib/errors.ts";
 
 /** The same failure in words: a full disk, a folder without permission, anything else as it came. */
-export function diskError(path: string, error: unknown): RunFolderError {
+export function diskError(path: string, error: unknown): UserError {
   const { code, message } = error as NodeJS.ErrnoException;
   if (code === "ENOSPC" || code === "EDQUOT") {
     const full = code === "ENOSPC" ? "The disk is full" : "Your disk quota is used up";
-    return new RunFolderError(
-      path,
-      `${full}: ${path} could not be written. Everything up to the last checkpoint is safe.`,
-      "Free some space, then run the same command again: it resumes there.",
-      error,
-    );
+    return new UserError({
+      kind: "run-folder",
+      what: `${full}: ${path} could not be written. Everything up to the last checkpoint is safe.`,
+      remedy: "Free some space, then run the same command again: it resumes there.",
+      cause: error,
+    });
   }
   if (code === "EACCES" || code === "EPERM" || code === "EROFS") {
-    return new RunFolderError(
-      path,
-      `${path} may not be written (${code}).`,
-      "Change its permissions, or run in a folder of your own.",
-      error,
-    );
+    return new UserError({
+      kind: "run-folder",
+      what: `${path} may not be written (${code}).`,
+      remedy: "Change its permissions, or run in a folder of your own.",
+      cause: error,
+    });
   }
-  return new RunFolderError(
-    path,
-    `${path} could not be written: ${message}.`,
-    "Check the disk and try again.",
-    error,
-  );
+  return new UserError({
+    kind: "run-folder",
+    what: `${path} could not be written: ${message}.`,
+    remedy: "Check the disk and try again.",
+    cause: error,
+  });
 }
 
-/** Runs `action` on `path`; file system errors come out as `RunFolderError`. */
+/** Runs `action` on `path`; file system errors come out as `UserError`. */
 export function onDisk<T>(path: string, action: () => T): T {
   try {
     return action();
   } catch (error) {
-    if (error instanceof RunFolderError || (error as NodeJS.ErrnoException).code === undefined) throw error;
+    if (error instanceof UserError || (error as NodeJS.ErrnoException).code === undefined) throw error;
     throw diskError(path, error);
   }
 }

@@ -1,7 +1,9 @@
 /** What `eval` asks of a model: by the recipe of its run, by the model itself, and by what the person says instead. */
+
 import fs from "node:fs";
 import { resolve } from "node:path";
 import type { LoadedShape } from "../checkpoint/folder.ts";
+import { userError } from "../lib/errors.ts";
 import { examPart, trainedFiles } from "../recipe/evaluation.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import type { EvaluateStage, Recipe } from "../recipe/schema.ts";
@@ -10,7 +12,7 @@ import type { ListPart } from "../tasks/problem.ts";
 import type { ChatPromptTemplate } from "../tasks/prompt.ts";
 import { type TaskInput, type TaskOptions, taskOptions } from "../tasks/registry.ts";
 import { chatOf } from "../tokenizer/chat.ts";
-import { type FoundModel, UsageError } from "./find-model.ts";
+import type { FoundModel } from "./find-model.ts";
 import { runPaths } from "./folder.ts";
 
 /** As a person says it; what is left out follows from the recipe or the model. */
@@ -56,7 +58,7 @@ const ANSWER_SHARE = 0.75;
 const USUAL_PROBLEMS = 200;
 const USUAL_SAMPLES = 4;
 
-/** @throws UsageError for a wish that cannot be met */
+/** @throws UserError for a wish that cannot be met */
 export function evaluationSettings(
   found: FoundModel,
   shape: Pick<LoadedShape, "config" | "tokenizerConfig" | "generation">,
@@ -73,7 +75,8 @@ export function evaluationSettings(
   const temperature = wishes.temperature ?? stage?.temperature ?? model.temperature;
   const samples = wishes.samples ?? (temperature === 0 ? 1 : (stage?.samples ?? USUAL_SAMPLES));
   if (temperature === 0 && samples > 1)
-    throw new UsageError(
+    throw userError(
+      "usage",
       "At temperature 0 all answers to a problem are the same.",
       "Add --samples 1, or a temperature.",
     );
@@ -129,7 +132,8 @@ function chooseTask(
   const chosen = ((): ChosenTask => {
     if (task === undefined) {
       if (own !== null) return { task: own, fromRecipe: true, templateKnown: true };
-      throw new UsageError(
+      throw userError(
+        "usage",
         "The model comes without a recipe, so its task is not known.",
         "Add --task countdown, arithmetic, equations, word-problems, or jsonl:FILE.",
       );
@@ -137,7 +141,8 @@ function chooseTask(
     const kind = KINDS.find((known) => known === task);
     const file = /^jsonl:(.+)$/s.exec(task)?.[1];
     if (kind === undefined && file === undefined)
-      throw new UsageError(
+      throw userError(
+        "usage",
         `There is no task "${task}".`,
         "Choose countdown, arithmetic, equations, word-problems, or jsonl:FILE.",
       );
@@ -165,7 +170,8 @@ function chooseTask(
   })();
   if (numbers === undefined) return chosen;
   if (chosen.task.kind !== "countdown")
-    throw new UsageError(
+    throw userError(
+      "usage",
       `--numbers is about countdown, and the task is ${chosen.task.kind}.`,
       "Leave --numbers out, or add --task countdown.",
     );
@@ -181,10 +187,10 @@ function choosePrompt(
   const chats = chatOf(tokenizerConfig ?? {}) !== null;
   const wished = template === "none" ? "plain" : template;
   if (wished === "chat" && !chats)
-    throw new UsageError("The model has no chat template.", "Use --template plain, or r1.");
+    throw userError("usage", "The model has no chat template.", "Use --template plain, or r1.");
   const prompt = wished ?? (templateKnown ? (task.template ?? "plain") : chats ? "chat" : "plain");
   if (task.kind === "countdown" && prompt === "r1")
-    throw new UsageError("Countdown has no prompt of R1's form.", "Use --template plain, or chat.");
+    throw userError("usage", "Countdown has no prompt of R1's form.", "Use --template plain, or chat.");
   const promptSource =
     wished !== undefined
       ? "as asked for"

@@ -1,4 +1,5 @@
 /** From what a person names (a run, a folder of a run, a checkpoint or a model, a pulled model) to a model's folder. */
+
 import fs from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -6,6 +7,7 @@ import { holdsModel } from "../checkpoint/model.ts";
 import { pulledModel } from "../checkpoint/pulled.ts";
 import { latestCheckpoint } from "../checkpoint/resume.ts";
 import type { EvaluationRecord } from "../events.ts";
+import { type UserError, userError } from "../lib/errors.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
 import { readJson, runPaths } from "./folder.ts";
@@ -24,21 +26,10 @@ export interface FoundModel {
   name?: string;
 }
 
-/** What was asked for cannot be found or used. */
-export class UsageError extends Error {
-  override name = "UsageError";
-  readonly remedy: string;
-
-  constructor(message: string, remedy: string) {
-    super(message);
-    this.remedy = remedy;
-  }
-}
-
 /** The finished checkpoint of recipes/tiny-r1-zero.yaml that comes with the package. */
 export const SHIPPED = fileURLToPath(new URL("../../models/tiny-r1-zero", import.meta.url));
 
-/** @throws UsageError naming what is there instead. */
+/** @throws UserError naming what is there instead. */
 export function findModel(target?: string, root = "runs"): FoundModel {
   const folder = target === undefined ? SHIPPED : fs.existsSync(target) ? target : join(root, target);
   if (holdsModel(folder)) {
@@ -55,7 +46,8 @@ export function findModel(target?: string, root = "runs"): FoundModel {
     const saved = latestCheckpoint(runPaths(folder).checkpoints, (message) => skipped.push(message));
     if (saved !== null) return { folder: join(saved.path, "model"), run: folder, step: saved.step };
     const why = skipped.length > 0 ? skipped.join("; ") : "no checkpoint has been saved yet";
-    throw new UsageError(
+    throw userError(
+      "usage",
       `The run ${folder} has no model to load: ${why}.`,
       "Run its recipe again: the run goes on and saves one.",
     );
@@ -65,15 +57,17 @@ export function findModel(target?: string, root = "runs"): FoundModel {
   throw notFound(target, root);
 }
 
-function notFound(target: string | undefined, root: string): UsageError {
+function notFound(target: string | undefined, root: string): UserError {
   if (target === undefined) {
-    return new UsageError(
+    return userError(
+      "usage",
       `The shipped model is missing (${SHIPPED}).`,
       "Name a run, or train one with: sputnik start",
     );
   }
   if (fs.existsSync(target))
-    return new UsageError(
+    return userError(
+      "usage",
       `${target} holds no model: expected a folder with config.json, a run, a checkpoint or a GGUF file.`,
       "Name one of these.",
     );
@@ -85,7 +79,7 @@ function notFound(target: string | undefined, root: string): UsageError {
   const hub = /^[^/]+\/[^/]+$/.test(target)
     ? `If it is on the Hugging Face Hub: sputnik pull ${target}\n`
     : "";
-  return new UsageError(`There is no run and no model called "${target}".`, `${hub}${remedy}`);
+  return userError("usage", `There is no run and no model called "${target}".`, `${hub}${remedy}`);
 }
 
 export function listRuns(root = "runs"): string[] {

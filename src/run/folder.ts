@@ -4,16 +4,18 @@
  * readable; resuming from a checkpoint cuts the journals back to where that checkpoint saw them, all
  * but the bill's: what ran has been paid.
  */
+
 import fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
 import { readText } from "../checkpoint/text-file.ts";
 import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
 import { type BillEntry, type BillFile, entriesOf } from "../ledger/bill.ts";
+import { userError } from "../lib/errors.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "../recipe/name.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import { onDisk, RunFolderError, writeAtomic } from "./disk.ts";
+import { onDisk, writeAtomic } from "./disk.ts";
 import { describeRun, differences, hashRecipe, type RunInfo } from "./info.ts";
 import { Journal, readJournal } from "./journal.ts";
 import { acquireLock, type Lock } from "./lock.ts";
@@ -119,7 +121,7 @@ export class RunFolder {
     this.#evaluations.append(evaluation);
   }
 
-  /** Call while saving a checkpoint, and store the result in it. What it counts is on the disk. @throws RunFolderError */
+  /** Call while saving a checkpoint, and store the result in it. What it counts is on the disk. @throws UserError */
   position(): JournalPosition {
     this.#lock.check();
     return {
@@ -176,7 +178,7 @@ export class RunFolder {
 }
 
 /**
- * Opens the run of this recipe, or begins it. Throws a `RunFolderError` if the folder belongs to another
+ * Opens the run of this recipe, or begins it. Throws a UserError if the folder belongs to another
  * recipe or another process, or cannot be written.
  */
 export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFolder {
@@ -184,15 +186,15 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
   const folder = join(root, name);
   const paths = runPaths(folder);
   if (!RUN_NAME.test(name))
-    throw new RunFolderError(folder, `A run cannot be called ${JSON.stringify(name)}.`, RUN_NAME_RULE);
+    throw userError("run-folder", `A run cannot be called ${JSON.stringify(name)}.`, RUN_NAME_RULE);
   onDisk(folder, () => fs.mkdirSync(folder, { recursive: true }));
   let lock = acquireLock(paths.lock, name);
   try {
     let movedTo: string | null = null;
     const strangers = fs.existsSync(paths.info) ? [] : strangersIn(folder, options.recipeText);
     if (strangers.length > 0 && !fresh)
-      throw new RunFolderError(
-        folder,
+      throw userError(
+        "run-folder",
         `${folder} holds no run, but other files: ${strangers.slice(0, 3).join(", ")}.`,
         "Give this run another name with --name, or add --fresh, which keeps that folder under another name.",
       );
@@ -232,8 +234,8 @@ function refuseCheckpointsOfAnother(folder: string): void {
   if (!fs.existsSync(checkpoints)) return;
   const owner = dirname(fs.realpathSync(checkpoints));
   if (owner === fs.realpathSync(folder) || !fs.existsSync(runPaths(owner).info)) return;
-  throw new RunFolderError(
-    checkpoints,
+  throw userError(
+    "run-folder",
     `${checkpoints} leads to the checkpoints of another run (${owner}).`,
     "Remove the link.",
   );
@@ -269,8 +271,8 @@ function refuseAnother(recipe: Recipe, previous: RunInfo, folder: string, name: 
   const differ = differences(recipeOf(folder), recipe);
   const shown = differ.slice(0, 5).map((line) => `\n  ${line}`);
   const more = differ.length > shown.length ? `\n  and ${differ.length - shown.length} more` : "";
-  throw new RunFolderError(
-    folder,
+  throw userError(
+    "run-folder",
     `${folder} holds a run of another recipe, so it cannot be resumed with this one:${shown.join("")}${more}\n`,
     `Give this run a name of its own (--name ${name}-2), or start again with --fresh, which keeps the old run as ${folder}.1.`,
   );
@@ -287,7 +289,7 @@ function recipeOf(folder: string): unknown {
 
 const isFile = (path: string): boolean => fs.statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 
-/** `null` where there is none. @throws RunFolderError, TextFileError */
+/** `null` where there is none. @throws UserError, TextFileError */
 export function readJson<T>(path: string): T | null {
   if (!fs.existsSync(path)) return null;
   // In a stranger's folder it may be a pipe or a device, which never ends.
@@ -295,6 +297,6 @@ export function readJson<T>(path: string): T | null {
   try {
     return JSON.parse(text) as T;
   } catch {
-    throw new RunFolderError(path, `${path} is not valid JSON.`, "Restore it, or start again with --fresh.");
+    throw userError("run-folder", `${path} is not valid JSON.`, "Restore it, or start again with --fresh.");
   }
 }

@@ -2,8 +2,10 @@
  * An append-only file of JSON lines that survives a kill. NaN and both infinities are stored as `null`,
  * so that every line stays JSON that any reader understands; readers show a gap there.
  */
+
 import fs from "node:fs";
-import { onDisk, RunFolderError, writeAll } from "./disk.ts";
+import { userError } from "../lib/errors.ts";
+import { onDisk, writeAll } from "./disk.ts";
 
 const NEWLINE = 10;
 const CHUNK = 65_536;
@@ -14,15 +16,15 @@ export class Journal<T> {
   #length: number;
 
   /**
-   * Opens or creates the file and drops a last line that a kill tore. @throws RunFolderError for a link: a run writes into
+   * Opens or creates the file and drops a last line that a kill tore. @throws UserError for a link: a run writes into
    * its own folder, and one that a stranger made may lead to what is a person's
    */
   constructor(path: string) {
     this.path = path;
     const there = fs.lstatSync(path, { throwIfNoEntry: false });
     if (there !== undefined && !there.isFile())
-      throw new RunFolderError(
-        path,
+      throw userError(
+        "run-folder",
         `${path} is ${there.isSymbolicLink() ? "a link" : "no file"}, and is not written through.`,
         "Put a file in its place, or remove it.",
       );
@@ -88,7 +90,7 @@ export class Journal<T> {
 
 /**
  * Every whole line, in order; what follows the last line end, as in a run that is being written, is left out. In pieces:
- * a long run's samples are more than fit one string. @throws RunFolderError naming the line
+ * a long run's samples are more than fit one string. @throws UserError naming the line
  */
 export function readJournal<T>(path: string): T[] {
   if (!fs.existsSync(path)) return [];
@@ -97,8 +99,8 @@ export function readJournal<T>(path: string): T[] {
     try {
       values.push(JSON.parse(line) as T);
     } catch {
-      throw new RunFolderError(
-        path,
+      throw userError(
+        "run-folder",
         `${path}:${values.length + 1} is not a line of JSON.`,
         "Remove the line; the others are kept.",
       );
@@ -111,7 +113,7 @@ export function readJournal<T>(path: string): T[] {
 export function* wholeLines(path: string): Generator<string> {
   // A pipe or a device, to which a stranger's folder may lead, has no end.
   if (!fs.statSync(path).isFile())
-    throw new RunFolderError(path, `${path} is no file.`, "Restore it, or remove it.");
+    throw userError("run-folder", `${path} is no file.`, "Restore it, or remove it.");
   const file = fs.openSync(path, "r");
   try {
     let pieces: Buffer[] = [];

@@ -3,11 +3,13 @@
  * container cannot be seen from here; it shows that it lives by changing the lock's time (no `flock` in Node, and NFS and
  * FUSE often have none).
  */
+
 import fs from "node:fs";
 import { hostname } from "node:os";
 import { Worker } from "node:worker_threads";
+import { type UserError, userError } from "../lib/errors.ts";
 import { lives, type Owner, thisProcess } from "../lib/owner.ts";
-import { onDisk, RunFolderError } from "./disk.ts";
+import { onDisk } from "./disk.ts";
 
 interface Holder extends Owner {
   /** For messages. */
@@ -17,7 +19,7 @@ interface Holder extends Owner {
 }
 
 export interface Lock {
-  /** @throws RunFolderError if another process took the lock: this one was stopped for long, its machine asleep perhaps. */
+  /** @throws UserError if another process took the lock: this one was stopped for long, its machine asleep perhaps. */
   check(): void;
   release(): void;
 }
@@ -30,7 +32,7 @@ export interface Pulse {
 
 const PULSE: Pulse = { beatMs: 4000, patienceMs: 30_000 };
 
-/** Takes the lock or throws a `RunFolderError` that names the process which holds it. */
+/** Takes the lock or throws a UserError that names the process which holds it. */
 export function acquireLock(path: string, run: string, pulse = PULSE): Lock {
   const mine: Holder = { ...thisProcess(), host: hostname(), beats: true };
   const text = JSON.stringify({ ...mine, taken: new Date().toISOString() });
@@ -177,12 +179,12 @@ function readText(path: string): string | null {
   }
 }
 
-function busy(path: string, run: string, holder: Holder | null): RunFolderError {
+function busy(path: string, run: string, holder: Holder | null): UserError {
   const foreign = holder !== null && holder.place !== thisProcess().place;
   const where = !foreign ? "" : holder.host === hostname() ? " in another container" : ` on ${holder.host}`;
   const who = holder === null ? "another process" : `process ${holder.pid}${where}`;
-  return new RunFolderError(
-    path,
+  return userError(
+    "run-folder",
     `The run "${run}" is being written by ${who}.`,
     foreign && !holder.beats
       ? `Stop it there; if it no longer runs, remove ${path}.`

@@ -1,12 +1,13 @@
 /** A run as its files tell it, finished or still going on. */
+
 import fs from "node:fs";
 import { join } from "node:path";
 import type { EvaluationRecord } from "../events.ts";
 import { BillBook, type BillEntry, type BillFile } from "../ledger/bill.ts";
+import { userError } from "../lib/errors.ts";
 import { parseRecipe, readRecipe } from "../recipe/load.ts";
 import { resolvePaths } from "../recipe/paths.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import { RunFolderError } from "./disk.ts";
 import { type MetricsLine, readJson, runPaths, type SamplesLine } from "./folder.ts";
 import type { RunInfo } from "./info.ts";
 import { readJournal } from "./journal.ts";
@@ -26,12 +27,12 @@ export interface RunData {
 export const recipeOfRun = (recipe: Recipe, { recipeFolder = "." }: Partial<RunInfo>): Recipe =>
   resolvePaths(recipe, join(recipeFolder, "recipe.yaml"), { missing: "kept" }).recipe;
 
-/** Reads a run without locking it. Throws a `RunFolderError` if the folder holds none. */
+/** Reads a run without locking it. Throws a UserError if the folder holds none. */
 export function readRun(folder: string): RunData {
   const paths = runPaths(folder);
   if (!fs.existsSync(paths.info)) {
-    throw new RunFolderError(
-      folder,
+    throw userError(
+      "run-folder",
       `${folder} holds no run (there is no run.json in it).`,
       "Give a folder below runs/, or make one with: sputnik train RECIPE",
     );

@@ -2,6 +2,7 @@
  * An evaluation's completions in a JSONL file: a header with every setting, the problems, and each completion as it
  * ended. With it a verdict can be repeated without the model, and an interrupted evaluation goes on.
  */
+
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
@@ -9,9 +10,9 @@ import { type Completion, completionKey } from "../eval/completions.ts";
 import { evaluationRecord, judgeCompletions } from "../eval/evaluate.ts";
 import type { EvaluatedProblem } from "../eval/problems.ts";
 import type { EvaluationRecord } from "../events.ts";
+import { userError } from "../lib/errors.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { type TaskInput, taskOptions, verifierFrom } from "../tasks/registry.ts";
-import { UsageError } from "./find-model.ts";
 import { differences } from "./info.ts";
 import { Journal, wholeLines } from "./journal.ts";
 
@@ -99,19 +100,21 @@ function headerIsTorn(file: string): boolean {
   return torn;
 }
 
-/** Reads a file whole; a last line that a kill tore is passed over. @throws UsageError naming the line */
+/** Reads a file whole; a last line that a kill tore is passed over. @throws UserError naming the line */
 export function readStored(file: string): StoredEvaluation {
   if (!fs.existsSync(file))
-    throw new UsageError(`There is no file ${file}.`, "Make one with: eval --out FILE");
+    throw userError("usage", `There is no file ${file}.`, "Make one with: eval --out FILE");
   if (!fs.statSync(file).isFile() || !isStoredEvaluation(file))
-    throw new UsageError(
+    throw userError(
+      "usage",
       `${file} holds no stored completions: its first line is no header of an evaluation.`,
       "Name a file that eval --out FILE made.",
     );
   const problems = new Map<string, EvaluatedProblem>();
   const completions = new Map<string, Completion>();
   const broken = (line: number, found: string, remedy?: string) =>
-    new UsageError(
+    userError(
+      "usage",
       `${file}, line ${line}: ${found}.`,
       remedy ?? "Remove the line, and its completion is sampled again, or restore the file.",
     );
@@ -129,7 +132,8 @@ export function readStored(file: string): StoredEvaluation {
     if (head === null) {
       head = value as EvaluationHeader;
       if (head.version !== 1)
-        throw new UsageError(
+        throw userError(
+          "usage",
           `${file} is of version ${String(head.version)}, and this Sputnik reads version 1.`,
           "Use the version that made it.",
         );
@@ -145,7 +149,7 @@ export function readStored(file: string): StoredEvaluation {
     else throw broken(number, "neither a problem nor a completion of one above");
   }
   if (head === null)
-    throw new UsageError(`${file} ends within its first line.`, "Evaluate again with --out.");
+    throw userError("usage", `${file} ends within its first line.`, "Evaluate again with --out.");
   return { header: head, problems: [...problems.values()], completions };
 }
 
@@ -159,7 +163,7 @@ export interface OpenStore {
 
 /**
  * Begins the file, or goes on with one of the same settings and problems.
- * @throws UsageError where it holds something else, naming what differs; RunFolderError where it cannot be written
+ * @throws UserError where it holds something else, naming what differs; RunFolderError where it cannot be written
  */
 export function openStore(file: string, head: EvaluationHeader, problems: EvaluatedProblem[]): OpenStore {
   if (headerIsTorn(file)) fs.rmSync(file);
@@ -177,7 +181,8 @@ export function openStore(file: string, head: EvaluationHeader, problems: Evalua
     // A kill may have torn the list of problems: then nothing was sampled yet.
     const torn = stored.completions.size === 0 && differ.length === 1 && differ[0] === "its problems";
     if (differ.length > 0 && !torn)
-      throw new UsageError(
+      throw userError(
+        "usage",
         `${file} holds the completions of another evaluation:\n  ${differ.slice(0, 5).join("\n  ")}\n`,
         "Name another file with --out, or remove this one.",
       );

@@ -1,9 +1,10 @@
 /** The thread in which a run computes: ONNX Runtime blocks it, and the page and the terminal stay responsive. */
 import { parentPort, workerData } from "node:worker_threads";
+import { toFailure } from "../lib/failure.ts";
 import { checkSources } from "../recipe/check.ts";
 import { parseRecipe } from "../recipe/load.ts";
 import { resolvePaths } from "../recipe/paths.ts";
-import { runFailure, toFailure } from "./failure.ts";
+import { runFailure } from "./failure.ts";
 import { resumeOrCreate } from "./folder.ts";
 import type { EngineData, EngineMessage } from "./launch.ts";
 import { Run } from "./run.ts";

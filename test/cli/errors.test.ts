@@ -49,7 +49,7 @@ describe("the recipe", () => {
   test("a file that is not there, for a program too", async () => {
     const ended = await sputnik(["train", "missing.yaml", "--json"], { cwd });
     expectScreen(ended);
-    expect(JSON.parse(ended.stdout)).toMatchObject({ error: { kind: "RecipeError" } });
+    expect(JSON.parse(ended.stdout)).toMatchObject({ error: { kind: "recipe" } });
   });
 
   test("a task file with a broken line: its number, before the first step", async () => {

@@ -1,14 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { CheckpointError } from "../../src/checkpoint/errors.ts";
-import { RunFolderError } from "../../src/run/disk.ts";
-import { FailureError, runFailure, toFailure } from "../../src/run/failure.ts";
+import { userError } from "../../src/lib/errors.ts";
+import { FailureError, toFailure } from "../../src/lib/failure.ts";
+import { runFailure } from "../../src/run/failure.ts";
 import { NonFiniteError } from "../../src/train/step.ts";
 
 describe("an error as data", () => {
   test("the remedy stands apart from what was wrong, once", () => {
-    const error = new RunFolderError("runs/x", "The disk is full.", "Free some space.");
+    const error = userError("run-folder", "The disk is full.", "Free some space.");
     expect(toFailure(error)).toMatchObject({
-      kind: "RunFolderError",
+      kind: "run-folder",
       message: "The disk is full.",
       remedy: "Free some space.",
       unexpected: false,
@@ -23,7 +24,7 @@ describe("an error as data", () => {
   });
 
   test("survives a thread: the same data on the other side", () => {
-    const failure = toFailure(new RunFolderError("runs/x", "The disk is full.", "Free some space."));
+    const failure = toFailure(userError("run-folder", "The disk is full.", "Free some space."));
     expect(toFailure(new FailureError(structuredClone(failure)))).toEqual(failure);
   });
 

@@ -3,9 +3,10 @@ import os from "node:os";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { pullFolder, rememberPulled } from "../../src/checkpoint/pulled.ts";
+import { UserError } from "../../src/lib/errors.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { initialModel, recipeShape } from "../../src/recipe/options.ts";
-import { findModel, listRuns, UsageError } from "../../src/run/find-model.ts";
+import { findModel, listRuns } from "../../src/run/find-model.ts";
 import { tinyConfig } from "../train/tiny.ts";
 import { tinyModelFolder } from "./tiny-run.ts";
 
@@ -48,8 +49,8 @@ test("what there is not: the runs that there are", () => {
     findModel("four", root);
     expect.unreachable();
   } catch (error) {
-    expect(error).toBeInstanceOf(UsageError);
-    expect((error as UsageError).remedy).toContain("one, two");
+    expect(error).toBeInstanceOf(UserError);
+    expect((error as UserError).remedy).toContain("one, two");
   }
 });
 
@@ -77,7 +78,7 @@ test("a name on the Hub that was not pulled: the command that does it", () => {
     findModel("org/tiny", folderWith());
     expect.unreachable();
   } catch (error) {
-    expect((error as UsageError).remedy).toContain("sputnik pull org/tiny\n");
+    expect((error as UserError).remedy).toContain("sputnik pull org/tiny\n");
   }
   const recipe = parseRecipe(fs.readFileSync("recipes/smollm2-zero.yaml", "utf8"), "smollm2-zero.yaml");
   expect(() => recipeShape(recipe)).toThrow("npx sputnik pull HuggingFaceTB/SmolLM2-135M-Instruct. Else");

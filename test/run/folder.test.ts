@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { EvaluationRecord } from "../../src/events.ts";
 import { BillBook, type BillFile } from "../../src/ledger/bill.ts";
+import { UserError } from "../../src/lib/errors.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
-import { RunFolderError } from "../../src/run/disk.ts";
 import { type MetricsLine, type RunFolder, readJson, resumeOrCreate } from "../../src/run/folder.ts";
 import { Journal, readJournal } from "../../src/run/journal.ts";
 import { readRun } from "../../src/run/reader.ts";
@@ -151,7 +151,7 @@ describe("journals", () => {
     const path = join(root, "broken.jsonl");
     fs.writeFileSync(path, '{"a":1}\noops\n');
     expect(() => readJournal(path)).toThrow(/broken\.jsonl:2 is not a line of JSON/);
-    expect(() => readJournal(path)).toThrow(RunFolderError);
+    expect(() => readJournal(path)).toThrow(UserError);
   });
 
   test("lines of every length are read whole, across the pieces in which a file is read", () => {
@@ -297,7 +297,7 @@ describe("what is not a run's stays as it is", () => {
 describe("the lock", () => {
   test("keeps a second writer out and names the first", () => {
     start();
-    expect(() => start()).toThrow(RunFolderError);
+    expect(() => start()).toThrow(UserError);
     expect(() => start({ fresh: true })).toThrow(`process ${process.pid}`);
   });
 

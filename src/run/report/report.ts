@@ -12,7 +12,7 @@ import { type Figure, passFigure, stageFigures, validityFigure } from "./figures
 import { fenced, inlineText } from "./markdown-text.ts";
 import { gainVerdict, percent, stageVerdict } from "./verdict.ts";
 
-/** Writes report.md and figures/*.svg; returns the report's path. Throws `RunFolderError`. */
+/** Writes report.md and figures/*.svg; returns the report's path. Throws UserError. */
 export const writeReport = (folder: string): string => saveReport(readRun(folder), folder);
 
 /** The report of a finished run, which a kill between the run's end and its report left without one. */
