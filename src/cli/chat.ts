@@ -1,5 +1,4 @@
 /** `sputnik chat [MODEL]`: a person talks to a model, or gives it problems and watches it think. */
-
 import color from "picocolors";
 import { userError } from "../lib/errors.ts";
 import { findModel } from "../run/find-model.ts";

@@ -1,12 +1,11 @@
 /** `sputnik eval --compare A B`: two evaluations on the same problems, problem by problem. */
-
 import fs from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { readText } from "../checkpoint/text-file.ts";
 import { compareEvaluations } from "../eval/compare.ts";
 import type { EvaluationRecord } from "../events.ts";
 import { userError } from "../lib/errors.ts";
+import { readText } from "../lib/text-file.ts";
 import { findModel } from "../run/find-model.ts";
 import { runPaths } from "../run/folder.ts";
 import { readJournal } from "../run/journal.ts";

@@ -1,5 +1,4 @@
 /** `sputnik eval`: an exam on problems that no training saw, its completions judged again, or two of them compared. */
-
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { dirname, join } from "node:path";

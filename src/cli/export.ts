@@ -3,7 +3,6 @@
  * that is no run's (pulled, a GGUF file, a folder) with a card alone.
  * `sputnik export RUN FILE.gguf`: the same model for llama.cpp and what is built on it.
  */
-
 import fs from "node:fs";
 import { basename, isAbsolute, join, relative } from "node:path";
 import color from "picocolors";

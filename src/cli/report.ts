@@ -1,5 +1,4 @@
 /** `sputnik report RUN`: makes report.md again from the run's files. */
-
 import fs from "node:fs";
 import { join } from "node:path";
 import { userError } from "../lib/errors.ts";

@@ -2,16 +2,15 @@
  * Where an export goes. Only what Sputnik wrote there, unchanged since, is replaced; anything else of a person's is
  * refused, or with `--force` gives way where it would be part of the model. What is new is written beside and renamed.
  */
-
 import fs from "node:fs";
 import { basename, dirname, join, resolve, sep } from "node:path";
 import { GgufFile } from "../checkpoint/gguf/file.ts";
 import { WROTE } from "../checkpoint/gguf/model.ts";
 import { openParts } from "../checkpoint/gguf/parts.ts";
 import { INDEX, SHARD, WEIGHTS } from "../checkpoint/shards.ts";
-import { readText } from "../checkpoint/text-file.ts";
 import { type UserError, userError } from "../lib/errors.ts";
 import { scratchFolder } from "../lib/scratch.ts";
+import { readText } from "../lib/text-file.ts";
 
 export interface TargetOptions {
   /** What is exported: a folder or a file, and the run that it comes from. */

@@ -1,5 +1,4 @@
 /** `sputnik train RECIPE`: runs a recipe, or goes on with an interrupted run of it. */
-
 import { join } from "node:path";
 import color from "picocolors";
 import { userError } from "../lib/errors.ts";

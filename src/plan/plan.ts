@@ -1,5 +1,4 @@
 /** What a recipe will take, from the null device: its graphs are traced and counted, and nothing is computed. */
-
 import type { EvaluatedProblem } from "../eval/problems.ts";
 import { countFlops, estimateMemory, estimateSeconds, neededNodes, type Speeds } from "../graph/analyse.ts";
 import type { Graph } from "../graph/tensor.ts";

@@ -1,5 +1,4 @@
 /** What `eval` asks of a model: by the recipe of its run, by the model itself, and by what the person says instead. */
-
 import fs from "node:fs";
 import { resolve } from "node:path";
 import type { LoadedShape } from "../checkpoint/folder.ts";

@@ -1,10 +1,9 @@
 /** From what a person names (a run, a folder of a run, a checkpoint or a model, a pulled model) to a model's folder. */
-
 import fs from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { pulledModel } from "../checkpoint/download.ts";
 import { holdsModel } from "../checkpoint/model.ts";
-import { pulledModel } from "../checkpoint/pulled.ts";
 import { latestCheckpoint } from "../checkpoint/resume.ts";
 import type { EvaluationRecord } from "../events.ts";
 import { type UserError, userError } from "../lib/errors.ts";

@@ -2,10 +2,9 @@
  * An append-only file of JSON lines that survives a kill. NaN and both infinities are stored as `null`,
  * so that every line stays JSON that any reader understands; readers show a gap there.
  */
-
 import fs from "node:fs";
+import { onDisk, writeAll } from "../lib/disk.ts";
 import { userError } from "../lib/errors.ts";
-import { onDisk, writeAll } from "./disk.ts";
 
 const NEWLINE = 10;
 const CHUNK = 65_536;

@@ -1,5 +1,4 @@
 /** Starts a run in a thread of its own, hands its events on, and can ask it to stop after the step in flight. */
-
 import type { RunEvent } from "../events.ts";
 import { type Failure, FailureError } from "../lib/failure.ts";
 import { startThread } from "../runtime/thread.ts";

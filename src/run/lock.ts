@@ -3,13 +3,12 @@
  * container cannot be seen from here; it shows that it lives by changing the lock's time (no `flock` in Node, and NFS and
  * FUSE often have none).
  */
-
 import fs from "node:fs";
 import { hostname } from "node:os";
 import { Worker } from "node:worker_threads";
+import { onDisk } from "../lib/disk.ts";
 import { type UserError, userError } from "../lib/errors.ts";
 import { lives, type Owner, thisProcess } from "../lib/owner.ts";
-import { onDisk } from "./disk.ts";
 
 interface Holder extends Owner {
   /** For messages. */

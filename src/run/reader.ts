@@ -1,5 +1,4 @@
 /** A run as its files tell it, finished or still going on. */
-
 import fs from "node:fs";
 import { join } from "node:path";
 import type { EvaluationRecord } from "../events.ts";

@@ -1,5 +1,4 @@
 /** A run's files as the events that made them: what a page opened later, or after a resume, needs to know. */
-
 import type { RunEvent } from "../events.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";

@@ -2,7 +2,6 @@
  * An evaluation's completions in a JSONL file: a header with every setting, the problems, and each completion as it
  * ended. With it a verdict can be repeated without the model, and an interrupted evaluation goes on.
  */
-
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
@@ -163,7 +162,7 @@ export interface OpenStore {
 
 /**
  * Begins the file, or goes on with one of the same settings and problems.
- * @throws UserError where it holds something else, naming what differs; RunFolderError where it cannot be written
+ * @throws UserError where it holds something else, naming what differs; UserError where it cannot be written
  */
 export function openStore(file: string, head: EvaluationHeader, problems: EvaluatedProblem[]): OpenStore {
   if (headerIsTorn(file)) fs.rmSync(file);

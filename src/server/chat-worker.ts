@@ -1,5 +1,4 @@
 /** The thread that answers chats: a model a folder, one question after another, token by token. */
-
 import { parentPort, workerData } from "node:worker_threads";
 import { userError } from "../lib/errors.ts";
 import { toFailure } from "../lib/failure.ts";

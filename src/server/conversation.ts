@@ -1,5 +1,4 @@
 /** From the messages of a conversation to what the model reads, cut to what it has room for. */
-
 import { setImmediate } from "node:timers/promises";
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { userError } from "../lib/errors.ts";
@@ -13,7 +12,7 @@ import {
   renderChat,
 } from "../tokenizer/chat.ts";
 import { checkChat } from "../tokenizer/chat-check.ts";
-import { ChatTemplateError } from "../tokenizer/chat-template.ts";
+import { chatTemplateError } from "../tokenizer/chat-template.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { ConversationRequest, Message } from "./chat.ts";
 
@@ -38,7 +37,7 @@ const BREATH_MS = 20;
  * A turn is a question with what was said until the next one; whole turns are left out, the oldest first, and never
  * the system's message. The newest turns are read first, twice as many each time, so that the work is bounded by the
  * model's room and not by what was sent; each message is encoded once, lengths are sums.
- * @throws ChatTemplateError without a template, with a broken one, or where it refuses such messages
+ * @throws UserError without a template, with a broken one, or where it refuses such messages
  * @throws UserError where the last question alone is too long
  * @throws what `signal` aborts with, between two messages
  */
@@ -87,7 +86,7 @@ function checkedChat(tokenizerConfig: Record<string, unknown>): Chat {
   if (known !== undefined) return known;
   const chat = chatOf(tokenizerConfig);
   if (chat === null)
-    throw new ChatTemplateError({
+    throw chatTemplateError({
       line: null,
       found: "the model has none, so it can't hold a conversation",
       remedy: "Take an instruct model, or one whose tokenizer_config.json has a chat_template.",

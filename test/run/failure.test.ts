@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { CheckpointError } from "../../src/checkpoint/errors.ts";
+import { mismatch } from "../../src/checkpoint/errors.ts";
 import { userError } from "../../src/lib/errors.ts";
 import { FailureError, toFailure } from "../../src/lib/failure.ts";
 import { runFailure } from "../../src/run/failure.ts";
@@ -14,13 +14,12 @@ describe("an error as data", () => {
       remedy: "Free some space.",
       unexpected: false,
     });
-    const found = new CheckpointError({
-      file: "a/b",
-      expected: "4 bytes",
-      found: "3",
+    expect(toFailure(mismatch("a/b", "4 bytes", "3", "Resume from an earlier one."))).toMatchObject({
+      kind: "checkpoint",
+      message: "a/b: expected 4 bytes, found 3.",
       remedy: "Resume from an earlier one.",
+      unexpected: false,
     });
-    expect(toFailure(found).message).toBe("a/b: expected 4 bytes, found 3.");
   });
 
   test("survives a thread: the same data on the other side", () => {

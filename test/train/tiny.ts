@@ -1,5 +1,4 @@
 /** A decoder of a few hundred parameters, and what goes with it. */
-
 import { Random } from "../../src/lib/random.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
