@@ -2,6 +2,7 @@
  * Optimizers are more graph: from parameters, gradients and moments to the next parameters and moments. Rates and the
  * step's corrections are scalar inputs, so a schedule never makes a new graph.
  */
+
 import { input } from "./ops/source.ts";
 import {
   add,

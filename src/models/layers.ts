@@ -1,4 +1,5 @@
 /** What every decoder shares: named parameters and their initialisation, projections into heads. */
+
 import { input } from "../graph/ops/source.ts";
 import { add, linear, reshape, tableRows, transpose } from "../graph/ops.ts";
 import { type Graph, GraphError, type Tensor } from "../graph/tensor.ts";

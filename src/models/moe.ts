@@ -2,6 +2,7 @@
  * DeepSeekMoE as V3 has it (arXiv 2412.19437, section 2.1.2): shared experts for every token and routed ones that a
  * sigmoid affinity chooses, balanced by a bias on the choice alone. Only the chosen experts compute.
  */
+
 import { constant } from "../graph/ops/source.ts";
 import {
   add,

@@ -1,4 +1,5 @@
 /** The parameters of DeepSeek-V3 under Hugging Face's names (and DeepSeek's own checkpoint's, which are the same). */
+
 import type { Tensor } from "../graph/tensor.ts";
 import { type ParameterSpec, type Parameters, parameter } from "./layers.ts";
 import type { V3Config } from "./v3-config.ts";

@@ -3,6 +3,7 @@
  * output is written into the caller's array where one is given. (The binding, onnxruntime-node 1.30, makes a copy of every
  * output besides, which nobody holds: garbage of that size at each run.)
  */
+
 import { type LoweredGraph, type LowerOptions, lower } from "../graph/lower.ts";
 import { bindShape, type DType, type Graph } from "../graph/tensor.ts";
 import { coreWatch, type Watch } from "./core-watch.ts";

@@ -12,6 +12,7 @@
  * something else behind it ("2*x + 3 = 7"), a side may be a part of something larger, and is none. An
  * equation without a value (7/0 = 7, 03+4 = 7) counts as false.
  */
+
 import { changesValue } from "./number.ts";
 import { isArithmetic, leadsToEquals, type Token, tokenize } from "./thought-tokens.ts";
 import { areEqual, sideValue } from "./thought-value.ts";

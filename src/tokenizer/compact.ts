@@ -10,6 +10,7 @@
  *     </think>
  *     <answer>(82 - 27) - 11</answer>
  */
+
 import { UserError } from "../lib/errors.ts";
 import type { Around } from "./around.ts";
 import { addedToken } from "./bpe-json.ts";

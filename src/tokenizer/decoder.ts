@@ -3,6 +3,7 @@
  * (tokenizers/src/decoders), each as a machine that holds back only what a later token may still change. One-shot
  * decoding is the same machine run to its end, so pieces and whole cannot differ.
  */
+
 import { UserError } from "../lib/errors.ts";
 import { BYTE_CHARACTERS } from "./byte-level.ts";
 

@@ -2,6 +2,7 @@
  * Bounds for a `tokenizer.json` from anywhere: its expressions may never end, its replacements may double a text with
  * every step, its words may be read again at every character.
  */
+
 import { UserError } from "../lib/errors.ts";
 import { SPLIT_PATTERN } from "./byte-level.ts";
 import { clocked, OutOfTime } from "./clock.ts";

@@ -3,6 +3,7 @@
  * (Sennrich et al., arXiv 1508.07909, over bytes as in GPT-2). Pairs are counted over unique pre-tokens
  * and kept in a heap, so a merge touches only the words that hold the pair.
  */
+
 import { UserError } from "../lib/errors.ts";
 import { addedToken, bpeJson } from "./bpe-json.ts";
 import { BYTE_CHARACTERS, SPLIT_PATTERN, wellFormed } from "./byte-level.ts";

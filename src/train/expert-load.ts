@@ -1,4 +1,5 @@
 /** How evenly tokens use the experts of each routed layer: what a stage logs of a mixture-of-experts model. */
+
 import type { Metrics } from "../events.ts";
 import { expandLike, reshape, scatterLast, sum } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";

@@ -3,6 +3,7 @@
  * corrections that fill them: *advantage* from a group's rewards, *aggregation* from lengths to token weights (both
  * plain numbers), and *ratio*, which is traced into the graph.
  */
+
 import { input } from "../graph/ops/source.ts";
 import {
   abs,

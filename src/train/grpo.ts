@@ -8,6 +8,7 @@
  * and update in a way that no ratio sees, and an even load over one task's problems, which is not what the experts were
  * trained for. NVIDIA's NeMo RL has it so as well (`moe_router_bias_update_rate: 0.0`).
  */
+
 import type { Metrics } from "../events.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { designOf } from "../models/architecture.ts";

@@ -1,4 +1,5 @@
 /** The language-modelling loss for pretraining and SFT, and the batch it reads. */
+
 import { input } from "../graph/ops/source.ts";
 import { mul, neg, sum, tokenLogProbs } from "../graph/ops.ts";
 import type { Dim, Graph } from "../graph/tensor.ts";

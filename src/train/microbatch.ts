@@ -1,4 +1,5 @@
 /** Sequences of different lengths as micro-batches: sorted, padded little, prompts shared where that is asked for. */
+
 import { MASKED } from "../graph/ops/nn.ts";
 import { causalMask } from "../models/masks.ts";
 import { f32, type HostValue, i32 } from "../runtime/session.ts";

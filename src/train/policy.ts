@@ -2,6 +2,7 @@
  * What a stage trains and what it hands on: all of a model's parameters, or an adapter beside frozen ones, which is merged
  * into them whenever somebody else reads the model.
  */
+
 import { countFlops } from "../graph/analyse.ts";
 import { ConfigError } from "../models/config.ts";
 import { initialise, type ParameterSpec, parameterInputs } from "../models/layers.ts";

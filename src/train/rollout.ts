@@ -1,4 +1,5 @@
 /** The experience of one RL step: problems, sampled completions, verdicts and rewards, group by group. */
+
 import type { ModelShape } from "../checkpoint/folder.ts";
 import type { GroupRecord } from "../events.ts";
 import type { GenerateOptions } from "../sample/engine.ts";

@@ -1,4 +1,5 @@
 /** How many groups carry a signal: the forecast from a pass rate, and the notice where it is few of them. */
+
 import { informative } from "./grpo-loss.ts";
 import type { Group } from "./rollout.ts";
 

@@ -1,4 +1,5 @@
 /** What a training stage is to the run around it: it advances step by step, can be saved at any step, and is released. */
+
 import type { ModelShape } from "../checkpoint/folder.ts";
 import type { GroupRecord, Metrics } from "../events.ts";
 import type { Work } from "../ledger/work.ts";

@@ -1,4 +1,5 @@
 /** A V3 of a few thousand parameters with lively weights. */
+
 import { Random } from "../../src/lib/random.ts";
 import { initialise } from "../../src/models/layers.ts";
 import type { V3Config } from "../../src/models/v3-config.ts";

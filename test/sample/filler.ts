@@ -1,4 +1,5 @@
 /** A model that learns in seconds to fill holes in code whose answer stands behind the hole. */
+
 import { Random } from "../../src/lib/random.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";

@@ -1,4 +1,5 @@
 /** Peak memory of a model with its weights in the graph, opened and run in a process of its own: once. `bench -- memory` at size. */
+
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";

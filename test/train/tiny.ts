@@ -1,4 +1,5 @@
 /** A decoder of a few hundred parameters, and what goes with it. */
+
 import { Random } from "../../src/lib/random.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";

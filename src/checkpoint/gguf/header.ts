@@ -3,6 +3,7 @@
  * compared with the size of the file.
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
+
 import { foreignContent } from "../../lib/foreign-content.ts";
 import { mismatch, tensorIn } from "../errors.ts";
 import { BLOCKS, isTensorType, type TensorType, typeName } from "./blocks.ts";

@@ -6,6 +6,7 @@
  * - "deepseek2": experts are stacked, and kv_b_proj is split in its keys (transposed) and values, as the absorbed form
  *   of multi-head latent attention uses them (arXiv 2405.04434, section 2.1.2).
  */
+
 import type { UserError } from "../../lib/errors.ts";
 import { LIMITS } from "../../models/limits.ts";
 import { mismatch, tensorIn } from "../errors.ts";

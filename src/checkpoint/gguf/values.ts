@@ -2,6 +2,7 @@
  * The typed values of a GGUF header, and questions to them that fail with the key's name.
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
+
 import type { UserError } from "../../lib/errors.ts";
 import { mismatch } from "../errors.ts";
 
