@@ -22,7 +22,14 @@ describe("blocks", () => {
     const fromStride = width + random.integer(0, 3);
     const toStride = width + random.integer(0, 3);
     it(`${count} of ${width}, ${fromStride} apart, to ${toStride} apart`, () => {
-      const blocks = { count, width, from: random.integer(0, 9), fromStride, to: random.integer(0, 9), toStride };
+      const blocks = {
+        count,
+        width,
+        from: random.integer(0, 9),
+        fromStride,
+        to: random.integer(0, 9),
+        toStride,
+      };
       const length = 10 + 5 * (width + 3);
       const [source, target] = [counting(length), counting(length).map((i) => -i)];
       const value = f32(target);
