@@ -30,17 +30,8 @@ export class FailureError extends Error {
 
 /** Classes that speak to the person who made the mistake. */
 const SPOKEN = new Set([
-  ...["RecipeError", "RunFolderError", "DataSetError", "ConfigError", "TokenizerError"],
-  ...[
-    "PortError",
-    "NonFiniteError",
-    "LogitsError",
-    "CountdownInputError",
-    "UsageError",
-    "UnknownCharacterError",
-    "GenerationError",
-  ],
-  ...["ModelFileError"],
+  ...["RecipeError", "RunFolderError", "ConfigError", "NonFiniteError", "LogitsError"],
+  ...["UsageError", "ModelFileError"],
 ]);
 
 /** System errors that a person can mend, by code. */

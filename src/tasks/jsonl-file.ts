@@ -16,7 +16,7 @@ const ROW = 'a JSON object such as {"question": "What is 6 * 7?", "answer": "6 *
 
 /**
  * All rows, or the first `limit` of them. Other keys than these are allowed, and ignored.
- * @throws DataSetError for a file that cannot be read, a broken line, or an answer that is not one number
+ * @throws UserError for a file that cannot be read, a broken line, or an answer that is not one number
  */
 export function readWordProblems(file: string, limit = Number.POSITIVE_INFINITY): WordProblem[] {
   const found: WordProblem[] = [];
