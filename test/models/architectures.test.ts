@@ -6,7 +6,7 @@ import { Graph } from "../../src/graph/tensor.ts";
 import { type CacheLayer, type ModelConfig, modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
-import { f32, type HostValue, i32, Session } from "../../src/runtime/session.ts";
+import { f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
 import { furthest, livelyParameters, tinyConfig } from "../train/tiny.ts";
 import { livelyV3, tinyV3 } from "./v3-tiny.ts";
 
@@ -14,6 +14,11 @@ const cases: [string, ModelConfig, Map<string, HostValue>][] = [
   ["dense", tinyConfig, livelyParameters(tinyConfig, 1)],
   ["DeepSeek-V3", tinyV3, livelyV3(tinyV3, 1)],
 ];
+
+async function run(session: Session, feeds: Record<string, HostValue>): Promise<Record<string, HostValue>> {
+  const outputs = Object.entries(await session.run(feeds));
+  return Object.fromEntries(outputs.map(([name, value]) => [name, host(value)]));
+}
 
 describe.each(cases)("%s", (_name, config, parameters) => {
   const model = modelOf(config);
@@ -85,8 +90,8 @@ describe.each(cases)("%s", (_name, config, parameters) => {
     const cached = await Session.create(traceCached(1), { threads: 1 });
     const likeliest = (logits: Float32Array) => logits.indexOf(Math.max(...logits));
     const prompt = [3, 14, 1, 5];
-    const run = (ids: number[]) =>
-      whole.run({
+    const readWhole = (ids: number[]) =>
+      run(whole, {
         ...weights,
         ids: i32(ids, [1, ids.length]),
         positions: i32(
@@ -97,7 +102,7 @@ describe.each(cases)("%s", (_name, config, parameters) => {
       });
     const slow = [...prompt];
     while (slow.length < 20) {
-      const { logits } = await run(slow);
+      const { logits } = await readWhole(slow);
       slow.push(likeliest((logits.data as Float32Array).subarray((slow.length - 1) * config.vocabSize)));
     }
 
@@ -108,14 +113,14 @@ describe.each(cases)("%s", (_name, config, parameters) => {
         f32(new Float32Array(heads * past * width), [1, heads, past, width]),
       ]),
     );
-    const prefix = await run(prompt.slice(0, -1));
+    const prefix = await readWhole(prompt.slice(0, -1));
     for (const plane of model.cacheLayers)
       for (let i = 0; i < prompt.length - 1; i++) put(cache[plane.name], prefix[plane.name], i, i, plane);
     const fast = [...prompt];
     while (fast.length < 20) {
       const position = fast.length - 1;
       const mask = new Float32Array(past).fill(-1e9, position);
-      const result = await cached.run({
+      const result = await run(cached, {
         ...weights,
         ...cache,
         ids: i32([fast[position]], [1, 1]),
@@ -143,7 +148,7 @@ describe.each(cases)("%s", (_name, config, parameters) => {
       { length: batch * length },
       (_, i) => (i * i * 7 + 3 * i + 1) % config.vocabSize,
     );
-    const everything = await whole.run({
+    const everything = await run(whole, {
       ...weights,
       ids: i32(ids, [batch, length]),
       positions: i32(
@@ -187,7 +192,7 @@ describe.each(cases)("%s", (_name, config, parameters) => {
       };
     };
     const chosen = [3, 0, 2];
-    const result = await chunked.run({
+    const result = await run(chunked, {
       ...feedsAt(filled, seq),
       chunkMask: causalMask(seq),
       last: i32(chosen),
@@ -197,7 +202,8 @@ describe.each(cases)("%s", (_name, config, parameters) => {
       (value.data as Float32Array).subarray(at * size, (at + 1) * size);
     expect(result.logits.shape).toEqual([chosen.length * batch, vocabSize]);
     for (const [i, token] of chosen.entries()) {
-      const alone = await single.run(
+      const alone = await run(
+        single,
         feedsAt(
           filled.map((count) => count + token),
           1,
