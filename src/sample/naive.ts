@@ -5,7 +5,7 @@ import { Random } from "../lib/random.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { parameterInputs } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
-import { type HostValue, i32, Session } from "../runtime/session.ts";
+import { type HostValue, host, i32, Session } from "../runtime/session.ts";
 import type { GenerateOptions } from "./engine.ts";
 import { checkRequests } from "./requests.ts";
 import { sampleToken } from "./sampler.ts";
@@ -44,7 +44,7 @@ export async function generateNaively(
       };
       const { logits } = await session.run({ ...Object.fromEntries(parameters), ...feeds });
       const { id, logProb } = sampleToken(
-        logits.data as Float32Array,
+        host(logits).data as Float32Array,
         (seq - 1) * config.vocabSize,
         config.vocabSize,
         options,
