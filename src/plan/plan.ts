@@ -2,7 +2,7 @@
 import type { EvaluatedProblem } from "../eval/problems.ts";
 import { countFlops, estimateMemory, estimateSeconds, neededNodes, type Speeds } from "../graph/analyse.ts";
 import type { Graph } from "../graph/tensor.ts";
-import { modelOf, type ModelConfig } from "../models/architectures.ts";
+import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import { type LoraOptions, traceMerge } from "../models/lora.ts";
 import { examProblems, largestCompletion } from "../recipe/evaluation.ts";
