@@ -40,7 +40,14 @@ const CASES: Record<string, { config: ModelConfig; dtype?: "F32" | "BF16" | "F16
   qwen3: { config: { ...dense, qkNorm: true } },
   "v3-shards": {
     config: {
-      ...{ ...shared, architecture: "deepseek_v3", queryLoraRank: 24, kvLoraRank: 32, nopeDim: 16, ropeDim: 8 },
+      ...{
+        ...shared,
+        architecture: "deepseek_v3",
+        queryLoraRank: 24,
+        kvLoraRank: 32,
+        nopeDim: 16,
+        ropeDim: 8,
+      },
       ...{
         valueDim: 16,
         denseLayers: 1,

@@ -150,13 +150,13 @@ export function answersOfMean(samples: number, mean: number, limit: number): num
  */
 export function decodeSteps(
   lengths: readonly number[],
-  slots: number,
+  maxBatch: number,
   promptTokens: number,
 ): { steps: number; batch: number; past: number } {
   let [waiting, steps, rows, read, window] = [0, 0, 0, 0, 0];
   let active: { done: number; length: number }[] = [];
   while (waiting < lengths.length || active.length > 0) {
-    while (active.length < Math.min(slots, MOST_ROWS) && waiting < lengths.length)
+    while (active.length < Math.min(maxBatch, MOST_ROWS) && waiting < lengths.length)
       active.push({ done: 0, length: lengths[waiting++] });
     const batch = ladderSize(active.length);
     const longest = promptTokens + Math.max(...active.map(({ done }) => done));
@@ -174,9 +174,9 @@ export function decodeSteps(
 function samplingPrograms(
   { config, promptTokens }: Setting,
   problems: number,
-  { lengths, slots = SLOTS, rounds = 1 }: Sampling,
+  { lengths, maxBatch = SLOTS, rounds = 1 }: Sampling,
 ): Program[] {
-  const { steps, batch, past } = decodeSteps(lengths, slots, promptTokens);
+  const { steps, batch, past } = decodeSteps(lengths, maxBatch, promptTokens);
   const chunk = Math.min(32, problems);
   return [
     {
@@ -203,13 +203,13 @@ const expectedLengths = ({ answerTokens }: Setting, samples: number, limit: numb
 interface Sampling {
   /** Tokens of each answer of a round. */
   lengths: readonly number[];
-  slots?: number;
+  maxBatch?: number;
   rounds?: number;
 }
 
 function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "programs" | "assumptions"> {
   const { config, promptTokens } = setting;
-  const { ratio, clip, kl, recompute, maxNewTokens: limit, slots } = stage;
+  const { ratio, clip, kl, recompute, maxNewTokens: limit, maxBatch } = stage;
   const mask = stage.sharePrompt ? "each" : "shared";
   const whole = {
     specs: designOf(config).parameters,
@@ -248,7 +248,7 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
   const optimizer = optimizerOptions(stage.optimizer);
   const scores = (kl > 0 ? 1 : 0) + (stage.importance === undefined ? 0 : 1);
   const programs: Program[] = [
-    ...samplingPrograms(setting, problemsPerStep, { lengths, slots, rounds }),
+    ...samplingPrograms(setting, problemsPerStep, { lengths, maxBatch, rounds }),
     {
       name: "gradients",
       graph: traceAccumulation(specs, loss),
@@ -306,9 +306,9 @@ function examPrograms(
   const limit = stage.maxNewTokens ?? largestCompletion(setting);
   const answer = setting.answerTokens ?? Math.ceil(limit * ANSWER_SHARE);
   const samples = stage.samples * problems.reduce((sum, { copies }) => sum + copies, 0);
-  const { slots } = stage;
+  const { maxBatch } = stage;
   const lengths = expectedLengths(setting, samples, limit);
-  const programs = samplingPrograms(setting, problems.length, { lengths, slots });
+  const programs = samplingPrograms(setting, problems.length, { lengths, maxBatch });
   const why = setting.answerTokens === undefined ? ", a quarter of what fits" : "";
   return { programs, assumptions: [`answers of ${answer} tokens in the mean${why}`] };
 }

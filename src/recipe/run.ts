@@ -14,6 +14,7 @@ import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
 import { coreWatch } from "../runtime/core-watch.ts";
+import { Engine } from "../runtime/engine.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
 import { Sampler } from "../sample/engine.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
@@ -300,13 +301,14 @@ export class Run {
   private async evaluate(stage: EvaluateStage): Promise<RunOutcome> {
     const { recipe, model, folder, hooks } = this;
     const task = taskFrom((stage.task ?? recipe.task) as TaskInput);
-    const sampler = await Sampler.create(model.config, { threads: hooks.threads });
+    const sampler = await Sampler.create(model.config, new Engine({ threads: hooks.threads }));
     const interrupted = new Error("the exam was interrupted");
     try {
       this.payer.work = () => sampler.work;
       this.payer.step = 1;
       const { record } = await exam({ ...model, generate: sampler.with(model.parameters) }, task, {
         ...stage,
+        sampling: { temperature: stage.temperature, topP: stage.topP, topK: stage.topK },
         seed: recipe.seed,
         split: examPart(recipe, stage),
         maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),

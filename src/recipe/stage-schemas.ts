@@ -117,7 +117,7 @@ export const grpoSchema = z.strictObject({
     .strictObject({ level: z.enum(["token", "sequence", "length-normalised"]), cap: z.number().min(1) })
     .optional(),
   /** Rows that the sampler decodes at once. */
-  slots: count.optional(),
+  maxBatch: count.optional(),
   recompute: z.boolean().default(false),
   /** Padded tokens of a forward pass: fewer take less memory. */
   microBatchTokens: count.default(4096),
@@ -141,7 +141,7 @@ export const evaluateSchema = z.strictObject({
   topK: count.optional(),
   /** Where it is left out: what the model's positions leave after the prompt. */
   maxNewTokens: count.optional(),
-  slots: count.optional(),
+  maxBatch: count.optional(),
   /** Of a file that no stage trains on, "test" is the whole file; so is "all" of any file. */
   split: z.enum(["train", "validation", "test", "all"]).default("test"),
   task: taskSchema.optional(),

@@ -32,7 +32,8 @@ export interface GrpoOptions {
   /** Truncated completions leave the loss. */
   maskTruncated: boolean;
   importance: { level: ImportanceLevel; cap: number } | null;
-  slots?: number;
+  /** Rows that the sampler decodes together, at most. */
+  maxBatch?: number;
   /** Compute each block's activations again in the backward pass. */
   recompute?: boolean;
   /** Padded tokens of a micro-batch: large enough for full products, small enough for the memory. */

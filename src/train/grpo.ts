@@ -12,6 +12,7 @@
 import type { Metrics } from "../events.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { designOf } from "../models/architecture.ts";
+import { Engine } from "../runtime/engine.ts";
 import { allocate, type HostValue, scalar } from "../runtime/session.ts";
 import { Sampler } from "../sample/engine.ts";
 import { Scorer } from "../sample/logprobs.ts";
@@ -135,9 +136,10 @@ export class GrpoStage implements TrainingStage {
       { optimizer: options.optimizer, lora, accumulate: true, threads },
       resume && { tensors: resume.tensors, updates: (state as State).updates },
     );
-    const sampler = await Sampler.create(model.config, { threads });
+    const engine = new Engine({ threads });
+    const sampler = await Sampler.create(model.config, engine);
     const scorer =
-      kl > 0 || options.importance !== null ? await Scorer.create(model.config, { threads, mask }) : null;
+      kl > 0 || options.importance !== null ? await Scorer.create(model.config, engine, { mask }) : null;
     return new GrpoStage(model, task, options, { policy, sampler, scorer }, reference, state);
   }
 
@@ -187,12 +189,14 @@ export class GrpoStage implements TrainingStage {
   private async sampleGroups(): Promise<{ all: Judged[]; kept: Judged[]; rounds: number }> {
     const { options } = this;
     const result = { all: [] as Judged[], kept: [] as Judged[], rounds: 0 };
+    const { temperature, topP, topK } = options;
+    const sampling = { temperature, topP, topK };
     const policy = { ...this.model, generate: this.sampler.with(this.policy.parameters()) };
     while (result.rounds <= options.dynamicRounds && result.kept.length < options.problemsPerStep) {
       result.rounds++;
       const indices = Array.from({ length: options.problemsPerStep }, (_, i) => this.nextProblem + i);
       this.nextProblem += options.problemsPerStep;
-      const { groups } = await rollout(policy, this.task, indices, { ...options, split: "train" });
+      const { groups } = await rollout(policy, this.task, indices, { ...options, sampling, split: "train" });
       for (const group of groups) {
         const rewards = group.samples.map((s) => s.reward);
         const judged = { group, advantages: advantages[options.advantage](rewards) };

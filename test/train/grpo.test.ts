@@ -58,7 +58,7 @@ class Evens implements Task {
   }
 }
 
-const options: GrpoOptions = { ...tinyGrpo, slots: 5 };
+const options: GrpoOptions = { ...tinyGrpo, maxBatch: 5 };
 
 async function withStage<T>(
   use: (stage: GrpoStage, task: Evens) => Promise<T>,
@@ -339,7 +339,7 @@ describe("the loop", () => {
         problemsPerStep: 6,
         groupSize: 8,
         temperature: 1,
-        slots: 48,
+        maxBatch: 48,
         optimizer: { ...adamW, lr: 3e-3, weightDecay: 0 },
       },
     );
