@@ -1,7 +1,8 @@
 /** The row `trust/templates`: public chat templates rendered as transformers renders them. */
 import { readFileSync } from "node:fs";
 import { gunzipSync } from "node:zlib";
-import { ChatTemplate, ChatTemplateError } from "../src/tokenizer/chat-template.ts";
+import { isUserError } from "../src/lib/errors.ts";
+import { ChatTemplate } from "../src/tokenizer/chat-template.ts";
 import type { Row } from "./rows.ts";
 
 export interface TemplateFixture {
@@ -34,7 +35,7 @@ export function renderAll(
     try {
       return template.render(values, new Date(now));
     } catch (error) {
-      if (error instanceof ChatTemplateError) return null;
+      if (isUserError(error, "chat-template")) return null;
       throw error;
     }
   });

@@ -40,7 +40,7 @@ export const FOLDERS: Record<string, readonly Part[]> = {
       ["countdown", "countdown-user", "countdown-attempts", "generated", "judge", "pitfalls"],
     ),
   ],
-  eval: [{ mutate: ["src/eval/*.ts"], tests: ["test/eval/!(coverage).test.ts"] }],
+  eval: [{ mutate: ["src/eval/*.ts"], tests: ["test/eval/!(*.slow).test.ts"] }],
   ledger: [{ mutate: ["src/ledger/*.ts"], tests: ["test/ledger/*.test.ts"] }],
   train: [
     {

@@ -1,28 +1,29 @@
 /**
- * `adapter_config.json` as PEFT 0.21 writes it, field by field: what is read, what must be off because it would change
- * the meaning of the tensors, and what changes nothing once an adapter is trained.
+ * `adapter_config.json` as PEFT 0.21 writes it. Some fields are read, some must be off because they change the meaning of
+ * the tensors, and the others change nothing once an adapter is trained.
  */
 import { runInNewContext } from "node:vm";
 import { z } from "zod";
-import { CheckpointError } from "./errors.ts";
+import type { UserError } from "../lib/errors.ts";
+import { mismatch } from "./errors.ts";
 import { readJson } from "./json.ts";
 
-/** How the base weight was changed before the training: PEFT does the same again when it loads the adapter. */
+/** How PEFT changes the base weight before the training, and again when it loads the adapter; `null`: not at all. */
 export type Residual = "pissa" | "olora" | null;
 
 export interface AdapterConfig {
   file: string;
   rank: number;
   residual: Residual;
-  /** Each product comes with the lengths of the rows (DoRA). */
+  /** The adapter has the norms of the rows too (DoRA). */
   dora: boolean;
-  /** Names of modules that are saved whole. */
+  /** Names of modules whose full weights are saved. */
   saved: readonly string[];
-  /** Rows that are replaced, by the name of the embedding. */
+  /** Ids of the rows that are replaced, by the name of the embedding. */
   tokens: ReadonlyMap<string, readonly number[]>;
-  /** Endings of the names of parameters that are not a module's weight, such as the stacks of all experts. */
+  /** Suffixes of parameters that are not a module's weight, such as the stacks of all experts. */
   parameters: readonly string[];
-  /** Rank and factor of the product B A, for each of the modules. */
+  /** Rank and scale s of the product s B A, for each of the modules. */
   scales(modules: readonly string[]): Map<string, { rank: number; scale: number }>;
 }
 
@@ -43,26 +44,26 @@ const schema = z.looseObject({
   init_lora_weights: z.union([z.boolean(), z.string()]).nullish(),
 });
 
-/** Fields that are read (above, or in the tensors that they lead to), or that only the training or its tools need. */
+/** Fields that are read here or show in the tensors, or that only the training and its tools need. */
 const KNOWN = new Set([
   ...Object.keys(schema.shape),
-  // Seen in the tensors: magnitudes, biases, and the weights that have an adapter.
+  // These show in the tensors: magnitudes, biases, and the weights that have an adapter.
   ...["bias", "lora_bias", "target_modules", "exclude_modules"],
   ...["layers_to_transform", "layers_pattern", "ensure_weight_tying"],
-  // PEFT sets it to false for linear layers, and our models have no others.
+  // PEFT sets this to false for linear layers, and our models have no others.
   "fan_in_fan_out",
   ...["task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping", "peft_version"],
   ...["lora_dropout", "runtime_config", "megatron_core", "qalora_group_size", "parent_library"],
-  // Of initialisations, which `init_lora_weights` names.
+  // Details of the initialisation that `init_lora_weights` names.
   ...["loftq_config", "eva_config", "corda_config", "lora_ga_config"],
 ]);
 
 const TRAINED = "Merge it with PEFT where it was trained (merge_and_unload), save the model, and open that.";
 
-/** Initialisations after which W + s B A of the stored weight is right. */
+/** Initialisations that leave the base weight as it is, so that W + s B A is right. */
 const PLAIN = ["gaussian", "eva", "orthogonal", "mica"];
 
-/** Why others cannot be merged with the base model's own weights. */
+/** Why an adapter with another initialisation cannot be merged with the base model's weights. */
 function refusedInit(init: string): string | null {
   const lower = init.toLowerCase();
   const convert =
@@ -76,23 +77,18 @@ function refusedInit(init: string): string | null {
   return null;
 }
 
-/** @throws CheckpointError naming the field that stands for something that is not built, and what to do */
+/** @throws UserError naming a field whose meaning is not built here, and what to do */
 export function readAdapterConfig(file: string): AdapterConfig {
-  const wrong = (field: string, expected: string, found: unknown, remedy = TRAINED): CheckpointError =>
-    new CheckpointError({
-      ...{ file, place: `key ${field}`, expected, remedy },
-      found: found === undefined ? "nothing" : (JSON.stringify(found) ?? "nothing").slice(0, 200),
-    });
+  const wrong = (field: string, expected: string, found: unknown, remedy = TRAINED): UserError => {
+    const shown = (JSON.stringify(found) ?? "nothing").slice(0, 200);
+    return mismatch(`${file}, key ${field}`, expected, shown, remedy);
+  };
   const json = readJson(file);
   const parsed = schema.safeParse(json);
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!;
-    throw wrong(
-      path.join("."),
-      "an adapter as PEFT saves it",
-      message,
-      "Is this the adapter_config.json of PEFT?",
-    );
+    const remedy = "Is this the adapter_config.json of PEFT?";
+    throw wrong(path.join("."), "an adapter as PEFT saves it", message, remedy);
   }
   const config = parsed.data;
   if (config.peft_type !== "LORA")
@@ -107,28 +103,22 @@ export function readAdapterConfig(file: string): AdapterConfig {
     throw wrong("init_lora_weights", `true, ${PLAIN.join(", ")}, pissa or olora`, init, remedy);
   }
   const tokens = config.trainable_token_indices ?? {};
-  const { r, lora_alpha: alpha, rank_pattern: ranks, alpha_pattern: alphas } = config;
+  const { r, lora_alpha: alpha } = config;
   return {
     ...{ file, rank: r, residual, dora: config.use_dora === true },
     saved: config.modules_to_save ?? [],
     parameters: config.target_parameters ?? [],
     tokens: new Map(Object.entries(Array.isArray(tokens) ? { embed_tokens: tokens } : tokens)),
     scales(modules) {
-      const rank = matching(ranks ?? {}, modules, (keys) =>
-        wrong("rank_pattern", "patterns that can be read", keys),
-      );
-      const factor = matching(alphas ?? {}, modules, (keys) =>
-        wrong("alpha_pattern", "patterns that can be read", keys),
-      );
-      return new Map(
-        modules.map((module, i) => {
-          const own = rank[i] ?? r;
-          return [
-            module,
-            { rank: own, scale: (factor[i] ?? alpha) / (config.use_rslora ? Math.sqrt(own) : own) },
-          ];
-        }),
-      );
+      const patterns = (field: "rank_pattern" | "alpha_pattern"): (number | null)[] =>
+        matching(config[field] ?? {}, modules, (keys) => wrong(field, "patterns that can be read", keys));
+      const [ranks, alphas] = [patterns("rank_pattern"), patterns("alpha_pattern")];
+      const scaled = modules.map((module, i) => {
+        const rank = ranks[i] ?? r;
+        const scale = (alphas[i] ?? alpha) / (config.use_rslora ? Math.sqrt(rank) : rank);
+        return [module, { rank, scale }] as const;
+      });
+      return new Map(scaled);
     },
   };
 }
@@ -140,20 +130,20 @@ function residualOf(init: boolean | string): Residual {
 const isOff = (value: unknown): boolean =>
   value === null || value === false || (typeof value === "object" && Object.keys(value).length === 0);
 
-/** Longest that the patterns of a stranger's file may take to match. */
+/** A time limit, since the patterns come from a file that nobody has checked. */
 const MATCH_MS = 2000;
 
 /**
- * Of each module the value of the first pattern that matches the end of its name, PEFT's `get_pattern_key`; null for none.
- * The patterns are regular expressions of a stranger, so the engine's clock limits them.
+ * For each module the value of the first pattern that matches the end of its name, as PEFT's `get_pattern_key` finds it;
+ * null for none. The patterns are untrusted regular expressions, so they run with a time limit.
  */
 function matching(
   patterns: Readonly<Record<string, number>>,
   modules: readonly string[],
-  wrong: (keys: string) => CheckpointError,
+  wrong: (keys: string) => UserError,
 ): (number | null)[] {
   const names = Object.keys(patterns);
-  // Python's own spellings of the ends of a text, and of a number of times.
+  // Python spells the ends of a text and a number of repetitions differently.
   const ends: Record<string, string> = { "\\A": "^", "\\Z": "$" };
   const keys = names.map((key) =>
     key.replace(/\\[\s\S]/g, (pair) => ends[pair] ?? pair).replace(/\{,(?=\d+\})/g, "{0,"),

@@ -1,13 +1,27 @@
 /**
- * Fetches files so that an interruption costs nothing: bytes go into a partial file that the next try continues,
- * and only a file whose checksum agrees gets its name.
+ * Downloads of models. Bytes go into a partial file that the next try continues, and a file gets its name only after its
+ * checksum agrees. Each model has a folder in a cache, by which its name on the Hub finds it again.
+ * `@huggingface/hub` downloads too, but it starts a cut file again and compares no checksum.
  */
 import { createHash } from "node:crypto";
 import fs from "node:fs";
+import os from "node:os";
 import { dirname, join } from "node:path";
-import { systemCode } from "./errors.ts";
-import { describeFile, fileUrl, type HubOptions, request, unreachable } from "./hub.ts";
-import { type Checksum, HubError, type HubFile, type HubModel } from "./hub-error.ts";
+import { replaceFile, writeAll } from "../lib/disk.ts";
+import { isUserError, systemCode } from "../lib/errors.ts";
+import {
+  type Checksum,
+  describeFile,
+  fileUrl,
+  HUB_NAME,
+  type HubFile,
+  type HubModel,
+  type HubOptions,
+  hubError,
+  request,
+  unreachable,
+} from "./hub.ts";
+import { holdsModel, isGguf } from "./model.ts";
 
 export interface Progress {
   file: string;
@@ -20,27 +34,26 @@ export interface Progress {
 
 export interface DownloadOptions extends HubOptions {
   onProgress?: (progress: Progress) => void;
-  /** Whether weights are fetched from a server that names no checksum of them. */
+  /** Whether to fetch weights from a server that names no checksum. */
   unchecked?: boolean;
-  /** Whether files of other content in the folder may be replaced (a cache), or are a person's own. */
+  /** Whether files with other content in the folder may be replaced: yes in a cache, no in a person's folder. */
   replace?: boolean;
   /** Tries in a row without a single new byte. */
   tries?: number;
-  /** Pause before the second try; each further one doubles it. */
+  /** Pause before the second try; it doubles before each further one. */
   pauseMs?: number;
   /** Longest silence of a connection. */
   silenceMs?: number;
-  disk?: Pick<typeof fs, "writeSync" | "statfsSync">;
 }
 
 export interface Fetched extends HubFile {
-  /** It was there already. */
+  /** The file was there already. */
   kept: boolean;
 }
 
 /**
- * The files in `folder`, complete and compared with their checksums.
- * @throws HubError for what the Hub refuses, a full disk, a checksum that differs, a file of other content in the way,
+ * Downloads the chosen files into `folder`, unless they are there, and compares them with their checksums.
+ * @throws UserError for what the Hub refuses, a full disk, a checksum that differs, a file with other content in the way,
  *   or a path that leads out of the folder
  */
 export async function downloadFiles(
@@ -54,21 +67,17 @@ export async function downloadFiles(
     checkInside(file);
     files.push(await describeFile(model, file, options));
   }
-  const open = files.filter(({ path, sum }) => sum === null && /\.(safetensors|gguf)$/i.test(path));
-  if (open.length > 0 && !options.unchecked)
-    throw new HubError(
-      `The server names no checksum for ${open.map(({ path }) => JSON.stringify(path)).join(", ")}: what arrives could not be compared.`,
+  const unsummed = files.filter(({ path, sum }) => sum === null && /\.(safetensors|gguf)$/i.test(path));
+  if (unsummed.length > 0 && !options.unchecked)
+    throw hubError(
+      `The server names no checksum for ${unsummed.map(({ path }) => JSON.stringify(path)).join(", ")}: what arrives could not be compared.`,
       "Use a server that does, such as https://huggingface.co, or accept the sizes alone with --unchecked.",
     );
   fs.mkdirSync(folder, { recursive: true });
   const kept = new Map<HubFile, boolean>();
   for (const file of files) kept.set(file, await isThere(folder, file, options.replace ?? false));
-  checkRoom(
-    folder,
-    model,
-    files.filter((file) => !kept.get(file)),
-    options,
-  );
+  const missing = files.filter((file) => !kept.get(file));
+  checkSpace(folder, model, missing);
   const allTotal = files.reduce((total, { bytes }) => total + bytes, 0);
   let before = 0;
   for (const file of files) {
@@ -81,12 +90,12 @@ export async function downloadFiles(
   return files.map((file) => ({ ...file, kept: kept.get(file)! }));
 }
 
-/** A server's path becomes a name of ours: it must not lead out of the folder. */
+/** A server's path becomes a file name here, so it must not lead out of the folder. */
 function checkInside({ path }: HubFile): void {
   const parts = path.split("/");
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a path must not have any
   if (!/[\\:\x00-\x1f]/.test(path) && !parts.some((part) => ["", ".", ".."].includes(part))) return;
-  throw new HubError(
+  throw hubError(
     `The Hub names a file outside the model's folder: ${JSON.stringify(path)}.`,
     "No honest model does: take another copy of it, and check HF_ENDPOINT.",
   );
@@ -98,25 +107,25 @@ async function isThere(folder: string, file: HubFile, replace: boolean): Promise
   if (stat === undefined) return false;
   if (stat.size === file.bytes && (await agrees(path, file))) return true;
   if (replace) return false;
-  throw new HubError(
+  throw hubError(
     `${path} is already there, with other content.`,
     "Give a new or an empty folder, or remove the file.",
   );
 }
 
-/** The name carries the checksum, else the commit, so that bytes of another version are never continued. */
+/** The name holds the checksum or the commit, so that bytes of another version are never continued. */
 const partialOf = (folder: string, { commit }: HubModel, { path, sum }: HubFile): string =>
   join(folder, `${path}.${(sum?.hex ?? commit).slice(0, 12)}.part`);
 
 const sizeOf = (path: string): number => fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
-function checkRoom(folder: string, model: HubModel, files: HubFile[], { disk = fs }: DownloadOptions): void {
-  const missing = (file: HubFile): number => file.bytes - sizeOf(partialOf(folder, model, file));
-  const needed = files.reduce((total, file) => total + missing(file), 0);
-  const { bavail, bsize } = disk.statfsSync(folder);
+function checkSpace(folder: string, model: HubModel, files: readonly HubFile[]): void {
+  const left = (file: HubFile): number => file.bytes - sizeOf(partialOf(folder, model, file));
+  const needed = files.reduce((total, file) => total + left(file), 0);
+  const { bavail, bsize } = fs.statfsSync(folder);
   if (needed <= bavail * bsize) return;
   const giga = (bytes: number): string => (bytes / 1e9).toFixed(1);
-  throw new HubError(
+  throw hubError(
     `${folder} needs room for ${giga(needed)} GB more, and has ${giga(bavail * bsize)} GB.`,
     "Free some space, or choose another disk with --to FOLDER.",
   );
@@ -141,17 +150,17 @@ async function fetchFile(
     try {
       await fetchRest(partial, model, file, options);
       if (sizeOf(partial) === before)
-        throw new HubError(`${file.path} ends too soon.`, "Run the command again.", { transient: true });
+        throw hubError(`${file.path} ends too soon.`, "Run the command again.", { transient: true });
     } catch (error) {
       failures = sizeOf(partial) > before ? 1 : failures + 1;
-      if (!(error instanceof HubError && error.transient) || failures >= tries) throw error;
+      if (!(isUserError(error, "hub") && error.data.transient) || failures >= tries) throw error;
       await new Promise((resolve) => setTimeout(resolve, pauseMs * 2 ** (failures - 1)));
     }
   }
   if (!(await agrees(partial, file))) {
-    // Which of its bytes are wrong cannot be known, so none is worth keeping.
+    // Nothing tells which bytes are wrong, so all are fetched again.
     fs.rmSync(partial);
-    throw new HubError(
+    throw hubError(
       `${file.path} arrived with another checksum than the Hub's ${file.sum?.hex}; it was removed.`,
       "Run the command again. If it happens twice, a proxy or mirror changes the file: use another network or HF_ENDPOINT.",
     );
@@ -160,51 +169,46 @@ async function fetchFile(
   report(file.bytes);
 }
 
-/** Appends what is missing, as far as the connection lasts. */
+/** Appends the missing bytes, as far as the connection lasts. */
 async function fetchRest(
   partial: string,
   model: HubModel,
   file: HubFile,
   options: FetchOptions,
 ): Promise<void> {
-  const { silenceMs = 30_000, disk = fs, report } = options;
+  const { silenceMs = 30_000, report } = options;
   const url = fileUrl(model, file, options);
   const silence = new AbortController();
   let timer = setTimeout(() => silence.abort(), silenceMs);
   let bytes = sizeOf(partial);
   let handle: number | null = null;
   try {
-    const range: Record<string, string> = bytes > 0 ? { range: `bytes=${bytes}-` } : {};
-    const response = await request(
-      url,
-      options,
-      { name: model.name },
-      { headers: range, signal: silence.signal },
-    );
-    // A server without ranges sends it all again.
+    const headers: Record<string, string> = bytes > 0 ? { range: `bytes=${bytes}-` } : {};
+    const response = await request(url, options, model, { headers, signal: silence.signal });
+    // A server without ranges sends the entire file again.
     if (response.status !== 206 || !response.headers.get("content-range")?.startsWith(`bytes ${bytes}-`))
       bytes = 0;
     handle = fs.openSync(partial, bytes > 0 ? "r+" : "w");
     for await (const chunk of response.body ?? []) {
       clearTimeout(timer);
       timer = setTimeout(() => silence.abort(), silenceMs);
-      for (let done = 0; done < chunk.byteLength; )
-        done += disk.writeSync(handle, chunk, done, chunk.byteLength - done, bytes + done);
+      writeAll(handle, chunk, bytes);
       bytes += chunk.byteLength;
       if (bytes > file.bytes)
-        throw new HubError(`${file.path} is longer than the Hub says.`, "Run the command again.");
+        throw hubError(`${file.path} is longer than the Hub says.`, "Run the command again.");
       report(bytes);
     }
   } catch (error) {
-    if (error instanceof HubError) throw error;
-    if (systemCode(error) === "ENOSPC" || systemCode(error) === "EDQUOT")
-      throw new HubError(
+    if (isUserError(error, "hub")) throw error;
+    const code = systemCode(error);
+    if (code === "ENOSPC" || code === "EDQUOT")
+      throw hubError(
         `The disk of ${partial} is full.`,
         "Free some space and run the same command again: it goes on where it stopped.",
         { cause: error },
       );
-    // Other refusals of the system are about the place, not about the network.
-    throw systemCode(error) === null ? unreachable(url, error) : error;
+    // Other system errors concern the folder, not the network.
+    throw code === null ? unreachable(url, error) : error;
   } finally {
     clearTimeout(timer);
     if (handle !== null) {
@@ -219,11 +223,38 @@ async function agrees(path: string, { bytes, sum }: HubFile): Promise<boolean> {
   return (await checksum(path, sum.kind)) === sum.hex;
 }
 
-/** Of a file's bytes; git puts a header with the size before them. */
+/** The hash of a file's bytes; git puts a header with the size before them. */
 export async function checksum(path: string, kind: Checksum["kind"]): Promise<string> {
   const hash = createHash(kind === "git" ? "sha1" : "sha256");
   if (kind === "git") hash.update(`blob ${sizeOf(path)}\0`);
   for await (const chunk of fs.createReadStream(path, { highWaterMark: 1 << 20 }))
     hash.update(chunk as Buffer);
   return hash.digest("hex");
+}
+
+/** The folder of a name in the cache (SPUTNIK_CACHE, or the user's own); it holds one folder a commit. */
+function nameFolder(name: string): string {
+  const { SPUTNIK_CACHE, XDG_CACHE_HOME } = process.env;
+  const cache = SPUTNIK_CACHE || join(XDG_CACHE_HOME || join(os.homedir(), ".cache"), "sputnik");
+  return join(cache, "models", name.replace("/", "--"));
+}
+
+/** A file in a name's folder with the relative path of the model that was pulled last, completely. */
+const LAST = "last";
+
+export const pullFolder = ({ name, commit }: HubModel): string => join(nameFolder(name), commit.slice(0, 12));
+
+/** Records that a model in `pullFolder` is complete: the folder, or the GGUF file in it. */
+export function rememberPulled(model: HubModel, paths: readonly string[]): void {
+  // Any part opens all parts of a split file.
+  const place = [model.commit.slice(0, 12), ...paths.filter(isGguf).toSorted().slice(0, 1)].join("/");
+  replaceFile(join(nameFolder(model.name), LAST), `${place}\n`);
+}
+
+/** The folder or GGUF file of the model of that name that was pulled last; `null` if there is none. */
+export function pulledModel(name: string): string | null {
+  const last = join(nameFolder(name), LAST);
+  if (!HUB_NAME.test(name) || !fs.existsSync(last)) return null;
+  const place = join(nameFolder(name), fs.readFileSync(last, "utf8").trim());
+  return holdsModel(place) ? place : null;
 }

@@ -1,39 +1,22 @@
-/** A model folder, tensor file or checkpoint that cannot be read or written as asked. */
-export class CheckpointError extends Error {
-  override name = "CheckpointError";
-  readonly file: string;
-  /** Name of the tensor concerned, if there is one. */
-  readonly tensor: string | null;
-  /** Where in the file, e.g. "byte 24" or "key general.alignment", if that is known and no tensor is named. */
-  readonly place: string | null;
-  readonly expected: string;
-  readonly found: string;
-  readonly remedy: string;
+/** Errors about model folders, tensor files and checkpoints: what was expected somewhere, and what was found there. */
+import { UserError } from "../lib/errors.ts";
 
-  constructor(detail: {
-    file: string;
-    tensor?: string;
-    place?: string;
-    expected: string;
-    found: string;
-    remedy: string;
-    cause?: unknown;
-  }) {
-    const place = detail.tensor === undefined ? detail.place : `tensor ${detail.tensor}`;
-    const where = place === undefined ? detail.file : `${detail.file}, ${place}`;
-    super(`${where}: expected ${detail.expected}, found ${detail.found}. ${detail.remedy}`, {
-      cause: detail.cause,
-    });
-    this.file = detail.file;
-    this.tensor = detail.tensor ?? null;
-    this.place = detail.place ?? null;
-    this.expected = detail.expected;
-    this.found = detail.found;
-    this.remedy = detail.remedy;
-  }
+/** @param where a file, or a place in it */
+export function mismatch(
+  where: string,
+  expected: string,
+  found: string,
+  remedy: string,
+  cause?: unknown,
+): UserError {
+  return new UserError({ kind: "checkpoint", where, expected, found, remedy, cause });
 }
 
-/** The system's error code of a failed file operation, e.g. "ENOSPC". */
-export function systemCode(error: unknown): string | null {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : null;
+export const tensorIn = (file: string, tensor: string): string => `${file}, tensor ${tensor}`;
+
+/** The first few names, and how many more there are. */
+export function listed(names: readonly string[], most = 8): string {
+  if (names.length === 0) return "none";
+  if (names.length <= most) return names.join(", ");
+  return `${names.slice(0, most).join(", ")} and ${names.length - most} more`;
 }

@@ -1,22 +1,19 @@
-/**
- * A model folder as other tools open it: Hugging Face's layout.
- */
+/** Model folders in Hugging Face's layout, which other tools open too. */
 import fs from "node:fs";
 import { join } from "node:path";
+import { makeFolder, replaceFile } from "../lib/disk.ts";
+import { readText, textFault } from "../lib/text-file.ts";
 import { checkConfig, type ModelConfig, storedConfig } from "../models/architecture.ts";
 import { settingsIn } from "../models/generation-settings.ts";
 import { fromHuggingFace, toHuggingFace } from "../models/hugging-face.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import { TOOL_USE } from "../tokenizer/named-templates.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import { type FileSystem, guarded, replaceFile } from "./disk.ts";
-import { CheckpointError } from "./errors.ts";
-import { type Block, blockSize } from "./fp8.ts";
+import { mismatch } from "./errors.ts";
 import { readJson } from "./json.ts";
 import type { Parameter } from "./safetensors.ts";
 import { type StoredType, WEIGHTS, writeWeights } from "./shards.ts";
-import { readText, TextFileError } from "./text-file.ts";
-import { readWeights, type Shapes, storedNames, withoutTiedHead } from "./weights.ts";
+import { type Block, blockSize, readWeights, type Shapes, storedNames, withoutTiedHead } from "./weights.ts";
 
 /** A model without its weights. */
 export interface ModelShape {
@@ -33,10 +30,7 @@ export interface Model extends ModelShape {
   parameters: ReadonlyMap<string, Parameter>;
 }
 
-/**
- * All of `generation_config.json` and of `tokenizer_config.json`; `chat_template` holds the text of `chat_template.jinja`
- * where that exists.
- */
+/** A model without its weights, with the content of `generation_config.json` and what `readTokenizerConfig` returns. */
 export type LoadedShape = Required<ModelShape>;
 
 export interface LoadedModel extends LoadedShape {
@@ -47,30 +41,26 @@ const CONFIG = "config.json";
 const TOKENIZER = "tokenizer.json";
 const TOKENIZER_CONFIG = "tokenizer_config.json";
 const GENERATION_CONFIG = "generation_config.json";
-/** Where newer tools keep the chat template; it counts for more than the field. */
+/** The chat template of newer tools; it takes precedence over the field. */
 const CHAT_TEMPLATE = "chat_template.jinja";
-/** Beside it, those for other uses by their names. */
+/** A folder of templates for other uses, by name. */
 export const MORE_TEMPLATES = "additional_chat_templates";
 const TOOL_TEMPLATE = join(MORE_TEMPLATES, `${TOOL_USE}.jinja`);
 
-/** Shards as large as transformers' used to be. */
+/** The default of transformers, bytes. */
 const SHARD_BYTES = 5e9;
 
 /**
- * Writes the files, each as a whole; other files in the folder stay, but for older weights and chat templates.
- * A tied model holds one matrix and the flag. `dtype` is the type on disk (BF16 and F16 round), `shardBytes` the size
- * above which the weights are split.
+ * Writes a model's files, each of them atomically. Older weights and chat templates are removed; other files in the folder
+ * stay. A tied model's folder holds one matrix and the flag. `dtype` is the type on disk (BF16 and F16 round), `shardBytes`
+ * the size above which the weights are split.
  * @returns the names of the files
- * @throws CheckpointError for a vocabulary larger than the embedding, a tied pair that differs, or a full disk.
+ * @throws UserError for a vocabulary larger than the embedding, a tied pair that differs, or a full disk
  */
 export function saveModel(
   folder: string,
   model: Model,
-  {
-    dtype = "F32",
-    shardBytes = SHARD_BYTES,
-    disk = fs,
-  }: { dtype?: StoredType; shardBytes?: number; disk?: FileSystem } = {},
+  { dtype = "F32", shardBytes = SHARD_BYTES }: { dtype?: StoredType; shardBytes?: number } = {},
 ): string[] {
   const { config, tokenizer } = model;
   checkConfig(config);
@@ -78,8 +68,8 @@ export function saveModel(
   const parameters = config.tieEmbeddings
     ? withoutTiedHead(join(folder, WEIGHTS), model.parameters)
     : model.parameters;
-  guarded(folder, () => disk.mkdirSync(folder, { recursive: true }));
-  const weights = writeWeights(folder, parameters, { dtype, shardBytes, disk });
+  makeFolder(folder);
+  const weights = writeWeights(folder, parameters, { dtype, shardBytes });
   const ids = { bosId: tokenizer.bosId, eosIds: [...tokenizer.stopIds], padId: tokenizer.padId };
   const shape = { ...toHuggingFace(config, ids), torch_dtype: TORCH_DTYPES[dtype] };
   const { bos_token_id, eos_token_id, pad_token_id } = shape as Record<string, unknown>;
@@ -89,9 +79,8 @@ export function saveModel(
     [TOKENIZER_CONFIG, { ...tokenizerConfig(config, tokenizer), ...model.tokenizerConfig }],
     [GENERATION_CONFIG, { ...model.generation, bos_token_id, eos_token_id, pad_token_id }],
   ];
-  for (const [name, value] of json)
-    replaceFile(join(folder, name), [Buffer.from(`${JSON.stringify(value, null, 2)}\n`)], disk);
-  for (const name of [CHAT_TEMPLATE, TOOL_TEMPLATE]) disk.rmSync(join(folder, name), { force: true });
+  for (const [name, value] of json) replaceFile(join(folder, name), `${JSON.stringify(value, null, 2)}\n`);
+  for (const name of [CHAT_TEMPLATE, TOOL_TEMPLATE]) fs.rmSync(join(folder, name), { force: true });
   return [...weights, ...json.map(([name]) => name)];
 }
 
@@ -100,7 +89,7 @@ const TORCH_DTYPES = { F32: "float32", BF16: "bfloat16", F16: "float16" };
 /**
  * Reads a folder, one file of weights or several shards.
  * @param expected the caller's shapes for a config; every tensor is compared with them before it is used
- * @throws CheckpointError naming each file or tensor that is missing, left over, mis-shaped or damaged;
+ * @throws UserError naming each file or tensor that is missing, left over, mis-shaped or damaged;
  *   ConfigError and TokenizerError for the content of those files
  */
 export function loadModel(folder: string, expected?: (config: ModelConfig) => Shapes): LoadedModel {
@@ -110,7 +99,7 @@ export function loadModel(folder: string, expected?: (config: ModelConfig) => Sh
   return { ...shape, parameters: readWeights(folder, options) };
 }
 
-/** A folder's model without its weights. @throws what `loadModel` throws */
+/** Reads a folder's model without its weights. @throws what `loadModel` throws */
 export function readFolder(folder: string): LoadedShape {
   const read = (name: string, optional = false): unknown => readJson(join(folder, name), { optional });
   const modelConfig = read(CONFIG);
@@ -129,15 +118,15 @@ export function readFolder(folder: string): LoadedShape {
   };
 }
 
-/** Rows and columns that share a scale, where the folder's weights are in FP8. */
+/** Rows and columns of one scale, if the folder's weights are in FP8. */
 export function scaleBlock(folder: string): Block {
   const file = join(folder, CONFIG);
   return blockSize(file, readJson(file));
 }
 
 /**
- * All of `tokenizer_config.json`; `chat_template` holds the text of `chat_template.jinja` where that exists, or both
- * templates by their names where another is for tools.
+ * The fields of `tokenizer_config.json`. If the folder has a `chat_template.jinja`, `chat_template` holds its text; if
+ * there is also a template for tools, both by their names.
  */
 export function readTokenizerConfig(folder: string): Record<string, unknown> {
   const fields = readJson(join(folder, TOKENIZER_CONFIG), { optional: true }) ?? {};
@@ -155,25 +144,25 @@ export function readTokenizerConfig(folder: string): Record<string, unknown> {
 function readTemplate(file: string): string {
   try {
     return readText(file);
-  } catch (cause) {
-    if (!(cause instanceof TextFileError)) throw cause;
-    const { found, remedy } = cause;
-    throw new CheckpointError({ file, expected: "a chat template", found, remedy, cause });
+  } catch (error) {
+    const fault = textFault(error);
+    if (fault === null) throw error;
+    throw mismatch(file, "a chat template", fault.found, fault.remedy, error);
   }
 }
 
-/** @throws CheckpointError for more ids than the embedding has rows. */
+/** @throws UserError if the tokenizer has more ids than the embedding has rows */
 export function checkVocabulary(folder: string, config: ModelConfig, tokenizer: Tokenizer): void {
   if (tokenizer.vocabSize <= config.vocabSize) return;
-  throw new CheckpointError({
-    file: folder,
-    expected: `a tokenizer of at most ${config.vocabSize} ids (vocab_size)`,
-    found: `${tokenizer.vocabSize}`,
-    remedy: "The tokenizer belongs to another model.",
-  });
+  throw mismatch(
+    folder,
+    `a tokenizer of at most ${config.vocabSize} ids (vocab_size)`,
+    `${tokenizer.vocabSize}`,
+    "The tokenizer belongs to another model.",
+  );
 }
 
-/** The names that transformers wants beside the ids; their texts stand in `tokenizer.json`. */
+/** What transformers needs beside `tokenizer.json`: the texts of the special tokens. */
 function tokenizerConfig(config: ModelConfig, tokenizer: Tokenizer): Record<string, unknown> {
   const { added_tokens: added = [], post_processor: postProcessor = null } = tokenizer.toJSON() as {
     added_tokens?: { id: number; content: string }[];
@@ -187,7 +176,7 @@ function tokenizerConfig(config: ModelConfig, tokenizer: Tokenizer): Record<stri
     pad_token: name(tokenizer.padId),
     model_max_length: config.maxPositions,
     clean_up_tokenization_spaces: false,
-    // Other programs would not begin a text with BOS, since no post-processor says so.
+    // Without a post-processor other programs need the flag to begin a text with BOS.
     ...(postProcessor === null && tokenizer.around.before.length > 0 && { add_bos_token: true }),
   };
 }

@@ -1,4 +1,4 @@
-/** A model wherever it lies: a Hugging Face folder, or one GGUF file. */
+/** A model in either format: a Hugging Face folder, or one GGUF file. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { allParameters, type ModelConfig } from "../models/architecture.ts";
@@ -8,24 +8,24 @@ import { compare, type Shapes, type TensorSource, withOpenWeights, withoutTiedHe
 
 export const isGguf = (path: string): boolean => /\.gguf$/i.test(path);
 
-/** Whether something that `openModelFiles` may read lies there. */
+/** Whether the path holds something that `openModelFiles` may read. */
 export function holdsModel(path: string): boolean {
   return isGguf(path) ? existsSync(path) : existsSync(join(path, "config.json"));
 }
 
-/** Reads all of it. @throws what `loadModel` and `loadGguf` throw */
+/** Reads the model with its weights. @throws what `loadModel` and `loadGguf` throw */
 export function openModelFiles(path: string, expected: (config: ModelConfig) => Shapes): LoadedModel {
   return isGguf(path) ? loadGguf(path, expected) : loadModel(path, expected);
 }
 
-/** Shape and tokenizer, without the weights. */
+/** Reads config and tokenizer, without the weights. */
 export function readShape(path: string): LoadedShape {
   return isGguf(path) ? withGguf(path, shapeOf) : readFolder(path);
 }
 
 /**
- * Hands over a model whose weights are read when they are asked for; the files are closed when `use` returns. A tied
- * model's one matrix goes by the embedding's name.
+ * Hands a model to `use` whose weights are read on demand; the files are closed when `use` returns. The one matrix of a
+ * tied model has the embedding's name.
  * @throws what `loadModel` and `loadGguf` throw
  */
 export function withModel<T>(path: string, use: (shape: LoadedShape, weights: TensorSource) => T): T {

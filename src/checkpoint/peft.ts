@@ -1,13 +1,13 @@
 /**
- * LoRA adapters in the format of Hugging Face's PEFT: `adapter_model.safetensors` and `adapter_config.json`. An adapter is
- * merged into the model that it belongs to, W + s B A (arXiv 2106.09685, section 4.1).
+ * LoRA adapters in the format of Hugging Face's PEFT: `adapter_model.safetensors` and `adapter_config.json`. Merging adds
+ * an adapter to its base model, W + s B A (arXiv 2106.09685, section 4.1).
  */
-import fs from "node:fs";
 import { join } from "node:path";
+import { makeFolder, replaceFile } from "../lib/disk.ts";
+import type { UserError } from "../lib/errors.ts";
 import { type LoraOptions, weightOf } from "../models/lora.ts";
 import { type AdapterConfig, readAdapterConfig } from "./adapter-config.ts";
-import { type FileSystem, guarded, replaceFile } from "./disk.ts";
-import { CheckpointError } from "./errors.ts";
+import { mismatch, tensorIn } from "./errors.ts";
 import { subtractLeading, subtractPrincipal } from "./residual.ts";
 import { type Parameter, withSafetensors, writeSafetensors } from "./safetensors.ts";
 import { refusePickles } from "./shards.ts";
@@ -20,14 +20,13 @@ const CONFIG = "adapter_config.json";
 export function saveAdapter(
   folder: string,
   adapter: { lora: LoraOptions; tensors: ReadonlyMap<string, Parameter>; base: string },
-  { disk = fs }: { disk?: FileSystem } = {},
 ): void {
   const { lora, tensors, base } = adapter;
-  guarded(folder, () => disk.mkdirSync(folder, { recursive: true }));
+  makeFolder(folder);
   const stored = new Map(
     [...tensors].map(([name, { shape, data }]) => [name, { dtype: "F32" as const, shape, data }]),
   );
-  writeSafetensors(join(folder, WEIGHTS), stored, { metadata: { format: "pt" }, disk });
+  writeSafetensors(join(folder, WEIGHTS), stored, { metadata: { format: "pt" } });
   const modules = new Set([...tensors.keys()].map((name) => weightOf(name)?.weight.split(".").at(-2)));
   const config = {
     peft_type: "LORA",
@@ -41,10 +40,10 @@ export function saveAdapter(
     fan_in_fan_out: false,
     inference_mode: true,
   };
-  replaceFile(join(folder, CONFIG), [Buffer.from(`${JSON.stringify(config, null, 2)}\n`)], disk);
+  replaceFile(join(folder, CONFIG), `${JSON.stringify(config, null, 2)}\n`);
 }
 
-/** What an adapter holds for one module. */
+/** The tensors of an adapter for one module. */
 interface Pieces {
   A?: Parameter;
   B?: Parameter;
@@ -52,17 +51,17 @@ interface Pieces {
   embedding?: true;
   /** Bias of B, added to the module's own. */
   shift?: Parameter;
-  /** DoRA's lengths of the rows (of the columns, for an embedding). */
+  /** DoRA's norms of the rows (of the columns, for an embedding). */
   magnitude?: Parameter;
   /** Rows that replace those of an embedding. */
   rows?: Parameter;
-  /** Stored whole: they take the place of the model's own. */
+  /** Full tensors that replace the model's. */
   weight?: Parameter;
   bias?: Parameter;
 }
 
 const PREFIX = "base_model.model.";
-/** Endings of PEFT's names after a module's, and what they are. */
+/** What PEFT's names add to a module's name, and what tensor that is. */
 const ENDINGS: readonly [RegExp, keyof Pieces][] = [
   [/\.lora_A\.weight$/, "A"],
   [/\.lora_B\.weight$/, "B"],
@@ -77,8 +76,7 @@ const ENDINGS: readonly [RegExp, keyof Pieces][] = [
 
 /**
  * Merges the adapter into the parameters, in place, as PEFT's `merge_and_unload` does: W + s B A, one row at a time.
- * @throws CheckpointError for another kind of adapter, one that holds nothing, and for a tensor that is missing, left
- *   over or mis-shaped
+ * @throws UserError for another kind of adapter, an empty one, and a tensor that is missing, left over or mis-shaped
  */
 export function mergeAdapter(folder: string, parameters: ReadonlyMap<string, Parameter>): void {
   const config = readAdapterConfig(join(folder, CONFIG));
@@ -95,15 +93,14 @@ export function mergeAdapter(folder: string, parameters: ReadonlyMap<string, Par
       modules.set(module, Object.assign(pieces, { [kind]: opened.readFloat32(name) }));
     }
     if (modules.size === 0)
-      throw new CheckpointError({
-        file: opened.file,
-        expected: "the tensors of an adapter",
-        found: "none: the file is empty",
-        remedy:
-          "Save the adapter again: where a model is spread over processes, gather the weights before that.",
-      });
+      throw mismatch(
+        opened.file,
+        "the tensors of an adapter",
+        "none: the file is empty",
+        "Save the adapter again: where a model is spread over processes, gather the weights before that.",
+      );
     const adapter = { config, parameters, modules, file: opened.file };
-    checkWhole(adapter);
+    checkComplete(adapter);
     checkTied(adapter);
     const scales = config.scales([...modules.keys()].map((module) => parameterName(adapter, module)));
     for (const [module, pieces] of modules) {
@@ -121,20 +118,13 @@ interface Adapter {
   file: string;
 }
 
-function wrong(
-  file: string,
-  tensor: string,
-  expected: string,
-  found: string,
-  remedy = OTHER,
-): CheckpointError {
-  return new CheckpointError({ file, tensor, expected, found, remedy });
-}
-
 const OTHER = "The adapter belongs to another model, or the file is not whole.";
 
-/** Whatever the config names is there. */
-function checkWhole({ config, modules, file }: Adapter): void {
+const wrong = (file: string, tensor: string, expected: string, found: string, remedy = OTHER): UserError =>
+  mismatch(tensorIn(file, tensor), expected, found, remedy);
+
+/** Checks that the file holds the tensors that the config names. */
+function checkComplete({ config, modules, file }: Adapter): void {
   const holds = (name: string, kind: keyof Pieces): boolean =>
     [...modules].some(([module, pieces]) => `.${module}`.includes(`.${name}`) && pieces[kind] !== undefined);
   for (const name of config.saved)
@@ -151,8 +141,8 @@ function checkWhole({ config, modules, file }: Adapter): void {
 }
 
 /**
- * In a tied model embedding and output matrix are one. An adapter of one of them is trained with the other as it was,
- * which one matrix cannot hold; PEFT's own merge changes both and gives another model than was trained.
+ * A tied model has one matrix for embedding and output. An adapter of one of the two was trained while the other stayed
+ * as it was, which one matrix cannot express; PEFT's merge changes both and gives another model than the trained one.
  */
 function checkTied({ parameters, modules, file }: Adapter): void {
   if (parameters.has(HEAD)) return;
@@ -170,7 +160,7 @@ function checkTied({ parameters, modules, file }: Adapter): void {
   );
 }
 
-/** The parameter that a module's adapter changes, as PEFT's patterns name it. */
+/** The name by which PEFT's patterns know what a module's adapter changes. */
 function parameterName(adapter: Adapter, module: string): string {
   if (!EXPERTS.test(module)) return module;
   return module.replace(/(\.base_layer)?$/, `.${expertParameter(adapter, module)}`);
@@ -178,7 +168,7 @@ function parameterName(adapter: Adapter, module: string): string {
 
 function mergeModule(adapter: Adapter, module: string, pieces: Pieces, rank: number, scale: number): void {
   const { config, parameters, file } = adapter;
-  // Of a tied model the embedding is both.
+  // A tied model has the embedding only.
   const name = `${module}.weight`;
   const weight = parameters.get(name) ?? (name === HEAD ? parameters.get(EMBEDDING) : undefined);
   if (weight === undefined && (pieces.bias === undefined || pieces.A !== undefined))
@@ -194,34 +184,37 @@ function mergeModule(adapter: Adapter, module: string, pieces: Pieces, rank: num
   const [down, up] = embedding ? [transposed(B), transposed(A)] : [A, B];
   checkShape(file, `${module}.lora_A`, down, [rank, columns]);
   checkShape(file, `${module}.lora_B`, up, [rows, rank]);
-  // A base weight that is stored with the adapter is what is left already, and PEFT takes nothing out of embeddings.
+  // A base weight stored with the adapter is already the residual, and PEFT subtracts nothing from embeddings.
   const residual = pieces.weight === undefined && !embedding ? config.residual : null;
   if (residual === "pissa") subtractPrincipal({ rows, columns, data: weight.data }, rank);
   if (residual === "olora") subtractLeading({ rows, columns, data: weight.data }, rank, scale);
   addProduct(weight.data, up.data, down.data, { out: rows, rank, width: columns, scale });
-  if (magnitude !== undefined) setLengths(file, module, weight, magnitude.data, embedding === true);
+  if (magnitude !== undefined) setNorms(file, module, weight, magnitude.data, embedding === true);
   if (shift === undefined) return;
   const bias = parameters.get(biasName);
   if (bias === undefined)
     throw wrong(
-      ...([file, `${PREFIX}${module}.lora_B.bias`, "a bias of the model to add it to", "none"] as const),
+      file,
+      `${PREFIX}${module}.lora_B.bias`,
+      "a bias of the model to add it to",
+      "none",
       "A model of this family has no place for it, so PEFT cannot merge it either: train the adapter without lora_bias.",
     );
   checkShape(file, `${module}.lora_B.bias`, shift, bias.shape);
   for (let i = 0; i < bias.data.length; i++) bias.data[i]! += scale * shift.data[i]!;
 }
 
-/** Of all experts of a layer at once; transformers keeps them in two stacks, of which one may lie inside of the other. */
+/** All experts of a layer. transformers keeps them in two stacks; PEFT may wrap one inside the other. */
 const EXPERTS = /\.mlp\.experts(\.base_layer)?$/;
 
-/** PEFT wraps the stacks in the order in which the module holds them: what lies inside comes first. */
+/** PEFT wraps the stacks in the order of the module's parameters, so the inner one is the first. */
 function expertParameter({ config, modules }: Adapter, module: string): "gate_up_proj" | "down_proj" {
   if (module.endsWith(".base_layer")) return "gate_up_proj";
   if (modules.has(`${module}.base_layer`)) return "down_proj";
   return config.parameters.some((name) => /(^|\.)down_proj$/.test(name)) ? "down_proj" : "gate_up_proj";
 }
 
-/** A [experts · rank, in] one expert after the other, B [out, rank · experts] with the experts interleaved. */
+/** A is [experts · rank, in], expert by expert; B is [out, rank · experts] with the experts interleaved. */
 function mergeExperts(adapter: Adapter, module: string, { A, B }: Pieces, rank: number, scale: number): void {
   const { config, parameters, file } = adapter;
   const layer = module.replace(/\.base_layer$/, "");
@@ -296,24 +289,24 @@ function transposed({ shape, data }: Parameter): Parameter {
   return { shape: [columns, rows], data: result };
 }
 
-/** DoRA (arXiv 2402.09353, eq. 5): each row (of an embedding: each column) gets the length that was trained. */
-function setLengths(
+/** DoRA (arXiv 2402.09353, eq. 5): scales each row (of an embedding: each column) to its trained norm. */
+function setNorms(
   file: string,
   module: string,
   { shape, data }: Parameter,
-  lengths: Float32Array,
+  norms: Float32Array,
   ofColumns: boolean,
 ): void {
   const [rows, columns] = shape as [number, number];
   const count = ofColumns ? columns : rows;
-  if (lengths.length !== count)
-    throw wrong(file, `${PREFIX}${module}.lora_magnitude_vector`, `${count} numbers`, String(lengths.length));
+  if (norms.length !== count)
+    throw wrong(file, `${PREFIX}${module}.lora_magnitude_vector`, `${count} numbers`, String(norms.length));
   const squares = new Float64Array(count);
   for (let i = 0; i < data.length; i++)
     squares[ofColumns ? i % columns : Math.floor(i / columns)]! += data[i]! ** 2;
   for (let i = 0; i < data.length; i++) {
     const at = ofColumns ? i % columns : Math.floor(i / columns);
-    data[i]! *= lengths[at]! / Math.sqrt(squares[at]!);
+    data[i]! *= norms[at]! / Math.sqrt(squares[at]!);
   }
 }
 

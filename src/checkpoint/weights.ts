@@ -1,16 +1,16 @@
 /**
- * The tensors of a model folder: which files hold them, whether they are all there, and the tied pair.
+ * The tensors of a model folder: the files that hold them, a check that all are there, FP8 weights with their scales,
+ * and the pair of tied embeddings.
  */
 import os from "node:os";
-import { CheckpointError } from "./errors.ts";
-import { applyScales, type Block, takeScales } from "./fp8.ts";
-import { type Parameter, SafetensorsFile } from "./safetensors.ts";
+import { listed, mismatch, tensorIn } from "./errors.ts";
+import { elementsOf, type Parameter, SafetensorsFile, withSafetensors } from "./safetensors.ts";
 import { lostTensors, weightFiles } from "./shards.ts";
 
 /** Wanted shape by Hugging Face tensor name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
 
-/** The pair that a tied model shares. */
+/** The input embedding and the output matrix; a tied model stores one of them. */
 export const EMBEDDING = "model.embed_tokens.weight";
 export const HEAD = "lm_head.weight";
 
@@ -21,10 +21,10 @@ export const HEAD = "lm_head.weight";
 const DERIVED = /\.rotary_emb\.inv_freq$|^model\.layers\.\d+\.(embed_tokens|shared_head\.head)\.weight$/;
 
 /**
- * Every tensor as f32, read straight into place: beside the result, a few megabytes at most are held.
- * Nothing is read before all names and shapes agree, and nothing is ever made up.
+ * Reads every tensor as f32 straight into its result, with a few megabytes of other memory.
+ * All names and shapes are compared before the first tensor is read, and no missing tensor is made up.
  * A tied model may store either or both of the pair; the result holds the embedding alone.
- * @param block rows and columns that share a scale, where weights are in FP8
+ * @param block rows and columns of one scale, if weights are in FP8
  */
 export function readWeights(
   folder: string,
@@ -32,54 +32,53 @@ export function readWeights(
 ): Map<string, Parameter> {
   return withOpenWeights(folder, block, (tensors, files) => {
     if (expected !== undefined) compare(tensors, tied, expected, files.join(", "), folder);
-    const stored = tied ? withoutTiedHead(files[0]!, tensors) : tensors;
-    checkMemory(folder, stored);
-    return new Map([...stored].map(([name, { shape, read }]) => [name, { shape, data: read() }]));
+    return readAll(folder, tied ? withoutTiedHead(files[0]!, tensors) : tensors);
   });
+}
+
+/** Reads all tensors of a source as f32. @throws UserError if they need more memory than there is */
+export function readAll(file: string, source: TensorSource): Map<string, Parameter> {
+  checkMemory(file, source);
+  return new Map([...source].map(([name, { shape, read }]) => [name, { shape, data: read() }]));
 }
 
 /**
- * Before anything is read. @throws CheckpointError for weights that this machine's memory cannot hold as f32
  * @param memory bytes
+ * @throws UserError if the weights as f32 need more than this machine's memory; nothing has been read then
  */
 export function checkMemory(file: string, tensors: TensorSource, memory = memoryBytes()): void {
   let needed = 0;
-  for (const { shape } of tensors.values()) needed += 4 * shape.reduce((product, n) => product * n, 1);
+  for (const { shape } of tensors.values()) needed += 4 * elementsOf(shape);
   if (needed <= memory) return;
   const giga = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
-  throw new CheckpointError({
+  throw mismatch(
     file,
-    expected: `weights that fit the memory as f32: ${giga(memory)}`,
-    found: giga(needed),
-    remedy:
-      "Use a larger machine or a smaller model; to ask it, chat and complete need less with --precision int4.",
-  });
+    `weights that fit the memory as f32: ${giga(memory)}`,
+    giga(needed),
+    "Use a larger machine or a smaller model; to ask it, chat and complete need less with --precision int4.",
+  );
 }
 
-/** What this process may use: the machine's, or the limit of its container. */
+/** Memory that this process may use: the machine's, or the limit of its container. */
 function memoryBytes(): number {
-  // Node 20 says undefined where there is no limit, later ones 0.
+  // Without a limit Node 20 returns undefined, and later versions 0.
   const limit = (process.constrainedMemory() as number | undefined) ?? 0;
   return limit > 0 ? Math.min(os.totalmem(), limit) : os.totalmem();
 }
 
 /** Names of the stored tensors. */
 export function storedNames(folder: string): Set<string> {
-  const names = new Set<string>();
-  for (const file of weightFiles(folder)) {
-    const opened = new SafetensorsFile(file);
-    for (const name of opened.header.tensors.keys()) names.add(name);
-    opened.close();
-  }
-  return names;
+  const namesIn = (file: string): string[] =>
+    withSafetensors(file, ({ header }) => [...header.tensors.keys()]);
+  return new Set(weightFiles(folder).flatMap(namesIn));
 }
 
-/** A tensor that is read when it is asked for, as f32. */
+/** A tensor that is read on demand, as f32. */
 export interface StoredTensor {
   shape: readonly number[];
   /**
-   * All of it, or `count` elements from `start` on, which are whole rows. Into `target`, where one is given and the
-   * reader can: a caller that reads part after part then leaves no garbage behind.
+   * All elements, or `count` elements from `start` on, which are full rows. A reader that can writes them into `target`:
+   * a caller that reads part after part then leaves no garbage.
    */
   read(start?: number, count?: number, target?: Float32Array): Float32Array;
 }
@@ -100,7 +99,7 @@ export function sourceOf(
   );
 }
 
-/** The tensors of a folder by name, FP8 with its scales applied. Opens, hands over and closes. */
+/** Opens a folder's weights, hands the tensors by name to `use` (FP8 with its scales applied), and closes the files. */
 export function withOpenWeights<T>(
   folder: string,
   block: Block,
@@ -112,18 +111,25 @@ export function withOpenWeights<T>(
     const holders = new Map<string, SafetensorsFile>();
     for (const file of files)
       for (const name of file.header.tensors.keys()) {
-        if (holders.has(name)) throw twice(name, holders.get(name)!, file);
+        const other = holders.get(name);
+        if (other !== undefined)
+          throw mismatch(
+            tensorIn(file.file, name),
+            "each tensor once",
+            `another copy in ${other.file}`,
+            "Remove the shard that does not belong to this model.",
+          );
         if (!DERIVED.test(name)) holders.set(name, file);
       }
     const scales = takeScales(holders, block);
     const tensors = new Map<string, StoredTensor>();
     for (const [name, file] of holders) {
       const { shape } = file.info(name);
-      const size = shape.reduce((product, n) => product * n, 1);
+      const size = elementsOf(shape);
       const read: StoredTensor["read"] = (start = 0, count = size, target) => {
         const data = target?.subarray(0, count) ?? new Float32Array(count);
         file.readRange(name, start, data);
-        const scale = scales.get(name)?.readFloat32(`${name}_scale_inv`);
+        const scale = scales.get(name)?.readFloat32(name + SCALE_SUFFIX);
         if (scale === undefined) return data;
         const columns = shape[1]!;
         applyScales({ shape: [count / columns, columns], data }, scale, block, start / columns);
@@ -131,21 +137,87 @@ export function withOpenWeights<T>(
       };
       tensors.set(name, { shape, read });
     }
-    return use(
-      tensors,
-      files.map(({ file }) => file),
-    );
+    const paths = files.map(({ file }) => file);
+    return use(tensors, paths);
   } finally {
     for (const file of files) file.close();
   }
 }
 
-/** Elements of the pair that are compared at once, at least one row of them. */
+/**
+ * Rows and columns of one scale of DeepSeek-V3's weights in FP8 (arXiv 2412.19437, section 3.3): `X.weight` in E4M3 and
+ * `X.weight_scale_inv` with one scale per block of 128 x 128. Despite its name the scale is multiplied: w = fp8 · scale_inv.
+ */
+export type Block = readonly [number, number];
+
+const V3_BLOCK: Block = [128, 128];
+const SCALE_SUFFIX = "_scale_inv";
+
+/**
+ * The blocks that `config.json` declares.
+ * @throws UserError for quantised weights of another kind (GPTQ, AWQ, bitsandbytes), which would need other code
+ */
+export function blockSize(file: string, modelConfig: unknown): Block {
+  const quantization = (modelConfig as { quantization_config?: Record<string, unknown> | null })
+    .quantization_config;
+  if (quantization === undefined || quantization === null) return V3_BLOCK;
+  const { quant_method: method, weight_block_size: block = V3_BLOCK } = quantization;
+  const sizes = Array.isArray(block) ? block : [];
+  if (method === "fp8" && sizes.length === 2 && sizes.every((size) => Number.isSafeInteger(size) && size > 0))
+    return [sizes[0], sizes[1]];
+  throw mismatch(
+    file,
+    'quantization_config with quant_method "fp8" and blocks such as [128, 128]',
+    JSON.stringify(quantization).slice(0, 200),
+    "Take the same model in bf16, or as GGUF.",
+  );
+}
+
+/**
+ * Takes the scales out of `holders` and returns their files by the weight's name.
+ * @throws UserError for an FP8 weight without scales, or with scales of another shape
+ */
+function takeScales(holders: Map<string, SafetensorsFile>, block: Block): Map<string, SafetensorsFile> {
+  const scales = new Map<string, SafetensorsFile>();
+  for (const [name, file] of holders) {
+    const { dtype, shape } = file.info(name);
+    if (dtype !== "F8_E4M3") continue;
+    const holder = holders.get(name + SCALE_SUFFIX);
+    const expected = shape.map((size, axis) => Math.ceil(size / block[axis]!));
+    const found = holder?.info(name + SCALE_SUFFIX).shape;
+    if (holder === undefined || shape.length !== 2 || String(found) !== String(expected))
+      throw mismatch(
+        tensorIn((holder ?? file).file, name + SCALE_SUFFIX),
+        `scales [${expected.join(", ")}] for F8_E4M3 [${shape.join(", ")}] in blocks of ${block.join(" x ")}`,
+        found === undefined ? "none" : `[${found.join(", ")}]`,
+        "Download every shard of the model, or take it in bf16.",
+      );
+    scales.set(name, holder);
+  }
+  for (const name of scales.keys()) holders.delete(name + SCALE_SUFFIX);
+  return scales;
+}
+
+/** Multiplies each block of rows from `firstRow` on, [rows, columns], by its scale, in place. */
+export function applyScales({ shape, data }: Parameter, scales: Parameter, block: Block, firstRow = 0): void {
+  const [rows, columns] = shape as [number, number];
+  const perRow = scales.shape[1]!;
+  for (let row = 0; row < rows; row++) {
+    const scaleRow = Math.floor((firstRow + row) / block[0]) * perRow;
+    for (let first = 0, i = 0; first < columns; first += block[1], i++) {
+      const scale = scales.data[scaleRow + i]!;
+      const end = row * columns + Math.min(first + block[1], columns);
+      for (let at = row * columns + first; at < end; at++) data[at]! *= scale;
+    }
+  }
+}
+
+/** Elements of the tied pair that are compared at once, at least one row of them. */
 const COMPARE_ELEMENTS = 1 << 20;
 
 /**
- * A tied model's tensors, in memory or to be read, with one copy of the pair, under the embedding's name.
- * @throws CheckpointError if both are given and differ.
+ * A tied model's tensors, in memory or stored, with one copy of the pair, under the embedding's name.
+ * @throws UserError if both are given and differ
  */
 export function withoutTiedHead<T extends Parameter | StoredTensor>(
   file: string,
@@ -157,39 +229,36 @@ export function withoutTiedHead<T extends Parameter | StoredTensor>(
   result.delete(HEAD);
   if (head === undefined) return result;
   if (embedding === undefined) return result.set(EMBEDDING, head);
+  const untied = (found: string): Error =>
+    mismatch(
+      tensorIn(file, HEAD),
+      `the values of ${EMBEDDING}, since the config ties the two`,
+      found,
+      "Set tie_word_embeddings to false to keep both, or delete the one that is not wanted.",
+    );
   const { shape } = embedding;
-  if (String(head.shape) !== String(shape)) throw untied(file, `shape [${head.shape.join(", ")}]`);
-  // In pieces, so that a pair to be read never lies in memory whole.
+  if (String(head.shape) !== String(shape)) throw untied(`shape [${head.shape.join(", ")}]`);
+  // Compared in pieces, so that memory never holds a stored pair.
   const [rows = 1, width = 1] = shape;
   const step = Math.max(1, Math.floor(COMPARE_ELEMENTS / width)) * width;
   for (let start = 0; start < rows * width; start += step) {
     const [own, other] = [head, embedding].map((tensor) => part(tensor, start, step));
     const different = own!.findIndex((value, i) => !Object.is(value, other![i]));
-    if (different >= 0) throw untied(file, `others, first at element ${start + different}`);
+    if (different >= 0) throw untied(`others, first at element ${start + different}`);
   }
   return result;
 }
 
-/** Elements from `start` on, `count` or as many as there are. */
+/** At most `count` elements from `start` on. */
 function part(tensor: Parameter | StoredTensor, start: number, count: number): Float32Array {
   if ("data" in tensor) return tensor.data.subarray(start, start + count);
-  const elements = tensor.shape.reduce((product, size) => product * size, 1);
-  return tensor.read(start, Math.min(count, elements - start));
-}
-
-function untied(file: string, found: string): CheckpointError {
-  return new CheckpointError({
-    file,
-    tensor: HEAD,
-    expected: `the values of ${EMBEDDING}, since the config ties the two`,
-    found,
-    remedy: "Set tie_word_embeddings to false to keep both, or delete the one that is not wanted.",
-  });
+  return tensor.read(start, Math.min(count, elementsOf(tensor.shape) - start));
 }
 
 /**
+ * @param searched the files, for messages
  * @param folder of safetensors that an index may list
- * @throws CheckpointError naming tensors that are missing, left over or mis-shaped.
+ * @throws UserError naming tensors that are missing, left over or mis-shaped
  */
 export function compare(
   tensors: ReadonlyMap<string, { shape: readonly number[] }>,
@@ -209,52 +278,29 @@ export function compare(
   const remedy = "The config does not describe these weights: take both from the same model, whole.";
   const missing = [...wanted.keys()].filter((name) => !found.has(name));
   if (missing.length > 0) {
-    const untied = missing.length === 1 && missing[0] === HEAD;
     const lost = folder === undefined ? null : lostTensors(folder, missing);
-    throw new CheckpointError({
-      file: searched,
-      tensor: names(missing),
-      expected: "it to be stored",
-      found: `${found.size} others`,
-      remedy: untied
-        ? "Set tie_word_embeddings to true in config.json if the output matrix is the embedding, or store the matrix."
-        : remedy,
-      ...lost,
-    });
+    const untied = missing.length === 1 && missing[0] === HEAD;
+    throw mismatch(
+      tensorIn(searched, listed(missing, 5)),
+      "it to be stored",
+      lost?.found ?? `${found.size} others`,
+      lost?.remedy ??
+        (untied
+          ? "Set tie_word_embeddings to true in config.json if the output matrix is the embedding, or store the matrix."
+          : remedy),
+    );
   }
   const extra = [...found.keys()].filter((name) => !wanted.has(name));
   if (extra.length > 0)
-    throw new CheckpointError({
-      file: searched,
-      tensor: names(extra),
-      expected: `only the ${wanted.size} tensors of the config`,
-      found: `${extra.length} more`,
+    throw mismatch(
+      tensorIn(searched, listed(extra, 5)),
+      `only the ${wanted.size} tensors of the config`,
+      `${extra.length} more`,
       remedy,
-    });
+    );
   for (const [name, shape] of found) {
     const want = wanted.get(name)!;
     if (String(shape) !== String(want))
-      throw new CheckpointError({
-        file: searched,
-        tensor: name,
-        expected: `shape [${want.join(", ")}]`,
-        found: `[${shape.join(", ")}]`,
-        remedy,
-      });
+      throw mismatch(tensorIn(searched, name), `shape [${want.join(", ")}]`, `[${shape.join(", ")}]`, remedy);
   }
-}
-
-/** The first few names, and how many more. */
-function names(all: string[]): string {
-  return all.length <= 5 ? all.join(", ") : `${all.slice(0, 5).join(", ")} and ${all.length - 5} more`;
-}
-
-function twice(tensor: string, first: SafetensorsFile, second: SafetensorsFile): CheckpointError {
-  return new CheckpointError({
-    file: second.file,
-    tensor,
-    expected: "each tensor once",
-    found: `another copy in ${first.file}`,
-    remedy: "Remove the shard that does not belong to this model.",
-  });
 }

@@ -1,13 +1,13 @@
 /** `sputnik complete MODEL [FILE]`: goes on with a text, or fills the hole in it. */
 import fs from "node:fs";
 import color from "picocolors";
-import { decodeText } from "../checkpoint/text-file.ts";
+import { isUserError } from "../lib/errors.ts";
+import { decodeText } from "../lib/text-file.ts";
 import { findModel, UsageError } from "../recipe/find-model.ts";
 import { Engine } from "../runtime/engine.ts";
 import { complete } from "../sample/complete.ts";
 import { openForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
-import { TokenizerError } from "../tokenizer/errors.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { printNotes } from "./notes.ts";
@@ -111,7 +111,7 @@ function checkHole(tokenizer: Tokenizer, marker: string): void {
   try {
     fimIds(tokenizer);
   } catch (error) {
-    if (!(error instanceof TokenizerError)) throw error;
+    if (!isUserError(error, "tokenizer")) throw error;
     throw new UsageError(
       `The text has a hole (${marker}, or a suffix), and this model's vocabulary has no tokens for one.`,
       "Take a base model for code that was trained to fill holes. If this is no hole, name another --marker.",

@@ -2,9 +2,9 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { readText } from "../checkpoint/text-file.ts";
 import { compareEvaluations } from "../eval/compare.ts";
 import type { EvaluationRecord } from "../events.ts";
+import { readText } from "../lib/text-file.ts";
 import { findModel, UsageError } from "../recipe/find-model.ts";
 import { readJournal } from "../recipe/journal.ts";
 import { runPaths } from "../recipe/run-folder.ts";

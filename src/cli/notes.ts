@@ -3,7 +3,7 @@ import color from "picocolors";
 import { modelNotes } from "../sample/model-notes.ts";
 import { printable } from "./printable.ts";
 
-/** @throws CheckpointError for files that cannot be read */
+/** @throws UserError for files that cannot be read */
 export function printNotes(path: string): void {
   for (const note of modelNotes(path)) console.error(color.dim(printable(note)));
 }

@@ -2,25 +2,29 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { SingleBar } from "cli-progress";
-import { downloadFiles, type Fetched, type Progress } from "../checkpoint/download.ts";
-import { CheckpointError } from "../checkpoint/errors.ts";
-import { blockSize } from "../checkpoint/fp8.ts";
+import {
+  downloadFiles,
+  type Fetched,
+  type Progress,
+  pullFolder,
+  rememberPulled,
+} from "../checkpoint/download.ts";
 import { BEGINNING_BYTES, refusedByBeginning } from "../checkpoint/gguf/beginning.ts";
 import {
   firstBytes,
-  HubError,
   type HubFile,
   type HubModel,
   type HubOptions,
+  hubError,
   hubFromEnvironment,
   insecure,
   listModel,
-  neededFiles,
 } from "../checkpoint/hub.ts";
-import { indexOf } from "../checkpoint/hub-files.ts";
+import { indexOf, neededFiles } from "../checkpoint/hub-files.ts";
 import { readJson } from "../checkpoint/json.ts";
 import { isGguf } from "../checkpoint/model.ts";
-import { pullFolder, rememberPulled } from "../checkpoint/pulled.ts";
+import { blockSize } from "../checkpoint/weights.ts";
+import { isUserError } from "../lib/errors.ts";
 import { ConfigError } from "../models/config.ts";
 import { fromHuggingFace } from "../models/hugging-face.ts";
 import { printable, printableJson } from "./printable.ts";
@@ -57,7 +61,7 @@ export async function pull(
     const needed = neededFiles(model, file, content);
     const config = needed.find(({ path }) => path === "config.json");
     if (config === undefined && needed.some(({ path }) => path.endsWith(".safetensors")))
-      throw new HubError(
+      throw hubError(
         `${name} has weights without a config.json, so nothing says what model they are.`,
         "Look for another copy of the model.",
       );
@@ -93,13 +97,13 @@ export async function pull(
 
 /**
  * Before gigabytes are fetched: whether the config is of a model that we read. A config that says nothing is left to
- * the reader. @throws HubError with what there is
+ * the reader. @throws UserError with what there is
  */
 function checkReadable(model: HubModel, file: string): void {
   const config = optionalObject(file);
   if (typeof config?.model_type !== "string") return;
   const refuse = (message: string, remedy: string): never => {
-    throw new HubError(
+    throw hubError(
       `${model.name} is not read here: ${message}`,
       `${remedy} Nothing but its configuration was fetched.`,
     );
@@ -109,7 +113,7 @@ function checkReadable(model: HubModel, file: string): void {
     fromHuggingFace(config);
     blockSize("config.json", config);
   } catch (error) {
-    if (!(error instanceof ConfigError || error instanceof CheckpointError)) throw error;
+    if (!(error instanceof ConfigError || isUserError(error, "checkpoint"))) throw error;
     refuse(`${error.message}`, "Look for another model, or for this one in another form.");
   }
   if (!has("tokenizer.json"))
@@ -131,7 +135,7 @@ async function checkGguf(
   const size = file.bytes >= 0 ? file.bytes : Number.MAX_SAFE_INTEGER;
   const refused = beginning === null ? null : refusedByBeginning(file.path, beginning, size);
   if (refused !== null)
-    throw new HubError(
+    throw hubError(
       `${model.name} is not read here: ${refused.message}`,
       `${refused.remedy} Nothing of it was kept.`,
     );

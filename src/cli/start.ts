@@ -3,10 +3,10 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import color from "picocolors";
+import { isUserError } from "../lib/errors.ts";
 import { SHIPPED } from "../recipe/find-model.ts";
 import { parseRecipe, readRecipe } from "../recipe/load.ts";
 import { ensureReport } from "../recipe/report.ts";
-import { PortError } from "../server/serve.ts";
 import { converse } from "./chat.ts";
 import { openPage, type Page } from "./page.ts";
 import { progressFor } from "./progress.ts";
@@ -69,7 +69,7 @@ function greet(url: string): void {
 /** Without a person a page that cannot be opened is no reason not to train. */
 function pageIsOptional(wanted: boolean): (error: unknown) => Page | null {
   return (error) => {
-    if (wanted || !(error instanceof PortError)) throw error;
+    if (wanted || !isUserError(error, "port")) throw error;
     console.error(`${color.yellow("note")} no page: ${error.message}`);
     return null;
   };

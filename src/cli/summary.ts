@@ -1,9 +1,9 @@
 /** How a run ended: for a program as one JSON document, for a person as the head of its report. */
 import fs from "node:fs";
 import color from "picocolors";
-import { readText } from "../checkpoint/text-file.ts";
 import { bracket } from "../eval/compare.ts";
 import type { EvaluationRecord } from "../events.ts";
+import { readText } from "../lib/text-file.ts";
 import type { RunOutcome } from "../recipe/run.ts";
 import { runPaths } from "../recipe/run-folder.ts";
 import { readRun } from "../recipe/run-reader.ts";

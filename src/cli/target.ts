@@ -8,8 +8,8 @@ import { GgufFile } from "../checkpoint/gguf/file.ts";
 import { WROTE } from "../checkpoint/gguf/model.ts";
 import { openParts } from "../checkpoint/gguf/parts.ts";
 import { INDEX, SHARD, WEIGHTS } from "../checkpoint/shards.ts";
-import { readText } from "../checkpoint/text-file.ts";
 import { scratchFolder } from "../lib/scratch.ts";
+import { readText } from "../lib/text-file.ts";
 import { UsageError } from "../recipe/find-model.ts";
 
 export interface TargetOptions {

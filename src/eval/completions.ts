@@ -4,7 +4,7 @@ import type { InferenceModel } from "../sample/inference.ts";
 import type { Sampling } from "../sample/sampler.ts";
 import { completionText } from "../tokenizer/stream.ts";
 import { encodeProblem, locateEquations } from "../train/rollout.ts";
-import { type EvaluatedProblem, EvaluationError } from "./problems.ts";
+import { type EvaluatedProblem, evaluationError } from "./problems.ts";
 
 /** A completion as it is judged and stored: as plain data, without the model. */
 export interface Completion {
@@ -114,7 +114,7 @@ export function longestPrompt(
   model: Parameters<typeof encodeProblem>[0],
   problems: readonly EvaluatedProblem[],
 ): { tokens: number; id: string } {
-  if (problems.length === 0) throw new EvaluationError("There is no problem.", "Ask for at least one.");
+  if (problems.length === 0) throw evaluationError("There is no problem.", "Ask for at least one.");
   return problems
     .map(({ problem }) => ({ tokens: encodeProblem(model, problem).length, id: problem.id }))
     .reduce((a, b) => (b.tokens > a.tokens ? b : a));

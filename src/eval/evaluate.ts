@@ -7,7 +7,7 @@ import type { ListPart, Problem, Task, Verdict } from "../tasks/problem.ts";
 import { validityByPosition } from "../train/grpo-metrics.ts";
 import { type Completion, type SampleHooks, sampleCompletions } from "./completions.ts";
 import { meanInterval } from "./interval.ts";
-import { chooseProblems, type EvaluatedProblem, EvaluationError } from "./problems.ts";
+import { chooseProblems, type EvaluatedProblem, evaluationError } from "./problems.ts";
 import { type Majority, majority, passAt1, passCurve } from "./statistics.ts";
 
 export interface ExamOptions extends Pick<SampleHooks, "maxBatch" | "signal"> {
@@ -28,7 +28,7 @@ const EXAMPLES = 6;
 /** Characters of a problem's most frequent answer that a tally keeps. */
 const ANSWER_LIMIT = 80;
 
-/** @throws EvaluationError where there are fewer problems than asked for, or none can be scored */
+/** @throws UserError where there are fewer problems than asked for, or none can be scored */
 export async function exam(
   model: InferenceModel,
   task: Task,
@@ -72,7 +72,7 @@ export async function judgeCompletions(
 /**
  * Sums judged completions up. One rule for those without a score: they leave pass@1, pass@k and maj@k,
  * and a problem without any other leaves too. Problems without a completion have no part.
- * @throws EvaluationError where nothing has a score
+ * @throws UserError where nothing has a score
  */
 export function evaluationRecord(
   problems: readonly EvaluatedProblem[],
@@ -95,7 +95,7 @@ export function evaluationRecord(
   const scores = tallies.map(({ right, wrong, unparsed }) => ({ right, samples: right + wrong + unparsed }));
   const score = passAt1(scores);
   if (score.problems === 0)
-    throw new EvaluationError(
+    throw evaluationError(
       `No completion has a score: ${judged[0]?.verdict.reason ?? "there is none"}.`,
       "See the task's own answers and its verifier.",
     );

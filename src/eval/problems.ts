@@ -1,17 +1,11 @@
 /** The problems of an evaluation: each once, in an order that only the task, the seed and the part decide. */
 import { createHash } from "node:crypto";
+import { UserError } from "../lib/errors.ts";
 import type { ListPart, Problem, Task } from "../tasks/problem.ts";
 
 /** An evaluation cannot be made as it was asked for. */
-export class EvaluationError extends Error {
-  override name = "EvaluationError";
-  readonly remedy: string;
-
-  constructor(message: string, remedy: string) {
-    super(message);
-    this.remedy = remedy;
-  }
-}
+export const evaluationError = (what: string, remedy: string): UserError =>
+  new UserError({ kind: "evaluation", what, remedy });
 
 export interface EvaluatedProblem {
   problem: Problem;
@@ -41,7 +35,7 @@ export function problemKey(task: Task, problem: Problem): string {
 
 /**
  * The first problems of a list, or of what a task generates for the seed, without repeats.
- * @throws EvaluationError where there are fewer than asked for
+ * @throws UserError where there are fewer than asked for
  */
 export function chooseProblems(task: Task, choice: ProblemChoice): EvaluatedProblem[] {
   return task.list === undefined ? drawn(task, choice) : listed(task, task.list(choice.part), choice);
@@ -59,7 +53,7 @@ function listed(task: Task, rows: readonly Problem[], { part, problems }: Proble
   if (wanted > found.size) {
     const repeated = rows.length - found.size;
     const there = part === "all" ? "the file has" : `the ${part} split of its file has`;
-    throw new EvaluationError(
+    throw evaluationError(
       `${wanted} problems were asked for, and ${there} ${found.size}${repeated > 0 ? ` different ones in ${rows.length} rows` : ""}.`,
       `Ask for at most ${found.size}; for several answers to each, raise the samples.`,
     );
@@ -69,12 +63,12 @@ function listed(task: Task, rows: readonly Problem[], { part, problems }: Proble
 
 function drawn(task: Task, { seed, part, problems }: ProblemChoice): EvaluatedProblem[] {
   if (part === "all")
-    throw new EvaluationError(
+    throw evaluationError(
       `The task ${task.name} generates its problems and has no list of all of them.`,
       "Choose the split train, validation or test.",
     );
   if (problems === undefined)
-    throw new EvaluationError(
+    throw evaluationError(
       `The task ${task.name} generates problems without end.`,
       "Say how many problems are asked for.",
     );
@@ -86,7 +80,7 @@ function drawn(task: Task, { seed, part, problems }: ProblemChoice): EvaluatedPr
       found.set(key, { problem, key, index, copies: 1 });
       repeats = 0;
     } else if (++repeats === REPEATS)
-      throw new EvaluationError(
+      throw evaluationError(
         `${problems} problems were asked for, and the ${part} split of the task ${task.name} has about ${found.size} different ones: ${REPEATS} further draws gave none.`,
         `Ask for at most ${found.size}, or widen the ranges of the task's options.`,
       );

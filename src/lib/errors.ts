@@ -6,6 +6,7 @@ export type ErrorKind =
   | "checkpoint"
   | "config"
   | "data-set"
+  | "disk"
   | "evaluation"
   | "generation"
   | "hub"

@@ -1,6 +1,6 @@
 /** A stage's training data against its rows: what fits, what is cut or passed over, and what the model is shown first. */
 import type { ModelShape } from "../checkpoint/folder.ts";
-import { DataSetError } from "../tasks/rows.ts";
+import { dataSetError } from "../tasks/rows.ts";
 import { beginIds } from "../tokenizer/around.ts";
 import { PackedBatches } from "../train/data.ts";
 import { rowLength, WholeRows } from "../train/whole-rows.ts";
@@ -20,7 +20,7 @@ const NAMED = 5;
 /** Generated documents that are measured. */
 const MEASURED = 256;
 
-/** @throws DataSetError where nothing of the data can be trained, or a row is broken */
+/** @throws UserError where nothing of the data can be trained, or a row is broken */
 export function checkData(stage: PretrainStage | SftStage, model: ModelShape, seed: number): Note[] {
   const { data, kind } = stage;
   const file = data.kind === "text" || data.kind === "jsonl" ? data.file : null;
@@ -66,7 +66,7 @@ function checkSft(stage: SftStage, model: ModelShape, seed: number, { file, exam
   const longest = measured.reduce((most, { document }) => Math.max(most, rowLength(document)), 0);
   const what = file ?? `the ${data.kind} data`;
   if (long.length === measured.length)
-    throw new DataSetError(
+    throw dataSetError(
       what,
       null,
       `all ${measured.length} examples are longer than a row of stage "${name}", which has ${sequence} tokens (sequence): the longest takes ${longest}`,
@@ -102,7 +102,7 @@ function checkPretraining(
   const prompts = examples.filter(({ document }) => document.trainFrom > Math.max(1, begin));
   const unseen = prompts.filter(({ document }) => document.trainFrom >= sequence);
   if (unseen.length === examples.length && !trainsAnything(stage, examples))
-    throw new DataSetError(
+    throw dataSetError(
       file,
       null,
       `every prompt is longer than a row of stage "${name}", which has ${sequence} tokens (sequence)`,

@@ -24,7 +24,7 @@ import { StageError } from "./stage-error.ts";
  * @param source where the recipe is from, so that its mistakes are shown where they stand
  * @returns what a person should know before the run
  * @throws DataSetError naming the file and the line, StageError (RecipeError with a `source`) and ConfigError for what the
- *   model has no use or room for, CheckpointError for a model or an adapter that cannot be opened
+ *   model has no use or room for, UserError for a model or an adapter that cannot be opened
  */
 export function checkSources(recipe: Recipe, source?: RecipeSource): Note[] {
   checkAdapter(recipe);
@@ -41,7 +41,7 @@ export function checkSources(recipe: Recipe, source?: RecipeSource): Note[] {
   return [...notes, ...found];
 }
 
-/** Whether all tensors are there in the shapes of the config, without reading them. @throws CheckpointError */
+/** Whether all tensors are there in the shapes of the config, without reading them. @throws UserError */
 function checkWeights({ model }: Recipe): Note[] {
   if (!("from" in model)) return [];
   const place = placeOf(model.from);

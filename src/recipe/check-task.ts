@@ -1,12 +1,11 @@
 /** A stage's problems against the model: each split has some, and each prompt leaves room for its answer. */
 import type { ModelShape } from "../checkpoint/folder.ts";
+import { isUserError, type UserError } from "../lib/errors.ts";
 import { usablePositions } from "../models/rope.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
-import { DataSetError } from "../tasks/rows.ts";
+import { dataSetError } from "../tasks/rows.ts";
 import { splitRows } from "../tasks/split-rows.ts";
-import { ChatTemplateError } from "../tokenizer/chat-template.ts";
-import { UnknownCharacterError } from "../tokenizer/errors.ts";
 import { encodeProblem } from "../train/rollout.ts";
 import type { Note } from "./check-data.ts";
 import { examProblems, largestCompletion } from "./exam.ts";
@@ -18,7 +17,7 @@ import { StageError } from "./stage-error.ts";
 const MEASURED = 256;
 
 /**
- * @throws DataSetError for a file, a split without rows or a question without room; UsageError for a limit that the
+ * @throws UserError for a file, a split without rows or a question without room; UsageError for a limit that the
  *   model has no room for
  */
 export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, model: ModelShape): Note[] {
@@ -94,11 +93,11 @@ function promptOf(
   try {
     return encodeProblem(model, problem);
   } catch (error) {
-    if (error instanceof UnknownCharacterError && options.kind === "jsonl")
+    if (isUserError(error, "input") && options.kind === "jsonl")
       throw rowError(problem.id, options, stage, error.message.replace(/\.$/, ""), null);
-    if (error instanceof ChatTemplateError)
-      throw new UsageError(`Stage "${stage.name}", task: ${error.found}.`, error.remedy);
-    if (error instanceof UnknownCharacterError)
+    if (isUserError(error, "chat-template"))
+      throw new UsageError(`Stage "${stage.name}", task: ${error.found}.`, error.remedy ?? "");
+    if (isUserError(error, "input"))
       throw new UsageError(`Stage "${stage.name}", task: ${error.message}`, "Choose another task or model.");
     throw error;
   }
@@ -111,11 +110,11 @@ function rowError(
   stage: GrpoStage | EvaluateStage,
   found: string,
   remedy: string | null,
-): DataSetError {
+): UserError {
   const place = id.replace(/^[^/]*\//, "");
   const line = /^line (\d+)$/.exec(place)?.[1];
   const where = stage.kind === "evaluate" && stage.split === "test" && test !== undefined ? test : file;
-  return new DataSetError(
+  return dataSetError(
     where,
     line === undefined ? null : Number(line),
     line === undefined ? `${place}: ${found}` : found,

@@ -28,7 +28,7 @@ export function trainedFiles({ task, stages }: Recipe): Set<string> {
   return new Set(files.map((file) => resolve(file)));
 }
 
-/** @throws EvaluationError, DataSetError, GenerationError where the stage asks for what is not there */
+/** @throws UserError where the stage asks for what is not there */
 export function examProblems(
   recipe: Recipe,
   stage: EvaluateStage,

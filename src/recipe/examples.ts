@@ -1,11 +1,10 @@
 /** Rows of a person's training file as documents: conversations, prompts with completions, or plain texts. */
 import type { ModelShape } from "../checkpoint/folder.ts";
-import { visible } from "../checkpoint/text-file.ts";
+import { isUserError } from "../lib/errors.ts";
+import { visible } from "../lib/text-file.ts";
 import { kindOf, type Row, readRows } from "../tasks/rows.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
 import { type Chat, type ChatMessage, chatOf } from "../tokenizer/chat.ts";
-import { ChatTemplateError } from "../tokenizer/chat-template.ts";
-import { UnknownCharacterError } from "../tokenizer/errors.ts";
 import { chatDocuments } from "../train/chat-example.ts";
 import type { Document } from "../train/data.ts";
 import { encodePrompt } from "../train/rollout.ts";
@@ -31,7 +30,7 @@ export const usualTemplate = (model: TextModel, stage: "pretrain" | "sft"): Exam
 
 /**
  * All rows of the file, in its order; a conversation may be several documents.
- * @throws DataSetError with the file, the line, and what is wrong there
+ * @throws UserError with the file, the line, and what is wrong there
  */
 export function readExamples(file: string, model: TextModel, template: ExampleTemplate): Example[] {
   const chat = chatOf(model.tokenizerConfig ?? {});
@@ -79,12 +78,12 @@ function documentsOf(
     }
     return [plainDocument(model, prompt, completion)];
   } catch (error) {
-    if (error instanceof ChatTemplateError)
+    if (isUserError(error, "chat-template"))
       throw refuse(
-        `the model's chat template refuses this conversation (${visible(error.found, 200)})`,
+        `the model's chat template refuses this conversation (${visible(error.found ?? error.message, 200)})`,
         error.remedy,
       );
-    if (error instanceof UnknownCharacterError) throw refuse(error.message.replace(/\.$/, ""));
+    if (isUserError(error, "input")) throw refuse(error.message.replace(/\.$/, ""));
     throw error;
   }
 }

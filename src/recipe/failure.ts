@@ -1,10 +1,11 @@
 /** Any error as plain data that crosses threads and fits one screen: what is wrong, and what to do. */
 import { latestCheckpoint } from "../checkpoint/resume.ts";
+import { UserError } from "../lib/errors.ts";
 import { LogitsError } from "../sample/sampler.ts";
 import { NonFiniteError } from "../train/step.ts";
 
 export interface Failure {
-  /** The error's class, e.g. "RecipeError". */
+  /** The kind of a `UserError`, or the class of another error, e.g. "hub" or "RecipeError". */
   kind: string;
   /** What was wrong, where, and what was expected. */
   message: string;
@@ -29,17 +30,8 @@ export class FailureError extends Error {
 
 /** Classes that speak to the person who made the mistake. */
 const SPOKEN = new Set([
-  ...["RecipeError", "RunFolderError", "CheckpointError", "DataSetError", "ConfigError", "TokenizerError"],
-  ...[
-    "PortError",
-    "NonFiniteError",
-    "LogitsError",
-    "CountdownInputError",
-    "UsageError",
-    "UnknownCharacterError",
-    "GenerationError",
-  ],
-  ...["ModelFileError"],
+  ...["RecipeError", "RunFolderError", "ConfigError", "NonFiniteError", "LogitsError"],
+  ...["UsageError", "ModelFileError"],
 ]);
 
 /** System errors that a person can mend, by code. */
@@ -71,11 +63,11 @@ export function toFailure(error: unknown): Failure {
   const message =
     given !== null && error.message.endsWith(given) ? error.message.slice(0, -given.length) : error.message;
   return {
-    kind: name,
+    kind: error instanceof UserError ? error.kind : name,
     message: message.trim(),
     remedy,
     stack,
-    unexpected: !SPOKEN.has(name) && remedy === null,
+    unexpected: !(error instanceof UserError) && !SPOKEN.has(name) && remedy === null,
   };
 }
 

@@ -2,8 +2,8 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { pulledModel } from "../checkpoint/download.ts";
 import { holdsModel } from "../checkpoint/model.ts";
-import { pulledModel } from "../checkpoint/pulled.ts";
 import { latestCheckpoint } from "../checkpoint/resume.ts";
 import type { EvaluationRecord } from "../events.ts";
 import { readJournal } from "./journal.ts";

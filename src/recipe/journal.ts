@@ -3,7 +3,8 @@
  * so that every line stays JSON that any reader understands; readers show a gap there.
  */
 import fs from "node:fs";
-import { onDisk, RunFolderError, writeAll } from "./disk.ts";
+import { onDisk, writeAll } from "../lib/disk.ts";
+import { RunFolderError } from "./run-folder-error.ts";
 
 const NEWLINE = 10;
 const CHUNK = 65_536;

@@ -1,6 +1,6 @@
 /** Reads a recipe file. What is wrong with it is shown all at once, on one screen, with its lines. */
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
-import { readText, TextFileError } from "../checkpoint/text-file.ts";
+import { readText, textFault } from "../lib/text-file.ts";
 import { findPair, locate, type Place } from "./locate.ts";
 import { expandPresets } from "./presets.ts";
 import { explain } from "./problems.ts";
@@ -52,13 +52,14 @@ export function readRecipe(path: string): string {
   try {
     return readText(path);
   } catch (error) {
-    if (!(error instanceof TextFileError)) throw error;
+    const fault = textFault(error);
+    if (fault === null) throw error;
     const why =
-      error.found === "there is no such file"
+      fault.found === "there is no such file"
         ? "There is no such file. The recipes that come with Sputnik are in recipes/."
-        : error.found.startsWith("a folder")
+        : fault.found.startsWith("a folder")
           ? "This is a folder. Give the recipe's YAML file in it."
-          : `${error.line === null ? "" : `Line ${error.line}: `}Expected a recipe in YAML, found ${error.found}. ${error.remedy}`;
+          : `${fault.line === null ? "" : `Line ${fault.line}: `}Expected a recipe in YAML, found ${fault.found}. ${fault.remedy}`;
     throw new RecipeError(path, [{ ...NOWHERE, message: why }]);
   }
 }

@@ -6,8 +6,9 @@
 import fs from "node:fs";
 import { hostname } from "node:os";
 import { Worker } from "node:worker_threads";
+import { onDisk } from "../lib/disk.ts";
 import { lives, type Owner, thisProcess } from "../lib/owner.ts";
-import { onDisk, RunFolderError } from "./disk.ts";
+import { RunFolderError } from "./run-folder-error.ts";
 
 interface Holder extends Owner {
   /** For messages. */

@@ -1,13 +1,13 @@
 /** From a recipe's stage to the options of the code that runs it, and from its model block to a model. */
 import fs from "node:fs";
-import { CheckpointError } from "../checkpoint/errors.ts";
+import { pulledModel } from "../checkpoint/download.ts";
+import { mismatch } from "../checkpoint/errors.ts";
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { SPLIT_RULES } from "../checkpoint/gguf/splits.ts";
 import { HUB_NAME } from "../checkpoint/hub.ts";
 import { readJson } from "../checkpoint/json.ts";
 import { holdsModel, openModelFiles, readShape } from "../checkpoint/model.ts";
 import { mergeAdapter } from "../checkpoint/peft.ts";
-import { pulledModel } from "../checkpoint/pulled.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
 import { Random } from "../lib/random.ts";
 import { allParameters, checkConfig, type ModelConfig } from "../models/architecture.ts";
@@ -50,20 +50,19 @@ export function openModel(path: string, adapter?: string): Model {
   return { ...model, parameters: asValues(parameters) };
 }
 
-/** Where a recipe's model lies. @throws CheckpointError that says how to get one */
+/** Where a recipe's model lies. @throws UserError that says how to get one */
 export function placeOf(from: string): string {
   if (holdsModel(from)) return from;
   const pulled = pulledModel(from);
   if (pulled !== null && !fs.existsSync(from)) return pulled;
-  throw new CheckpointError({
-    file: from,
-    place: "model.from",
-    expected: "a model folder (config.json), a GGUF file or the name of a pulled model",
-    found: fs.existsSync(from) ? "neither" : "nothing there",
-    remedy: HUB_NAME.test(from)
+  throw mismatch(
+    `${from}, model.from`,
+    "a model folder (config.json), a GGUF file or the name of a pulled model",
+    fs.existsSync(from) ? "neither" : "nothing there",
+    HUB_NAME.test(from)
       ? `Download it, if that is its name on the Hub: npx sputnik pull ${from}. Else correct the path.`
       : `Correct the path, or download a model: npx sputnik pull OWNER/NAME --to ${from}`,
-  });
+  );
 }
 
 /** The model before the first stage: fresh weights, or those of a folder. */

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join, normalize } from "node:path";
 import { holdsModel } from "../checkpoint/model.ts";
-import { DataSetError } from "../tasks/rows.ts";
+import { dataSetError } from "../tasks/rows.ts";
 import type { Note } from "./check-data.ts";
 import type { Recipe, Stage, TaskOptions, TrainingData } from "./schema.ts";
 
@@ -10,7 +10,7 @@ import type { Recipe, Stage, TaskOptions, TrainingData } from "./schema.ts";
  * The recipe with each relative path as it is from the directory of the command, and a note on each that is not beside
  * the recipe. A recipe is known by what it says (`hashRecipe`), so it is resolved after that.
  * @param recipeFile the recipe's path, or that of any file in its folder
- * @throws DataSetError for a file that is in neither place, unless `missing` is "kept"
+ * @throws UserError for a file that is in neither place, unless `missing` is "kept"
  */
 export function resolvePaths(
   recipe: Recipe,
@@ -30,7 +30,7 @@ export function resolvePaths(
     const found = find(path, existsSync);
     if (found !== null) return found;
     if (missing === "kept") return path;
-    throw new DataSetError(
+    throw dataSetError(
       join(folder, path),
       null,
       "there is no such file",

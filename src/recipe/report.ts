@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { bracket } from "../eval/compare.ts";
 import type { Bill, EvaluationRecord } from "../events.ts";
 import type { BillFile } from "../ledger/bill.ts";
-import { onDisk, writeAtomic } from "./disk.ts";
+import { onDisk, replaceFile } from "../lib/disk.ts";
 import { type Figure, passFigure, stageFigures, validityFigure } from "./figures.ts";
 import { fenced, inlineText } from "./markdown-text.ts";
 import { answersSection } from "./report-answers.ts";
@@ -29,8 +29,8 @@ export function saveReport(run: RunData, folder: string): string {
     if (fs.lstatSync(paths.figures, { throwIfNoEntry: false })?.isSymbolicLink()) fs.rmSync(paths.figures);
     fs.mkdirSync(paths.figures, { recursive: true });
   });
-  for (const { file, svg } of figures) writeAtomic(join(paths.figures, file), svg);
-  writeAtomic(paths.report, markdown);
+  for (const { file, svg } of figures) replaceFile(join(paths.figures, file), svg);
+  replaceFile(paths.report, markdown);
   return paths.report;
 }
 

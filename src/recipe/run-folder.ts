@@ -7,13 +7,14 @@
 import fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
-import { readText } from "../checkpoint/text-file.ts";
 import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
 import { type BillEntry, type BillFile, entriesOf } from "../ledger/bill.ts";
-import { onDisk, RunFolderError, writeAtomic } from "./disk.ts";
+import { makeFolder, onDisk, replaceFile } from "../lib/disk.ts";
+import { readText } from "../lib/text-file.ts";
 import { Journal, readJournal } from "./journal.ts";
 import { loadRecipe } from "./load.ts";
 import { acquireLock, type Lock } from "./lock.ts";
+import { RunFolderError } from "./run-folder-error.ts";
 import { describeRun, differences, hashRecipe, type RunInfo } from "./run-info.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "./run-name.ts";
 import type { Recipe } from "./schema.ts";
@@ -185,7 +186,7 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
   const paths = runPaths(folder);
   if (!RUN_NAME.test(name))
     throw new RunFolderError(folder, `A run cannot be called ${JSON.stringify(name)}.`, RUN_NAME_RULE);
-  onDisk(folder, () => fs.mkdirSync(folder, { recursive: true }));
+  makeFolder(folder);
   let lock = acquireLock(paths.lock, name);
   try {
     let movedTo: string | null = null;
@@ -199,14 +200,14 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
     if (fresh && (strangers.length > 0 || fs.existsSync(paths.info))) {
       movedTo = setAside(folder);
       lock.release();
-      onDisk(folder, () => fs.mkdirSync(folder, { recursive: true }));
+      makeFolder(folder);
       lock = acquireLock(paths.lock, name);
     }
     const recipeFolder = recipeFile === undefined ? undefined : dirname(resolve(recipeFile));
     const now = new Date().toISOString();
     const previous = readJson<RunInfo>(paths.info);
     if (previous !== null) refuseAnother(recipe, previous, folder, name);
-    else writeAtomic(paths.recipe, options.recipeText ?? stringify(recipe));
+    else replaceFile(paths.recipe, options.recipeText ?? stringify(recipe));
     const info =
       previous === null
         ? describeRun(name, recipe, now, recipeFolder)
@@ -217,7 +218,7 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
           };
     refuseCheckpointsOfAnother(folder);
     // run.json comes last: a folder that has one is complete.
-    onDisk(paths.checkpoints, () => fs.mkdirSync(paths.checkpoints, { recursive: true }));
+    makeFolder(paths.checkpoints);
     writeJson(paths.info, info);
     return new RunFolder(folder, info, lock, previous !== null, movedTo);
   } catch (error) {
@@ -252,7 +253,7 @@ function strangersIn(folder: string, recipeText: string | undefined): string[] {
 }
 
 const writeJson = (path: string, value: RunInfo | BillFile): void =>
-  writeAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+  replaceFile(path, `${JSON.stringify(value, null, 2)}\n`);
 
 /** Renames the folder to the first free NAME.1, NAME.2, ... with its lock removed. */
 function setAside(folder: string): string {
@@ -287,7 +288,7 @@ function recipeOf(folder: string): unknown {
 
 const isFile = (path: string): boolean => fs.statSync(path, { throwIfNoEntry: false })?.isFile() === true;
 
-/** `null` where there is none. @throws RunFolderError, TextFileError */
+/** `null` where there is none. @throws RunFolderError, UserError */
 export function readJson<T>(path: string): T | null {
   if (!fs.existsSync(path)) return null;
   // In a stranger's folder it may be a pipe or a device, which never ends.

@@ -3,11 +3,11 @@ import fs from "node:fs";
 import { join } from "node:path";
 import type { EvaluationRecord } from "../events.ts";
 import { BillBook, type BillEntry, type BillFile } from "../ledger/bill.ts";
-import { RunFolderError } from "./disk.ts";
 import { readJournal } from "./journal.ts";
 import { parseRecipe, readRecipe } from "./load.ts";
 import { resolvePaths } from "./paths.ts";
 import { type MetricsLine, readJson, runPaths, type SamplesLine } from "./run-folder.ts";
+import { RunFolderError } from "./run-folder-error.ts";
 import type { RunInfo } from "./run-info.ts";
 import type { Recipe } from "./schema.ts";
 

@@ -1,13 +1,13 @@
 /** Where pretraining and SFT get their documents: generated attempts, a text file, JSONL, or code. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { readText, TextFileError } from "../checkpoint/text-file.ts";
+import { isUserError } from "../lib/errors.ts";
 import { Random } from "../lib/random.ts";
+import { readText, textFault } from "../lib/text-file.ts";
 import { countdown } from "../tasks/countdown.ts";
 import { attemptDocument } from "../tasks/countdown-attempts.ts";
-import { DataSetError, readDataText } from "../tasks/rows.ts";
+import { dataSetError, readDataText } from "../tasks/rows.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
-import { UnknownCharacterError } from "../tokenizer/errors.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { DocumentSource } from "../train/data.ts";
@@ -23,7 +23,7 @@ export interface SourceOptions {
   stage: "pretrain" | "sft";
 }
 
-/** Documents by index, without end: a file is read again in a new order each epoch. @throws DataSetError */
+/** Documents by index, without end: a file is read again in a new order each epoch. @throws UserError */
 export function documentSource(
   data: TrainingData,
   model: TextModel,
@@ -54,7 +54,7 @@ export function documentSource(
   }
 }
 
-/** A file's documents, each once, in its order. @throws DataSetError */
+/** A file's documents, each once, in its order. @throws UserError */
 export function fileExamples(
   data: TrainingData & { kind: "text" | "jsonl" },
   model: TextModel,
@@ -69,8 +69,8 @@ export function fileExamples(
       const ids = [...begin, ...tokenizer.encode(text), ...endIds(tokenizer)];
       return { document: { ids, trainFrom: begin.length }, place: `line ${line}` };
     } catch (error) {
-      if (!(error instanceof UnknownCharacterError)) throw error;
-      throw new DataSetError(
+      if (!isUserError(error, "input")) throw error;
+      throw dataSetError(
         data.file,
         line,
         error.message.replace(/\.$/, ""),
@@ -119,20 +119,20 @@ export function sourceFiles(folder: string, extensions: readonly string[]): Sour
   try {
     walk("");
   } catch (error) {
-    throw new DataSetError(folder, null, (error as Error).message, `a folder of ${expected}`);
+    throw dataSetError(folder, null, (error as Error).message, `a folder of ${expected}`);
   }
   const files = paths.sort().flatMap((path) => {
     try {
       return [{ path, text: readText(join(folder, path), { markup: true }) }];
     } catch (error) {
-      if (!(error instanceof TextFileError)) throw error;
+      if (textFault(error) === null) throw error;
       notText.push(path);
       return [];
     }
   });
   if (files.length > 0) return { files, notText, links };
   const found = paths.length === 0 ? "there are none in it" : `none of its ${paths.length} is text`;
-  throw new DataSetError(folder, null, found, expected);
+  throw dataSetError(folder, null, found, expected);
 }
 
 function shuffled<Item>(documents: readonly Item[], seed: number): (index: number) => Item {
@@ -159,6 +159,6 @@ function paragraphs(file: string): { text: string; line: number }[] {
     if (text !== "") found.push({ text, line: line + before.split("\n").length - 1 });
     line += part.split("\n").length - 1;
   }
-  if (found.length === 0) throw new DataSetError(file, null, "the file has no text", expected);
+  if (found.length === 0) throw dataSetError(file, null, "the file has no text", expected);
   return found;
 }

@@ -2,19 +2,18 @@
  * A compiled step as an open artefact: one `.onnx` file that any runtime can load, with large constants beside it, since
  * a protobuf message ends at 2 GB.
  */
-import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { LoweredGraph } from "../graph/lower.ts";
 import { encodeModel, type OnnxConstant, type WeightBytes } from "../graph/proto.ts";
 import { DTYPE_BYTES } from "../graph/tensor.ts";
+import { writeAll } from "../lib/disk.ts";
 
 /** Constants of this many bytes or more go into `<file>.data`. */
 const EXTERNAL_BYTES = 1 << 12;
 
 /** ONNX Runtime maps external data from offsets that are multiples of this, on every system (Windows needs the most). */
 const ALIGNMENT = 1 << 16;
-
-const WRITE_BYTES = 1 << 30;
 
 const NOTHING = new Uint8Array();
 
@@ -40,11 +39,8 @@ export function saveModelFile(lowered: LoweredGraph, path: string, externalBytes
     end = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
     const offset = end;
     for (const bytes of pieces) {
-      // One call may write less than asked for, above 2 GB always.
-      const { length } = bytes;
-      for (let written = 0; written < length; )
-        written += writeSync(data, bytes, written, Math.min(length - written, WRITE_BYTES), end + written);
-      end += length;
+      writeAll(data, bytes, end);
+      end += bytes.length;
     }
     return offset;
   };

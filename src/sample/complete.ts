@@ -29,7 +29,7 @@ export interface Completion {
   dropped: { prefix: number; suffix: number };
 }
 
-/** @throws TokenizerError where there is a suffix and the vocabulary has no tokens to mark a hole */
+/** @throws UserError where there is a suffix and the vocabulary has no tokens to mark a hole */
 export async function complete(
   model: InferenceModel,
   { prefix, suffix, maxNewTokens, seed = 0, onText, signal, sampling }: CompleteOptions,

@@ -4,13 +4,13 @@
  */
 import { statfsSync } from "node:fs";
 import { join } from "node:path";
-import { CheckpointError, systemCode } from "../checkpoint/errors.ts";
 import type { TensorSource } from "../checkpoint/weights.ts";
 import { lower } from "../graph/lower.ts";
 import type { Quantised } from "../graph/ops/quantised.ts";
 import { weight } from "../graph/ops/source.ts";
 import { dequantised } from "../graph/ops.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
+import { systemCode, UserError } from "../lib/errors.ts";
 import { scratchFolder } from "../lib/scratch.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import type { Engine } from "../runtime/engine.ts";
@@ -100,9 +100,9 @@ function codedWeight(
 /** Saves the graph beside its weights and maps both; on disk they stay as long as the session at most. */
 export function openFixed(graph: Graph, engine: Engine): Promise<Session> {
   const { path: folder, remove } = scratchFolder("model");
-  const full = (found: string, cause?: unknown): CheckpointError =>
-    new CheckpointError({
-      ...{ file: folder, expected: "room for the weights while they run", found, cause },
+  const full = (found: string, cause?: unknown): UserError =>
+    new UserError({
+      ...{ kind: "checkpoint", where: folder, expected: "room for the weights while they run", found, cause },
       remedy: "Free some space there, or name a folder on another disk in TMPDIR.",
     });
   try {

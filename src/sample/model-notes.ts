@@ -10,7 +10,7 @@ import { settingsIn } from "../models/generation-settings.ts";
 import { MOST_POSITIONS } from "../models/rope.ts";
 import { notApplied } from "./defaults.ts";
 
-/** Sentences, none where there is nothing to say. @throws CheckpointError for files that cannot be read */
+/** Sentences, none where there is nothing to say. @throws UserError for files that cannot be read */
 export function modelNotes(path: string): string[] {
   const file = isGguf(path) ? path : settingsFile(path);
   const settings = notApplied(isGguf(path) ? ggufSettings(path) : settingsIn(fields(file)));

@@ -12,7 +12,7 @@ import {
   renderChat,
 } from "../tokenizer/chat.ts";
 import { checkChat } from "../tokenizer/chat-check.ts";
-import { ChatTemplateError } from "../tokenizer/chat-template.ts";
+import { chatTemplateError } from "../tokenizer/chat-template.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { ConversationRequest, Message } from "./chat.ts";
 
@@ -37,7 +37,7 @@ const BREATH_MS = 20;
  * A turn is a question with what was said until the next one; whole turns are left out, the oldest first, and never
  * the system's message. The newest turns are read first, twice as many each time, so that the work is bounded by the
  * model's room and not by what was sent; each message is encoded once, lengths are sums.
- * @throws ChatTemplateError without a template, with a broken one, or where it refuses such messages
+ * @throws UserError without a template, with a broken one, or where it refuses such messages
  * @throws UsageError where the last question alone is too long
  * @throws what `signal` aborts with, between two messages
  */
@@ -85,7 +85,7 @@ function checkedChat(tokenizerConfig: Record<string, unknown>): Chat {
   if (known !== undefined) return known;
   const chat = chatOf(tokenizerConfig);
   if (chat === null)
-    throw new ChatTemplateError({
+    throw chatTemplateError({
       line: null,
       found: "the model has none, so it can't hold a conversation",
       remedy: "Take an instruct model, or one whose tokenizer_config.json has a chat_template.",

@@ -12,7 +12,7 @@ export interface Question {
   verify(completion: string): Verdict;
 }
 
-/** @throws CountdownInputError for what is no Countdown problem. */
+/** @throws UserError for a text that is no Countdown problem */
 export function readQuestion(text: string, task: TaskOptions): Question {
   if (task.kind === "countdown") return countdownQuestion(text);
   const template = "template" in task && task.template === "r1" ? "r1" : "plain";

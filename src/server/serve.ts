@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import { type AddressInfo, isIPv4, isIPv6 } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
+import { UserError } from "../lib/errors.ts";
 import { readText } from "../runtime/cgroup.ts";
 import { type AppOptions, createApp, MOST_READERS } from "./app.ts";
 
@@ -30,19 +31,10 @@ const MOST_CONNECTIONS = 2 * MOST_READERS;
 const PORTS_TRIED = 20;
 
 /** The server cannot listen there: what was tried, and what to do. */
-export class PortError extends Error {
-  readonly port: number;
-  readonly remedy: string;
+const portError = (port: number, why: string, remedy: string, cause: unknown): UserError =>
+  new UserError({ kind: "port", what: `Port ${port} ${why}`, remedy, data: { port }, cause });
 
-  constructor(port: number, why: string, remedy: string, cause: unknown) {
-    super(`Port ${port} ${why}. ${remedy}`, { cause });
-    this.name = "PortError";
-    this.port = port;
-    this.remedy = remedy;
-  }
-}
-
-/** @throws PortError when the port is taken or not allowed. */
+/** @throws UserError "port" when the port is taken or not allowed. */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
   const host = options.host ?? "127.0.0.1";
   // Beyond this machine everybody may ask.
@@ -66,14 +58,14 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
 function toPortError(error: unknown, code: unknown, port: number, first: number): unknown {
   if (code === "EADDRINUSE") {
     const why = port === first ? "is in use by another program" : `and the ones from ${first} on are in use`;
-    return new PortError(port, why, "Choose a free one with --port, or --port 0 for any.", error);
+    return portError(port, why, "Choose a free one with --port, or --port 0 for any.", error);
   }
   if (code === "EACCES") {
-    return new PortError(port, "may not be opened by this user", "Choose one above 1023 with --port.", error);
+    return portError(port, "may not be opened by this user", "Choose one above 1023 with --port.", error);
   }
   if (typeof code !== "string" || !(error instanceof Error)) return error;
   const why = `cannot be opened (${error.message})`;
-  return new PortError(port, why, "Is this process allowed to listen on this machine's own address?", error);
+  return portError(port, why, "Is this process allowed to listen on this machine's own address?", error);
 }
 
 function listen(server: Server, port: number, host: string): Promise<number> {

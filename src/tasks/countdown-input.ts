@@ -1,4 +1,5 @@
 /** A Countdown problem that a person types, such as "82 27 11 = 44". */
+import { UserError } from "../lib/errors.ts";
 import { SOLVE_LIMIT } from "./countdown-solve.ts";
 
 export interface CountdownInput {
@@ -14,32 +15,21 @@ export const INPUT_LIMITS = {
   target: [1, 999],
 } as const;
 
-/** What a person typed is no Countdown problem. The message says what is missing and shows an example. */
-export class CountdownInputError extends Error {
-  readonly input: string;
-  readonly found: string;
-  readonly expected: string;
-
-  constructor(input: string, found: string, expected: string) {
-    super(`${found} Expected: ${expected}, such as "82 27 11 = 44".`);
-    this.name = "CountdownInputError";
-    this.input = input;
-    this.found = found;
-    this.expected = expected;
-  }
-}
-
 /** Between numbers and target; also what the prompt itself says. */
 export const SEPARATOR = /(?:=>|->|=|→|:|\bmakes?\b|\bto\b)/i;
 
 /**
  * Numbers (separated by blanks, commas, semicolons or "and"), then "=", "->", "make", "to" or ":", then
- * the target. @throws CountdownInputError
+ * the target. @throws UserError that says what is missing, with an example
  */
 export function parseCountdown(input: string): CountdownInput {
   const { length, numbers: count, number: range, target: targetRange } = INPUT_LIMITS;
   const fail = (found: string, expected: string) =>
-    new CountdownInputError(input.slice(0, length), found, expected);
+    new UserError({
+      kind: "input",
+      what: `${found} Expected: ${expected}, such as "82 27 11 = 44".`,
+      ...{ found, expected, data: { input: input.slice(0, length) } },
+    });
   const shape = "some numbers, then =, then the target";
   if (input.length > length) throw fail(`That is longer than ${length} characters.`, shape);
   const sides = input.trim().split(SEPARATOR);

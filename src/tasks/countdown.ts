@@ -63,7 +63,7 @@ export function countdownPrompt(numbers: number[], target: number): string {
   return `${numbers.join(", ")} make ${target}\n<think>\n`;
 }
 
-/** A person's own problem, solvable or not (see `solve`). @throws CountdownInputError */
+/** A person's own problem, solvable or not (see `solve`). @throws UserError */
 export function parseUserProblem(text: string): CountdownQuestion {
   const { numbers, target } = parseCountdown(text);
   return { id: "countdown/user", prompt: countdownPrompt(numbers, target), numbers, target };

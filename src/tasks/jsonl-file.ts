@@ -1,5 +1,5 @@
 /** Reads a file of word problems: one JSON object a line, `{"question": "...", "answer": "... #### 42"}`. */
-import { visible } from "../checkpoint/text-file.ts";
+import { visible } from "../lib/text-file.ts";
 import { boxed, hashAnswer } from "./marked-answers.ts";
 import { parseNumber } from "./number.ts";
 import { kindOf, type Row, readRows } from "./rows.ts";
@@ -16,7 +16,7 @@ const ROW = 'a JSON object such as {"question": "What is 6 * 7?", "answer": "6 *
 
 /**
  * All rows, or the first `limit` of them. Other keys than these are allowed, and ignored.
- * @throws DataSetError for a file that cannot be read, a broken line, or an answer that is not one number
+ * @throws UserError for a file that cannot be read, a broken line, or an answer that is not one number
  */
 export function readWordProblems(file: string, limit = Number.POSITIVE_INFINITY): WordProblem[] {
   const found: WordProblem[] = [];

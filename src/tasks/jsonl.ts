@@ -34,7 +34,7 @@ export interface JsonlProblem extends Problem {
   answer: string;
 }
 
-/** Loads the files. @throws DataSetError, also from `generate` and `list` for a split without rows */
+/** Loads the files. @throws UserError, also from `generate` and `list` for a split without rows */
 export function jsonl(options: JsonlOptions): Task<JsonlProblem> {
   const rows = splitRows(options);
   const rowAt = rowOrder(rows);

@@ -58,7 +58,7 @@ export interface Task<P extends Problem = Problem> {
   name: string;
   /**
    * Of a list of problems, such as a file: each of a part's problems once, in the order of the list. Absent where
-   * problems are generated without end. @throws DataSetError for a part without problems
+   * problems are generated without end. @throws UserError for a part without problems
    */
   list?(part: ListPart): P[];
   /** Equal for equal problems, whatever their ids, seeds and the form of the prompt; the prompt where it is absent. */

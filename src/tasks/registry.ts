@@ -21,7 +21,7 @@ export type TaskOptions = z.infer<typeof taskOptions>;
 /** As a person writes them: what has a default may be left out. */
 export type TaskInput = z.input<typeof taskOptions>;
 
-/** @throws ZodError for options outside the schema; DataSetError for a broken data set. */
+/** @throws ZodError for options outside the schema; UserError for a broken data set. */
 export function taskFrom(input: TaskInput): Task {
   const options = taskOptions.parse(input);
   switch (options.kind) {

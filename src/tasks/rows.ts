@@ -1,30 +1,21 @@
 /** The rows of a person's data file: JSONL, a JSON object a line, or one JSON list of objects. */
-import { type Line, readLines, readText, TextFileError, visible } from "../checkpoint/text-file.ts";
+import { isUserError, UserError } from "../lib/errors.ts";
+import { type Line, readLines, readText, textFault, visible } from "../lib/text-file.ts";
 
-/** A data set cannot be used. `line` counts from 1, and is `null` where the file as a whole is at fault. */
-export class DataSetError extends Error {
-  override name = "DataSetError";
-  readonly file: string;
-  readonly line: number | null;
-  readonly found: string;
-  readonly expected: string;
-  readonly remedy: string | null;
-
-  constructor(
-    file: string,
-    line: number | null,
-    found: string,
-    expected: string,
-    remedy: string | null = null,
-  ) {
-    const where = line === null ? file : `${file}, line ${line}`;
-    super(`${where}: ${found}. Expected: ${expected}.${remedy === null ? "" : ` ${remedy}`}`);
-    this.file = file;
-    this.line = line;
-    this.found = found;
-    this.expected = expected;
-    this.remedy = remedy;
-  }
+/** A data set cannot be used. `line` counts from 1; `null`: the fault is not one line's. */
+export function dataSetError(
+  file: string,
+  line: number | null,
+  found: string,
+  expected: string,
+  remedy: string | null = null,
+): UserError {
+  return new UserError({
+    kind: "data-set",
+    where: line === null ? file : `${file}, line ${line}`,
+    what: `${found}. Expected: ${expected}.`,
+    ...{ found, expected, remedy: remedy ?? undefined, data: { file, line } },
+  });
 }
 
 /** One row, and how to refuse it. */
@@ -32,10 +23,10 @@ export interface Row {
   fields: Record<string, unknown>;
   /** "line 3", or "entry 3" of a list. */
   place: string;
-  refuse(found: string, remedy?: string): DataSetError;
+  refuse(found: string, remedy?: string | null): UserError;
 }
 
-/** The text of a data file. @throws DataSetError naming what the file is instead */
+/** The text of a data file. @throws UserError naming what the file is instead */
 export function readDataText(file: string, expected: string, options: { markup?: boolean } = {}): string {
   return asDataSetErrors(expected, () => readText(file, options));
 }
@@ -43,7 +34,7 @@ export function readDataText(file: string, expected: string, options: { markup?:
 /**
  * Row by row; empty lines are passed over.
  * @param expected an example of a row, in words
- * @throws DataSetError with file, line, and what is there instead of an object
+ * @throws UserError with file, line, and what is there instead of an object
  */
 export function* readRows(file: string, expected: string): Generator<Row> {
   const lines = readLines(file);
@@ -62,7 +53,7 @@ function* rowsOf(file: string, expected: string, lines: Generator<Line>): Genera
     if (step.done) break;
     const { number, text, last } = step.value;
     if (text.trim() === "") continue;
-    const refuse: Row["refuse"] = (found, remedy) => new DataSetError(file, number, found, expected, remedy);
+    const refuse: Row["refuse"] = (found, remedy) => dataSetError(file, number, found, expected, remedy);
     const place = `line ${number}`;
     let value: unknown;
     try {
@@ -86,7 +77,7 @@ function* rowsOf(file: string, expected: string, lines: Generator<Line>): Genera
     if (!isObject(value)) throw refuse(`${kindOf(value)}, not an object`);
     yield { fields: value, place, refuse };
   }
-  if (rows === 0) throw new DataSetError(file, null, "the file has no rows", expected);
+  if (rows === 0) throw dataSetError(file, null, "the file has no rows", expected);
 }
 
 /** A file whose first line is no row of its own: a JSON list of rows, or something over several lines, which is named. */
@@ -96,9 +87,9 @@ function readWhole(file: string, expected: string, first: string): Generator<Row
   try {
     value = JSON.parse(asDataSetErrors(expected, () => readText(file)));
   } catch (error) {
-    if (error instanceof DataSetError) throw error;
+    if (isUserError(error, "data-set")) throw error;
     if (!/^\s*[[{]\s*$/.test(first)) return null;
-    throw new DataSetError(
+    throw dataSetError(
       file,
       null,
       `JSON over several lines that cannot be read as one value (${visible((error as Error).message)})`,
@@ -109,7 +100,7 @@ function readWhole(file: string, expected: string, first: string): Generator<Row
   if (Array.isArray(value)) return entries(file, expected, value);
   const keys = Object.keys(value as object);
   const list = keys.find((key) => Array.isArray(Reflect.get(value as object, key)));
-  throw new DataSetError(
+  throw dataSetError(
     file,
     null,
     `one JSON object over several lines, with the keys ${visible(keys.join(", "))}`,
@@ -119,11 +110,11 @@ function readWhole(file: string, expected: string, first: string): Generator<Row
 }
 
 function* entries(file: string, expected: string, values: readonly unknown[]): Generator<Row> {
-  if (values.length === 0) throw new DataSetError(file, null, "the file has no rows", expected);
+  if (values.length === 0) throw dataSetError(file, null, "the file has no rows", expected);
   for (const [i, value] of values.entries()) {
     const place = `entry ${i + 1}`;
     const refuse: Row["refuse"] = (found, remedy) =>
-      new DataSetError(file, null, `${place}: ${found}`, expected, remedy);
+      dataSetError(file, null, `${place}: ${found}`, expected, remedy);
     if (!isObject(value)) throw refuse(`${kindOf(value)}, not an object`);
     yield { fields: value, place, refuse };
   }
@@ -133,8 +124,9 @@ function asDataSetErrors<T>(expected: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof TextFileError)) throw error;
-    throw new DataSetError(error.file, error.line, error.found, expected, error.remedy);
+    const fault = textFault(error);
+    if (fault === null) throw error;
+    throw dataSetError(fault.file, fault.line, fault.found, expected, fault.remedy);
   }
 }
 

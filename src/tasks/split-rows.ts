@@ -1,7 +1,7 @@
 /** Which rows of a data file train, validate and test: by shares of a hash of the question, or by a file of their own. */
 import { z } from "zod";
 import { readWordProblems, type WordProblem } from "./jsonl-file.ts";
-import { DataSetError } from "./rows.ts";
+import { dataSetError } from "./rows.ts";
 import { SPLIT_SHARES, type Split, splitOf } from "./stream.ts";
 
 const share = z.number().min(0).max(1);
@@ -27,7 +27,7 @@ export interface SplitOptions {
 export interface SplitRows {
   /** Of `file`, in its order. */
   all: WordProblem[];
-  /** @throws DataSetError for a split without rows */
+  /** @throws UserError for a split without rows */
   of(split: Split): WordProblem[];
   /** Questions of the test file that `file` has too: they are tested and not trained. */
   shared: number;
@@ -38,7 +38,7 @@ export function canonicalQuestion(question: string): string {
   return question.toLowerCase().split(/\s+/).join(" ");
 }
 
-/** @throws DataSetError for a file that cannot be used */
+/** @throws UserError for a file that cannot be used */
 export function splitRows({ file, test, split, limit }: SplitOptions): SplitRows {
   const all = readWordProblems(file, limit);
   const tests = test === undefined ? null : readWordProblems(test);
@@ -64,7 +64,7 @@ export function splitRows({ file, test, split, limit }: SplitOptions): SplitRows
           : name === "train"
             ? "Give more rows, or smaller shares (split: { validation: 0, test: 0.1 })."
             : "Give more rows, or a larger share (split: { validation: 0.3 }).";
-      throw new DataSetError(file, null, found, "rows in each split that a stage uses", remedy);
+      throw dataSetError(file, null, found, "rows in each split that a stage uses", remedy);
     },
   };
 }

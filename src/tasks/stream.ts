@@ -1,4 +1,5 @@
 /** Seeded problems, and splits that cannot overlap. */
+import { UserError } from "../lib/errors.ts";
 import { Random } from "../lib/random.ts";
 import type { StreamKey } from "./problem.ts";
 
@@ -11,24 +12,6 @@ export const SPLIT_SHARES: Shares = { validation: 0.1, test: 0.1 };
 
 /** Draws before a generator gives up: a split holds a tenth of the problems, so 10 is typical. */
 const MAX_DRAWS = 20_000;
-
-/** The options leave no problem for this split, or next to none. */
-export class GenerationError extends Error {
-  readonly task: string;
-  readonly split: Split;
-  readonly draws: number;
-
-  constructor(task: string, split: Split, draws: number) {
-    super(
-      `The task ${task} found no ${split} problem in ${draws} draws: its options allow too few problems. ` +
-        "Widen the ranges of the task's options.",
-    );
-    this.name = "GenerationError";
-    this.task = task;
-    this.split = split;
-    this.draws = draws;
-  }
-}
 
 /** The random stream of one problem: a hash of its whole key, so seed 1, index 2 is not seed 2, index 1. */
 export function stream(seed: number, task: string, split: Split, index: number): Random {
@@ -49,7 +32,7 @@ export function splitOf(task: string, content: string, shares: Shares = SPLIT_SH
  * Draws from the key's stream until a problem of its split comes out.
  * @param draw one problem, or `null` where the random choices led nowhere
  * @param content the problem's canonical content, for `splitOf`
- * @throws GenerationError after `MAX_DRAWS`
+ * @throws UserError "generation" after `MAX_DRAWS`: the options leave the split no problem, or next to none
  */
 export function drawInSplit<T>(
   task: string,
@@ -62,7 +45,12 @@ export function drawInSplit<T>(
     const problem = draw(random);
     if (problem !== null && splitOf(task, content(problem)) === key.split) return problem;
   }
-  throw new GenerationError(task, key.split, MAX_DRAWS);
+  throw new UserError({
+    kind: "generation",
+    what: `The task ${task} found no ${key.split} problem in ${MAX_DRAWS} draws: its options allow too few problems`,
+    remedy: "Widen the ranges of the task's options.",
+    data: { task, split: key.split, draws: MAX_DRAWS },
+  });
 }
 
 /** Unique among the problems of a task. */

@@ -4,6 +4,7 @@
  * replaced, and the completion that hung it gets 0, since an unscored sample would be a way out for a policy.
  */
 import type { Worker } from "node:worker_threads";
+import { UserError } from "../lib/errors.ts";
 import { startThread } from "../runtime/thread.ts";
 import { checkedVerdict, exceeded, fault, oversized } from "./judge.ts";
 import type { Problem, Task, Verdict } from "./problem.ts";
@@ -20,17 +21,6 @@ export interface PoolOptions {
   startMs?: number;
   /** MiB that a thread may take before it is ended. */
   heapMb?: number;
-}
-
-/** The task could not be loaded in a worker: wrong module, wrong export, wrong options, or too slow. */
-export class VerifierStartError extends Error {
-  readonly source: TaskSource;
-
-  constructor(source: TaskSource, problem: string) {
-    super(`The task ${source.factory} of ${source.module} could not be started in a worker: ${problem}`);
-    this.name = "VerifierStartError";
-    this.source = source;
-  }
 }
 
 export class VerifierPool {
@@ -54,7 +44,7 @@ export class VerifierPool {
     };
   }
 
-  /** Verdicts in the order of the items. @throws VerifierStartError */
+  /** Verdicts in the order of the items. @throws UserError where the task cannot be loaded: wrong module, export or options, or too slow */
   async verify(items: WorkerJob[]): Promise<Verdict[]> {
     const verdicts: Verdict[] = items.map(() => fault("not reached"));
     let next = 0;
@@ -108,10 +98,13 @@ export class VerifierPool {
     const reply = await nextReply(worker, this.#limits.startMs);
     if (reply === "ready") return worker;
     await worker.terminate();
-    throw new VerifierStartError(
-      this.#source,
-      reply instanceof Failure ? reply.message : "it sent no greeting",
-    );
+    const { module, factory } = this.#source;
+    const problem = reply instanceof Failure ? reply.message : "it sent no greeting";
+    throw new UserError({
+      kind: "verifier",
+      what: `The task ${factory} of ${module} could not be started in a worker: ${problem}`,
+      data: { source: this.#source },
+    });
   }
 }
 

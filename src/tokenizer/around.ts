@@ -2,7 +2,7 @@
  * What a model's own tokenizer puts before and after a text, from `tokenizer.json` and `tokenizer_config.json` and
  * nothing else: models are trained either way, and a BOS that a model has never seen costs it its answers.
  */
-import { TokenizerError } from "./errors.ts";
+import { UserError } from "../lib/errors.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 export interface Around {
@@ -41,7 +41,7 @@ export interface AroundSources {
  * The post-processor counts, as transformers 5 reads it. `add_bos_token` and `add_eos_token`, where they are given, have
  * the last word about their own token, as in transformers 4 and llama.cpp's converter; a token that the config does not
  * name (`bos_token: null`) is never added by them.
- * @throws TokenizerError for a template that names a token which the vocabulary lacks
+ * @throws UserError for a template that names a token which the vocabulary lacks
  */
 export function aroundText({ processor, config, bos, eos, ours, idOf }: AroundSources): Around {
   const nothing = (processor ?? null) === null;
@@ -82,8 +82,9 @@ function processed(processor: Json, idOf: AroundSources["idOf"]): Around {
     case "ByteLevel":
       return NOTHING_AROUND;
     default:
-      throw new TokenizerError({
-        field: "tokenizer.json post_processor",
+      throw new UserError({
+        kind: "tokenizer",
+        where: "tokenizer tokenizer.json post_processor",
         expected: "one of Hugging Face's",
         found: JSON.stringify(processor.type),
         remedy: "Export it with a current version of Hugging Face's tokenizers.",
@@ -106,8 +107,9 @@ function template({ single, special_tokens: known = {} }: Json, idOf: AroundSour
         idOf(token.id),
       ];
       if (ids.every((id) => id !== undefined)) return ids;
-      throw new TokenizerError({
-        field: "tokenizer.json post_processor",
+      throw new UserError({
+        kind: "tokenizer",
+        where: "tokenizer tokenizer.json post_processor",
         expected: "tokens of its vocabulary",
         found: JSON.stringify(token.id),
         remedy: "Is the file whole, and of this model?",

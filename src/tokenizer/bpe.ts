@@ -3,10 +3,10 @@
  */
 import { Tokenizer as HubImplementation } from "@huggingface/tokenizers";
 import { z } from "zod";
+import { UserError } from "../lib/errors.ts";
 import { type Around, aroundText } from "./around.ts";
 import { BYTE_CHARACTERS, wellFormed } from "./byte-level.ts";
 import { startDecoder } from "./decoder.ts";
-import { TokenizerError } from "./errors.ts";
 import { checkGrowth, GPT2_SPLIT, inTime, isHarmless } from "./hostile.ts";
 import { decodeAll } from "./stream.ts";
 import type { ControlToken, EncodeOptions, Tokenizer, TokenStream } from "./tokenizer.ts";
@@ -89,7 +89,7 @@ export class BpeTokenizer implements Tokenizer {
 
   /**
    * @param json content of `tokenizer.json`
-   * @throws TokenizerError naming the field that is missing, of the wrong type, or unknown to the vocabulary.
+   * @throws UserError naming the field that is missing, of the wrong type, or unknown to the vocabulary.
    */
   constructor(json: unknown, files: TokenizerFiles = {}) {
     const parsed = parse("tokenizer.json", TokenizerJson, json);
@@ -112,8 +112,9 @@ export class BpeTokenizer implements Tokenizer {
       if (content === null || content === undefined) return null;
       const id = this.full.token_to_id(content);
       if (id !== undefined) return id;
-      throw new TokenizerError({
-        field: `tokenizer_config.json ${field}`,
+      throw new UserError({
+        kind: "tokenizer",
+        where: `tokenizer tokenizer_config.json ${field}`,
         expected: "a token of tokenizer.json",
         found: JSON.stringify(content),
         remedy: "The two files belong to different models, or the token was never added.",
@@ -141,7 +142,7 @@ export class BpeTokenizer implements Tokenizer {
    * With `specials: false` (the default) control tokens in `text` are spelled out like any other text. A text that
    * comes after another gets none of the blanks that begin a text: after a control token as the official library does it,
    * inside a text as if both were encoded in one.
-   * @throws TokenizerError where the file's expressions take too long
+   * @throws UserError where the file's expressions take too long
    */
   encode(text: string, { specials = false, after }: EncodeOptions = {}): number[] {
     if (text === "") return [];
@@ -291,8 +292,9 @@ function hub(json: Json): HubTokenizer {
   try {
     return new HubImplementation({ ...json, ...parts, normalizer, pre_tokenizer }, {});
   } catch (error) {
-    throw new TokenizerError({
-      field: "tokenizer.json",
+    throw new UserError({
+      kind: "tokenizer",
+      where: "tokenizer tokenizer.json",
       expected: "parts that @huggingface/tokenizers knows",
       found: error instanceof Error ? error.message : String(error),
       remedy: "Export it with a current version of Hugging Face's tokenizers.",
@@ -338,8 +340,9 @@ function parse<T>(file: string, schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
-  throw new TokenizerError({
-    field: [file, ...issue.path.map(String)].join(" "),
+  throw new UserError({
+    kind: "tokenizer",
+    where: ["tokenizer", file, ...issue.path.map(String)].join(" "),
     expected: "Hugging Face's format",
     found: issue.message,
     remedy: "Is the file whole, and of this model?",

@@ -2,8 +2,8 @@
  * Renders a small conversation of every kind before anyone talks to the model: a template that lacks a filter often
  * fails only once a tool's result is in the history.
  */
+import { isUserError, UserError } from "../lib/errors.ts";
 import { type Chat, type ChatMessage, type ChatOptions, renderChat } from "./chat.ts";
-import { ChatTemplateError } from "./chat-template.ts";
 
 const system: ChatMessage = { role: "system", content: "Be kind." };
 const user: ChatMessage = { role: "user", content: "How warm is it?" };
@@ -45,7 +45,7 @@ const KINDS: Record<string, { messages: ChatMessage[]; tools?: unknown[] }[]> = 
 
 /**
  * The kinds of conversation that the template refuses by its own words.
- * @throws ChatTemplateError if one of the others fails, or a plain question is refused
+ * @throws UserError if one of the others fails, or a plain question is refused
  */
 export function checkChat(chat: Chat): string[] {
   const refused: string[] = [];
@@ -53,9 +53,15 @@ export function checkChat(chat: Chat): string[] {
     for (const addGenerationPrompt of [false, true]) {
       const errors = forms.map((form) => failure(chat, { ...form, addGenerationPrompt }));
       if (errors.includes(null)) continue;
-      const error = errors.find((one) => one?.refused) ?? errors[0]!;
-      if (!error.refused || kind === "a question")
-        throw new ChatTemplateError({ ...error, found: `${error.found} (with ${kind})` });
+      const error = errors.find((one) => one?.data.refused) ?? errors[0]!;
+      if (!error.data.refused || kind === "a question") {
+        const { where, remedy, data } = error;
+        const found = `${error.found} (with ${kind})`;
+        throw new UserError({
+          ...{ kind: "chat-template", what: found, found, data },
+          ...{ where: where ?? undefined, remedy: remedy ?? undefined },
+        });
+      }
       if (!refused.includes(kind)) refused.push(kind);
     }
   return refused;
@@ -64,12 +70,12 @@ export function checkChat(chat: Chat): string[] {
 function failure(
   chat: Chat,
   { messages, ...options }: ChatOptions & { messages: ChatMessage[] },
-): ChatTemplateError | null {
+): UserError | null {
   try {
     renderChat(chat, messages, options);
     return null;
   } catch (error) {
-    if (error instanceof ChatTemplateError) return error;
+    if (isUserError(error, "chat-template")) return error;
     throw error;
   }
 }

@@ -4,6 +4,7 @@
  * A template comes with the weights, from anywhere. It is interpreted, never compiled to JavaScript, sees only the
  * values given to it, and is bounded: by time, by all that it builds, and by the depth of its macros.
  */
+import { UserError } from "../lib/errors.ts";
 import { clocked, OutOfTime } from "./clock.ts";
 import { Refusal, TooLarge, templateGlobals } from "./jinja/globals.ts";
 import { TemplateRun } from "./jinja/run.ts";
@@ -17,30 +18,26 @@ const MAX_BUILT = 1 << 26;
 /** Of a message from a template: nobody reads more. */
 const MAX_MESSAGE = 1000;
 
-/** A template that cannot be read, fails, asks for too much, or refuses the conversation. */
-export class ChatTemplateError extends Error {
-  override name = "ChatTemplateError";
+export interface ChatTemplateFault {
   /** Line of the template, where it can be told. */
-  readonly line: number | null;
-  readonly found: string;
+  line: number | null;
+  found: string;
   /** The template itself said no (`raise_exception`): another conversation may do. */
-  readonly refused: boolean;
-  readonly remedy: string;
+  refused?: boolean;
+  remedy: string;
+}
 
-  constructor(detail: { line: number | null; found: string; refused?: boolean; remedy: string }) {
-    super(`chat template${detail.line === null ? "" : `, line ${detail.line}`}: ${detail.found}`);
-    this.line = detail.line;
-    this.found = detail.found;
-    this.refused = detail.refused ?? false;
-    this.remedy = detail.remedy;
-  }
+/** A template that cannot be read, fails, asks for too much, or refuses the conversation. */
+export function chatTemplateError({ line, found, refused = false, remedy }: ChatTemplateFault): UserError {
+  const where = `chat template${line === null ? "" : `, line ${line}`}`;
+  return new UserError({ kind: "chat-template", where, what: found, found, remedy, data: { line, refused } });
 }
 
 export class ChatTemplate {
   readonly source: string;
   private readonly program: Node;
 
-  /** @throws ChatTemplateError naming the line that cannot be read */
+  /** @throws UserError naming the line that cannot be read */
   constructor(source: string) {
     this.source = source;
     try {
@@ -50,7 +47,7 @@ export class ChatTemplate {
     }
   }
 
-  /** `now`: of `strftime_now`. @throws ChatTemplateError where it fails, refuses, or asks for too much */
+  /** `now`: of `strftime_now`. @throws UserError where it fails, refuses, or asks for too much */
   render(values: Record<string, unknown>, now = new Date()): string {
     let built = 0;
     const spend = (length: number): void => {
@@ -70,11 +67,11 @@ export class ChatTemplate {
   }
 }
 
-function fault(error: unknown, line: number | null): ChatTemplateError {
+function fault(error: unknown, line: number | null): UserError {
   const words = error instanceof Error ? error.message : String(error);
   const found = words.length > MAX_MESSAGE ? `${words.slice(0, MAX_MESSAGE)} ...` : words;
   if (error instanceof Refusal)
-    return new ChatTemplateError({
+    return chatTemplateError({
       line: null,
       found: `it refuses this conversation: ${found}`,
       refused: true,
@@ -82,9 +79,9 @@ function fault(error: unknown, line: number | null): ChatTemplateError {
     });
   const remedy = "Take the template of another copy of the model, or write chat_template yourself.";
   if (error instanceof OutOfTime)
-    return new ChatTemplateError({ line: null, found: `it ran for more than ${TIME_LIMIT_MS} ms`, remedy });
+    return chatTemplateError({ line: null, found: `it ran for more than ${TIME_LIMIT_MS} ms`, remedy });
   // V8's own limits: the longest string, and the depth of calls.
   if (error instanceof TooLarge || error instanceof RangeError)
-    return new ChatTemplateError({ line: null, found: `it asks for too much: ${found}`, remedy });
-  return new ChatTemplateError({ line, found, remedy });
+    return chatTemplateError({ line: null, found: `it asks for too much: ${found}`, remedy });
+  return chatTemplateError({ line, found, remedy });
 }

@@ -6,7 +6,7 @@
  * private-use character before rendering. Control tokens that the rendered text still holds are the template's own;
  * the text between them gets its characters back and is encoded as text.
  */
-import { ChatTemplate, ChatTemplateError } from "./chat-template.ts";
+import { ChatTemplate, chatTemplateError } from "./chat-template.ts";
 import { inTime } from "./hostile.ts";
 import { namedTemplates, TOOL_USE } from "./named-templates.ts";
 import type { ControlToken, Tokenizer } from "./tokenizer.ts";
@@ -45,7 +45,7 @@ const THOUGHT_TAGS = ["<think>", "</think>"];
 /** Read once a model: every problem of a step asks. */
 const chats = new WeakMap<Record<string, unknown>, Chat>();
 
-/** The chat of a model, or `null` where it has no template. @throws ChatTemplateError if the template is broken */
+/** The chat of a model, or `null` where it has no template. @throws UserError if the template is broken */
 export function chatOf(tokenizerConfig: Record<string, unknown>): Chat | null {
   const named = namedTemplates(tokenizerConfig.chat_template);
   const [usual, forTools] = [named.get("default"), named.get(TOOL_USE)];
@@ -78,7 +78,7 @@ export function renderChat(
   // Some templates build a control token around the role.
   for (const { role } of messages)
     if (!ROLES.includes(role))
-      throw new ChatTemplateError({
+      throw chatTemplateError({
         line: null,
         found: `a message has the role ${JSON.stringify(role)}`,
         remedy: `Use one of ${ROLES.join(", ")}.`,

@@ -10,9 +10,10 @@
  *     </think>
  *     <answer>(82 - 27) - 11</answer>
  */
+
+import { UserError } from "../lib/errors.ts";
 import type { Around } from "./around.ts";
 import { addedToken } from "./bpe-json.ts";
-import { UnknownCharacterError } from "./errors.ts";
 import { decodeAll } from "./stream.ts";
 import type { ControlToken, EncodeOptions, Tokenizer, TokenStream } from "./tokenizer.ts";
 
@@ -100,7 +101,7 @@ export class CompactTokenizer implements Tokenizer {
   /**
    * Longest match over the token texts; spacing is strict. Adds no bos or eos.
    * With `specials: false` (the default) a tag such as "<think>" is unknown text.
-   * @throws UnknownCharacterError at the first character that no token covers.
+   * @throws UserError "input" at the first character that no token covers
    */
   encode(text: string, { specials = false }: EncodeOptions = {}): number[] {
     const ids: number[] = [];
@@ -109,12 +110,7 @@ export class CompactTokenizer implements Tokenizer {
       const match = BY_FIRST.get(text.charAt(offset))?.find(
         (token) => text.startsWith(token.text, offset) && (specials || !CONTROL_IDS.includes(token.id)),
       );
-      if (match === undefined)
-        throw new UnknownCharacterError(
-          text,
-          offset,
-          'Write whole numbers, operators with a space on each side, and "make", e.g. "82, 27, 11 make 44".',
-        );
+      if (match === undefined) throw unknownCharacter(text, offset);
       ids.push(match.id);
       offset += match.text.length;
     }
@@ -140,6 +136,21 @@ export class CompactTokenizer implements Tokenizer {
   toJSON(): unknown {
     return compactTokenizerJson();
   }
+}
+
+/** `offset` counts UTF-16 code units, as strings do. */
+function unknownCharacter(text: string, offset: number): UserError {
+  const code = text.codePointAt(offset) ?? 0;
+  const character = String.fromCodePoint(code);
+  const excerpt = JSON.stringify(text.slice(Math.max(0, offset - 20), offset + 20));
+  const name = `${JSON.stringify(character)} (U+${code.toString(16).toUpperCase().padStart(4, "0")})`;
+  return new UserError({
+    kind: "input",
+    what: `the vocabulary has no token for ${name} at offset ${offset} of ${excerpt}`,
+    remedy:
+      'Write whole numbers, operators with a space on each side, and "make", e.g. "82, 27, 11 make 44".',
+    data: { character, offset },
+  });
 }
 
 /**

@@ -3,8 +3,9 @@
  * (tokenizers/src/decoders), each as a machine that holds back only what a later token may still change. One-shot
  * decoding is the same machine run to its end, so pieces and whole cannot differ.
  */
+
+import { UserError } from "../lib/errors.ts";
 import { BYTE_CHARACTERS } from "./byte-level.ts";
-import { TokenizerError } from "./errors.ts";
 
 /** Texts that a step hands on: words for the next step, or stretches of one text once they are joined. */
 export interface DecoderStep {
@@ -15,7 +16,7 @@ export interface DecoderStep {
 
 type Json = Record<string, unknown>;
 
-/** @throws TokenizerError for a decoder of another kind: its text would be wrong without a word */
+/** @throws UserError for a decoder of another kind: its text would be wrong without a word */
 export function startDecoder(config: unknown): DecoderStep {
   return stepOf(config as Json | null, { joined: false });
 }
@@ -71,9 +72,10 @@ function atOnce(start: () => DecoderStep): DecoderStep {
   };
 }
 
-const unusable = (expected: string, found: string): TokenizerError =>
-  new TokenizerError({
-    field: "tokenizer.json decoder",
+const unusable = (expected: string, found: string): UserError =>
+  new UserError({
+    kind: "tokenizer",
+    where: "tokenizer tokenizer.json decoder",
     expected,
     found,
     remedy: "Take the tokenizer.json of the model's own repository.",

@@ -2,9 +2,10 @@
  * Bounds for a `tokenizer.json` from anywhere: its expressions may never end, its replacements may double a text with
  * every step, its words may be read again at every character.
  */
+
+import { UserError } from "../lib/errors.ts";
 import { SPLIT_PATTERN } from "./byte-level.ts";
 import { clocked, OutOfTime } from "./clock.ts";
-import { TokenizerError } from "./errors.ts";
 
 /** GPT-2's split rule, which a "ByteLevel" step has built in. */
 export const GPT2_SPLIT =
@@ -14,15 +15,16 @@ export const GPT2_SPLIT =
 const LEAST_MS = 2000;
 const CHARACTERS_A_MS = 50;
 
-/** @throws TokenizerError where a text of `length` takes far longer than any honest file needs */
+/** @throws UserError where a text of `length` takes far longer than any honest file needs */
 export function inTime<T>(encode: () => T, length: number): T {
   const limit = LEAST_MS + length / CHARACTERS_A_MS;
   try {
     return clocked(encode, limit, true);
   } catch (error) {
     if (!(error instanceof OutOfTime)) throw error;
-    throw new TokenizerError({
-      field: "tokenizer.json",
+    throw new UserError({
+      kind: "tokenizer",
+      where: "tokenizer tokenizer.json",
       expected: "expressions that read a text in one go",
       found: `more than ${(limit / 1000).toFixed(0)} s for ${length} characters`,
       remedy: "Take the tokenizer.json of the model's own repository.",
@@ -33,12 +35,13 @@ export function inTime<T>(encode: () => T, length: number): T {
 /** Times that the normalizer of any published model may lengthen a text. */
 const MOST_GROWTH = 64;
 
-/** @throws TokenizerError for a normalizer that could make far more of a text */
+/** @throws UserError for a normalizer that could make far more of a text */
 export function checkGrowth(normalizer: unknown): void {
   const times = growth(normalizer);
   if (times <= MOST_GROWTH) return;
-  throw new TokenizerError({
-    field: "tokenizer.json normalizer",
+  throw new UserError({
+    kind: "tokenizer",
+    where: "tokenizer tokenizer.json normalizer",
     expected: `replacements that make a text at most ${MOST_GROWTH} times as long`,
     found: `${times.toPrecision(2)} times`,
     remedy: "Take the tokenizer.json of the model's own repository.",

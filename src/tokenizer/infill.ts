@@ -2,7 +2,7 @@
  * The prompt that asks a model to fill the hole between two texts (Bavarian et al. 2022, arXiv 2207.14255), in the
  * spelling of whichever family its vocabulary comes from.
  */
-import { TokenizerError, UnknownCharacterError } from "./errors.ts";
+import { isUserError, UserError } from "../lib/errors.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** What stands before the prefix, where the middle was cut out, and before the middle. */
@@ -45,7 +45,7 @@ export function promptPieces(prefix: string, suffix: string, order: FimOrder = "
 
 /**
  * Pieces as ids, each text for itself: a spelling of a control token in it stays text.
- * @throws TokenizerError where the vocabulary has no such tokens
+ * @throws UserError where the vocabulary has no such tokens
  */
 export function encodePieces(tokenizer: Tokenizer, pieces: readonly FimPiece[]): number[] {
   return pieces.flatMap((piece, i) =>
@@ -57,14 +57,15 @@ export function encodePieces(tokenizer: Tokenizer, pieces: readonly FimPiece[]):
   );
 }
 
-/** @throws TokenizerError where the vocabulary has none of the known spellings */
+/** @throws UserError where the vocabulary has none of the known spellings */
 export function fimIds(tokenizer: Tokenizer): FimTokens<number> {
   for (const { begin, hole, end } of SPELLINGS) {
     const ids = [begin, hole, end].map((token) => controlId(tokenizer, token));
     if (ids.every((id) => id !== null)) return { begin: ids[0], hole: ids[1], end: ids[2] };
   }
-  throw new TokenizerError({
-    field: "added_tokens",
+  throw new UserError({
+    kind: "tokenizer",
+    where: "tokenizer added_tokens",
     expected: `control tokens for fill-in-the-middle, such as ${FIM_TOKENS.begin} or ${SPELLINGS[1].begin}`,
     found: "none",
     remedy:
@@ -78,7 +79,7 @@ function controlId(tokenizer: Tokenizer, token: string): number | null {
     return ids.length === 1 ? ids[0] : null;
   } catch (error) {
     // A vocabulary that cannot even spell it has no such token either.
-    if (error instanceof UnknownCharacterError) return null;
+    if (isUserError(error, "input")) return null;
     throw error;
   }
 }

@@ -6,7 +6,7 @@ import type { Tokenizer } from "./tokenizer.ts";
 
 /**
  * Ours is known by its shape (no other field is read by every tool): a word list equal to the compact one.
- * @throws TokenizerError for anything that is not a usable `tokenizer.json`.
+ * @throws UserError for anything that is not a usable `tokenizer.json`.
  */
 export function tokenizerFrom(json: unknown, files: TokenizerFiles = {}): Tokenizer {
   const { model } = compactTokenizerJson();

@@ -3,9 +3,10 @@
  * (Sennrich et al., arXiv 1508.07909, over bytes as in GPT-2). Pairs are counted over unique pre-tokens
  * and kept in a heap, so a merge touches only the words that hold the pair.
  */
+
+import { UserError } from "../lib/errors.ts";
 import { addedToken, bpeJson } from "./bpe-json.ts";
 import { BYTE_CHARACTERS, SPLIT_PATTERN, wellFormed } from "./byte-level.ts";
-import { TokenizerError } from "./errors.ts";
 import { PairHeap } from "./pair-heap.ts";
 
 /** Control tokens in DeepSeek's spelling. `extra` ones follow in the given order. */
@@ -42,13 +43,14 @@ interface Word {
 /**
  * Returns the content of a Hugging Face `tokenizer.json`: ids are pad, bos, eos, extra specials, 256 bytes, merges.
  * Deterministic: equal counts go to the pair with the smaller ids, as in Hugging Face's trainer.
- * @throws TokenizerError if `vocabSize` has no room for specials and bytes.
+ * @throws UserError if `vocabSize` has no room for specials and bytes.
  */
 export function trainBpe(texts: Iterable<string>, options: TrainOptions): Record<string, unknown> {
   const specials = [BPE_SPECIALS.pad, BPE_SPECIALS.bos, BPE_SPECIALS.eos, ...(options.extra ?? [])];
   if (!Number.isSafeInteger(options.vocabSize) || options.vocabSize < specials.length + 256)
-    throw new TokenizerError({
-      field: "vocabSize",
+    throw new UserError({
+      kind: "tokenizer",
+      where: "tokenizer vocabSize",
       expected: `at least ${specials.length + 256} (${specials.length} specials and 256 bytes)`,
       found: String(options.vocabSize),
       remedy: "Ask for a larger vocabulary.",

@@ -10,7 +10,7 @@ import type { Document } from "./data.ts";
  * One document, as long as each answer's prompt begins with the answer before it. Templates that show earlier answers in
  * another form (without their thoughts) give one document for each answer.
  * @param from index of the first message whose answer is trained
- * @throws ChatTemplateError where the template refuses the conversation
+ * @throws UserError where the template refuses the conversation
  */
 export function chatDocuments(
   { tokenizer }: Pick<ModelShape, "tokenizer">,

@@ -10,7 +10,7 @@ import { checkedVerdict } from "../tasks/judge.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
 import { beginIds } from "../tokenizer/around.ts";
 import { chatOf, encodeChat } from "../tokenizer/chat.ts";
-import { ChatTemplateError } from "../tokenizer/chat-template.ts";
+import { chatTemplateError } from "../tokenizer/chat-template.ts";
 import { completionText } from "../tokenizer/stream.ts";
 import {
   type LocatedEquation,
@@ -82,7 +82,7 @@ export function encodePrompt(model: Pick<ModelShape, "tokenizer">, prompt: strin
   return [...beginIds(model.tokenizer), ...model.tokenizer.encode(prompt, { specials: true })];
 }
 
-/** A problem's prompt, for a chat model through its template. @throws ChatTemplateError where it has none */
+/** A problem's prompt, for a chat model through its template. @throws UserError where it has none */
 export function encodeProblem(
   model: Pick<ModelShape, "tokenizer" | "tokenizerConfig">,
   { prompt, messages }: Problem,
@@ -90,7 +90,7 @@ export function encodeProblem(
   if (messages === undefined) return encodePrompt(model, prompt);
   const chat = chatOf(model.tokenizerConfig ?? {});
   if (chat === null)
-    throw new ChatTemplateError({
+    throw chatTemplateError({
       line: null,
       found: "the task asks for a chat, and the model has no chat template",
       remedy: "Set the task's template to plain or r1.",

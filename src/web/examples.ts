@@ -1,4 +1,4 @@
-/** Problems to begin with. What the shipped model does with them is a test: 8 tries each, test/web/examples.test.ts. */
+/** Problems to begin with. What the shipped model does with them is a test: 8 tries each, test/web/examples.slow.test.ts. */
 import { SEPARATOR } from "../tasks/countdown-input.ts";
 
 export interface Example {

@@ -2,9 +2,8 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { fromFloat8 } from "../../src/checkpoint/dtypes.ts";
-import { applyScales, blockSize } from "../../src/checkpoint/fp8.ts";
 import { type TensorData, writeSafetensors } from "../../src/checkpoint/safetensors.ts";
-import { readWeights, withOpenWeights } from "../../src/checkpoint/weights.ts";
+import { applyScales, blockSize, readWeights, withOpenWeights } from "../../src/checkpoint/weights.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const folder = temporaryFolder();

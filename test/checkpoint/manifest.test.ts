@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import { checkManifest, MANIFEST, writeManifest } from "../../src/checkpoint/manifest.ts";
+import { checkManifest, MANIFEST, writeManifest } from "../../src/checkpoint/resume.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const root = temporaryFolder();
@@ -11,7 +11,7 @@ beforeEach(() => {
   folder = fs.mkdtempSync(join(root, "c-"));
   fs.mkdirSync(join(folder, "model"));
   fs.writeFileSync(join(folder, "model", "a.bin"), "hello\n");
-  writeManifest(folder, 3, ["model/a.bin"], fs);
+  writeManifest(folder, 3, ["model/a.bin"]);
 });
 const forge = (files: unknown) =>
   fs.writeFileSync(join(folder, MANIFEST), JSON.stringify({ format: 1, step: 3, files }));

@@ -2,9 +2,9 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { CheckpointError } from "../../src/checkpoint/errors.ts";
 import { mergeAdapter } from "../../src/checkpoint/peft.ts";
 import { type Parameter, withSafetensors, writeSafetensors } from "../../src/checkpoint/safetensors.ts";
+import { isUserError, type UserError } from "../../src/lib/errors.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const root = new URL("../fixtures/golden-peft/", import.meta.url).pathname;
@@ -50,15 +50,15 @@ describe("merged as PEFT merges", () => {
   ])("%s", merges);
 });
 
-function failing(folder: string, parameters: Map<string, Parameter>): CheckpointError {
+function failing(folder: string, parameters: Map<string, Parameter>): UserError {
   let error: unknown;
   try {
     mergeAdapter(folder, parameters);
   } catch (caught) {
     error = caught;
   }
-  expect(error).toBeInstanceOf(CheckpointError);
-  return error as CheckpointError;
+  expect(isUserError(error, "checkpoint")).toBe(true);
+  return error as UserError;
 }
 
 describe("refused by name, with a remedy that helps", () => {

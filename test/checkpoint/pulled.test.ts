@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { pulledModel, pullFolder, rememberPulled } from "../../src/checkpoint/pulled.ts";
+import { pulledModel, pullFolder, rememberPulled } from "../../src/checkpoint/download.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 let cache: string;

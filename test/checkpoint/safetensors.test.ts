@@ -202,7 +202,7 @@ describe("what else goes wrong", () => {
 
   it.runIf(fs.existsSync("/dev/full"))("a full disk", () => {
     expect(() => writeSafetensors("/dev/full", TENSORS)).toThrow(
-      /expected room on the disk, found a full disk/,
+      /The disk is full: \/dev\/full could not be written/,
     );
   });
 });

@@ -2,10 +2,10 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import { CheckpointError } from "../../src/checkpoint/errors.ts";
 import { loadModel, saveModel } from "../../src/checkpoint/folder.ts";
 import { openModelFiles, withModel } from "../../src/checkpoint/model.ts";
 import { INDEX, weightFiles } from "../../src/checkpoint/shards.ts";
+import { isUserError, type UserError } from "../../src/lib/errors.ts";
 import { expectedShapes } from "../../src/recipe/options.ts";
 import { modelNotes } from "../../src/sample/model-notes.ts";
 import { temporaryFolder } from "./temporary.ts";
@@ -29,7 +29,7 @@ const index = (): { weight_map: Record<string, string> } =>
 const write = (weight_map: Record<string, string>) =>
   fs.writeFileSync(join(folder, INDEX), JSON.stringify({ weight_map }));
 
-function failing(): CheckpointError {
+function failing(): UserError {
   const errors = [() => openModelFiles(folder, expectedShapes), () => withModel(folder, () => null)].map(
     (open) => {
       try {
@@ -40,16 +40,16 @@ function failing(): CheckpointError {
       return null;
     },
   );
-  for (const error of errors) expect(error).toBeInstanceOf(CheckpointError);
-  expect((errors[0] as CheckpointError).found).toBe((errors[1] as CheckpointError).found);
-  return errors[0] as CheckpointError;
+  for (const error of errors) expect(isUserError(error, "checkpoint")).toBe(true);
+  expect((errors[0] as UserError).found).toBe((errors[1] as UserError).found);
+  return errors[0] as UserError;
 }
 
 describe("an index at odds with the files", () => {
   it("names a shard that is not there", () => {
     fs.rmSync(join(folder, shards[1]!));
-    const { message, remedy, file } = failing();
-    expect(file).toBe(join(folder, shards[1]!));
+    const { message, remedy, where } = failing();
+    expect(where).toBe(join(folder, shards[1]!));
     expect(message).toContain(
       `found no such file: the index names ${shards.join(", ")}, the files are ${shards[0]}, `,
     );

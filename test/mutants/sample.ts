@@ -1,5 +1,5 @@
 /** Mutants of decoding: the engine, and speculative decoding. */
-import type { Mutant } from "./mutant.ts";
+import { type Mutant, testFile } from "./mutant.ts";
 
 const ENGINE = "src/sample/engine.ts";
 const SPECULATIVE = "src/sample/speculative.ts";
@@ -8,14 +8,14 @@ const engine = (test: string, find: string, replace: string): Mutant => ({
   file: ENGINE,
   find,
   replace,
-  test: `test/sample/${test}.test.ts`,
+  test: testFile(`sample/${test}`),
 });
 
 const speculative = (find: string, replace: string, test = "speculative"): Mutant => ({
   file: SPECULATIVE,
   find,
   replace,
-  test: `test/sample/${test}.test.ts`,
+  test: testFile(`sample/${test}`),
 });
 
 export const sampleMutants: readonly Mutant[] = [

@@ -1,5 +1,5 @@
 /** Mutants of training: GRPO, language modelling, the step, the bill and what a resume goes on from. */
-import type { Mutant } from "./mutant.ts";
+import { type Mutant, testFile } from "./mutant.ts";
 
 const mutant =
   (file: string, tests: string) =>
@@ -7,7 +7,7 @@ const mutant =
     file,
     find,
     replace,
-    test: `test/${test}.test.ts`,
+    test: testFile(test),
   });
 
 const grpo = mutant("src/train/grpo.ts", "train/grpo-step");

@@ -1,19 +1,38 @@
-/** What a clean install depends on beyond the code. */
+/** D5: a clean install needs the npm registry alone, with the npm of Node 20 as with later ones, and warns of nothing. */
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 
-/**
- * The install script fetches CUDA libraries from NuGet on Linux x64. npm runs a locked package's script only where the
- * lockfile says that there is one; `allowScripts` alone does not stop npm 10.
- */
-it("npm ci does not run ONNX Runtime's install script: package-lock.json names none", () => {
-  const { packages } = JSON.parse(readFileSync("package-lock.json", "utf8"));
-  expect(packages["node_modules/onnxruntime-node"].version).toMatch(/^\d/);
-  expect(packages["node_modules/onnxruntime-node"].hasInstallScript).toBeUndefined();
-  expect(JSON.parse(readFileSync("package.json", "utf8")).allowScripts["onnxruntime-node"]).toBe(false);
+const readJson = (file: string) => JSON.parse(readFileSync(file, "utf8"));
+const { allowScripts, dependencies } = readJson("package.json");
+const packages: Record<string, { hasInstallScript?: boolean; resolved?: string }> =
+  readJson("package-lock.json").packages;
+
+it("install scripts of dependencies do not run, least of all the one that asks NuGet for CUDA", () => {
+  expect(allowScripts).toMatchObject({ "onnxruntime-node": false });
+  const withScripts = Object.entries(packages)
+    .filter(([path, { hasInstallScript }]) => path !== "" && hasInstallScript)
+    .map(([path]) => path.replace(/^.*node_modules\//, ""));
+  for (const name of withScripts.filter((n) => n !== "fsevents"))
+    expect(allowScripts, name).toHaveProperty(name, false);
 });
 
-it(".npmrc holds keys that npm knows", () => {
+/** npm 10 does not know allowScripts. It looks for a script only in packages that the lockfile marks. */
+it("the lockfile marks no script of ONNX Runtime; after an update of it, delete that line again", () => {
+  expect(packages).toHaveProperty(["node_modules/onnxruntime-node", "integrity"]);
+  expect(packages["node_modules/onnxruntime-node"].hasInstallScript).toBeUndefined();
+});
+
+it(".npmrc holds keys that npm knows: npm 11 warns of others at each command", () => {
   const keys = readFileSync(".npmrc", "utf8").matchAll(/^([^=\s]+)\s*=/gm);
   expect([...keys].map(([, key]) => key)).toEqual(["save-exact"]);
+});
+
+it("versions are exact, so that this gate holds for what is installed", () => {
+  for (const [name, version] of Object.entries(dependencies))
+    expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
+});
+
+it("everything in the lockfile comes from the registry", () => {
+  for (const [path, { resolved }] of Object.entries(packages))
+    if (resolved !== undefined) expect(resolved, path).toMatch(/^https:\/\/registry\.npmjs\.org\//);
 });

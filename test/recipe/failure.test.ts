@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { CheckpointError } from "../../src/checkpoint/errors.ts";
-import { RunFolderError } from "../../src/recipe/disk.ts";
+import { mismatch } from "../../src/checkpoint/errors.ts";
 import { FailureError, runFailure, toFailure } from "../../src/recipe/failure.ts";
+import { RunFolderError } from "../../src/recipe/run-folder-error.ts";
 import { NonFiniteError } from "../../src/train/step.ts";
 
 describe("an error as data", () => {
@@ -13,13 +13,12 @@ describe("an error as data", () => {
       remedy: "Free some space.",
       unexpected: false,
     });
-    const found = new CheckpointError({
-      file: "a/b",
-      expected: "4 bytes",
-      found: "3",
+    expect(toFailure(mismatch("a/b", "4 bytes", "3", "Resume from an earlier one."))).toMatchObject({
+      kind: "checkpoint",
+      message: "a/b: expected 4 bytes, found 3.",
       remedy: "Resume from an earlier one.",
+      unexpected: false,
     });
-    expect(toFailure(found).message).toBe("a/b: expected 4 bytes, found 3.");
   });
 
   test("survives a thread: the same data on the other side", () => {

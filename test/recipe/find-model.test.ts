@@ -2,7 +2,7 @@ import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
-import { pullFolder, rememberPulled } from "../../src/checkpoint/pulled.ts";
+import { pullFolder, rememberPulled } from "../../src/checkpoint/download.ts";
 import { findModel, listRuns, UsageError } from "../../src/recipe/find-model.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { initialModel, recipeShape } from "../../src/recipe/options.ts";

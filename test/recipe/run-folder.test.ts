@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { EvaluationRecord } from "../../src/events.ts";
 import { BillBook, type BillFile } from "../../src/ledger/bill.ts";
-import { RunFolderError } from "../../src/recipe/disk.ts";
 import { Journal, readJournal } from "../../src/recipe/journal.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
 import { type MetricsLine, type RunFolder, readJson, resumeOrCreate } from "../../src/recipe/run-folder.ts";
+import { RunFolderError } from "../../src/recipe/run-folder-error.ts";
 import { readRun } from "../../src/recipe/run-reader.ts";
 
 const recipe = loadRecipe("recipes/tiny-r1-zero.yaml");

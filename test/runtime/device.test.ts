@@ -1,12 +1,10 @@
-/** D2 and D5: how many threads compute, and what an install needs. */
+/** D2: how many threads compute. */
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { describe, expect, it } from "vitest";
 import { threadCount } from "../../src/runtime/device.ts";
 
 const root = new URL("../../", import.meta.url);
-const read = (name: string): string => readFileSync(new URL(name, root), "utf8");
 
 describe("D2: threads are the smaller of affinity and quota", () => {
   const machine = (files: Record<string, string>) => (path: string) => files[path] ?? null;
@@ -63,33 +61,4 @@ describe("D2: threads are the smaller of affinity and quota", () => {
       expect([stdout.trim(), stderr]).toEqual(["1 2 4", ""]);
     },
   );
-});
-
-describe("D5: an install needs the registry alone", () => {
-  const { allowScripts, dependencies } = JSON.parse(read("package.json"));
-  const lock = JSON.parse(read("package-lock.json"));
-
-  it("install scripts of dependencies do not run, least of all the one that asks NuGet for CUDA", () => {
-    expect(allowScripts).toMatchObject({ "onnxruntime-node": false });
-    const withScripts = Object.entries(lock.packages as Record<string, { hasInstallScript?: boolean }>)
-      .filter(([path, { hasInstallScript }]) => path !== "" && hasInstallScript)
-      .map(([path]) => path.replace(/^.*node_modules\//, ""));
-    for (const name of withScripts.filter((n) => n !== "fsevents"))
-      expect(allowScripts, name).toHaveProperty(name, false);
-  });
-
-  it("and if it runs all the same, an npm too old for allowScripts tells it to skip CUDA", () => {
-    expect(read(".npmrc")).toMatch(/^onnxruntime-node-install=skip$/m);
-  });
-
-  it("versions are exact, so that this gate holds for what is installed", () => {
-    for (const [name, version] of Object.entries(dependencies))
-      expect(version, name).toMatch(/^\d+\.\d+\.\d+$/);
-  });
-
-  it("everything in the lock file comes from the registry", () => {
-    for (const [path, entry] of Object.entries(lock.packages as Record<string, { resolved?: string }>))
-      if (entry.resolved !== undefined)
-        expect(entry.resolved, path).toMatch(/^https:\/\/registry\.npmjs\.org\//);
-  });
 });

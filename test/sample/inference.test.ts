@@ -1,10 +1,10 @@
 /** A model opened to answer, from a folder and from a GGUF file, at a precision of its own. */
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { CheckpointError } from "../../src/checkpoint/errors.ts";
 import { saveModel } from "../../src/checkpoint/folder.ts";
 import { exportGguf } from "../../src/checkpoint/gguf/model.ts";
 import { writeSafetensors } from "../../src/checkpoint/safetensors.ts";
+import { UserError } from "../../src/lib/errors.ts";
 import type { ModelConfig } from "../../src/models/architecture.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { asParameters } from "../../src/recipe/options.ts";
@@ -97,7 +97,7 @@ describe("openForInference", () => {
     const without = new Map(parameters);
     without.delete("model.norm.weight");
     const opening = openForInference(saved(config, without), { precision: "int4" });
-    await expect(opening).rejects.toThrow(CheckpointError);
+    await expect(opening).rejects.toThrow(UserError);
     await expect(opening).rejects.toThrow("model.norm.weight");
   });
 

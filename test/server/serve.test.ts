@@ -1,7 +1,7 @@
 import http from "node:http";
 import { afterEach, expect, test } from "vitest";
 import { RunBus } from "../../src/server/bus.ts";
-import { PortError, type RunningServer, type ServeOptions, startServer } from "../../src/server/serve.ts";
+import { type RunningServer, type ServeOptions, startServer } from "../../src/server/serve.ts";
 import { ScriptedChat } from "./replay.ts";
 
 const running: RunningServer[] = [];
@@ -40,15 +40,15 @@ async function readUntil(url: string, headers: Record<string, string>, wanted: s
 test("a port in use is an error that names the port and the remedy", async () => {
   const { server } = await start(0);
   const second = start(server.port);
-  await expect(second).rejects.toBeInstanceOf(PortError);
-  await expect(second).rejects.toMatchObject({ port: server.port });
+  await expect(second).rejects.toMatchObject({ kind: "port" });
+  await expect(second).rejects.toMatchObject({ data: { port: server.port } });
   await expect(second).rejects.toThrow(new RegExp(`Port ${server.port} is in use.*--port`));
 });
 
 test("an address that is not this machine's is an error of the same kind", async () => {
   // TEST-NET-3 (RFC 5737) is nobody's.
   const elsewhere = start(0, { host: "203.0.113.1" });
-  await expect(elsewhere).rejects.toBeInstanceOf(PortError);
+  await expect(elsewhere).rejects.toMatchObject({ kind: "port" });
   await expect(elsewhere).rejects.toThrow(/cannot be opened \(.*EADDRNOTAVAIL/);
 });
 

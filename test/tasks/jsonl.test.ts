@@ -5,7 +5,6 @@ import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { jsonl, jsonlOptions } from "../../src/tasks/jsonl.ts";
 import { readWordProblems } from "../../src/tasks/jsonl-file.ts";
-import { DataSetError } from "../../src/tasks/rows.ts";
 import { equations } from "../../src/tasks/thought-equations.ts";
 import { anyText, textOf } from "./any-text.ts";
 import { NUMBER_ATTACKS, NUMBER_RIGHT } from "./number-attacks.ts";
@@ -75,7 +74,7 @@ describe("a data set", () => {
     ["a division by zero", '{"question": "b", "answer": "#### 1/0"}', /line 3: .*division by zero/],
   ])("with %s on a line names file, line and what was expected", (_name, line, message) => {
     const path = file(GOOD, GOOD, line, GOOD);
-    expect(() => make(path)).toThrow(DataSetError);
+    expect(() => make(path)).toThrow(expect.objectContaining({ kind: "data-set" }));
     expect(() => make(path)).toThrow(message);
     // Rows beyond the limit are not looked at.
     expect(() => make(path, 2)).not.toThrow();
@@ -88,7 +87,7 @@ describe("a data set", () => {
     expect(() => make(file("", "  "))).toThrow(/the file has no rows/);
     const path = join(folder, "latin1.jsonl");
     writeFileSync(path, Buffer.from([0x7b, 0xe9, 0x7d]));
-    expect(() => make(path)).toThrow(DataSetError);
+    expect(() => make(path)).toThrow(expect.objectContaining({ kind: "data-set" }));
   });
 
   it("may have a byte-order mark and carriage returns", () => {
@@ -101,7 +100,7 @@ describe("a data set", () => {
       make(file(GOOD, "oops"));
       expect.unreachable();
     } catch (error) {
-      expect(error).toMatchObject({ file: join(folder, "set.jsonl"), line: 2 });
+      expect(error).toMatchObject({ data: { file: join(folder, "set.jsonl"), line: 2 } });
     }
   });
 });
@@ -154,7 +153,7 @@ describe("the splits of a data set", () => {
       try {
         return one.generate({ seed: 1, split, index: 0 }).answer;
       } catch (error) {
-        expect(error).toBeInstanceOf(DataSetError);
+        expect(error).toMatchObject({ kind: "data-set" });
         expect((error as Error).message).toContain(`none of its 1 rows falls into the ${split} split`);
         return null;
       }

@@ -2,7 +2,8 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { DataSetError, kindOf, readDataText, readRows } from "../../src/tasks/rows.ts";
+import { isUserError, type UserError } from "../../src/lib/errors.ts";
+import { kindOf, readDataText, readRows } from "../../src/tasks/rows.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 const folder = temporaryFolder();
@@ -71,7 +72,7 @@ describe("what is no row is named", () => {
     ],
     ["rows over several lines", '{\n "a": 1\n}\n{\n "a": 2\n}\n', /JSON over several lines .*jq -c \. /],
   ])("%s", (_, content, message) => {
-    expect(() => rows(content)).toThrow(DataSetError);
+    expect(() => rows(content)).toThrow(expect.objectContaining({ kind: "data-set" }));
     expect(() => rows(content)).toThrow(message);
   });
 
@@ -81,16 +82,19 @@ describe("what is no row is named", () => {
 
   it("with its remedy as data", () => {
     expect(() => rows("version https://git-lfs.github.com/spec/v1\nsize 5\n")).toThrow(
-      expect.objectContaining({ line: null, remedy: "Fetch the file itself: git lfs pull" }),
+      expect.objectContaining({
+        data: expect.objectContaining({ line: null }),
+        remedy: "Fetch the file itself: git lfs pull",
+      }),
     );
   });
 });
 
-const refused = (content: string, name = "rows.jsonl"): DataSetError => {
+const refused = (content: string, name = "rows.jsonl"): UserError => {
   try {
     rows(content, name);
   } catch (error) {
-    if (error instanceof DataSetError) return error;
+    if (isUserError(error, "data-set")) return error;
     throw error;
   }
   throw new Error("not refused");
@@ -100,7 +104,7 @@ describe("a refusal", () => {
   it("says file, what is there, what was expected, and a remedy only where there is one", () => {
     const path = join(folder, "rows.jsonl");
     const error = refused("5\n");
-    expect(error.name).toBe("DataSetError");
+    expect(error.kind).toBe("data-set");
     expect(error.message).toBe(`${path}, line 1: the number 5, not an object. Expected: ${EXPECTED}.`);
     expect(refused("\n").message).toBe(`${path}: the file has no rows. Expected: ${EXPECTED}.`);
   });
@@ -112,13 +116,16 @@ describe("a refusal", () => {
   });
 
   it("of a later line is that line's, whatever it begins with", () => {
-    expect(refused('{"a": 1}\n{\n').line).toBe(2);
-    expect(refused('{"a": 1}\n[]\n')).toMatchObject({ line: 2, found: "a list, not an object" });
-    expect(refused('{"a": 1}\n[{"a": 1}]\n')).toMatchObject({ line: 2, found: "a list, not an object" });
-    expect(refused("x[\n").line).toBe(1);
-    expect(refused("x[\n1]\n").line).toBe(1);
-    expect(refused("[ x\n").line).toBe(1);
-    expect(refused(" [ \n x\n")).toMatchObject({ line: null });
+    expect(refused('{"a": 1}\n{\n').data.line).toBe(2);
+    expect(refused('{"a": 1}\n[]\n')).toMatchObject({ data: { line: 2 }, found: "a list, not an object" });
+    expect(refused('{"a": 1}\n[{"a": 1}]\n')).toMatchObject({
+      data: { line: 2 },
+      found: "a list, not an object",
+    });
+    expect(refused("x[\n").data.line).toBe(1);
+    expect(refused("x[\n1]\n").data.line).toBe(1);
+    expect(refused("[ x\n").data.line).toBe(1);
+    expect(refused(" [ \n x\n")).toMatchObject({ data: { line: null } });
   });
 
   it("of one object without a list names the whole", () => {
@@ -130,7 +137,9 @@ it("a data file's text is read, or refused by name", () => {
   const path = join(folder, "text.txt");
   fs.writeFileSync(path, "some\ntext");
   expect(readDataText(path, "text")).toBe("some\ntext");
-  expect(() => readDataText(join(folder, "none.txt"), "text")).toThrow(DataSetError);
+  expect(() => readDataText(join(folder, "none.txt"), "text")).toThrow(
+    expect.objectContaining({ kind: "data-set" }),
+  );
 });
 
 it.each<[unknown, string]>([

@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { Tokenizer as Official } from "tokenizers";
 import { describe, expect, it } from "vitest";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
-import { TokenizerError } from "../../src/tokenizer/errors.ts";
 import { tokenizerFrom } from "../../src/tokenizer/load.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 import { CORPUS, HARD_TEXTS } from "./corpus.ts";
@@ -164,7 +163,7 @@ describe("tokenizerFrom", () => {
   it.each([null, 3, {}, { model: {} }, { model: { type: "Sieve", vocab: { a: -1 } } }])(
     "refuses %j",
     (bad) => {
-      expect(() => tokenizerFrom(bad)).toThrow(TokenizerError);
+      expect(() => tokenizerFrom(bad)).toThrow(expect.objectContaining({ kind: "tokenizer" }));
     },
   );
 

@@ -2,7 +2,6 @@ import fc from "fast-check";
 import { Tokenizer as Official } from "tokenizers";
 import { describe, expect, it } from "vitest";
 import { COMPACT_TOKENS, CompactTokenizer, compactIds } from "../../src/tokenizer/compact.ts";
-import { UnknownCharacterError } from "../../src/tokenizer/errors.ts";
 
 const tokenizer = new CompactTokenizer();
 const DOCUMENT =
@@ -48,7 +47,7 @@ describe("compact vocabulary", () => {
   });
 
   it("never makes a control token of a person's text (C2)", () => {
-    expect(() => tokenizer.encode("1 make 2\n<think>\n")).toThrow(UnknownCharacterError);
+    expect(() => tokenizer.encode("1 make 2\n<think>\n")).toThrow(expect.objectContaining({ kind: "input" }));
     expect(() => tokenizer.encode("</answer>")).toThrow(/"<" \(U\+003C\) at offset 0/);
   });
 
@@ -63,7 +62,7 @@ describe("compact vocabulary", () => {
       tokenizer.encode(text);
       expect.unreachable();
     } catch (error) {
-      expect(error).toMatchObject({ name: "UnknownCharacterError", character, offset });
+      expect(error).toMatchObject({ kind: "input", data: { character, offset } });
     }
   });
 

@@ -1,5 +1,5 @@
 /** Whether a GGUF file is one that we read, by its first bytes: before gigabytes of it are fetched. */
-import { CheckpointError } from "../errors.ts";
+import { isUserError, type UserError } from "../../lib/errors.ts";
 import { knownArchitecture } from "./config.ts";
 import { Cursor } from "./cursor.ts";
 import { MAGIC, readMetadata } from "./header.ts";
@@ -14,7 +14,7 @@ export const BEGINNING_BYTES = 1 << 16;
  * @param size of the whole file, in bytes
  * @returns why the file cannot be read here, or `null` where its beginning does not tell
  */
-export function refusedByBeginning(file: string, data: Uint8Array, size: number): CheckpointError | null {
+export function refusedByBeginning(file: string, data: Uint8Array, size: number): UserError | null {
   const metadata = new Metadata(file);
   try {
     const bytes = (position: number, length: number) => data.subarray(position, position + length);
@@ -34,7 +34,7 @@ export function refusedByBeginning(file: string, data: Uint8Array, size: number)
     if (metadata.has("tokenizer.ggml.pre")) knownSplit(metadata);
     return null;
   } catch (error) {
-    if (error instanceof CheckpointError) return error;
+    if (isUserError(error, "checkpoint")) return error;
     throw error;
   }
 }

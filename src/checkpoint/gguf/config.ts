@@ -1,5 +1,5 @@
 /** GGUF metadata <-> the content of a Hugging Face `config.json`, for the architectures that we know. */
-import { CheckpointError } from "../errors.ts";
+import { mismatch } from "../errors.ts";
 import type { TensorSource } from "../weights.ts";
 import type { Architecture, TensorLayout } from "./names.ts";
 import { ropeMetadata, ropeScaling } from "./rope.ts";
@@ -40,19 +40,18 @@ const MOE_COUNTS: readonly [gguf: string, hf: string, fallback: number][] = [
 /** llama.cpp's number for the function that turns V3's router logits into weights; 1 is V2's softmax. */
 const SIGMOID = 2;
 
-/** The architecture of a Hugging Face config. @throws CheckpointError naming those that are known. */
+/** The architecture of a Hugging Face config. @throws UserError naming those that are known. */
 export function architectureOf(file: string, config: Fields): Architecture {
   for (const [architecture, { type }] of Object.entries(FAMILIES))
     if (type === config.model_type) return architecture as Architecture;
-  throw new CheckpointError({
-    file,
-    place: "config.json model_type",
-    expected: Object.values(FAMILIES)
+  throw mismatch(
+    `${file}, config.json model_type`,
+    Object.values(FAMILIES)
       .map(({ type }) => type)
       .join(", "),
-    found: JSON.stringify(config.model_type) ?? "nothing",
-    remedy: `GGUF is written for the architectures ${known}.`,
-  });
+    JSON.stringify(config.model_type) ?? "nothing",
+    `GGUF is written for the architectures ${known}.`,
+  );
 }
 
 /** What the tensor mapping needs. */
@@ -73,7 +72,7 @@ export function layoutOf(architecture: Architecture, config: Fields): TensorLayo
 /**
  * Metadata of a config, `general.architecture` first.
  * @param config as `toHuggingFace` writes it, so no field is absent
- * @throws CheckpointError for what GGUF cannot express.
+ * @throws UserError for what GGUF cannot express.
  */
 export function toMetadata(file: string, config: Fields): [string, MetadataValue][] {
   const arch = architectureOf(file, config);
@@ -121,7 +120,7 @@ const latentMetadata = (
   [key("expert_gating_func"), u32(SIGMOID)],
 ];
 
-/** @throws CheckpointError for an architecture that is not known here */
+/** @throws UserError for an architecture that is not known here */
 export function knownArchitecture(metadata: Metadata): Architecture {
   const arch = metadata.text("general.architecture");
   if (Object.hasOwn(FAMILIES, arch)) return arch as Architecture;
@@ -135,7 +134,7 @@ export function knownArchitecture(metadata: Metadata): Architecture {
 /**
  * The content of `config.json` for a file's metadata.
  * @param tensors by GGUF name: whether there are biases, and an output matrix of its own, shows only there
- * @throws CheckpointError for an architecture or feature that is not known here, naming the key
+ * @throws UserError for an architecture or feature that is not known here, naming the key
  */
 export function toHuggingFaceConfig(metadata: Metadata, tensors: TensorSource): Fields {
   const arch = knownArchitecture(metadata);

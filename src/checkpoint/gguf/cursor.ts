@@ -1,6 +1,6 @@
 /** Reads a GGUF header from front to back, in windows: nothing is allocated that the file could not hold. */
 import { isUtf8 } from "node:buffer";
-import { CheckpointError } from "../errors.ts";
+import { mismatch } from "../errors.ts";
 
 /** Bytes by position: an open file, or a buffer in tests. */
 export interface ByteSource {
@@ -34,13 +34,13 @@ export class Cursor {
     return Math.min(this.source.size, MAX_HEADER_BYTES) - this.position;
   }
 
-  /** @throws CheckpointError always. */
+  /** @throws UserError always. */
   fail(expected: string, found: string, remedy = RESTORE): never {
     const place = `${this.place} at byte ${this.position}`;
-    throw new CheckpointError({ file: this.source.file, place, expected, found, remedy });
+    throw mismatch(`${this.source.file}, ${place}`, expected, found, remedy);
   }
 
-  /** A count of items that take at least `least` bytes each. @throws CheckpointError if they cannot fit. */
+  /** A count of items that take at least `least` bytes each. @throws UserError if they cannot fit. */
   count(what: string, least: number): number {
     const claim = this.u64();
     if (claim * BigInt(least) <= BigInt(this.remaining)) return Number(claim);

@@ -1,7 +1,8 @@
 /** Reads and writes GGUF files by ranges: neither side holds the whole file in memory. */
 import fs from "node:fs";
-import { type FileSystem, openToRead, readBytes, readInto, replaceFile } from "../disk.ts";
-import { CheckpointError } from "../errors.ts";
+import { replaceFile } from "../../lib/disk.ts";
+import { mismatch, tensorIn } from "../errors.ts";
+import { openBinary, readExactly } from "../safetensors.ts";
 import { BLOCKS, decodeBlocks, encodeBlocks, type WrittenType } from "./blocks.ts";
 import type { ByteSource } from "./cursor.ts";
 import {
@@ -27,10 +28,10 @@ export class GgufFile implements ByteSource {
   /** What is decoded, kept from one read to the next. */
   private raw = new Uint8Array();
 
-  /** @throws CheckpointError if the file is missing, damaged, or not a GGUF file. */
+  /** @throws UserError if the file is missing, damaged, or not a GGUF file. */
   constructor(file: string) {
     this.file = file;
-    this.handle = openToRead(file, "a GGUF file");
+    this.handle = openBinary(file, "a GGUF file");
     try {
       this.size = fs.fstatSync(this.handle).size;
       this.header = parseGguf(this);
@@ -40,14 +41,14 @@ export class GgufFile implements ByteSource {
     }
   }
 
-  /** Row-major shape. @throws CheckpointError if there is no such tensor. */
+  /** Row-major shape. @throws UserError if there is no such tensor. */
   shape(tensor: string): readonly number[] {
     return this.info(tensor).shape;
   }
 
   /**
    * Elements of a tensor as f32, all of them or a part that starts and ends with a row.
-   * @throws CheckpointError if there is no such tensor.
+   * @throws UserError if there is no such tensor.
    */
   read(tensor: string, start = 0, count?: number, target?: Float32Array): Float32Array {
     const { type, shape, begin } = this.info(tensor);
@@ -59,14 +60,14 @@ export class GgufFile implements ByteSource {
     for (let done = 0; done < length; done += CHUNK_ELEMENTS) {
       const part = out.subarray(done, done + CHUNK_ELEMENTS);
       const raw = this.raw.subarray(0, (part.length / elements) * bytes);
-      readInto(this.file, this.handle, begin + ((start + done) / elements) * bytes, raw);
+      readExactly(this.file, this.handle, begin + ((start + done) / elements) * bytes, raw);
       decodeBlocks(type, raw, part);
     }
     return out;
   }
 
   bytes(position: number, length: number): Uint8Array<ArrayBuffer> {
-    return readBytes(this.file, this.handle, position, length);
+    return readExactly(this.file, this.handle, position, new Uint8Array(length));
   }
 
   close(): void {
@@ -76,13 +77,12 @@ export class GgufFile implements ByteSource {
   private info(tensor: string): GgufTensorInfo {
     const info = this.header.tensors.get(tensor);
     if (info !== undefined) return info;
-    throw new CheckpointError({
-      file: this.file,
-      tensor,
-      expected: "the tensor to be in the file",
-      found: `${this.header.tensors.size} others`,
-      remedy: "Is this the file of another model?",
-    });
+    throw mismatch(
+      tensorIn(this.file, tensor),
+      "the tensor to be in the file",
+      `${this.header.tensors.size} others`,
+      "Is this the file of another model?",
+    );
   }
 }
 
@@ -96,16 +96,15 @@ export interface GgufTensor {
 
 /**
  * Writes a version 3 file as a whole. Tensors are aligned to 32 bytes, or as the metadata say.
- * @throws CheckpointError if a number is too large for F16, or the disk is full.
+ * @throws UserError if a number is too large for F16, or the disk is full.
  */
 export function writeGguf(
   file: string,
   metadata: ReadonlyMap<string, MetadataValue>,
   tensors: readonly GgufTensor[],
-  { disk = fs }: { disk?: FileSystem } = {},
 ): void {
   const alignment = alignmentOf(file, metadata);
-  replaceFile(file, contents(file, header(metadata, tensors, alignment), tensors, alignment), disk);
+  replaceFile(file, contents(file, header(metadata, tensors, alignment), tensors, alignment));
 }
 
 /** Bytes of the file that `writeGguf` makes of the same. */
@@ -167,13 +166,12 @@ function* tensorBytes(file: string, tensor: GgufTensor, alignment: number): Iter
     }
   }
   if (written !== expected)
-    throw new CheckpointError({
-      file,
-      tensor: name,
-      expected: `${expected} bytes for ${type} [${shape}]`,
-      found: `${written}`,
-      remedy: "This is a fault of the program that writes it.",
-    });
+    throw mismatch(
+      tensorIn(file, name),
+      `${expected} bytes for ${type} [${shape}]`,
+      `${written}`,
+      "This is a fault of the program that writes it.",
+    );
   yield new Uint8Array(padded(expected, alignment) - expected);
 }
 
@@ -182,13 +180,12 @@ function checkRange(file: string, tensor: string, data: Float32Array): void {
   let bad = 0;
   while (bad < data.length && Math.abs(data[bad]!) < 65520) bad++;
   if (bad === data.length) return;
-  throw new CheckpointError({
-    file,
-    tensor,
-    expected: "numbers below 65520, the range of F16",
-    found: `${data[bad]}`,
-    remedy: "Write F32 instead.",
-  });
+  throw mismatch(
+    tensorIn(file, tensor),
+    "numbers below 65520, the range of F16",
+    `${data[bad]}`,
+    "Write F32 instead.",
+  );
 }
 
 function byteLength(type: WrittenType, shape: readonly number[]): number {

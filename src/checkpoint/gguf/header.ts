@@ -4,8 +4,8 @@
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 
-import { CheckpointError } from "../errors.ts";
-import { foreignContent } from "../foreign-content.ts";
+import { foreignContent } from "../../lib/foreign-content.ts";
+import { mismatch, tensorIn } from "../errors.ts";
 import { BLOCKS, isTensorType, type TensorType, typeName } from "./blocks.ts";
 import { type ByteSource, Cursor, RESTORE } from "./cursor.ts";
 import {
@@ -46,7 +46,7 @@ const MAX_DEPTH = 4;
 /** Name length 8, rank 4, type 4, offset 8. */
 const TENSOR_INFO_BYTES = 24;
 
-/** @throws CheckpointError naming the place, what was expected and what was found. */
+/** @throws UserError naming the place, what was expected and what was found. */
 export function parseGguf(source: ByteSource): GgufHeader {
   const cursor = new Cursor(source);
   const magic = cursor.u32();
@@ -76,7 +76,7 @@ export function parseGguf(source: ByteSource): GgufHeader {
   return { version, metadata, tensors };
 }
 
-/** Puts each key into `metadata` as it comes. @throws CheckpointError for what is no metadata */
+/** Puts each key into `metadata` as it comes. @throws UserError for what is no metadata */
 export function readMetadata(cursor: Cursor, metadata: Metadata): void {
   // A key's length 8, its type 4, and a value of a byte.
   const keys = cursor.count("metadata keys", 13);
@@ -227,33 +227,31 @@ function place(
     const begin = padded(end, alignment);
     const found = offset + BigInt(dataStart);
     if (found !== BigInt(begin))
-      throw new CheckpointError({
-        file,
-        tensor: name,
-        expected: `data from byte ${begin}, the next multiple of ${alignment} after ${previous}`,
-        found: `byte ${found}: ${found < BigInt(end) ? "the two overlap" : "it is misaligned or leaves a hole"}`,
-        remedy: RESTORE,
-      });
+      throw mismatch(
+        tensorIn(file, name),
+        `data from byte ${begin}, the next multiple of ${alignment} after ${previous}`,
+        `byte ${found}: ${found < BigInt(end) ? "the two overlap" : "it is misaligned or leaves a hole"}`,
+        RESTORE,
+      );
     end = begin + bytes;
     if (end > size)
-      throw new CheckpointError({
-        file,
-        tensor: name,
-        expected: `${bytes} bytes from byte ${begin}`,
-        found: `the end of the file at ${size}`,
-        remedy: RESTORE,
-      });
+      throw mismatch(
+        tensorIn(file, name),
+        `${bytes} bytes from byte ${begin}`,
+        `the end of the file at ${size}`,
+        RESTORE,
+      );
     Object.assign(tensors.get(name)!, { begin, end });
     previous = `tensor ${name}`;
   }
   // Writers differ in whether they pad the last tensor, or a header without tensors.
   if (size <= padded(end, alignment)) return tensors;
-  throw new CheckpointError({
+  throw mismatch(
     file,
-    expected: `${end} bytes (header ${dataStart}, tensors ${end - dataStart}), or padding up to ${padded(end, alignment)}`,
-    found: `${size} bytes`,
-    remedy: RESTORE,
-  });
+    `${end} bytes (header ${dataStart}, tensors ${end - dataStart}), or padding up to ${padded(end, alignment)}`,
+    `${size} bytes`,
+    RESTORE,
+  );
 }
 
 export function padded(bytes: number, alignment: number): number {

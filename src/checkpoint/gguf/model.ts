@@ -4,7 +4,6 @@ import { allParameters, isV3, type ModelConfig, storedConfig } from "../../model
 import { fromHuggingFace, toHuggingFace } from "../../models/hugging-face.ts";
 import { tokenizerFrom } from "../../tokenizer/load.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import type { FileSystem } from "../disk.ts";
 import {
   checkVocabulary,
   type LoadedModel,
@@ -46,7 +45,7 @@ export interface GgufContent extends TokenizerContent {
   sampling: Fields;
 }
 
-/** Opens, hands over and closes. @throws CheckpointError for what cannot be read, naming file and place. */
+/** Opens, hands over and closes. @throws UserError for what cannot be read, naming file and place. */
 export function withGguf<T>(file: string, use: (content: GgufContent) => T): T {
   const parts = openParts(file);
   try {
@@ -76,7 +75,7 @@ export function withGguf<T>(file: string, use: (content: GgufContent) => T): T {
 /**
  * Reads a model of one GGUF file, or of all its parts, as f32. Memory beyond the result is one matrix.
  * @param expected the caller's shapes for a config; every tensor is compared with them before it is used
- * @throws CheckpointError, ConfigError or TokenizerError, as `loadModel` does
+ * @throws UserError, ConfigError or TokenizerError, as `loadModel` does
  */
 export function loadGguf(file: string, expected?: (config: ModelConfig) => Shapes): LoadedModel {
   return withGguf(file, (content) => {
@@ -109,13 +108,12 @@ export interface ExportOptions {
   name?: string;
   /** `false` leaves the tokenizer out: the file then takes ids only (node-llama-cpp 3.22.1 crashes on such a file). */
   tokenizer?: boolean;
-  disk?: FileSystem;
 }
 
 /**
  * Writes a model folder, or a model in memory, as one GGUF file; a folder is streamed tensor by tensor.
  * @returns what llama.cpp will do otherwise, in sentences
- * @throws CheckpointError for tensors that do not fit the config, a vocabulary larger than the embedding, and a rotary
+ * @throws UserError for tensors that do not fit the config, a vocabulary larger than the embedding, and a rotary
  *   scaling or split rule that llama.cpp would compute otherwise; ConfigError for an architecture that is not known
  */
 export function exportGguf(from: string | Model, file: string, options: ExportOptions = {}): string[] {
@@ -159,7 +157,7 @@ function write(
   { config, tokenizer, tokenizerConfig, source, searched }: ExportSource,
   options: ExportOptions,
 ): string[] {
-  const { dtype = "F16", name, disk } = options;
+  const { dtype = "F16", name } = options;
   // Only ever the config as it was understood: absent fields mean other things to other readers.
   const fields = toHuggingFace(config, { bosId: null, eosIds: [], padId: null });
   const architecture = architectureOf(file, fields);
@@ -185,7 +183,7 @@ function write(
       : tokenizerMetadata(file, tokenizer, tokenizerConfig, config.vocabSize)),
   ]);
   metadata.set(WROTE, size(ggufBytes(file, metadata, tensors)));
-  writeGguf(file, metadata, tensors, { disk });
+  writeGguf(file, metadata, tensors);
   return tokenizer === null || options.tokenizer === false
     ? []
     : differences(new Metadata(file, metadata), tokenizer);

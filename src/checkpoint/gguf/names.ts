@@ -6,8 +6,10 @@
  * - "deepseek2": experts are stacked, and kv_b_proj is split in its keys (transposed) and values, as the absorbed form
  *   of multi-head latent attention uses them (arXiv 2405.04434, section 2.1.2).
  */
+
+import type { UserError } from "../../lib/errors.ts";
 import { LIMITS } from "../../models/limits.ts";
-import { CheckpointError } from "../errors.ts";
+import { mismatch, tensorIn } from "../errors.ts";
 import type { StoredTensor, TensorSource } from "../weights.ts";
 
 export type Architecture = "llama" | "qwen2" | "qwen3" | "deepseek2";
@@ -62,7 +64,7 @@ const EXPERTS = /^ffn_(gate|up|down)_exps\.weight$/;
 /** Holds the frequencies of scaled RoPE: it becomes a part of the config (see rope.ts). */
 export const ROPE_FREQS = "rope_freqs.weight";
 
-/** The tensors of a GGUF file under Hugging Face names. @throws CheckpointError for a name that is not known. */
+/** The tensors of a GGUF file under Hugging Face names. @throws UserError for a name that is not known. */
 export function toHuggingFaceTensors(file: string, source: TensorSource, layout: TensorLayout): TensorSource {
   const result = new Map<string, StoredTensor>();
   for (const [name, tensor] of source) {
@@ -114,7 +116,7 @@ export interface NamedPieces {
 
 /**
  * The tensors of a GGUF file from a model's. Layers beyond the last (multi-token prediction) are left out, as
- * llama.cpp's own converter does. @throws CheckpointError for a name that is not known, or an expert that is missing.
+ * llama.cpp's own converter does. @throws UserError for a name that is not known, or an expert that is missing.
  */
 export function toGgufTensors(file: string, source: TensorSource, layout: TensorLayout): NamedPieces[] {
   const result: NamedPieces[] = [];
@@ -173,14 +175,14 @@ function translated(
   throw unknown(file, name, "a tensor of a llama, qwen2, qwen3 or deepseek2 model");
 }
 
-function unknown(file: string, tensor: string, expected: string): CheckpointError {
+function unknown(file: string, tensor: string, expected: string): UserError {
   const remedy = "The model has a part that is not known here; leaving it out would compute something else.";
-  return new CheckpointError({ file, tensor, expected, found: "another", remedy });
+  return mismatch(tensorIn(file, tensor), expected, "another", remedy);
 }
 
 function missing(file: string, tensor: string): never {
   const remedy = "The config and the weights belong to different models, or a shard is missing.";
-  throw new CheckpointError({ file, tensor, expected: "it to be stored", found: "nothing", remedy });
+  throw mismatch(tensorIn(file, tensor), "it to be stored", "nothing", remedy);
 }
 
 /** Heads whose rows are interleaved in the file; 0 where the order is the same. */

@@ -4,7 +4,7 @@
  */
 import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { CheckpointError } from "../errors.ts";
+import { mismatch, tensorIn } from "../errors.ts";
 import { GgufFile } from "./file.ts";
 
 /** The name of a part: prefix, its number from 1 on, and how many there are. */
@@ -17,7 +17,7 @@ export function partName(name: string, number: number): string {
 
 /**
  * All files of a model, the one with the metadata first; a model in one file is that file. Close them when done.
- * @throws CheckpointError naming the parts that are missing, renamed, or of another model
+ * @throws UserError naming the parts that are missing, renamed, or of another model
  */
 export function openParts(file: string): GgufFile[] {
   const opened = [new GgufFile(file)];
@@ -28,22 +28,21 @@ export function openParts(file: string): GgufFile[] {
     const name = basename(file);
     const [, , number, of] = PART.exec(name) ?? [];
     if (Number(of) !== count || Number(number) !== metadata.count("split.no", -1) + 1)
-      throw new CheckpointError({
-        file,
-        place: "key split.count",
-        expected: `a name such as ${partName("model-00001-of-00001.gguf", metadata.count("split.no", 0) + 1).replace("of-00001", `of-${String(count).padStart(5, "0")}`)}: it is one part of ${count}`,
-        found: name,
-        remedy: "Give the parts the names that they were published under, in one folder.",
-      });
+      throw mismatch(
+        `${file}, key split.count`,
+        `a name such as ${partName("model-00001-of-00001.gguf", metadata.count("split.no", 0) + 1).replace("of-00001", `of-${String(count).padStart(5, "0")}`)}: it is one part of ${count}`,
+        name,
+        "Give the parts the names that they were published under, in one folder.",
+      );
     const paths = Array.from({ length: count }, (_, i) => join(dirname(file), partName(name, i + 1)));
     const missing = paths.filter((path) => !fs.existsSync(path)).map((path) => basename(path));
     if (missing.length > 0)
-      throw new CheckpointError({
+      throw mismatch(
         file,
-        expected: `all ${count} parts of the model beside it`,
-        found: `${count - missing.length}; missing: ${listed(missing)}`,
-        remedy: "Download the missing parts into the same folder, under these names.",
-      });
+        `all ${count} parts of the model beside it`,
+        `${count - missing.length}; missing: ${listed(missing)}`,
+        "Download the missing parts into the same folder, under these names.",
+      );
     const parts = paths.map((path, i) => {
       if (i + 1 === Number(number)) return opened[0]!;
       const part = new GgufFile(path);
@@ -79,10 +78,7 @@ function checkTensors(parts: readonly GgufFile[]): void {
       const other = holders.get(tensor);
       holders.set(tensor, file);
       if (other !== undefined)
-        throw new CheckpointError({
-          ...{ file, tensor, expected: "each tensor once", found: `another copy in ${other}` },
-          remedy: OTHER(file),
-        });
+        throw mismatch(tensorIn(file, tensor), "each tensor once", `another copy in ${other}`, OTHER(file));
     }
   for (const { file, header } of parts) {
     const total = header.metadata.count("split.tensors.count", holders.size);

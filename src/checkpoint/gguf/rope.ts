@@ -1,14 +1,14 @@
 /** Rotary positions in GGUF: theta and scaling, from and to the content of a Hugging Face `config.json`. */
 import { writeScaling } from "../../models/dense-hugging-face.ts";
 import { type FrequencySettings, rotaryFrequencies, yarnMagnitude } from "../../models/rope.ts";
-import { CheckpointError } from "../errors.ts";
+import { mismatch, tensorIn } from "../errors.ts";
 import type { TensorSource } from "../weights.ts";
 import { ROPE_FREQS } from "./names.ts";
 import { f32, type Metadata, type MetadataValue, text, u32 } from "./values.ts";
 
 type Fields = Record<string, unknown>;
 
-/** @throws CheckpointError for a scaling that the format cannot express. */
+/** @throws UserError for a scaling that the format cannot express. */
 export function ropeMetadata(file: string, config: Fields, arch: string): [string, MetadataValue][] {
   const entries: [string, MetadataValue][] = [[`${arch}.rope.freq_base`, f32(Number(config.rope_theta))]];
   const scaling = config.rope_scaling as Fields | null;
@@ -17,13 +17,12 @@ export function ropeMetadata(file: string, config: Fields, arch: string): [strin
   const key = (name: string): string => `${arch}.rope.scaling.${name}`;
   const type = scaling.rope_type;
   if (type !== "linear" && type !== "yarn")
-    throw new CheckpointError({
-      file,
-      place: "config.json rope_scaling",
-      expected: "linear, yarn or llama3",
-      found: JSON.stringify(type),
-      remedy: "GGUF has no field for that scaling.",
-    });
+    throw mismatch(
+      `${file}, config.json rope_scaling`,
+      "linear, yarn or llama3",
+      JSON.stringify(type),
+      "GGUF has no field for that scaling.",
+    );
   entries.push([key("type"), text(type)], [key("factor"), f32(Number(scaling.factor))]);
   if (type === "linear") return entries;
   entries.push(
@@ -35,13 +34,12 @@ export function ropeMetadata(file: string, config: Fields, arch: string): [strin
   // llama.cpp has DeepSeek's two magnitudes for deepseek2 and the paper's own for the others, and rounds its range.
   const known = arch === "deepseek2" ? all && mscale === all : !(all || mscale || factor);
   if (!known || truncate === false)
-    throw new CheckpointError({
-      file,
-      place: "config.json rope_scaling",
-      expected: "YaRN as in its paper; in DeepSeek-V3 with mscale equal to mscale_all_dim",
-      found: JSON.stringify(scaling),
-      remedy: "GGUF has no field for that.",
-    });
+    throw mismatch(
+      `${file}, config.json rope_scaling`,
+      "YaRN as in its paper; in DeepSeek-V3 with mscale equal to mscale_all_dim",
+      JSON.stringify(scaling),
+      "GGUF has no field for that.",
+    );
   // A tenth by convention of llama.cpp's converter.
   if (all) entries.push([key("yarn_log_multiplier"), f32(0.1 * Number(all))]);
   return entries;
@@ -57,7 +55,7 @@ export function llama3Factors(settings: FrequencySettings): Float32Array {
 /**
  * `rope_scaling` of a file by llama.cpp's rules (`load_hparams` in llama-model.cpp): the type is linear where none is
  * named, the factor may have its name of 2023 (`rope.scale_linear`) and 0 means 1; null if nothing is scaled.
- * @throws CheckpointError for a scaling that is not known here
+ * @throws UserError for a scaling that is not known here
  */
 export function ropeScaling(
   metadata: Metadata,
@@ -121,11 +119,10 @@ function llama3Scaling(
   const expected = llama3Factors({ headDim, ropeTheta, ropeScaling });
   const differs = expected.findIndex((value, i) => !(Math.abs(value / factors[i]! - 1) < 1e-4));
   if (differs < 0 && expected.length === factors.length) return writeScaling(ropeScaling);
-  throw new CheckpointError({
-    file: metadata.file,
-    tensor: ROPE_FREQS,
-    expected: `the factors of Llama 3's scaling (${expected[differs] ?? expected.length})`,
-    found: `${factors[differs] ?? factors.length}`,
-    remedy: "The model scales its positions in a way that is not known here.",
-  });
+  throw mismatch(
+    tensorIn(metadata.file, ROPE_FREQS),
+    `the factors of Llama 3's scaling (${expected[differs] ?? expected.length})`,
+    `${factors[differs] ?? factors.length}`,
+    "The model scales its positions in a way that is not known here.",
+  );
 }

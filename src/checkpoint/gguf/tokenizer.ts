@@ -4,7 +4,7 @@ import { addedToken, bpeJson } from "../../tokenizer/bpe-json.ts";
 import { compactTokenizerJson } from "../../tokenizer/compact.ts";
 import { namedTemplates, TOOL_USE } from "../../tokenizer/named-templates.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
-import { CheckpointError } from "../errors.ts";
+import { mismatch } from "../errors.ts";
 import { endIds } from "./end.ts";
 import { ruleName, SAME_RULE, SPLIT_RULES, type SplitRule } from "./splits.ts";
 import { flag, i32s, type Metadata, type MetadataValue, text, texts, u32 } from "./values.ts";
@@ -24,13 +24,13 @@ export interface TokenizerContent {
   ids: Json;
 }
 
-/** @throws CheckpointError for a tokenizer of another kind */
+/** @throws UserError for a tokenizer of another kind */
 export function checkKind(metadata: Metadata): void {
   if (metadata.text(`${KEY}.model`) !== "gpt2")
     throw metadata.wrong(`${KEY}.model`, '"gpt2", a byte-level BPE', "Other tokenizers are not read.");
 }
 
-/** @throws CheckpointError for a tokenizer or split rule that is not known */
+/** @throws UserError for a tokenizer or split rule that is not known */
 export function knownSplit(metadata: Metadata): SplitRule {
   const given = metadata.text(`${KEY}.pre`);
   const name = SAME_RULE[given] ?? given;
@@ -42,7 +42,7 @@ export function knownSplit(metadata: Metadata): SplitRule {
   );
 }
 
-/** @throws CheckpointError for a tokenizer or split rule that is not known: its ids would be others without a word. */
+/** @throws UserError for a tokenizer or split rule that is not known: its ids would be others without a word. */
 export function toTokenizerContent(metadata: Metadata): TokenizerContent {
   checkKind(metadata);
   const words = metadata.texts(`${KEY}.tokens`);
@@ -148,7 +148,7 @@ interface TokenizerJson {
 /**
  * Metadata of a tokenizer, padded with unused tokens to the rows of the embedding.
  * @param config content of `tokenizer_config.json`: the chat template, and whether a text begins with bos
- * @throws CheckpointError if llama.cpp has no name for its split rule
+ * @throws UserError if llama.cpp has no name for its split rule
  */
 export function tokenizerMetadata(
   file: string,
@@ -211,14 +211,12 @@ export function furtherEnds({ stopIds, eosId }: Tokenizer, words: readonly strin
 function splitRule(file: string, json: TokenizerJson): string {
   const name = json.model.type === undefined || json.model.type === "BPE" ? ruleName(json) : undefined;
   if (name !== undefined) return name;
-  throw new CheckpointError({
-    file,
-    place: "tokenizer.json pre_tokenizer",
-    expected: `a byte-level BPE with a split rule that llama.cpp has a name for: ${Object.keys(SPLIT_RULES).join(", ")}`,
-    found: JSON.stringify(json.pre_tokenizer ?? null).slice(0, 200),
-    remedy:
-      "Under another name llama.cpp would give other ids. Train the tokenizer with such a rule (in a recipe: tokenizer.split, say smollm), or use the model's folder.",
-  });
+  throw mismatch(
+    `${file}, tokenizer.json pre_tokenizer`,
+    `a byte-level BPE with a split rule that llama.cpp has a name for: ${Object.keys(SPLIT_RULES).join(", ")}`,
+    JSON.stringify(json.pre_tokenizer ?? null).slice(0, 200),
+    "Under another name llama.cpp would give other ids. Train the tokenizer with such a rule (in a recipe: tokenizer.split, say smollm), or use the model's folder.",
+  );
 }
 
 /** Told by the config, or put there by the tokenizer itself. */

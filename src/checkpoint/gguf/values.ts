@@ -2,7 +2,9 @@
  * The typed values of a GGUF header, and questions to them that fail with the key's name.
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
-import { CheckpointError } from "../errors.ts";
+
+import type { UserError } from "../../lib/errors.ts";
+import { mismatch } from "../errors.ts";
 
 /** Value types by their number in the file; `bytes` is the least that one takes. */
 export const VALUE_TYPES = [
@@ -132,14 +134,8 @@ export class Metadata extends Map<string, MetadataValue> {
     key: string,
     expected: string,
     remedy = "The file is damaged, or of a kind that is not read here.",
-  ): CheckpointError {
-    return new CheckpointError({
-      file: this.file,
-      place: `key ${key}`,
-      expected,
-      found: shown(this.get(key)),
-      remedy,
-    });
+  ): UserError {
+    return mismatch(`${this.file}, key ${key}`, expected, shown(this.get(key)), remedy);
   }
 }
 

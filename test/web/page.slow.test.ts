@@ -10,7 +10,7 @@ import { buildPage, findChromium, openBrowser, shownText } from "./browser.ts";
 const chromium = findChromium();
 if (chromium === null) {
   console.warn(
-    "test/web/page.test.ts is skipped: no Chromium found. Set CHROMIUM_PATH, or install chromium.",
+    "test/web/page.slow.test.ts is skipped: no Chromium found. Set CHROMIUM_PATH, or install chromium.",
   );
 }
 

@@ -1,7 +1,6 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { FileSystem } from "../../src/checkpoint/disk.ts";
 import { loadModel } from "../../src/checkpoint/folder.ts";
 import { exactJson } from "../../src/checkpoint/json.ts";
 import {
@@ -12,6 +11,7 @@ import {
   type TrainingState,
 } from "../../src/checkpoint/resume.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
+import { WRITES, withFaults } from "../lib/faults.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const root = temporaryFolder();
@@ -50,9 +50,8 @@ const content = (mark: number): TrainingState => ({
   },
 });
 const markOf = (path: string) => (loadCheckpoint(path).state as { mark: number }).mark;
-const quiet = () => undefined;
 /** Real but for waiting on the disk, which is slow where tests run. */
-const hasty: FileSystem = { ...fs, fsyncSync: quiet };
+const hasty = <T>(action: () => T): T => withFaults(["fsyncSync"], () => () => undefined, action);
 
 /** One saved checkpoint of step 100 to start from, copied since real saves wait for the disk. */
 const template = join(root, "template");
@@ -63,30 +62,30 @@ function prepared(): string {
   return dir;
 }
 
-/** Runs the real operations (but for waiting on the disk) until the `failAt`-th, which throws `error`; a killed process does nothing after it. */
-function failing(failAt: number, error: () => Error, killed: boolean): FileSystem & { calls: () => number } {
+/**
+ * Runs the real operations (but for waiting on the disk) until the `failAt`-th, which throws `error`; a killed process does
+ * nothing after it. @returns how many there were
+ */
+function failing(failAt: number, error: () => Error, killed: boolean, action: () => unknown): number {
   let calls = 0;
-  const wrap =
-    <A extends unknown[], R>(real: (...args: A) => R) =>
-    (...args: A): R => {
-      calls++;
-      if (calls === failAt || (killed && calls > failAt)) throw error();
-      return real === (fs.fsyncSync as unknown) ? (undefined as R) : real(...args);
-    };
-  const operations = Object.fromEntries(
-    (["mkdirSync", "openSync", "writeSync", "fsyncSync", "closeSync", "renameSync", "rmSync"] as const).map(
-      (name) => [name, wrap(fs[name] as (...args: unknown[]) => unknown)],
-    ),
+  withFaults(
+    WRITES,
+    (name, real) =>
+      (...args) => {
+        calls++;
+        if (calls === failAt || (killed && calls > failAt)) throw error();
+        return name === "fsyncSync" ? undefined : real(...args);
+      },
+    action,
   );
-  return { ...(operations as unknown as FileSystem), calls: () => calls };
+  return calls;
 }
 const coded = (code: string) => () => Object.assign(new Error(code), { code });
 
 /** How many file operations one save makes, so that each can be made to fail. */
 function countOperations(step: number): number {
-  const disk = failing(Number.POSITIVE_INFINITY, coded("none"), false);
-  saveCheckpoint(prepared(), step, content(2), { disk });
-  return disk.calls();
+  const dir = prepared();
+  return failing(Number.POSITIVE_INFINITY, coded("none"), false, () => saveCheckpoint(dir, step, content(2)));
 }
 
 describe("saveCheckpoint", () => {
@@ -113,15 +112,15 @@ describe("saveCheckpoint", () => {
     const seen = new Set<number>();
     for (let failAt = 1; failAt <= operations; failAt++) {
       const dir = prepared();
-      const disk = failing(failAt, coded("KILLED"), true);
-      expect(() => saveCheckpoint(dir, step, content(2), { disk })).toThrow("KILLED");
+      const save = () => saveCheckpoint(dir, step, content(2));
+      expect(() => failing(failAt, coded("KILLED"), true, save)).toThrow("KILLED");
       const found = latestCheckpoint(dir, (message) => expect.unreachable(message));
       const mark = markOf(found!.path);
       seen.add(mark);
       expect([failAt, mark === 1 ? 100 : step]).toEqual([failAt, found!.step]);
       // The next save after a restart cleans up and succeeds.
       if (failAt % 10 === 0) {
-        saveCheckpoint(dir, step, content(3), { disk: hasty });
+        hasty(() => saveCheckpoint(dir, step, content(3)));
         expect(markOf(latestCheckpoint(dir)!.path)).toBe(3);
         pruneCheckpoints(dir, 1);
         expect(fs.readdirSync(dir)).toHaveLength(1);
@@ -135,15 +134,14 @@ describe("saveCheckpoint", () => {
     let full = 0;
     for (let failAt = 1; failAt <= operations; failAt++) {
       const dir = prepared();
-      const disk = failing(failAt, coded("ENOSPC"), false);
       try {
-        saveCheckpoint(dir, 200, content(2), { disk });
+        failing(failAt, coded("ENOSPC"), false, () => saveCheckpoint(dir, 200, content(2)));
       } catch (error) {
         if (!fs.existsSync(join(dir, "step-000200"))) {
           full++;
           expect(fs.readdirSync(dir)).toEqual(["step-000100"]);
         }
-        expect(String(error)).toMatch(/full disk|ENOSPC/);
+        expect(String(error)).toMatch(/disk is full|ENOSPC/);
       }
       expect(markOf(join(dir, "step-000100"))).toBe(1);
     }
@@ -152,14 +150,11 @@ describe("saveCheckpoint", () => {
 
   it("says what a full disk means", () => {
     const dir = newDir();
-    const disk: FileSystem = {
-      ...fs,
-      writeSync: (() => {
-        throw coded("ENOSPC")();
-      }) as typeof fs.writeSync,
+    const full = () => () => {
+      throw coded("ENOSPC")();
     };
-    expect(() => saveCheckpoint(dir, 1, content(1), { disk })).toThrow(
-      /state.json: expected room on the disk, found a full disk. Free some space and resume/,
+    expect(() => withFaults(["writeSync"], full, () => saveCheckpoint(dir, 1, content(1)))).toThrow(
+      /The disk is full: .*state.json could not be written.*Free some space/,
     );
   });
 
@@ -222,7 +217,7 @@ describe("latestCheckpoint", () => {
 
   it.each(damage)("skips one with %s and names it", (_, harm, reason) => {
     const dir = prepared();
-    const newer = saveCheckpoint(dir, 200, content(2), { disk: hasty });
+    const newer = hasty(() => saveCheckpoint(dir, 200, content(2)));
     harm(newer);
     const warnings: string[] = [];
     expect(latestCheckpoint(dir, (message) => warnings.push(message))).toEqual({
@@ -237,8 +232,8 @@ describe("latestCheckpoint", () => {
   it("orders by number, not by name, and finds nothing in nothing", () => {
     const dir = newDir();
     expect(latestCheckpoint(dir)).toBeNull();
-    saveCheckpoint(dir, 999_999, { tensors, state: 1 }, { disk: hasty });
-    saveCheckpoint(dir, 1_000_000, { tensors, state: 2 }, { disk: hasty });
+    hasty(() => saveCheckpoint(dir, 999_999, { tensors, state: 1 }));
+    hasty(() => saveCheckpoint(dir, 1_000_000, { tensors, state: 2 }));
     fs.mkdirSync(join(dir, "step-x"));
     expect(latestCheckpoint(dir)!.step).toBe(1_000_000);
     expect(loadCheckpoint(latestCheckpoint(dir)!.path).modelFolder).toBeNull();
@@ -248,12 +243,12 @@ describe("latestCheckpoint", () => {
 describe("pruneCheckpoints", () => {
   it("keeps the newest whole ones", () => {
     const dir = newDir();
-    for (const step of [1, 2, 3, 4, 5]) saveCheckpoint(dir, step, { tensors, state: step }, { disk: hasty });
+    for (const step of [1, 2, 3, 4, 5]) hasty(() => saveCheckpoint(dir, step, { tensors, state: step }));
     fs.rmSync(join(dir, "step-000004", "state.json"));
     fs.mkdirSync(join(dir, ".tmp-step-000006"));
     expect(pruneCheckpoints(dir, 2)).toEqual([join(dir, "step-000002"), join(dir, "step-000001")]);
     expect(fs.readdirSync(dir)).toEqual(["step-000003", "step-000004", "step-000005"]);
-    expect(latestCheckpoint(dir, quiet)!.step).toBe(5);
+    expect(latestCheckpoint(dir, () => undefined)!.step).toBe(5);
     expect(pruneCheckpoints(dir, 3)).toEqual([]);
     expect(() => pruneCheckpoints(dir, 0)).toThrow(RangeError);
   });

@@ -81,7 +81,7 @@ test("for a program: one JSON document, of a result and of an error", async () =
   expect(document.files.map(({ path }: { path: string }) => path).sort()).toEqual(NEEDED);
   const missing = await run(["org/none", "--json"]);
   expect(missing.code).toBe(1);
-  expect(JSON.parse(missing.stdout)).toMatchObject({ error: { kind: "HubError" } });
+  expect(JSON.parse(missing.stdout)).toMatchObject({ error: { kind: "hub" } });
 });
 
 test("killed in the middle of a file, it goes on from there", async () => {

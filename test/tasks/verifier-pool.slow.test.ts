@@ -1,11 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { taskFrom } from "../../src/tasks/registry.ts";
-import {
-  inThreads,
-  type TaskSource,
-  VerifierPool,
-  VerifierStartError,
-} from "../../src/tasks/verifier-pool.ts";
+import { inThreads, type TaskSource, VerifierPool } from "../../src/tasks/verifier-pool.ts";
 
 const url = (path: string) => new URL(path, import.meta.url).href;
 const naughty = (factory = "naughtyTask"): TaskSource => ({
@@ -137,7 +132,7 @@ describe("VerifierPool", () => {
   ])("cannot start with %s", async (_name, source, message) => {
     pool = new VerifierPool(source);
     const verdicts = pool.verify(items("42"));
-    await expect(verdicts).rejects.toThrow(VerifierStartError);
+    await expect(verdicts).rejects.toThrow(expect.objectContaining({ kind: "verifier" }));
     await expect(verdicts).rejects.toThrow(message);
   });
 });

@@ -1,8 +1,8 @@
 /** 100,000 damaged and hostile safetensors headers: each is refused in words, or describes the file exactly. */
 import { expect, it } from "vitest";
 import { DTYPES } from "../../src/checkpoint/dtypes.ts";
-import { CheckpointError } from "../../src/checkpoint/errors.ts";
-import { headerLength, parseHeader } from "../../src/checkpoint/header.ts";
+import { headerLength, parseHeader } from "../../src/checkpoint/safetensors.ts";
+import { isUserError } from "../../src/lib/errors.ts";
 
 const RUNS = 100_000;
 const SEED = 20260103;
@@ -99,7 +99,7 @@ it(`${RUNS} mutations`, () => {
       expect(end).toBe(size);
       counts.accepted++;
     } catch (error) {
-      if (!(error instanceof CheckpointError)) throw error;
+      if (!isUserError(error, "checkpoint")) throw error;
       expect(error.remedy).not.toBe("");
       counts.refused++;
     }

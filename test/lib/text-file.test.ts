@@ -7,10 +7,10 @@ import { describe, expect, it } from "vitest";
 import { readFolder } from "../../src/checkpoint/folder.ts";
 import { readJson } from "../../src/checkpoint/json.ts";
 import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
-import { decodeText, readLines, readText, visible } from "../../src/checkpoint/text-file.ts";
+import { decodeText, readLines, readText, visible } from "../../src/lib/text-file.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { recipeShape } from "../../src/recipe/options.ts";
-import { temporaryFolder } from "./temporary.ts";
+import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 const folder = temporaryFolder();
 let count = 0;

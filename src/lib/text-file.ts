@@ -1,27 +1,32 @@
 /**
- * Text files that people have: UTF-8 and UTF-16 with and without byte-order marks, every kind of line end. What is no
- * text is named for what it is. Files are read in pieces, so that their size is bounded by what is kept of them.
+ * Text files in UTF-8 or UTF-16, with and without byte-order marks, with every kind of line end. An error says what a file
+ * is that holds no text. Files are read in pieces: memory grows with the lines that a caller keeps, not with the file.
  */
 import { isUtf8 } from "node:buffer";
 import fs from "node:fs";
-import { systemCode } from "./errors.ts";
+import { openToRead } from "./disk.ts";
+import { isUserError, UserError } from "./errors.ts";
 import { foreignContent } from "./foreign-content.ts";
 
-/** A file that is not the text it should be. `line` counts from 1, and is `null` where the whole file is meant. */
-export class TextFileError extends Error {
-  override name = "TextFileError";
-  readonly file: string;
-  readonly line: number | null;
-  readonly found: string;
-  readonly remedy: string;
+interface TextFault {
+  file: string;
+  /** From 1; `null` if the fault lies in no line. */
+  line: number | null;
+  found: string;
+  remedy: string;
+}
 
-  constructor(file: string, line: number | null, found: string, remedy: string) {
-    super(`${file}${line === null ? "" : `, line ${line}`}: ${found}. ${remedy}`);
-    this.file = file;
-    this.line = line;
-    this.found = found;
-    this.remedy = remedy;
-  }
+/** The error for a file that is not the text it should be. */
+function textError(file: string, line: number | null, found: string, remedy: string): UserError {
+  const where = line === null ? file : `${file}, line ${line}`;
+  return new UserError({ kind: "text-file", where, what: found, found, remedy, data: { file, line } });
+}
+
+/** What an error of this module says; `null` for any other error. */
+export function textFault(error: unknown): TextFault | null {
+  if (!isUserError(error, "text-file")) return null;
+  const { file, line } = error.data as Pick<TextFault, "file" | "line">;
+  return { file, line, found: error.found ?? "", remedy: error.remedy ?? "" };
 }
 
 export interface Line {
@@ -34,18 +39,18 @@ export interface Line {
 }
 
 export interface ReadOptions {
-  /** HTML and XML are what is expected here, and no page in place of a download. */
+  /** The file may be HTML or XML. Otherwise a page is refused: it came in place of a download. */
   markup?: boolean;
   /** Characters that a line may have. */
   longestLine?: number;
 }
 
-/** A row of this length is an accident: the longest context of a model today has fewer characters. */
+/** A longer row is an accident: the longest context of a model today has fewer characters. */
 export const LONGEST_LINE = 2 ** 24;
 const PIECE = 2 ** 20;
 const HEAD = 4096;
 
-/** All of a file's text, with "\n" at the ends of its lines. @throws TextFileError */
+/** A file's text, with "\n" at the ends of its lines. @throws UserError if it is no text */
 export function readText(file: string, { markup = false }: ReadOptions = {}): string {
   try {
     const lines = readLines(file, { markup, longestLine: Number.POSITIVE_INFINITY });
@@ -53,42 +58,45 @@ export function readText(file: string, { markup = false }: ReadOptions = {}): st
   } catch (error) {
     // V8's longest string has 2^29 - 24 characters.
     if (!(error instanceof RangeError)) throw error;
-    throw new TextFileError(file, null, "more than 500 million characters", "Split the file.");
+    throw textError(file, null, "more than 500 million characters", "Split the file.");
   }
 }
 
 /**
- * A text as it is, its line ends too, without a byte-order mark. @param file its name in messages
- * @throws TextFileError for bytes that are no text
+ * The text of these bytes without a byte-order mark; line ends stay as they are. @param file its name in messages
+ * @throws UserError for bytes that are no text
  */
 export function decodeText(file: string, bytes: Uint8Array): string {
   const head = bytes.subarray(0, HEAD);
   const foreign = foreignContent(head, { markup: true });
-  if (foreign !== null) throw new TextFileError(file, null, foreign.found, foreign.remedy);
+  if (foreign !== null) throw textError(file, null, foreign.found, foreign.remedy);
   const encoding = encodingOf(head);
   let text: string;
   try {
     text = new TextDecoder(encoding, { fatal: true }).decode(bytes);
   } catch {
-    throw new TextFileError(file, null, `text that is not ${encoding.toUpperCase()}`, "Save it as UTF-8.");
+    throw textError(file, null, `text that is not ${encoding.toUpperCase()}`, "Save it as UTF-8.");
   }
   return checked(file, { number: 1, text, last: true }, Number.POSITIVE_INFINITY).text;
 }
 
 /**
- * Line by line; the last one is what follows the last line end, often nothing.
- * @throws TextFileError for a file that is missing, no regular file, no text, or has a line beyond `longestLine`
+ * A file line by line; the last line is what follows the last line end, often nothing.
+ * @throws UserError for a file that is missing, no regular file, no text, or has a line longer than `longestLine`
  */
 export function* readLines(
   file: string,
   { markup = false, longestLine = LONGEST_LINE }: ReadOptions = {},
 ): Generator<Line> {
-  const fd = openFile(file);
+  const fd = openToRead(file, (found) => {
+    const said = found === "no such file" ? "there is no such file" : found;
+    return textError(file, null, said, "Check the path.");
+  });
   try {
     const piece = Buffer.alloc(PIECE);
     const head = piece.subarray(0, fs.readSync(fd, piece, 0, HEAD, 0));
     const foreign = foreignContent(head, { markup });
-    if (foreign !== null) throw new TextFileError(file, null, foreign.found, foreign.remedy);
+    if (foreign !== null) throw textError(file, null, foreign.found, foreign.remedy);
     const encoding = encodingOf(head);
     const decoder = new TextDecoder(encoding, { fatal: true });
     let [number, rest, at, held] = [1, "", 0, ""];
@@ -101,7 +109,7 @@ export function* readLines(
       } catch {
         throw notDecodable(file, encoding);
       }
-      // What came before is not looked through again: a line may have hundreds of pieces.
+      // Only new text is searched for line ends: a line may have hundreds of pieces.
       const text = held + more;
       // A "\r" at the end of a piece may be half of a line end.
       held = bytes > 0 && text.endsWith("\r") ? "\r" : "";
@@ -124,52 +132,25 @@ export function* readLines(
 function checked(file: string, { number, text, last }: Line, longestLine: number): Line {
   if (text.length > longestLine) throw tooLong(file, number, longestLine);
   if (text.includes("\0"))
-    throw new TextFileError(
+    throw textError(
       file,
       number,
       "a NUL character, so this is no text",
       "Is it the right file? If so, copy or download it again.",
     );
-  // Files that were joined have marks in their middle.
+  // Joined files have marks in the middle.
   return { number, text: text.startsWith("\uFEFF") ? text.replace(/^\uFEFF+/, "") : text, last };
 }
 
-const tooLong = (file: string, line: number, longest: number): TextFileError =>
-  new TextFileError(
+const tooLong = (file: string, line: number, longest: number): UserError =>
+  textError(
     file,
     line,
     `more than ${longest.toLocaleString("en")} characters in one line`,
     "Are its line ends missing? Write one row a line.",
   );
 
-/** What was read must be there to be read again: pipes and devices are not. */
-function openFile(file: string): number {
-  let found: string;
-  try {
-    const stat = fs.statSync(file);
-    if (stat.isFile()) return fs.openSync(file, "r");
-    found = stat.isDirectory() ? "a folder, not a file" : "a pipe or a device, not a file";
-  } catch (error) {
-    const code = systemCode(error);
-    found =
-      code === "ENOENT" || code === "ENOTDIR"
-        ? (danglingLink(file) ?? "there is no such file")
-        : code === "EACCES"
-          ? "this process may not read it"
-          : (error as Error).message;
-  }
-  throw new TextFileError(file, null, found, "Check the path.");
-}
-
-function danglingLink(file: string): string | null {
-  try {
-    return `a link to ${fs.readlinkSync(file)}, which is not there`;
-  } catch {
-    return null;
-  }
-}
-
-/** By its mark, or by where ASCII has its zeros. UTF-8 else. */
+/** The encoding by the byte-order mark, or by the zero bytes of ASCII in UTF-16; otherwise UTF-8. */
 function encodingOf(head: Uint8Array): "utf-8" | "utf-16le" | "utf-16be" {
   const [a = 1, b = 1, c = 1, d = 1] = head;
   if (a === 0xff && b === 0xfe) return "utf-16le";
@@ -178,15 +159,10 @@ function encodingOf(head: Uint8Array): "utf-8" | "utf-16le" | "utf-16be" {
   return a === 0 && b !== 0 && c === 0 && d !== 0 ? "utf-16be" : "utf-8";
 }
 
-/** The line of the first byte that is not UTF-8, found by reading again. */
-function notDecodable(file: string, encoding: string): TextFileError {
+/** Reads the file again to find the line of the first byte that is not UTF-8. */
+function notDecodable(file: string, encoding: string): UserError {
   if (encoding !== "utf-8")
-    return new TextFileError(
-      file,
-      null,
-      `half a character of ${encoding.toUpperCase()}`,
-      "Copy the file again.",
-    );
+    return textError(file, null, `half a character of ${encoding.toUpperCase()}`, "Copy the file again.");
   const bytes = fs.readFileSync(file);
   let line = 1;
   for (let start = 0; start < bytes.length; line++) {
@@ -198,7 +174,7 @@ function notDecodable(file: string, encoding: string): TextFileError {
         (_, i) => part[i] > 127 && !isUtf8(part.subarray(0, i + 1)) && !isUtf8(part.subarray(0, i + 4)),
       );
       const shown = byte < 0 ? "" : ` (byte 0x${part[byte].toString(16).toUpperCase()})`;
-      return new TextFileError(
+      return textError(
         file,
         line,
         next < 0 && byte > part.length - 4
@@ -209,10 +185,10 @@ function notDecodable(file: string, encoding: string): TextFileError {
     }
     start = end + 1;
   }
-  return new TextFileError(file, null, "text that is not UTF-8", "Save it as UTF-8.");
+  return textError(file, null, "text that is not UTF-8", "Save it as UTF-8.");
 }
 
-/** One line for a terminal: what does not print is shown by its code, and long texts are cut. */
+/** One line for a terminal: control characters appear as their codes, and a long text is cut. */
 export function visible(text: string, longest = 120): string {
   const shown = text.replace(
     /[\p{Cc}\p{Cf}\p{Co}\u2028\u2029]/gu,

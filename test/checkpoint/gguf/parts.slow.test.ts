@@ -2,12 +2,12 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { CheckpointError } from "../../../src/checkpoint/errors.ts";
 import { GgufFile, type GgufTensor, writeGguf } from "../../../src/checkpoint/gguf/file.ts";
 import { exportGguf, loadGguf } from "../../../src/checkpoint/gguf/model.ts";
 import { partName } from "../../../src/checkpoint/gguf/parts.ts";
 import { type MetadataValue, text, u32 } from "../../../src/checkpoint/gguf/values.ts";
 import { holdsModel, openModelFiles, readShape } from "../../../src/checkpoint/model.ts";
+import { isUserError, type UserError } from "../../../src/lib/errors.ts";
 import { Random } from "../../../src/lib/random.ts";
 import { expectedShapes } from "../../../src/recipe/options.ts";
 import { temporaryFolder } from "../temporary.ts";
@@ -92,15 +92,15 @@ describe("opened from any part", () => {
 });
 
 describe("refused, with the parts by name", () => {
-  const failing = (path: string): CheckpointError => {
+  const failing = (path: string): UserError => {
     let error: unknown;
     try {
       loadGguf(path);
     } catch (caught) {
       error = caught;
     }
-    expect(error).toBeInstanceOf(CheckpointError);
-    return error as CheckpointError;
+    expect(isUserError(error, "checkpoint")).toBe(true);
+    return error as UserError;
   };
 
   it("missing parts", () => {
@@ -152,7 +152,7 @@ describe("refused, with the parts by name", () => {
   });
 });
 
-it("600 damaged parts: sound, or a CheckpointError", () => {
+it("600 damaged parts: sound, or a UserError", () => {
   const paths = split();
   const good = paths.map((path) => fs.readFileSync(path));
   const random = new Random("parts", 7);
@@ -170,7 +170,7 @@ it("600 damaged parts: sound, or a CheckpointError", () => {
       readShape(paths[random.integer(0, 2)]!);
       counts.sound++;
     } catch (error) {
-      if (!["CheckpointError", "TokenizerError", "ConfigError"].includes((error as Error).name)) throw error;
+      if (!["UserError", "TokenizerError", "ConfigError"].includes((error as Error).name)) throw error;
       expect((error as Error).message.length).toBeLessThan(3000);
       counts.refused++;
     }
