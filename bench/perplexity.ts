@@ -4,7 +4,7 @@ import { sourceOf } from "../src/checkpoint/weights.ts";
 import { causalMask } from "../src/models/masks.ts";
 import { asValues } from "../src/recipe/options.ts";
 import { Engine } from "../src/runtime/engine.ts";
-import { i32, scalar } from "../src/runtime/session.ts";
+import { host, i32, scalar } from "../src/runtime/session.ts";
 import { type FixedOptions, fixedParameters, openFixed } from "../src/sample/fixed.ts";
 import { Scorer, traceScore } from "../src/sample/logprobs.ts";
 import { LlamaCpp } from "../test/checkpoint/gguf/llama-cpp.ts";
@@ -51,7 +51,7 @@ export async function roundedPerplexity(
   const logProbs: number[] = [];
   for (const part of parts) {
     const { logProbs: found } = await session.run({ ...feedsOf(part), inverseTemperature: scalar(1) });
-    logProbs.push(...(found.data as Float32Array).subarray(0, -1));
+    logProbs.push(...(host(found).data as Float32Array).subarray(0, -1));
   }
   await session.release();
   return fromLogProbs(logProbs);

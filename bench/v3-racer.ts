@@ -9,7 +9,7 @@ import { loadRecipe } from "../src/recipe/load.ts";
 import { languageModelOptions, recipeShape } from "../src/recipe/options.ts";
 import type { PretrainStage } from "../src/recipe/schema.ts";
 import { documentSource } from "../src/recipe/sources.ts";
-import { type HostValue, Session } from "../src/runtime/session.ts";
+import { type HostValue, host, Session } from "../src/runtime/session.ts";
 import { PackedBatches } from "../src/train/data.ts";
 import { batchFeeds } from "../src/train/language-model.ts";
 import { trainedOn } from "../src/train/language-model-stage.ts";
@@ -89,7 +89,8 @@ async function meanLoss(
   const session = await Session.create(graph, { threads: 1 });
   let total = 0;
   for (const batch of batches)
-    total += (await session.run({ ...Object.fromEntries(parameters), ...batch })).loss.data[0] as number;
+    total += host((await session.run({ ...Object.fromEntries(parameters), ...batch })).loss)
+      .data[0] as number;
   await session.release();
   return total / batches.length;
 }

@@ -4,9 +4,8 @@
  */
 import fs from "node:fs";
 import { basename, dirname, join, resolve, sep } from "node:path";
-import { GgufFile } from "../checkpoint/gguf/file.ts";
+import { GgufFile, openParts } from "../checkpoint/gguf/file.ts";
 import { WROTE } from "../checkpoint/gguf/model.ts";
-import { openParts } from "../checkpoint/gguf/parts.ts";
 import { INDEX, SHARD, WEIGHTS } from "../checkpoint/shards.ts";
 import { scratchFolder } from "../lib/scratch.ts";
 import { readText } from "../lib/text-file.ts";

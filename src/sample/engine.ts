@@ -11,7 +11,7 @@ import { type CachePlane, designOf, type ModelConfig } from "../models/architect
 import type { ParameterMaker } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { f32, type HostValue, i32, type Session, scalar } from "../runtime/session.ts";
+import { f32, type HostValue, host, i32, type Session, scalar } from "../runtime/session.ts";
 import { KvCache } from "./cache.ts";
 import { type FixedOptions, fixedParameters, isExact, openFixed } from "./fixed.ts";
 import { traceDecode, tracePrefill } from "./graphs.ts";
@@ -284,7 +284,7 @@ export class Sampler {
       const { total: flops } = countFlops(this.prefillGraph, { batch, seq, past: cache.window });
       const read = prompts.map((prompt) => Math.max(0, Math.min(end, prompt.length - 1) - start));
       this.count(result, { flops, prefilled: read.reduce((sum, tokens) => sum + tokens) });
-      const fresh = this.planes.map(({ name }) => (outputs[name] ?? outputs[`fresh.${name}`]).data);
+      const fresh = this.planes.map(({ name }) => host(outputs[name] ?? outputs[`fresh.${name}`]).data);
       prompts.forEach((prompt, row) => {
         cache.append(row, start, fresh as Float32Array[], Math.min(end, prompt.length - 1) - start, seq);
       });

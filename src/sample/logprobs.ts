@@ -7,7 +7,7 @@ import { sumWork, type Work } from "../ledger/work.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { type HostValue, type Session, scalar } from "../runtime/session.ts";
+import { type HostValue, host, type Session, scalar } from "../runtime/session.ts";
 
 /** The graph that gives `logProbs` [batch, seq] of `targets`; `mask` is one for all rows or one each. */
 export function traceScore(
@@ -72,7 +72,7 @@ export class Scorer {
     };
     const { logProbs } = await this.session.run(feeds);
     this.work = sumWork(this.work, { flops: countFlops(this.graph, { batch, seq }).total, scored });
-    return logProbs.data as Float32Array;
+    return host(logProbs).data as Float32Array;
   }
 
   async release(): Promise<void> {

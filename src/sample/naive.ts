@@ -6,7 +6,7 @@ import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { parameterInputs } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
 import { Engine } from "../runtime/engine.ts";
-import { type HostValue, i32 } from "../runtime/session.ts";
+import { type HostValue, host, i32 } from "../runtime/session.ts";
 import type { GenerateOptions } from "./engine.ts";
 import { checkRequests } from "./requests.ts";
 import { sampleToken } from "./sampler.ts";
@@ -45,7 +45,7 @@ export async function generateNaively(
       };
       const { logits } = await session.run({ ...Object.fromEntries(parameters), ...feeds });
       const { id, logProb } = sampleToken(
-        logits.data as Float32Array,
+        host(logits).data as Float32Array,
         (seq - 1) * config.vocabSize,
         config.vocabSize,
         options.sampling,

@@ -16,7 +16,7 @@ import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
 import type { V3Config } from "../models/v3-config.ts";
 import { continueSequence, draftTokens } from "../models/v3-mtp.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { f32, type HostValue, i32, type Session, scalar } from "../runtime/session.ts";
+import { f32, type HostValue, host, i32, type Session, scalar } from "../runtime/session.ts";
 import { KvCache } from "./cache.ts";
 import type { GenerateOptions, GenerationResult } from "./engine.ts";
 import { type FixedOptions, fixedParameters, isExact, openFixed } from "./fixed.ts";
@@ -292,14 +292,14 @@ export class SpeculativeSampler {
       mask: sequenceMask(position, this.trunk.window, rows),
       last: i32(Array.from({ length: 1 + drafts }, (_, i) => known.length - 1 + i)),
     });
-    const array = (name: string) => outputs[name].data as Float32Array;
+    const array = (name: string) => host(outputs[name]).data as Float32Array;
     if (drafts > 0 && unread > 0)
       this.module.append(0, read, [array(`fresh.${moduleName(this.config)}`)], pairs, pairs);
     result.flops += this.flopsOf({ past: this.trunk.window, pairs, known: known.length });
     return {
       // [rows, 1, 1, width]: a single head's tokens, one after another.
       fresh: this.planes.map(({ name }) => array(`fresh.${name}`)),
-      drafts: drafts > 0 ? (outputs.drafts.data as Int32Array) : [],
+      drafts: drafts > 0 ? (host(outputs.drafts).data as Int32Array) : [],
       draftLogits: drafts > 0 ? array("draftLogits") : new Float32Array(),
       logits: array("logits"),
       weights: array("weights"),

@@ -210,15 +210,15 @@ export class TrainStep {
   flops = 0;
   /** The vectors among the last batch's measurements. */
   vectors: ReadonlyMap<string, Float32Array> = new Map();
-  private readonly parameterState: DoubleBuffer;
+  private readonly parameterState: DoubleBuffer<HostValue>;
   /** What is not trained: frozen weights that the loss reads, and modules that it does not. */
   private readonly frozen: Record<string, HostValue>;
-  private readonly momentState: DoubleBuffer;
+  private readonly momentState: DoubleBuffer<HostValue>;
   private readonly lossGraph: Graph;
   private readonly main: Session;
   private readonly mainFlops: RunFlops;
   private readonly update: { graph: Graph; session: Session; flops: number } | null;
-  private readonly sums: { zeros: Record<string, HostValue>; buffers: DoubleBuffer } | null;
+  private readonly sums: { zeros: Record<string, HostValue>; buffers: DoubleBuffer<HostValue> } | null;
   private accumulated = 0;
 
   private constructor(

@@ -12,7 +12,7 @@ import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { rotaryFrequencies, rotaryTables } from "../../src/models/rope.ts";
 import { Engine } from "../../src/runtime/engine.ts";
-import { type HostValue, i32, Session } from "../../src/runtime/session.ts";
+import { type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import { generateNaively } from "../../src/sample/naive.ts";
 import { sequenceInputs } from "../../src/train/language-model.ts";
@@ -45,7 +45,7 @@ async function logitsOf(config: DecoderConfig): Promise<Float32Array> {
     mask: causalMask(seq),
   });
   await session.release();
-  return logits.data as Float32Array;
+  return host(logits).data as Float32Array;
 }
 
 describe.each(Object.keys(configs))("rotary positions: %s", (name) => {

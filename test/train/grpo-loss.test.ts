@@ -5,7 +5,7 @@ import { grad } from "../../src/graph/grad.ts";
 import { constant, input, mul, sum, tokenLogProbs } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
-import { f32, type HostValue, i32, Session, scalar } from "../../src/runtime/session.ts";
+import { f32, type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
 import { sampleToken } from "../../src/sample/sampler.ts";
 import {
   type AggregationName,
@@ -130,9 +130,12 @@ class Loss {
     );
     const { gradient, ...scalars } = await session.run(values);
     const numbers = Object.fromEntries(
-      Object.entries(scalars).map(([name, { data }]) => [name, Number(data[0])]),
+      Object.entries(scalars).map(([name, value]) => [name, Number(host(value).data[0])]),
     );
-    return { ...numbers, gradient: Array.from(gradient.data as Float32Array) } as Record<string, number> & {
+    return { ...numbers, gradient: Array.from(host(gradient).data as Float32Array) } as Record<
+      string,
+      number
+    > & {
       gradient: number[];
     };
   }
@@ -265,7 +268,7 @@ describe("A2: one temperature for sampler and trainer", () => {
       targets: i32([token], [1, 1]),
       inverseTemperature: scalar(1 / temperature),
     };
-    expect((await session.run(feeds)).logProbs.data[0]).toBeCloseTo(logProbability, 6);
+    expect(host((await session.run(feeds)).logProbs).data[0]).toBeCloseTo(logProbability, 6);
     await session.release();
   });
 });
@@ -381,16 +384,16 @@ describe("k3", () => {
     const session = await Session.create(graph, { threads: 1 });
     const { kl: values, gradient } = await session.run({ logProbs: f32([-1, -2, 0, -1.1]) });
     const x = [0, 1, -1, 0.1];
-    expect(values.data[0]).toBe(0);
+    expect(host(values).data[0]).toBe(0);
     expect(
       furthest(
-        values.data as Float32Array,
+        host(values).data as Float32Array,
         x.map((v) => Math.exp(v) - v - 1),
       ),
     ).toBeLessThan(F32);
     expect(
       furthest(
-        gradient.data as Float32Array,
+        host(gradient).data as Float32Array,
         x.map((v) => 1 - Math.exp(v)),
       ),
     ).toBeLessThan(F32);

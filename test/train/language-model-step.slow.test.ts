@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { countFlops } from "../../src/graph/analyse.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { traceMerge } from "../../src/models/lora.ts";
-import { allocate, Session } from "../../src/runtime/session.ts";
+import { allocate, host, Session } from "../../src/runtime/session.ts";
 import type { DocumentSource } from "../../src/train/data.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
 import {
@@ -85,7 +85,7 @@ describe("a step's metrics", () => {
     const sums = specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)]);
     const result = await session.run({ ...Object.fromEntries([...parameters, ...sums]), ...feeds });
     const squares = specs.map(({ name }) =>
-      (result[`${name}.sum.next`].data as Float32Array).reduce((total, g) => total + g * g, 0),
+      (host(result[`${name}.sum.next`]).data as Float32Array).reduce((total, g) => total + g * g, 0),
     );
     await session.release();
     expect(first.metrics["grad/norm"]).toBeCloseTo(Math.sqrt(squares.reduce((a, b) => a + b)), 5);

@@ -6,7 +6,7 @@ import { Random } from "../../src/lib/random.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask, documentMask } from "../../src/models/masks.ts";
-import { f32, type HostValue, i32, Session } from "../../src/runtime/session.ts";
+import { f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import type { Document } from "../../src/train/data.ts";
 import { locateNonFinite } from "../../src/train/diagnose.ts";
@@ -222,7 +222,7 @@ describe("packed documents", () => {
         ),
         mask: m,
       };
-      return (await session.run(feeds)).logits.data as Float32Array;
+      return host((await session.run(feeds)).logits).data as Float32Array;
     };
     const [first, second] = [
       [5, 9, 2, 7],

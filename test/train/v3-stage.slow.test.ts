@@ -6,7 +6,7 @@ import { designOf } from "../../src/models/architecture.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { v3Decoder } from "../../src/models/v3.ts";
-import { type HostValue, i32, Session, scalar } from "../../src/runtime/session.ts";
+import { type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
 import type { Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import type { DocumentSource } from "../../src/train/data.ts";
@@ -255,13 +255,13 @@ describe("GRPO", () => {
         ),
         mask: causalMask(read.length),
       });
-      counts.data.forEach((count, expert) => {
+      host(counts).data.forEach((count, expert) => {
         totals[expert] += Number(count);
       });
     }
     await counting.release();
     const tokens = 4 + 9;
-    expect([...load.data].map(Number)).toEqual(totals);
+    expect([...host(load).data].map(Number)).toEqual(totals);
     expect(totals.reduce((a, b) => a + b)).toBe(tokens * tinyV3.activeExperts);
   });
 });

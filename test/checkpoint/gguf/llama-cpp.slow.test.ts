@@ -5,10 +5,11 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { GgufFile, writeGguf } from "../../../src/checkpoint/gguf/file.ts";
+import { GgufFile } from "../../../src/checkpoint/gguf/file.ts";
 import { exportGguf, loadGguf } from "../../../src/checkpoint/gguf/model.ts";
 import { READ_OTHERWISE, SPLIT_RULES } from "../../../src/checkpoint/gguf/splits.ts";
 import { f32 as f32Value, type MetadataValue, text, u32 } from "../../../src/checkpoint/gguf/values.ts";
+import { writeGguf } from "../../../src/checkpoint/gguf/write.ts";
 import { Random } from "../../../src/lib/random.ts";
 import { decoderParameters } from "../../../src/models/dense.ts";
 import { initialise } from "../../../src/models/layers.ts";
