@@ -4,7 +4,7 @@
  */
 import { decoderParameters } from "../src/models/dense.ts";
 import { initialise } from "../src/models/layers.ts";
-import { profileProgram } from "../src/recipe/profile.ts";
+import { profileProgram } from "../src/plan/profile.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { measureMatmulRate } from "../src/runtime/measure.ts";
 import { Sampler } from "../src/sample/engine.ts";

@@ -26,7 +26,7 @@ import type { AdapterOptions } from "../train/policy.ts";
 import type { Model } from "../train/stage.ts";
 import type { OptimizerOptions } from "../train/step.ts";
 import type { GrpoStage, Optimizer, PretrainStage, Recipe, SftStage } from "./schema.ts";
-import { languageModellingSteps } from "./sense.ts";
+import { languageModellingSteps } from "./validate.ts";
 
 /** The tensors of a file as the runtime's values. */
 export function asValues(parameters: ReadonlyMap<string, Parameter>): Map<string, HostValue> {

@@ -6,7 +6,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import type { BillEntry, BillFile } from "../../src/ledger/bill.ts";
 import { Random } from "../../src/lib/random.ts";
-import type { RunInfo } from "../../src/recipe/run-info.ts";
+import type { RunInfo } from "../../src/run/info.ts";
 import { launch, sputnik, temporaryFolder, until, writeRecipe } from "./command.ts";
 
 const DATA =

@@ -15,9 +15,9 @@ const language = mutant("src/train/language-model-stage.ts", "train/language-mod
 const step = mutant("src/train/step.ts", "train/golden-step");
 const policy = mutant("src/train/policy.ts", "train/lora");
 const loss = mutant("src/train/grpo-loss.ts", "train/grpo-loss");
-const run = mutant("src/recipe/run.ts", "recipe/run-bill");
+const run = mutant("src/run/run.ts", "run/bill");
 const resume = mutant("src/checkpoint/resume.ts", "checkpoint/resume");
-const folder = mutant("src/recipe/run-folder.ts", "recipe/run-folder");
+const folder = mutant("src/run/folder.ts", "run/folder");
 
 export const trainMutants: readonly Mutant[] = [
   // Rollouts and dynamic sampling.

@@ -1,6 +1,6 @@
 /** U8: the page's examples are what it says they are, for the model that comes with it. */
 import { expect, test } from "vitest";
-import { SHIPPED } from "../../src/recipe/find-model.ts";
+import { SHIPPED } from "../../src/run/find-model.ts";
 import { openForInference } from "../../src/sample/inference.ts";
 import { readQuestion } from "../../src/server/question.ts";
 import { encodePrompt } from "../../src/train/rollout.ts";
