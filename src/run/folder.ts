@@ -6,7 +6,7 @@
  */
 import fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { stringify } from "yaml";
+import { parse, stringify } from "yaml";
 import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
 import { type BillEntry, type BillFile, entriesOf } from "../ledger/bill.ts";
 import { makeFolder, onDisk, replaceFile } from "../lib/disk.ts";
@@ -14,6 +14,7 @@ import { userError } from "../lib/errors.ts";
 import { readText } from "../lib/text-file.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "../recipe/name.ts";
+import { hasOldKeys } from "../recipe/renamed.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { describeRun, differences, hashRecipe, type RunInfo } from "./info.ts";
 import { Journal, readJournal } from "./journal.ts";
@@ -213,6 +214,7 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
         ? describeRun(name, recipe, now, recipeFolder)
         : {
             ...previous,
+            recipeHash: hashRecipe(recipe),
             ...(recipeFolder !== undefined && { recipeFolder }),
             sessions: [...previous.sessions, now],
           };
@@ -268,6 +270,8 @@ function setAside(folder: string): string {
 function refuseAnother(recipe: Recipe, previous: RunInfo, folder: string, name: string): void {
   if (previous.recipeHash === hashRecipe(recipe)) return;
   const differ = differences(recipeOf(folder), recipe);
+  // A hash of the recipe under the keys that it had in an older version.
+  if (differ.length === 0 && hasOldKeys(parse(readText(runPaths(folder).recipe)))) return;
   const shown = differ.slice(0, 5).map((line) => `\n  ${line}`);
   const more = differ.length > shown.length ? `\n  and ${differ.length - shown.length} more` : "";
   throw userError(
