@@ -6,7 +6,7 @@
 import { sourceOf } from "../src/checkpoint/weights.ts";
 import type { V3Config } from "../src/models/v3-config.ts";
 import { parseRecipe, readRecipe } from "../src/recipe/load.ts";
-import { initialModel, languageModelOptions } from "../src/recipe/options.ts";
+import { initialModel } from "../src/recipe/options.ts";
 import { documentSource } from "../src/recipe/sources.ts";
 import { SpeculativeSampler } from "../src/sample/speculative.ts";
 import { taskFrom } from "../src/tasks/registry.ts";
@@ -44,7 +44,7 @@ export async function trainWithModule(tokens = TOKENS): Promise<Model> {
   if (stage.kind !== "pretrain") throw new Error("the recipe does not begin with pretraining");
   const model = initialModel(recipe);
   const source = documentSource(stage.data, model, { seed: recipe.seed, stage: "pretrain" });
-  const training = await LanguageModelStage.create(model, source, languageModelOptions(stage, recipe.seed));
+  const training = await LanguageModelStage.create(model, source, stage, { seed: recipe.seed });
   while (training.done < training.totalSteps) {
     const { metrics } = await training.advance();
     if (training.done % 25 === 0)

@@ -7,7 +7,7 @@ import { Random } from "../../src/lib/random.ts";
 import { allParameters } from "../../src/models/architecture.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
-import { languageModelOptions, recipeShape } from "../../src/recipe/options.ts";
+import { recipeShape } from "../../src/recipe/options.ts";
 import type { PretrainStage } from "../../src/recipe/schema.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
@@ -19,7 +19,7 @@ const [STEPS, ROWS, PROMPT, NEW_TOKENS] = [5, 128, 12, 96];
 
 const recipe = loadRecipe("recipes/tiny-r1-zero.yaml");
 const { config } = recipeShape(recipe);
-const options = languageModelOptions(recipe.stages[0] as PretrainStage, recipe.seed);
+const options = recipe.stages[0] as PretrainStage;
 const parameters = initialise(allParameters(config), recipe.seed);
 const { specs, loss } = trainedOn(config, options);
 const step = await TrainStep.create(specs, parameters, loss, options.optimizer);
