@@ -14,6 +14,7 @@ const RENAMED: Record<string, Record<string, string>> = {
   },
   optimizer: { rate: "lr", adamRate: "adamLr", decay: "weightDecay" },
   schedule: { final: "minLrRatio" },
+  stages: { slots: "maxBatch", sharePrompt: "sharedPrefix" },
 };
 
 /** The present name of an old key in the block at `path`. */
@@ -33,6 +34,3 @@ export function translateKeys(value: unknown, path: readonly PropertyKey[] = [])
     ]),
   );
 }
-
-export const hasOldKeys = (recipe: unknown): boolean =>
-  JSON.stringify(translateKeys(recipe)) !== JSON.stringify(recipe);

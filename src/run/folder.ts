@@ -6,7 +6,7 @@
  */
 import fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
-import { parse, stringify } from "yaml";
+import { stringify } from "yaml";
 import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
 import { type BillEntry, type BillFile, entriesOf } from "../ledger/bill.ts";
 import { makeFolder, onDisk, replaceFile } from "../lib/disk.ts";
@@ -14,7 +14,6 @@ import { userError } from "../lib/errors.ts";
 import { readText } from "../lib/text-file.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "../recipe/name.ts";
-import { hasOldKeys } from "../recipe/renamed.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { describeRun, differences, hashRecipe, type RunInfo } from "./info.ts";
 import { Journal, readJournal } from "./journal.ts";
@@ -270,8 +269,8 @@ function setAside(folder: string): string {
 function refuseAnother(recipe: Recipe, previous: RunInfo, folder: string, name: string): void {
   if (previous.recipeHash === hashRecipe(recipe)) return;
   const differ = differences(recipeOf(folder), recipe);
-  // A hash of the recipe under the keys that it had in an older version.
-  if (differ.length === 0 && hasOldKeys(parse(readText(runPaths(folder).recipe)))) return;
+  // An older version made the hash of other keys and defaults.
+  if (differ.length === 0) return;
   const shown = differ.slice(0, 5).map((line) => `\n  ${line}`);
   const more = differ.length > shown.length ? `\n  and ${differ.length - shown.length} more` : "";
   throw userError(
@@ -281,7 +280,7 @@ function refuseAnother(recipe: Recipe, previous: RunInfo, folder: string, name: 
   );
 }
 
-/** An older version's recipe may no longer be valid: then nothing is compared. */
+/** An older version's recipe may no longer be valid: then all of it differs. */
 function recipeOf(folder: string): unknown {
   try {
     return loadRecipe(runPaths(folder).recipe);

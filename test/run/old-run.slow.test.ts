@@ -23,6 +23,8 @@ const NEW_KEYS: readonly (readonly [string, string])[] = [
   ["adamRate:", "adamLr:"],
   ["decay:", "weightDecay:"],
   ["final:", "minLrRatio:"],
+  ["slots:", "maxBatch:"],
+  ["sharePrompt:", "sharedPrefix:"],
 ];
 const written = fs.readFileSync(join(OLD, "tiny.yaml"), "utf8");
 const renamed = NEW_KEYS.reduce(
