@@ -9,6 +9,7 @@ import { initialise } from "../../src/models/layers.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
 import { recipeShape } from "../../src/recipe/options.ts";
 import type { PretrainStage } from "../../src/recipe/schema.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
 import { trainedOn } from "../../src/train/language-model-stage.ts";
@@ -23,7 +24,7 @@ const options = recipe.stages[0] as PretrainStage;
 const parameters = initialise(allParameters(config), recipe.seed);
 const { specs, loss } = trainedOn(config, options);
 const step = await TrainStep.create(specs, parameters, loss, options.optimizer);
-const sampler = await Sampler.create(config);
+const sampler = await Sampler.create(config, new Engine());
 
 const random = new Random("house");
 const idsOf = (count: number) =>
@@ -53,7 +54,7 @@ async function train(): Promise<{ ms: number[]; result: number }> {
 async function decode(): Promise<{ ms: number[]; result: number }> {
   const start = performance.now();
   const { generations } = await sampler.generate(parameters, requests, {
-    temperature: 1,
+    sampling: { temperature: 1 },
     stopIds: new Set(),
   });
   const ms = [performance.now() - start];

@@ -20,6 +20,7 @@ import type { EvaluateStage, Recipe, Stage } from "../recipe/schema.ts";
 import { documentSource } from "../recipe/sources.ts";
 import { recipeWarnings } from "../recipe/validate.ts";
 import { coreWatch } from "../runtime/core-watch.ts";
+import { Engine } from "../runtime/engine.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
 import { Sampler } from "../sample/engine.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
@@ -288,13 +289,14 @@ export class Run {
   private async evaluate(stage: EvaluateStage): Promise<RunOutcome> {
     const { recipe, model, folder, hooks } = this;
     const task = taskFrom((stage.task ?? recipe.task) as TaskInput);
-    const sampler = await Sampler.create(model.config, { threads: hooks.threads });
+    const sampler = await Sampler.create(model.config, new Engine({ threads: hooks.threads }));
     const interrupted = new Error("the exam was interrupted");
     try {
       this.payer.work = () => sampler.work;
       this.payer.step = 1;
       const { record } = await exam({ ...model, generate: sampler.with(model.parameters) }, task, {
-        ...{ ...stage, slots: stage.maxBatch },
+        ...stage,
+        sampling: { temperature: stage.temperature, topP: stage.topP, topK: stage.topK },
         seed: recipe.seed,
         split: examPart(recipe, stage),
         maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),

@@ -12,6 +12,7 @@
 import type { Metrics } from "../events.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { designOf } from "../models/architecture.ts";
+import { Engine } from "../runtime/engine.ts";
 import { allocate, type HostValue, scalar } from "../runtime/session.ts";
 import { Sampler } from "../sample/engine.ts";
 import { Scorer } from "../sample/logprobs.ts";
@@ -142,11 +143,10 @@ export class GrpoStage implements TrainingStage {
       { ...context, optimizer, lora, accumulate: true },
       resume && { tensors: resume.tensors, updates: (state as State).updates },
     );
-    const sampler = await Sampler.create(model.config, { threads });
+    const engine = new Engine({ threads });
+    const sampler = await Sampler.create(model.config, engine);
     const scorer =
-      kl > 0 || options.importance !== undefined
-        ? await Scorer.create(model.config, { threads, mask })
-        : null;
+      kl > 0 || options.importance !== undefined ? await Scorer.create(model.config, engine, { mask }) : null;
     return new GrpoStage(model, task, options, context, { policy, sampler, scorer }, reference, state);
   }
 
@@ -197,13 +197,15 @@ export class GrpoStage implements TrainingStage {
     const { options } = this;
     const { overlong } = options;
     const result = { all: [] as Judged[], kept: [] as Judged[], rounds: 0 };
+    const { temperature, topP, topK } = options;
+    const sampling = { temperature, topP, topK };
     const policy = { ...this.model, generate: this.sampler.with(this.policy.parameters()) };
     while (result.rounds <= this.redraws && result.kept.length < options.problemsPerStep) {
       result.rounds++;
       const indices = Array.from({ length: options.problemsPerStep }, (_, i) => this.nextProblem + i);
       this.nextProblem += options.problemsPerStep;
       const { groups } = await rollout(policy, this.task, indices, {
-        ...{ ...options, slots: options.maxBatch, seed: this.context.seed, split: "train" },
+        ...{ ...options, sampling, seed: this.context.seed, split: "train" },
         rewards: { ...options.rewards, overlong: overlong?.mode === "soft" ? overlong : null },
       });
       for (const group of groups) {

@@ -6,6 +6,7 @@ import { Random } from "../../src/lib/random.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import type { HostValue } from "../../src/runtime/session.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import type { InferenceModel } from "../../src/sample/inference.ts";
@@ -88,7 +89,7 @@ export async function trainFiller(learned: (model: InferenceModel) => Promise<bo
     );
   };
   const stage = await create(source);
-  const sampler = await Sampler.create(config);
+  const sampler = await Sampler.create(config, new Engine());
   const answering = (parameters: ReadonlyMap<string, HostValue>): InferenceModel => ({
     ...{ config, tokenizer, generate: sampler.with(parameters) },
   });
