@@ -1,4 +1,6 @@
 /** What a recipe will take, from the null device: its graphs are traced and counted, and nothing is computed. */
+
+import { encodeProblem } from "../data/prompt.ts";
 import type { EvaluatedProblem } from "../eval/problems.ts";
 import { countFlops, estimateMemory, estimateSeconds, neededNodes, type Speeds } from "../graph/analyse.ts";
 import type { Graph } from "../graph/tensor.ts";
@@ -19,7 +21,6 @@ import { grpoLoss } from "../train/grpo-loss.ts";
 import { trainedOn } from "../train/language-model-stage.ts";
 import { bundleLength, bundlesOf } from "../train/microbatch.ts";
 import { withAdapter } from "../train/policy.ts";
-import { encodeProblem } from "../train/rollout.ts";
 import { FEW_SIGNALS, percent, signalRemedy, signalShare } from "../train/signals.ts";
 import { traceAccumulation, traceOptimizer, traceStep } from "../train/step.ts";
 import { forecastGroups, forecastPasses, type Passes } from "./forecast.ts";
