@@ -12,7 +12,7 @@ import type { PretrainStage } from "../src/recipe/schema.ts";
 import type { Watch } from "../src/runtime/core-watch.ts";
 import { allocate, type HostValue, Session } from "../src/runtime/session.ts";
 import { trainedOn } from "../src/train/language-model-stage.ts";
-import { traceStep } from "../src/train/step.ts";
+import { traceStep } from "../src/train/trace-step.ts";
 import { median, type Row } from "./rows.ts";
 
 const RECIPE = fileURLToPath(new URL("../recipes/tiny-r1-zero.yaml", import.meta.url));

@@ -2,9 +2,11 @@
  * Our side of the benchmark `grpo`, as a process of its own, so that its peak memory is seen: the words of
  * peers/trl_grpo.py, whose work it does.
  */
+
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { openModel } from "../src/recipe/options.ts";
+import { Engine } from "../src/runtime/engine.ts";
 import type { Task } from "../src/tasks/problem.ts";
 import { GrpoStage } from "../src/train/grpo.ts";
 import type { Work } from "./grpo.ts";
@@ -46,7 +48,7 @@ const stage = await GrpoStage.create(
     groupSize: work.groupSize,
     maxNewTokens: work.newTokens,
     temperature: work.temperature,
-    rewards: { accuracy: 1, format: 0, validity: 0 },
+    rewards: { accuracy: 1, format: 0 },
     advantage: "grpo",
     ratio: "token",
     aggregation: "token-mean",
@@ -71,7 +73,7 @@ const stage = await GrpoStage.create(
     schedule: { kind: "constant", warmup: 0 },
     lora: { rank: work.rank, alpha: work.alpha, targets: [] },
   },
-  { seed: 1, threads: work.threads },
+  { seed: 1, engine: new Engine({ threads: work.threads }) },
 );
 
 async function steps(count: number): Promise<{ ms_per_step: number[]; tokens: number; loss: number | null }> {

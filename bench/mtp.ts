@@ -45,7 +45,10 @@ export async function trainWithModule(tokens = TOKENS): Promise<Model> {
   if (stage.kind !== "pretrain") throw new Error("the recipe does not begin with pretraining");
   const model = initialModel(recipe);
   const source = documentSource(stage.data, model, { seed: recipe.seed, stage: "pretrain" });
-  const training = await LanguageModelStage.create(model, source, stage, { seed: recipe.seed });
+  const training = await LanguageModelStage.create(model, source, stage, {
+    seed: recipe.seed,
+    engine: new Engine(),
+  });
   while (training.done < training.totalSteps) {
     const { metrics } = await training.advance();
     if (training.done % 25 === 0)

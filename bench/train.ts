@@ -7,9 +7,10 @@ import type { LanguageModelBatch } from "../src/data/packing.ts";
 import { Random } from "../src/lib/random.ts";
 import { decoderParameters } from "../src/models/dense.ts";
 import { initialise } from "../src/models/layers.ts";
+import { Engine } from "../src/runtime/engine.ts";
 import { measureMatmulRate } from "../src/runtime/measure.ts";
 import { batchFeeds, languageModelLoss } from "../src/train/language-model.ts";
-import { TrainStep } from "../src/train/step.ts";
+import { createTrainStep } from "../src/train/step.ts";
 import { Peer } from "./peer.ts";
 import { median, type Row } from "./rows.ts";
 
@@ -52,26 +53,27 @@ export function randomRows(): LanguageModelBatch {
 export async function benchTrain(): Promise<Row[]> {
   const specs = decoderParameters(MODEL);
   const created = performance.now();
-  const step = await TrainStep.create(
+  const step = await createTrainStep(
     specs,
     initialise(specs, 1),
     languageModelLoss(MODEL, { batch: BATCH, seq: SEQ, mask: "shared" }),
     OPTIMIZER,
+    { engine: new Engine() },
   );
   const sessionSeconds = (performance.now() - created) / 1000;
   const tokens = BATCH * SEQ;
   const batch = batchFeeds(randomRows());
-  const flops = step.flopsOf({});
   const ours = async (count: number): Promise<number[]> => {
     const times: number[] = [];
     for (let i = 0; i < count; i++) {
       const start = performance.now();
-      await step.step(batch, { lr: 1e-3, muonLr: 0 });
+      await step.update([batch], { lr: 1e-3, muonLr: 0 });
       times.push(performance.now() - start);
     }
     return times;
   };
   await ours(3);
+  const flops = step.flops / step.stepCount;
 
   const shares: number[] = [];
   const rates: number[] = [];

@@ -11,12 +11,14 @@ import { loadRecipe } from "../src/recipe/load.ts";
 import { recipeShape } from "../src/recipe/options.ts";
 import type { PretrainStage } from "../src/recipe/schema.ts";
 import { documentSource } from "../src/recipe/sources.ts";
+import { Engine } from "../src/runtime/engine.ts";
 import { type HostValue, host, Session } from "../src/runtime/session.ts";
 import { batchFeeds } from "../src/train/language-model.ts";
 import { trainedOn } from "../src/train/language-model-stage.ts";
 import { learningRates } from "../src/train/optimizer.ts";
 import { lrFactor } from "../src/train/schedule.ts";
-import { type BuildLoss, TrainStep } from "../src/train/step.ts";
+import { createTrainStep, type TrainStep } from "../src/train/step.ts";
+import type { BuildLoss } from "../src/train/trace-step.ts";
 
 export interface Entry {
   recipe: string;
@@ -61,7 +63,9 @@ async function race({ recipe: file, seed, seconds, model = {}, rate }: Entry): P
     trainedOn(config, { ...options, documentMask: false, v3: { balanceFactor, mtpFactor: 0 } });
   const { specs, loss } = lossWith(1e-4);
   const parameters = initialise(allParameters(config), seed);
-  const step = await TrainStep.create(specs, parameters, loss, optimizer, { threads: 1 });
+  const step = await createTrainStep(specs, parameters, loss, optimizer, {
+    engine: new Engine({ threads: 1 }),
+  });
 
   const rows = rowsOf(seed);
   const start = performance.now();
@@ -69,7 +73,7 @@ async function race({ recipe: file, seed, seconds, model = {}, rate }: Entry): P
     const share = (performance.now() - start) / 1000 / seconds;
     if (share >= 1) break;
     const factor = lrFactor({ ...schedule, warmup: WARMUP }, Math.floor(share * TICKS), TICKS);
-    await step.step(feeds(rows), learningRates(optimizer, factor));
+    await step.update([feeds(rows)], learningRates(optimizer, factor));
   }
 
   const validation = rowsOf(VALIDATION_SEED);

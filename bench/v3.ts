@@ -1,13 +1,15 @@
 /** DeepSeek-V3's design against what its paper says of it and against the dense design, at sizes that run here. */
+
 import { type ModelConfig, modelOf } from "../src/models/architectures.ts";
 import type { DecoderConfig } from "../src/models/config.ts";
 import { countParameters, initialise } from "../src/models/layers.ts";
 import { type V3Config, v3FromHuggingFace } from "../src/models/v3-config.ts";
 import { activeParameters, v3Parameters } from "../src/models/v3-parameters.ts";
+import { Engine } from "../src/runtime/engine.ts";
 import { KvCache } from "../src/sample/cache.ts";
 import { batchFeeds } from "../src/train/language-model.ts";
-import { TrainStep } from "../src/train/step.ts";
-import { furtherFeeds, v3Loss } from "../src/train/v3-loss.ts";
+import { createTrainStep } from "../src/train/step.ts";
+import { mtpFeeds, v3Loss } from "../src/train/v3-loss.ts";
 import { mtpSpeedup } from "./mtp.ts";
 import { median, type Row } from "./rows.ts";
 import { BATCH, MODEL, OPTIMIZER, ROUNDS, randomRows, SEQ, STEPS } from "./train.ts";
@@ -104,7 +106,7 @@ const WARMUP = 4;
 /** A whole step (loss with balancing, gradients, AdamW) of 8 experts of which 2 are chosen over a dense one's. */
 async function moeStepOverDense(): Promise<Row> {
   const rows = randomRows();
-  const feeds = { ...batchFeeds(rows), ...furtherFeeds(rows) };
+  const feeds = { ...batchFeeds(rows), ...mtpFeeds(rows) };
   const side = async (config: V3Config) => {
     const specs = v3Parameters(config);
     const loss = v3Loss(
@@ -112,12 +114,14 @@ async function moeStepOverDense(): Promise<Row> {
       { batch: BATCH, seq: SEQ, mask: "shared" },
       { balanceFactor: 1e-4, mtpFactor: 0 },
     );
-    const step = await TrainStep.create(specs, initialise(specs, 1), loss, OPTIMIZER);
+    const step = await createTrainStep(specs, initialise(specs, 1), loss, OPTIMIZER, {
+      engine: new Engine(),
+    });
     const time = async (count: number): Promise<number> => {
       const times: number[] = [];
       for (let i = 0; i < count; i++) {
         const start = performance.now();
-        await step.step(feeds, { lr: OPTIMIZER.lr, muonLr: 0 });
+        await step.update([feeds], { lr: OPTIMIZER.lr, muonLr: 0 });
         times.push(performance.now() - start);
       }
       return median(times);

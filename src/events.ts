@@ -58,14 +58,39 @@ export interface EvaluationRecord {
   counts?: { right: number; wrong: number; unparsed: number; unscored: number };
   /** Every problem in the order of the evaluation; records of older versions have none. */
   tallies?: ProblemTally[];
-  /** Share of the equations in the thoughts that are true; `null` where the task has none. */
+  /** What the steps are called that the task checks in the thoughts, such as "equations"; absent where it checks none. */
+  stepName?: string;
+  /** Share of these steps that hold; `null` where there are none. */
   thoughtValidity: number | null;
-  /** The same by position: `[from, to)` in tokens, share of true equations, how many equations. */
-  validityByPosition: { from: number; to: number; share: number; equations: number }[];
+  /** The same by position: `[from, to)` in tokens, and the number of steps. */
+  validityByPosition: { from: number; to: number; share: number; steps: number }[];
   meanTokens: number;
   truncated: number;
   /** The first problems with their answers: the same ones in every evaluation of a task and split. */
   examples?: GroupRecord[];
+}
+
+/** Metrics under the names of this version; `metrics` may come from an older run. */
+export function currentMetrics({ rate, pass1, ...metrics }: Metrics): Metrics {
+  return {
+    ...metrics,
+    ...(rate !== undefined && { lr: rate }),
+    ...(pass1 !== undefined && { "pass@1": pass1 }),
+  };
+}
+
+/** A record under the names of this version; one of an older version has checked equations. */
+export function currentEvaluation(record: EvaluationRecord): EvaluationRecord {
+  const old = record.validityByPosition as { equations?: number }[];
+  if (!old.some(({ equations }) => equations !== undefined)) return record;
+  return {
+    ...record,
+    stepName: record.stepName ?? "equations",
+    validityByPosition: record.validityByPosition.map((bucket, i) => ({
+      ...{ from: bucket.from, to: bucket.to, share: bucket.share },
+      steps: old[i].equations ?? bucket.steps,
+    })),
+  };
 }
 
 export interface StageInfo {

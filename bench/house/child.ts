@@ -13,7 +13,7 @@ import { Engine } from "../../src/runtime/engine.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
 import { trainedOn } from "../../src/train/language-model-stage.ts";
-import { TrainStep } from "../../src/train/step.ts";
+import { createTrainStep } from "../../src/train/step.ts";
 
 /** As many rows as a rollout of the recipe has. */
 const [STEPS, ROWS, PROMPT, NEW_TOKENS] = [5, 128, 12, 96];
@@ -23,7 +23,7 @@ const { config } = recipeShape(recipe);
 const options = recipe.stages[0] as PretrainStage;
 const parameters = initialise(allParameters(config), recipe.seed);
 const { specs, loss } = trainedOn(config, options);
-const step = await TrainStep.create(specs, parameters, loss, options.optimizer);
+const step = await createTrainStep(specs, parameters, loss, options.optimizer, { engine: new Engine() });
 const sampler = await Sampler.create(config, new Engine());
 
 const random = new Random("house");
@@ -44,7 +44,7 @@ async function train(): Promise<{ ms: number[]; result: number }> {
   let result = 0;
   for (let i = 0; i < STEPS; i++) {
     const start = performance.now();
-    ({ loss: result } = await step.step(feeds, { lr: 1e-3, muonLr: 1e-3 }));
+    result = (await step.update([feeds], { lr: 1e-3, muonLr: 1e-3 })).measured[0].scalars.loss;
     ms.push(performance.now() - start);
   }
   return { ms, result };

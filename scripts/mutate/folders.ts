@@ -28,8 +28,8 @@ export const FOLDERS: Record<string, readonly Part[]> = {
       ["number", "number-answer", "extract", "judge", "pitfalls"],
     ),
     tasks(
-      ["thought-equations", "thought-tokens", "thought-value", "expression"],
-      ["thought-equations", "expression", "countdown-user"],
+      ["thought-equations", "thought-tokens", "thought-value", "expression", "steps"],
+      ["thought-equations", "expression", "countdown-user", "steps"],
     ),
     tasks(
       ["equations", "arithmetic", "word-problems"],
@@ -46,11 +46,11 @@ export const FOLDERS: Record<string, readonly Part[]> = {
     {
       mutate: [
         ...sources("train", [
-          ...["advantages", "microbatch", "schedule", "rewards", "grpo-metrics", "signals"],
+          ...["advantages", "microbatch", "schedule", "rewards", "rollout", "learning", "meter"],
         ]),
       ],
       tests: tests("train", [
-        ...["schedule", "rewards", "grpo-metrics", "importance", "microbatch", "grpo-loss"],
+        ...["schedule", "rewards", "learning", "importance", "microbatch", "grpo-loss"],
       ]),
     },
   ],

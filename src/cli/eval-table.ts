@@ -60,7 +60,14 @@ const range = ([low, high]: Range): string => `95 % interval ${percent(low, 1)} 
 
 function printRecord(record: EvaluationRecord, { head, seconds, tokens }: EvaluationResult): void {
   const { passAt1, interval, majAtK, majInterval, passAtK = [], counts } = record;
-  const { thoughtValidity, validityByPosition, meanTokens, truncated, samplesPerProblem: samples } = record;
+  const {
+    stepName = "steps",
+    thoughtValidity,
+    validityByPosition,
+    meanTokens,
+    truncated,
+    samplesPerProblem: samples,
+  } = record;
   const score = (value: number, of?: Range | null): string =>
     `${percent(value, 1)}${of ? `   ${range(of)}` : ""}`;
   const rows = [
@@ -75,7 +82,7 @@ function printRecord(record: EvaluationRecord, { head, seconds, tokens }: Evalua
             `${whole(counts.right)} right, ${whole(counts.wrong)} wrong, ${whole(counts.unparsed)} that could not be read, ${whole(counts.unscored)} without a score`,
           ],
         ]),
-    ...(thoughtValidity === null ? [] : [["true equations", percent(thoughtValidity, 1)]]),
+    ...(thoughtValidity === null ? [] : [[`true ${stepName}`, percent(thoughtValidity, 1)]]),
     ["mean tokens", meanTokens.toFixed(1)],
     ["cut off", `${percent(truncated, 1)} at ${head.maxNewTokens} tokens`],
     ["prompt", head.prompt === "chat" ? "the model's chat template" : `${head.prompt} form`],
@@ -88,10 +95,10 @@ function printRecord(record: EvaluationRecord, { head, seconds, tokens }: Evalua
   const shown = rows.map((row) => row.map(printable));
   console.log(table([printable(record.task), printable(what)], shown));
   if (validityByPosition.length < 2) return;
-  const positions = validityByPosition.map(({ from, to, share, equations }) => [
+  const positions = validityByPosition.map(({ from, to, share, steps }) => [
     `${from} to ${to - 1}`,
     percent(share, 1),
-    String(equations),
+    String(steps),
   ]);
-  console.log(`\n${table(["position", "true", "equations"], positions)}`);
+  console.log(`\n${table(["position", "true", printable(stepName)], positions)}`);
 }

@@ -129,7 +129,7 @@ async function examine(name: string | undefined, options: EvalOptions): Promise<
       ({ flops } = await sampleCompletions(
         model,
         problems,
-        { ...settings, sampling: settings },
+        { ...settings, sampling: settings, checkSteps: task.checkSteps },
         hooks,
         store.known,
       ));

@@ -22,9 +22,9 @@ type MetricsEvent = Extract<RunEvent, { type: "metrics" }>;
 export function keyFigures({ metrics }: MetricsEvent): string {
   const figure = (name: string, label: string, show: (value: number) => string): string[] =>
     metrics[name] == null ? [] : [`${label} ${show(metrics[name])}`];
-  if ("pass1" in metrics) {
+  if ("pass@1" in metrics) {
     return [
-      ...figure("pass1", "pass@1", (value) => percent(value)),
+      ...figure("pass@1", "pass@1", (value) => percent(value)),
       ...figure("length/mean", "length", (value) => value.toFixed(0)),
       ...figure("validity", "true", (value) => percent(value)),
     ].join("  ");
@@ -40,13 +40,14 @@ export function examLine({
   passAt1,
   interval,
   problems,
+  stepName = "steps",
   thoughtValidity,
   majAtK,
 }: EvaluationRecord): string {
   const parts = [
     `exam ${label}: pass@1 ${percent(passAt1, 1)} (${percent(interval[0], 1)} to ${percent(interval[1], 1)}) on ${problems} problems`,
     ...(majAtK === null ? [] : [`maj@k ${percent(majAtK, 1)}`]),
-    ...(thoughtValidity === null ? [] : [`true equations ${percent(thoughtValidity, 1)}`]),
+    ...(thoughtValidity === null ? [] : [`true ${stepName} ${percent(thoughtValidity, 1)}`]),
   ];
   return parts.join(", ");
 }

@@ -4,8 +4,9 @@ import { encodeProblem } from "../data/prompt.ts";
 import type { GenerateOptions } from "../sample/engine.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { Sampling } from "../sample/sampler.ts";
+import type { Task } from "../tasks/problem.ts";
+import { type LocatedStep, locateSteps } from "../tasks/steps.ts";
 import { completionText } from "../tokenizer/stream.ts";
-import { locateEquations } from "../train/rollout.ts";
 import { type EvaluatedProblem, evaluationError } from "./problems.ts";
 
 /** A completion as it is judged and stored: as plain data, without the model. */
@@ -18,8 +19,8 @@ export interface Completion {
   tokens: number;
   /** "length": it was cut off at the limit. */
   finish: "stop" | "length";
-  /** Equations in the thought: position in tokens from the row's start, and whether each is true. */
-  equations: { position: number; holds: boolean }[];
+  /** Checked steps of the thought; none where the task checks none. */
+  steps: LocatedStep[];
 }
 
 export interface SamplingSettings {
@@ -28,6 +29,8 @@ export interface SamplingSettings {
   samples: number;
   sampling: Sampling;
   maxNewTokens: number;
+  /** The task's, where it has one. */
+  checkSteps?: Task["checkSteps"];
 }
 
 export interface SampleHooks {
@@ -54,7 +57,7 @@ export async function sampleCompletions(
   hooks: SampleHooks = {},
   known: ReadonlyMap<string, Completion> = new Map(),
 ): Promise<{ completions: Completion[]; flops: number; tokens: number }> {
-  const { seed, part, samples, maxNewTokens, sampling } = settings;
+  const { seed, part, samples, maxNewTokens, sampling, checkSteps } = settings;
   const wanted = problems.flatMap((chosen) =>
     Array.from({ length: samples * chosen.copies }, (_, sample) => ({ chosen, sample })),
   );
@@ -71,13 +74,14 @@ export async function sampleCompletions(
   const end = (row: number, ids: readonly number[], finish: Completion["finish"]): void => {
     const { chosen, sample } = missing[row]!;
     const prompt = prompts.get(chosen)!;
+    const { text, ends } = completionText(model.tokenizer, prompt, ids);
     const completion: Completion = {
       problem: chosen.problem.id,
       sample,
-      text: completionText(model.tokenizer, prompt, ids).text,
+      text,
       tokens: ids.length,
       finish,
-      equations: locateEquations(ids, prompt.length, model),
+      steps: locateSteps(checkSteps?.(text) ?? [], ends, prompt.length),
     };
     found.set(completionKey(completion.problem, sample), completion);
     hooks.onCompletion?.(completion);

@@ -2,9 +2,9 @@
 import type { EvaluationRecord, GroupRecord, ProblemTally } from "../events.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { Sampling } from "../sample/sampler.ts";
-import { checkedVerdict } from "../tasks/judge.ts";
+import { verdictsOf } from "../tasks/judge.ts";
 import type { ListPart, Problem, Task, Verdict } from "../tasks/problem.ts";
-import { validityByPosition } from "../train/grpo-metrics.ts";
+import { validityByPosition } from "../tasks/steps.ts";
 import { type Completion, type SampleHooks, sampleCompletions } from "./completions.ts";
 import { meanInterval } from "./interval.ts";
 import { chooseProblems, type EvaluatedProblem, evaluationError } from "./problems.ts";
@@ -35,14 +35,20 @@ export async function exam(
   { label, split, problems, maxBatch, signal, ...settings }: ExamOptions,
 ): Promise<{ record: EvaluationRecord; examples: GroupRecord[]; flops: number; tokens: number }> {
   const chosen = chooseProblems(task, { seed: settings.seed, part: split, problems });
-  const sampling = { ...settings, part: split };
+  const sampling = { ...settings, part: split, checkSteps: task.checkSteps };
   const { completions, flops, tokens } = await sampleCompletions(model, chosen, sampling, {
     maxBatch,
     signal,
   });
   const verdicts = await judgeCompletions(task, chosen, completions);
   const record = evaluationRecord(chosen, completions, verdicts, {
-    ...{ label, task: task.name, samples: settings.samples, temperature: settings.sampling.temperature },
+    ...{
+      label,
+      task: task.name,
+      stepName: task.stepName,
+      samples: settings.samples,
+      temperature: settings.sampling.temperature,
+    },
   });
   return { record, examples: record.examples ?? [], flops, tokens };
 }
@@ -63,10 +69,7 @@ export async function judgeCompletions(
     problem: known.get(problem) as Problem,
     completion: text,
   }));
-  return (
-    (await task.verifyAll?.(items)) ??
-    items.map(({ problem, completion }) => checkedVerdict(() => task.verify(problem, completion)))
-  );
+  return verdictsOf(task, items);
 }
 
 /**
@@ -78,7 +81,10 @@ export function evaluationRecord(
   problems: readonly EvaluatedProblem[],
   completions: readonly Completion[],
   verdicts: readonly Verdict[],
-  { samples, ...named }: { label: string; task: string; samples: number; temperature: number },
+  {
+    samples,
+    ...named
+  }: { label: string; task: string; stepName?: string; samples: number; temperature: number },
 ): EvaluationRecord {
   const byProblem = new Map<string, Judged[]>();
   const judged = completions.map((completion, i) => {
@@ -102,7 +108,7 @@ export function evaluationRecord(
   const votes = results.flatMap(({ vote }, i) => (scores[i]!.samples === 0 ? [] : [vote.score]));
   // Rows that a list repeats make several samples of one problem, even where each is asked for one.
   const voted = tallies.some((tally) => tally.right + tally.wrong + tally.unparsed + tally.unscored > 1);
-  const equations = judged.flatMap(({ completion }) => completion.equations);
+  const steps = judged.flatMap(({ completion }) => completion.steps);
   const count = (kind: Verdict["kind"]): number =>
     judged.filter(({ verdict }) => verdict.kind === kind).length;
   return {
@@ -118,8 +124,7 @@ export function evaluationRecord(
       ...{ right: count("right"), wrong: count("wrong") },
       ...{ unparsed: count("unparsed"), unscored: count("unscored") },
     },
-    thoughtValidity:
-      equations.length === 0 ? null : equations.filter((e) => e.holds).length / equations.length,
+    thoughtValidity: steps.length === 0 ? null : steps.filter(({ holds }) => holds).length / steps.length,
     validityByPosition: validityByPosition(completions),
     meanTokens: completions.reduce((total, { tokens }) => total + tokens, 0) / completions.length,
     truncated: completions.filter(({ finish }) => finish === "length").length / completions.length,

@@ -19,10 +19,10 @@ import type { Problem } from "../tasks/problem.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
 import { trainedOn } from "../train/language-model-stage.ts";
-import { bundleLength, bundlesOf } from "../train/microbatch.ts";
+import { FEW_SIGNALS, percent, signalRemedy, signalShare } from "../train/learning.ts";
+import { packByPrefix, packedLength } from "../train/microbatch.ts";
 import { withAdapter } from "../train/policy.ts";
-import { FEW_SIGNALS, percent, signalRemedy, signalShare } from "../train/signals.ts";
-import { traceAccumulation, traceOptimizer, traceStep } from "../train/step.ts";
+import { traceAccumulation, traceOptimizer, traceStep } from "../train/trace-step.ts";
 import { forecastGroups, forecastPasses, type Passes } from "./forecast.ts";
 
 /** One graph of a stage, for sizes that it will (or, in RL, is assumed to) run with. */
@@ -236,10 +236,10 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
       ids: new Array<number>(length),
     }));
     const bundles = sharedPrefix
-      ? bundlesOf(sequences, Math.min(microBatchTokens, config.maxPositions))
+      ? packByPrefix(sequences, Math.min(microBatchTokens, config.maxPositions))
       : sequences.map((one) => [one]);
     const rows = bundles.map((bundle) => ({
-      length: bundleLength(bundle),
+      length: packedLength(bundle),
       chosen: bundle.reduce((sum, { ids }) => sum + ids.length, 0),
     }));
     const passes = forecastPasses(rows, parts, microBatchTokens, config.maxPositions);

@@ -216,8 +216,7 @@ function checkGrpo(stage: GrpoStage, model: DenseShape | V3Shape | null, refuse:
       `aggregationLength is the divisor of aggregation: constant; with ${stage.aggregation} it has no effect: leave it out.`,
     );
   }
-  const { accuracy, format, validity } = stage.rewards;
-  if (accuracy + format + validity === 0) {
+  if (Object.values(stage.rewards).every((weight) => !weight)) {
     refuse(
       ["rewards"],
       "All rewards have weight 0, so every answer is worth the same and nothing can be learned: give accuracy a weight.",

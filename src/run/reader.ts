@@ -1,7 +1,7 @@
 /** A run as its files tell it, finished or still going on. */
 import fs from "node:fs";
 import { join } from "node:path";
-import type { EvaluationRecord } from "../events.ts";
+import { currentEvaluation, currentMetrics, type EvaluationRecord } from "../events.ts";
 import { BillBook, type BillEntry, type BillFile } from "../ledger/bill.ts";
 import { userError } from "../lib/errors.ts";
 import { parseRecipe, readRecipe } from "../recipe/load.ts";
@@ -43,9 +43,12 @@ export function readRun(folder: string): RunData {
     info,
     recipe: recipeOfRun(parseRecipe(recipeText, paths.recipe), info),
     recipeText,
-    metrics: readJournal<MetricsLine>(paths.metrics),
+    metrics: readJournal<MetricsLine>(paths.metrics).map((line) => ({
+      ...line,
+      metrics: currentMetrics(line.metrics),
+    })),
     samples: readJournal<SamplesLine>(paths.samples),
-    evaluations: readJournal<EvaluationRecord>(paths.evaluations),
+    evaluations: readJournal<EvaluationRecord>(paths.evaluations).map(currentEvaluation),
     bill: readBill(folder, info.sessions),
   };
 }

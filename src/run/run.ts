@@ -11,6 +11,7 @@ import { BillBook } from "../ledger/bill.ts";
 import { EnergyMeter } from "../ledger/energy.ts";
 import { ratesFor } from "../ledger/prices.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
+import { isUserError } from "../lib/errors.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import type { Note } from "../recipe/check-data.ts";
@@ -24,7 +25,7 @@ import { Engine } from "../runtime/engine.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
 import { Sampler } from "../sample/engine.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
-import { NonFiniteError } from "../train/diagnose.ts";
+import { atStep } from "../train/diagnose.ts";
 import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
 import { languageModelSteps } from "../train/options.ts";
@@ -113,7 +114,7 @@ export class Run {
     } catch (error) {
       this.chargeMeanwhile();
       const { step } = this.payer;
-      throw error instanceof NonFiniteError && step !== null ? error.at(step) : error;
+      throw isUserError(error, "non-finite") && step !== null ? atStep(error, step) : error;
     } finally {
       clearInterval(timer);
     }
@@ -197,14 +198,14 @@ export class Run {
     snapshot?: StageSnapshot,
   ): Promise<TrainingStage> {
     const { recipe, model, hooks } = this;
-    const { threads } = hooks;
+    const engine = new Engine({ threads: hooks.threads });
     const seed = stageSeed(recipe.seed, stage.name);
     if (stage.kind === "grpo") {
       const task = taskFrom(recipe.task as TaskInput);
-      return GrpoStage.create(model, task, stage, { seed, threads }, snapshot);
+      return GrpoStage.create(model, task, stage, { seed, engine }, snapshot);
     }
     const source = documentSource(stage.data, model, { seed, stage: stage.kind });
-    return LanguageModelStage.create(model, source, stage, { seed, threads }, snapshot);
+    return LanguageModelStage.create(model, source, stage, { seed, engine }, snapshot);
   }
 
   private async trainStage(index: number, name: string, stage: TrainingStage): Promise<RunOutcome> {

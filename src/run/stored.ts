@@ -10,8 +10,7 @@ import { evaluationRecord, judgeCompletions } from "../eval/evaluate.ts";
 import type { EvaluatedProblem } from "../eval/problems.ts";
 import type { EvaluationRecord } from "../events.ts";
 import { userError } from "../lib/errors.ts";
-import type { Problem, Task } from "../tasks/problem.ts";
-import { type TaskInput, taskOptions, verifierFrom } from "../tasks/registry.ts";
+import { type TaskInput, taskOptions, type Verifier, verifierFrom } from "../tasks/registry.ts";
 import { differences } from "./info.ts";
 import { Journal, wholeLines } from "./journal.ts";
 
@@ -66,10 +65,18 @@ const lineSchema = z.union([
     completion: z.looseObject({
       ...{ problem: z.string(), sample: count, text: z.string(), tokens: count },
       finish: z.enum(["stop", "length"]),
-      equations: z.array(z.looseObject({ position: z.number(), holds: z.boolean() })),
+      steps: z.array(z.looseObject({ position: z.number(), holds: z.boolean() })),
     }),
   }),
 ]);
+
+/** Completions that older versions stored call their steps equations. */
+function currentLine(value: unknown): unknown {
+  const completion = (value as { completion?: Record<string, unknown> } | null)?.completion;
+  if (completion?.equations === undefined) return value;
+  const { equations: steps, ...rest } = completion;
+  return { completion: { ...rest, steps } };
+}
 
 export interface StoredEvaluation {
   header: EvaluationHeader;
@@ -141,7 +148,8 @@ export function readStored(file: string): StoredEvaluation {
         throw broken(1, `the header's field "${wrong}" is not as an evaluation has it`, "Restore the file.");
       continue;
     }
-    const line = lineSchema.safeParse(value).success ? (value as Line) : null;
+    const known = currentLine(value);
+    const line = lineSchema.safeParse(known).success ? (known as Line) : null;
     if (line !== null && "problem" in line) problems.set(line.problem.problem.id, line.problem);
     else if (line !== null && problems.has(line.completion.problem))
       completions.set(completionKey(line.completion.problem, line.completion.sample), line.completion);
@@ -225,12 +233,12 @@ export function finishedProblems(
 /** The record of what is there, judged by the task's verifier as it is now; `null` where no problem is finished. */
 export async function judgeStored(
   stored: StoredEvaluation,
-  verifier: Pick<Task<Problem>, "verify" | "verifyAll"> = verifierFrom(stored.header.task),
+  task: Verifier = verifierFrom(stored.header.task),
 ): Promise<{ record: EvaluationRecord | null; whole: boolean }> {
   const { samples, temperature, taskName } = stored.header;
   const { problems, completions, whole } = finishedProblems(stored, samples);
   if (problems.length === 0) return { record: null, whole };
-  const verdicts = await judgeCompletions(verifier, problems, completions);
-  const named = { label: "eval", task: taskName, samples, temperature };
+  const verdicts = await judgeCompletions(task, problems, completions);
+  const named = { label: "eval", task: taskName, stepName: task.stepName, samples, temperature };
   return { record: evaluationRecord(problems, completions, verdicts, named), whole };
 }

@@ -8,6 +8,7 @@ import { judgeNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
+import { equationSteps } from "./thought-equations.ts";
 
 const sizes = (low: number, high: number, usual: number) =>
   z.array(z.int().min(low).max(high)).min(1).default([usual]);
@@ -37,6 +38,7 @@ export interface ArithmeticProblem extends Problem {
 
 export function arithmetic(options: ArithmeticOptions): Task<ArithmeticProblem> {
   return {
+    ...equationSteps,
     name: "arithmetic",
     generate(key) {
       const chain = drawInSplit(

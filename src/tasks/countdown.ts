@@ -11,6 +11,7 @@ import { type Finding, judge, unparsed, unscored } from "./judge.ts";
 import { showNumber } from "./number.ts";
 import type { Problem, StreamKey, Task, Verdict } from "./problem.ts";
 import { drawInSplit, problemId } from "./stream.ts";
+import { equationSteps } from "./thought-equations.ts";
 
 const range = z.tuple([z.int().min(1), z.int().max(1_000_000)]).refine(([low, high]) => low <= high, {
   error: "The first end of a range must not be above the second.",
@@ -48,6 +49,7 @@ export interface CountdownTask extends Task<CountdownProblem> {
 
 export function countdown(options: CountdownOptions): CountdownTask {
   return {
+    ...equationSteps,
     name: "countdown",
     generate: (key) => generate(key, options),
     content,

@@ -7,6 +7,7 @@ import { judgeNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
+import { equationSteps } from "./thought-equations.ts";
 
 export const equationsOptions = z.strictObject({
   kind: z.literal("equations"),
@@ -31,6 +32,7 @@ export interface EquationsProblem extends Problem {
 
 export function equationsTask(options: EquationsOptions): Task<EquationsProblem> {
   return {
+    ...equationSteps,
     name: "equations",
     generate(key) {
       const drawn = drawInSplit(

@@ -10,6 +10,7 @@ import type { ListPart, Problem, StreamKey, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
 import { canonicalQuestion, type SplitRows, splitRows, splitShares } from "./split-rows.ts";
 import { problemId } from "./stream.ts";
+import { equationSteps } from "./thought-equations.ts";
 
 export const jsonlOptions = z.strictObject({
   kind: z.literal("jsonl"),
@@ -42,6 +43,7 @@ export function jsonl(options: JsonlOptions): Task<JsonlProblem> {
     ...{ id, ...wordPrompt(question, options.template), question, answer: gold },
   });
   return {
+    ...equationSteps,
     name: "jsonl",
     generate: (key) => problem(problemId("jsonl", key), rowAt(key)),
     list: (part: ListPart) =>

@@ -2,7 +2,7 @@
 import type { Fraction } from "fraction.js";
 import { type Extraction, extract } from "./extract.ts";
 import { clip, NUMBER_LIMITS, type NumberOptions, parseNumber, showNumber } from "./number.ts";
-import type { Verdict } from "./problem.ts";
+import type { Problem, Task, Verdict } from "./problem.ts";
 
 /**
  * Characters of a completion that are looked at: above it the value is 0, at no cost. All verifiers are
@@ -132,4 +132,15 @@ export function checkedVerdict(verify: () => unknown): Verdict {
   } catch (error) {
     return fault(error);
   }
+}
+
+/** A verdict for each completion, in their order; a verifier that may hang runs in threads that can be ended. */
+export async function verdictsOf(
+  task: Pick<Task, "verify" | "verifyAll">,
+  items: { problem: Problem; completion: string }[],
+): Promise<Verdict[]> {
+  return (
+    (await task.verifyAll?.(items)) ??
+    items.map(({ problem, completion }) => checkedVerdict(() => task.verify(problem, completion)))
+  );
 }

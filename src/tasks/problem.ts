@@ -51,6 +51,26 @@ export interface Verdict {
   reason: string;
 }
 
+/** A step of a thought that can be checked without the right answer, such as an equation. */
+export interface CheckedStep {
+  /** Where it begins in the completion, in characters (UTF-16 units). */
+  index: number;
+  holds: boolean;
+}
+
+/** A completion as rewards see it. */
+export interface CheckedCompletion {
+  text: string;
+  verdict: Verdict;
+  steps: readonly CheckedStep[];
+  /** Its length, and the limit on it. */
+  tokens: number;
+  maxNewTokens: number;
+}
+
+/** A pure function of a problem and a completion; `null` leaves the completion unscored. */
+export type Reward = (problem: Problem, completion: CheckedCompletion) => number | null;
+
 /** What an evaluation takes of a list of problems: one split of it, or all, where nothing was trained on it. */
 export type ListPart = StreamKey["split"] | "all";
 
@@ -72,4 +92,10 @@ export interface Task<P extends Problem = Problem> {
    * (see `inThreads`). A task without it is judged in place, by `verify`.
    */
   verifyAll?(items: { problem: P; completion: string }[]): Promise<Verdict[]>;
+  /** Checks the steps of a completion's thought, in order: process verification. */
+  checkSteps?(completion: string): CheckedStep[];
+  /** What these steps are called in reports, such as "equations". */
+  stepName?: string;
+  /** Rewards that only this task has, by name. */
+  rewards?: Readonly<Record<string, Reward>>;
 }

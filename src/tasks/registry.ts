@@ -5,6 +5,7 @@ import { countdown, countdownOptions } from "./countdown.ts";
 import { equationsOptions, equationsTask } from "./equations.ts";
 import { type JsonlProblem, jsonl, jsonlOptions, jsonlVerifier } from "./jsonl.ts";
 import type { Task } from "./problem.ts";
+import { equationSteps } from "./thought-equations.ts";
 import { wordProblems, wordProblemsOptions } from "./word-problems.ts";
 
 export const taskOptions = z.discriminatedUnion("kind", [
@@ -14,6 +15,9 @@ export const taskOptions = z.discriminatedUnion("kind", [
   jsonlOptions,
   wordProblemsOptions,
 ]);
+
+/** Rewards that the tasks above bring, by name. */
+export const builtInRewards = equationSteps.rewards;
 
 /** Complete, as the schema gives them. */
 export type TaskOptions = z.infer<typeof taskOptions>;
@@ -38,10 +42,12 @@ export function taskFrom(input: TaskInput): Task {
   }
 }
 
-/** The verifier alone: completions that were stored with their problems are judged again without the data set. */
-export function verifierFrom(input: TaskInput): Pick<Task, "verify" | "verifyAll"> {
+/** What of a task needs no data set: completions that were stored with their problems are verified again without it. */
+export type Verifier = Pick<Task, "verify" | "verifyAll" | "checkSteps" | "stepName" | "rewards">;
+
+export function verifierFrom(input: TaskInput): Verifier {
   const options = taskOptions.parse(input);
   if (options.kind !== "jsonl") return taskFrom(options);
   const verify = jsonlVerifier(options);
-  return { verify: (problem, completion) => verify(problem as JsonlProblem, completion) };
+  return { ...equationSteps, verify: (problem, completion) => verify(problem as JsonlProblem, completion) };
 }

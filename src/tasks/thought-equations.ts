@@ -13,7 +13,9 @@
  * equation without a value (7/0 = 7, 03+4 = 7) counts as false.
  */
 
+import { extract } from "./extract.ts";
 import { changesValue } from "./number.ts";
+import type { CheckedStep, Reward, Task } from "./problem.ts";
 import { isArithmetic, leadsToEquals, type Token, tokenize } from "./thought-tokens.ts";
 import { areEqual, sideValue } from "./thought-value.ts";
 
@@ -193,3 +195,20 @@ function isFollowed(tokens: Token[], last: number): boolean {
       return true;
   }
 }
+
+/** The equations of a completion's thought, as the verifier reads it. */
+export function checkEquations(completion: string): CheckedStep[] {
+  const { thought, thoughtStart } = extract(completion, { thoughtOpen: true });
+  return equations(thought).map(({ index, holds }) => ({ index: thoughtStart + index, holds }));
+}
+
+/** The share of true equations in the thought; 0 where it has none. */
+const validity: Reward = (_, { steps }) =>
+  steps.length === 0 ? 0 : steps.filter(({ holds }) => holds).length / steps.length;
+
+/** What a task has whose thoughts state equations. */
+export const equationSteps = {
+  checkSteps: checkEquations,
+  stepName: "equations",
+  rewards: { validity },
+} satisfies Partial<Task>;

@@ -5,6 +5,7 @@ import { answerForm, judgeNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
+import { equationSteps } from "./thought-equations.ts";
 
 export const wordProblemsOptions = z.strictObject({
   kind: z.literal("word-problems"),
@@ -26,6 +27,7 @@ export interface WordProblem extends Problem {
 
 export function wordProblems(options: WordProblemsOptions): Task<WordProblem> {
   return {
+    ...equationSteps,
     name: "word-problems",
     generate(key) {
       const drawn = drawInSplit("word-problems", key, (random) => draw(random, options), canonical);

@@ -1,29 +1,26 @@
 /** Finds where a NaN or an infinity was born: the step runs again, a part of its values kept at a time. */
 import { neededNodes } from "../graph/analyse.ts";
 import { bindShape, Graph, type Tensor } from "../graph/tensor.ts";
+import { UserError } from "../lib/errors.ts";
 import { type HostValue, host, Session } from "../runtime/session.ts";
 import { sizesIn } from "./run-flops.ts";
 
-export class NonFiniteError extends Error {
-  override name = "NonFiniteError";
-  readonly step: number;
-  readonly node: string | null;
-  private readonly what: string;
-
-  constructor(step: number, node: string | null, what: string) {
-    super(
+/**
+ * The error of an update whose loss or gradient norm is not finite. Its data: the step, the node (`null` where none was
+ * found), and `what` is not finite.
+ */
+export const nonFinite = (step: number, node: string | null, what: string): UserError =>
+  new UserError({
+    kind: "non-finite",
+    what:
       `step ${step}: the ${what} is not a finite number${node === null ? "" : `; the first node that made one is ${node}`}. ` +
-        "The parameters are still those of the step before.",
-    );
-    this.step = step;
-    this.node = node;
-    this.what = what;
-  }
+      "The parameters are still those of the step before.",
+    data: { step, node, what },
+  });
 
-  /** The same of a stage's step, which may make several updates, or none. */
-  at(step: number): NonFiniteError {
-    return new NonFiniteError(step, this.node, this.what);
-  }
+/** The same error with the number of a stage's step, which may make several updates, or none. */
+export function atStep({ data }: UserError, step: number): UserError {
+  return nonFinite(step, data.node as string | null, data.what as string);
 }
 
 /** Bytes that one run keeps, unless a single value is larger: a step's values together may be many times the memory. */

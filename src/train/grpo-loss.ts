@@ -34,7 +34,7 @@ import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import type { Parameters } from "../models/layers.ts";
 import { loadName, loadOf } from "./expert-load.ts";
 import { sequenceInputs } from "./language-model.ts";
-import type { LossGraph } from "./step.ts";
+import type { LossGraph } from "./trace-step.ts";
 
 export interface Clip {
   low: number;

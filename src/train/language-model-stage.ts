@@ -7,14 +7,14 @@ import {
   type PackedExamplesState,
   PackedStream,
   type PackedStreamState,
+  type Packing,
 } from "../data/packing.ts";
-import type { Metrics } from "../events.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { isV3, type ModelConfig, modelOf } from "../models/architectures.ts";
 import { documentMask } from "../models/masks.ts";
 import { f32, type HostValue } from "../runtime/session.ts";
-import { ExpertLoads } from "./expert-load.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "./language-model.ts";
+import { Meter } from "./meter.ts";
 import { learningRates } from "./optimizer.ts";
 import { type LanguageModelOptions, languageModelSteps } from "./options.ts";
 import { Policy, type Trained } from "./policy.ts";
@@ -27,8 +27,8 @@ import type {
   TrainedAdapter,
   TrainingStage,
 } from "./stage.ts";
-import type { Rates } from "./step.ts";
-import { furtherFeeds, furtherTokens, V3_FACTORS, v3Loss } from "./v3-loss.ts";
+import type { Feeds } from "./step.ts";
+import { mtpFeeds, mtpTokens, V3_FACTORS, v3Loss } from "./v3-loss.ts";
 
 /** What a language model of this design is trained on, and which parameters that needs. */
 export function trainedOn(
@@ -54,7 +54,7 @@ interface State {
   done: number;
   /** Updates of the optimizer: a step that trains nothing makes none. Absent in checkpoints of older versions. */
   updates?: number;
-  packing: PackedStreamState | PackedExamplesState;
+  packing: unknown;
 }
 
 export class LanguageModelStage implements TrainingStage {
@@ -62,16 +62,11 @@ export class LanguageModelStage implements TrainingStage {
   done: number;
   private readonly options: LanguageModelOptions;
   private readonly policy: Policy;
-  private readonly batches: PackedStream | PackedExamples;
+  private readonly batches: Packing;
   /** Tokens of the rows that were trained. */
   private trained = 0;
 
-  private constructor(
-    options: LanguageModelOptions,
-    policy: Policy,
-    batches: PackedStream | PackedExamples,
-    done: number,
-  ) {
+  private constructor(options: LanguageModelOptions, policy: Policy, batches: Packing, done: number) {
     this.options = options;
     this.totalSteps = languageModelSteps(options);
     this.policy = policy;
@@ -86,48 +81,39 @@ export class LanguageModelStage implements TrainingStage {
     context: StageContext,
     resume?: StageSnapshot,
   ): Promise<LanguageModelStage> {
-    const { batch, sequence, accumulate } = options;
+    const { kind, batch, sequence, optimizer, lora } = options;
     const state = resume?.state as State | undefined;
     const policy = await Policy.create(
       trainedOn(model.config, options),
       model.parameters,
-      { ...context, optimizer: options.optimizer, lora: options.lora, accumulate: accumulate > 1 },
-      resume && { tensors: resume.tensors, updates: state?.updates ?? (state as State).done },
+      { ...context, optimizer, lora, accumulate: options.accumulate > 1 },
+      resume,
     );
-    return new LanguageModelStage(
-      options,
-      policy,
-      options.kind === "sft"
+    const batches =
+      kind === "sft"
         ? new PackedExamples(source, batch, sequence, state?.packing as PackedExamplesState | undefined)
-        : new PackedStream(source, batch, sequence, state?.packing as PackedStreamState | undefined),
-      state?.done ?? 0,
-    );
+        : new PackedStream(source, batch, sequence, state?.packing as PackedStreamState | undefined);
+    return new LanguageModelStage(options, policy, batches, state?.done ?? 0);
   }
 
   async advance(): Promise<StepReport> {
     const start = performance.now();
     const before = this.work();
     const { options } = this;
+    const meter = new Meter(["loss", "grad/norm"]);
     const factor = lrFactor(options.schedule, this.done, this.totalSteps);
-    const rates = {
-      ...learningRates(options.optimizer, factor),
-      biasRate: biasFactor(this.done, this.totalSteps) * (options.v3?.biasRate ?? V3_FACTORS.biasRate),
-    };
-    const micro = Array.from({ length: options.accumulate }, () => this.batches.next());
-    const trained = micro.reduce((total, b) => total + b.trained, 0);
+    const batches = Array.from({ length: options.accumulate }, () => this.batches.next());
+    const trained = batches.reduce((total, batch) => total + batch.trained, 0);
     // Without a trained token there is no update at all: decay and momentum would move the parameters blindly.
-    const { loss, norm, measured } =
-      trained === 0 ? { loss: null, norm: null, measured: {} } : await this.update(micro, trained, rates);
+    if (trained > 0) await this.update(batches, trained, factor, meter);
     this.done++;
     const seconds = (performance.now() - start) / 1000;
     const work = workSince(this.work(), before);
     const tokens = options.accumulate * options.batch * options.sequence;
     return {
       metrics: {
-        loss,
-        ...measured,
-        "grad/norm": norm,
-        rate: factor * options.optimizer.lr,
+        ...meter.metrics(),
+        lr: factor * options.optimizer.lr,
         tokens: this.done * tokens,
         "tokens-per-second": trained === 0 ? null : tokens / seconds,
         "flops-per-second": trained === 0 ? null : work.flops / seconds,
@@ -142,48 +128,49 @@ export class LanguageModelStage implements TrainingStage {
   }
 
   private async update(
-    micro: readonly PackedBatch[],
+    batches: readonly PackedBatch[],
     trained: number,
-    rates: Rates,
-  ): Promise<{ loss: number; norm: number; measured: Metrics }> {
-    const {
-      options,
-      policy: { step },
-    } = this;
-    let norm = 0;
-    // The tokens that MTP is trained on are fewer and have a mean of their own: eq. 24 divides by all T tokens of a row that
-    // is trained from end to end, which is the same but for its last one or two.
-    const further = micro.reduce((total, batch) => total + furtherTokens(batch), 0);
-    const sums: Record<string, number> = {};
-    const loads = new ExpertLoads();
-    for (const batch of micro) {
-      const over = (tokens: number) => ({ ...batch, weights: batch.weights.map((w) => w / tokens) });
-      const feeds = { ...batchFeeds(over(trained)), ...furtherFeeds(over(Math.max(1, further))) };
-      if (options.documentMask) feeds.mask = documentMask(batch.documents, batch.batch, batch.seq);
-      // Padding is of no document.
-      const fed = Float32Array.from(batch.documents, (document) => (document < 0 ? 0 : 1));
-      feeds.fed = f32(fed, [batch.batch, batch.seq]);
-      const result = options.accumulate > 1 ? await step.accumulate(feeds) : await step.step(feeds, rates);
-      this.trained += fed.reduce((total, one) => total + one, 0);
-      norm = result.norm ?? 0;
-      loads.add(step.vectors);
-      // Losses carry the one denominator and add up; the balance counts a micro-batch by its trained tokens.
-      for (const [name, value] of Object.entries(result)) {
-        const share = name === "balance" ? (value * batch.trained) / trained : value;
-        if (name !== "norm") sums[name] = (sums[name] ?? 0) + share;
-      }
-    }
-    if (options.accumulate > 1) norm = (await step.applyUpdate(rates)).norm;
-    await this.policy.merge();
-    // The loss that all designs share is the cross-entropy; what is minimised may hold more.
-    const { loss, "cross-entropy": entropy = loss, ...rest } = sums;
-    const measured: Metrics = { ...rest, ...loads.metrics() };
-    if ("mtp-cross-entropy" in rest && further === 0) measured["mtp-cross-entropy"] = null;
-    return {
-      loss: entropy,
-      norm,
-      measured: entropy === loss ? measured : { ...measured, "loss/total": loss },
+    factor: number,
+    meter: Meter,
+  ): Promise<void> {
+    const { options, policy } = this;
+    const rates = {
+      ...learningRates(options.optimizer, factor),
+      biasRate: biasFactor(this.done, this.totalSteps) * (options.v3?.biasRate ?? V3_FACTORS.biasRate),
     };
+    // MTP is trained on fewer tokens, whose mean is apart: eq. 24 divides by all T tokens of a row that is trained from end
+    // to end, which is the same but for its last one or two.
+    const mtpTrained = batches.reduce((total, batch) => total + mtpTokens(batch), 0);
+    const { norm, measured } = await policy.step.update(this.feeds(batches, trained, mtpTrained), rates);
+    await policy.merge();
+    meter.mean("grad/norm", norm);
+    for (const [i, { scalars, vectors }] of measured.entries()) {
+      const { loss, "cross-entropy": crossEntropy, "mtp-cross-entropy": mtp, balance } = scalars;
+      // All models share the cross-entropy; the loss that is minimised may have more terms. Both have one denominator.
+      meter.sum("loss", crossEntropy ?? loss);
+      if (crossEntropy !== undefined) meter.sum("loss/total", loss);
+      if (mtp !== undefined && mtpTrained > 0) meter.sum("mtp-cross-entropy", mtp);
+      else if (mtp !== undefined) meter.mean("mtp-cross-entropy", 0, 0);
+      // A micro-batch's balance counts by its trained tokens.
+      if (balance !== undefined) meter.mean("balance", balance * batches[i].trained, batches[i].trained);
+      for (const [name, load] of vectors) meter.imbalance(`${name}/max-load`, load);
+    }
+  }
+
+  private *feeds(batches: readonly PackedBatch[], trained: number, mtpTrained: number): Generator<Feeds> {
+    for (const batch of batches) {
+      const over = (tokens: number) => ({ ...batch, weights: batch.weights.map((w) => w / tokens) });
+      // Padding belongs to no document.
+      const fed = Float32Array.from(batch.documents, (document) => (document < 0 ? 0 : 1));
+      const feeds: Feeds = {
+        ...batchFeeds(over(trained)),
+        ...mtpFeeds(over(Math.max(1, mtpTrained))),
+        fed: f32(fed, [batch.batch, batch.seq]),
+        ...(this.options.documentMask && { mask: documentMask(batch.documents, batch.batch, batch.seq) }),
+      };
+      yield feeds;
+      this.trained += fed.reduce((total, one) => total + one, 0);
+    }
   }
 
   /** All that this stage has computed. */

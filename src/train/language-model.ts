@@ -9,7 +9,7 @@ import { decoder } from "../models/dense.ts";
 import type { Parameters } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
 import { f32, type HostValue, i32 } from "../runtime/session.ts";
-import type { LossGraph } from "./step.ts";
+import type { LossGraph } from "./trace-step.ts";
 
 export interface BatchShape {
   batch: Dim;

@@ -1,4 +1,4 @@
-/** Sequences of different lengths as micro-batches: sorted, padded little, prompts shared where that is asked for. */
+/** Completions of different lengths as micro-batches: sorted by length, padded little, prompts shared where asked for. */
 
 import { MASKED } from "../graph/ops/nn.ts";
 import { causalMask } from "../models/masks.ts";
@@ -7,7 +7,7 @@ import { f32, type HostValue, i32 } from "../runtime/session.ts";
 /** Row lengths are rounded up to this, so that the engine sees few shapes. */
 const LENGTH_STEP = 16;
 
-/** A sampled sequence with the values of its completion tokens; all arrays have the completion's length. */
+/** A sampled completion with the values of its tokens; all arrays have the completion's length. */
 export interface TrainingRow {
   prompt: readonly number[];
   ids: readonly number[];
@@ -16,9 +16,10 @@ export interface TrainingRow {
   /** log π_old: the sampler's own, or the trainer's where importance sampling corrects between the two. */
   old: readonly number[];
   reference: readonly number[] | null;
-  advantage: number;
-  /** Loss weight of each token; 0 leaves the row out. */
-  weight: number;
+  /** Of each token: a group's reward gives all tokens of a completion one, a process reward may differ by position. */
+  advantages: readonly number[];
+  /** Of each token in the loss; 0 leaves it out. */
+  weights: readonly number[];
   importance: readonly number[];
 }
 
@@ -29,40 +30,46 @@ export function miniBatchesOf<Row>(rows: readonly Row[], parts: number): Row[][]
   return Array.from({ length: count }, (_, part) => rows.slice(at(part), at(part + 1)));
 }
 
-/** What of a row tells its length. */
+/** A completion and its prompt. */
 export type Sequence = Pick<TrainingRow, "prompt" | "ids">;
 
-/** Rows of the engine's batch: one sequence each, or several that begin with the same prompt. */
-export type Bundle = readonly TrainingRow[];
+/** A row of the batch: one completion, or several of one prompt. */
+export type PackedRow<Row extends Sequence = TrainingRow> = readonly Row[];
+
+export interface MicroBatch<Row extends Sequence = TrainingRow> {
+  packed: PackedRow<Row>[];
+  /** The padded length. */
+  seq: number;
+}
 
 /**
- * The rows of each prompt together, up to `tokens` a bundle. A bundle's row holds the prompt once: all of it but the last
- * token, which every completion repeats as its own first input and so predicts its own first token from. With prompts
- * that are longer than the completions this saves most of an update.
+ * The completions of each prompt together, up to `tokens` a packed row. The row holds the prompt once: all of it but the
+ * last token, which each completion repeats as its own first input and predicts its first token from. With prompts longer
+ * than the completions this saves most of an update.
  */
-export function bundlesOf<Row extends Sequence>(rows: readonly Row[], tokens: number): Row[][] {
+export function packByPrefix<Row extends Sequence>(rows: readonly Row[], tokens: number): Row[][] {
   const open = new Map<string, Row[]>();
-  const bundles: Row[][] = [];
+  const packed: Row[][] = [];
   for (const row of rows) {
     const key = row.prompt.join();
-    const bundle = open.get(key);
-    if (bundle !== undefined && bundleLength([...bundle, row]) <= tokens) bundle.push(row);
+    const known = open.get(key);
+    if (known !== undefined && packedLength([...known, row]) <= tokens) known.push(row);
     else {
       const fresh = [row];
       open.set(key, fresh);
-      bundles.push(fresh);
+      packed.push(fresh);
     }
   }
-  return bundles;
+  return packed;
 }
 
-/** Tokens that a bundle feeds: the prompt once, and of each completion all but its last, which is only a target. */
-export const bundleLength = ([first, ...others]: readonly Sequence[]): number =>
+/** Tokens that a packed row feeds: the prompt once, and of each completion all but its last, which is only a target. */
+export const packedLength = ([first, ...others]: readonly Sequence[]): number =>
   others.reduce((total, { ids }) => total + ids.length, first.prompt.length + first.ids.length - 1);
 
 /**
  * Groups of items whose padded size stays within `tokens`, shortest first; a single longer one is a group of its own.
- * None is padded beyond `maxPositions`: the engine turns no longer rows.
+ * None is padded beyond `maxPositions`, where the rotary table ends.
  * @returns of each group the items' indices and the padded length
  */
 export function planMicroBatches(
@@ -83,105 +90,135 @@ export function planMicroBatches(
   return plans;
 }
 
-function checkLengths(row: TrainingRow): void {
-  const { sampled, old, reference, importance } = row;
-  for (const [name, values] of Object.entries({ sampled, old, reference, importance }))
-    if (values !== null && values.length !== row.ids.length)
-      throw new RangeError(`a row has ${row.ids.length} ids but ${values.length} ${name} values`);
+/** Micro-batches of up to `tokens` padded tokens; `sharedPrefix` packs completions of one prompt into one row. */
+export function microBatchesOf<Row extends Sequence>(
+  rows: readonly Row[],
+  { tokens, maxPositions, sharedPrefix }: { tokens: number; maxPositions: number; sharedPrefix: boolean },
+): MicroBatch<Row>[] {
+  const packed = sharedPrefix
+    ? packByPrefix(rows, Math.min(tokens, maxPositions))
+    : rows.map((row): Row[] => [row]);
+  return planMicroBatches(packed.map(packedLength), tokens, maxPositions).map(({ rows: members, seq }) => ({
+    packed: members.map((i) => packed[i]),
+    seq,
+  }));
 }
 
+/** Tokens that a micro-batch feeds; padding is not counted. */
+export const fedTokens = ({ packed }: MicroBatch<Sequence>): number =>
+  packed.reduce((total, row) => total + packedLength(row), 0);
+
 /**
- * Calls `use` with each row and the flat position in [bundles, seq] that predicts its first token; its further tokens
- * follow there.
+ * Calls `use` with each completion and the flat position in [batch, seq] that predicts its first token; its other tokens
+ * are predicted at the positions after it.
  */
-export function forEachRow(
-  bundles: readonly Bundle[],
-  seq: number,
-  use: (row: TrainingRow, start: number) => void,
+export function forEachCompletion<Row extends Sequence>(
+  { packed, seq }: MicroBatch<Row>,
+  use: (row: Row, start: number) => void,
 ): void {
-  bundles.forEach((bundle, b) => {
-    let start = b * seq + bundle[0].prompt.length - 1;
-    for (const row of bundle) {
+  packed.forEach((rows, b) => {
+    let start = b * seq + rows[0].prompt.length - 1;
+    for (const row of rows) {
       use(row, start);
       start += row.ids.length;
     }
   });
 }
 
-/**
- * Feeds [bundles, seq] of the policy loss. The position of a token predicts the one after it; values of a completion's
- * token stand where it is predicted, everything else is 0. What is padding follows from lengths, never from ids: `fed` is
- * 0 there and 1 elsewhere. `at` [chosen] are the flat positions of all completions' tokens, and `back` [bundles · seq]
- * their inverse, `chosen` where there is none.
- */
-export function microBatchFeeds(bundles: readonly Bundle[], seq: number): Record<string, HostValue> {
-  const shape = [bundles.length, seq];
-  const size = bundles.length * seq;
-  const whole = () => new Int32Array(size);
-  const real = () => new Float32Array(size);
-  const [ids, targets, positions] = [whole(), whole(), whole()];
-  const [sampled, old, reference] = [real(), real(), real()];
-  const [advantage, weights, importance, fed] = [real(), real(), real(), real()];
-  bundles.forEach((bundle, b) => {
-    const length = bundleLength(bundle);
+/** Feeds [batch, seq] of the tokens alone: the position of a token predicts the one after it, its target. */
+export function sequenceFeeds(micro: MicroBatch<Sequence>): Record<string, HostValue> {
+  const { packed, seq } = micro;
+  const shape = [packed.length, seq];
+  const [ids, targets, positions] = [0, 1, 2].map(() => new Int32Array(packed.length * seq));
+  packed.forEach((rows, b) => {
+    const length = packedLength(rows);
     if (length > seq) throw new RangeError(`a row of ${length} tokens does not fit ${seq} positions`);
-    fed.fill(1, b * seq, b * seq + length);
-    bundle[0].prompt.forEach((id, p) => {
+    rows[0].prompt.forEach((id, p) => {
       ids[b * seq + p] = id;
       positions[b * seq + p] = p;
       if (p > 0) targets[b * seq + p - 1] = id;
     });
   });
-  const chosen: number[] = [];
-  const back = new Int32Array(size).fill(bundles.flat().reduce((total, row) => total + row.ids.length, 0));
-  forEachRow(bundles, seq, (row, start) => {
-    checkLengths(row);
-    const { prompt } = row;
-    row.ids.forEach((id, j) => {
-      const at = start + j;
-      back[at] = chosen.length;
-      chosen.push(at);
-      ids[at] = j === 0 ? prompt[prompt.length - 1] : row.ids[j - 1];
-      positions[at] = prompt.length - 1 + j;
-      targets[at] = id;
-      sampled[at] = row.sampled[j];
-      old[at] = row.old[j];
-      reference[at] = row.reference?.[j] ?? 0;
-      advantage[at] = row.advantage;
-      weights[at] = row.weight;
-      importance[at] = row.importance[j];
+  forEachCompletion(micro, ({ prompt, ids: completion }, start) => {
+    completion.forEach((id, j) => {
+      ids[start + j] = j === 0 ? prompt[prompt.length - 1] : completion[j - 1];
+      positions[start + j] = prompt.length - 1 + j;
+      targets[start + j] = id;
     });
   });
   return {
     ids: i32(ids, shape),
     targets: i32(targets, shape),
     positions: i32(positions, shape),
-    mask: bundles.every((bundle) => bundle.length === 1) ? causalMask(seq) : bundleMask(bundles, seq),
-    at: i32(chosen),
+    mask: packed.every((rows) => rows.length === 1) ? causalMask(seq) : prefixMask(micro),
+  };
+}
+
+/** A row's values that are fed per token, by the name of the input. */
+const PER_TOKEN = {
+  sampled: ({ sampled }: TrainingRow) => sampled,
+  old: ({ old }: TrainingRow) => old,
+  reference: ({ reference }: TrainingRow) => reference,
+  advantage: ({ advantages }: TrainingRow) => advantages,
+  weights: ({ weights }: TrainingRow) => weights,
+  importance: ({ importance }: TrainingRow) => importance,
+};
+
+/**
+ * All feeds of the policy loss. A completion's values are where its tokens are predicted, and 0 elsewhere. Padding follows
+ * from lengths, never from ids: `fed` is 0 there and 1 elsewhere. `at` [chosen] are the flat positions that predict the
+ * completions' tokens, `back` [batch · seq] their inverse, which is `chosen` where there is none.
+ */
+export function microBatchFeeds(micro: MicroBatch): Record<string, HostValue> {
+  const { packed, seq } = micro;
+  const tokens = sequenceFeeds(micro);
+  const [shape, size] = [[packed.length, seq], packed.length * seq];
+  const fed = new Float32Array(size);
+  packed.forEach((rows, b) => {
+    fed.fill(1, b * seq, b * seq + packedLength(rows));
+  });
+  const values = Object.entries(PER_TOKEN).map(([name, of]) => ({ name, of, data: new Float32Array(size) }));
+  const at: number[] = [];
+  const targets: number[] = [];
+  const count = packed.flat().reduce((total, { ids }) => total + ids.length, 0);
+  const back = new Int32Array(size).fill(count);
+  forEachCompletion(micro, (row, start) => {
+    for (const { name, of, data } of values) {
+      const own = of(row);
+      if (own === null) continue;
+      if (own.length !== row.ids.length)
+        throw new RangeError(`a row has ${row.ids.length} ids but ${own.length} ${name} values`);
+      data.set(own, start);
+    }
+    row.ids.forEach((id, j) => {
+      back[start + j] = at.length;
+      at.push(start + j);
+      targets.push(id);
+    });
+  });
+  return {
+    ...tokens,
+    at: i32(at),
     back: i32(back),
-    chosenTargets: i32(chosen.map((at) => targets[at])),
-    sampled: f32(sampled, shape),
-    old: f32(old, shape),
-    reference: f32(reference, shape),
-    advantage: f32(advantage, shape),
-    weights: f32(weights, shape),
-    importance: f32(importance, shape),
+    chosenTargets: i32(targets),
+    ...Object.fromEntries(values.map(({ name, data }) => [name, f32(data, shape)])),
     fed: f32(fed, shape),
   };
 }
 
 /** A completion's token sees the prompt and what of its own completion came before: [bundles, 1, seq, seq]. */
-function bundleMask(bundles: readonly Bundle[], seq: number): HostValue {
-  const mask = new Float32Array(bundles.length * seq * seq);
+function prefixMask(micro: MicroBatch<Sequence>): HostValue {
+  const { packed, seq } = micro;
+  const mask = new Float32Array(packed.length * seq * seq);
   const causal = causalMask(seq).data as Float32Array;
-  bundles.forEach((_, b) => {
+  packed.forEach((_, b) => {
     mask.set(causal, b * seq * seq);
   });
-  forEachRow(bundles, seq, (row, start) => {
+  forEachCompletion(micro, (row, start) => {
     const b = Math.floor(start / seq);
     const shared = row.prompt.length - 1;
     for (let at = start; at < start + row.ids.length; at++)
       mask.fill(MASKED, at * seq + shared, at * seq + start - b * seq);
   });
-  return f32(mask, [bundles.length, 1, seq, seq]);
+  return f32(mask, [packed.length, 1, seq, seq]);
 }

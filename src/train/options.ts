@@ -1,10 +1,12 @@
 /** What a training stage is told. The schemas are the types, and hold every default; a recipe's stages consist of them. */
 import { z } from "zod";
 import { count, fraction, keyOf, positive } from "../lib/schema.ts";
+import { builtInRewards } from "../tasks/registry.ts";
 import { advantages, aggregations, importanceLevels } from "./advantages.ts";
 import { ratios } from "./grpo-loss.ts";
 import { optimizerSchema } from "./optimizer.ts";
 import { presetSchema } from "./presets.ts";
+import { rewards } from "./rewards.ts";
 import { scheduleSchema } from "./schedule.ts";
 
 /** LoRA (2106.09685): an adapter of this rank beside the layers named, or beside all projections; the rest is frozen. */
@@ -73,6 +75,12 @@ const overlong = z.discriminatedUnion("mode", [
   z.strictObject({ mode: z.literal("mask") }),
 ]);
 
+const weight = z.number().min(0);
+type OptionalReward = Exclude<keyof typeof rewards | keyof typeof builtInRewards, "accuracy" | "format">;
+const optionalWeights = Object.fromEntries(
+  Object.keys({ ...rewards, ...builtInRewards }).map((name) => [name, weight.optional()]),
+) as Record<OptionalReward, z.ZodOptional<typeof weight>>;
+
 export const grpoOptions = z.strictObject({
   kind: z.literal("grpo"),
   steps: count,
@@ -86,12 +94,8 @@ export const grpoOptions = z.strictObject({
   }),
   topP: fraction.positive().optional(),
   topK: count.optional(),
-  rewards: z.strictObject({
-    accuracy: z.number().min(0),
-    format: z.number().min(0),
-    /** Weight of the share of true equations in the thought. */
-    validity: z.number().min(0).default(0),
-  }),
+  /** Weights of rewards by name: those of every task, and those that only some tasks have. */
+  rewards: z.strictObject({ ...optionalWeights, accuracy: weight, format: weight }),
   preset: presetSchema.optional(),
   /** (r - mean) / std, r - mean, or r - mean of the others. */
   advantage: keyOf(advantages),

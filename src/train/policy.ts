@@ -7,10 +7,11 @@ import { countFlops } from "../graph/analyse.ts";
 import { ConfigError } from "../models/config.ts";
 import { initialise, type ParameterSpec, parameterInputs } from "../models/layers.ts";
 import { adapted, adaptedWeights, adapterSpecs, type LoraOptions, traceMerge } from "../models/lora.ts";
-import { allocate, type HostValue, Session } from "../runtime/session.ts";
+import { allocate, type HostValue, type Session } from "../runtime/session.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { type StageContext, type StageSnapshot, type TrainedAdapter, tensorsUnder } from "./stage.ts";
-import { type BuildLoss, TrainStep } from "./step.ts";
+import { createTrainStep, type TrainStep } from "./step.ts";
+import type { BuildLoss } from "./trace-step.ts";
 
 /** A loss and the parameters that it reads and moves. */
 export interface Trained {
@@ -53,6 +54,12 @@ interface Merging {
 /** The frozen weights' names in a snapshot. */
 const FROZEN = "frozen.";
 
+/** Updates of the optimizer; in checkpoints of older versions each step made one. */
+function updatesIn({ state }: StageSnapshot): number {
+  const { updates, done } = state as { updates?: number; done: number };
+  return updates ?? done;
+}
+
 export class Policy {
   readonly step: TrainStep;
   private readonly merging: Merging | null;
@@ -64,14 +71,14 @@ export class Policy {
   }
 
   /**
-   * `parameters` are taken over, not copied. `resume` is what `tensors` gave, and the number of updates made.
+   * `parameters` are taken over, not copied. `resume` holds what `tensors` gave, and in its state the number of updates.
    * @throws ConfigError for an adapter's target that the model does not have, and for an adapter with Muon
    */
   static async create(
     trained: Trained,
     parameters: ReadonlyMap<string, HostValue>,
-    { optimizer, lora, accumulate, seed, threads }: PolicyOptions,
-    resume?: { tensors: StageSnapshot["tensors"]; updates: number },
+    { optimizer, lora, accumulate, seed, engine }: PolicyOptions,
+    resume?: StageSnapshot,
   ): Promise<Policy> {
     if (lora !== undefined && optimizer.kind === "muon")
       throw new ConfigError({
@@ -85,15 +92,15 @@ export class Policy {
     if (lora !== undefined)
       for (const [name, value] of initialise(specs, seed))
         start.set(name, resume?.tensors.get(name) ?? value);
-    const step = await TrainStep.create(specs, start, loss, optimizer, {
-      threads,
+    const step = await createTrainStep(specs, start, loss, optimizer, {
+      engine,
       accumulate,
-      step: resume?.updates,
+      step: resume && updatesIn(resume),
       moments: resume && tensorsUnder(resume.tensors, "optimizer."),
     });
     if (lora === undefined) return new Policy(step, null);
     const merge = traceMerge(trained.specs, lora);
-    const session = await Session.create(merge, { threads, name: "merge" });
+    const session = await engine.session(merge, "merge");
     const names = new Set(adaptedWeights(trained.specs, lora.targets).map(({ name }) => name));
     const frozen = new Map([...start].filter(([name]) => names.has(name)));
     const merged = new Map(

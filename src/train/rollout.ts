@@ -1,25 +1,17 @@
 /** The experience of one RL step: problems, sampled completions, verdicts and rewards, group by group. */
-
-import type { ModelShape } from "../checkpoint/folder.ts";
 import { encodeProblem } from "../data/prompt.ts";
-import type { GroupRecord } from "../events.ts";
+import type { GroupRecord, Metrics } from "../events.ts";
 import type { GenerateOptions } from "../sample/engine.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { Sampling } from "../sample/sampler.ts";
 import type { Generation } from "../sample/scheduler.ts";
-import { checkedVerdict } from "../tasks/judge.ts";
+import { verdictsOf } from "../tasks/judge.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
+import { type LocatedStep, locateSteps, validityByPosition } from "../tasks/steps.ts";
 import { completionText } from "../tokenizer/stream.ts";
-import {
-  type LocatedEquation,
-  type RewardComponents,
-  type RewardOptions,
-  rewardComponents,
-  thoughtEquations,
-  totalReward,
-} from "./rewards.ts";
-
-export { overlongPenalty, type RewardComponents, type RewardOptions } from "./rewards.ts";
+import { hasSignal } from "./advantages.ts";
+import { Meter } from "./meter.ts";
+import { scoreCompletion, type WeightedReward } from "./rewards.ts";
 
 export interface Sample extends Generation {
   prompt: number[];
@@ -27,40 +19,15 @@ export interface Sample extends Generation {
   verdict: Verdict;
   /** The sum of the components; `null`: unscored. */
   reward: number | null;
-  components: RewardComponents;
-  /** Equations in the thought. */
-  equations: LocatedEquation[];
+  /** Weighted rewards by name. */
+  components: Readonly<Record<string, number>>;
+  /** Checked steps of the thought; `null` where the task checks none. */
+  steps: readonly LocatedStep[] | null;
 }
 
 export interface Group {
   problem: Problem;
   samples: Sample[];
-}
-
-/** The equations of a completion with their positions in tokens; `promptLength` tokens came before. */
-export function locateEquations(
-  ids: readonly number[],
-  promptLength: number,
-  model: Pick<ModelShape, "tokenizer">,
-): LocatedEquation[] {
-  return thoughtEquations(completionText(model.tokenizer, [], ids), promptLength);
-}
-
-export function judge(
-  problem: Problem,
-  generation: Generation,
-  prompt: number[],
-  task: Pick<Task, "verify">,
-  model: Pick<ModelShape, "tokenizer">,
-  rewards: RewardOptions,
-  limit: number,
-): Sample {
-  const decoded = completionText(model.tokenizer, prompt, generation.ids);
-  const verdict = checkedVerdict(() => task.verify(problem, decoded.text));
-  const found = thoughtEquations(decoded, prompt.length);
-  const components = rewardComponents(verdict, found, { length: generation.ids.length, limit }, rewards);
-  const reward = totalReward(verdict, components);
-  return { ...generation, prompt, text: decoded.text, verdict, reward, components, equations: found };
 }
 
 export interface RolloutOptions {
@@ -70,63 +37,111 @@ export interface RolloutOptions {
   maxNewTokens: number;
   sampling: Sampling;
   maxBatch?: number;
-  rewards: RewardOptions;
+  rewards: readonly WeightedReward[];
   /** See `GenerateOptions.signal`. */
   signal?: GenerateOptions["signal"];
 }
 
-/** Samples `groupSize` completions for each problem index in turn and judges them. */
+/** A verified completion with its checked steps and its reward. */
+export function rewardedSample(
+  task: Pick<Task, "checkSteps">,
+  completion: {
+    problem: Problem;
+    prompt: number[];
+    completion: string;
+    /** Of each token, the length of the text that is known with it. */
+    ends: readonly number[];
+    generation: Generation;
+    verdict: Verdict;
+  },
+  { rewards, maxNewTokens }: Pick<RolloutOptions, "rewards" | "maxNewTokens">,
+): Sample {
+  const { problem, prompt, completion: text, ends, generation, verdict } = completion;
+  const steps = task.checkSteps?.(text);
+  const tokens = generation.ids.length;
+  return {
+    ...{ ...generation, prompt, text, verdict },
+    ...scoreCompletion(rewards, problem, { text, verdict, steps: steps ?? [], tokens, maxNewTokens }),
+    steps: steps === undefined ? null : locateSteps(steps, ends, prompt.length),
+  };
+}
+
+/** Samples `groupSize` completions for each problem index in turn, verifies them and computes their rewards. */
 export async function rollout(
   model: InferenceModel,
   task: Task,
   indices: readonly number[],
   options: RolloutOptions,
-): Promise<{ groups: Group[]; flops: number; tokens: number }> {
-  const problems = indices.map((index) => task.generate({ seed: options.seed, split: options.split, index }));
+): Promise<Group[]> {
+  const { seed, split, groupSize, maxNewTokens, sampling, maxBatch, signal } = options;
+  const problems = indices.map((index) => task.generate({ seed, split, index }));
   const prompts = problems.map((problem) => encodeProblem(model, problem));
   const requests = indices.flatMap((index, i) =>
-    Array.from({ length: options.groupSize }, (_, sample) => ({
+    Array.from({ length: groupSize }, (_, sample) => ({
       prompt: prompts[i],
-      maxNewTokens: options.maxNewTokens,
-      key: [options.seed, "sample", options.split, index, sample],
+      maxNewTokens,
+      key: [seed, "sample", split, index, sample],
     })),
   );
-  const { sampling, maxBatch, signal } = options;
-  const { generations, flops, tokens } = await model.generate(requests, {
-    sampling,
-    maxBatch,
-    signal,
-    stopIds: model.tokenizer.stopIds,
+  const { stopIds } = model.tokenizer;
+  const { generations } = await model.generate(requests, { sampling, maxBatch, signal, stopIds });
+  const items = generations.map(({ ids }, i) => {
+    const group = Math.floor(i / groupSize);
+    const { text, ends } = completionText(model.tokenizer, prompts[group], ids);
+    return { problem: problems[group], prompt: prompts[group], completion: text, ends };
   });
-  const groupOf = (sample: number): number => Math.floor(sample / options.groupSize);
-  // A verifier that may hang judges all of them in threads that can be ended.
-  const verdicts = await task.verifyAll?.(
-    generations.map(({ ids }, i) => ({
-      problem: problems[groupOf(i)],
-      completion: completionText(model.tokenizer, prompts[groupOf(i)], ids).text,
-    })),
+  const verdicts = await verdictsOf(task, items);
+  const samples = generations.map((generation, i) =>
+    rewardedSample(task, { ...items[i], generation, verdict: verdicts[i] }, options),
   );
-  const samples = generations.map((generation, i) => {
-    const own = groupOf(i);
-    const verifier = verdicts === undefined ? task : { verify: () => verdicts[i] };
-    return judge(
-      problems[own],
-      generation,
-      prompts[own],
-      verifier,
-      model,
-      options.rewards,
-      options.maxNewTokens,
-    );
-  });
-  const groups = problems.map((problem, i) => ({
+  return problems.map((problem, i) => ({
     problem,
-    samples: samples.slice(i * options.groupSize, (i + 1) * options.groupSize),
+    samples: samples.slice(i * groupSize, (i + 1) * groupSize),
   }));
-  return { groups, flops, tokens };
 }
 
-/** A group as the page and the journal show it. */
+/**
+ * Metrics of what was sampled. Rewards are means over scored samples: the components' means add up to the mean reward.
+ * `format` is the share that kept the template, whatever that pays. Counts are over all samples: without a score, without
+ * an answer that could be read, and ended because their verifier took too long or too much memory.
+ */
+export function rolloutMetrics(groups: readonly Group[]): Metrics {
+  const meter = new Meter([
+    ...["reward/mean", "pass@1", "format", "length/min", "length/max", "length/mean", "truncated"],
+    ...["length/mean-finished", "length/min-finished", "groups/informative"],
+  ]);
+  for (const { samples } of groups) {
+    meter.mean("groups/informative", hasSignal(samples.map(({ reward }) => reward)) ? 1 : 0);
+    for (const { ids, finish, verdict, reward, components, steps } of samples) {
+      meter.mean("length/mean", ids.length);
+      meter.min("length/min", ids.length);
+      meter.max("length/max", ids.length);
+      // The length of a truncated completion is the limit's.
+      if (finish === "stop") {
+        meter.mean("length/mean-finished", ids.length);
+        meter.min("length/min-finished", ids.length);
+      }
+      meter.mean("truncated", finish === "length" ? 1 : 0);
+      meter.sum("unscored", reward === null ? 1 : 0);
+      meter.sum("unparsed", verdict.kind === "unparsed" ? 1 : 0);
+      meter.sum("verifier/ended", verdict.reason === "timeout" || verdict.reason === "memory" ? 1 : 0);
+      const scored = reward === null ? 0 : 1;
+      meter.mean("reward/mean", reward ?? 0, scored);
+      for (const [name, value] of Object.entries(components))
+        meter.mean(`reward/${name}`, scored * value, scored);
+      meter.mean("pass@1", scored * (verdict.value ?? 0), scored);
+      meter.mean("format", scored * (verdict.format ? 1 : 0), scored);
+      // The thought must not become decoration while the score rises.
+      if (steps !== null) meter.mean("validity", steps.filter(({ holds }) => holds).length, steps.length);
+    }
+  }
+  const located = groups.flatMap(({ samples }) => samples.map(({ steps }) => ({ steps: steps ?? [] })));
+  for (const { from, to, share } of validityByPosition(located))
+    meter.mean(`validity/${from}-${to - 1}`, share);
+  return meter.metrics();
+}
+
+/** A group as the page and the journal show it; a sample's advantage is the mean over its tokens. */
 export function groupRecord(group: Group, advantages: readonly number[]): GroupRecord {
   return {
     problem: group.problem.id,

@@ -4,6 +4,7 @@ import type { ModelShape } from "../checkpoint/folder.ts";
 import type { GroupRecord, Metrics } from "../events.ts";
 import type { Work } from "../ledger/work.ts";
 import type { LoraOptions } from "../models/lora.ts";
+import type { Engine } from "../runtime/engine.ts";
 import type { HostValue } from "../runtime/session.ts";
 
 /** A model between stages, of any architecture. */
@@ -15,7 +16,7 @@ export interface Model extends ModelShape {
 export interface StageContext {
   /** Of the stage's random streams: its problems or documents, its samples, its adapter. */
   seed: number;
-  threads?: number;
+  engine: Engine;
 }
 
 /** A step's own work is part of it. */

@@ -10,12 +10,12 @@ import { mtpModule } from "../models/v3-mtp.ts";
 import { f32, type HostValue, i32 } from "../runtime/session.ts";
 import { loadName, loadOf } from "./expert-load.ts";
 import { type BatchShape, sequenceInputs } from "./language-model.ts";
-import type { LossGraph } from "./step.ts";
+import type { LossGraph } from "./trace-step.ts";
 
 export interface V3LossOptions {
   /** α of the sequence-wise balance loss; 1e-4 in the paper, 0 for none. */
   balanceFactor: number;
-  /** λ of the prediction of a further token; 0.3, later 0.1 in the paper (section 4.2), 0 for none. */
+  /** λ of the MTP loss; 0.3, later 0.1 in the paper (section 4.2), 0 for none. */
   mtpFactor: number;
 }
 
@@ -55,10 +55,10 @@ export function v3Loss(
     const measurements: Record<string, Tensor> = { "cross-entropy": crossEntropy };
     let loss = crossEntropy;
     if (mtpFactor > 0 && config.mtpLayers > 0) {
-      const further = mtpModule(parameters, trunk, { next: targets, mask: inputs.mask }, options);
-      routing.push(...further.routing);
-      const [ids, counted] = [perToken("furtherTargets", "i32"), perToken("furtherWeights", "f32")];
-      measurements["mtp-cross-entropy"] = entropy(further.logits, ids, counted);
+      const mtp = mtpModule(parameters, trunk, { next: targets, mask: inputs.mask }, options);
+      routing.push(...mtp.routing);
+      const [ids, counted] = [perToken("mtpTargets", "i32"), perToken("mtpWeights", "f32")];
+      measurements["mtp-cross-entropy"] = entropy(mtp.logits, ids, counted);
       loss = add(loss, mul(measurements["mtp-cross-entropy"], mtpFactor));
     }
     const balances = routing.flatMap(({ balance }) => (balance === null ? [] : [balance]));
@@ -81,11 +81,11 @@ export function v3Loss(
 }
 
 /**
- * What the further prediction is held against: position i predicts the target of position i + 1 where both count, under
+ * Targets of MTP: position i predicts the target of position i + 1 where both count, under
  * the weight of the latter. The last position of a row predicts nothing, nor does the last one of an example that another
  * example or padding follows: the token that it is shown is not the one that position i + 1 reads.
  */
-export function furtherFeeds({
+export function mtpFeeds({
   ids: read,
   targets,
   weights,
@@ -99,9 +99,9 @@ export function furtherFeeds({
     ids[i] = targets[i + 1];
     if (weights[i] !== 0) counted[i] = weights[i + 1];
   }
-  return { furtherTargets: i32(ids, [batch, seq]), furtherWeights: f32(counted, [batch, seq]) };
+  return { mtpTargets: i32(ids, [batch, seq]), mtpWeights: f32(counted, [batch, seq]) };
 }
 
-/** How many of a batch's positions have a further prediction that counts. */
-export const furtherTokens = (batch: LanguageModelBatch): number =>
-  (furtherFeeds(batch).furtherWeights.data as Float32Array).filter((weight) => weight !== 0).length;
+/** How many of a batch's positions have an MTP target that counts. */
+export const mtpTokens = (batch: LanguageModelBatch): number =>
+  (mtpFeeds(batch).mtpWeights.data as Float32Array).filter((weight) => weight !== 0).length;

@@ -34,7 +34,7 @@ const LOAD = "Tokens of a layer's fullest expert over the mean: 1 is even.";
 const COMMON = [
   chart("number", EXPERTS, LOAD, {}, "smooth", "folded"),
   chart("number", "Gradient norm", "Before clipping.", { "grad/norm": "norm" }, "folded"),
-  chart("number", "Learning rate", "As scheduled.", { rate: "rate" }, "folded"),
+  chart("number", "Learning rate", "As scheduled.", { lr: "learning rate" }, "folded"),
   chart("share", "Utilisation", "Counted FLOPs as a share of this machine's.", { mfu: "MFU" }, "folded"),
 ];
 
@@ -66,7 +66,7 @@ const BY_POSITION = "Validity by position";
 
 const GRPO = [
   chart("number", "Reward", "Mean of a step's samples, by component.", REWARDS, "smooth"),
-  chart("share", "pass@1", "Share of training samples that were right.", { pass1: "pass@1" }, "smooth"),
+  chart("share", "pass@1", "Share of training samples that were right.", { "pass@1": "pass@1" }, "smooth"),
   chart("number", "Response length", LENGTH, LENGTHS, "smooth"),
   chart("share", "Thought validity", VALIDITY, { validity: "all equations" }, "smooth"),
   chart("share", BY_POSITION, "The same, by tokens from the start of the thought.", {}, "smooth"),

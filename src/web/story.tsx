@@ -96,8 +96,8 @@ function Stage({ stage, index }: { stage: StageInfo; index: number }) {
 
 /** A point with its 95 % interval on a scale from 0 to 100 %. */
 function Exam({ evaluation }: { evaluation: EvaluationRecord }) {
-  const { label, passAt1, interval, problems, temperature, thoughtValidity, meanTokens, truncated, counts } =
-    evaluation;
+  const { label, passAt1, interval, problems, temperature, meanTokens, truncated, counts } = evaluation;
+  const { stepName, thoughtValidity } = evaluation;
   const [low, high] = interval;
   const curve = (evaluation.passAtK ?? []).filter(({ k }) => k > 1);
   const range = (of: readonly [number, number]): string => `${percent(of[0])} to ${percent(of[1])}`;
@@ -118,7 +118,7 @@ function Exam({ evaluation }: { evaluation: EvaluationRecord }) {
       <p class="detail">
         pass@1 on {problems.toLocaleString("en")} held-out problems at temperature {temperature};{" "}
         {decimal(meanTokens)} tokens on average
-        {thoughtValidity !== null && `; ${percent(thoughtValidity)} of the equations in its thoughts true`}
+        {thoughtValidity !== null && `; ${percent(thoughtValidity)} of the ${stepName} in its thoughts true`}
         {counts !== undefined &&
           counts.unscored > 0 &&
           `; ${counts.unscored} answers without a score left out`}

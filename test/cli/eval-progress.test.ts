@@ -3,7 +3,7 @@ import { EvaluationProgress } from "../../src/cli/eval-progress.ts";
 import type { Completion } from "../../src/eval/completions.ts";
 
 const ended = (tokens: number): Completion => ({
-  ...{ problem: "p", sample: 0, text: "", tokens, finish: "stop" as const, equations: [] },
+  ...{ problem: "p", sample: 0, text: "", tokens, finish: "stop" as const, steps: [] },
 });
 
 test("time left: the other answers at the speed so far, as long as those that ended", () => {

@@ -74,7 +74,7 @@ test("lines of progress: milestones, and no more than one step in ten seconds", 
   const stage = { name: "r1-zero", kind: "grpo", totalSteps: 100 } as const;
   const step = (number: number): RunEvent => ({
     ...{ type: "metrics", stage: "r1-zero", step: number, totalSteps: 100, secondsLeft: 100 - number },
-    metrics: { pass1: 0.5, "length/mean": 61.7, validity: null },
+    metrics: { "pass@1": 0.5, "length/mean": 61.7, validity: null },
   });
   progress.show({
     type: "run",

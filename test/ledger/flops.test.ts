@@ -6,7 +6,7 @@ import { countParameters } from "../../src/models/layers.ts";
 import { activeParameters } from "../../src/models/v3-parameters.ts";
 import { traceDecode } from "../../src/sample/graphs.ts";
 import { trainedOn } from "../../src/train/language-model-stage.ts";
-import { traceAccumulation } from "../../src/train/step.ts";
+import { traceAccumulation } from "../../src/train/trace-step.ts";
 import { tinyV3 } from "../models/v3-tiny.ts";
 import { tinyConfig } from "../train/tiny.ts";
 

@@ -15,7 +15,7 @@ import * as ort from "../../src/runtime/onnxruntime.ts";
 import { allocate, f32, type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
 import { traceDecode } from "../../src/sample/graphs.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
-import { traceAccumulation, traceStep } from "../../src/train/step.ts";
+import { traceAccumulation, traceStep } from "../../src/train/trace-step.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 import { adamW, furthest, livelyParameters, tinyConfig } from "../train/tiny.ts";
 

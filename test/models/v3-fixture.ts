@@ -4,7 +4,7 @@ import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { type V3Config, v3FromHuggingFace } from "../../src/models/v3-config.ts";
 import type { HostValue } from "../../src/runtime/session.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
-import { furtherFeeds } from "../../src/train/v3-loss.ts";
+import { mtpFeeds } from "../../src/train/v3-loss.ts";
 
 export interface V3Fixture {
   config: V3Config;
@@ -41,6 +41,6 @@ export function readFixture(folder: string): V3Fixture {
     config,
     parameters: tensors(`${folder}/model.safetensors`),
     expected: tensors(`${folder}/expected.safetensors`),
-    feeds: { ...batchFeeds(batch), ...furtherFeeds(batch) },
+    feeds: { ...batchFeeds(batch), ...mtpFeeds(batch) },
   };
 }

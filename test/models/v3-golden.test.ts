@@ -11,7 +11,7 @@ import { mtpModule } from "../../src/models/v3-mtp.ts";
 import { v3Parameters } from "../../src/models/v3-parameters.ts";
 import { allocate, host, Session } from "../../src/runtime/session.ts";
 import { sequenceInputs } from "../../src/train/language-model.ts";
-import { traceAccumulation } from "../../src/train/step.ts";
+import { traceAccumulation } from "../../src/train/trace-step.ts";
 import { v3Loss } from "../../src/train/v3-loss.ts";
 import { furthest } from "../train/tiny.ts";
 import { readFixture } from "./v3-fixture.ts";

@@ -7,7 +7,7 @@ import { v3Decoder } from "../../src/models/v3.ts";
 import { checkV3Config, type V3Config, v3FromHuggingFace } from "../../src/models/v3-config.ts";
 import { activeParameters, blockParameters, v3Parameters } from "../../src/models/v3-parameters.ts";
 import { sequenceInputs } from "../../src/train/language-model.ts";
-import { traceAccumulation } from "../../src/train/step.ts";
+import { traceAccumulation } from "../../src/train/trace-step.ts";
 import { v3Loss } from "../../src/train/v3-loss.ts";
 import { tinyV3 } from "./v3-tiny.ts";
 

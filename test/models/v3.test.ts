@@ -13,9 +13,10 @@ import { v3Parameters } from "../../src/models/v3-parameters.ts";
 import { allocate, f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
 import { loadName } from "../../src/train/expert-load.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
-import { TrainStep, traceAccumulation } from "../../src/train/step.ts";
-import { furtherFeeds, v3Loss } from "../../src/train/v3-loss.ts";
-import { adamW, copyValues, furthest } from "../train/tiny.ts";
+import { createTrainStep } from "../../src/train/step.ts";
+import { traceAccumulation } from "../../src/train/trace-step.ts";
+import { mtpFeeds, v3Loss } from "../../src/train/v3-loss.ts";
+import { adamW, copyValues, furthest, tinyContext, updateBy } from "../train/tiny.ts";
 import { livelyV3, tinyV3 } from "./v3-tiny.ts";
 
 const [batch, seq] = [3, 10];
@@ -28,7 +29,7 @@ function someBatch(seed: number): LanguageModelBatch {
 }
 const feedsOf = (one: LanguageModelBatch): Record<string, HostValue> => ({
   ...batchFeeds(one),
-  ...furtherFeeds(one),
+  ...mtpFeeds(one),
 });
 
 async function evaluate(
@@ -282,14 +283,13 @@ describe("training", () => {
   it("moves a router's bias by γ against the load, and leaves it alone otherwise", async () => {
     const start = livelyV3(tinyV3, 6);
     const before = Float32Array.from(start.get(bias)?.data as Float32Array);
-    const step = await TrainStep.create(specs, copyValues(start), v3Loss(tinyV3, shape, options), adamW, {
-      threads: 1,
+    const step = await createTrainStep(specs, copyValues(start), v3Loss(tinyV3, shape, options), adamW, {
+      engine: tinyContext.engine,
       accumulate: true,
     });
     const micro = [someBatch(1), someBatch(2)];
-    for (const one of micro)
-      await step.accumulate(feedsOf({ ...one, weights: one.weights.map((w) => w / 2) }));
-    await step.applyUpdate({ lr: 1e-3, muonLr: 0, biasRate: 0.25 });
+    const halves = micro.map((one) => feedsOf({ ...one, weights: one.weights.map((w) => w / 2) }));
+    await step.update(halves, { lr: 1e-3, muonLr: 0, biasRate: 0.25 });
     const after = step.parameters().get(bias)?.data as Float32Array;
     // The load of both micro-batches, counted apart.
     const load = new Float64Array(tinyV3.experts);
@@ -319,26 +319,28 @@ describe("training", () => {
   });
 
   it("lowers all three losses, with one fused step as with accumulation", async () => {
-    const fused = await TrainStep.create(
+    const fused = await createTrainStep(
       specs,
       copyValues(livelyV3(tinyV3, 7)),
       v3Loss(tinyV3, shape, options),
       adamW,
-      { threads: 1 },
+      { engine: tinyContext.engine },
     );
-    const split = await TrainStep.create(
+    const split = await createTrainStep(
       specs,
       copyValues(livelyV3(tinyV3, 7)),
       v3Loss(tinyV3, shape, options),
       adamW,
-      { threads: 1, accumulate: true },
+      { engine: tinyContext.engine, accumulate: true },
     );
     const feeds = feedsOf(someBatch(3));
-    const history: Record<string, number>[] = [];
+    const history: Readonly<Record<string, number>>[] = [];
+    let vectors: ReadonlyMap<string, Float32Array> = new Map();
     for (let i = 0; i < 30; i++) {
-      history.push(await fused.step(feeds, { lr: 1e-2, muonLr: 0 }));
-      const result = await split.accumulate(feeds);
-      await split.applyUpdate({ lr: 1e-2, muonLr: 0 });
+      const { measured } = await fused.update([feeds], { lr: 1e-2, muonLr: 0 });
+      history.push(measured[0].scalars);
+      vectors = measured[0].vectors;
+      const result = await updateBy(split, feeds, { lr: 1e-2, muonLr: 0 });
       if (i < 5) expect(Math.abs(result.loss - history[i].loss)).toBeLessThan(1e-4);
     }
     const [first, last] = [history[0], history[29]];
@@ -346,9 +348,7 @@ describe("training", () => {
     expect(last["mtp-cross-entropy"]).toBeLessThan(0.5 * first["mtp-cross-entropy"]);
     // Every token of both layers is with its two experts.
     for (const layer of [1, 2])
-      expect(fused.vectors.get(loadName(layer))?.reduce((a, b) => a + b)).toBe(
-        batch * seq * tinyV3.activeExperts,
-      );
+      expect(vectors.get(loadName(layer))?.reduce((a, b) => a + b)).toBe(batch * seq * tinyV3.activeExperts);
     await fused.release();
     await split.release();
   });

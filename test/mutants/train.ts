@@ -12,8 +12,11 @@ const mutant =
 
 const grpo = mutant("src/train/grpo.ts", "train/grpo-step");
 const language = mutant("src/train/language-model-stage.ts", "train/language-model-step");
+const rows = mutant("src/train/grpo-rows.ts", "train/grpo-step");
+const measure = mutant("src/train/grpo-metrics.ts", "train/grpo-step");
 const optimizer = mutant("src/train/optimizer.ts", "train/grpo-step");
 const step = mutant("src/train/step.ts", "train/golden-step");
+const trace = mutant("src/train/trace-step.ts", "train/golden-step");
 const policy = mutant("src/train/policy.ts", "train/lora");
 const loss = mutant("src/train/grpo-loss.ts", "train/grpo-loss");
 const run = mutant("src/run/run.ts", "run/bill");
@@ -22,88 +25,85 @@ const folder = mutant("src/run/folder.ts", "run/folder");
 
 export const trainMutants: readonly Mutant[] = [
   // Rollouts and dynamic sampling.
-  grpo("result.rounds <= this.redraws &&", "result.rounds <= 0 &&"),
-  grpo("result.rounds <= this.redraws &&", "result.rounds < this.redraws &&"),
-  grpo("&& result.kept.length < options.problemsPerStep)", ")"),
-  grpo(
-    "if (hasSignal(rewards)) result.kept.push(judged);",
-    "if (!hasSignal(rewards)) result.kept.push(judged);",
-  ),
-  grpo("if (this.redraws === 0) result.kept = [...result.all];", "result.kept = [...result.all];"),
-  grpo("result.kept.splice(options.problemsPerStep);", ""),
-  grpo("this.nextProblem += options.problemsPerStep;", ""),
-  grpo("advantages[options.advantage](rewards)", 'advantages["rloo"](rewards)'),
+  grpo("rounds <= (dynamicSampling?.maxRounds ?? 0) &&", "rounds <= 0 &&"),
+  grpo("rounds <= (dynamicSampling?.maxRounds ?? 0) &&", "rounds < (dynamicSampling?.maxRounds ?? 0) &&"),
+  grpo("&& kept.length < problemsPerStep)", ")"),
+  grpo("if (hasSignal(scores)) kept.push(rewarded);", "if (!hasSignal(scores)) kept.push(rewarded);"),
+  grpo("if (dynamicSampling === undefined) kept = [...all];", "kept = [...all];"),
+  grpo("kept.slice(0, problemsPerStep)", "kept"),
+  grpo("this.state.nextProblem += problemsPerStep;", ""),
+  grpo("advantages[options.advantage](scores)", 'advantages["rloo"](scores)'),
   grpo(
     "return [...all.filter(teaches), ...all.filter((one) => !teaches(one))]",
     "return [...all.filter(teaches), ...all]",
   ),
   // The update.
-  grpo("advantage: a[i] })),", "advantage: -(a[i] as number) })),"),
-  grpo('!(options.overlong?.mode === "mask" && sample.finish === "length")', "true"),
-  grpo("sample.reward !== null && !(", "!("),
-  grpo("miniBatchesOf(rows, options.miniBatches)", "miniBatchesOf(rows, 1)"),
+  rows("sample.ids.map(() => advantages[i])", "sample.ids.map(() => -(advantages[i] as number))"),
+  rows("sample.reward !== null && !masked(sample)", "sample.reward !== null"),
+  rows("sample.reward !== null && !masked(sample)", "!masked(sample)"),
+  rows("miniBatchesOf(samples, options.miniBatches)", "miniBatchesOf(samples, 1)"),
   grpo("for (let epoch = 0; epoch < options.epochs; epoch++)", "for (let epoch = 0; epoch < 1; epoch++)"),
-  grpo("row.weight = weights[i];", "row.weight = weights[0] as number;"),
+  rows("weights: ids.map(() => weights[i])", "weights: ids.map(() => weights[0] as number)"),
   grpo("scalar(1 / options.temperature)", "scalar(1)", "train/grpo-step"),
   optimizer(
     'lr: factor * (kind === "muon" ? optimizer.adamLr : lr)',
     'lr: kind === "muon" ? optimizer.adamLr : lr',
   ),
-  grpo("if (!moved) totals.compared = signal;", "totals.compared = signal;"),
-  grpo("loss += result.loss;", "loss = result.loss;"),
-  grpo("totals.losses.push(loss);", "totals.losses.push(-loss);"),
-  grpo("const taught = rows.some((row) => row.advantage !== 0);", "const taught = true;", "train/grpo"),
-  grpo("if (totals.norms.length > 0) await this.policy.merge();", "", "train/lora"),
-  grpo("row.reference = logProbs;", "row.reference = row.sampled;", "train/grpo"),
-  grpo("this.done % options.referenceEvery === 0", "this.done % options.referenceEvery === 1", "train/grpo"),
+  grpo("compare: updates === 0 });", "compare: true });"),
+  measure("total + (scalars[name] ?? 0)", "(scalars[name] ?? 0)"),
+  measure('meter.mean("loss", sum("loss"));', 'meter.mean("loss", -sum("loss"));'),
+  grpo("batches.flat().some(hasAdvantage)", "true", "train/grpo"),
+  grpo("if (updates > 0) await policy.merge();", "", "train/lora"),
+  rows(
+    "(logProbs) => ({ reference: logProbs })",
+    "(_, { logProbs }) => ({ reference: logProbs })",
+    "train/grpo",
+  ),
+  grpo("state.done % referenceEvery === 0", "state.done % referenceEvery === 1", "train/grpo"),
   {
-    ...grpo("row.old = logProbs;", ""),
+    ...rows("return { old, importance: weights };", "return { importance: weights };"),
     equivalent: "sampler and trainer agree to 1e-6, below what a test of the loss can tell",
   },
-  grpo("row.importance = weights;", ""),
-  grpo("this.trained += fedTokens(bundles);", "", "train/grpo-step"),
+  rows("return { old, importance: weights };", "return { old };"),
+  grpo("this.trained += fedTokens(micro);", "", "train/grpo-step"),
   // What a snapshot holds.
-  grpo("updates: this.step.stepCount, signals };", "updates: 0, signals };", "train/grpo"),
-  grpo("this.nextProblem = state?.nextProblem ?? 0;", "this.nextProblem = 0;", "train/grpo"),
-  grpo(': tensorsUnder(resume.tensors, "reference.");', ": copy(model.parameters);", "train/grpo"),
-  grpo("this.idleSteps = state?.idleSteps ?? 0;", "this.idleSteps = 0;"),
-  language("updates: state?.updates ?? (state as State).done", "updates: (state as State).done"),
+  grpo("updates: policy.step.stepCount };", "updates: 0 };", "train/grpo"),
+  grpo("this.state = { done, nextProblem,", "this.state = { done, nextProblem: 0,", "train/grpo"),
+  grpo("(start ?? copy(model.parameters))", "copy(model.parameters)", "train/grpo"),
+  grpo("nextProblem, idleSteps, signals };", "nextProblem, idleSteps: 0, signals };"),
+  policy("return updates ?? done;", "return done;", "train/language-model-step"),
   language("packing: this.batches.snapshot()", "packing: undefined as never", "train/step"),
   // Language modelling.
   language("batch.weights.map((w) => w / tokens)", "batch.weights.map((w) => w)"),
-  language("furtherFeeds(over(Math.max(1, further)))", "furtherFeeds(over(trained))"),
+  language("mtpFeeds(over(Math.max(1, mtpTrained)))", "mtpFeeds(over(trained))"),
+  language("if (trained > 0) await this.update(", "if (trained >= 0) await this.update(", "train/step"),
+  language("balance * batches[i].trained, batches[i].trained)", "balance, 1 / batches.length)"),
   language(
-    "trained === 0 ? { loss: null, norm: null, measured: {} }",
-    "trained < 0 ? { loss: null, norm: null, measured: {} }",
+    "...(this.options.documentMask && {",
+    "...(this.options.documentMask && batches.length < 0 && {",
     "train/step",
   ),
-  language('name === "balance" ? (value * batch.trained) / trained : value', "value"),
-  language(
-    "if (options.documentMask) feeds.mask",
-    "if (options.documentMask && micro.length < 0) feeds.mask",
-    "train/step",
-  ),
-  language("rate: factor * options.optimizer.lr,", "rate: rates.lr,"),
+  language("lr: factor * options.optimizer.lr,", "lr: learningRates(options.optimizer, factor).lr,"),
   language("tokens: this.done * tokens,", "tokens,"),
   language("(options.v3?.biasRate ?? V3_FACTORS.biasRate)", "0", "train/v3-stage"),
   // The step.
-  step("this.stepCount + 1, rates.lr", "this.stepCount, rates.lr"),
-  step("optimizer.clip === null ?", "optimizer.clip !== null ?"),
-  step(
+  step("stepScalarValues(this.stepCount + 1,", "stepScalarValues(this.stepCount,"),
+  trace("optimizer.clip === null ?", "optimizer.clip !== null ?"),
+  trace(
     '"f32", shape), gradients.get(name) as Tensor);',
     '"f32", shape), mul(constant(graph, 0), gradients.get(name) as Tensor));',
     "train/step",
   ),
   step(
-    "const before = this.accumulated === 0 ? this.sums.zeros : this.sums.buffers.feeds();",
-    "const before = this.sums.buffers.feeds();",
+    "const before = measured.length === 0 ? this.zeros : this.sums.feeds();",
+    "const before = this.sums.feeds();",
     "train/step",
   ),
-  step("this.accumulated = 0;\n    this.stepCount++;", "this.stepCount++;", "train/step"),
-  step("weightDecay: optimizer.weightDecay };", "weightDecay: 0 };"),
+  step("this.sums.swap();\n", "", "train/step"),
+  trace("weightDecay: optimizer.weightDecay };", "weightDecay: 0 };"),
   step(
-    "if (what in results && !Number.isFinite(results[what])) {",
-    "if (what in results && Number.isNaN(-1)) {",
+    "if (name in scalars && !Number.isFinite(scalars[name]))",
+    "if (name in scalars && Number.isNaN(-1))",
     "train/step",
   ),
   policy("this.merging?.frozen ?? []", "[] as [string, Value][]", "train/lora"),

@@ -3,7 +3,7 @@ import { mismatch } from "../../src/checkpoint/errors.ts";
 import { userError } from "../../src/lib/errors.ts";
 import { FailureError, toFailure } from "../../src/lib/failure.ts";
 import { runFailure } from "../../src/run/failure.ts";
-import { NonFiniteError } from "../../src/train/step.ts";
+import { nonFinite } from "../../src/train/diagnose.ts";
 
 describe("an error as data", () => {
   test("the remedy stands apart from what was wrong, once", () => {
@@ -45,7 +45,7 @@ describe("an error as data", () => {
 
   test("a NaN without a checkpoint begins again", () => {
     const { message, remedy } = runFailure(
-      new NonFiniteError(12, '"layers.0.attn.q" (matmul, [8, 16])', "loss"),
+      nonFinite(12, '"layers.0.attn.q" (matmul, [8, 16])', "loss"),
       "/nowhere",
     );
     expect(message).toContain(

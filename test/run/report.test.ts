@@ -41,7 +41,7 @@ function rl(steps: number, more: Metrics = {}): void {
         "reward/mean": accuracy + 0.1,
         "reward/accuracy": accuracy,
         "reward/format": 0.1,
-        pass1: accuracy,
+        "pass@1": accuracy,
       },
       ...{ "length/mean": 48 + 60 * done + 40 * noise, "length/max": 360, truncated: 0.05 * done },
       ...{ entropy: 1.1 - 0.6 * done + noise, kl: 0.02 * done, "groups/informative": 0.8 - 0.3 * done },
@@ -75,12 +75,20 @@ const example = (completion: string, right: boolean): GroupRecord => ({
 
 function exam(label: string, passAt1: number, half: number, group: GroupRecord): EvaluationRecord {
   return {
-    ...{ label, task: "countdown", problems: 1000, samplesPerProblem: 1, temperature: 0.6, passAt1 },
+    ...{
+      label,
+      task: "countdown",
+      stepName: "equations",
+      problems: 1000,
+      samplesPerProblem: 1,
+      temperature: 0.6,
+      passAt1,
+    },
     ...{ interval: [passAt1 - half, passAt1 + half], majAtK: null, thoughtValidity: 0.97 },
     validityByPosition: [
-      { from: 0, to: 64, share: 0.98, equations: 4000 },
-      { from: 64, to: 128, share: 0.96, equations: 800 },
-      { from: 128, to: 192, share: 0, equations: 0 },
+      { from: 0, to: 64, share: 0.98, steps: 4000 },
+      { from: 64, to: 128, share: 0.96, steps: 800 },
+      { from: 128, to: 192, share: 0, steps: 0 },
     ],
     ...{ meanTokens: 50, truncated: 0.01, examples: [group] },
   } satisfies EvaluationRecord as EvaluationRecord;
@@ -171,7 +179,7 @@ describe("honesty", () => {
 
   test("few groups with a signal are said, with the number and the remedy; from half on nothing is (B7)", () => {
     pretrain();
-    rl(140, { "groups/informative": 0.32, pass1: 0.17 });
+    rl(140, { "groups/informative": 0.32, "pass@1": 0.17 });
     expect(report()).toContain(
       'In "r1-zero" only 32.0 % of the groups carried a signal: in the others all rewards were equal, and they taught nothing; at a pass@1 of 17 %, groups of 16 would carry one in about 95 %: raise groupSize (now 8), make the task easier, or draw further problems with dynamicSampling.',
     );
@@ -187,7 +195,7 @@ describe("honesty", () => {
     rl(10, { "grad/norm": null, truncated, "groups/informative": 0 });
     expect(report().includes("raise maxNewTokens")).toBe(said);
     run.truncateTo(null);
-    rl(10, { truncated, "groups/informative": 0.2, pass1: 0.2 });
+    rl(10, { truncated, "groups/informative": 0.2, "pass@1": 0.2 });
     expect(report().includes("raise maxNewTokens")).toBe(said);
   });
 

@@ -36,6 +36,6 @@ stages:
   const hooks = { threads: 1, emit: () => {}, shouldStop: () => false };
   const failure = await new Run(recipe, folder, hooks).run().catch((error: unknown) => error);
   folder.close();
-  expect(failure).toMatchObject({ name: "NonFiniteError", step: 1 });
+  expect(failure).toMatchObject({ kind: "non-finite", data: { step: 1 } });
   expect((failure as Error).message).toMatch(/^step 1: the loss is not a finite number; the first node/);
 });

@@ -34,7 +34,7 @@ const completion = (problem: number, sample: number, text: string): Completion =
     text,
     tokens: 4,
     finish: "stop" as const,
-    equations: [],
+    steps: [],
   },
 });
 

@@ -12,7 +12,7 @@ import { CoreWatch, coreWatch, idleOf, type Watch, waitedSince } from "../../src
 import { InferenceSession } from "../../src/runtime/onnxruntime.ts";
 import { allocate, f32, type HostValue, host, Session } from "../../src/runtime/session.ts";
 import { trainedOn } from "../../src/train/language-model-stage.ts";
-import { traceStep } from "../../src/train/step.ts";
+import { traceStep } from "../../src/train/trace-step.ts";
 
 /** Says what it is told to say. */
 class SetWatch implements Watch {

@@ -10,7 +10,7 @@ import { decoderParameters } from "../../src/models/dense.ts";
 import { saveModelFile } from "../../src/runtime/model-file.ts";
 import { allocate, f32, type HostValue, host, Session, scalar } from "../../src/runtime/session.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
-import { traceStep } from "../../src/train/step.ts";
+import { traceStep } from "../../src/train/trace-step.ts";
 import { livelyParameters, tinyConfig } from "../train/tiny.ts";
 
 describe("a saved model", () => {

@@ -11,7 +11,7 @@ import { type GenerateOptions, Sampler } from "../../src/sample/engine.ts";
 import { Scorer } from "../../src/sample/logprobs.ts";
 import { generateNaively } from "../../src/sample/naive.ts";
 import type { GenerationRequest } from "../../src/sample/scheduler.ts";
-import { microBatchFeeds } from "../../src/train/microbatch.ts";
+import { sequenceFeeds } from "../../src/train/microbatch.ts";
 import { furthest, livelyParameters, tinyConfig } from "../train/tiny.ts";
 
 const config: DecoderConfig = { ...tinyConfig, maxPositions: 200 };
@@ -257,20 +257,12 @@ describe("Scorer", () => {
         prompt,
         ids,
         sampled: logProbs,
-        old: logProbs,
-        reference: null,
-        advantage: 0,
-        weight: 0,
-        importance: ids.map(() => 1),
       };
     });
     const seq = 40;
     const scores = await scorer.score(
       parameters,
-      microBatchFeeds(
-        rows.map((row) => [row]),
-        seq,
-      ),
+      sequenceFeeds({ packed: rows.map((row) => [row]), seq }),
       temperature,
     );
     rows.forEach(({ prompt, sampled }, r) => {

@@ -16,7 +16,7 @@ import { trainBpe } from "../../src/tokenizer/train.ts";
 import { LanguageModelStage } from "../../src/train/language-model-stage.ts";
 import type { LanguageModelOptions } from "../../src/train/options.ts";
 import type { Model } from "../../src/train/stage.ts";
-import { copyValues, muon } from "../train/tiny.ts";
+import { copyValues, muon, tinyContext } from "../train/tiny.ts";
 
 /** A value and its name: only the end of a line tells which value stands before it. */
 export const PAIRS = [
@@ -56,7 +56,7 @@ const create = (source: DocumentSource, steps = options.steps): Promise<Language
     { config, parameters: initialise(decoderParameters(config), 3) },
     source,
     { ...options, steps },
-    { seed: 3 },
+    tinyContext,
   );
 
 /** A model that says the alphabet, from anywhere and without an end. */

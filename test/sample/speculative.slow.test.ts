@@ -8,7 +8,7 @@ import { Scorer } from "../../src/sample/logprobs.ts";
 import type { Sampling } from "../../src/sample/sampler.ts";
 import type { Generation, GenerationRequest } from "../../src/sample/scheduler.ts";
 import { SpeculativeSampler } from "../../src/sample/speculative.ts";
-import { microBatchFeeds } from "../../src/train/microbatch.ts";
+import { sequenceFeeds } from "../../src/train/microbatch.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { furthest } from "../train/tiny.ts";
 
@@ -86,7 +86,7 @@ describe.each([0, 1, 2, 3])("%i drafts a step", (drafts) => {
     const result = await sampler().generate(requests, options);
     const seq = 128;
     const rows = requests.map(({ prompt }, i) => [rowOf(prompt, result.generations[i])]);
-    const scores = await scorer.score(parameters, microBatchFeeds(rows, seq), 0.8);
+    const scores = await scorer.score(parameters, sequenceFeeds({ packed: rows, seq }), 0.8);
     for (const [i, { prompt }] of requests.entries()) {
       const { ids, logProbs } = result.generations[i];
       expect(ids.length).toBe(requests[i].maxNewTokens);

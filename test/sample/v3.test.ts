@@ -6,7 +6,7 @@ import { type GenerateOptions, Sampler } from "../../src/sample/engine.ts";
 import { Scorer } from "../../src/sample/logprobs.ts";
 import { generateNaively } from "../../src/sample/naive.ts";
 import type { GenerationRequest } from "../../src/sample/scheduler.ts";
-import { microBatchFeeds } from "../../src/train/microbatch.ts";
+import { sequenceFeeds } from "../../src/train/microbatch.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { furthest } from "../train/tiny.ts";
 
@@ -53,19 +53,11 @@ it("the sampler's log-probabilities are those of training's whole sequences", as
     prompt: requests[i].prompt,
     ids,
     sampled: logProbs,
-    old: logProbs,
-    reference: null,
-    advantage: 0,
-    weight: 0,
-    importance: logProbs,
   }));
   const seq = 96;
   const scores = await scorer.score(
     parameters,
-    microBatchFeeds(
-      rows.map((row) => [row]),
-      seq,
-    ),
+    sequenceFeeds({ packed: rows.map((row) => [row]), seq }),
     0.7,
   );
   rows.forEach(({ prompt, sampled }, r) => {

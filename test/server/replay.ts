@@ -55,7 +55,7 @@ export function pretrainStep(step: number): RunEvent {
   const metrics = {
     loss: 0.42 + 2.8 * Math.exp(-7 * done) + 0.03 * noise(step, 1),
     "grad/norm": 0.6 + 0.2 * noise(step, 2),
-    rate: 0.01 * Math.min(1, step / 50) * (done > 0.9 ? 0.1 : 1),
+    lr: 0.01 * Math.min(1, step / 50) * (done > 0.9 ? 0.1 : 1),
     tokens: step * 3072,
     "tokens-per-second": 21_000 + 900 * noise(step, 3),
     mfu: 0.62 + 0.02 * noise(step, 4),
@@ -71,7 +71,7 @@ export function grpoStep(step: number): RunEvent {
     "reward/mean": pass1 + 0.098,
     "reward/accuracy": pass1,
     "reward/format": 0.098 + 0.002 * noise(step, 7),
-    pass1,
+    "pass@1": pass1,
     "length/mean": length,
     "length/max": Math.min(360, length * 3.1),
     truncated: 0.02 + 0.01 * noise(step, 8),
@@ -91,7 +91,7 @@ export function grpoStep(step: number): RunEvent {
     "tokens/rollout-per-second": 3_900 + 200 * noise(step, 17),
     "tokens/train-per-second": 15_200 + 400 * noise(step, 18),
     mfu: 0.41,
-    rate: 1e-4 * (1 - 0.9 * (step / 140)),
+    lr: 1e-4 * (1 - 0.9 * (step / 140)),
     loss: 0.01 * noise(step, 19),
   };
   return { type: "metrics", stage: "r1-zero", step, totalSteps: 140, secondsLeft: 420 - 3 * step, metrics };
@@ -155,8 +155,9 @@ export function evaluation(label: "base" | "final"): RunEvent {
       passAt1,
       interval: [low, high],
       majAtK: null,
+      stepName: "equations",
       thoughtValidity: label === "base" ? 0.979 : 0.974,
-      validityByPosition: [{ from: 0, to: 64, share: 0.98, equations: 9000 }],
+      validityByPosition: [{ from: 0, to: 64, share: 0.98, steps: 9000 }],
       meanTokens: label === "base" ? 48.2 : 106.4,
       truncated: label === "base" ? 0 : 0.013,
       // What the base solves, the final model solves too.

@@ -12,9 +12,10 @@ import { parameterInputs } from "../../src/models/layers.ts";
 import { allocate, type HostValue, host, Session } from "../../src/runtime/session.ts";
 import { batchFeeds, languageModelLoss, sequenceInputs } from "../../src/train/language-model.ts";
 import type { Optimizer } from "../../src/train/optimizer.ts";
-import { TrainStep, traceAccumulation, traceStep } from "../../src/train/step.ts";
+import { createTrainStep, type TrainStep } from "../../src/train/step.ts";
+import { traceAccumulation, traceStep } from "../../src/train/trace-step.ts";
 import { json, tensors } from "./fixture.ts";
-import { copyValues, furthest } from "./tiny.ts";
+import { copyValues, furthest, tinyContext, updateBy } from "./tiny.ts";
 
 interface Batch {
   ids: number[][];
@@ -138,13 +139,13 @@ describe("ten steps", () => {
   ] as const)("with %s, %s", async (kind, form) => {
     const optimizer = optimizers[kind];
     const rates = { lr: optimizer.kind === "muon" ? optimizer.adamLr : optimizer.lr, muonLr: optimizer.lr };
-    const step = await TrainStep.create(
+    const step = await createTrainStep(
       specs,
       copyValues(start),
       languageModelLoss(config, fixedShape),
       optimizer,
       {
-        threads: 1,
+        engine: tinyContext.engine,
         accumulate: form === "accumulated",
       },
     );
@@ -152,14 +153,9 @@ describe("ten steps", () => {
     const [losses, norms]: [number[], number[]] = [[], []];
     for (const batch of batches) {
       const feeds = feedsOf(batch);
-      if (form === "fused") {
-        const { loss, norm } = await step.step(feeds, rates);
-        losses.push(loss);
-        norms.push(norm);
-      } else {
-        losses.push((await step.accumulate(feeds)).loss);
-        norms.push((await step.applyUpdate(rates)).norm);
-      }
+      const { loss, norm } = await updateBy(step, feeds, rates);
+      losses.push(loss);
+      norms.push(norm);
     }
     const run = runs[kind];
     expect(furthest(losses, run.losses)).toBeLessThan(TEN_LOSSES);

@@ -9,7 +9,7 @@ import { f32, type HostValue, host, i32, Session, scalar } from "../../src/runti
 import { sampleToken } from "../../src/sample/sampler.ts";
 import { advantages, aggregations, hasSignal, importanceWeights } from "../../src/train/advantages.ts";
 import { k3, LOG_RATIO_BOUND, type PolicyLossOptions, policyLoss } from "../../src/train/grpo-loss.ts";
-import { bundleLength, bundlesOf, microBatchFeeds, type TrainingRow } from "../../src/train/microbatch.ts";
+import { microBatchFeeds, packByPrefix, packedLength, type TrainingRow } from "../../src/train/microbatch.ts";
 import { furthest } from "./tiny.ts";
 
 interface Case {
@@ -272,8 +272,8 @@ function trainingRow(prompt: number[], ids: number[], rest: Partial<TrainingRow>
     sampled: zeros,
     old: zeros,
     reference: null,
-    advantage: 1,
-    weight: 1,
+    advantages: ids.map(() => 1),
+    weights: ids.map(() => 1),
     importance: ids.map(() => 1),
     ...rest,
   };
@@ -282,10 +282,7 @@ function trainingRow(prompt: number[], ids: number[], rest: Partial<TrainingRow>
 describe("A3: masks come from lengths, never from ids", () => {
   it("pad = eos = 2: the closing EOS of [5, 6, 2] is trained, and a row of five without EOS is trained whole", () => {
     const rows = [trainingRow([1], [5, 6, 2]), trainingRow([1], [5, 6, 7, 8, 9])];
-    const { weights, targets, ids } = microBatchFeeds(
-      rows.map((row) => [row]),
-      5,
-    );
+    const { weights, targets, ids } = microBatchFeeds({ packed: rows.map((row) => [row]), seq: 5 });
     const row = (value: HostValue, r: number): number[] =>
       Array.from(value.data as Float32Array).slice(r * 5, r * 5 + 5);
     expect(row(weights, 0)).toEqual([1, 1, 1, 0, 0]);
@@ -296,7 +293,7 @@ describe("A3: masks come from lengths, never from ids", () => {
   });
 
   it("EOS ids inside a prompt are neither trained nor hidden", () => {
-    const { weights, ids } = microBatchFeeds([[trainingRow([2, 2, 4], [5, 2])]], 6);
+    const { weights, ids } = microBatchFeeds({ packed: [[trainingRow([2, 2, 4], [5, 2])]], seq: 6 });
     expect(Array.from(weights.data as Float32Array)).toEqual([0, 0, 1, 1, 0, 0]);
     expect(Array.from(ids.data as Int32Array).slice(0, 4)).toEqual([2, 2, 4, 5]);
   });
@@ -394,19 +391,23 @@ describe("k3", () => {
 
 describe("A7: the sampler's ids and log-probabilities are the only truth", () => {
   it("a row whose log-probabilities do not fit its ids throws", () => {
-    expect(() => microBatchFeeds([[trainingRow([1], [5, 6], { sampled: [-1] })]], 16)).toThrow(
-      /2 ids but 1 sampled/,
-    );
-    expect(() => microBatchFeeds([[trainingRow([1], [5, 6], { old: [-1, -1, -1] })]], 16)).toThrow(/3 old/);
-    expect(() => microBatchFeeds([[trainingRow([1], [5, 6], { reference: [-1] })]], 16)).toThrow(
-      /1 reference/,
-    );
-    expect(() => microBatchFeeds([[trainingRow([1], [5, 6], { importance: [1] })]], 16)).toThrow(
-      /1 importance/,
-    );
+    expect(() =>
+      microBatchFeeds({ packed: [[trainingRow([1], [5, 6], { sampled: [-1] })]], seq: 16 }),
+    ).toThrow(/2 ids but 1 sampled/);
+    expect(() =>
+      microBatchFeeds({ packed: [[trainingRow([1], [5, 6], { old: [-1, -1, -1] })]], seq: 16 }),
+    ).toThrow(/3 old/);
+    expect(() =>
+      microBatchFeeds({ packed: [[trainingRow([1], [5, 6], { reference: [-1] })]], seq: 16 }),
+    ).toThrow(/1 reference/);
+    expect(() =>
+      microBatchFeeds({ packed: [[trainingRow([1], [5, 6], { importance: [1] })]], seq: 16 }),
+    ).toThrow(/1 importance/);
     // One token longer than the row, and its end would have stood in the next one's place.
-    expect(bundleLength([trainingRow([1, 2, 3], [5, 6])])).toBe(4);
-    expect(() => microBatchFeeds([[trainingRow([1, 2, 3], [5, 6])]], 3)).toThrow(/4 tokens .* 3/);
+    expect(packedLength([trainingRow([1, 2, 3], [5, 6])])).toBe(4);
+    expect(() => microBatchFeeds({ packed: [[trainingRow([1, 2, 3], [5, 6])]], seq: 3 })).toThrow(
+      /4 tokens .* 3/,
+    );
   });
 
   it("values stand on the positions that predict their tokens", () => {
@@ -414,10 +415,10 @@ describe("A7: the sampler's ids and log-probabilities are the only truth", () =>
       sampled: [-0.1, -0.2],
       old: [-0.3, -0.4],
       reference: [-0.5, -0.6],
-      advantage: 2,
+      advantages: [2, 2],
       importance: [0.7, 0.8],
     });
-    const feeds = microBatchFeeds([[row]], 5);
+    const feeds = microBatchFeeds({ packed: [[row]], seq: 5 });
     const plain = Object.fromEntries(
       Object.entries(feeds).map(([name, { data }]) => [
         name,
@@ -489,10 +490,10 @@ describe("prompts that are shared", () => {
   ];
 
   it("by hand: one row holds the prompt once, and each answer begins at its last token", () => {
-    const bundles = bundlesOf(rows, 16);
+    const bundles = packByPrefix(rows, 16);
     expect(bundles.map((bundle) => bundle.map((row) => rows.indexOf(row)))).toEqual([[0, 1, 3], [2]]);
-    expect(bundles.map(bundleLength)).toEqual([9, 3]);
-    const feeds = microBatchFeeds(bundles, 10);
+    expect(bundles.map(packedLength)).toEqual([9, 3]);
+    const feeds = microBatchFeeds({ packed: bundles, seq: 10 });
     const first = (name: string) => Array.from(feeds[name].data as Int32Array).slice(0, 10);
     expect(first("ids")).toEqual([9, 8, 7, 5, 7, 7, 1, 2, 3, 0]);
     expect(first("positions")).toEqual([0, 1, 2, 3, 2, 2, 3, 4, 5, 0]);
@@ -508,8 +509,8 @@ describe("prompts that are shared", () => {
   });
 
   it("splits a group that is too long, and pads at position 0", () => {
-    expect(bundlesOf(rows, 6).map((bundle) => bundle.length)).toEqual([2, 1, 1]);
-    const { positions } = microBatchFeeds([[rows[2]]], 6);
+    expect(packByPrefix(rows, 6).map((bundle) => bundle.length)).toEqual([2, 1, 1]);
+    const { positions } = microBatchFeeds({ packed: [[rows[2]]], seq: 6 });
     expect(Array.from(positions.data as Int32Array)).toEqual([0, 1, 2, 0, 0, 0]);
   });
 });

@@ -81,7 +81,7 @@ describe("a step in which one of two groups carries a signal", () => {
     const report = await step(new Scripted({ 0: ONE_OF_FOUR }), {
       kl,
       schedule: { kind: "linear", warmup: 2, minLrRatio: 0 },
-      rewards: { accuracy: 1, format: 0, validity: 0 },
+      rewards: { accuracy: 1, format: 0 },
     });
     const { metrics } = report;
     expect(report.groups.map((group) => group.samples.map(({ advantage }) => advantage))).toEqual([
@@ -97,10 +97,10 @@ describe("a step in which one of two groups carries a signal", () => {
     expect(metrics["kl/bounded"]).toBe(kl === 0 ? null : 0);
     expect(metrics).toMatchObject({
       ...{ "clip/low": 0, "clip/high": 0, "ratio/bounded": 0, unscored: 0 },
-      ...{ "reward/mean": 1 / 8, "reward/accuracy": 1 / 8, "reward/format": 0, pass1: 1 / 8 },
+      ...{ "reward/mean": 1 / 8, "reward/accuracy": 1 / 8, "reward/format": 0, "pass@1": 1 / 8 },
       ...{ "groups/informative": 1 / 2, "groups/rounds": 1, "length/mean": tokens / 8 },
       // The first of two warm-up steps.
-      rate: tinyGrpo.optimizer.lr / 2,
+      lr: tinyGrpo.optimizer.lr / 2,
     });
     expect(metrics["mismatch/max"]).toBeLessThan(2e-6);
     expect(metrics["mismatch/mean"]).toBeLessThanOrEqual(metrics["mismatch/max"] as number);
@@ -116,17 +116,16 @@ describe("a step in which one of two groups carries a signal", () => {
 
   it("the parts of the reward add up to it, each under its weight", async () => {
     const { metrics } = await step(new Scripted({ 0: ONE_OF_FOUR }), {
-      rewards: { accuracy: 1, format: 0.4, validity: 0 },
+      rewards: { accuracy: 1, format: 0.4 },
       overlong: { mode: "soft", buffer: 9, penalty: 0.5 },
     });
     // The first sample of each group has the format.
     expect(metrics).toMatchObject({
       "reward/accuracy": 1 / 8,
       "reward/format": 0.4 / 4,
-      "reward/validity": 0,
     });
     expect(metrics["reward/overlong"]).toBeLessThan(0);
-    const parts = ["accuracy", "format", "validity", "overlong"].map((name) => metrics[`reward/${name}`]);
+    const parts = ["accuracy", "format", "overlong"].map((name) => metrics[`reward/${name}`]);
     expect(metrics["reward/mean"]).toBeCloseTo(sum(parts as number[]), 9);
   });
 

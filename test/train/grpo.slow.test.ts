@@ -5,9 +5,11 @@ import { decoderParameters } from "../../src/models/dense.ts";
 import type { HostValue } from "../../src/runtime/session.ts";
 import type { Problem, Task, Verdict } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
+import { completionText } from "../../src/tokenizer/stream.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
 import type { GrpoOptions } from "../../src/train/options.ts";
-import { judge, overlongPenalty } from "../../src/train/rollout.ts";
+import { overlongReward, rewardsOf } from "../../src/train/rewards.ts";
+import { rewardedSample } from "../../src/train/rollout.ts";
 import type { Model, StepReport } from "../../src/train/stage.ts";
 import {
   adamW,
@@ -154,14 +156,12 @@ describe("A7: ids are the truth", () => {
       generate: () => ({ id: "x", prompt: "a" }),
       verify: () => verdict(1),
     } as Task;
-    const sample = judge(
-      { id: "x", prompt: "a" },
-      generation,
-      [0],
+    const problem = { id: "x", prompt: "a" };
+    const { text: completion, ends } = completionText(merging, [0], generation.ids);
+    const sample = rewardedSample(
       task,
-      model(start, { tokenizer: merging }),
-      { ...options.rewards, overlong: null },
-      10,
+      { problem, prompt: [0], completion, ends, generation, verdict: verdict(1) },
+      { rewards: rewardsOf(options, task), maxNewTokens: 10 },
     );
     expect(merging.encode(sample.text)).toEqual([2]);
     expect(sample).toMatchObject({ ids: [0, 1], logProbs: [-0.5, -1.5], text: "ab", reward: 1 });
@@ -210,7 +210,7 @@ describe("A8: a stage that cannot learn says so", () => {
         expect(metrics).toMatchObject({ truncated: 1, loss: null });
         expect(metrics["groups/informative"]).toBeGreaterThan(0);
         expect(notices.join()).toMatch(
-          /^Nothing was learned in this step: all samples were cut off, and maskTruncated leaves those out \(truncated 100 %/,
+          /^Nothing was learned in this step: all samples were cut off, and overlong: mask leaves those out \(truncated 100 %/,
         );
         expect(generated).toBe(3 * 4 * 10);
         expect(differing(stage.parameters(), start)).toEqual([]);
@@ -335,7 +335,7 @@ describe("the loop", () => {
     await withStage(
       async (stage) => {
         const pass: number[] = [];
-        for (let i = 0; i < 30; i++) pass.push((await stage.advance()).metrics.pass1 as number);
+        for (let i = 0; i < 30; i++) pass.push((await stage.advance()).metrics["pass@1"] as number);
         const mean = (list: number[]): number => list.reduce((a, b) => a + b) / list.length;
         // A third by chance; 1.00 is reached after 12 steps.
         expect(pass[0]).toBeLessThan(0.5);
@@ -370,17 +370,17 @@ describe("the loop", () => {
   });
 
   it("DAPO's overlong penalty: 0, then linear down to the whole penalty", () => {
-    const shape = { buffer: 4, penalty: 0.5 };
-    expect([5, 6, 7, 8, 10].map((length) => overlongPenalty(length, 10, shape))).toEqual([
-      0, 0, -0.125, -0.25, -0.5,
-    ]);
+    const soft = overlongReward({ buffer: 4, penalty: 0.5 });
+    const at = (tokens: number) =>
+      soft({ id: "x", prompt: "" }, { text: "", verdict: verdict(1), steps: [], tokens, maxNewTokens: 10 });
+    expect([5, 6, 7, 8, 10].map(at)).toEqual([0, 0, -0.125, -0.25, -0.5]);
   });
 
   it("an unscored sample leaves its group and is not trained", async () => {
     let calls = 0;
     const flaky = Object.assign(new Evens(), { verify: () => verdict([1, 0, null, 0][calls++ % 4]) });
     const { metrics, groups } = await withStage((stage) => stage.advance(), {}, model(), flaky);
-    expect(metrics).toMatchObject({ unscored: 3, pass1: 1 / 3 });
+    expect(metrics).toMatchObject({ unscored: 3, "pass@1": 1 / 3 });
     // (r - 1/3) / 0.57735 over the three that were scored.
     expect(groups[0].samples.map((s) => Number(s.advantage.toFixed(4)))).toEqual([
       1.1547, -0.5774, 0, -0.5774,

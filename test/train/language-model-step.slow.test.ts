@@ -10,7 +10,7 @@ import { LanguageModelStage, trainedOn } from "../../src/train/language-model-st
 import type { LanguageModelOptions } from "../../src/train/options.ts";
 import { Policy, withAdapter } from "../../src/train/policy.ts";
 import type { Model, StepReport } from "../../src/train/stage.ts";
-import { traceAccumulation, traceOptimizer, traceStep } from "../../src/train/step.ts";
+import { traceAccumulation, traceOptimizer, traceStep } from "../../src/train/trace-step.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { adamW, copyValues, differing, livelyParameters, muon, tinyConfig, tinyContext } from "./tiny.ts";
 
@@ -57,9 +57,7 @@ describe("a step's metrics", () => {
     );
     const [first] = reports;
     expect(first.metrics.loss).toBeCloseTo(Math.log(29), 5);
-    expect(reports.map(({ metrics }) => metrics.rate)).toEqual(
-      [0.5, 1, 1].map((factor) => factor * adamW.lr),
-    );
+    expect(reports.map(({ metrics }) => metrics.lr)).toEqual([0.5, 1, 1].map((factor) => factor * adamW.lr));
     expect(reports.map(({ metrics }) => metrics.tokens)).toEqual([16, 32, 48]);
     expect(first.metrics["tokens-per-second"]).toBeGreaterThan(0);
     expect(first).toMatchObject({
@@ -90,7 +88,7 @@ describe("a step's metrics", () => {
 
   it("Muon's rate is the one that is reported", async () => {
     const [{ metrics }] = await steps(1, plain, { optimizer: muon });
-    expect(metrics.rate).toBe(muon.lr / 2);
+    expect(metrics.lr).toBe(muon.lr / 2);
   });
 
   it("MTP's cross-entropy is a mean over its own tokens (B9): ln 29 for uniform logits", async () => {

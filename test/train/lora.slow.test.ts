@@ -25,7 +25,7 @@ import { batchFeeds, languageModelLoss, sequenceInputs } from "../../src/train/l
 import { LanguageModelStage, trainedOn } from "../../src/train/language-model-stage.ts";
 import type { GrpoOptions } from "../../src/train/options.ts";
 import { Policy, withAdapter } from "../../src/train/policy.ts";
-import { traceAccumulation } from "../../src/train/step.ts";
+import { traceAccumulation } from "../../src/train/trace-step.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { json, tensors } from "./fixture.ts";
 import {
@@ -37,6 +37,7 @@ import {
   tinyConfig,
   tinyContext,
   tinyGrpo,
+  updateBy,
 } from "./tiny.ts";
 
 const fixture = (name: string): string =>
@@ -163,14 +164,13 @@ describe("against PEFT", () => {
     const policy = await Policy.create({ specs, loss: languageModelLoss(config, shape) }, copyValues(base), {
       optimizer,
       lora,
-      seed: 1,
+      ...tinyContext,
       accumulate: false,
-      threads: 1,
     });
     for (const [name, { data }] of policy.step.parameters())
       if (halves.has(name)) (data as Float32Array).set(halves.get(name)?.data as Float32Array);
     for (const loss of losses) {
-      const result = await policy.step.step(feeds, { lr: adamw.lr, muonLr: 0 });
+      const result = await updateBy(policy.step, feeds, { lr: adamw.lr, muonLr: 0 });
       expect(Math.abs(result.loss - loss)).toBeLessThan(1e-5);
     }
     await policy.release();

@@ -2,16 +2,17 @@
 import { describe, expect, it } from "vitest";
 import { MASKED } from "../../src/graph/ops/nn.ts";
 import {
-  bundlesOf,
-  forEachRow,
+  forEachCompletion,
   microBatchFeeds,
   miniBatchesOf,
+  packByPrefix,
   type TrainingRow,
 } from "../../src/train/microbatch.ts";
 
 const row = (prompt: number[], ids: number[], over: Partial<TrainingRow> = {}): TrainingRow => ({
-  ...{ prompt, ids, advantage: ids[0]! / 10, weight: ids[0]! / 100, reference: null },
+  ...{ prompt, ids, reference: null },
   ...{ sampled: ids.map((id) => -id), old: ids.map((id) => -2 * id), importance: ids.map((id) => id / 2) },
+  ...{ advantages: ids.map(() => ids[0]! / 10), weights: ids.map(() => ids[0]! / 100) },
   ...over,
 });
 
@@ -21,7 +22,7 @@ const second = row([1, 2, 3], [20], { reference: [-7] });
 const other = row([5], [30, 31, 32]);
 const bundles = [[first, second], [other]];
 const SEQ = 6;
-const feeds = microBatchFeeds(bundles, SEQ);
+const feeds = microBatchFeeds({ packed: bundles, seq: SEQ });
 const values = (name: string): number[] => [...(feeds[name]!.data as Float32Array)];
 
 describe("mini-batches", () => {
@@ -36,13 +37,13 @@ describe("mini-batches", () => {
 describe("bundles", () => {
   it("hold rows of one prompt up to the limit", () => {
     // 3 + 2 - 1 tokens, and one more.
-    expect(bundlesOf([first, second, other], 5)).toEqual([[first, second], [other]]);
-    expect(bundlesOf([first, second, other], 4)).toEqual([[first], [second], [other]]);
+    expect(packByPrefix([first, second, other], 5)).toEqual([[first, second], [other]]);
+    expect(packByPrefix([first, second, other], 4)).toEqual([[first], [second], [other]]);
   });
 
   it("say where each row's first token is predicted", () => {
     const starts: number[] = [];
-    forEachRow(bundles, SEQ, (_, start) => starts.push(start));
+    forEachCompletion({ packed: bundles, seq: SEQ }, (_, start) => starts.push(start));
     // The last token of the prompt; behind the first completion; the prompt of one token in the second bundle.
     expect(starts).toEqual([2, 4, 6]);
   });
@@ -90,12 +91,19 @@ describe("what is fed", () => {
     expect([0, 1, 2].map((query) => seen(1, query))).toEqual([[0], [0, 1], [0, 1, 2]]);
     expect(new Set(mask.data as Float32Array)).toEqual(new Set([0, MASKED]));
     // Without shared prompts one causal mask serves all.
-    expect(microBatchFeeds([[first], [other]], SEQ).mask!.shape).not.toEqual([2, 1, SEQ, SEQ]);
+    expect(microBatchFeeds({ packed: [[first], [other]], seq: SEQ }).mask!.shape).not.toEqual([
+      2,
+      1,
+      SEQ,
+      SEQ,
+    ]);
   });
 
   it("refuses what does not fit, and values that do not match the ids", () => {
-    expect(() => microBatchFeeds([[first, second]], 4)).toThrow("a row of 5 tokens does not fit 4 positions");
-    expect(() => microBatchFeeds([[{ ...first, old: [1] }]], SEQ)).toThrow(
+    expect(() => microBatchFeeds({ packed: [[first, second]], seq: 4 })).toThrow(
+      "a row of 5 tokens does not fit 4 positions",
+    );
+    expect(() => microBatchFeeds({ packed: [[{ ...first, old: [1] }]], seq: SEQ })).toThrow(
       "a row has 2 ids but 1 old values",
     );
   });

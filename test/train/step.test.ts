@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import type { Document } from "../../src/data/packing.ts";
 import { input, log, mul, sum } from "../../src/graph/ops.ts";
 import { bindShape, Graph, type Tensor } from "../../src/graph/tensor.ts";
+import { isUserError } from "../../src/lib/errors.ts";
 import { Random } from "../../src/lib/random.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
@@ -13,7 +14,8 @@ import { locateNonFinite } from "../../src/train/diagnose.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { LanguageModelStage } from "../../src/train/language-model-stage.ts";
 import type { LanguageModelOptions } from "../../src/train/options.ts";
-import { type BuildLoss, NonFiniteError, TrainStep } from "../../src/train/step.ts";
+import { createTrainStep } from "../../src/train/step.ts";
+import type { BuildLoss } from "../../src/train/trace-step.ts";
 import {
   adamW,
   copyValues,
@@ -23,6 +25,7 @@ import {
   muon,
   tinyConfig,
   tinyContext,
+  updateBy,
 } from "./tiny.ts";
 
 const specs = decoderParameters(tinyConfig);
@@ -51,22 +54,23 @@ const rows = ({ seq, ids, targets, weights }: ReturnType<typeof randomBatch>, fr
 describe("micro-batches", () => {
   it.each([adamW, muon])("add up to the whole batch: $kind", async (optimizer) => {
     const rates = { lr: 1e-3, muonLr: 1e-2 };
-    const whole = await TrainStep.create(specs, copyValues(start), symbolic, optimizer, { threads: 1 });
-    const parts = await TrainStep.create(specs, copyValues(start), symbolic, optimizer, {
-      threads: 1,
+    const whole = await createTrainStep(specs, copyValues(start), symbolic, optimizer, {
+      engine: tinyContext.engine,
+    });
+    const parts = await createTrainStep(specs, copyValues(start), symbolic, optimizer, {
+      engine: tinyContext.engine,
       accumulate: true,
     });
     for (let i = 0; i < 3; i++) {
       const batch = randomBatch(5, 8, i);
-      const { loss, norm } = await whole.step(batchFeeds(batch), rates);
-      let sumOfLosses = 0;
-      for (const [from, to] of [
+      const { loss, norm } = await updateBy(whole, batchFeeds(batch), rates);
+      const cut = [
         [0, 2],
         [2, 3],
         [3, 5],
-      ])
-        sumOfLosses += (await parts.accumulate(batchFeeds(rows(batch, from, to)))).loss;
-      const update = await parts.applyUpdate(rates);
+      ].map(([from, to]) => batchFeeds(rows(batch, from, to)));
+      const update = await parts.update(cut, rates);
+      const sumOfLosses = update.measured.reduce((total, { scalars }) => total + scalars.loss, 0);
       // Sums of a few hundred terms in another order.
       expect(Math.abs(loss - sumOfLosses)).toBeLessThan(1e-6);
       expect(Math.abs(norm - update.norm) / norm).toBeLessThan(1e-5);
@@ -82,11 +86,20 @@ describe("micro-batches", () => {
     await parts.release();
   });
 
-  it("applyUpdate without anything accumulated, and accumulate on a fused step, throw", async () => {
-    const fused = await TrainStep.create(specs, copyValues(start), symbolic, adamW, { threads: 1 });
-    await expect(fused.accumulate(batchFeeds(randomBatch(1, 4, 0)))).rejects.toThrow(/without `accumulate`/);
-    await expect(fused.applyUpdate({ lr: 1, muonLr: 1 })).rejects.toThrow(/nothing was accumulated/);
+  it("an update without a batch, and a fused one of several, throw", async () => {
+    const feeds = batchFeeds(randomBatch(1, 4, 0));
+    const fused = await createTrainStep(specs, copyValues(start), symbolic, adamW, tinyContext);
+    await expect(fused.update([feeds, feeds], { lr: 1, muonLr: 1 })).rejects.toThrow(
+      /takes one batch, not 2/,
+    );
+    await expect(fused.update([], { lr: 1, muonLr: 1 })).rejects.toThrow(/takes one batch, not 0/);
     await fused.release();
+    const parts = await createTrainStep(specs, copyValues(start), symbolic, adamW, {
+      ...tinyContext,
+      accumulate: true,
+    });
+    await expect(parts.update([], { lr: 1, muonLr: 1 })).rejects.toThrow(/needs a batch/);
+    await parts.release();
   });
 });
 
@@ -114,12 +127,14 @@ describe("NaN", () => {
   });
 
   it("names the step and the first node that made it, and leaves the parameters as they were", async () => {
-    const step = await TrainStep.create(specsOfLog, values([1, 3]), logLoss, adamW, { threads: 1 });
-    await step.step(scale(1), rates);
+    const step = await createTrainStep(specsOfLog, values([1, 3]), logLoss, adamW, {
+      engine: tinyContext.engine,
+    });
+    await updateBy(step, scale(1), rates);
     const [before, moments] = [copyValues(step.parameters()), copyValues(step.moments())];
-    const failure = await step.step(scale(0), rates).catch((error) => error);
-    expect(failure).toBeInstanceOf(NonFiniteError);
-    expect(failure).toMatchObject({ step: 2, node: '"entropy" (log, [2])' });
+    const failure = await updateBy(step, scale(0), rates).catch((error) => error);
+    expect(isUserError(failure, "non-finite")).toBe(true);
+    expect(failure).toMatchObject({ data: { step: 2, node: '"entropy" (log, [2])' } });
     expect(failure.message).toMatchInlineSnapshot(
       `"step 2: the loss is not a finite number; the first node that made one is "entropy" (log, [2]). The parameters are still those of the step before."`,
     );
@@ -127,7 +142,7 @@ describe("NaN", () => {
     expect(differing(step.moments(), moments)).toEqual([]);
     expect(step.stepCount).toBe(1);
     // And it goes on.
-    expect((await step.step(scale(1), rates)).loss).toBeLessThan(10);
+    expect((await updateBy(step, scale(1), rates)).loss).toBeLessThan(10);
     await step.release();
   });
 
@@ -144,25 +159,30 @@ describe("NaN", () => {
         ["a", f32([0, 1e30])],
         ["x", f32([1, 1 + 1e-6])],
       ]);
-    const fused = await TrainStep.create(specsOfLog, zero(), root, { ...adamW, clip: null }, { threads: 1 });
-    // a · log x = 1e24, but its square in the norm is infinite.
-    const failure = await fused.step(scale(1), rates).catch((error) => error);
-    expect(failure).toBeInstanceOf(NonFiniteError);
-    expect(failure.message).toMatch(
-      /gradient norm is not a finite number; the first node that made one is "optimizer\.norm"/,
-    );
-    await fused.release();
-    const accumulated = await TrainStep.create(
+    const fused = await createTrainStep(
       specsOfLog,
       zero(),
       root,
       { ...adamW, clip: null },
-      { threads: 1, accumulate: true },
+      { engine: tinyContext.engine },
     );
-    await accumulated.accumulate(scale(1));
-    const second = await accumulated.applyUpdate(rates).catch((error) => error);
-    expect(second).toBeInstanceOf(NonFiniteError);
-    expect(second.node).toMatch(/optimizer\.norm/);
+    // a · log x = 1e24, but its square in the norm is infinite.
+    const failure = await updateBy(fused, scale(1), rates).catch((error) => error);
+    expect(isUserError(failure, "non-finite")).toBe(true);
+    expect(failure.message).toMatch(
+      /gradient norm is not a finite number; the first node that made one is "optimizer\.norm"/,
+    );
+    await fused.release();
+    const accumulated = await createTrainStep(
+      specsOfLog,
+      zero(),
+      root,
+      { ...adamW, clip: null },
+      { engine: tinyContext.engine, accumulate: true },
+    );
+    const second = await updateBy(accumulated, scale(1), rates).catch((error) => error);
+    expect(isUserError(second, "non-finite")).toBe(true);
+    expect(second.data.node).toMatch(/optimizer\.norm/);
     expect(differing(accumulated.parameters(), zero())).toEqual([]);
     await accumulated.release();
   });
@@ -170,12 +190,11 @@ describe("NaN", () => {
   it("names a weight that was NaN from the start, in the decoder", async () => {
     const broken = copyValues(start);
     (broken.get("model.layers.1.mlp.up_proj.weight")?.data as Float32Array)[5] = Number.NaN;
-    const step = await TrainStep.create(specs, broken, symbolic, adamW, { threads: 1 });
-    const failure = await step.step(batchFeeds(randomBatch(2, 6, 0)), rates).catch((error) => error);
+    const step = await createTrainStep(specs, broken, symbolic, adamW, { engine: tinyContext.engine });
+    const failure = await updateBy(step, batchFeeds(randomBatch(2, 6, 0)), rates).catch((error) => error);
     expect(failure).toMatchObject({
-      name: "NonFiniteError",
-      step: 1,
-      node: 'the input "model.layers.1.mlp.up_proj.weight"',
+      kind: "non-finite",
+      data: { step: 1, node: 'the input "model.layers.1.mlp.up_proj.weight"' },
     });
     await step.release();
   });

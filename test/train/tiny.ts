@@ -4,10 +4,12 @@ import { Random } from "../../src/lib/random.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { allocate, type HostValue } from "../../src/runtime/session.ts";
 import type { Optimizer } from "../../src/train/optimizer.ts";
 import type { GrpoOptions } from "../../src/train/options.ts";
 import type { StageContext } from "../../src/train/stage.ts";
+import type { Feeds, Rates, TrainStep } from "../../src/train/step.ts";
 
 export const tinyConfig: DecoderConfig = {
   vocabSize: 29,
@@ -79,6 +81,16 @@ export function furthest(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return most;
 }
 
+/** One update from one batch: what it measured, its norm among it. */
+export async function updateBy(
+  step: TrainStep,
+  feeds: Feeds,
+  rates: Rates,
+): Promise<Readonly<Record<string, number>>> {
+  const { norm, measured } = await step.update([feeds], rates);
+  return { ...measured[0].scalars, norm };
+}
+
 /** Three groups of four short completions a step, on a fixed rate. */
 export const tinyGrpo: GrpoOptions = {
   kind: "grpo",
@@ -91,7 +103,7 @@ export const tinyGrpo: GrpoOptions = {
   groupSize: 4,
   maxNewTokens: 10,
   temperature: 0.7,
-  rewards: { accuracy: 1, format: 0, validity: 0 },
+  rewards: { accuracy: 1, format: 0 },
   advantage: "grpo",
   ratio: "token",
   aggregation: "token-mean",
@@ -104,4 +116,4 @@ export const tinyGrpo: GrpoOptions = {
   optimizer: { ...adamW, lr: 3e-3, weightDecay: 0 },
   schedule: { kind: "constant", warmup: 0 },
 };
-export const tinyContext: StageContext = { seed: 5, threads: 1 };
+export const tinyContext: StageContext = { seed: 5, engine: new Engine({ threads: 1 }) };

@@ -17,7 +17,7 @@ import { sequenceInputs } from "../../src/train/language-model.ts";
 import { LanguageModelStage } from "../../src/train/language-model-stage.ts";
 import { microBatchFeeds, type TrainingRow } from "../../src/train/microbatch.ts";
 import type { GrpoOptions, LanguageModelOptions } from "../../src/train/options.ts";
-import { furtherFeeds } from "../../src/train/v3-loss.ts";
+import { mtpFeeds } from "../../src/train/v3-loss.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { adamW, copyValues, differing, tinyContext, tinyGrpo } from "./tiny.ts";
 
@@ -136,15 +136,15 @@ describe("the language-model stage", () => {
 
   it("predicts no further token over the end of an example", () => {
     // 1 2 3 and 4 5 6, side by side, and padding.
-    const { furtherTargets, furtherWeights } = furtherFeeds({
+    const { mtpTargets, mtpWeights } = mtpFeeds({
       ids: Int32Array.of(1, 2, 4, 5, 0),
       targets: Int32Array.of(2, 3, 5, 6, 0),
       weights: Float32Array.of(1, 1, 1, 1, 0),
       batch: 1,
       seq: 5,
     });
-    expect([...furtherWeights.data]).toEqual([1, 0, 1, 0, 0]);
-    expect([furtherTargets.data[0], furtherTargets.data[2]]).toEqual([3, 6]);
+    expect([...mtpWeights.data]).toEqual([1, 0, 1, 0, 0]);
+    expect([mtpTargets.data[0], mtpTargets.data[2]]).toEqual([3, 6]);
   });
 
   it("leaves the further module alone where its loss is not asked for, and keeps its weights", async () => {
@@ -221,7 +221,7 @@ describe("GRPO", () => {
     const row = (prompt: number[], ids: number[]): TrainingRow => {
       const each = ids.map(() => 1);
       const numbers = { sampled: each, old: each, reference: each, importance: each };
-      return { prompt, ids, ...numbers, advantage: 1, weight: 0.1 };
+      return { prompt, ids, ...numbers, advantages: each, weights: ids.map(() => 0.1) };
     };
     const rows = [row([1, 2, 3], [4, 5]), row([7, 8], [9, 10, 11, 12, 13, 14, 15, 16])];
     const graph = new Graph();
@@ -230,10 +230,7 @@ describe("GRPO", () => {
     const { measurements } = grpoLoss(tinyV3, options)(graph, parameters);
     graph.output("load", measurements[loadName(1)]);
     const session = await Session.create(graph, { threads: 1 });
-    const feeds = microBatchFeeds(
-      rows.map((one) => [one]),
-      16,
-    );
+    const feeds = microBatchFeeds({ packed: rows.map((one) => [one]), seq: 16 });
     const { load } = await session.run({
       ...Object.fromEntries(start),
       ...feeds,

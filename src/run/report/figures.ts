@@ -37,7 +37,7 @@ const grpoPlans: Plan[] = [
     title: "Right answers while training",
     yLabel: "pass@1, training problems",
     percent: true,
-    metrics: { pass1: "pass@1" },
+    metrics: { "pass@1": "pass@1" },
   },
   {
     key: "length",
@@ -106,18 +106,22 @@ export function stageFigures(stage: Stage, lines: MetricsLine[]): Figure[] {
   });
 }
 
-/** Share of true equations by position, one line per evaluation. */
+/** What the evaluations' tasks call their steps. */
+export const stepNames = (evaluations: readonly EvaluationRecord[]): string =>
+  [...new Set(evaluations.flatMap(({ stepName }) => stepName ?? []))].join(", ") || "steps";
+
+/** Share of true steps by position, one line per evaluation. */
 export function validityFigure(run: RunData): Figure[] {
   const series = run.evaluations.map((evaluation: EvaluationRecord) => ({
     name: evaluation.label,
     points: evaluation.validityByPosition.map(
-      ({ from, to, share, equations }) => [(from + to) / 2, equations === 0 ? null : share] as const,
+      ({ from, to, share, steps }) => [(from + to) / 2, steps === 0 ? null : share] as const,
     ),
   }));
   return figure("validity-by-position.svg", {
     title: "Truth of the thoughts by position",
     xLabel: "tokens from the start of the answer",
-    yLabel: "true equations",
+    yLabel: `true ${stepNames(run.evaluations)}`,
     series,
     percent: true,
     dots: true,

@@ -8,7 +8,7 @@ import { onDisk, replaceFile } from "../../lib/disk.ts";
 import { runPaths } from "../folder.ts";
 import { type RunData, readRun } from "../reader.ts";
 import { answersSection } from "./completions.ts";
-import { type Figure, passFigure, stageFigures, validityFigure } from "./figures.ts";
+import { type Figure, passFigure, stageFigures, stepNames, validityFigure } from "./figures.ts";
 import { fenced, inlineText } from "./markdown-text.ts";
 import { gainVerdict, percent, stageVerdict } from "./verdict.ts";
 
@@ -97,7 +97,7 @@ function evaluationTable(evaluations: EvaluationRecord[]): string {
   ]);
   const head = [
     ...["exam", "task", "problems x answers", "temperature", "pass@1", "95 % interval", "maj@k"],
-    ...["true equations", "mean tokens", "truncated", "unread", "unscored"],
+    ...[`true ${stepNames(evaluations)}`, "mean tokens", "truncated", "unread", "unscored"],
   ];
   return markdownTable(head, rows);
 }
@@ -143,12 +143,12 @@ function positionSection(evaluations: EvaluationRecord[], figures: Figure[]): st
     inlineText(exam.label),
     ...columns.map(([, start]) => {
       const bin = exam.validityByPosition.find(({ from }) => from === start);
-      return bin === undefined || bin.equations === 0 ? "-" : `${percent(bin.share)} of ${bin.equations}`;
+      return bin === undefined || bin.steps === 0 ? "-" : `${percent(bin.share)} of ${bin.steps}`;
     }),
   ]);
   return [
     "## Truth of the thoughts by position",
-    "Share of the equations in the thoughts that are true, by their position in the answer (in tokens). A thought that grows past the positions that pretraining showed turns into noise, which the reward cannot see.",
+    `Share of the ${stepNames(evaluations)} in the thoughts that are true, by their position in the answer (in tokens). A thought that grows past the positions that pretraining showed turns into noise, which the reward cannot see.`,
     ...figures.map(embed),
     markdownTable(["exam", ...columns.map(([name]) => name)], rows),
   ];

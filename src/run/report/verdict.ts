@@ -2,7 +2,7 @@
 import { gainBetween } from "../../eval/compare.ts";
 import type { EvaluationRecord } from "../../events.ts";
 import type { GrpoStage, Stage } from "../../recipe/schema.ts";
-import { CUT_LIMIT, FEW_SIGNALS, signalRemedy } from "../../train/signals.ts";
+import { CUT_LIMIT, FEW_SIGNALS, signalRemedy } from "../../train/learning.ts";
 import type { MetricsLine } from "../folder.ts";
 import type { RunData } from "../reader.ts";
 
@@ -52,7 +52,7 @@ const average = (lines: MetricsLine[], key: string): number | null => {
 function signalVerdict({ name, groupSize, dynamicSampling }: GrpoStage, lines: MetricsLine[]): string[] {
   const share = average(lines, "groups/informative");
   if (share === null || share === 0 || share >= FEW_SIGNALS) return [];
-  const [pass1, cut] = [average(lines, "pass1") ?? 0, average(lines, "truncated") ?? 0];
+  const [pass1, cut] = [average(lines, "pass@1") ?? 0, average(lines, "truncated") ?? 0];
   const remedy = signalRemedy(pass1, groupSize, cut, dynamicSampling !== undefined);
   return [
     `In "${name}" only ${percent(share)} of the groups carried a signal: in the others all rewards were equal, and they taught nothing; ${remedy}.`,

@@ -1,20 +1,22 @@
-/** What a GRPO step says about itself, on completions and tokens written by hand. */
+/** What a GRPO step reports, and when it says that nothing is learned, on completions and tokens written by hand. */
 import { describe, expect, it } from "vitest";
 import { input } from "../../src/graph/ops/source.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { f32, host, Session } from "../../src/runtime/session.ts";
-import { ExpertLoads } from "../../src/train/expert-load.ts";
 import { policyLoss } from "../../src/train/grpo-loss.ts";
+import { measureCut, measureLoss, UPDATE_METRICS } from "../../src/train/grpo-metrics.ts";
 import {
-  addMeasurements,
-  importanceMetrics,
-  lossMetrics,
-  rolloutMetrics,
-  validityByPosition,
+  countSignals,
+  fewSignals,
+  noSignals,
+  signalRemedy,
+  signalShare,
   whyNothingWasLearned,
-} from "../../src/train/grpo-metrics.ts";
-import type { Group, Sample } from "../../src/train/rollout.ts";
-import { countSignals, fewSignals, noSignals, signalRemedy, signalShare } from "../../src/train/signals.ts";
+} from "../../src/train/learning.ts";
+import { Meter } from "../../src/train/meter.ts";
+import type { TrainingRow } from "../../src/train/microbatch.ts";
+import { type Group, rolloutMetrics, type Sample } from "../../src/train/rollout.ts";
+import type { Measured } from "../../src/train/step.ts";
 
 function sample(over: Partial<Sample> & { length?: number; value?: number | null }): Sample {
   const { length = 4, value = 0, ...rest } = over;
@@ -32,7 +34,7 @@ function sample(over: Partial<Sample> & { length?: number; value?: number | null
         reason: "",
       },
       reward,
-      equations: [],
+      steps: [],
     },
     ...rest,
     components,
@@ -78,7 +80,7 @@ describe("what was sampled", () => {
       "reward/overlong": expect.closeTo(-0.25 / 3, 12),
       // (1.75 + 0.25 + 0.125) / 3.
       "reward/mean": expect.closeTo(2.125 / 3, 12),
-      pass1: expect.closeTo(1 / 3, 12),
+      "pass@1": expect.closeTo(1 / 3, 12),
       unscored: 1,
     });
   });
@@ -90,13 +92,13 @@ describe("what was sampled", () => {
   });
 
   it("validity is the share of true equations, in all and by position", () => {
-    const equations = [
+    const steps = [
       { position: 0, holds: true },
       { position: 63, holds: false },
       { position: 64, holds: true },
       { position: 200, holds: true },
     ];
-    const metrics = rolloutMetrics([group(sample({ equations }), sample({}))]);
+    const metrics = rolloutMetrics([group(sample({ steps }), sample({}))]);
     expect(metrics).toMatchObject({
       validity: 0.75,
       "validity/0-63": 0.5,
@@ -161,33 +163,38 @@ describe("what is reported of a loss", () => {
     expect(await measured([1, -1, 1, 0, 0, 2])).toMatchObject({ clippedHigh: 1, boundedRatios: 0 });
   });
 
+  /** A row of so many tokens, of which the first `signal` have an advantage. */
+  const row = (tokens: number, signal: number): TrainingRow => ({
+    ...{ prompt: [], ids: new Array(tokens).fill(1), sampled: [], old: [], reference: null },
+    ...{
+      weights: [],
+      importance: [],
+      advantages: Array.from({ length: tokens }, (_, i) => (i < signal ? 1 : 0)),
+    },
+  });
+  const micro = (scalars: Record<string, number>): Measured => ({ scalars, vectors: new Map() });
+
   it("per-token means have one denominator: tokens with a signal; KL all that were computed; mismatch the first batch", () => {
-    const loads = new ExpertLoads();
-    const totals = {
-      sums: new Map(
-        Object.entries({
-          entropy: 6,
-          kl: 3,
-          boundedKl: 2,
-          boundedRatios: 1,
-          clippedLow: 4,
-          clippedHigh: 5,
-          mismatchSum: 0.5,
-          mismatchMax: 0.4,
-        }),
-      ),
-      ...{
-        norms: [1, 3],
-        losses: [0.5, -0.25, 1],
-        trained: 60,
-        signal: 20,
-        compared: 10,
-        loads,
-        corrected: [],
-      },
-    };
-    expect(lossMetrics(totals, true)).toEqual({
-      ...{ loss: expect.closeTo(1.25 / 3, 12), "grad/norm": 2, entropy: 0.3, kl: 0.05 },
+    const meter = new Meter(UPDATE_METRICS);
+    const first = [
+      micro({ loss: 0.25, entropy: 2, kl: 1, boundedKl: 2, mismatchSum: 0.2, mismatchMax: 0.1 }),
+      micro({ loss: 0.25, entropy: 1, kl: 1, clippedLow: 4, mismatchSum: 0.3, mismatchMax: 0.4 }),
+    ];
+    measureLoss(meter, first, [row(20, 4), row(10, 6)], { withKl: true, compare: true });
+    const second = [
+      micro({
+        loss: -0.25,
+        entropy: 3,
+        kl: 1,
+        clippedHigh: 5,
+        boundedRatios: 1,
+        mismatchMax: 9,
+        mismatchSum: 9,
+      }),
+    ];
+    measureLoss(meter, second, [row(30, 10)], { withKl: true, compare: false });
+    expect(meter.metrics()).toEqual({
+      ...{ loss: expect.closeTo(0.125, 12), "grad/norm": null, entropy: 0.3, kl: 0.05 },
       ...{
         "kl/bounded": expect.closeTo(1 / 30, 12),
         "ratio/bounded": 0.05,
@@ -201,28 +208,25 @@ describe("what is reported of a loss", () => {
         "importance/cut-sequences": null,
       },
     });
-    expect(lossMetrics(totals, false)).toMatchObject({ kl: null, "kl/bounded": null, entropy: 0.3 });
-    const nothing = { ...totals, sums: new Map(), norms: [], losses: [], trained: 0, signal: 0, compared: 0 };
-    const empty = lossMetrics(nothing, true);
-    expect(new Set(Object.values(empty))).toEqual(new Set([null]));
+    const without = new Meter(UPDATE_METRICS);
+    measureLoss(without, first, [row(20, 10)], { withKl: false, compare: true });
+    expect(without.metrics()).toMatchObject({ kl: null, "kl/bounded": null, entropy: 0.3 });
+    expect(new Set(Object.values(new Meter(UPDATE_METRICS).metrics()))).toEqual(new Set([null]));
   });
 
-  it("the load of experts is of the whole step's tokens, not a mean of micro-batches' maxima (B11)", () => {
-    const loads = new ExpertLoads();
-    loads.add(
-      new Map([
-        ["experts/1", [6, 2, 0, 0]],
-        ["experts/3", [1, 1, 1, 1]],
+  it("the load of experts is of all tokens of the step, not a mean of micro-batches' maxima (B11)", () => {
+    const meter = new Meter();
+    const loads = (one: number[], three: number[]): Measured => ({
+      scalars: { loss: 0 },
+      vectors: new Map([
+        ["experts/1", Float32Array.from(one)],
+        ["experts/3", Float32Array.from(three)],
       ]),
-    );
-    loads.add(
-      new Map([
-        ["experts/1", [0, 2, 6, 0]],
-        ["experts/3", [3, 0, 0, 1]],
-      ]),
-    );
+    });
+    const measured = [loads([6, 2, 0, 0], [1, 1, 1, 1]), loads([0, 2, 6, 0], [3, 0, 0, 1])];
+    measureLoss(meter, measured, [], { withKl: false, compare: false });
     // Layer 1: 6, 4, 6, 0 of 16, whose mean is 4; each micro-batch alone has 6 over 2.
-    expect(loads.metrics()).toEqual({ "experts/1/max-load": 1.5, "experts/3/max-load": 2 });
+    expect(meter.metrics()).toMatchObject({ "experts/1/max-load": 1.5, "experts/3/max-load": 2 });
   });
 });
 
@@ -278,9 +282,9 @@ describe("few groups that carry a signal (B7)", () => {
       "at a pass@1 of 5 %, groups of 32 would carry one in about 81 %: raise groupSize (now 8), or make the task easier",
     );
     expect(signalRemedy(0.05, 8, 0)).toMatch(/raise groupSize .* dynamicSampling$/);
-    const mostly = { truncated: 0, "groups/informative": 0, pass1: 0.75 };
+    const mostly = { truncated: 0, "groups/informative": 0, "pass@1": 0.75 };
     expect(whyNothingWasLearned(mostly, 3, 10)[0]).toMatch(/Most problems are solved by all samples/);
-    expect(whyNothingWasLearned({ ...mostly, pass1: 1 }, 3, 10)[0]).toMatch(/Every problem is solved/);
+    expect(whyNothingWasLearned({ ...mostly, "pass@1": 1 }, 3, 10)[0]).toMatch(/Every problem is solved/);
   });
 
   it("too many right, or cut off: other remedies, with one threshold for maxNewTokens in both notices", () => {
@@ -306,7 +310,7 @@ describe("few groups that carry a signal (B7)", () => {
       /52 % of the completions are cut off: raise maxNewTokens\.$/,
     );
     const none = (truncated: number) =>
-      whyNothingWasLearned({ truncated, "groups/informative": 0, pass1: 0 }, 3, 10)[0];
+      whyNothingWasLearned({ truncated, "groups/informative": 0, "pass@1": 0 }, 3, 10)[0];
     expect([none(0.5), none(0.51)].map((text) => /raise maxNewTokens/.test(text))).toEqual([false, true]);
   });
 });
@@ -321,7 +325,12 @@ describe("A10: what importance weights cut is measured", () => {
       { length: 200, cut: 50 },
       { length: 128, cut: 0 },
     ];
-    expect(importanceMetrics(corrected)).toEqual({
+    const metrics = (cuts: typeof corrected) => {
+      const meter = new Meter(["importance/cut", "importance/cut-sequences"]);
+      measureCut(meter, cuts);
+      return meter.metrics();
+    };
+    expect(metrics(corrected)).toEqual({
       "importance/cut": 131 / 528,
       "importance/cut-sequences": 0.5,
       "importance/cut/1-64": 16 / 135,
@@ -329,15 +338,15 @@ describe("A10: what importance weights cut is measured", () => {
       "importance/cut/193-256": 0.25,
     });
     // From the shortest on, as the page lists them.
-    expect(Object.keys(importanceMetrics([...corrected].reverse())).slice(2)).toEqual([
+    expect(Object.keys(metrics([...corrected].reverse())).slice(2)).toEqual([
       ...["importance/cut/1-64", "importance/cut/65-128", "importance/cut/193-256"],
     ]);
-    expect(importanceMetrics([])).toEqual({ "importance/cut": null, "importance/cut-sequences": null });
+    expect(metrics([])).toEqual({ "importance/cut": null, "importance/cut-sequences": null });
   });
 });
 
 describe("why nothing was learned", () => {
-  const metrics = { truncated: 0.25, "groups/informative": 0, pass1: 0 };
+  const metrics = { truncated: 0.25, "groups/informative": 0, "pass@1": 0 };
 
   it("is said in words after 3 steps without a signal, and after every 3 further ones", () => {
     const said = [0, 1, 2, 3, 4, 5, 6].map((idle) => whyNothingWasLearned(metrics, idle, 10).length);
@@ -351,15 +360,15 @@ describe("why nothing was learned", () => {
   });
 
   it("is said at once where groups could teach and all their samples were masked", () => {
-    const masked = { truncated: 1, "groups/informative": 0.5, pass1: 0.5 };
+    const masked = { truncated: 1, "groups/informative": 0.5, "pass@1": 0.5 };
     expect([0, 1, 2, 3].map((idle) => whyNothingWasLearned(masked, idle, 10).length)).toEqual([0, 1, 0, 1]);
     expect(whyNothingWasLearned(masked, 1, 10)).toEqual([
-      "Nothing was learned in this step: all samples were cut off, and maskTruncated leaves those out (truncated 100 %, informative groups 50 %, pass@1 50 %). Completions are cut off at 10 tokens, before their answer: raise maxNewTokens.",
+      "Nothing was learned in this step: all samples were cut off, and overlong: mask leaves those out (truncated 100 %, informative groups 50 %, pass@1 50 %). Completions are cut off at 10 tokens, before their answer: raise maxNewTokens.",
     ]);
   });
 
   it("blames easy problems above half", () => {
-    const remedy = (pass1: number) => whyNothingWasLearned({ ...metrics, pass1 }, 3, 10)[0];
+    const remedy = (share: number) => whyNothingWasLearned({ ...metrics, "pass@1": share }, 3, 10)[0];
     expect(remedy(0.5)).toContain("No sample earns");
     expect(remedy(0.51)).toMatch(/Most problems are solved by all samples: make the task harder\.$/);
     expect(remedy(1)).toMatch(/Every problem is solved by all samples: make the task harder\.$/);
@@ -397,23 +406,27 @@ describe("limits of notices", () => {
   });
 });
 
-it("buckets of positions come in their order, whatever was seen first", () => {
-  const at = (...positions: number[]) => ({
-    equations: positions.map((position) => ({ position, holds: true })),
+describe("a meter", () => {
+  it("reduces as it is told: means over all that was counted, sums, extremes, imbalance; null where nothing was", () => {
+    const meter = new Meter(["none"]);
+    meter.mean("mean", 3, 2);
+    meter.mean("mean", 1, 6);
+    meter.mean("empty", 0, 0);
+    for (const value of [2, -5, 4]) {
+      meter.sum("sum", value);
+      meter.max("max", value);
+      meter.min("min", value);
+    }
+    meter.imbalance("load", [3, 0]);
+    meter.imbalance("load", [0, 1]);
+    expect(meter.metrics()).toEqual({
+      none: null,
+      mean: 0.5,
+      empty: null,
+      sum: 1,
+      max: 4,
+      min: -5,
+      load: 1.5,
+    });
   });
-  expect(validityByPosition([at(200, 70, 3)]).map(({ from, to }) => [from, to])).toEqual([
-    ...[
-      [0, 64],
-      [64, 128],
-      [192, 256],
-    ],
-  ]);
-});
-
-it("micro-batches add up, but for the largest mismatch, which is of those before the first update alone", () => {
-  const sums = new Map<string, number>();
-  addMeasurements(sums, { kl: 1, mismatchSum: 2, mismatchMax: 0.5 }, false);
-  addMeasurements(sums, { kl: 2, mismatchSum: 3, mismatchMax: 0.25 }, false);
-  addMeasurements(sums, { kl: 4, mismatchSum: 9, mismatchMax: 9 }, true);
-  expect(Object.fromEntries(sums)).toEqual({ kl: 7, mismatchSum: 5, mismatchMax: 0.5 });
 });

@@ -1,5 +1,5 @@
-/** How many groups carry a signal: the forecast from a pass rate, and the notice where it is few of them. */
-
+/** Is this run learning? Counts the groups that carry a signal, and says in words what is wrong and what to do. */
+import type { Metrics } from "../events.ts";
 import { hasSignal } from "./advantages.ts";
 import type { Group } from "./rollout.ts";
 
@@ -96,4 +96,28 @@ export function fewSignals(
     ],
     signals: noSignals(true),
   };
+}
+
+/** Steps without a signal before the person is told. */
+const PATIENCE = 3;
+
+/** In words, with the remedy; empty while the run can learn. */
+export function whyNothingWasLearned(metrics: Metrics, idleSteps: number, maxNewTokens: number): string[] {
+  // Groups that could teach were there, so what kept them from it is the mask over truncated samples: said at once.
+  const allMasked = (metrics["groups/informative"] ?? 0) > 0;
+  const due = idleSteps > 0 && (idleSteps % PATIENCE === 0 || (allMasked && idleSteps === 1));
+  if (!due) return [];
+  const share = (name: string) => percent(metrics[name] ?? 0);
+  const facts = `truncated ${share("truncated")}, informative groups ${share("groups/informative")}, pass@1 ${share("pass@1")}`;
+  const cause = allMasked
+    ? "all samples were cut off, and overlong: mask leaves those out"
+    : "in each group all rewards are equal";
+  const remedy =
+    (metrics.truncated ?? 0) > CUT_LIMIT
+      ? `Completions are cut off at ${maxNewTokens} tokens, before their answer: raise maxNewTokens.`
+      : (metrics["pass@1"] ?? 0) > 0.5
+        ? `${metrics["pass@1"] === 1 ? "Every problem is" : "Most problems are"} solved by all samples: make the task harder.`
+        : "No sample earns a reward: train the base longer, make the task easier, or sample larger groups.";
+  const since = idleSteps === 1 ? "in this step" : `for ${idleSteps} steps`;
+  return [`Nothing was learned ${since}: ${cause} (${facts}). ${remedy}`];
 }

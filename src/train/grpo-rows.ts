@@ -1,0 +1,110 @@
+/** From rewarded completions to the rows that an update is computed from: all that a token carries into the loss. */
+import type { HostValue } from "../runtime/session.ts";
+import type { Scorer } from "../sample/logprobs.ts";
+import { aggregations, importanceWeights } from "./advantages.ts";
+import { measureCut } from "./grpo-metrics.ts";
+import type { Meter } from "./meter.ts";
+import {
+  fedTokens,
+  forEachCompletion,
+  type MicroBatch,
+  microBatchesOf,
+  miniBatchesOf,
+  type Sequence,
+  sequenceFeeds,
+  type TrainingRow,
+} from "./microbatch.ts";
+import type { GrpoOptions } from "./options.ts";
+import type { Group, Sample } from "./rollout.ts";
+
+/** A group with the advantage of each sample. */
+export interface RewardedGroup {
+  group: Group;
+  advantages: number[];
+}
+
+type Weights = ReadonlyMap<string, HostValue>;
+
+/** What scores completions, and whose log-probabilities are needed. */
+export interface Scoring {
+  scorer: Scorer;
+  reference: Weights | null;
+  policy: Weights;
+  maxPositions: number;
+}
+
+export const hasAdvantage = ({ advantages }: TrainingRow): boolean =>
+  advantages.some((advantage) => advantage !== 0);
+
+/** As the options cut rows into micro-batches. */
+export const microBatches = <Row extends Sequence>(
+  rows: readonly Row[],
+  { microBatchTokens: tokens, sharedPrefix }: GrpoOptions,
+  maxPositions: number,
+): MicroBatch<Row>[] => microBatchesOf(rows, { tokens, sharedPrefix, maxPositions });
+
+/**
+ * Mini-batches of training rows: the completions that count, with their advantages and weights token by token.
+ * @param scoring `null` where neither a KL term nor importance sampling needs other log-probabilities than the sampler's
+ */
+export async function trainingBatches(
+  groups: readonly RewardedGroup[],
+  options: GrpoOptions,
+  scoring: Scoring | null,
+  meter: Meter,
+): Promise<TrainingRow[][]> {
+  const masked = ({ finish }: Sample) => options.overlong?.mode === "mask" && finish === "length";
+  const samples = groups
+    .flatMap(({ group, advantages }) =>
+      group.samples.map((sample, i) => ({ ...sample, advantages: sample.ids.map(() => advantages[i]) })),
+    )
+    .filter((sample) => sample.reward !== null && !masked(sample));
+  const corrected = scoring === null ? null : await corrections(samples, options, scoring, meter);
+  return miniBatchesOf(samples, options.miniBatches).map((batch) => {
+    const lengths = batch.map(({ ids }) => ids.length);
+    const constant = options.aggregationLength ?? options.maxNewTokens;
+    const weights = aggregations[options.aggregation](lengths, constant);
+    return batch.map((sample, i) => {
+      const { prompt, ids, logProbs, advantages } = sample;
+      return {
+        ...{ prompt, ids, advantages, sampled: logProbs, weights: ids.map(() => weights[i]) },
+        ...{ old: logProbs, reference: null, importance: ids.map(() => 1) },
+        ...corrected?.get(sample),
+      };
+    });
+  });
+}
+
+/** Before the first update: log-probabilities of the reference, and the trainer's own with importance weights. */
+async function corrections(
+  samples: readonly Sample[],
+  options: GrpoOptions,
+  { scorer, reference, policy, maxPositions }: Scoring,
+  meter: Meter,
+): Promise<ReadonlyMap<Sample, Partial<TrainingRow>>> {
+  const { importance, temperature } = options;
+  const found = new Map<Sample, Partial<TrainingRow>>();
+  const cuts: { length: number; cut: number }[] = [];
+  for (const micro of microBatches(samples, options, maxPositions)) {
+    const feeds = sequenceFeeds(micro);
+    const score = async (
+      parameters: Weights,
+      use: (logProbs: number[], sample: Sample) => Partial<TrainingRow>,
+    ): Promise<void> => {
+      const values = await scorer.score(parameters, feeds, temperature, fedTokens(micro));
+      forEachCompletion(micro, (sample, start) => {
+        const logProbs = Array.from(values.subarray(start, start + sample.ids.length));
+        found.set(sample, { ...found.get(sample), ...use(logProbs, sample) });
+      });
+    };
+    if (reference !== null) await score(reference, (logProbs) => ({ reference: logProbs }));
+    if (importance !== undefined)
+      await score(policy, (old, { logProbs }) => {
+        const { weights, cut } = importanceWeights(old, logProbs, importance.level, importance.cap);
+        cuts.push({ length: weights.length, cut });
+        return { old, importance: weights };
+      });
+  }
+  measureCut(meter, cuts);
+  return found;
+}

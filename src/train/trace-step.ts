@@ -1,0 +1,161 @@
+/** The graphs of a training step: loss and gradients, and the optimizer's update, in one graph or in two. */
+import { gradients as differentiate } from "../graph/grad.ts";
+import { input } from "../graph/ops/source.ts";
+import { add, constant, expandLike, mul } from "../graph/ops.ts";
+import {
+  adamW,
+  balanceBias,
+  clipFactor,
+  globalNorm,
+  type MuonGroupMember,
+  muon,
+  stepScalars,
+} from "../graph/optim.ts";
+import { Graph, GraphError, type Tensor } from "../graph/tensor.ts";
+import { type ParameterSpec, type Parameters, parameterInputs } from "../models/layers.ts";
+import type { Optimizer } from "./optimizer.ts";
+
+export interface LossGraph {
+  /** A scalar whose gradient is taken. */
+  loss: Tensor;
+  /** Scalars to be reported, such as sums over the batch, and vectors: the tokens of each expert. */
+  measurements: Record<string, Tensor>;
+  /** Tokens of each expert, [experts] f32, by the name of the router's bias that balances them. */
+  loads?: ReadonlyMap<string, Tensor>;
+}
+
+/** Traces the loss; it defines the batch's inputs itself. */
+export type BuildLoss = (graph: Graph, parameters: Parameters) => LossGraph;
+
+/** The state of one parameter's optimizer: Muon keeps a momentum, AdamW two moments. */
+export function momentNames(spec: ParameterSpec, optimizer: Optimizer): string[] {
+  if (spec.balances) return [];
+  return usesMuon(spec, optimizer) ? [`${spec.name}.momentum`] : [`${spec.name}.m`, `${spec.name}.v`];
+}
+
+/** Muon is for the matrices inside the blocks; embeddings, head and norms stay with AdamW (Jordan et al. 2024). */
+function usesMuon(spec: ParameterSpec, optimizer: Optimizer): boolean {
+  return optimizer.kind === "muon" && spec.shape.length === 2 && spec.name.startsWith("model.layers.");
+}
+
+/** Traces the optimizer: outputs `<name>.next` for parameters and moments, and `norm`, the norm before clipping. */
+function traceUpdate(
+  graph: Graph,
+  specs: readonly ParameterSpec[],
+  parameters: Parameters,
+  gradients: ReadonlyMap<string, Tensor>,
+  optimizer: Optimizer,
+): void {
+  const balanced = specs.some(({ balances }) => balances);
+  const scalars = graph.scope("optimizer", () => ({
+    ...stepScalars(graph),
+    biasRate: balanced ? input(graph, "biasRate", "f32", []) : null,
+  }));
+  const [beta1, beta2] = optimizer.betas;
+  graph.scope("optimizer", () => {
+    const learned = specs
+      .filter(({ balances }) => !balances)
+      .map(({ name }) => gradients.get(name) as Tensor);
+    const norm = graph.scope("norm", () => globalNorm(learned));
+    graph.output("norm", norm);
+    const factor =
+      optimizer.clip === null ? null : graph.scope("clip", () => clipFactor(norm, optimizer.clip as number));
+    const members: MuonGroupMember[] = [];
+    for (const { name, balances } of specs)
+      if (balances) {
+        const [bias, load] = [parameters.get(name) as Tensor, gradients.get(name) as Tensor];
+        graph.output(`${name}.next`, balanceBias(bias, load, scalars.biasRate as Tensor));
+      }
+    for (const spec of specs.filter(({ balances }) => !balances)) {
+      const parameter = parameters.get(spec.name) as Tensor;
+      const raw = gradients.get(spec.name) as Tensor;
+      graph.scope(spec.name, () => {
+        const moment = (suffix: string) => input(graph, `${spec.name}.${suffix}`, "f32", spec.shape);
+        if (usesMuon(spec, optimizer)) {
+          const gradient = factor === null ? raw : mul(raw, factor);
+          members.push({ name: spec.name, parameter, gradient, momentum: moment("momentum") });
+          return;
+        }
+        const options = { beta1, beta2, epsilon: optimizer.epsilon, weightDecay: optimizer.weightDecay };
+        const next = adamW(parameter, raw, factor, moment("m"), moment("v"), scalars, options);
+        graph.output(`${spec.name}.next`, next.parameter);
+        graph.output(`${spec.name}.m.next`, next.m);
+        graph.output(`${spec.name}.v.next`, next.v);
+      });
+    }
+    if (optimizer.kind === "muon" && members.length > 0)
+      for (const [name, next] of muon(members, scalars.muonLr, {
+        momentum: optimizer.momentum,
+        weightDecay: optimizer.weightDecay,
+      })) {
+        graph.output(`${name}.next`, next.parameter);
+        graph.output(`${name}.momentum.next`, next.momentum);
+      }
+  });
+}
+
+function traceGradients(
+  graph: Graph,
+  specs: readonly ParameterSpec[],
+  buildLoss: BuildLoss,
+): { parameters: Parameters; gradients: Map<string, Tensor> } {
+  const parameters = parameterInputs(graph, specs);
+  const { loss, measurements, loads } = buildLoss(graph, parameters);
+  for (const [name, tensor] of Object.entries({ loss, ...measurements })) graph.output(name, tensor);
+  const seed = graph.scopeAt("loss.grad", () => constant(graph, 1));
+  const learned = specs.filter(({ balances }) => !balances).map(({ name }) => name);
+  const found = differentiate(
+    [loss],
+    [seed],
+    learned.map((name) => parameters.get(name) as Tensor),
+  );
+  const gradients = new Map<string, Tensor>();
+  learned.forEach((name, i) => {
+    const gradient = found[i];
+    if (gradient === null) throw new GraphError(`the loss does not depend on "${name}"`);
+    gradients.set(name, gradient);
+  });
+  // A bias that balances experts has their load in the place of a gradient: it adds up over micro-batches as well.
+  for (const { name, balances } of specs)
+    if (balances) {
+      const none = expandLike(constant(graph, 0), parameters.get(name) as Tensor);
+      gradients.set(name, loads?.get(name) ?? none);
+    }
+  return { parameters, gradients };
+}
+
+/** The whole step in one graph: batch, parameters and moments in; next parameters and moments, loss and norm out. */
+export function traceStep(
+  specs: readonly ParameterSpec[],
+  buildLoss: BuildLoss,
+  optimizer: Optimizer,
+): Graph {
+  const graph = new Graph();
+  const { parameters, gradients } = traceGradients(graph, specs, buildLoss);
+  traceUpdate(graph, specs, parameters, gradients, optimizer);
+  return graph;
+}
+
+/** Adds a micro-batch's gradients to `<name>.sum`, giving `<name>.sum.next`. */
+export function traceAccumulation(specs: readonly ParameterSpec[], buildLoss: BuildLoss): Graph {
+  const graph = new Graph();
+  const { gradients } = traceGradients(graph, specs, buildLoss);
+  graph.scope("accumulate", () => {
+    for (const { name, shape } of specs) {
+      const total = add(input(graph, `${name}.sum`, "f32", shape), gradients.get(name) as Tensor);
+      graph.output(`${name}.sum.next`, total);
+    }
+  });
+  return graph;
+}
+
+/** The optimizer alone, from accumulated gradients `<name>.sum`. */
+export function traceOptimizer(specs: readonly ParameterSpec[], optimizer: Optimizer): Graph {
+  const graph = new Graph();
+  const parameters = parameterInputs(graph, specs);
+  const gradients = new Map(
+    specs.map(({ name, shape }) => [name, input(graph, `${name}.sum`, "f32", shape)]),
+  );
+  traceUpdate(graph, specs, parameters, gradients, optimizer);
+  return graph;
+}
