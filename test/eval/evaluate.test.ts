@@ -10,6 +10,7 @@ import type { Generation } from "../../src/sample/scheduler.ts";
 import { unscored } from "../../src/tasks/judge.ts";
 import type { Problem, Task } from "../../src/tasks/problem.ts";
 import { taskFrom } from "../../src/tasks/registry.ts";
+import { equationSteps } from "../../src/tasks/thought-equations.ts";
 import { tokenizerFrom } from "../../src/tokenizer/load.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 
@@ -67,6 +68,7 @@ function numbered(size = Number.POSITIVE_INFINITY): Task<Numbered> {
       const n = index % size;
       return { id: `numbered/${seed}/${split}/${index}`, prompt: `${n} make 1\n<think>\n`, n };
     },
+    ...equationSteps,
     verify: (_, completion) => {
       const said = completion.replace(/^[\s\S]*<\/think>/, "").trim();
       // Whatever a faulty verifier claims to have read does not vote.

@@ -180,6 +180,24 @@ describe.each(Object.entries(golden.batches))("losses and gradients are PyTorch'
       expect(furthest(found.gradient, one.gradient.flat())).toBeLessThan(F32);
     });
 
+  it("a process reward by position, and an entropy mask, change the gradients of their tokens alone", async () => {
+    const one = batch.cases.find(
+      ({ name, aggregation }) => name === "token" && aggregation === "token",
+    ) as Case;
+    const feeds = feedsOf(one);
+    const { gradient } = await losses.run(feeds, optionsOf(one));
+    const moved = gradient.findIndex((value) => value !== 0);
+    const changed = async (name: "advantage" | "weights", change: (value: number) => number) => {
+      const values = feeds[name].map((row) => [...row]);
+      const row = values[Math.floor(moved / TOKENS)];
+      row[moved % TOKENS] = change(row[moved % TOKENS]);
+      const found = await losses.run({ ...feeds, [name]: values }, optionsOf(one));
+      return gradient.flatMap((value, i) => (value === found.gradient[i] ? [] : [i]));
+    };
+    expect(await changed("advantage", (value) => 2 * value)).toEqual([moved]);
+    expect(await changed("weights", () => 0)).toEqual([moved]);
+  });
+
   it("counts the tokens whose ratio is clipped away", async () => {
     const counted = batch.mask.flat().filter(Boolean).length;
     for (const [limits, share] of Object.entries(batch.clipFraction)) {
