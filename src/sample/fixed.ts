@@ -14,7 +14,7 @@ import { systemCode, UserError } from "../lib/errors.ts";
 import { scratchFolder } from "../lib/scratch.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import { modelFileBytes, saveModelFile } from "../runtime/model-file.ts";
-import { Session, type SessionOptions } from "../runtime/session.ts";
+import { Session } from "../runtime/session.ts";
 import { BLOCKS, type BlockSize, bitsOf, type Precision, type Rounding } from "./quantise.ts";
 import { type CodedBytes, WeightReader } from "./weight-bytes.ts";
 
@@ -97,7 +97,7 @@ function codedWeight(
 }
 
 /** Saves the graph beside its weights and maps both; on disk they stay as long as the session at most. */
-export function openFixed(graph: Graph, options: SessionOptions): Promise<Session> {
+export function openFixed(graph: Graph, options: { threads?: number; name?: string }): Promise<Session> {
   const { path: folder, remove } = scratchFolder("model");
   const full = (found: string, cause?: unknown): UserError =>
     new UserError({
@@ -105,7 +105,7 @@ export function openFixed(graph: Graph, options: SessionOptions): Promise<Sessio
       remedy: "Free some space there, or name a folder on another disk in TMPDIR.",
     });
   try {
-    const lowered = lower(graph, options);
+    const lowered = lower(graph, { provider: "cpu", name: options.name });
     const [needed, free] = [modelFileBytes(lowered), room(folder)];
     if (needed > free) throw full(`${giga(free)}, where ${giga(needed)} are needed`);
     saveModelFile(lowered, join(folder, "model.onnx"));
