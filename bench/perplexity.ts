@@ -3,6 +3,7 @@ import type { LoadedModel } from "../src/checkpoint/folder.ts";
 import { sourceOf } from "../src/checkpoint/weights.ts";
 import { causalMask } from "../src/models/masks.ts";
 import { asValues } from "../src/recipe/options.ts";
+import { Engine } from "../src/runtime/engine.ts";
 import { host, i32, scalar } from "../src/runtime/session.ts";
 import { type FixedOptions, fixedParameters, openFixed } from "../src/sample/fixed.ts";
 import { Scorer, traceScore } from "../src/sample/logprobs.ts";
@@ -27,7 +28,7 @@ export async function perplexity(
   model: Pick<LoadedModel, "config" | "parameters">,
   parts: readonly number[][],
 ): Promise<number> {
-  const scorer = await Scorer.create(model.config);
+  const scorer = await Scorer.create(model.config, new Engine());
   const parameters = asValues(model.parameters);
   const logProbs: number[] = [];
   for (const part of parts)
@@ -46,7 +47,7 @@ export async function roundedPerplexity(
   const graph = traceScore(config, "shared", (graph, specs) =>
     fixedParameters(graph, specs, source, options),
   );
-  const session = await openFixed(graph, { name: "score" });
+  const session = await openFixed(graph, new Engine());
   const logProbs: number[] = [];
   for (const part of parts) {
     const { logProbs: found } = await session.run({ ...feedsOf(part), inverseTemperature: scalar(1) });

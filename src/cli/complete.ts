@@ -4,6 +4,7 @@ import color from "picocolors";
 import { isUserError, userError } from "../lib/errors.ts";
 import { decodeText } from "../lib/text-file.ts";
 import { findModel } from "../run/find-model.ts";
+import { Engine } from "../runtime/engine.ts";
 import { complete } from "../sample/complete.ts";
 import { openForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
@@ -42,7 +43,10 @@ export async function completeText(
   const text = readText(file, options);
   printNotes(folder);
   const loaded = showLoading();
-  const model = await openForInference(folder, { precision, threads }).finally(loaded);
+  const model = await openForInference(folder, {
+    precision,
+    engine: threads === undefined ? undefined : new Engine({ threads }),
+  }).finally(loaded);
   const { isTTY } = process.stdout;
   const print = (part: string): void => void (json || process.stdout.write(part));
   /** The person's own text goes into a file as it is. */
@@ -54,7 +58,7 @@ export async function completeText(
     if (!hole) printOwn(text.prefix);
     const filled = await complete(model, {
       ...text,
-      ...{ maxNewTokens: maxTokens, temperature, topP, seed },
+      ...{ maxNewTokens: maxTokens, sampling: { temperature, topP }, seed },
       onText: (part) => print((isTTY ? printable : pipeable)(part)),
     });
     if (!hole) printOwn(text.suffix);

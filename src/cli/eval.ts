@@ -21,6 +21,8 @@ import {
   openStore,
   readStored,
 } from "../run/stored.ts";
+import { Engine } from "../runtime/engine.ts";
+
 import { openForInference, shapeForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
 import { taskFrom } from "../tasks/registry.ts";
@@ -99,7 +101,11 @@ async function examine(name: string | undefined, options: EvalOptions): Promise<
   const head = headerOf(found, settings, problems.length, precision);
   announce(settings, head);
   const loaded = showLoading();
-  const opening = openForInference(found.folder, { precision, threads, batched: true });
+  const opening = openForInference(found.folder, {
+    precision,
+    engine: threads === undefined ? undefined : new Engine({ threads }),
+    batched: true,
+  });
   const model = await opening.finally(loaded);
   try {
     const path = out ?? join("runs", "evaluations", `${digest(head)}.jsonl`);
@@ -120,7 +126,13 @@ async function examine(name: string | undefined, options: EvalOptions): Promise<
           progress.completion(completion);
         },
       };
-      ({ flops } = await sampleCompletions(model, problems, settings, hooks, store.known));
+      ({ flops } = await sampleCompletions(
+        model,
+        problems,
+        { ...settings, sampling: settings },
+        hooks,
+        store.known,
+      ));
     } catch (error) {
       if (!interruption.signal.aborted) throw error;
     } finally {

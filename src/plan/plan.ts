@@ -6,7 +6,7 @@ import { designOf, type ModelConfig } from "../models/architecture.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import { type LoraOptions, traceMerge } from "../models/lora.ts";
 import { examProblems, largestCompletion } from "../recipe/evaluation.ts";
-import { languageModelOptions, optimizerOptions, recipeShape } from "../recipe/options.ts";
+import { recipeShape } from "../recipe/options.ts";
 import type { EvaluateStage, GrpoStage, PretrainStage, Recipe, SftStage } from "../recipe/schema.ts";
 import { stageSteps } from "../run/run.ts";
 import { WINDOW_STEP } from "../sample/cache.ts";
@@ -45,8 +45,6 @@ export interface StagePlan {
 const ANSWER_SHARE = 0.25;
 /** Prompts that are measured for their mean length. */
 const PROMPTS = 32;
-/** As the sampler has it, where a recipe says nothing. */
-const SLOTS = 128;
 
 /** What is known better than by assumption. */
 export interface Expected {
@@ -93,12 +91,12 @@ export function planRecipe(
 }
 
 function languageModelPrograms(stage: PretrainStage | SftStage, config: ModelConfig): Program[] {
-  const options = languageModelOptions(stage, 0);
-  const { accumulate, optimizer, steps } = options;
-  const trained = trainedOn(config, options);
-  const { specs, loss } = withAdapter(trained, options.lora);
+  const { accumulate, optimizer } = stage;
+  const lora = "lora" in stage ? stage.lora : undefined;
+  const trained = trainedOn(config, stage);
+  const { specs, loss } = withAdapter(trained, lora);
   const program = { sizes: {} };
-  const merges = mergePrograms(trained.specs, options.lora, steps);
+  const merges = mergePrograms(trained.specs, lora, stageSteps(stage));
   if (accumulate === 1)
     return [
       { ...program, name: "training step", graph: traceStep(specs, loss, optimizer), runsPerStep: 1 },
@@ -112,8 +110,12 @@ function languageModelPrograms(stage: PretrainStage | SftStage, config: ModelCon
 }
 
 /** An adapter is merged when its stage begins, and after each update. */
-function mergePrograms(specs: readonly ParameterSpec[], lora: LoraOptions | null, steps: number): Program[] {
-  if (lora === null) return [];
+function mergePrograms(
+  specs: readonly ParameterSpec[],
+  lora: LoraOptions | undefined,
+  steps: number,
+): Program[] {
+  if (lora === undefined) return [];
   return [{ name: "merge", graph: traceMerge(specs, lora), sizes: {}, runsPerStep: (steps + 1) / steps }];
 }
 
@@ -149,13 +151,13 @@ export function answersOfMean(samples: number, mean: number, limit: number): num
  */
 export function decodeSteps(
   lengths: readonly number[],
-  slots: number,
+  maxBatch: number,
   promptTokens: number,
 ): { steps: number; batch: number; past: number } {
   let [waiting, steps, rows, read, window] = [0, 0, 0, 0, 0];
   let active: { done: number; length: number }[] = [];
   while (waiting < lengths.length || active.length > 0) {
-    while (active.length < Math.min(slots, MOST_ROWS) && waiting < lengths.length)
+    while (active.length < Math.min(maxBatch, MOST_ROWS) && waiting < lengths.length)
       active.push({ done: 0, length: lengths[waiting++] });
     const batch = ladderSize(active.length);
     const longest = promptTokens + Math.max(...active.map(({ done }) => done));
@@ -173,9 +175,9 @@ export function decodeSteps(
 function samplingPrograms(
   { config, promptTokens }: Setting,
   problems: number,
-  { lengths, slots = SLOTS, rounds = 1 }: Sampling,
+  { lengths, maxBatch, rounds = 1 }: Sampling,
 ): Program[] {
-  const { steps, batch, past } = decodeSteps(lengths, slots, promptTokens);
+  const { steps, batch, past } = decodeSteps(lengths, maxBatch, promptTokens);
   const chunk = Math.min(32, problems);
   return [
     {
@@ -202,21 +204,20 @@ const expectedLengths = ({ answerTokens }: Setting, samples: number, limit: numb
 interface Sampling {
   /** Tokens of each answer of a round. */
   lengths: readonly number[];
-  slots?: number;
+  maxBatch: number;
   rounds?: number;
 }
 
 function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "programs" | "assumptions"> {
   const { config, promptTokens } = setting;
-  const { ratio, clip, kl, recompute, maxNewTokens: limit, slots } = stage;
-  const mask = stage.sharePrompt ? "each" : "shared";
+  const { ratio, clip, kl, recompute, maxNewTokens: limit, maxBatch, lora } = stage;
+  const mask = stage.sharedPrefix ? "each" : "shared";
   const whole = {
     specs: designOf(config).parameters,
     loss: grpoLoss(config, { ratio, clip, kl, recompute, mask }),
   };
-  const lora = stage.lora ?? null;
   const { specs, loss } = withAdapter(whole, lora);
-  const { problemsPerStep, groupSize, microBatchTokens, sharePrompt } = stage;
+  const { problemsPerStep, groupSize, microBatchTokens, sharedPrefix } = stage;
   const samples = problemsPerStep * groupSize;
   const answer = setting.answerTokens ?? Math.ceil(limit * ANSWER_SHARE);
   const share = setting.passRate === undefined ? 1 : signalShare(setting.passRate, groupSize);
@@ -233,7 +234,7 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
       prompt: new Array<number>(promptTokens).fill(Math.floor(sample / groupSize)),
       ids: new Array<number>(length),
     }));
-    const bundles = sharePrompt
+    const bundles = sharedPrefix
       ? bundlesOf(sequences, Math.min(microBatchTokens, config.maxPositions))
       : sequences.map((one) => [one]);
     const rows = bundles.map((bundle) => ({
@@ -244,10 +245,9 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
     return { ...passes, runs: (passes.runs * groups) / count };
   };
   const gradients = passesOf(trained, stage.miniBatches);
-  const optimizer = optimizerOptions(stage.optimizer);
   const scores = (kl > 0 ? 1 : 0) + (stage.importance === undefined ? 0 : 1);
   const programs: Program[] = [
-    ...samplingPrograms(setting, problemsPerStep, { lengths, slots, rounds }),
+    ...samplingPrograms(setting, problemsPerStep, { lengths, maxBatch, rounds }),
     {
       name: "gradients",
       graph: traceAccumulation(specs, loss),
@@ -256,7 +256,7 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
     },
     {
       name: "optimizer",
-      graph: traceOptimizer(specs, optimizer),
+      graph: traceOptimizer(specs, stage.optimizer),
       sizes: {},
       runsPerStep: stage.epochs * stage.miniBatches,
     },
@@ -305,9 +305,9 @@ function examPrograms(
   const limit = stage.maxNewTokens ?? largestCompletion(setting);
   const answer = setting.answerTokens ?? Math.ceil(limit * ANSWER_SHARE);
   const samples = stage.samples * problems.reduce((sum, { copies }) => sum + copies, 0);
-  const { slots } = stage;
+  const { maxBatch } = stage;
   const lengths = expectedLengths(setting, samples, limit);
-  const programs = samplingPrograms(setting, problems.length, { lengths, slots });
+  const programs = samplingPrograms(setting, problems.length, { lengths, maxBatch });
   const why = setting.answerTokens === undefined ? ", a quarter of what fits" : "";
   return { programs, assumptions: [`answers of ${answer} tokens in the mean${why}`] };
 }

@@ -4,13 +4,13 @@
  */
 import { z } from "zod";
 import { TRAINED_RULES } from "../checkpoint/gguf/splits.ts";
+import { count, positive } from "../lib/schema.ts";
 import { denseShapeSchema, modelFolderSchema, v3ShapeSchema } from "./model-schemas.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "./name.ts";
-import { count, positive } from "./part-schemas.ts";
 import { stageSchema } from "./stage-schemas.ts";
 import { taskSchema } from "./task-schema.ts";
 
-export type { Optimizer, Schedule, TrainingData } from "./part-schemas.ts";
+export type { TrainingData } from "./part-schemas.ts";
 export type { EvaluateStage, GrpoStage, PretrainStage, SftStage, Stage } from "./stage-schemas.ts";
 export type { TaskOptions } from "./task-schema.ts";
 

@@ -5,6 +5,7 @@
 import { z } from "zod";
 import { ConfigError } from "../models/config.ts";
 import { checkV3Config } from "../models/v3-config.ts";
+import { languageModelSteps } from "../train/options.ts";
 import { expandPresets } from "./presets.ts";
 import { type DenseShape, type Recipe, recipeObject, type TaskOptions, type V3Shape } from "./schema.ts";
 import type { EvaluateStage, GrpoStage, PretrainStage, SftStage } from "./stage-schemas.ts";
@@ -101,12 +102,6 @@ function checkUnique(recipe: Recipe, refuse: Refuse): void {
   });
 }
 
-/** Updates that a pretraining or SFT stage makes. */
-export function languageModellingSteps(stage: PretrainStage | SftStage): number {
-  const tokensPerStep = stage.sequence * stage.batch * stage.accumulate;
-  return stage.steps ?? Math.floor((stage.tokens ?? 0) / tokensPerStep);
-}
-
 function checkLanguageModelling(
   stage: PretrainStage | SftStage,
   model: DenseShape | V3Shape | null,
@@ -120,7 +115,7 @@ function checkLanguageModelling(
     );
     return;
   }
-  const steps = languageModellingSteps(stage);
+  const steps = languageModelSteps(stage);
   if (steps < 1) {
     const perStep = stage.sequence * stage.batch * stage.accumulate;
     refuse(
@@ -203,10 +198,10 @@ function checkGrpo(stage: GrpoStage, model: DenseShape | V3Shape | null, refuse:
       "With kl: 0 there is no reference policy to replace: leave referenceEvery out, or give kl a weight.",
     );
   }
-  if (stage.ratio === "sequence" && stage.sharePrompt) {
+  if (stage.ratio === "sequence" && stage.sharedPrefix) {
     refuse(
-      ["sharePrompt"],
-      "A sequence ratio is a mean over a row, and this puts several answers into one: leave sharePrompt out.",
+      ["sharedPrefix"],
+      "A sequence ratio is a mean over a row, and this puts several answers into one: leave sharedPrefix out.",
     );
   }
   if (stage.ratio === "sequence" && stage.clip.high > 0.1) {

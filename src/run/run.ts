@@ -15,18 +15,10 @@ import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
 import type { Note } from "../recipe/check-data.ts";
 import { examPart, largestCompletion } from "../recipe/evaluation.ts";
-import {
-  asParameters,
-  asValues,
-  grpoOptions,
-  initialModel,
-  languageModelOptions,
-  openModel,
-  stageSeed,
-} from "../recipe/options.ts";
+import { asParameters, asValues, initialModel, openModel, stageSeed } from "../recipe/options.ts";
 import type { EvaluateStage, Recipe, Stage } from "../recipe/schema.ts";
 import { documentSource } from "../recipe/sources.ts";
-import { languageModellingSteps, recipeWarnings } from "../recipe/validate.ts";
+import { recipeWarnings } from "../recipe/validate.ts";
 import { coreWatch } from "../runtime/contention.ts";
 import { Engine } from "../runtime/engine.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
@@ -35,6 +27,7 @@ import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { NonFiniteError } from "../train/diagnose.ts";
 import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
+import { languageModelSteps } from "../train/options.ts";
 import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
 import type { JournalPosition, RunFolder } from "./folder.ts";
 import { writeReport } from "./report/report.ts";
@@ -60,7 +53,7 @@ interface RunState {
 
 /** Steps that a stage takes. */
 export function stageSteps(stage: Stage): number {
-  return stage.kind === "evaluate" ? 1 : stage.kind === "grpo" ? stage.steps : languageModellingSteps(stage);
+  return stage.kind === "evaluate" ? 1 : stage.kind === "grpo" ? stage.steps : languageModelSteps(stage);
 }
 
 export function stageInfos(recipe: Recipe): StageInfo[] {
@@ -208,15 +201,10 @@ export class Run {
     const seed = stageSeed(recipe.seed, stage.name);
     if (stage.kind === "grpo") {
       const task = taskFrom(recipe.task as TaskInput);
-      return GrpoStage.create(model, task, { ...grpoOptions(stage, seed), threads }, snapshot);
+      return GrpoStage.create(model, task, stage, { seed, threads }, snapshot);
     }
     const source = documentSource(stage.data, model, { seed, stage: stage.kind });
-    return LanguageModelStage.create(
-      model,
-      source,
-      { ...languageModelOptions(stage, seed), threads },
-      snapshot,
-    );
+    return LanguageModelStage.create(model, source, stage, { seed, threads }, snapshot);
   }
 
   private async trainStage(index: number, name: string, stage: TrainingStage): Promise<RunOutcome> {
@@ -301,13 +289,14 @@ export class Run {
   private async evaluate(stage: EvaluateStage): Promise<RunOutcome> {
     const { recipe, model, folder, hooks } = this;
     const task = taskFrom((stage.task ?? recipe.task) as TaskInput);
-    const sampler = await Sampler.create(model.config, { threads: hooks.threads });
+    const sampler = await Sampler.create(model.config, new Engine({ threads: hooks.threads }));
     const interrupted = new Error("the exam was interrupted");
     try {
       this.payer.work = () => sampler.work;
       this.payer.step = 1;
       const { record } = await exam({ ...model, generate: sampler.with(model.parameters) }, task, {
         ...stage,
+        sampling: { temperature: stage.temperature, topP: stage.topP, topK: stage.topK },
         seed: recipe.seed,
         split: examPart(recipe, stage),
         maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),

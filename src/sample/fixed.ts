@@ -5,7 +5,6 @@
 import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import type { TensorSource } from "../checkpoint/weights.ts";
-import { lower } from "../graph/lower.ts";
 import type { Quantised } from "../graph/ops/quantised.ts";
 import { weight } from "../graph/ops/source.ts";
 import { dequantised } from "../graph/ops.ts";
@@ -13,8 +12,9 @@ import type { Graph, Tensor } from "../graph/tensor.ts";
 import { systemCode, UserError } from "../lib/errors.ts";
 import { scratchFolder } from "../lib/scratch.ts";
 import type { ParameterSpec } from "../models/layers.ts";
+import type { Engine } from "../runtime/engine.ts";
 import { modelFileBytes, saveModelFile } from "../runtime/model-file.ts";
-import { Session } from "../runtime/session.ts";
+import type { Session } from "../runtime/session.ts";
 import { BLOCKS, type BlockSize, bitsOf, type Precision, type Rounding } from "./quantise.ts";
 import { type CodedBytes, WeightReader } from "./weight-bytes.ts";
 
@@ -97,7 +97,7 @@ function codedWeight(
 }
 
 /** Saves the graph beside its weights and maps both; on disk they stay as long as the session at most. */
-export function openFixed(graph: Graph, options: { threads?: number; name?: string }): Promise<Session> {
+export function openFixed(graph: Graph, engine: Engine): Promise<Session> {
   const { path: folder, remove } = scratchFolder("model");
   const full = (found: string, cause?: unknown): UserError =>
     new UserError({
@@ -105,7 +105,7 @@ export function openFixed(graph: Graph, options: { threads?: number; name?: stri
       remedy: "Free some space there, or name a folder on another disk in TMPDIR.",
     });
   try {
-    const lowered = lower(graph, { provider: "cpu", name: options.name });
+    const lowered = engine.lower(graph, "model");
     const [needed, free] = [modelFileBytes(lowered), room(folder)];
     if (needed > free) throw full(`${giga(free)}, where ${giga(needed)} are needed`);
     saveModelFile(lowered, join(folder, "model.onnx"));
@@ -114,7 +114,7 @@ export function openFixed(graph: Graph, options: { threads?: number; name?: stri
     throw systemCode(error) === "ENOSPC" ? full("a full disk", error) : error;
   }
   // An open mapping outlives the file's name (on Windows the name stays until the temporary folder is cleaned).
-  return Session.load(join(folder, "model.onnx"), options).finally(() => {
+  return engine.load(join(folder, "model.onnx")).finally(() => {
     try {
       remove();
     } catch {

@@ -71,7 +71,7 @@ async function sample(
   const { stopIds } = model.tokenizer;
   const stream = new TextStream(model.tokenizer, prompt);
   const { generations } = await model.generate([{ prompt, maxNewTokens, key: [seed, "chat"] }], {
-    ...samplingFor(model.generation, request),
+    sampling: samplingFor(model.generation, request),
     ...{ stopIds, signal },
     onToken: (_, id) => onText(stopIds.has(id) ? "" : stream.push(id), id),
   });

@@ -48,7 +48,7 @@ const V3_MODEL =
 /** DeepSeek-V3's design with the module that predicts a further token. */
 const V3 = `${head("v3", V3_MODEL)}
   - { name: base, kind: pretrain, ${DATA}, sequence: 32, batch: 2, accumulate: 2, steps: 5, ${MUON}, ${CONSTANT} }
-  - { name: rl, kind: grpo, steps: 5, ${SAMPLING}, ${REWARDS}, preset: grpo, sharePrompt: true, ${ADAMW}, ${CONSTANT} }
+  - { name: rl, kind: grpo, steps: 5, ${SAMPLING}, ${REWARDS}, preset: grpo, sharedPrefix: true, ${ADAMW}, ${CONSTANT} }
   - { name: last, kind: evaluate, label: final, ${EXAM} }
 `;
 

@@ -23,7 +23,7 @@ beforeAll(async () => {
     release,
   } = await trainFiller(async (by) => {
     for (const [word, what] of PAIRS) {
-      const asked = { prefix: start, suffix: tail(what), temperature: 0, maxNewTokens: 9 };
+      const asked = { prefix: start, suffix: tail(what), sampling: { temperature: 0 }, maxNewTokens: 9 };
       if ((await complete(by, asked)).text !== word) return false;
     }
     return true;

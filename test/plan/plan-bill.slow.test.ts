@@ -90,7 +90,7 @@ describe("stages whose answers are expected: as near as an expectation can be", 
     ],
     [
       "an adapter and shared prompts",
-      "preset: grpo\n    kl: 0\n    sharePrompt: true\n    lora: { rank: 2, alpha: 4 }",
+      "preset: grpo\n    kl: 0\n    sharedPrefix: true\n    lora: { rank: 2, alpha: 4 }",
     ],
   ])("GRPO, %s, and an exam", async (name, rest) => {
     const given = recipe(`grpo-${name.length}`, DENSE, [

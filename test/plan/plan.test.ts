@@ -24,10 +24,10 @@ describe("lengths of answers", () => {
 });
 
 /** The same lengths through the real scheduler: its steps, rows and windows. */
-function scheduled(lengths: number[], slots: number, promptTokens: number) {
+function scheduled(lengths: number[], maxBatch: number, promptTokens: number) {
   const prompt = new Array<number>(promptTokens).fill(1);
   const requests = lengths.map((maxNewTokens, i) => ({ prompt, maxNewTokens, key: ["test", i] }));
-  const scheduler = new Scheduler(requests, slots);
+  const scheduler = new Scheduler(requests, maxBatch);
   let [steps, rows, read, window] = [0, 0, 0, 0];
   while (!scheduler.done()) {
     scheduler.admit();
@@ -52,14 +52,14 @@ test.each([
   [256, 120, 480, 128, 17],
   [10, 5, 20, 4, 40],
   [3, 2, 8, 128, 1],
-  // More slots than rows are ever decoded at once.
+  // More than are ever decoded at once.
   [400, 20, 60, 300, 8],
   [600, 20, 60, 1000, 8],
 ])(
-  "%d answers of %d tokens up to %d, in %d slots behind prompts of %d",
-  (samples, mean, limit, slots, prompt) => {
+  "%d answers of %d tokens up to %d, in batches of %d behind prompts of %d",
+  (samples, mean, limit, maxBatch, prompt) => {
     const lengths = answerLengths(samples, mean, limit);
-    expect(decodeSteps(lengths, slots, prompt)).toEqual(scheduled(lengths, slots, prompt));
+    expect(decodeSteps(lengths, maxBatch, prompt)).toEqual(scheduled(lengths, maxBatch, prompt));
   },
 );
 

@@ -11,7 +11,8 @@ import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { allocate, type HostValue, host, Session } from "../../src/runtime/session.ts";
 import { batchFeeds, languageModelLoss, sequenceInputs } from "../../src/train/language-model.ts";
-import { type OptimizerOptions, TrainStep, traceAccumulation, traceStep } from "../../src/train/step.ts";
+import type { Optimizer } from "../../src/train/optimizer.ts";
+import { TrainStep, traceAccumulation, traceStep } from "../../src/train/step.ts";
 import { json, tensors } from "./fixture.ts";
 import { copyValues, furthest } from "./tiny.ts";
 
@@ -120,7 +121,7 @@ describe("ten steps", () => {
     clip,
     momentum: 0.95,
   };
-  const optimizers: Record<"adamw" | "muon", OptimizerOptions> = {
+  const optimizers: Record<"adamw" | "muon", Optimizer> = {
     adamw: { kind: "adamw", lr: 3e-3, ...common },
     muon: { kind: "muon", lr: 1e-2, adamLr: 2e-3, ...common },
   };
@@ -136,7 +137,7 @@ describe("ten steps", () => {
     ["muon", "accumulated"],
   ] as const)("with %s, %s", async (kind, form) => {
     const optimizer = optimizers[kind];
-    const rates = { lr: optimizer.adamLr ?? optimizer.lr, muonLr: optimizer.lr };
+    const rates = { lr: optimizer.kind === "muon" ? optimizer.adamLr : optimizer.lr, muonLr: optimizer.lr };
     const step = await TrainStep.create(
       specs,
       copyValues(start),

@@ -7,17 +7,8 @@ import { Graph } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
 import { f32, type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
 import { sampleToken } from "../../src/sample/sampler.ts";
-import {
-  type AggregationName,
-  advantages,
-  aggregations,
-  informative,
-  k3,
-  LOG_RATIO_BOUND,
-  type PolicyLossOptions,
-  policyLoss,
-} from "../../src/train/grpo-loss.ts";
-import { importanceWeights } from "../../src/train/importance.ts";
+import { advantages, aggregations, hasSignal, importanceWeights } from "../../src/train/advantages.ts";
+import { k3, LOG_RATIO_BOUND, type PolicyLossOptions, policyLoss } from "../../src/train/grpo-loss.ts";
 import { bundleLength, bundlesOf, microBatchFeeds, type TrainingRow } from "../../src/train/microbatch.ts";
 import { furthest } from "./tiny.ts";
 
@@ -86,10 +77,10 @@ describe("advantages are PyTorch's", () => {
   it("a group that cannot teach gives exact zeros, and says so", () => {
     for (const rewards of [[0.1, 0.1, 0.1], [null, 1, null], [null, null], [], [3]])
       for (const rule of Object.values(advantages)) {
-        expect(informative(rewards)).toBe(false);
+        expect(hasSignal(rewards)).toBe(false);
         expect(rule(rewards)).toEqual(rewards.map(() => 0));
       }
-    expect(informative([0, null, 1])).toBe(true);
+    expect(hasSignal([0, null, 1])).toBe(true);
   });
 });
 
@@ -148,7 +139,7 @@ class Loss {
 const losses = new Loss();
 afterAll(() => losses.release());
 
-const NAMES: Record<Case["aggregation"], AggregationName> = {
+const NAMES: Record<Case["aggregation"], keyof typeof aggregations> = {
   sequence: "sequence-mean",
   token: "token-mean",
   constant: "constant",

@@ -18,7 +18,7 @@ test("the shipped model mostly solves those that are offered, and mostly not the
         ...{ prompt: encodePrompt(model, prompt), maxNewTokens: 300, key: [numbers, i] },
       }));
       const { generations } = await model.generate(requests, {
-        ...{ temperature: 0.6, stopIds: new Set(model.tokenizer.stopIds) },
+        ...{ sampling: { temperature: 0.6 }, stopIds: new Set(model.tokenizer.stopIds) },
       });
       solved[numbers] = generations.filter(
         ({ ids }) => verify(model.tokenizer.decode(ids)).value === 1,

@@ -72,7 +72,7 @@ describe.skipIf(!available)("llama.cpp", () => {
 
   it.each(["F32", "F16"] as const)("continues 20 prompts as we do, token for token, in %s", async (dtype) => {
     const requests = prompts.map((prompt, i) => ({ prompt, maxNewTokens: 16, key: ["greedy", i] }));
-    const options = { temperature: 0, stopIds: new Set<number>() };
+    const options = { sampling: { temperature: 0 }, stopIds: new Set<number>() };
     const ours = await generateNaively(model.config, model.parameters, requests, options);
     const file = join(folder, `${dtype}.gguf`);
     exportGguf(model, file, { dtype });
@@ -165,7 +165,7 @@ describe.skipIf(!available)("llama.cpp", () => {
     const read = loadGguf(file);
     const values = new Map([...read.parameters].map(([name, { shape, data }]) => [name, f32(data, shape)]));
     const requests = prompts.slice(0, 6).map((prompt, i) => ({ prompt, maxNewTokens: 24, key: ["rope", i] }));
-    const options = { temperature: 0, stopIds: new Set<number>() };
+    const options = { sampling: { temperature: 0 }, stopIds: new Set<number>() };
     const ours = await generateNaively(read.config, values, requests, options);
     await withLlamaCpp(file, async (llama) => {
       for (const [i, { prompt }] of requests.entries())
