@@ -4,7 +4,7 @@ import color from "picocolors";
 import type { Speeds } from "../graph/analyse.ts";
 import type { DType } from "../graph/tensor.ts";
 import { type Rates, ratesFor } from "../ledger/prices.ts";
-import { allParameters } from "../models/architecture.ts";
+import { allParameters } from "../models/architectures.ts";
 import { countParameters, type ParameterSpec } from "../models/layers.ts";
 import { costOf, type Expected, planRecipe, type StagePlan } from "../plan/plan.ts";
 import { checkSources } from "../recipe/check.ts";

@@ -11,7 +11,7 @@ import { BillBook } from "../ledger/bill.ts";
 import { EnergyMeter } from "../ledger/energy.ts";
 import { ratesFor } from "../ledger/prices.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
-import { allParameters } from "../models/architecture.ts";
+import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import type { Note } from "../recipe/check-data.ts";
 import { examPart, largestCompletion } from "../recipe/evaluation.ts";

@@ -7,7 +7,8 @@ import { countFlops, estimateMemory, neededNodes } from "../../src/graph/analyse
 import { lower } from "../../src/graph/lower.ts";
 import { input } from "../../src/graph/ops.ts";
 import { bindShape, Graph } from "../../src/graph/tensor.ts";
-import { cachedDecoder, decoder, decoderParameters } from "../../src/models/dense.ts";
+import { modelOf } from "../../src/models/architectures.ts";
+import { decoder, decoderParameters } from "../../src/models/dense.ts";
 import { countParameters, initialise, parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import * as ort from "../../src/runtime/onnxruntime.ts";
@@ -179,18 +180,15 @@ describe("twins", () => {
     const graph = new Graph();
     const traced = parameterInputs(graph, specs);
     const shape = ["batch", config.kvHeads, "past", config.headDim];
-    const cache = Array.from({ length: config.layers }, (_, layer) => ({
-      keys: input(graph, `keys.${layer}`, "f32", shape),
-      values: input(graph, `values.${layer}`, "f32", shape),
-    }));
-    const { logits, fresh } = cachedDecoder(traced, config, {
+    const cache = modelOf(config).cacheLayers.map(({ name }) => input(graph, name, "f32", shape));
+    const { logits, fresh } = modelOf(config).decode(traced, {
       ids: input(graph, "ids", "i32", ["batch", 1]),
       positions: input(graph, "positions", "i32", ["batch", 1]),
       cache,
       mask: input(graph, "mask", "f32", ["batch", 1, 1, "past"]),
     });
     expect(logits.shape).toEqual(["batch", config.vocabSize]);
-    expect(fresh.map(({ keys }) => keys.shape)).toEqual(
+    expect(fresh.map((added) => added.shape)).toEqual(
       cache.map(() => ["batch", config.kvHeads, 1, config.headDim]),
     );
   });
