@@ -6,7 +6,7 @@
 import { sourceOf } from "../src/checkpoint/weights.ts";
 import type { V3Config } from "../src/models/v3-config.ts";
 import { parseRecipe, readRecipe } from "../src/recipe/load.ts";
-import { initialModel } from "../src/recipe/options.ts";
+import { initialModel } from "../src/recipe/model.ts";
 import { documentSource } from "../src/recipe/sources.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { SpeculativeSampler } from "../src/sample/speculative.ts";
