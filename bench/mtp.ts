@@ -9,9 +9,9 @@ import { parseRecipe, readRecipe } from "../src/recipe/load.ts";
 import { initialModel, languageModelOptions } from "../src/recipe/options.ts";
 import { documentSource } from "../src/recipe/sources.ts";
 import { SpeculativeSampler } from "../src/sample/speculative.ts";
+import { encodePrompt } from "../src/tasks/prompt.ts";
 import { taskFrom } from "../src/tasks/registry.ts";
 import { LanguageModelStage } from "../src/train/language-model-stage.ts";
-import { encodePrompt } from "../src/train/rollout.ts";
 import type { Model } from "../src/train/stage.ts";
 import { median, type Row } from "./rows.ts";
 

@@ -35,8 +35,6 @@ const KNOWN = [
   "src/ledger/bill.ts -> src/events.ts",
   "src/recipe/schema.ts -> src/recipe/sense.ts",
   "src/recipe/sense.ts -> src/recipe/schema.ts",
-  "src/tokenizer/around.ts -> src/tokenizer/tokenizer.ts",
-  "src/tokenizer/tokenizer.ts -> src/tokenizer/around.ts",
 ];
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })

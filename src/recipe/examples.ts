@@ -2,12 +2,12 @@
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { isUserError } from "../lib/errors.ts";
 import { visible } from "../lib/text-file.ts";
+import { encodePrompt } from "../tasks/prompt.ts";
 import { kindOf, type Row, readRows } from "../tasks/rows.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
 import { type Chat, type ChatMessage, chatOf } from "../tokenizer/chat.ts";
 import { chatDocuments } from "../train/chat-example.ts";
 import type { Document } from "../train/data.ts";
-import { encodePrompt } from "../train/rollout.ts";
 
 export type TextModel = Pick<ModelShape, "tokenizer" | "tokenizerConfig">;
 

@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { Random } from "../../src/lib/random.ts";
 import { documentSource } from "../../src/recipe/sources.ts";
+import { encodePrompt } from "../../src/tasks/prompt.ts";
 import { beginIds, endIds } from "../../src/tokenizer/around.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { BPE_SPECIALS, trainBpe } from "../../src/tokenizer/train.ts";
 import { fimDocument } from "../../src/train/fill-in-the-middle.ts";
-import { encodePrompt } from "../../src/train/rollout.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 interface Case {

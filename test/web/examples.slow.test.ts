@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { SHIPPED } from "../../src/recipe/find-model.ts";
 import { openForInference } from "../../src/sample/inference.ts";
 import { readQuestion } from "../../src/server/question.ts";
-import { encodePrompt } from "../../src/train/rollout.ts";
+import { encodePrompt } from "../../src/tasks/prompt.ts";
 import { EXAMPLES, readFields } from "../../src/web/examples.ts";
 
 const TRIES = 16;
