@@ -19,7 +19,7 @@ export default defineConfig({
         extends: true,
         test: { name: "unit", include: ["test/**/*.test.ts"], exclude: [SLOW], isolate: false },
       },
-      { extends: true, test: { name: "slow", include: [SLOW] } },
+      { extends: true, test: { name: "slow", include: [SLOW], globalSetup: "test/build.ts" } },
     ],
   },
 });

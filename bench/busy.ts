@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { lower } from "../src/graph/lower.ts";
 import { Random } from "../src/lib/random.ts";
 import { loadRecipe } from "../src/recipe/load.ts";
-import { languageModelOptions, recipeShape } from "../src/recipe/options.ts";
+import { recipeShape } from "../src/recipe/options.ts";
 import type { PretrainStage } from "../src/recipe/schema.ts";
 import type { Watch } from "../src/runtime/core-watch.ts";
 import { allocate, type HostValue, Session } from "../src/runtime/session.ts";
@@ -26,7 +26,7 @@ const always: Watch = { contended: false, measure: (_session, run) => run() };
 async function openStep(watch?: Watch): Promise<{ tokens: number; run: () => Promise<unknown> }> {
   const recipe = loadRecipe(RECIPE);
   const { config } = recipeShape(recipe);
-  const options = languageModelOptions(recipe.stages[0] as PretrainStage, recipe.seed);
+  const options = recipe.stages[0] as PretrainStage;
   const { specs, loss } = trainedOn(config, options);
   const graph = traceStep(specs, loss, options.optimizer);
   const session = await Session.fromLowered(lower(graph, { name: "train-step" }), { watch });

@@ -4,7 +4,8 @@
  */
 import { decoderParameters } from "../src/models/dense.ts";
 import { initialise } from "../src/models/layers.ts";
-import { profileProgram } from "../src/recipe/profile.ts";
+import { profileProgram } from "../src/plan/profile.ts";
+import { Engine } from "../src/runtime/engine.ts";
 import { measureMatmulRate } from "../src/runtime/measure.ts";
 import { Sampler } from "../src/sample/engine.ts";
 import { traceDecode } from "../src/sample/graphs.ts";
@@ -48,7 +49,7 @@ async function profile(): Promise<string> {
 
 export async function benchDecode(): Promise<Row[]> {
   const parameters = initialise(decoderParameters(MODEL), 1);
-  const sampler = await Sampler.create(MODEL);
+  const sampler = await Sampler.create(MODEL, new Engine());
   const requests = Array.from({ length: BATCH }, (_, i) => ({
     prompt: [1, 2, 3, i + 4],
     maxNewTokens: NEW_TOKENS,
@@ -60,7 +61,7 @@ export async function benchDecode(): Promise<Row[]> {
     const before = await measureMatmulRate(100, undefined, PRODUCTS);
     const start = performance.now();
     const { flops, tokens } = await sampler.generate(parameters, requests, {
-      temperature: 1,
+      sampling: { temperature: 1 },
       stopIds: new Set(),
     });
     const seconds = (performance.now() - start) / 1000;

@@ -6,8 +6,9 @@
 import { sourceOf } from "../src/checkpoint/weights.ts";
 import type { V3Config } from "../src/models/v3-config.ts";
 import { parseRecipe, readRecipe } from "../src/recipe/load.ts";
-import { initialModel, languageModelOptions } from "../src/recipe/options.ts";
+import { initialModel } from "../src/recipe/options.ts";
 import { documentSource } from "../src/recipe/sources.ts";
+import { Engine } from "../src/runtime/engine.ts";
 import { SpeculativeSampler } from "../src/sample/speculative.ts";
 import { encodePrompt } from "../src/tasks/prompt.ts";
 import { taskFrom } from "../src/tasks/registry.ts";
@@ -44,7 +45,7 @@ export async function trainWithModule(tokens = TOKENS): Promise<Model> {
   if (stage.kind !== "pretrain") throw new Error("the recipe does not begin with pretraining");
   const model = initialModel(recipe);
   const source = documentSource(stage.data, model, { seed: recipe.seed, stage: "pretrain" });
-  const training = await LanguageModelStage.create(model, source, languageModelOptions(stage, recipe.seed));
+  const training = await LanguageModelStage.create(model, source, stage, { seed: recipe.seed });
   while (training.done < training.totalSteps) {
     const { metrics } = await training.advance();
     if (training.done % 25 === 0)
@@ -70,16 +71,18 @@ function requests(model: Model) {
 export async function mtpSpeedup(trained?: Model, drafts = 2): Promise<Row> {
   const model = trained ?? (await trainWithModule());
   // As a chat decodes: one row, one thread, weights in the graph. Without drafts it is plain decoding.
+  const engine = new Engine({ threads: 1 });
   const open = (drafts: number) =>
-    SpeculativeSampler.create(model.config as V3Config, sourceOf(model.parameters), {
-      ...{ precision: "f32", threads: 1, drafts },
+    SpeculativeSampler.create(model.config as V3Config, sourceOf(model.parameters), engine, {
+      precision: "f32",
+      drafts,
     });
   const [plain, speculative] = [await open(0), await open(drafts)];
   const asked = requests(model);
   const timed = async (sampler: SpeculativeSampler) => {
     const start = performance.now();
     const result = await sampler.generate(asked, {
-      temperature: 0,
+      sampling: { temperature: 0 },
       stopIds: model.tokenizer.stopIds,
     });
     return { ...result, speed: result.tokens / ((performance.now() - start) / 1000) };

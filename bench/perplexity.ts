@@ -3,7 +3,8 @@ import type { LoadedModel } from "../src/checkpoint/folder.ts";
 import { sourceOf } from "../src/checkpoint/weights.ts";
 import { causalMask } from "../src/models/masks.ts";
 import { asValues } from "../src/recipe/options.ts";
-import { i32, scalar } from "../src/runtime/session.ts";
+import { Engine } from "../src/runtime/engine.ts";
+import { host, i32, scalar } from "../src/runtime/session.ts";
 import { type FixedOptions, fixedParameters, openFixed } from "../src/sample/fixed.ts";
 import { Scorer, traceScore } from "../src/sample/logprobs.ts";
 import { LlamaCpp } from "../test/checkpoint/gguf/llama-cpp.ts";
@@ -27,7 +28,7 @@ export async function perplexity(
   model: Pick<LoadedModel, "config" | "parameters">,
   parts: readonly number[][],
 ): Promise<number> {
-  const scorer = await Scorer.create(model.config);
+  const scorer = await Scorer.create(model.config, new Engine());
   const parameters = asValues(model.parameters);
   const logProbs: number[] = [];
   for (const part of parts)
@@ -46,11 +47,11 @@ export async function roundedPerplexity(
   const graph = traceScore(config, "shared", (graph, specs) =>
     fixedParameters(graph, specs, source, options),
   );
-  const session = await openFixed(graph, { name: "score" });
+  const session = await openFixed(graph, new Engine());
   const logProbs: number[] = [];
   for (const part of parts) {
     const { logProbs: found } = await session.run({ ...feedsOf(part), inverseTemperature: scalar(1) });
-    logProbs.push(...(found.data as Float32Array).subarray(0, -1));
+    logProbs.push(...(host(found).data as Float32Array).subarray(0, -1));
   }
   await session.release();
   return fromLogProbs(logProbs);

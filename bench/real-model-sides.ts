@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { type LoadedModel, saveModel } from "../src/checkpoint/folder.ts";
 import { exportGguf } from "../src/checkpoint/gguf/model.ts";
 import { sourceOf } from "../src/checkpoint/weights.ts";
+import { Engine } from "../src/runtime/engine.ts";
 import { Sampler } from "../src/sample/engine.ts";
 import { Peer } from "./peer.ts";
 import { Rate } from "./peers/rate.ts";
@@ -39,8 +40,13 @@ const OURS = { F32: "f32", Q8_0: "int8", Q4_1: "int4-offset" } as const;
 /** Our sampler with weights of its own at a precision. */
 export async function ours(precision: Precision, model: LoadedModel, task: Task): Promise<Side> {
   // Blocks as a GGUF file has them.
-  const options = { precision: OURS[precision], block: 32, threads: task.threads } as const;
-  const sampler = await Sampler.fixed(model.config, sourceOf(model.parameters), options);
+  const options = { precision: OURS[precision], block: 32 } as const;
+  const sampler = await Sampler.fixed(
+    model.config,
+    sourceOf(model.parameters),
+    new Engine({ threads: task.threads }),
+    options,
+  );
   return {
     async decode(rows) {
       const rate = new Rate(rows);
@@ -48,7 +54,7 @@ export async function ours(precision: Precision, model: LoadedModel, task: Task)
         ...{ prompt, maxNewTokens: task.tokens, key: ["real-model", row] },
       }));
       const { generations } = await sampler.generate(requests, {
-        temperature: 0,
+        sampling: { temperature: 0 },
         stopIds: new Set(),
         onToken: (row) => rate.mark(row),
       });

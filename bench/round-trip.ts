@@ -12,7 +12,7 @@ import { allParameters, designOf, type ModelConfig } from "../src/models/archite
 import { initialise, parameterInputs } from "../src/models/layers.ts";
 import { causalMask } from "../src/models/masks.ts";
 import { asParameters, asValues, expectedShapes } from "../src/recipe/options.ts";
-import { i32, Session } from "../src/runtime/session.ts";
+import { host, i32, Session } from "../src/runtime/session.ts";
 import { tokenizerFrom } from "../src/tokenizer/load.ts";
 import { trainBpe } from "../src/tokenizer/train.ts";
 import { sequenceInputs } from "../src/train/language-model.ts";
@@ -94,7 +94,7 @@ export async function benchRoundTrip(): Promise<Row[]> {
       join(folder, "ours.safetensors"),
       new Map([
         ["ids", { dtype: "I32" as const, shape: [1, SEQ], data: ids }],
-        ["logits", { dtype: "F32" as const, shape: logits.shape, data: logits.data as Float32Array }],
+        ["logits", { dtype: "F32" as const, shape: logits.shape, data: host(logits).data as Float32Array }],
       ]),
     );
   }

@@ -6,14 +6,15 @@ import { Graph } from "../src/graph/tensor.ts";
 import { allParameters, checkConfig } from "../src/models/architecture.ts";
 import { countParameters, initialise, parameterInputs } from "../src/models/layers.ts";
 import { loadRecipe } from "../src/recipe/load.ts";
-import { languageModelOptions, recipeShape } from "../src/recipe/options.ts";
+import { recipeShape } from "../src/recipe/options.ts";
 import type { PretrainStage } from "../src/recipe/schema.ts";
 import { documentSource } from "../src/recipe/sources.ts";
-import { type HostValue, Session } from "../src/runtime/session.ts";
+import { type HostValue, host, Session } from "../src/runtime/session.ts";
 import { PackedBatches } from "../src/train/data.ts";
 import { batchFeeds } from "../src/train/language-model.ts";
 import { trainedOn } from "../src/train/language-model-stage.ts";
-import { rateFactor } from "../src/train/schedule.ts";
+import { learningRates } from "../src/train/optimizer.ts";
+import { lrFactor } from "../src/train/schedule.ts";
 import { type BuildLoss, TrainStep } from "../src/train/step.ts";
 
 export interface Entry {
@@ -43,7 +44,7 @@ async function race({ recipe: file, seed, seconds, model = {}, rate }: Entry): P
   const stage = recipe.stages[0] as PretrainStage;
   const { config: base, tokenizer } = recipeShape(recipe);
   const config = checkConfig({ ...base, ...model });
-  const { schedule, ...options } = languageModelOptions(stage, seed);
+  const { schedule, ...options } = stage;
   const optimizer = { ...options.optimizer, lr: rate ?? options.optimizer.lr };
   const rowsOf = (stream: number) =>
     new PackedBatches(
@@ -66,9 +67,8 @@ async function race({ recipe: file, seed, seconds, model = {}, rate }: Entry): P
   for (;;) {
     const share = (performance.now() - start) / 1000 / seconds;
     if (share >= 1) break;
-    const factor = rateFactor({ ...schedule, warmup: WARMUP }, Math.floor(share * TICKS), TICKS);
-    const [adamRate, muonRate] = [optimizer.adamLr ?? optimizer.lr, optimizer.lr];
-    await step.step(feeds(rows), { lr: factor * adamRate, muonLr: factor * muonRate });
+    const factor = lrFactor({ ...schedule, warmup: WARMUP }, Math.floor(share * TICKS), TICKS);
+    await step.step(feeds(rows), learningRates(optimizer, factor));
   }
 
   const validation = rowsOf(VALIDATION_SEED);
@@ -89,7 +89,8 @@ async function meanLoss(
   const session = await Session.create(graph, { threads: 1 });
   let total = 0;
   for (const batch of batches)
-    total += (await session.run({ ...Object.fromEntries(parameters), ...batch })).loss.data[0] as number;
+    total += host((await session.run({ ...Object.fromEntries(parameters), ...batch })).loss)
+      .data[0] as number;
   await session.release();
   return total / batches.length;
 }

@@ -17,7 +17,8 @@ const LAYERS = [
   ["events.ts"],
   ["train", "eval"],
   ["recipe"],
-  ["server"],
+  ["run"],
+  ["plan", "server"],
   ["web", "cli"],
 ];
 
@@ -33,8 +34,6 @@ const KNOWN = [
   "src/graph/proto.ts -> src/graph/tensor.ts",
   "src/graph/tensor.ts -> src/graph/op.ts",
   "src/ledger/bill.ts -> src/events.ts",
-  "src/recipe/schema.ts -> src/recipe/sense.ts",
-  "src/recipe/sense.ts -> src/recipe/schema.ts",
 ];
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })

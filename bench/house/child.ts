@@ -7,8 +7,9 @@ import { Random } from "../../src/lib/random.ts";
 import { allParameters } from "../../src/models/architecture.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
-import { languageModelOptions, recipeShape } from "../../src/recipe/options.ts";
+import { recipeShape } from "../../src/recipe/options.ts";
 import type { PretrainStage } from "../../src/recipe/schema.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
 import { trainedOn } from "../../src/train/language-model-stage.ts";
@@ -19,11 +20,11 @@ const [STEPS, ROWS, PROMPT, NEW_TOKENS] = [5, 128, 12, 96];
 
 const recipe = loadRecipe("recipes/tiny-r1-zero.yaml");
 const { config } = recipeShape(recipe);
-const options = languageModelOptions(recipe.stages[0] as PretrainStage, recipe.seed);
+const options = recipe.stages[0] as PretrainStage;
 const parameters = initialise(allParameters(config), recipe.seed);
 const { specs, loss } = trainedOn(config, options);
 const step = await TrainStep.create(specs, parameters, loss, options.optimizer);
-const sampler = await Sampler.create(config);
+const sampler = await Sampler.create(config, new Engine());
 
 const random = new Random("house");
 const idsOf = (count: number) =>
@@ -53,7 +54,7 @@ async function train(): Promise<{ ms: number[]; result: number }> {
 async function decode(): Promise<{ ms: number[]; result: number }> {
   const start = performance.now();
   const { generations } = await sampler.generate(parameters, requests, {
-    temperature: 1,
+    sampling: { temperature: 1 },
     stopIds: new Set(),
   });
   const ms = [performance.now() - start];

@@ -45,10 +45,8 @@ export const FOLDERS: Record<string, readonly Part[]> = {
   train: [
     {
       mutate: [
-        // Advantages and aggregations; the ratios below them are traced.
-        "src/train/grpo-loss.ts:41-103",
         ...sources("train", [
-          ...["importance", "microbatch", "schedule", "data", "rewards", "grpo-metrics", "signals"],
+          ...["advantages", "microbatch", "schedule", "data", "rewards", "grpo-metrics", "signals"],
           "whole-rows",
         ]),
       ],

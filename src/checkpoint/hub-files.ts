@@ -2,7 +2,7 @@
 import { basename } from "node:path";
 import { listed } from "./errors.ts";
 import { MORE_TEMPLATES } from "./folder.ts";
-import { PART, partName } from "./gguf/parts.ts";
+import { PART, partName } from "./gguf/file.ts";
 import { type HubFile, type HubModel, hubError } from "./hub.ts";
 import { INDEX, indexedFiles, SHARD, WEIGHTS } from "./shards.ts";
 

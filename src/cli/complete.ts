@@ -1,9 +1,10 @@
 /** `sputnik complete MODEL [FILE]`: goes on with a text, or fills the hole in it. */
 import fs from "node:fs";
 import color from "picocolors";
-import { isUserError } from "../lib/errors.ts";
+import { isUserError, userError } from "../lib/errors.ts";
 import { decodeText } from "../lib/text-file.ts";
-import { findModel, UsageError } from "../recipe/find-model.ts";
+import { findModel } from "../run/find-model.ts";
+import { Engine } from "../runtime/engine.ts";
 import { complete } from "../sample/complete.ts";
 import { openForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
@@ -42,7 +43,10 @@ export async function completeText(
   const text = readText(file, options);
   printNotes(folder);
   const loaded = showLoading();
-  const model = await openForInference(folder, { precision, threads }).finally(loaded);
+  const model = await openForInference(folder, {
+    precision,
+    engine: threads === undefined ? undefined : new Engine({ threads }),
+  }).finally(loaded);
   const { isTTY } = process.stdout;
   const print = (part: string): void => void (json || process.stdout.write(part));
   /** The person's own text goes into a file as it is. */
@@ -54,7 +58,7 @@ export async function completeText(
     if (!hole) printOwn(text.prefix);
     const filled = await complete(model, {
       ...text,
-      ...{ maxNewTokens: maxTokens, temperature, topP, seed },
+      ...{ maxNewTokens: maxTokens, sampling: { temperature, topP }, seed },
       onText: (part) => print((isTTY ? printable : pipeable)(part)),
     });
     if (!hole) printOwn(text.suffix);
@@ -78,7 +82,8 @@ export async function completeText(
 function readText(file: string | undefined, { marker, prefix, suffix }: CompleteCommand): Text {
   const files = prefix !== undefined || suffix !== undefined;
   if (files && file !== undefined)
-    throw new UsageError(
+    throw userError(
+      "usage",
       "Both a file and its parts are named.",
       "Name FILE, or --prefix and --suffix, not both.",
     );
@@ -86,7 +91,11 @@ function readText(file: string | undefined, { marker, prefix, suffix }: Complete
     ? { prefix: prefix === undefined ? "" : read(prefix), suffix: suffix && read(suffix) }
     : cut(read(file ?? "-"), marker);
   if (text.prefix === "" && text.suffix === undefined)
-    throw new UsageError("There is no text to go on with.", "Name a file, or send a text to standard input.");
+    throw userError(
+      "usage",
+      "There is no text to go on with.",
+      "Name a file, or send a text to standard input.",
+    );
   return text;
 }
 
@@ -98,7 +107,7 @@ function read(file: string): string {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const reason = code === "ENOENT" ? "there is none" : code === "EISDIR" ? "it is a folder" : message;
-    throw new UsageError(`The text ${file} cannot be read: ${reason}.`, "Check the path.");
+    throw userError("usage", `The text ${file} cannot be read: ${reason}.`, "Check the path.");
   }
   return decodeText(file === "-" ? "standard input" : file, bytes);
 }
@@ -108,7 +117,8 @@ function checkHole(tokenizer: Tokenizer, marker: string): void {
     fimIds(tokenizer);
   } catch (error) {
     if (!isUserError(error, "tokenizer")) throw error;
-    throw new UsageError(
+    throw userError(
+      "usage",
       `The text has a hole (${marker}, or a suffix), and this model's vocabulary has no tokens for one.`,
       "Take a base model for code that was trained to fill holes. If this is no hole, name another --marker.",
     );
@@ -118,7 +128,8 @@ function checkHole(tokenizer: Tokenizer, marker: string): void {
 function cut(text: string, marker: string): Text {
   const [prefix, suffix, ...more] = text.split(marker);
   if (more.length === 0) return { prefix, suffix };
-  throw new UsageError(
+  throw userError(
+    "usage",
     `The text has ${more.length + 1} holes (${marker}), and one can be filled at a time.`,
     "Leave one marker, or choose another with --marker.",
   );

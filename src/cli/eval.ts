@@ -5,13 +5,14 @@ import { dirname, join } from "node:path";
 import color from "picocolors";
 import { completionKey, longestPrompt, sampleCompletions } from "../eval/completions.ts";
 import { chooseProblems } from "../eval/problems.ts";
+import { isUserError, userError } from "../lib/errors.ts";
 import {
   type EvaluationSettings,
   type EvaluationWishes,
   evaluationSettings,
   taskName,
-} from "../recipe/evaluation-settings.ts";
-import { type FoundModel, findModel, UsageError } from "../recipe/find-model.ts";
+} from "../run/evaluation-settings.ts";
+import { type FoundModel, findModel } from "../run/find-model.ts";
 import {
   type EvaluationHeader,
   header,
@@ -19,7 +20,9 @@ import {
   type OpenStore,
   openStore,
   readStored,
-} from "../recipe/stored-evaluation.ts";
+} from "../run/stored.ts";
+import { Engine } from "../runtime/engine.ts";
+
 import { openForInference, shapeForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
 import { taskFrom } from "../tasks/registry.ts";
@@ -54,7 +57,8 @@ export async function evaluate(model: string | undefined, options: EvalOptions):
   };
   const named = Object.entries(modes).flatMap(([name, there]) => (there ? [name] : []));
   if (named.length > 1)
-    throw new UsageError(
+    throw userError(
+      "usage",
       `${named.join(" and ")} cannot go together: --from and --compare take stored evaluations and run no model.`,
       "Leave one of them out.",
     );
@@ -69,7 +73,8 @@ function refuseOthers(options: object): void {
   const [idle] = Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name]));
   if (idle === undefined) return;
   const flag = `--${idle.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-  throw new UsageError(
+  throw userError(
+    "usage",
     `${flag} changes nothing where stored evaluations are read: their settings are stored with them.`,
     `Leave ${flag} out, or evaluate again with it.`,
   );
@@ -96,7 +101,11 @@ async function examine(name: string | undefined, options: EvalOptions): Promise<
   const head = headerOf(found, settings, problems.length, precision);
   announce(settings, head);
   const loaded = showLoading();
-  const opening = openForInference(found.folder, { precision, threads, batched: true });
+  const opening = openForInference(found.folder, {
+    precision,
+    engine: threads === undefined ? undefined : new Engine({ threads }),
+    batched: true,
+  });
   const model = await opening.finally(loaded);
   try {
     const path = out ?? join("runs", "evaluations", `${digest(head)}.jsonl`);
@@ -117,7 +126,13 @@ async function examine(name: string | undefined, options: EvalOptions): Promise<
           progress.completion(completion);
         },
       };
-      ({ flops } = await sampleCompletions(model, problems, settings, hooks, store.known));
+      ({ flops } = await sampleCompletions(
+        model,
+        problems,
+        { ...settings, sampling: settings },
+        hooks,
+        store.known,
+      ));
     } catch (error) {
       if (!interruption.signal.aborted) throw error;
     } finally {
@@ -169,13 +184,15 @@ function fitLimit(
 ): void {
   const room = positions - longest.tokens;
   if (room < 1)
-    throw new UsageError(
+    throw userError(
+      "usage",
       `The problem ${longest.id} has ${longest.tokens} tokens, and the model only ${positions} positions.`,
       "Leave the problem out, ask with --template plain, or take a model with more positions.",
     );
   if (settings.maxNewTokens <= room) return;
   if (settings.limitGiven)
-    throw new UsageError(
+    throw userError(
+      "usage",
       `Answers of ${settings.maxNewTokens} tokens and the longest prompt of ${longest.tokens} (${longest.id}) exceed the model's ${positions} positions.`,
       `Add --max-tokens ${room}, or less.`,
     );
@@ -229,7 +246,7 @@ function keep(file: string, open: () => OpenStore): OpenStore & { holds: () => b
   try {
     store = open();
   } catch (error) {
-    if (error instanceof UsageError) throw error;
+    if (isUserError(error, "usage")) throw error;
     lost(error);
   }
   if (store !== null && store.known.size > 0)

@@ -10,14 +10,15 @@ import { saveModel } from "../checkpoint/folder.ts";
 import { exportGguf } from "../checkpoint/gguf/model.ts";
 import { isGguf, openModelFiles } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
+import { type UserError, userError } from "../lib/errors.ts";
 import { allParameters } from "../models/architecture.ts";
 import { countParameters } from "../models/layers.ts";
-import { type FoundModel, findModel, UsageError } from "../recipe/find-model.ts";
-import { inlineText } from "../recipe/markdown-text.ts";
 import { expectedShapes } from "../recipe/options.ts";
-import { saveReport } from "../recipe/report.ts";
-import { runPaths } from "../recipe/run-folder.ts";
-import { type RunData, readRun } from "../recipe/run-reader.ts";
+import { type FoundModel, findModel } from "../run/find-model.ts";
+import { runPaths } from "../run/folder.ts";
+import { type RunData, readRun } from "../run/reader.ts";
+import { inlineText } from "../run/report/markdown-text.ts";
+import { saveReport } from "../run/report/report.ts";
 import { printable } from "./printable.ts";
 import { examLine } from "./progress.ts";
 import { findRun } from "./report.ts";
@@ -61,8 +62,8 @@ const tell = (note: string): void => console.error(`${color.yellow("note")} ${pr
 
 type FolderType = "F32" | "F16" | "BF16";
 
-const wrongType = (dtype: string, known: string): UsageError =>
-  new UsageError(`${dtype} cannot be written there.`, `Choose ${known}.`);
+const wrongType = (dtype: string, known: string): UserError =>
+  userError("usage", `${dtype} cannot be written there.`, `Choose ${known}.`);
 
 interface Written {
   parameters: number;

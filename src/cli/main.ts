@@ -4,7 +4,7 @@
 import "../runtime/no-telemetry.ts";
 import { createRequire } from "node:module";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { RUN_NAME, RUN_NAME_RULE } from "../recipe/run-name.ts";
+import { RUN_NAME, RUN_NAME_RULE } from "../recipe/name.ts";
 import { fail } from "./screen.ts";
 import { survive } from "./terminal.ts";
 

@@ -2,9 +2,9 @@
 import fs from "node:fs";
 import { fileURLToPath } from "node:url";
 import type { RunEvent } from "../events.ts";
-import { replay } from "../recipe/replay.ts";
-import { runPaths } from "../recipe/run-folder.ts";
-import { readRun } from "../recipe/run-reader.ts";
+import { runPaths } from "../run/folder.ts";
+import { readRun } from "../run/reader.ts";
+import { replay } from "../run/replay.ts";
 import { RunBus } from "../server/bus.ts";
 import { ThreadChat } from "../server/chat-service.ts";
 import { newToken, type RunningServer, startServer } from "../server/serve.ts";

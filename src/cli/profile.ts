@@ -1,7 +1,7 @@
 /** `sputnik train RECIPE --profile`: where the time of the training steps goes, in the model's own words. */
 import color from "picocolors";
-import { planRecipe } from "../recipe/plan.ts";
-import { type Profile, type ProfileRow, profileProgram } from "../recipe/profile.ts";
+import { planRecipe } from "../plan/plan.ts";
+import { type Profile, type ProfileRow, profileProgram } from "../plan/profile.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { printableJson } from "./printable.ts";
 import { percent, runTime, table } from "./screen.ts";

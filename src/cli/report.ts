@@ -1,15 +1,17 @@
 /** `sputnik report RUN`: makes report.md again from the run's files. */
 import fs from "node:fs";
 import { join } from "node:path";
-import { listRuns, UsageError } from "../recipe/find-model.ts";
-import { writeReport } from "../recipe/report.ts";
-import { runPaths } from "../recipe/run-folder.ts";
+import { userError } from "../lib/errors.ts";
+import { listRuns } from "../run/find-model.ts";
+import { runPaths } from "../run/folder.ts";
+import { writeReport } from "../run/report/report.ts";
 import { printSummary } from "./summary.ts";
 
 export function report(run: string): void {
   const folder = runFolder(run);
   if (!fs.existsSync(runPaths(folder).metrics))
-    throw new UsageError(
+    throw userError(
+      "usage",
       `${folder} is an exported model: it has no journals to make a report from.`,
       "Read the report.md that came along, or name the run itself.",
     );
@@ -21,7 +23,7 @@ export function report(run: string): void {
 export const findRun = (run: string): string | null =>
   [run, join("runs", run)].find((path) => fs.existsSync(runPaths(path).info)) ?? null;
 
-/** @throws UsageError */
+/** @throws UserError */
 function runFolder(run: string): string {
   const folder = findRun(run);
   if (folder !== null) return folder;
@@ -30,5 +32,5 @@ function runFolder(run: string): string {
     known.length === 0
       ? "Make one with: sputnik train recipes/smoke.yaml"
       : `Known runs: ${known.join(", ")}.`;
-  throw new UsageError(`There is no run "${run}".`, remedy);
+  throw userError("usage", `There is no run "${run}".`, remedy);
 }

@@ -1,7 +1,7 @@
 /** How errors, figures and tables look on a terminal. */
 import Table from "cli-table3";
 import color from "picocolors";
-import { toFailure } from "../recipe/failure.ts";
+import { toFailure } from "../lib/failure.ts";
 import { printable, printableJson } from "./printable.ts";
 
 /** Shows an error on one screen, for a program as JSON; returns the exit code. SPUTNIK_DEBUG=1 adds the stack. */

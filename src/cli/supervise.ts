@@ -1,9 +1,9 @@
 /** Watches a run from the terminal: its progress, its page, and Ctrl-C. */
 import color from "picocolors";
 import type { RunEvent } from "../events.ts";
-import { toFailure } from "../recipe/failure.ts";
-import { launchRun, type RunOrder } from "../recipe/launch.ts";
-import type { RunOutcome } from "../recipe/run.ts";
+import { toFailure } from "../lib/failure.ts";
+import { launchRun, type RunOrder } from "../run/launch.ts";
+import type { RunOutcome } from "../run/run.ts";
 import type { Progress } from "./progress.ts";
 import { isEcho, outliveTerminal } from "./terminal.ts";
 

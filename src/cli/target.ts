@@ -4,13 +4,12 @@
  */
 import fs from "node:fs";
 import { basename, dirname, join, resolve, sep } from "node:path";
-import { GgufFile } from "../checkpoint/gguf/file.ts";
+import { GgufFile, openParts } from "../checkpoint/gguf/file.ts";
 import { WROTE } from "../checkpoint/gguf/model.ts";
-import { openParts } from "../checkpoint/gguf/parts.ts";
 import { INDEX, SHARD, WEIGHTS } from "../checkpoint/shards.ts";
+import { type UserError, userError } from "../lib/errors.ts";
 import { scratchFolder } from "../lib/scratch.ts";
 import { readText } from "../lib/text-file.ts";
-import { UsageError } from "../recipe/find-model.ts";
 
 export interface TargetOptions {
   /** What is exported: a folder or a file, and the run that it comes from. */
@@ -32,13 +31,13 @@ const MODEL_FILE =
 const isModelFile = (name: string): boolean =>
   name === WEIGHTS || name === INDEX || SHARD.test(name) || MODEL_FILE.test(name);
 
-/** Lets `write` fill a new folder, which then becomes `target`. @throws UsageError where `target` is not ours to write */
+/** Lets `write` fill a new folder, which then becomes `target`. @throws UserError where `target` is not ours to write */
 export function writeFolder<T>(target: string, options: TargetOptions, write: (folder: string) => T): T {
   const there = real(target);
   refuseSource(target, there, options.sources);
   const stats = fs.statSync(there, { throwIfNoEntry: false });
   if (stats !== undefined && !stats.isDirectory())
-    throw new UsageError(`${target} is a file.`, "Name a new or an empty folder.");
+    throw userError("usage", `${target} is a file.`, "Name a new or an empty folder.");
   const before = stats === undefined ? [] : filesIn(there);
   const foreign = foreignFiles(there, before);
   if (foreign.length > 0 && !options.force) throw occupied(target, foreign);
@@ -74,20 +73,21 @@ export function writeFolder<T>(target: string, options: TargetOptions, write: (f
   }
 }
 
-/** Lets `write` write a new file, which then becomes `target`. @throws UsageError where `target` is not ours to write */
+/** Lets `write` write a new file, which then becomes `target`. @throws UserError where `target` is not ours to write */
 export function writeGgufFile<T>(target: string, options: TargetOptions, write: (file: string) => T): T {
   const there = real(target);
   refuseSource(target, there, options.sources);
   const stats = fs.statSync(there, { throwIfNoEntry: false });
   if (stats !== undefined && !stats.isFile())
-    throw new UsageError(`${target} is not a file.`, "Name a new file whose name ends with .gguf.");
+    throw userError("usage", `${target} is not a file.`, "Name a new file whose name ends with .gguf.");
   if (stats !== undefined && !options.force && !isOurGguf(there))
-    throw new UsageError(
+    throw userError(
+      "usage",
       `${target} is there already, and Sputnik did not write it.`,
       "Name a new file, or add --force to replace it.",
     );
   if (!isFolder(dirname(there)))
-    throw new UsageError(`The folder ${dirname(target)} is not there.`, "Make it, or name another.");
+    throw userError("usage", `The folder ${dirname(target)} is not there.`, "Make it, or name another.");
   const { path: folder, remove } = scratchFolder("export", dirname(there));
   try {
     const result = write(join(folder, basename(there)));
@@ -156,11 +156,12 @@ function filesIn(folder: string, prefix = ""): string[] {
 function refuseSource(target: string, there: string, sources: readonly string[]): void {
   for (const source of new Set(sources.flatMap(allFilesOf).map(real))) {
     const [inner, outer] = [`${there}${sep}`, `${source}${sep}`];
-    if (same(there, source)) throw new UsageError(`${target} is the model itself.`, "Name another place.");
+    if (same(there, source))
+      throw userError("usage", `${target} is the model itself.`, "Name another place.");
     if (outer.startsWith(inner) || parents(source).some((folder) => same(folder, there)))
-      throw new UsageError(`${target} holds the model itself.`, "Name another place.");
+      throw userError("usage", `${target} holds the model itself.`, "Name another place.");
     if (inner.startsWith(outer) || parents(there).some((folder) => same(folder, source)))
-      throw new UsageError(`${target} lies in the model itself.`, "Name another place.");
+      throw userError("usage", `${target} lies in the model itself.`, "Name another place.");
   }
 }
 
@@ -208,9 +209,10 @@ function real(path: string): string {
 const isFolder = (path: string): boolean =>
   fs.lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 
-function occupied(target: string, files: readonly string[]): UsageError {
+function occupied(target: string, files: readonly string[]): UserError {
   const more = files.length > 3 ? ` and ${files.length - 3} more` : "";
-  return new UsageError(
+  return userError(
+    "usage",
     `${target} holds other files, which Sputnik did not write, or which were changed since: ${files.slice(0, 3).join(", ")}${more}.`,
     "Give a new or an empty folder, or add --force: a model there is replaced, other files stay.",
   );

@@ -1,14 +1,14 @@
 /** `sputnik train RECIPE`: runs a recipe, or goes on with an interrupted run of it. */
 import { join } from "node:path";
 import color from "picocolors";
-import { UsageError } from "../recipe/find-model.ts";
-import type { RunOrder } from "../recipe/launch.ts";
+import { userError } from "../lib/errors.ts";
 import { parseRecipe, readRecipe } from "../recipe/load.ts";
 import { resolvePaths } from "../recipe/paths.ts";
-import { ensureReport } from "../recipe/report.ts";
-import { readJson, runPaths } from "../recipe/run-folder.ts";
-import { hashRecipe, type RunInfo } from "../recipe/run-info.ts";
 import type { Recipe } from "../recipe/schema.ts";
+import { readJson, runPaths } from "../run/folder.ts";
+import { hashRecipe, type RunInfo } from "../run/info.ts";
+import type { RunOrder } from "../run/launch.ts";
+import { ensureReport } from "../run/report/report.ts";
 import { openPage, type Page } from "./page.ts";
 import { printableJson } from "./printable.ts";
 import { progressFor } from "./progress.ts";
@@ -40,7 +40,8 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
       options,
     );
   if (options.passRate !== undefined || options.answerTokens !== undefined)
-    throw new UsageError(
+    throw userError(
+      "usage",
       "--pass-rate and --answer-tokens are for a forecast, and this is a run.",
       "Add --dry-run, or leave them out.",
     );

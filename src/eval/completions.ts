@@ -1,6 +1,7 @@
 /** Sampling an evaluation's completions: one request a completion, each with a random stream of its own. */
 import type { GenerateOptions } from "../sample/engine.ts";
 import type { InferenceModel } from "../sample/inference.ts";
+import type { Sampling } from "../sample/sampler.ts";
 import { encodeProblem } from "../tasks/prompt.ts";
 import { completionText } from "../tokenizer/stream.ts";
 import { locateEquations } from "../train/rollout.ts";
@@ -24,14 +25,13 @@ export interface SamplingSettings {
   seed: number;
   part: string;
   samples: number;
-  temperature: number;
-  topP?: number;
-  topK?: number;
+  sampling: Sampling;
   maxNewTokens: number;
 }
 
 export interface SampleHooks {
-  slots?: number;
+  /** Rows decoded together, at most. */
+  maxBatch?: number;
   signal?: GenerateOptions["signal"];
   /** Called as each completion ends, in the order of ending. */
   onCompletion?: (completion: Completion) => void;
@@ -53,7 +53,7 @@ export async function sampleCompletions(
   hooks: SampleHooks = {},
   known: ReadonlyMap<string, Completion> = new Map(),
 ): Promise<{ completions: Completion[]; flops: number; tokens: number }> {
-  const { seed, part, samples, maxNewTokens, temperature, topP, topK } = settings;
+  const { seed, part, samples, maxNewTokens, sampling } = settings;
   const wanted = problems.flatMap((chosen) =>
     Array.from({ length: samples * chosen.copies }, (_, sample) => ({ chosen, sample })),
   );
@@ -90,7 +90,7 @@ export async function sampleCompletions(
         key: [seed, "sample", part, chosen.index, sample],
       })),
       {
-        ...{ temperature, topP, topK, stopIds, slots: hooks.slots, signal: hooks.signal },
+        ...{ sampling, stopIds, maxBatch: hooks.maxBatch, signal: hooks.signal },
         onToken: (row, id) => {
           const ids = partial[row]!;
           ids.push(id);

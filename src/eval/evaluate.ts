@@ -1,6 +1,7 @@
 /** An exam: distinct problems, k samples each, every score with its interval, and the truth of the thoughts. */
 import type { EvaluationRecord, GroupRecord, ProblemTally } from "../events.ts";
 import type { InferenceModel } from "../sample/inference.ts";
+import type { Sampling } from "../sample/sampler.ts";
 import { checkedVerdict } from "../tasks/judge.ts";
 import type { ListPart, Problem, Task, Verdict } from "../tasks/problem.ts";
 import { validityByPosition } from "../train/grpo-metrics.ts";
@@ -9,7 +10,7 @@ import { meanInterval } from "./interval.ts";
 import { chooseProblems, type EvaluatedProblem, evaluationError } from "./problems.ts";
 import { type Majority, majority, passAt1, passCurve } from "./statistics.ts";
 
-export interface ExamOptions extends Pick<SampleHooks, "slots" | "signal"> {
+export interface ExamOptions extends Pick<SampleHooks, "maxBatch" | "signal"> {
   label: string;
   seed: number;
   /** Of a task that generates: a split; of a list: a split, or all of it. */
@@ -17,9 +18,7 @@ export interface ExamOptions extends Pick<SampleHooks, "slots" | "signal"> {
   /** How many different ones; absent: all of a list. */
   problems?: number;
   samples: number;
-  temperature: number;
-  topP?: number;
-  topK?: number;
+  sampling: Sampling;
   maxNewTokens: number;
 }
 
@@ -33,14 +32,17 @@ const ANSWER_LIMIT = 80;
 export async function exam(
   model: InferenceModel,
   task: Task,
-  { label, split, problems, slots, signal, ...settings }: ExamOptions,
+  { label, split, problems, maxBatch, signal, ...settings }: ExamOptions,
 ): Promise<{ record: EvaluationRecord; examples: GroupRecord[]; flops: number; tokens: number }> {
   const chosen = chooseProblems(task, { seed: settings.seed, part: split, problems });
   const sampling = { ...settings, part: split };
-  const { completions, flops, tokens } = await sampleCompletions(model, chosen, sampling, { slots, signal });
+  const { completions, flops, tokens } = await sampleCompletions(model, chosen, sampling, {
+    maxBatch,
+    signal,
+  });
   const verdicts = await judgeCompletions(task, chosen, completions);
   const record = evaluationRecord(chosen, completions, verdicts, {
-    ...{ label, task: task.name, samples: settings.samples, temperature: settings.temperature },
+    ...{ label, task: task.name, samples: settings.samples, temperature: settings.sampling.temperature },
   });
   return { record, examples: record.examples ?? [], flops, tokens };
 }

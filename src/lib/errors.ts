@@ -61,6 +61,10 @@ export class UserError extends Error {
   }
 }
 
+/** The usual refusal. @param what, @param remedy sentences */
+export const userError = (kind: ErrorKind, what: string, remedy: string): UserError =>
+  new UserError({ kind, what, remedy });
+
 /** Whether an error is a `UserError` of this kind. */
 export function isUserError(error: unknown, kind: ErrorKind): error is UserError {
   return error instanceof UserError && error.kind === kind;

@@ -1,6 +1,6 @@
 /** A stage's problems against the model: each split has some, and each prompt leaves room for its answer. */
 import type { ModelShape } from "../checkpoint/folder.ts";
-import { isUserError, type UserError } from "../lib/errors.ts";
+import { isUserError, UserError, userError } from "../lib/errors.ts";
 import { usablePositions } from "../models/rope.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { encodeProblem } from "../tasks/prompt.ts";
@@ -8,16 +8,14 @@ import { taskFrom } from "../tasks/registry.ts";
 import { dataSetError } from "../tasks/rows.ts";
 import { splitRows } from "../tasks/split-rows.ts";
 import type { Note } from "./check-data.ts";
-import { examProblems, largestCompletion } from "./exam.ts";
-import { UsageError } from "./find-model.ts";
+import { examProblems, largestCompletion } from "./evaluation.ts";
 import type { EvaluateStage, GrpoStage, Recipe, TaskOptions } from "./schema.ts";
-import { StageError } from "./stage-error.ts";
 
 /** Generated problems whose prompts are measured. */
 const MEASURED = 256;
 
 /**
- * @throws UserError for a file, a split without rows or a question without room; UsageError for a limit that the
+ * @throws UserError for a file, a split without rows or a question without room; UserError for a limit that the
  *   model has no room for
  */
 export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, model: ModelShape): Note[] {
@@ -74,7 +72,7 @@ function checkRoom(
       found,
       `Shorten the question or leave the row out${lower === null ? "" : `, or lower the limit: ${lower}`}.`,
     );
-  throw new StageError(
+  throw stageError(
     name,
     [maxNewTokens === undefined ? "name" : "maxNewTokens"],
     `Answers of ${needed} tokens and the longest prompt (${length} tokens) do not fit the model's ${maxPositions} positions.`,
@@ -96,9 +94,13 @@ function promptOf(
     if (isUserError(error, "input") && options.kind === "jsonl")
       throw rowError(problem.id, options, stage, error.message.replace(/\.$/, ""), null);
     if (isUserError(error, "chat-template"))
-      throw new UsageError(`Stage "${stage.name}", task: ${error.found}.`, error.remedy ?? "");
+      throw userError("usage", `Stage "${stage.name}", task: ${error.found}.`, error.remedy ?? "");
     if (isUserError(error, "input"))
-      throw new UsageError(`Stage "${stage.name}", task: ${error.message}`, "Choose another task or model.");
+      throw userError(
+        "usage",
+        `Stage "${stage.name}", task: ${error.message}`,
+        "Choose another task or model.",
+      );
     throw error;
   }
 }
@@ -122,3 +124,13 @@ function rowError(
     remedy,
   );
 }
+
+/** A stage asks for what its model or its data do not have. @param path the key within the stage */
+export const stageError = (stage: string, path: string[], message: string, remedy: string): UserError =>
+  new UserError({
+    kind: "stage",
+    where: `Stage "${stage}", ${path.join(".")}`,
+    what: message,
+    remedy,
+    data: { path },
+  });

@@ -1,6 +1,6 @@
 /** Recipes as a JSON Schema, from which editors complete and check: `sputnik schema`, and recipes/schema.json. */
 import { z } from "zod";
-import { presetKeys, presetNames } from "./presets.ts";
+import { presetKeys, presetNames } from "../train/presets.ts";
 import { recipeObject } from "./schema.ts";
 
 interface Node {

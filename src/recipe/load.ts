@@ -1,10 +1,12 @@
 /** Reads a recipe file. What is wrong with it is shown all at once, on one screen, with its lines. */
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
+import { UserError } from "../lib/errors.ts";
 import { readText, textFault } from "../lib/text-file.ts";
 import { findPair, locate, type Place } from "./locate.ts";
 import { expandPresets } from "./presets.ts";
 import { explain } from "./problems.ts";
-import { type Recipe, recipeSchema } from "./schema.ts";
+import type { Recipe } from "./schema.ts";
+import { recipeSchema } from "./validate.ts";
 
 export interface RecipeProblem {
   /** From 1; 0 where the whole file is meant. */
@@ -27,27 +29,21 @@ export interface RecipeSource {
 const SHOWN = 6;
 const LONGEST_LINE = 100;
 
-/** A recipe that cannot be run. The message is ready for the terminal; the fields are its data. */
-export class RecipeError extends Error {
-  readonly file: string;
-  readonly problems: RecipeProblem[];
+/** A recipe that cannot be run: the message is ready for the terminal, `data` holds the file and the problems. */
+const recipeError = (file: string, problems: RecipeProblem[], text = ""): UserError =>
+  new UserError({ kind: "recipe", what: screen(file, problems, text), data: { file, problems } });
 
-  constructor(file: string, problems: RecipeProblem[], text = "") {
-    super(screen(file, problems, text));
-    this.name = "RecipeError";
-    this.file = file;
-    this.problems = problems;
-  }
-}
+/** The problems of an error of kind "recipe". */
+export const problemsOf = (error: UserError): RecipeProblem[] => error.data.problems as RecipeProblem[];
 
 const NOWHERE = { line: 0, column: 0, path: "", suggestion: null };
 
-/** Reads and checks a recipe. Throws a `RecipeError`, for a missing file too. */
+/** Reads and checks a recipe. @throws UserError, for a missing file too. */
 export function loadRecipe(path: string): Recipe {
   return parseRecipe(readRecipe(path), path);
 }
 
-/** The text of a recipe file. Throws a `RecipeError` where there is none. */
+/** The text of a recipe file. @throws UserError where there is none. */
 export function readRecipe(path: string): string {
   try {
     return readText(path);
@@ -60,11 +56,11 @@ export function readRecipe(path: string): string {
         : fault.found.startsWith("a folder")
           ? "This is a folder. Give the recipe's YAML file in it."
           : `${fault.line === null ? "" : `Line ${fault.line}: `}Expected a recipe in YAML, found ${fault.found}. ${fault.remedy}`;
-    throw new RecipeError(path, [{ ...NOWHERE, message: why }]);
+    throw recipeError(path, [{ ...NOWHERE, message: why }]);
   }
 }
 
-/** Checks a recipe's text; `file` is its name in messages. Throws a `RecipeError`. */
+/** Checks a recipe's text; `file` is its name in messages. @throws UserError. */
 export function parseRecipe(text: string, file: string): Recipe {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
@@ -78,7 +74,7 @@ export function parseRecipe(text: string, file: string): Recipe {
       const { line, col } = lines.linePos(error.pos[0]);
       return { ...NOWHERE, line, column: col, message: inWords(error) };
     });
-    throw new RecipeError(file, problems, text);
+    throw recipeError(file, problems, text);
   }
   const input = withoutExtensions(toValue(document, lines, file, text));
   const parsed = recipeSchema.safeParse(input);
@@ -94,15 +90,15 @@ export function parseRecipe(text: string, file: string): Recipe {
     };
   });
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
-  throw new RecipeError(file, problems, text);
+  throw recipeError(file, problems, text);
 }
 
 /** A problem that only the model's files or the data show, at its place in the recipe. */
-export function problemAt({ text, file }: RecipeSource, path: PropertyKey[], message: string): RecipeError {
+export function problemAt({ text, file }: RecipeSource, path: PropertyKey[], message: string): UserError {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
   const { line, column } = locate(document, lines, path, "value");
-  return new RecipeError(
+  return recipeError(
     file,
     [{ line, column, path: path.map(String).join("."), message, suggestion: null }],
     text,
@@ -159,7 +155,7 @@ function toValue(document: Document, lines: LineCounter, file: string, text: str
       message =
         "A name (*name) leads to itself, or names within names multiply without end: write the parts out.";
     const { line, col } = lines.linePos(start);
-    throw new RecipeError(
+    throw recipeError(
       file,
       [{ ...NOWHERE, line: Math.max(1, line), column: Math.max(1, col), message }],
       text,

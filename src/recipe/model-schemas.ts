@@ -1,6 +1,7 @@
 /** What a recipe may say of its model: a shape of one of the designs, or weights to start from. */
 import { z } from "zod";
-import { count, positive, ropeScalingSchema } from "./part-schemas.ts";
+import { count, positive } from "../lib/schema.ts";
+import { ropeScalingSchema } from "./part-schemas.ts";
 
 /** The dense DeepSeek LLM decoder (arXiv 2401.02954, section 2.2), in any size, or one of its relatives. */
 export const denseShapeSchema = z.strictObject({

@@ -20,13 +20,8 @@ import { FIM_TOKENS } from "../tokenizer/infill.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { trainBpe } from "../tokenizer/train.ts";
-import type { GrpoOptions } from "../train/grpo-options.ts";
-import type { LanguageModelOptions } from "../train/language-model-stage.ts";
-import type { AdapterOptions } from "../train/policy.ts";
 import type { Model } from "../train/stage.ts";
-import type { OptimizerOptions } from "../train/step.ts";
-import type { GrpoStage, Optimizer, PretrainStage, Recipe, SftStage } from "./schema.ts";
-import { languageModellingSteps } from "./sense.ts";
+import type { Recipe } from "./schema.ts";
 
 /** The tensors of a file as the runtime's values. */
 export function asValues(parameters: ReadonlyMap<string, Parameter>): Map<string, HostValue> {
@@ -112,49 +107,3 @@ function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {
  * different streams, however alike they are; exams have the recipe's seed, so that they compare.
  */
 export const stageSeed = (seed: number, stage: string): number => new Random(seed, "stage", stage).uint32();
-
-const ADAM_EPSILON = 1e-8;
-
-export function optimizerOptions(optimizer: Optimizer): OptimizerOptions {
-  const { kind, lr, betas, weightDecay, clip } = optimizer;
-  const shared = { kind, lr, betas, weightDecay, clip: clip ?? 0, epsilon: ADAM_EPSILON };
-  return optimizer.kind === "muon"
-    ? { ...shared, adamLr: optimizer.adamLr, momentum: optimizer.momentum }
-    : { ...shared, momentum: 0 };
-}
-
-export function languageModelOptions(stage: PretrainStage | SftStage, seed: number): LanguageModelOptions {
-  const { batch, accumulate, sequence, documentMask, recompute, v3, schedule } = stage;
-  const optimizer = optimizerOptions(stage.optimizer);
-  return {
-    steps: languageModellingSteps(stage),
-    batch,
-    accumulate,
-    sequence,
-    documentMask,
-    recompute,
-    v3,
-    optimizer,
-    schedule,
-    wholeExamples: stage.kind === "sft",
-    lora: adapterOptions("lora" in stage ? stage.lora : undefined, seed),
-  };
-}
-
-const adapterOptions = (lora: GrpoStage["lora"], seed: number): AdapterOptions | null =>
-  lora === undefined ? null : { ...lora, seed };
-
-export function grpoOptions(stage: GrpoStage, seed: number): GrpoOptions {
-  const { overlong } = stage;
-  return {
-    ...stage,
-    seed,
-    rewards: { ...stage.rewards, overlong: overlong?.mode === "soft" ? overlong : null },
-    maskTruncated: overlong?.mode === "mask",
-    aggregationLength: stage.aggregationLength ?? stage.maxNewTokens,
-    dynamicRounds: stage.dynamicSampling?.maxRounds ?? 0,
-    importance: stage.importance ?? null,
-    lora: adapterOptions(stage.lora, seed),
-    optimizer: optimizerOptions(stage.optimizer),
-  };
-}

@@ -1,45 +1,6 @@
-/** The parts that several stages share: optimizer, learning-rate schedule, training data. */
+/** Parts of a recipe: how rotary positions are scaled, and training data. */
 import { z } from "zod";
-
-export const positive = z.number().positive();
-export const count = z.int().positive();
-export const share = z.number().min(0).max(1);
-
-const betas = z.tuple([share, share]).default([0.9, 0.95]);
-const weightDecay = z.number().min(0).default(0);
-/** Largest global gradient norm; `null` switches clipping off. */
-const clip = positive.nullable().default(1);
-
-/** AdamW with decoupled decay (arXiv 1711.05101). `betas` default to DeepSeek LLM's (2401.02954, 2.3). */
-const adamw = z.strictObject({ kind: z.literal("adamw"), lr: positive, betas, weightDecay, clip });
-
-/** Muon for the block matrices, AdamW at `adamLr` for embeddings, head and norms. */
-const muon = z.strictObject({
-  kind: z.literal("muon"),
-  lr: positive,
-  adamLr: positive,
-  betas,
-  weightDecay,
-  clip,
-  momentum: share.default(0.95),
-});
-
-export const optimizerSchema = z.discriminatedUnion("kind", [adamw, muon]);
-
-/** Steps over which the rate climbs linearly from 0. */
-const warmup = z.int().min(0).default(0);
-/** The last rate, as a share of the peak. */
-const minLrRatio = share.default(0.1);
-
-export const scheduleSchema = z.discriminatedUnion("kind", [
-  /** x 0.316 after 80 % and x 0.1 after 90 % of the steps (DeepSeek LLM, 2401.02954, section 2.3). */
-  z.strictObject({ kind: z.literal("multi-step"), warmup }),
-  z.strictObject({ kind: z.literal("cosine"), warmup, minLrRatio }),
-  /** Warm-up, stable, decay: flat until the last `decayFraction` of the steps (MiniCPM, 2404.06395). */
-  z.strictObject({ kind: z.literal("wsd"), warmup, minLrRatio, decayFraction: share.default(0.1) }),
-  z.strictObject({ kind: z.literal("linear"), warmup, minLrRatio }),
-  z.strictObject({ kind: z.literal("constant"), warmup }),
-]);
+import { count, fraction, positive } from "../lib/schema.ts";
 
 const factor = z.number().min(1);
 const originalPositions = count;
@@ -76,16 +37,16 @@ const countdownAttempts = z.strictObject({
   kind: z.literal("countdown-attempts"),
   numbers,
   /** Probability that an attempt is the known solution. */
-  hint: share,
+  hint: fraction,
   /** Share of documents that are one equation. */
-  singles: share,
+  singles: fraction,
   maxAttempts: count,
   /** Probability of another attempt after a miss. */
-  goOn: share,
+  goOn: fraction,
   /** Largest intermediate result. */
   maxResult: count,
   /** Share of problems whose known solution multiplies or divides; 0: as they come, one in twelve for 3 numbers. */
-  products: share.default(0),
+  products: fraction.default(0),
   /** No attempt twice in one thought. */
   distinct: z.boolean().default(false),
 });
@@ -100,7 +61,7 @@ const repository = z.strictObject({
   /** Endings of the files that are read, without the dot. */
   extensions: z.array(z.string().regex(/^[A-Za-z0-9+]+$/)).min(1),
   /** `rate`: share of documents that are cut; `spm`: share of those with the suffix first. */
-  fim: z.strictObject({ rate: share.default(0.5), spm: share.default(0) }).optional(),
+  fim: z.strictObject({ rate: fraction.default(0.5), spm: fraction.default(0) }).optional(),
 });
 
 /** Files are relative to the directory where the command runs. */
@@ -116,6 +77,4 @@ export const dataSchema = z.discriminatedUnion("kind", [
   repository,
 ]);
 
-export type Optimizer = z.infer<typeof optimizerSchema>;
-export type Schedule = z.infer<typeof scheduleSchema>;
 export type TrainingData = z.infer<typeof dataSchema>;

@@ -1,7 +1,7 @@
 /** What a schema finds wrong with a recipe, in words for the person who wrote it. */
 import { z } from "zod";
+import { presetKeys } from "../train/presets.ts";
 import type { Path } from "./locate.ts";
-import { presetKeys } from "./presets.ts";
 import { nearest } from "./spelling.ts";
 
 export interface Finding {

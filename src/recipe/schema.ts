@@ -4,15 +4,13 @@
  */
 import { z } from "zod";
 import { TRAINED_RULES } from "../checkpoint/gguf/splits.ts";
+import { count, positive } from "../lib/schema.ts";
 import { denseShapeSchema, modelFolderSchema, v3ShapeSchema } from "./model-schemas.ts";
-import { count, positive } from "./part-schemas.ts";
-import { expandPresets } from "./presets.ts";
-import { RUN_NAME, RUN_NAME_RULE } from "./run-name.ts";
-import { checkSense } from "./sense.ts";
+import { RUN_NAME, RUN_NAME_RULE } from "./name.ts";
 import { stageSchema } from "./stage-schemas.ts";
 import { taskSchema } from "./task-schema.ts";
 
-export type { Optimizer, Schedule, TrainingData } from "./part-schemas.ts";
+export type { TrainingData } from "./part-schemas.ts";
 export type { EvaluateStage, GrpoStage, PretrainStage, SftStage, Stage } from "./stage-schemas.ts";
 export type { TaskOptions } from "./task-schema.ts";
 
@@ -48,8 +46,6 @@ export const recipeObject = z.strictObject({
     .strictObject({ watts: positive.optional(), dollarsPerHour: z.number().min(0).optional() })
     .optional(),
 });
-
-export const recipeSchema = z.preprocess(expandPresets, recipeObject.superRefine(checkSense));
 
 export type DenseShape = z.infer<typeof denseShapeSchema>;
 export type V3Shape = z.infer<typeof v3ShapeSchema>;

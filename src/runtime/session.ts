@@ -9,7 +9,15 @@ import { bindShape, type DType, type Graph } from "../graph/tensor.ts";
 import { coreWatch, type Watch } from "./core-watch.ts";
 import { devices, threadCount } from "./device.ts";
 import { readModelSignature } from "./model-file.ts";
-import { allocate, type HostValue, RuntimeError, type TypedArray } from "./value.ts";
+import {
+  allocate,
+  type HostValue,
+  host,
+  hostValue,
+  RuntimeError,
+  type TypedArray,
+  type Value,
+} from "./value.ts";
 
 export * from "./value.ts";
 
@@ -123,9 +131,9 @@ export class Session {
    * (others are allocated). Throws `RuntimeError` naming a missing or mis-shaped input.
    */
   async run(
-    feeds: Record<string, HostValue>,
-    fetches: Record<string, HostValue> = {},
-  ): Promise<Record<string, HostValue>> {
+    feeds: Readonly<Record<string, Value>>,
+    fetches: Readonly<Record<string, Value>> = {},
+  ): Promise<Record<string, Value>> {
     const wrappedFeeds: Record<string, ort.Tensor> = {};
     for (const { name, dtype, shape } of this.inputs) {
       const value = feeds[name];
@@ -138,22 +146,17 @@ export class Session {
         throw new RuntimeError(
           `input "${name}" is ${value.dtype} [${value.shape}], expected ${dtype} [${shape}]`,
         );
-      wrappedFeeds[name] = wrap(value);
+      wrappedFeeds[name] = wrap(host(value));
     }
     const wanted: Record<string, ort.Tensor | null> = {};
-    for (const { name } of this.outputs) wanted[name] = name in fetches ? wrap(fetches[name]) : null;
+    for (const { name } of this.outputs) wanted[name] = name in fetches ? wrap(host(fetches[name])) : null;
     const results = await this.compute(wrappedFeeds, wanted as ort.InferenceSession.OnnxValueMapType);
-    const values: Record<string, HostValue> = {};
+    const values: Record<string, Value> = {};
     for (const { name } of this.outputs) {
       if (name in fetches) values[name] = fetches[name];
       else {
         const tensor = results[name];
-        values[name] = {
-          dtype: FROM_ORT[tensor.type],
-          device: "host",
-          shape: tensor.dims,
-          data: tensor.data as TypedArray,
-        };
+        values[name] = hostValue(FROM_ORT[tensor.type], tensor.dims, tensor.data as TypedArray);
       }
     }
     return values;
@@ -214,8 +217,8 @@ export class Session {
   }
 
   /** Arrays for outputs of the given sizes, to be passed as `fetches` at each run. */
-  allocateOutputs(names: readonly string[], sizes: Record<string, number> = {}): Record<string, HostValue> {
-    const values: Record<string, HostValue> = {};
+  allocateOutputs(names: readonly string[], sizes: Record<string, number> = {}): Record<string, Value> {
+    const values: Record<string, Value> = {};
     for (const { name, dtype, shape } of this.outputs)
       if (names.includes(name)) values[name] = allocate(dtype, bindShape(shape, sizes));
     return values;

@@ -1,10 +1,9 @@
 /**
- * Values: tensors that live on a device. Code above this folder handles them as `Value` and reads one with `read`; the only
- * kind that exists today is an array in this process's memory.
+ * Values: tensors that live on a device. Code above this folder holds them as `Value` handles: it makes host values to
+ * feed, reads results with `read`, and moves elements with `copyBlocks`. Arrays in this process's memory are the only
+ * kind so far; another device adds its case to each function of this file.
  */
 import type { DType } from "../graph/tensor.ts";
-
-export type TypedArray = Float32Array | Int32Array | BigInt64Array | Uint8Array | Uint16Array;
 
 /** A handle of a tensor. */
 export interface Value {
@@ -14,22 +13,21 @@ export interface Value {
   readonly device: "host";
 }
 
-/** A tensor in this process's memory: `data.length` is the product of `shape`. */
-export interface HostValue extends Value {
-  readonly device: "host";
-  readonly data: TypedArray;
+/** The array that holds the elements of each dtype; f16 and bf16 are kept as their 16-bit words. */
+interface Arrays {
+  f32: Float32Array;
+  f16: Uint16Array;
+  bf16: Uint16Array;
+  i32: Int32Array;
+  i64: BigInt64Array;
+  u8: Uint8Array;
+  bool: Uint8Array;
 }
 
-/** The elements, copied from the device where they are not in this process's memory already. */
-export async function read(value: Value): Promise<TypedArray> {
-  return (value as HostValue).data;
-}
+export type ArrayOf<D extends DType> = Arrays[D];
+export type TypedArray = Arrays[DType];
 
-export class RuntimeError extends Error {
-  override name = "RuntimeError";
-}
-
-const ARRAY: Record<DType, new (length: number) => TypedArray> = {
+const ARRAY: { [D in DType]: new (length: number) => Arrays[D] } = {
   f32: Float32Array,
   f16: Uint16Array,
   bf16: Uint16Array,
@@ -39,39 +37,137 @@ const ARRAY: Record<DType, new (length: number) => TypedArray> = {
   bool: Uint8Array,
 };
 
-export function allocate(dtype: DType, shape: readonly number[]): HostValue {
-  return {
-    dtype,
-    shape,
-    device: "host",
-    data: new ARRAY[dtype](shape.reduce((total, dim) => total * dim, 1)),
-  };
+/** A tensor in this process's memory: `data.length` is the product of `shape`. */
+export interface HostValue<D extends DType = DType> extends Value {
+  readonly dtype: D;
+  readonly device: "host";
+  readonly data: ArrayOf<D>;
+}
+
+export class RuntimeError extends Error {
+  override name = "RuntimeError";
+}
+
+const sizeOf = (shape: readonly number[]): number => shape.reduce((total, dim) => total * dim, 1);
+
+/** The value as an array in memory. @throws RuntimeError if it is on another device: that one must be `read` */
+export function host(value: Value): HostValue {
+  if ("data" in value) return value as HostValue;
+  throw new RuntimeError(`a value on the device "${value.device}" has no array in memory; read it`);
+}
+
+/** The elements, which the caller must not change. @throws RuntimeError if they are not of the given dtype */
+export async function read<D extends DType>(value: Value, dtype: D): Promise<ArrayOf<D>>;
+export async function read(value: Value): Promise<TypedArray>;
+export async function read(value: Value, dtype: DType = value.dtype): Promise<TypedArray> {
+  if (dtype !== value.dtype)
+    throw new RuntimeError(`a value of ${value.dtype} [${value.shape}] was read as ${dtype}`);
+  return host(value).data;
+}
+
+/** `data` as a value; it is not copied. */
+export function hostValue<D extends DType>(
+  dtype: D,
+  shape: readonly number[],
+  data: ArrayOf<D>,
+): HostValue<D> {
+  return { dtype, shape, device: "host", data };
+}
+
+/** Zeros. */
+export function allocate<D extends DType>(dtype: D, shape: readonly number[]): HostValue<D> {
+  return hostValue(dtype, shape, new ARRAY[dtype](sizeOf(shape)));
+}
+
+/** Zeros of the same dtype and shape, on the same device. */
+export const allocateLike = <V extends Value>({ dtype, shape }: V): V => allocate(dtype, shape) as Value as V;
+
+/** The first elements of `value` under another shape; both are the same memory. */
+export function view(value: Value, shape: readonly number[]): Value {
+  return hostValue(value.dtype, shape, host(value).data.subarray(0, sizeOf(shape)));
+}
+
+/** Where blocks of elements are in two values; offsets and strides count elements. */
+export interface Blocks {
+  /** How many blocks, and the elements of each. */
+  count: number;
+  width: number;
+  /** The first block's offset in the source, and the distance between blocks (default: one follows another). */
+  from?: number;
+  fromStride?: number;
+  /** The same in the target. */
+  to?: number;
+  toStride?: number;
+}
+
+/** Up to this many elements a loop copies faster than `set`. */
+const SHORT = 128;
+
+/**
+ * Copies blocks of `source` into `target`. Both may be the same memory, where blocks all move towards the end or all
+ * towards the beginning: none is overwritten before it is copied.
+ * @throws RuntimeError if the dtypes differ or a block lies outside
+ */
+export function copyBlocks(target: Value, source: Value, blocks: Blocks): void {
+  const { count, width, from = 0, fromStride = width, to = 0, toStride = width } = blocks;
+  const [into, out] = [host(target).data, host(source).data];
+  const last = count - 1;
+  if (target.dtype !== source.dtype)
+    throw new RuntimeError(`${source.dtype} was copied into ${target.dtype}`);
+  if (
+    count > 0 &&
+    (from + last * fromStride + width > out.length || to + last * toStride + width > into.length)
+  )
+    throw new RuntimeError(
+      `${count} blocks of ${width} do not fit between [${source.shape}] and [${target.shape}]`,
+    );
+  const backwards = to > from || toStride > fromStride;
+  if (
+    width <= SHORT &&
+    into instanceof Float32Array &&
+    out instanceof Float32Array &&
+    into.buffer !== out.buffer
+  )
+    copyShort(into, out, count, width, from, fromStride, to, toStride);
+  else
+    for (let i = 0; i < count; i++) {
+      const block = backwards ? last - i : i;
+      const start = from + block * fromStride;
+      // `set` copies as if through a buffer where both arrays share memory.
+      (into as Float32Array).set(out.subarray(start, start + width) as Float32Array, to + block * toStride);
+    }
+}
+
+function copyShort(
+  target: Float32Array,
+  source: Float32Array,
+  count: number,
+  width: number,
+  from: number,
+  fromStride: number,
+  to: number,
+  toStride: number,
+): void {
+  for (let block = 0; block < count; block++) {
+    const [first, start] = [to + block * toStride, from + block * fromStride];
+    for (let i = 0; i < width; i++) target[first + i] = source[start + i];
+  }
 }
 
 export function f32(
   data: Float32Array | readonly number[],
   shape: readonly number[] = [data.length],
-): HostValue {
-  return {
-    dtype: "f32",
-    shape,
-    device: "host",
-    data: data instanceof Float32Array ? data : Float32Array.from(data),
-  };
+): HostValue<"f32"> {
+  return hostValue("f32", shape, data instanceof Float32Array ? data : Float32Array.from(data));
 }
 
 export function i32(
   data: Int32Array | readonly number[],
   shape: readonly number[] = [data.length],
-): HostValue {
-  return {
-    dtype: "i32",
-    shape,
-    device: "host",
-    data: data instanceof Int32Array ? data : Int32Array.from(data),
-  };
+): HostValue<"i32"> {
+  return hostValue("i32", shape, data instanceof Int32Array ? data : Int32Array.from(data));
 }
 
-export function scalar(value: number): HostValue {
-  return { dtype: "f32", shape: [], device: "host", data: Float32Array.of(value) };
+export function scalar(value: number): HostValue<"f32"> {
+  return f32([value], []);
 }

@@ -5,9 +5,10 @@ import { TextStream } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GenerateOptions } from "./engine.ts";
 import type { InferenceModel } from "./inference.ts";
-import type { SamplingOptions } from "./sampler.ts";
+import type { Sampling } from "./sampler.ts";
 
-export interface CompleteOptions extends SamplingOptions {
+export interface CompleteOptions {
+  sampling: Sampling;
   prefix: string;
   /** What stands behind the hole; absent: the text is gone on with. */
   suffix?: string;
@@ -31,7 +32,7 @@ export interface Completion {
 /** @throws UserError where there is a suffix and the vocabulary has no tokens to mark a hole */
 export async function complete(
   model: InferenceModel,
-  { prefix, suffix, maxNewTokens, seed = 0, onText, signal, ...sampling }: CompleteOptions,
+  { prefix, suffix, maxNewTokens, seed = 0, onText, signal, sampling }: CompleteOptions,
 ): Promise<Completion> {
   const { tokenizer, config } = model;
   const begin = beginIds(tokenizer);
@@ -58,7 +59,7 @@ export async function complete(
     if (piece !== "") onText?.(piece);
   };
   const { generations } = await model.generate([{ prompt, maxNewTokens: limit, key: [seed, "complete"] }], {
-    ...sampling,
+    sampling,
     stopIds,
     signal,
     onToken: (_, id) => tell(stopIds.has(id) ? "" : stream.push(id)),

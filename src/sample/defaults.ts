@@ -1,6 +1,6 @@
 /** How a model wants to be sampled, from the content of its `generation_config.json`. */
 import { NEUTRAL } from "../models/generation-settings.ts";
-import type { SamplingOptions } from "./sampler.ts";
+import type { Sampling } from "./sampler.ts";
 
 /** DeepSeek-R1's recommendation, where a model says nothing. */
 const TEMPERATURE = 0.6;
@@ -8,8 +8,8 @@ const TEMPERATURE = 0.6;
 /** What is given beats what the model says; a value of the model that makes no sense is passed over. */
 export function samplingFor(
   generation: Record<string, unknown> = {},
-  { temperature, topP, topK }: Partial<SamplingOptions> = {},
-): SamplingOptions {
+  { temperature, topP, topK }: Partial<Sampling> = {},
+): Sampling {
   const { do_sample: samples, temperature: t, top_p: p, top_k: k } = generation;
   const own = samples === false ? 0 : isReal(t, 0, 2) ? t : TEMPERATURE;
   return {

@@ -10,7 +10,8 @@ import { sumWork, type Work } from "../ledger/work.ts";
 import { type CachePlane, designOf, type ModelConfig } from "../models/architecture.ts";
 import type { ParameterMaker } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
-import { f32, type HostValue, i32, Session, scalar } from "../runtime/session.ts";
+import type { Engine } from "../runtime/engine.ts";
+import { f32, type HostValue, host, i32, type Session, scalar } from "../runtime/session.ts";
 import { KvCache } from "./cache.ts";
 import { type FixedOptions, fixedParameters, isExact, openFixed } from "./fixed.ts";
 import { traceDecode, tracePrefill } from "./graphs.ts";
@@ -18,13 +19,14 @@ import { type DecodedStep, StepOutputs } from "./outputs.ts";
 import { PIECES, tokensOfPass, WHOLE, wholePieces } from "./pieces.ts";
 import { PromptCaches } from "./prompts.ts";
 import { checkRequests, commonPrefix } from "./requests.ts";
-import { drawFor, LogitsError, logitScale, type SamplingOptions, sampleToken } from "./sampler.ts";
+import { drawFor, LogitsError, logitScale, type Sampling, sampleToken } from "./sampler.ts";
 import { type Generation, type GenerationRequest, ladderSize, type Row, Scheduler } from "./scheduler.ts";
 
-export interface GenerateOptions extends SamplingOptions {
+export interface GenerateOptions {
+  sampling: Sampling;
   stopIds: ReadonlySet<number>;
-  /** Rows decoded together, at most. */
-  slots?: number;
+  /** Rows decoded together, at most; 128 unless given. */
+  maxBatch?: number;
   /** Called for each token as it is sampled. */
   onToken?: (requestIndex: number, id: number) => void;
   /** Asked before each step: an `AbortSignal`, or anything that throws when it is time to stop. */
@@ -124,14 +126,15 @@ export class Sampler {
   static async fixed(
     config: ModelConfig,
     source: TensorSource,
-    { threads, ...options }: FixedOptions & { threads?: number },
+    engine: Engine,
+    options: FixedOptions,
   ): Promise<FixedSampler> {
-    const open = (graph: Graph, name: string) => openFixed(graph, { threads, name });
+    const open = (graph: Graph) => openFixed(graph, engine);
     const weights: ParameterMaker = (graph, specs) => fixedParameters(graph, specs, source, options);
     const decode = traceDecode(config, weights, designOf(config).chunks);
-    const sessions = [open(decode, "decode")];
+    const sessions = [open(decode)];
     const prefill = designOf(config).chunks ? decode : tracePrefill(config, weights);
-    if (prefill !== decode) sessions.push(open(prefill, "prefill"));
+    if (prefill !== decode) sessions.push(open(prefill));
     const [session, other] = await Promise.all(sessions);
     const sampler = new Sampler(config, [prefill, decode], [other ?? session, session], isExact(options));
     return {
@@ -141,12 +144,11 @@ export class Sampler {
   }
 
   /** A sampler that is given its weights at each call, since training changes them. */
-  static async create(config: ModelConfig, options: { threads?: number } = {}): Promise<Sampler> {
+  static async create(config: ModelConfig, engine: Engine): Promise<Sampler> {
     const graphs: [Graph, Graph] = [tracePrefill(config), traceDecode(config)];
-    const { threads } = options;
     return new Sampler(config, graphs, [
-      await Session.create(graphs[0], { threads, name: "prefill" }),
-      await Session.create(graphs[1], { threads, name: "decode" }),
+      await engine.session(graphs[0], "prefill"),
+      await engine.session(graphs[1], "decode"),
     ]);
   }
 
@@ -165,7 +167,7 @@ export class Sampler {
     options: GenerateOptions,
   ): Promise<GenerationResult> {
     checkRequests(this.config, requests, options);
-    const scheduler = new Scheduler(requests, options.slots ?? 128);
+    const scheduler = new Scheduler(requests, options.maxBatch ?? 128);
     const result: GenerationResult = {
       generations: new Array(requests.length),
       flops: 0,
@@ -201,9 +203,9 @@ export class Sampler {
   }
 
   private async answerAll(scheduler: Scheduler, call: Call): Promise<void> {
-    const prompts = new PromptCaches(call.requests, scheduler.slots, this.passTokens);
+    const prompts = new PromptCaches(call.requests, scheduler.maxBatch, this.passTokens);
     this.last = null;
-    this.cache.reset(ladderSize(scheduler.slots));
+    this.cache.reset(ladderSize(scheduler.maxBatch));
     while (!scheduler.done()) {
       const admitted = scheduler.admit();
       await this.readFor(admitted, prompts, call);
@@ -282,7 +284,7 @@ export class Sampler {
       const { total: flops } = countFlops(this.prefillGraph, { batch, seq, past: cache.window });
       const read = prompts.map((prompt) => Math.max(0, Math.min(end, prompt.length - 1) - start));
       this.count(result, { flops, prefilled: read.reduce((sum, tokens) => sum + tokens) });
-      const fresh = this.planes.map(({ name }) => (outputs[name] ?? outputs[`fresh.${name}`]).data);
+      const fresh = this.planes.map(({ name }) => host(outputs[name] ?? outputs[`fresh.${name}`]).data);
       prompts.forEach((prompt, row) => {
         cache.append(row, start, fresh as Float32Array[], Math.min(end, prompt.length - 1) - start, seq);
       });
@@ -309,7 +311,7 @@ export class Sampler {
       ids: i32(ids, [batch, 1]),
       positions: i32(positions, [batch, 1]),
       mask: f32(mask, [batch, 1, 1, window]),
-      scale: scalar(logitScale(options)),
+      scale: scalar(logitScale(options.sampling)),
       ...ONE_TOKEN,
     };
     await this.decode.run(feeds, decoded.fetches);
@@ -342,7 +344,7 @@ export class Sampler {
     scheduler.active.forEach((row, i) => {
       this.cache.append(i, row.position, fresh);
       const { id, logProb } = drawFor(row.index, row.ids.length, row.position + 1, () =>
-        sampleToken(logits, i * vocabSize, vocabSize, options, row.random, weights),
+        sampleToken(logits, i * vocabSize, vocabSize, options.sampling, row.random, weights),
       );
       row.ids.push(id);
       row.logProbs.push(logProb);

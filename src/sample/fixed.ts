@@ -13,8 +13,9 @@ import type { Graph, Tensor } from "../graph/tensor.ts";
 import { systemCode, UserError } from "../lib/errors.ts";
 import { scratchFolder } from "../lib/scratch.ts";
 import type { ParameterSpec } from "../models/layers.ts";
+import type { Engine } from "../runtime/engine.ts";
 import { modelFileBytes, saveModelFile } from "../runtime/model-file.ts";
-import { Session, type SessionOptions } from "../runtime/session.ts";
+import type { Session } from "../runtime/session.ts";
 import { BLOCKS, type BlockSize, bitsOf, type Precision, type Rounding } from "./quantise.ts";
 import { type CodedBytes, WeightReader } from "./weight-bytes.ts";
 
@@ -97,7 +98,7 @@ function codedWeight(
 }
 
 /** Saves the graph beside its weights and maps both; on disk they stay as long as the session at most. */
-export function openFixed(graph: Graph, options: SessionOptions): Promise<Session> {
+export function openFixed(graph: Graph, engine: Engine): Promise<Session> {
   const { path: folder, remove } = scratchFolder("model");
   const full = (found: string, cause?: unknown): UserError =>
     new UserError({
@@ -105,7 +106,7 @@ export function openFixed(graph: Graph, options: SessionOptions): Promise<Sessio
       remedy: "Free some space there, or name a folder on another disk in TMPDIR.",
     });
   try {
-    const lowered = lower(graph, options);
+    const lowered = lower(graph);
     const [needed, free] = [modelFileBytes(lowered), room(folder)];
     if (needed > free) throw full(`${giga(free)}, where ${giga(needed)} are needed`);
     saveModelFile(lowered, join(folder, "model.onnx"));
@@ -114,7 +115,7 @@ export function openFixed(graph: Graph, options: SessionOptions): Promise<Sessio
     throw systemCode(error) === "ENOSPC" ? full("a full disk", error) : error;
   }
   // An open mapping outlives the file's name (on Windows the name stays until the temporary folder is cleaned).
-  return Session.load(join(folder, "model.onnx"), options).finally(() => {
+  return engine.load(join(folder, "model.onnx")).finally(() => {
     try {
       remove();
     } catch {

@@ -5,6 +5,7 @@ import { allParameters, isV3, type ModelConfig } from "../models/architecture.ts
 import { countParameters } from "../models/layers.ts";
 import { usablePositions } from "../models/rope.ts";
 import { threadCount } from "../runtime/device.ts";
+import { Engine } from "../runtime/engine.ts";
 import { type FixedSampler, type Generate, Sampler } from "./engine.ts";
 import type { Precision } from "./quantise.ts";
 import { SpeculativeSampler } from "./speculative.ts";
@@ -17,8 +18,8 @@ export interface InferenceModel extends ModelShape {
 export interface InferenceOptions {
   /** Of the weights while they run; f32 unless said. */
   precision?: Precision;
-  /** As many as a model of its size makes use of, unless said. */
-  threads?: number;
+  /** One with as many threads as a model of its size makes use of, unless given. */
+  engine?: Engine;
   /** For many sequences at once; one after another is decoded with drafts, where the model has a module for them. */
   batched?: boolean;
 }
@@ -30,7 +31,7 @@ export interface InferenceOptions {
  */
 export async function openForInference(
   path: string,
-  { precision = "f32", threads, batched = false }: InferenceOptions = {},
+  { precision = "f32", engine, batched = false }: InferenceOptions = {},
 ): Promise<LoadedShape & FixedSampler> {
   const { shape, opening } = withModel(path, (stored, weights) => {
     const shape = usable(stored);
@@ -39,12 +40,12 @@ export async function openForInference(
       precision,
       // The blocks of a GGUF file come back code by code.
       block: isGguf(path) ? (32 as const) : undefined,
-      threads: threads ?? usefulThreads(config, batched ? ROWS : 1),
     };
+    const chosen = engine ?? new Engine({ threads: usefulThreads(config, batched ? ROWS : 1) });
     const opening: Promise<FixedSampler> =
       isV3(config) && !batched
-        ? SpeculativeSampler.create(config, weights, options)
-        : Sampler.fixed(config, weights, options);
+        ? SpeculativeSampler.create(config, weights, chosen, options)
+        : Sampler.fixed(config, weights, chosen, options);
     return { shape, opening };
   });
   const sampler = await opening;

@@ -6,7 +6,8 @@ import { Graph } from "../graph/tensor.ts";
 import { sumWork, type Work } from "../ledger/work.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
-import { type HostValue, Session, scalar } from "../runtime/session.ts";
+import type { Engine } from "../runtime/engine.ts";
+import { type HostValue, host, type Session, scalar } from "../runtime/session.ts";
 
 /** The graph that gives `logProbs` [batch, seq] of `targets`; `mask` is one for all rows or one each. */
 export function traceScore(
@@ -42,10 +43,11 @@ export class Scorer {
 
   static async create(
     config: ModelConfig,
-    { threads, mask }: { threads?: number; mask?: "shared" | "each" } = {},
+    engine: Engine,
+    { mask }: { mask?: "shared" | "each" } = {},
   ): Promise<Scorer> {
     const graph = traceScore(config, mask);
-    return new Scorer(graph, await Session.create(graph, { threads, name: "score" }));
+    return new Scorer(graph, await engine.session(graph, "score"));
   }
 
   /**
@@ -70,7 +72,7 @@ export class Scorer {
     };
     const { logProbs } = await this.session.run(feeds);
     this.work = sumWork(this.work, { flops: countFlops(this.graph, { batch, seq }).total, scored });
-    return logProbs.data as Float32Array;
+    return host(logProbs).data as Float32Array;
   }
 
   async release(): Promise<void> {

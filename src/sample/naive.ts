@@ -5,7 +5,8 @@ import { Random } from "../lib/random.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
 import { parameterInputs } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
-import { type HostValue, i32, Session } from "../runtime/session.ts";
+import { Engine } from "../runtime/engine.ts";
+import { type HostValue, host, i32 } from "../runtime/session.ts";
 import type { GenerateOptions } from "./engine.ts";
 import { checkRequests } from "./requests.ts";
 import { sampleToken } from "./sampler.ts";
@@ -26,7 +27,7 @@ export async function generateNaively(
   const positions = input(graph, "positions", "i32", [1, "seq"]);
   const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
   graph.output("logits", design.whole(traced, { ids, positions, mask }).logits);
-  const session = await Session.create(graph, { composed: true });
+  const session = await new Engine().session(graph, "naive", { composed: true });
   const generations: Generation[] = [];
   for (const request of requests) {
     const random = new Random(...(request.key as [string]));
@@ -44,10 +45,10 @@ export async function generateNaively(
       };
       const { logits } = await session.run({ ...Object.fromEntries(parameters), ...feeds });
       const { id, logProb } = sampleToken(
-        logits.data as Float32Array,
+        host(logits).data as Float32Array,
         (seq - 1) * config.vocabSize,
         config.vocabSize,
-        options,
+        options.sampling,
         random,
       );
       generation.ids.push(id);

@@ -2,14 +2,14 @@
 import type { ModelConfig } from "../models/architecture.ts";
 import { usablePositions } from "../models/rope.ts";
 import { RuntimeError } from "../runtime/value.ts";
-import type { SamplingOptions } from "./sampler.ts";
+import type { Sampling } from "./sampler.ts";
 import type { GenerationRequest } from "./scheduler.ts";
 
 /** @throws RuntimeError for the first request that the model cannot answer */
 export function checkRequests(
   { vocabSize, maxPositions: claimed }: ModelConfig,
   requests: readonly GenerationRequest[],
-  options: SamplingOptions & { slots?: number },
+  options: { sampling: Sampling; maxBatch?: number },
 ): void {
   const maxPositions = usablePositions(claimed);
   checkOptions(options);
@@ -36,7 +36,8 @@ export function checkRequests(
 }
 
 /** @throws RuntimeError for an option without a meaning */
-function checkOptions({ temperature, topP, topK, slots }: SamplingOptions & { slots?: number }): void {
+function checkOptions({ sampling, maxBatch }: { sampling: Sampling; maxBatch?: number }): void {
+  const { temperature, topP, topK } = sampling;
   const refuse = (name: string, value: unknown, expected: string): never => {
     throw new RuntimeError(`${name} is ${shown(value)}; it needs ${expected}`);
   };
@@ -44,7 +45,8 @@ function checkOptions({ temperature, topP, topK, slots }: SamplingOptions & { sl
     refuse("temperature", temperature, "a number, at least 0");
   if (topP !== undefined && !(topP >= 0 && topP <= 1)) refuse("topP", topP, "a number from 0 to 1");
   if (topK !== undefined && !isWhole(topK, 1)) refuse("topK", topK, "a whole number, at least 1");
-  if (slots !== undefined && !isWhole(slots, 1)) refuse("slots", slots, "a whole number, at least 1");
+  if (maxBatch !== undefined && !isWhole(maxBatch, 1))
+    refuse("maxBatch", maxBatch, "a whole number, at least 1");
 }
 
 const isWhole = (value: unknown, low: number, high = Number.MAX_SAFE_INTEGER): boolean =>

@@ -3,7 +3,8 @@ import type { Random } from "../lib/random.ts";
 import { RuntimeError } from "../runtime/value.ts";
 import { likeliestFirst } from "./likeliest.ts";
 
-export interface SamplingOptions {
+/** How a token is drawn from a row of logits. */
+export interface Sampling {
   /** 0 is greedy. */
   temperature: number;
   /** Nucleus sampling (Holtzman et al. 2020): the smallest set of likeliest tokens whose probability reaches this. */
@@ -22,7 +23,7 @@ export interface SampledToken {
 }
 
 /** What the logits are multiplied by before the softmax. */
-export function logitScale({ temperature }: SamplingOptions): number {
+export function logitScale({ temperature }: Sampling): number {
   return temperature === 0 ? 1 : 1 / temperature;
 }
 
@@ -116,7 +117,7 @@ export function narrow(
   logits: Float32Array,
   offset: number,
   vocabSize: number,
-  { topP = 1, topK = vocabSize }: SamplingOptions,
+  { topP = 1, topK = vocabSize }: Sampling,
   weights: Float32Array | Float64Array,
 ): number[] | null {
   if (topP >= 1 && topK >= vocabSize) return null;
@@ -150,9 +151,9 @@ export function sampleToken(
   logits: Float32Array,
   offset: number,
   vocabSize: number,
-  options: SamplingOptions,
+  sampling: Sampling,
   random: Random,
-  weights: Float32Array | Float64Array = softmaxWeights(logits, offset, vocabSize, logitScale(options)),
+  weights: Float32Array | Float64Array = softmaxWeights(logits, offset, vocabSize, logitScale(sampling)),
 ): SampledToken {
   const total = rowTotal(weights, offset, vocabSize);
   checkTotal(total, logits, offset, vocabSize);
@@ -161,9 +162,9 @@ export function sampleToken(
     const id = likeliestId(logits, offset, vocabSize);
     return { id, logProb: logProb(id) };
   };
-  if (options.temperature === 0) return best();
+  if (sampling.temperature === 0) return best();
 
-  const kept = narrow(logits, offset, vocabSize, options, weights);
+  const kept = narrow(logits, offset, vocabSize, sampling, weights);
   const mass = kept === null ? total : kept.reduce((sum, id) => sum + weights[offset + id], 0);
   let rest = random.uniform() * mass;
   for (let i = 0; i < (kept?.length ?? vocabSize); i++) {

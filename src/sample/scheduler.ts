@@ -33,7 +33,7 @@ export interface Row {
 /** Batch sizes that the engine runs; the smallest that holds the active rows is used. */
 const LADDER = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256];
 
-/** However many slots are asked for. */
+/** The largest batch, whatever `maxBatch` is asked for. */
 export const MOST_ROWS = LADDER[LADDER.length - 1];
 
 /** The smallest batch size of the ladder that holds `rows`, at most `MOST_ROWS`. */
@@ -44,13 +44,13 @@ export function ladderSize(rows: number): number {
 export class Scheduler {
   /** Rows 0 to active.length - 1 of the cache. */
   readonly active: Row[] = [];
-  readonly slots: number;
+  readonly maxBatch: number;
   private readonly requests: readonly GenerationRequest[];
   private waiting = 0;
 
-  constructor(requests: readonly GenerationRequest[], slots: number) {
+  constructor(requests: readonly GenerationRequest[], maxBatch: number) {
     this.requests = requests;
-    this.slots = Math.min(slots, requests.length, MOST_ROWS);
+    this.maxBatch = Math.min(maxBatch, requests.length, MOST_ROWS);
   }
 
   done(): boolean {
@@ -64,7 +64,7 @@ export class Scheduler {
   /** Moves waiting requests into free rows; returns the newcomers with their row numbers. */
   admit(): { row: number; entry: Row }[] {
     const admitted: { row: number; entry: Row }[] = [];
-    while (this.active.length < this.slots && this.waiting < this.requests.length) {
+    while (this.active.length < this.maxBatch && this.waiting < this.requests.length) {
       const index = this.waiting++;
       const request = this.requests[index];
       const { prompt, key } = request;

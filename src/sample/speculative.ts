@@ -15,7 +15,8 @@ import { type CachePlane, designOf } from "../models/architecture.ts";
 import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
 import type { V3Config } from "../models/v3-config.ts";
 import { continueSequence, draftTokens } from "../models/v3-mtp.ts";
-import { f32, type HostValue, i32, type Session, scalar } from "../runtime/session.ts";
+import type { Engine } from "../runtime/engine.ts";
+import { f32, type HostValue, host, i32, type Session, scalar } from "../runtime/session.ts";
 import { KvCache } from "./cache.ts";
 import type { GenerateOptions, GenerationResult } from "./engine.ts";
 import { type FixedOptions, fixedParameters, isExact, openFixed } from "./fixed.ts";
@@ -149,16 +150,13 @@ export class SpeculativeSampler {
   static async create(
     config: V3Config,
     source: TensorSource,
-    {
-      threads,
-      drafts = config.mtpLayers > 0 ? DRAFTS : 0,
-      ...options
-    }: FixedOptions & { threads?: number; drafts?: number },
+    engine: Engine,
+    { drafts = config.mtpLayers > 0 ? DRAFTS : 0, ...options }: FixedOptions & { drafts?: number },
   ): Promise<SpeculativeSampler> {
     const graph = traceSpeculative(config, drafts, (traced, specs) =>
       fixedParameters(traced, specs, source, options),
     );
-    const session = await openFixed(graph, { threads, name: "speculative" });
+    const session = await openFixed(graph, engine);
     return new SpeculativeSampler(config, drafts, graph, session, isExact(options));
   }
 
@@ -219,8 +217,8 @@ export class SpeculativeSampler {
         const { length } = generation.ids;
         const token = drawFor(index, length, prompt.length + length, () =>
           last
-            ? { ...sampleToken(logits, offset, vocabSize, options, random, target), accepted: false }
-            : verifyDraft(row, draft, options, random),
+            ? { ...sampleToken(logits, offset, vocabSize, options.sampling, random, target), accepted: false }
+            : verifyDraft(row, draft, options.sampling, random),
         );
         accepted = token.accepted;
         if (!last) result.drafted++;
@@ -269,7 +267,7 @@ export class SpeculativeSampler {
     // A draft wants a pair: where there is none, one of nothing, which is not kept.
     const pairs = Math.max(1, unread);
     const noise = new Float32Array(drafts * vocabSize);
-    if (decoding) fillGumbel(noise, options.temperature, random);
+    if (decoding) fillGumbel(noise, options.sampling.temperature, random);
     // Drafts behind a piece of a prompt are worth nothing, but experts read them beside it: always the same ones.
     else for (let draft = 0; draft < drafts; draft++) noise[draft * vocabSize] = 1e30;
     // Drafts beyond the last position are never asked for: any position will do.
@@ -287,21 +285,21 @@ export class SpeculativeSampler {
       "pairs.mask": sequenceMask(read, this.module.window, pairs),
       "pairs.last": i32([pairs - 1]),
       "drafts.positions": from(position, drafts),
-      scale: scalar(logitScale(options)),
+      scale: scalar(logitScale(options.sampling)),
       noise: f32(noise, [drafts, vocabSize]),
       ids: i32(known as number[], [known.length, 1]),
       positions: from(position, rows),
       mask: sequenceMask(position, this.trunk.window, rows),
       last: i32(Array.from({ length: 1 + drafts }, (_, i) => known.length - 1 + i)),
     });
-    const array = (name: string) => outputs[name].data as Float32Array;
+    const array = (name: string) => host(outputs[name]).data as Float32Array;
     if (drafts > 0 && unread > 0)
       this.module.append(0, read, [array(`fresh.${moduleName(this.config)}`)], pairs, pairs);
     result.flops += this.flopsOf({ past: this.trunk.window, pairs, known: known.length });
     return {
       // [rows, 1, 1, width]: a single head's tokens, one after another.
       fresh: this.planes.map(({ name }) => array(`fresh.${name}`)),
-      drafts: drafts > 0 ? (outputs.drafts.data as Int32Array) : [],
+      drafts: drafts > 0 ? (host(outputs.drafts).data as Int32Array) : [],
       draftLogits: drafts > 0 ? array("draftLogits") : new Float32Array(),
       logits: array("logits"),
       weights: array("weights"),

@@ -1,6 +1,6 @@
 /** Speculative sampling (Leviathan et al. 2211.17192, algorithm 1; Chen et al. 2302.01318): whether a draft stays. */
 import type { Random } from "../lib/random.ts";
-import { checkTotal, narrow, type SampledToken, type SamplingOptions, sampleToken } from "./sampler.ts";
+import { checkTotal, narrow, type SampledToken, type Sampling, sampleToken } from "./sampler.ts";
 
 /** The row of logits at `offset`, and its `softmaxWeights` at the same place. */
 export interface TargetRow {
@@ -25,11 +25,11 @@ export interface Draft {
 export function verifyDraft(
   { logits, weights, offset, vocabSize }: TargetRow,
   draft: Draft,
-  options: SamplingOptions,
+  sampling: Sampling,
   random: Random,
 ): SampledToken & { accepted: boolean } {
-  if (options.temperature === 0) {
-    const token = sampleToken(logits, offset, vocabSize, options, random, weights);
+  if (sampling.temperature === 0) {
+    const token = sampleToken(logits, offset, vocabSize, sampling, random, weights);
     return { ...token, accepted: token.id === draft.id };
   }
   let total = 0;
@@ -37,7 +37,7 @@ export function verifyDraft(
   checkTotal(total, logits, offset, vocabSize);
   const token = (id: number): SampledToken => ({ id, logProb: Math.log(weights[offset + id] / total) });
 
-  const kept = narrow(logits, offset, vocabSize, options, weights);
+  const kept = narrow(logits, offset, vocabSize, sampling, weights);
   const mass = kept === null ? total : kept.reduce((sum, id) => sum + weights[offset + id], 0);
   const drafted = softmax(draft.logits, draft.offset, vocabSize);
   const allowed = kept === null || kept.includes(draft.id);
@@ -52,7 +52,7 @@ export function verifyDraft(
     if (rest < 0) return { ...token(id), accepted: false };
   }
   // Only rounding leads here: p and q are the same.
-  return { ...sampleToken(logits, offset, vocabSize, options, random, weights), accepted: false };
+  return { ...sampleToken(logits, offset, vocabSize, sampling, random, weights), accepted: false };
 }
 
 function softmax(logits: Float32Array, offset: number, vocabSize: number): Float64Array {

@@ -1,7 +1,7 @@
 /** The thread that answers chats: a model a folder, one question after another, token by token. */
 import { parentPort, workerData } from "node:worker_threads";
-import { toFailure } from "../recipe/failure.ts";
-import { UsageError } from "../recipe/find-model.ts";
+import { userError } from "../lib/errors.ts";
+import { toFailure } from "../lib/failure.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
 import { samplingFor } from "../sample/defaults.ts";
 import { openForInference } from "../sample/inference.ts";
@@ -71,7 +71,7 @@ async function sample(
   const { stopIds } = model.tokenizer;
   const stream = new TextStream(model.tokenizer, prompt);
   const { generations } = await model.generate([{ prompt, maxNewTokens, key: [seed, "chat"] }], {
-    ...samplingFor(model.generation, request),
+    sampling: samplingFor(model.generation, request),
     ...{ stopIds, signal },
     onToken: (_, id) => onText(stopIds.has(id) ? "" : stream.push(id), id),
   });
@@ -91,7 +91,8 @@ async function solve(
   const prompt = encodePrompt(model, question.prompt);
   const { maxPositions } = model.config;
   if (prompt.length >= maxPositions)
-    throw new UsageError(
+    throw userError(
+      "usage",
       `The problem takes ${prompt.length} tokens, and the model has room for ${maxPositions}, the answer among them.`,
       "Ask a shorter one.",
     );

@@ -1,7 +1,7 @@
 /** From the messages of a conversation to what the model reads, cut to what it has room for. */
 import { setImmediate } from "node:timers/promises";
 import type { ModelShape } from "../checkpoint/folder.ts";
-import { UsageError } from "../recipe/find-model.ts";
+import { userError } from "../lib/errors.ts";
 import {
   type Chat,
   type ChatPart,
@@ -38,7 +38,7 @@ const BREATH_MS = 20;
  * the system's message. The newest turns are read first, twice as many each time, so that the work is bounded by the
  * model's room and not by what was sent; each message is encoded once, lengths are sums.
  * @throws UserError without a template, with a broken one, or where it refuses such messages
- * @throws UsageError where the last question alone is too long
+ * @throws UserError where the last question alone is too long
  * @throws what `signal` aborts with, between two messages
  */
 export async function readConversation(
@@ -69,7 +69,8 @@ export async function readConversation(
       : await firstThatFits(last, fits);
   const prompt = read.get(found ?? last) as number[];
   if (found === null)
-    throw new UsageError(
+    throw userError(
+      "usage",
       `The message takes ${prompt.length} tokens with its frame, and the model has room for ${maxPositions}.`,
       "Send a shorter one.",
     );

@@ -8,8 +8,8 @@ import { UserError } from "../lib/errors.ts";
 import { clocked, OutOfTime } from "./clock.ts";
 import { Refusal, TooLarge, templateGlobals } from "./jinja/globals.ts";
 import { TemplateSyntaxError } from "./jinja/lexer.ts";
-import { Scope, TemplateRun } from "./jinja/run.ts";
-import { compileTemplate, type Execute } from "./jinja/statements.ts";
+import { type Execute, Scope, TemplateRun } from "./jinja/run.ts";
+import { compileTemplate } from "./jinja/statements.ts";
 import { fromJs } from "./jinja/values.ts";
 
 /** Milliseconds that one rendering may take; a long conversation takes a few. */

@@ -1,7 +1,7 @@
 /** Finds where a NaN or an infinity was born: the step runs again, a part of its values kept at a time. */
 import { neededNodes } from "../graph/analyse.ts";
 import { bindShape, Graph, type Tensor } from "../graph/tensor.ts";
-import { type HostValue, Session } from "../runtime/session.ts";
+import { type HostValue, host, Session } from "../runtime/session.ts";
 import { sizesIn } from "./run-flops.ts";
 
 export class NonFiniteError extends Error {
@@ -85,7 +85,7 @@ async function firstIn(
   try {
     const results = await session.run(feeds);
     for (const { name, tensor } of part)
-      if (!(results[name].data as Float32Array).every(Number.isFinite))
+      if (!(host(results[name]).data as Float32Array).every(Number.isFinite))
         return `"${tensor.node.path}" (${tensor.node.op.name}, [${tensor.shape}])`;
     return null;
   } finally {

@@ -1,7 +1,6 @@
 /**
- * GRPO's three slots as pure functions (DeepSeekMath, arXiv 2402.03300, eq. 3; R1, arXiv 2501.12948, eq. 1 to 3), and the
- * corrections that fill them: *advantage* from a group's rewards, *aggregation* from lengths to token weights (both
- * plain numbers), and *ratio*, which is traced into the graph.
+ * GRPO's loss (DeepSeekMath, arXiv 2402.03300, eq. 3; R1, arXiv 2501.12948, eq. 1 to 3) as it is traced into the graph: the
+ * ratio between the policy and the one that sampled, in the forms of several papers, and the KL divergence to a reference.
  */
 
 import { input } from "../graph/ops/source.ts";
@@ -30,81 +29,12 @@ import {
   where,
 } from "../graph/ops.ts";
 import { type Dim, type Graph, product, type Tensor } from "../graph/tensor.ts";
+import { registry } from "../lib/schema.ts";
 import { designOf, type ModelConfig } from "../models/architecture.ts";
 import type { Parameters } from "../models/layers.ts";
 import { loadName, loadOf } from "./expert-load.ts";
 import { sequenceInputs } from "./language-model.ts";
 import type { LossGraph } from "./step.ts";
-
-// ── advantage ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export type AdvantageName = "grpo" | "dr-grpo" | "rloo";
-
-/**
- * Advantages of one group's samples from their rewards. `null` (unscored) leaves the group: advantage 0, and the others
- * are compared among themselves. A group without variance gives zeros.
- */
-export const advantages: Record<AdvantageName, (rewards: readonly (number | null)[]) => number[]> = {
-  /** (r - mean) / std, the sample standard deviation (DeepSeekMath section 4.1.2 leaves the form open; TRL and verl use this). */
-  grpo: (rewards) => centred(rewards, (scored) => standardDeviation(scored)),
-  /** r - mean: no division, which would favour problems that are nearly solved or nearly hopeless (Liu et al. 2025, 2503.20783). */
-  "dr-grpo": (rewards) => centred(rewards, () => 1),
-  /** r - mean of the others (Ahmadian et al. 2024, 2402.14740, eq. 8). */
-  rloo: (rewards) => centred(rewards, (scored) => (scored.length - 1) / scored.length),
-};
-
-/** (r - mean) / scale over the scored samples. */
-function centred(rewards: readonly (number | null)[], scale: (scored: number[]) => number): number[] {
-  const scored = rewards.filter((r): r is number => r !== null);
-  if (!informative(rewards)) return rewards.map(() => 0);
-  const mean = scored.reduce((a, b) => a + b, 0) / scored.length;
-  const divisor = scale(scored);
-  return rewards.map((r) => (r === null ? 0 : (r - mean) / divisor));
-}
-
-function standardDeviation(values: readonly number[]): number {
-  const mean = values.reduce((a, b) => a + b, 0) / values.length;
-  return Math.sqrt(values.reduce((total, v) => total + (v - mean) ** 2, 0) / (values.length - 1));
-}
-
-/** Whether a group can teach: at least two scored samples with different rewards. */
-export function informative(rewards: readonly (number | null)[]): boolean {
-  const scored = rewards.filter((r): r is number => r !== null);
-  return scored.length > 1 && Math.max(...scored) - Math.min(...scored) > 1e-9;
-}
-
-// ── aggregation ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export type AggregationName = "sequence-mean" | "token-mean" | "constant";
-
-/**
- * The weight of each token of each sequence in the loss. `lengths` counts trained tokens; 0 is a masked sequence, which
- * leaves numerator and denominator alike. `constant` is the length that Dr. GRPO divides by.
- */
-export const aggregations: Record<
-  AggregationName,
-  (lengths: readonly number[], constant: number) => number[]
-> = {
-  /** 1/N sum 1/|o| sum: GRPO's own (DeepSeekMath eq. 3). */
-  "sequence-mean": (lengths) => {
-    const kept = lengths.filter((length) => length > 0).length;
-    return lengths.map((length) => (length > 0 ? 1 / (kept * length) : 0));
-  },
-  /** 1 / sum |o|: every token alike (DAPO, 2503.14476, eq. 8). */
-  "token-mean": (lengths) => {
-    const total = lengths.reduce((a, b) => a + b, 0);
-    return lengths.map((length) => (length > 0 ? 1 / total : 0));
-  },
-  /** 1 / (N · constant): no reward for being short or long (Dr. GRPO, 2503.20783, section 3.2). */
-  constant: (lengths, constant) => {
-    const kept = lengths.filter((length) => length > 0).length;
-    return lengths.map((length) => (length > 0 ? 1 / (kept * constant) : 0));
-  },
-};
-
-// ── ratio ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-export type RatioName = "token" | "sequence" | "cispo";
 
 export interface Clip {
   low: number;
@@ -130,7 +60,7 @@ interface Surrogate {
   clippedHigh: Tensor;
 }
 
-export const ratios: Record<RatioName, (tokens: RatioTokens, clip: Clip) => Surrogate> = {
+export const ratios = registry<(tokens: RatioTokens, clip: Clip) => Surrogate>()({
   /** min(ρA, clip(ρ, 1-ε, 1+ε)A) with ρ per token (PPO, 1707.06347, eq. 7); ε_low ≠ ε_high is DAPO's clip-higher. */
   token: ({ logRatio, advantage }, limits) => clippedSurrogate(exp(logRatio), advantage, limits),
   /** The same with s = exp(mean log ρ) of the whole sequence (GSPO, 2507.18071, eq. 5 to 7). Rows hold one sequence. */
@@ -148,7 +78,7 @@ export const ratios: Record<RatioName, (tokens: RatioTokens, clip: Clip) => Surr
       clippedHigh: and(greater(ratio, 1 + limits.high), greater(abs(advantage), 0)),
     };
   },
-};
+});
 
 function clippedSurrogate(ratio: Tensor, advantage: Tensor, { low, high }: Clip): Surrogate {
   return {
@@ -165,10 +95,8 @@ export function k3(logProbs: Tensor, reference: Tensor): { kl: Tensor; bounded: 
   return { kl: sub(sub(exp(safe), safe), 1), bounded: greater(abs(difference), LOG_RATIO_BOUND) };
 }
 
-// ── the whole loss ──────────────────────────────────────────────────────────────────────────────────────────────────
-
 export interface PolicyLossOptions {
-  ratio: RatioName;
+  ratio: keyof typeof ratios;
   clip: Clip;
   /** β, the coefficient of the KL to the reference policy; 0 leaves the reference out of the graph. */
   kl: number;

@@ -1,7 +1,7 @@
 /** What a GRPO step says about itself, and in words why it taught nothing. */
 import type { Metrics } from "../events.ts";
+import { hasSignal } from "./advantages.ts";
 import type { ExpertLoads } from "./expert-load.ts";
-import { informative } from "./grpo-loss.ts";
 import { rewardMetrics } from "./rewards.ts";
 import type { Group, Sample } from "./rollout.ts";
 import { CUT_LIMIT } from "./signals.ts";
@@ -59,7 +59,7 @@ export function rolloutMetrics(groups: readonly Group[]): Metrics {
     "length/mean-finished": mean(finished),
     "length/min-finished": extreme(finished, Math.min),
     truncated: mean(samples.map((s) => (s.finish === "length" ? 1 : 0))),
-    "groups/informative": mean(groups.map((g) => (informative(g.samples.map((s) => s.reward)) ? 1 : 0))),
+    "groups/informative": mean(groups.map((g) => (hasSignal(g.samples.map((s) => s.reward)) ? 1 : 0))),
     ...validityMetrics(samples),
   };
 }

@@ -12,15 +12,15 @@
 import type { Metrics } from "../events.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { designOf } from "../models/architecture.ts";
+import { Engine } from "../runtime/engine.ts";
 import { allocate, type HostValue, scalar } from "../runtime/session.ts";
 import { Sampler } from "../sample/engine.ts";
 import { Scorer } from "../sample/logprobs.ts";
 import type { Task } from "../tasks/problem.ts";
+import { advantages, aggregations, hasSignal, importanceWeights } from "./advantages.ts";
 import { ExpertLoads } from "./expert-load.ts";
-import { advantages, aggregations, grpoLoss, informative } from "./grpo-loss.ts";
+import { grpoLoss } from "./grpo-loss.ts";
 import { addMeasurements, lossMetrics, rolloutMetrics, whyNothingWasLearned } from "./grpo-metrics.ts";
-import type { GrpoOptions } from "./grpo-options.ts";
-import { importanceWeights } from "./importance.ts";
 import {
   type Bundle,
   bundleLength,
@@ -31,12 +31,15 @@ import {
   planMicroBatches,
   type TrainingRow,
 } from "./microbatch.ts";
+import { learningRates } from "./optimizer.ts";
+import type { GrpoOptions } from "./options.ts";
 import { Policy } from "./policy.ts";
 import { type Group, groupRecord, rollout, type Sample } from "./rollout.ts";
-import { rateFactor } from "./schedule.ts";
+import { lrFactor } from "./schedule.ts";
 import { countSignals, fewSignals, noSignals, type Signals } from "./signals.ts";
 import {
   type Model,
+  type StageContext,
   type StageSnapshot,
   type StepReport,
   type TrainedAdapter,
@@ -75,6 +78,7 @@ export class GrpoStage implements TrainingStage {
   private readonly model: Model;
   private readonly task: Task;
   private readonly options: GrpoOptions;
+  private readonly context: StageContext;
   private readonly policy: Policy;
   private readonly step: TrainStep;
   private readonly sampler: Sampler;
@@ -90,6 +94,7 @@ export class GrpoStage implements TrainingStage {
     model: Model,
     task: Task,
     options: GrpoOptions,
+    context: StageContext,
     engines: { policy: Policy; sampler: Sampler; scorer: Scorer | null },
     reference: ReadonlyMap<string, HostValue> | null,
     state: State | undefined,
@@ -97,6 +102,7 @@ export class GrpoStage implements TrainingStage {
     this.model = model;
     this.task = task;
     this.options = options;
+    this.context = context;
     this.totalSteps = options.steps;
     this.policy = engines.policy;
     this.step = engines.policy.step;
@@ -113,10 +119,12 @@ export class GrpoStage implements TrainingStage {
     model: Model,
     task: Task,
     options: GrpoOptions,
+    context: StageContext,
     resume?: StageSnapshot,
   ): Promise<GrpoStage> {
     const state = resume?.state as State | undefined;
-    const { ratio, clip, kl, recompute, lora, threads } = options;
+    const { ratio, clip, kl, recompute, optimizer, lora } = options;
+    const { threads } = context;
     // The reference is a frozen copy of the policy that the stage starts from, whatever made that policy.
     const reference =
       kl === 0
@@ -124,7 +132,7 @@ export class GrpoStage implements TrainingStage {
         : resume === undefined
           ? copy(model.parameters)
           : tensorsUnder(resume.tensors, "reference.");
-    const mask = options.sharePrompt ? "each" : "shared";
+    const mask = options.sharedPrefix ? "each" : "shared";
     const trained = {
       specs: designOf(model.config).parameters,
       loss: grpoLoss(model.config, { ratio, clip, kl, recompute, mask }),
@@ -132,13 +140,14 @@ export class GrpoStage implements TrainingStage {
     const policy = await Policy.create(
       trained,
       model.parameters,
-      { optimizer: options.optimizer, lora, accumulate: true, threads },
+      { ...context, optimizer, lora, accumulate: true },
       resume && { tensors: resume.tensors, updates: (state as State).updates },
     );
-    const sampler = await Sampler.create(model.config, { threads });
+    const engine = new Engine({ threads });
+    const sampler = await Sampler.create(model.config, engine);
     const scorer =
-      kl > 0 || options.importance !== null ? await Scorer.create(model.config, { threads, mask }) : null;
-    return new GrpoStage(model, task, options, { policy, sampler, scorer }, reference, state);
+      kl > 0 || options.importance !== undefined ? await Scorer.create(model.config, engine, { mask }) : null;
+    return new GrpoStage(model, task, options, context, { policy, sampler, scorer }, reference, state);
   }
 
   async advance(): Promise<StepReport> {
@@ -153,7 +162,7 @@ export class GrpoStage implements TrainingStage {
     metrics["seconds/rollout"] = rolloutSeconds;
 
     const trainStart = performance.now();
-    const factor = rateFactor(options.schedule, this.done, this.totalSteps);
+    const factor = lrFactor(options.schedule, this.done, this.totalSteps);
     const update = await this.update(sampled.kept, factor);
     // Rollout and update take turns, so the memory of one is the other's: see `sampleGroups`.
     await this.step.rest();
@@ -172,7 +181,7 @@ export class GrpoStage implements TrainingStage {
       this.reference = copy(this.policy.parameters());
     const last = this.done === this.totalSteps;
     const few = fewSignals(countSignals(this.signals, groups), {
-      ...{ groupSize: options.groupSize, last, redrawn: options.dynamicRounds > 0 },
+      ...{ groupSize: options.groupSize, last, redrawn: this.redraws > 0 },
     });
     this.signals = few.signals;
     return {
@@ -186,23 +195,29 @@ export class GrpoStage implements TrainingStage {
   /** Everything sampled, and the groups of the update: all, or with dynamic sampling as many as can teach. */
   private async sampleGroups(): Promise<{ all: Judged[]; kept: Judged[]; rounds: number }> {
     const { options } = this;
+    const { overlong } = options;
     const result = { all: [] as Judged[], kept: [] as Judged[], rounds: 0 };
+    const { temperature, topP, topK } = options;
+    const sampling = { temperature, topP, topK };
     const policy = { ...this.model, generate: this.sampler.with(this.policy.parameters()) };
-    while (result.rounds <= options.dynamicRounds && result.kept.length < options.problemsPerStep) {
+    while (result.rounds <= this.redraws && result.kept.length < options.problemsPerStep) {
       result.rounds++;
       const indices = Array.from({ length: options.problemsPerStep }, (_, i) => this.nextProblem + i);
       this.nextProblem += options.problemsPerStep;
-      const { groups } = await rollout(policy, this.task, indices, { ...options, split: "train" });
+      const { groups } = await rollout(policy, this.task, indices, {
+        ...{ ...options, sampling, seed: this.context.seed, split: "train" },
+        rewards: { ...options.rewards, overlong: overlong?.mode === "soft" ? overlong : null },
+      });
       for (const group of groups) {
         const rewards = group.samples.map((s) => s.reward);
         const judged = { group, advantages: advantages[options.advantage](rewards) };
         result.all.push(judged);
-        if (informative(rewards)) result.kept.push(judged);
+        if (hasSignal(rewards)) result.kept.push(judged);
       }
     }
     // Without dynamic sampling every group counts in the denominators: dropping the flat ones would weigh the others by
     // difficulty, which is what Dr. GRPO removes.
-    if (options.dynamicRounds === 0) result.kept = [...result.all];
+    if (this.redraws === 0) result.kept = [...result.all];
     result.kept.splice(options.problemsPerStep);
     this.sampler.forget();
     return result;
@@ -218,7 +233,8 @@ export class GrpoStage implements TrainingStage {
       group.samples.map((sample, i) => ({ sample, advantage: a[i] })),
     );
     const usable = samples.filter(
-      ({ sample }) => sample.reward !== null && !(options.maskTruncated && sample.finish === "length"),
+      ({ sample }) =>
+        sample.reward !== null && !(options.overlong?.mode === "mask" && sample.finish === "length"),
     );
     const rows = usable.map(({ sample, advantage }) => trainingRow(sample, advantage));
     const totals = {
@@ -232,16 +248,12 @@ export class GrpoStage implements TrainingStage {
       corrected: [] as Corrected,
     };
     await this.annotate(rows, totals);
-    const rates = {
-      lr: factor * (options.optimizer.adamLr ?? options.optimizer.lr),
-      muonLr: factor * options.optimizer.lr,
-      biasRate: 0,
-    };
+    const rates = learningRates(options.optimizer, factor);
     for (let epoch = 0; epoch < options.epochs; epoch++)
       for (const batch of miniBatchesOf(rows, options.miniBatches)) {
         const weights = aggregations[options.aggregation](
           batch.map((row) => row.ids.length),
-          options.aggregationLength,
+          options.aggregationLength ?? options.maxNewTokens,
         );
         batch.forEach((row, i) => {
           row.weight = weights[i];
@@ -293,7 +305,7 @@ export class GrpoStage implements TrainingStage {
           row.reference = logProbs;
         });
       const { importance } = options;
-      if (importance !== null)
+      if (importance !== undefined)
         fill(await score(this.policy.parameters()), (row, logProbs) => {
           row.old = logProbs;
           const { weights, cut } = importanceWeights(logProbs, row.sampled, importance.level, importance.cap);
@@ -304,15 +316,20 @@ export class GrpoStage implements TrainingStage {
   }
 
   private plan(rows: readonly TrainingRow[]): { bundles: Bundle[]; seq: number }[] {
-    const { microBatchTokens: tokens, sharePrompt } = this.options;
+    const { microBatchTokens: tokens, sharedPrefix } = this.options;
     const { maxPositions } = this.model.config;
-    const bundles = sharePrompt ? bundlesOf(rows, Math.min(tokens, maxPositions)) : rows.map((row) => [row]);
+    const bundles = sharedPrefix ? bundlesOf(rows, Math.min(tokens, maxPositions)) : rows.map((row) => [row]);
     return planMicroBatches(bundles.map(bundleLength), tokens, maxPositions).map(
       ({ rows: members, seq }) => ({
         bundles: members.map((i) => bundles[i]),
         seq,
       }),
     );
+  }
+
+  /** Rounds that dynamic sampling may draw beyond the first. */
+  private get redraws(): number {
+    return this.options.dynamicSampling?.maxRounds ?? 0;
   }
 
   work(): Work {

@@ -7,40 +7,27 @@ import { f32, type HostValue } from "../runtime/session.ts";
 import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
 import { ExpertLoads } from "./expert-load.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "./language-model.ts";
-import { type AdapterOptions, Policy, type Trained } from "./policy.ts";
-import { biasFactor, rateFactor, type Schedule } from "./schedule.ts";
-import type { Model, StageSnapshot, StepReport, TrainedAdapter, TrainingStage } from "./stage.ts";
-import type { OptimizerOptions, Rates } from "./step.ts";
-import { furtherFeeds, furtherTokens, V3_FACTORS, type V3Factors, v3Loss } from "./v3-loss.ts";
+import { learningRates } from "./optimizer.ts";
+import { type LanguageModelOptions, languageModelSteps } from "./options.ts";
+import { Policy, type Trained } from "./policy.ts";
+import { biasFactor, lrFactor } from "./schedule.ts";
+import type {
+  Model,
+  StageContext,
+  StageSnapshot,
+  StepReport,
+  TrainedAdapter,
+  TrainingStage,
+} from "./stage.ts";
+import type { Rates } from "./step.ts";
+import { furtherFeeds, furtherTokens, V3_FACTORS, v3Loss } from "./v3-loss.ts";
 import { WholeRows, type WholeRowsState } from "./whole-rows.ts";
-
-export interface LanguageModelOptions {
-  steps: number;
-  /** Rows of a micro-batch, and micro-batches of an update. */
-  batch: number;
-  accumulate: number;
-  /** Tokens a row. */
-  sequence: number;
-  documentMask: boolean;
-  recompute: boolean;
-  /** Rows of whole examples, padded, instead of a stream that is cut at their ends. */
-  wholeExamples?: boolean;
-  optimizer: OptimizerOptions;
-  schedule: Schedule;
-  /** Factors of DeepSeek-V3's training; the paper's first ones where absent. */
-  v3?: Partial<V3Factors>;
-  /** Train an adapter and leave the model's own weights at rest. */
-  lora: AdapterOptions | null;
-  threads?: number;
-}
 
 /** What a language model of this design is trained on, and which parameters that needs. */
 export function trainedOn(
   config: ModelConfig,
-  options: Pick<
-    LanguageModelOptions,
-    "batch" | "sequence" | "documentMask" | "recompute" | "v3" | "wholeExamples"
-  >,
+  options: Pick<LanguageModelOptions, "batch" | "sequence" | "documentMask" | "recompute" | "v3"> &
+    Partial<Pick<LanguageModelOptions, "kind">>,
 ): Trained {
   const { parameters, further } = designOf(config);
   const shape: BatchShape = {
@@ -48,7 +35,7 @@ export function trainedOn(
     seq: options.sequence,
     mask: options.documentMask ? "each" : "shared",
     recompute: options.recompute,
-    padded: options.wholeExamples,
+    padded: options.kind === "sft",
   };
   if (!isV3(config)) return { specs: parameters, loss: languageModelLoss(config, shape) };
   const factors = { ...V3_FACTORS, ...options.v3 };
@@ -79,7 +66,7 @@ export class LanguageModelStage implements TrainingStage {
     done: number,
   ) {
     this.options = options;
-    this.totalSteps = options.steps;
+    this.totalSteps = languageModelSteps(options);
     this.policy = policy;
     this.batches = batches;
     this.done = done;
@@ -89,6 +76,7 @@ export class LanguageModelStage implements TrainingStage {
     model: Pick<Model, "config" | "parameters">,
     source: DocumentSource,
     options: LanguageModelOptions,
+    context: StageContext,
     resume?: StageSnapshot,
   ): Promise<LanguageModelStage> {
     const { batch, sequence, accumulate } = options;
@@ -96,13 +84,13 @@ export class LanguageModelStage implements TrainingStage {
     const policy = await Policy.create(
       trainedOn(model.config, options),
       model.parameters,
-      { ...options, accumulate: accumulate > 1 },
+      { ...context, optimizer: options.optimizer, lora: options.lora, accumulate: accumulate > 1 },
       resume && { tensors: resume.tensors, updates: state?.updates ?? (state as State).done },
     );
     return new LanguageModelStage(
       options,
       policy,
-      options.wholeExamples
+      options.kind === "sft"
         ? new WholeRows(source, batch, sequence, state?.packing as WholeRowsState | undefined)
         : new PackedBatches(source, batch, sequence, state?.packing as PackingState | undefined),
       state?.done ?? 0,
@@ -113,10 +101,9 @@ export class LanguageModelStage implements TrainingStage {
     const start = performance.now();
     const before = this.work();
     const { options } = this;
-    const factor = rateFactor(options.schedule, this.done, this.totalSteps);
+    const factor = lrFactor(options.schedule, this.done, this.totalSteps);
     const rates = {
-      lr: factor * (options.optimizer.adamLr ?? options.optimizer.lr),
-      muonLr: factor * options.optimizer.lr,
+      ...learningRates(options.optimizer, factor),
       biasRate: biasFactor(this.done, this.totalSteps) * (options.v3?.biasRate ?? V3_FACTORS.biasRate),
     };
     const micro = Array.from({ length: options.accumulate }, () => this.batches.next());
@@ -133,7 +120,7 @@ export class LanguageModelStage implements TrainingStage {
         loss,
         ...measured,
         "grad/norm": norm,
-        rate: options.optimizer.kind === "muon" ? rates.muonLr : rates.lr,
+        rate: factor * options.optimizer.lr,
         tokens: this.done * tokens,
         "tokens-per-second": trained === 0 ? null : tokens / seconds,
         "flops-per-second": trained === 0 ? null : work.flops / seconds,

@@ -8,13 +8,9 @@ import { ConfigError } from "../models/config.ts";
 import { initialise, type ParameterSpec, parameterInputs } from "../models/layers.ts";
 import { adapted, adaptedWeights, adapterSpecs, type LoraOptions, traceMerge } from "../models/lora.ts";
 import { allocate, type HostValue, Session } from "../runtime/session.ts";
-import { type StageSnapshot, type TrainedAdapter, tensorsUnder } from "./stage.ts";
-import { type BuildLoss, type OptimizerOptions, TrainStep } from "./step.ts";
-
-/** An adapter to be trained; its A is drawn from the seed. */
-export interface AdapterOptions extends LoraOptions {
-  seed: number;
-}
+import type { Optimizer } from "./optimizer.ts";
+import { type StageContext, type StageSnapshot, type TrainedAdapter, tensorsUnder } from "./stage.ts";
+import { type BuildLoss, TrainStep } from "./step.ts";
 
 /** A loss and the parameters that it reads and moves. */
 export interface Trained {
@@ -23,8 +19,8 @@ export interface Trained {
 }
 
 /** The same loss with an adapter as what is moved; without one, as it was. */
-export function withAdapter(trained: Trained, lora: LoraOptions | null): Trained {
-  if (lora === null) return trained;
+export function withAdapter(trained: Trained, lora: LoraOptions | undefined): Trained {
+  if (lora === undefined) return trained;
   const { specs, loss } = trained;
   return {
     specs: adapterSpecs(specs, lora),
@@ -35,16 +31,16 @@ export function withAdapter(trained: Trained, lora: LoraOptions | null): Trained
   };
 }
 
-export interface PolicyOptions {
-  optimizer: OptimizerOptions;
-  lora: AdapterOptions | null;
+export interface PolicyOptions extends StageContext {
+  optimizer: Optimizer;
+  /** Train an adapter, whose A is drawn from the seed, and freeze the model's own weights. */
+  lora?: LoraOptions;
   /** Gradients of several micro-batches add up to an update. */
   accumulate: boolean;
-  threads?: number;
 }
 
 interface Merging {
-  lora: AdapterOptions;
+  lora: LoraOptions;
   /** The weights that the adapter stands beside, as they were at the stage's start. */
   frozen: ReadonlyMap<string, HostValue>;
   session: Session;
@@ -74,10 +70,10 @@ export class Policy {
   static async create(
     trained: Trained,
     parameters: ReadonlyMap<string, HostValue>,
-    { optimizer, lora, accumulate, threads }: PolicyOptions,
+    { optimizer, lora, accumulate, seed, threads }: PolicyOptions,
     resume?: { tensors: StageSnapshot["tensors"]; updates: number },
   ): Promise<Policy> {
-    if (lora !== null && optimizer.kind === "muon")
+    if (lora !== undefined && optimizer.kind === "muon")
       throw new ConfigError({
         field: "optimizer.kind",
         expected: "adamw, since an adapter has no whole matrix for Muon",
@@ -86,8 +82,8 @@ export class Policy {
       });
     const { specs, loss } = withAdapter(trained, lora);
     const start = new Map([...parameters, ...(resume ? tensorsUnder(resume.tensors, FROZEN) : [])]);
-    if (lora !== null)
-      for (const [name, value] of initialise(specs, lora.seed))
+    if (lora !== undefined)
+      for (const [name, value] of initialise(specs, seed))
         start.set(name, resume?.tensors.get(name) ?? value);
     const step = await TrainStep.create(specs, start, loss, optimizer, {
       threads,
@@ -95,7 +91,7 @@ export class Policy {
       step: resume?.updates,
       moments: resume && tensorsUnder(resume.tensors, "optimizer."),
     });
-    if (lora === null) return new Policy(step, null);
+    if (lora === undefined) return new Policy(step, null);
     const merge = traceMerge(trained.specs, lora);
     const session = await Session.create(merge, { threads, name: "merge" });
     const names = new Set(adaptedWeights(trained.specs, lora.targets).map(({ name }) => name));

@@ -4,6 +4,7 @@ import type { ModelShape } from "../checkpoint/folder.ts";
 import type { GroupRecord } from "../events.ts";
 import type { GenerateOptions } from "../sample/engine.ts";
 import type { InferenceModel } from "../sample/inference.ts";
+import type { Sampling } from "../sample/sampler.ts";
 import type { Generation } from "../sample/scheduler.ts";
 import { checkedVerdict } from "../tasks/judge.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
@@ -67,10 +68,8 @@ export interface RolloutOptions {
   split: StreamKey["split"];
   groupSize: number;
   maxNewTokens: number;
-  temperature: number;
-  topP?: number;
-  topK?: number;
-  slots?: number;
+  sampling: Sampling;
+  maxBatch?: number;
   rewards: RewardOptions;
   /** See `GenerateOptions.signal`. */
   signal?: GenerateOptions["signal"];
@@ -92,12 +91,10 @@ export async function rollout(
       key: [options.seed, "sample", options.split, index, sample],
     })),
   );
-  const { temperature, topP, topK, slots, signal } = options;
+  const { sampling, maxBatch, signal } = options;
   const { generations, flops, tokens } = await model.generate(requests, {
-    temperature,
-    topP,
-    topK,
-    slots,
+    sampling,
+    maxBatch,
     signal,
     stopIds: model.tokenizer.stopIds,
   });

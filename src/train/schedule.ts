@@ -1,19 +1,30 @@
-/** Learning-rate schedules: the factor of the peak rate at step `step` (from 0) of `total`. */
+/** Learning rates: the schedules, and what each optimizer gets of them at a step. */
+import { z } from "zod";
+import { fraction } from "../lib/schema.ts";
 
-export type Schedule =
-  | { kind: "constant"; warmup: number }
-  /** DeepSeek LLM (arXiv 2401.02954, section 2.3): flat, x 0.316 from 80 % of the steps, x 0.1 from 90 %. */
-  | { kind: "multi-step"; warmup: number }
-  /** Loshchilov and Hutter 2017, eq. 5, down to `minLrRatio`. */
-  | { kind: "cosine"; warmup: number; minLrRatio: number }
-  /** Warm-up, stable, decay (Hu et al. 2024): flat, then linear to `minLrRatio` over the last `decayFraction`. */
-  | { kind: "wsd"; warmup: number; minLrRatio: number; decayFraction: number }
-  | { kind: "linear"; warmup: number; minLrRatio: number };
+/** Steps over which the learning rate climbs linearly from 0. */
+const warmup = z.int().min(0).default(0);
+/** The last learning rate, as a fraction of the peak. */
+const minLrRatio = fraction.default(0.1);
 
-export function rateFactor(schedule: Schedule, step: number, total: number): number {
+export const scheduleSchema = z.discriminatedUnion("kind", [
+  /** x 0.316 after 80 % and x 0.1 after 90 % of the steps (DeepSeek LLM, arXiv 2401.02954, section 2.3). */
+  z.strictObject({ kind: z.literal("multi-step"), warmup }),
+  /** Loshchilov and Hutter 2017, eq. 5. */
+  z.strictObject({ kind: z.literal("cosine"), warmup, minLrRatio }),
+  /** Warm-up, stable, decay: flat until the last `decayFraction` of the steps (MiniCPM, 2404.06395). */
+  z.strictObject({ kind: z.literal("wsd"), warmup, minLrRatio, decayFraction: fraction.default(0.1) }),
+  z.strictObject({ kind: z.literal("linear"), warmup, minLrRatio }),
+  z.strictObject({ kind: z.literal("constant"), warmup }),
+]);
+
+export type Schedule = z.output<typeof scheduleSchema>;
+
+/** The factor of the peak learning rate at step `step` (from 0) of `total`. */
+export function lrFactor(schedule: Schedule, step: number, total: number): number {
   const { warmup } = schedule;
   if (step < warmup) return (step + 1) / warmup;
-  /** Share of the steps after warm-up that are done, in [0, 1). */
+  /** Fraction of the steps after warm-up that are done, in [0, 1). */
   const progress = total > warmup ? Math.min(1, (step - warmup) / (total - warmup)) : 1;
   switch (schedule.kind) {
     case "constant":

@@ -1,6 +1,6 @@
 /** How many groups carry a signal: the forecast from a pass rate, and the notice where it is few of them. */
 
-import { informative } from "./grpo-loss.ts";
+import { hasSignal } from "./advantages.ts";
 import type { Group } from "./rollout.ts";
 
 /** From this share of cut completions on, the remedy is to raise maxNewTokens. */
@@ -39,8 +39,7 @@ export function countSignals(before: Signals, groups: readonly Group[]): Signals
   return {
     steps: before.steps + 1,
     groups: before.groups + groups.length,
-    informative:
-      before.informative + groups.filter((g) => informative(g.samples.map((s) => s.reward))).length,
+    informative: before.informative + groups.filter((g) => hasSignal(g.samples.map((s) => s.reward))).length,
     samples: before.samples + samples.length,
     scored: before.scored + count((s) => s.verdict.value !== null),
     right: before.right + count((s) => s.verdict.value === 1),

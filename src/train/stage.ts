@@ -11,6 +11,13 @@ export interface Model extends ModelShape {
   parameters: ReadonlyMap<string, HostValue>;
 }
 
+/** What a stage needs beside its options. */
+export interface StageContext {
+  /** Of the stage's random streams: its problems or documents, its samples, its adapter. */
+  seed: number;
+  threads?: number;
+}
+
 /** A step's own work is part of it. */
 export interface StepReport extends Work {
   metrics: Metrics;

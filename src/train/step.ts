@@ -22,23 +22,10 @@ import { DoubleBuffer } from "../runtime/buffers.ts";
 import { allocate, type HostValue, Session, scalar } from "../runtime/session.ts";
 import { locateNonFinite, NonFiniteError } from "./diagnose.ts";
 import { numbers, vectors } from "./measurements.ts";
+import type { Optimizer } from "./optimizer.ts";
 import { RunFlops } from "./run-flops.ts";
 
 export { NonFiniteError };
-
-export interface OptimizerOptions {
-  kind: "adamw" | "muon";
-  /** Peak learning rate: of every parameter for AdamW, of the blocks' matrices for Muon. */
-  lr: number;
-  /** With Muon: the peak rate of AdamW for embeddings, head and norms. */
-  adamLr?: number;
-  betas: [number, number];
-  epsilon: number;
-  weightDecay: number;
-  /** Global-norm clipping; 0 for none. */
-  clip: number;
-  momentum: number;
-}
 
 export interface LossGraph {
   /** A scalar whose gradient is taken. */
@@ -53,13 +40,13 @@ export interface LossGraph {
 export type BuildLoss = (graph: Graph, parameters: Parameters) => LossGraph;
 
 /** The state of one parameter's optimizer: Muon keeps a momentum, AdamW two moments. */
-function momentNames(spec: ParameterSpec, optimizer: OptimizerOptions): string[] {
+function momentNames(spec: ParameterSpec, optimizer: Optimizer): string[] {
   if (spec.balances) return [];
   return usesMuon(spec, optimizer) ? [`${spec.name}.momentum`] : [`${spec.name}.m`, `${spec.name}.v`];
 }
 
 /** Muon is for the matrices inside the blocks; embeddings, head and norms stay with AdamW (Jordan et al. 2024). */
-function usesMuon(spec: ParameterSpec, optimizer: OptimizerOptions): boolean {
+function usesMuon(spec: ParameterSpec, optimizer: Optimizer): boolean {
   return optimizer.kind === "muon" && spec.shape.length === 2 && spec.name.startsWith("model.layers.");
 }
 
@@ -69,7 +56,7 @@ function traceUpdate(
   specs: readonly ParameterSpec[],
   parameters: Parameters,
   gradients: ReadonlyMap<string, Tensor>,
-  optimizer: OptimizerOptions,
+  optimizer: Optimizer,
 ): void {
   const balanced = specs.some(({ balances }) => balances);
   const scalars = graph.scope("optimizer", () => ({
@@ -83,7 +70,8 @@ function traceUpdate(
       .map(({ name }) => gradients.get(name) as Tensor);
     const norm = graph.scope("norm", () => globalNorm(learned));
     graph.output("norm", norm);
-    const factor = optimizer.clip > 0 ? graph.scope("clip", () => clipFactor(norm, optimizer.clip)) : null;
+    const factor =
+      optimizer.clip === null ? null : graph.scope("clip", () => clipFactor(norm, optimizer.clip as number));
     const members: MuonGroupMember[] = [];
     for (const { name, balances } of specs)
       if (balances) {
@@ -107,7 +95,7 @@ function traceUpdate(
         graph.output(`${spec.name}.v.next`, next.v);
       });
     }
-    if (members.length > 0)
+    if (optimizer.kind === "muon" && members.length > 0)
       for (const [name, next] of muon(members, scalars.muonLr, {
         momentum: optimizer.momentum,
         weightDecay: optimizer.weightDecay,
@@ -152,7 +140,7 @@ function traceGradients(
 export function traceStep(
   specs: readonly ParameterSpec[],
   buildLoss: BuildLoss,
-  optimizer: OptimizerOptions,
+  optimizer: Optimizer,
 ): Graph {
   const graph = new Graph();
   const { parameters, gradients } = traceGradients(graph, specs, buildLoss);
@@ -174,7 +162,7 @@ export function traceAccumulation(specs: readonly ParameterSpec[], buildLoss: Bu
 }
 
 /** The optimizer alone, from accumulated gradients `<name>.sum`. */
-export function traceOptimizer(specs: readonly ParameterSpec[], optimizer: OptimizerOptions): Graph {
+export function traceOptimizer(specs: readonly ParameterSpec[], optimizer: Optimizer): Graph {
   const graph = new Graph();
   const parameters = parameterInputs(graph, specs);
   const gradients = new Map(
@@ -203,27 +191,27 @@ export interface StepOptions {
 /** Parameters, moments and the programs that advance them. */
 export class TrainStep {
   readonly specs: readonly ParameterSpec[];
-  readonly optimizer: OptimizerOptions;
+  readonly optimizer: Optimizer;
   /** Updates made so far. */
   stepCount: number;
   /** FLOPs run so far, counted from the graphs: of losses, gradients and optimizer. */
   flops = 0;
   /** The vectors among the last batch's measurements. */
   vectors: ReadonlyMap<string, Float32Array> = new Map();
-  private readonly parameterState: DoubleBuffer;
+  private readonly parameterState: DoubleBuffer<HostValue>;
   /** What is not trained: frozen weights that the loss reads, and modules that it does not. */
   private readonly frozen: Record<string, HostValue>;
-  private readonly momentState: DoubleBuffer;
+  private readonly momentState: DoubleBuffer<HostValue>;
   private readonly lossGraph: Graph;
   private readonly main: Session;
   private readonly mainFlops: RunFlops;
   private readonly update: { graph: Graph; session: Session; flops: number } | null;
-  private readonly sums: { zeros: Record<string, HostValue>; buffers: DoubleBuffer } | null;
+  private readonly sums: { zeros: Record<string, HostValue>; buffers: DoubleBuffer<HostValue> } | null;
   private accumulated = 0;
 
   private constructor(
     specs: readonly ParameterSpec[],
-    optimizer: OptimizerOptions,
+    optimizer: Optimizer,
     parameters: ReadonlyMap<string, HostValue>,
     lossGraph: Graph,
     main: Session,
@@ -262,7 +250,7 @@ export class TrainStep {
     specs: readonly ParameterSpec[],
     parameters: ReadonlyMap<string, HostValue>,
     buildLoss: BuildLoss,
-    optimizer: OptimizerOptions,
+    optimizer: Optimizer,
     options: StepOptions = {},
   ): Promise<TrainStep> {
     const { threads } = options;

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { beforeEach, describe, expect, test, vi } from "vitest";
-import { SHIPPED } from "../../src/recipe/find-model.ts";
+import { SHIPPED } from "../../src/run/find-model.ts";
 import { type Ended, launch, sputnik, TINY, temporaryFolder, until, writeRecipe } from "./command.ts";
 
 vi.setConfig({ testTimeout: 240_000 });
@@ -49,7 +49,7 @@ describe("the recipe", () => {
   test("a file that is not there, for a program too", async () => {
     const ended = await sputnik(["train", "missing.yaml", "--json"], { cwd });
     expectScreen(ended);
-    expect(JSON.parse(ended.stdout)).toMatchObject({ error: { kind: "RecipeError" } });
+    expect(JSON.parse(ended.stdout)).toMatchObject({ error: { kind: "recipe" } });
   });
 
   test("a task file with a broken line: its number, before the first step", async () => {

@@ -8,7 +8,7 @@ import type { EvaluationRecord } from "../../src/events.ts";
 import { allParameters, checkConfig } from "../../src/models/architecture.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { asParameters } from "../../src/recipe/options.ts";
-import { readStored } from "../../src/recipe/stored-evaluation.ts";
+import { readStored } from "../../src/run/stored.ts";
 import { tokenizerFrom } from "../../src/tokenizer/load.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 import { launch, sputnik, TINY, temporaryFolder, until, writeRecipe } from "./command.ts";

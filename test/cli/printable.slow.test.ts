@@ -7,7 +7,7 @@ import { describe, expect, it, test } from "vitest";
 import { renderMarkdown } from "../../src/cli/markdown.ts";
 import { pipeable, printable, printableJson } from "../../src/cli/printable.ts";
 import { fail } from "../../src/cli/screen.ts";
-import { SHIPPED } from "../../src/recipe/find-model.ts";
+import { SHIPPED } from "../../src/run/find-model.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 import { sputnik } from "./command.ts";
 

@@ -2,8 +2,8 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import { writeGguf } from "../../src/checkpoint/gguf/file.ts";
 import { type MetadataValue, text, texts } from "../../src/checkpoint/gguf/values.ts";
+import { writeGguf } from "../../src/checkpoint/gguf/write.ts";
 import { COMMIT, FakeHub, NAME } from "../checkpoint/fake-hub.ts";
 import { launch, sputnik, temporaryFolder, until } from "./command.ts";
 

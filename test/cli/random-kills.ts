@@ -6,7 +6,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import type { BillEntry, BillFile } from "../../src/ledger/bill.ts";
 import { Random } from "../../src/lib/random.ts";
-import type { RunInfo } from "../../src/recipe/run-info.ts";
+import type { RunInfo } from "../../src/run/info.ts";
 import { launch, sputnik, temporaryFolder, until, writeRecipe } from "./command.ts";
 
 const DATA =
@@ -48,7 +48,7 @@ const V3_MODEL =
 /** DeepSeek-V3's design with the module that predicts a further token. */
 const V3 = `${head("v3", V3_MODEL)}
   - { name: base, kind: pretrain, ${DATA}, sequence: 32, batch: 2, accumulate: 2, steps: 5, ${MUON}, ${CONSTANT} }
-  - { name: rl, kind: grpo, steps: 5, ${SAMPLING}, ${REWARDS}, preset: grpo, sharePrompt: true, ${ADAMW}, ${CONSTANT} }
+  - { name: rl, kind: grpo, steps: 5, ${SAMPLING}, ${REWARDS}, preset: grpo, sharedPrefix: true, ${ADAMW}, ${CONSTANT} }
   - { name: last, kind: evaluate, label: final, ${EXAM} }
 `;
 

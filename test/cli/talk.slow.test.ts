@@ -4,8 +4,8 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
-import { SHIPPED } from "../../src/recipe/find-model.ts";
 import { asParameters } from "../../src/recipe/options.ts";
+import { SHIPPED } from "../../src/run/find-model.ts";
 import { complete } from "../../src/sample/complete.ts";
 import { PAIRS, start, tail, trainFiller, trainTalker } from "../sample/filler.ts";
 import { sputnik, temporaryFolder } from "./command.ts";
@@ -23,7 +23,7 @@ beforeAll(async () => {
     release,
   } = await trainFiller(async (by) => {
     for (const [word, what] of PAIRS) {
-      const asked = { prefix: start, suffix: tail(what), temperature: 0, maxNewTokens: 9 };
+      const asked = { prefix: start, suffix: tail(what), sampling: { temperature: 0 }, maxNewTokens: 9 };
       if ((await complete(by, asked)).text !== word) return false;
     }
     return true;

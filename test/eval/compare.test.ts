@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { bracket, compareEvaluations, gainBetween, unpairedInterval } from "../../src/eval/compare.ts";
 import { passAt1 } from "../../src/eval/statistics.ts";
 import type { EvaluationRecord, ProblemTally } from "../../src/events.ts";
-import { gainVerdict } from "../../src/recipe/verdict.ts";
+import { gainVerdict } from "../../src/run/report/verdict.ts";
 
 const tally = (key: string, right: number, wrong: number, unscored = 0): ProblemTally => ({
   ...{ key, right, wrong, unparsed: 0, unscored, answer: null },

@@ -45,9 +45,7 @@ const settings = {
   seed: 7,
   part: "test",
   samples: 2,
-  temperature: 0.6,
-  topP: 0.9,
-  topK: 5,
+  sampling: { temperature: 0.6, topP: 0.9, topK: 5 },
   maxNewTokens: 12,
 };
 const problems = [problem("a", "first", 4), problem("b", "second", 9, 2)];
@@ -59,7 +57,7 @@ describe("sampling completions", () => {
     let tokens = 0;
     const { signal } = new AbortController();
     const result = await sampleCompletions(speaker(asked), problems, settings, {
-      ...{ slots: 3, signal },
+      ...{ maxBatch: 3, signal },
       onCompletion: ({ problem: id, sample, finish }) => heard.push(`${id}${sample} ${finish}`),
       onToken: () => tokens++,
     });
@@ -70,7 +68,7 @@ describe("sampling completions", () => {
     ]);
     expect(tokenizer.decode(requests[2]!.prompt, { skipSpecials: true })).toBe("second");
     expect(requests[2]!.maxNewTokens).toBe(12);
-    expect(options).toMatchObject({ temperature: 0.6, topP: 0.9, topK: 5, slots: 3, signal });
+    expect(options).toMatchObject({ sampling: settings.sampling, maxBatch: 3, signal });
     expect(options.stopIds).toEqual(tokenizer.stopIds);
     // Each once, as it ends.
     expect(heard).toEqual(["a0 stop", "a1 stop", "b0 stop", "b1 stop", "b2 stop", "b3 stop"]);

@@ -45,7 +45,14 @@ function model(
 }
 
 const settings = {
-  ...{ label: "x", seed: 1, split: "test" as const, samples: 1, temperature: 0.6, maxNewTokens: 64 },
+  ...{
+    label: "x",
+    seed: 1,
+    split: "test" as const,
+    samples: 1,
+    sampling: { temperature: 0.6 },
+    maxNewTokens: 64,
+  },
 };
 
 interface Numbered extends Problem {

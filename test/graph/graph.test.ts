@@ -34,7 +34,7 @@ import {
   product,
   type Tensor,
 } from "../../src/graph/tensor.ts";
-import { f32, RuntimeError, Session } from "../../src/runtime/session.ts";
+import { f32, host, RuntimeError, Session } from "../../src/runtime/session.ts";
 
 describe("sizes", () => {
   it.each<[Dim[], Dim]>([
@@ -123,7 +123,7 @@ describe("grad", () => {
     const result = await session.run(values);
     await session.release();
     return Object.fromEntries(
-      Object.entries(result).map(([name, { data }]) => [name, Array.from(data as Float32Array)]),
+      Object.entries(result).map(([name, value]) => [name, Array.from(host(value).data as Float32Array)]),
     );
   };
 
@@ -243,7 +243,7 @@ describe("lowering", () => {
     const session = await Session.create(graph, { threads: 1 });
     const result = await session.run({ x: f32([1, 2]) });
     expect(
-      Object.entries(result).map(([name, { data }]) => [name, Array.from(data as Float32Array)]),
+      Object.entries(result).map(([name, value]) => [name, Array.from(host(value).data as Float32Array)]),
     ).toEqual([
       ["first", [4, 6]],
       ["second", [4, 6]],
@@ -287,7 +287,7 @@ describe("a session", () => {
     expect(out.shape).toEqual([2, 2]);
     const result = await session.run({ x: f32([1, 2, 3, 4], [2, 2]) }, { out });
     expect(result.out).toBe(out);
-    expect(Array.from(out.data as Float32Array)).toEqual([2, 4, 6, 8]);
+    expect(Array.from(host(out).data as Float32Array)).toEqual([2, 4, 6, 8]);
     await expect(session.run({})).rejects.toThrow(new RuntimeError('input "x" (f32 [batch,2]) was not fed'));
     await expect(session.run({ x: f32([1, 2, 3]) })).rejects.toThrow(
       'input "x" is f32 [3], expected f32 [batch,2]',

@@ -11,7 +11,7 @@ import { cast, input, mul, sum } from "../../src/graph/ops.ts";
 import "../../src/graph/recompute.ts";
 import { Graph, GraphError, type Tensor } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
-import { allocate, type HostValue, Session } from "../../src/runtime/session.ts";
+import { allocate, type HostValue, host, Session } from "../../src/runtime/session.ts";
 import { type Array64, interpret, toArray64 } from "./reference.ts";
 
 /** Ops that only a graph around them can show: sources without operands, and those whose result is an index. */
@@ -114,7 +114,7 @@ async function check(sample: Sample, seed: string): Promise<void> {
       const form = `${name}, ${composed ? "composed" : "fused"}`;
       expect(found.shape, form).toEqual(shape);
       const worst = data.reduce(
-        (most, v, i) => Math.max(most, Math.abs(Number(found.data[i]) - v) / Math.max(1, Math.abs(v))),
+        (most, v, i) => Math.max(most, Math.abs(Number(host(found).data[i]) - v) / Math.max(1, Math.abs(v))),
         0,
       );
       expect(worst, form).toBeLessThanOrEqual(F32_TOLERANCE);

@@ -5,7 +5,7 @@ import { Graph } from "../../src/graph/tensor.ts";
 import { type CachePlane, designOf, type ModelConfig } from "../../src/models/architecture.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
-import { f32, type HostValue, i32, Session } from "../../src/runtime/session.ts";
+import { f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
 import { livelyParameters, tinyConfig } from "../train/tiny.ts";
 import { livelyV3, tinyV3 } from "./v3-tiny.ts";
 
@@ -83,7 +83,9 @@ describe.each(cases)("%s", (_name, config, parameters) => {
     const slow = [...prompt];
     while (slow.length < 20) {
       const { logits } = await run(slow);
-      slow.push(likeliest((logits.data as Float32Array).subarray((slow.length - 1) * config.vocabSize)));
+      slow.push(
+        likeliest((host(logits).data as Float32Array).subarray((slow.length - 1) * config.vocabSize)),
+      );
     }
 
     const past = 24;
@@ -95,7 +97,8 @@ describe.each(cases)("%s", (_name, config, parameters) => {
     );
     const prefix = await run(prompt.slice(0, -1));
     for (const plane of design.planes)
-      for (let i = 0; i < prompt.length - 1; i++) put(cache[plane.name], prefix[plane.name], i, i, plane);
+      for (let i = 0; i < prompt.length - 1; i++)
+        put(cache[plane.name], host(prefix[plane.name]), i, i, plane);
     const fast = [...prompt];
     while (fast.length < 20) {
       const position = fast.length - 1;
@@ -108,8 +111,8 @@ describe.each(cases)("%s", (_name, config, parameters) => {
         mask: f32(mask, [1, 1, 1, past]),
       });
       for (const plane of design.planes)
-        put(cache[plane.name], result[`fresh.${plane.name}`], position, 0, plane);
-      fast.push(likeliest(result.logits.data as Float32Array));
+        put(cache[plane.name], host(result[`fresh.${plane.name}`]), position, 0, plane);
+      fast.push(likeliest(host(result.logits).data as Float32Array));
     }
     expect(fast).toEqual(slow);
     expect(new Set(fast).size).toBeGreaterThan(3);

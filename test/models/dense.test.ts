@@ -11,7 +11,7 @@ import { cachedDecoder, decoder, decoderParameters } from "../../src/models/dens
 import { countParameters, initialise, parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import * as ort from "../../src/runtime/onnxruntime.ts";
-import { allocate, f32, type HostValue, i32, Session, scalar } from "../../src/runtime/session.ts";
+import { allocate, f32, type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
 import { traceDecode } from "../../src/sample/graphs.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { traceAccumulation, traceStep } from "../../src/train/step.ts";
@@ -55,7 +55,7 @@ async function gradients(shape: BatchShape, composed = false): Promise<Record<st
   });
   const result = await session.run(feeds);
   await session.release();
-  return result;
+  return Object.fromEntries(Object.entries(result).map(([name, value]) => [name, host(value)]));
 }
 
 function expectClose(a: Record<string, HostValue>, b: Record<string, HostValue>, tolerance: number): void {
@@ -130,7 +130,8 @@ describe("twins", () => {
     const lengths = [5, 6, 7];
     const mask = new Float32Array(batch * past);
     const cached: Record<string, HostValue> = {};
-    for (const [name, { data }] of Object.entries(everything).filter(([n]) => n !== "logits")) {
+    for (const [name, value] of Object.entries(everything).filter(([n]) => n !== "logits")) {
+      const { data } = host(value);
       const wide = new Float32Array(batch * config.kvHeads * past * config.headDim).fill(1e3);
       for (let plane = 0; plane < batch * config.kvHeads; plane++) {
         const source = (data as Float32Array).subarray(plane * seq * config.headDim);
@@ -157,12 +158,15 @@ describe("twins", () => {
     });
     const width = config.vocabSize;
     lengths.forEach((length, row) => {
-      const expected = (everything.logits.data as Float32Array).subarray(
+      const expected = (host(everything.logits).data as Float32Array).subarray(
         (row * seq + length) * width,
         (row * seq + length + 1) * width,
       );
       expect(
-        furthest((result.logits.data as Float32Array).subarray(row * width, (row + 1) * width), expected),
+        furthest(
+          (host(result.logits).data as Float32Array).subarray(row * width, (row + 1) * width),
+          expected,
+        ),
       ).toBeLessThan(1e-5);
     });
     await slow.release();

@@ -11,7 +11,8 @@ import { denseFromHuggingFace, denseToHuggingFace } from "../../src/models/dense
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { rotaryFrequencies, rotaryTables } from "../../src/models/rope.ts";
-import { type HostValue, i32, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import { generateNaively } from "../../src/sample/naive.ts";
 import { sequenceInputs } from "../../src/train/language-model.ts";
@@ -33,7 +34,7 @@ async function logitsOf(config: DecoderConfig): Promise<Float32Array> {
   const traced = parameterInputs(graph, decoderParameters(config));
   const inputs = sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" });
   graph.output("logits", decoder(traced, config, inputs).logits);
-  const session = await Session.create(graph, { threads: 1 });
+  const session = await Session.create(graph, new Engine({ threads: 1 }));
   const { logits } = await session.run({
     ...Object.fromEntries(weights),
     ids: i32(ids.flat(), [batch, seq]),
@@ -44,7 +45,7 @@ async function logitsOf(config: DecoderConfig): Promise<Float32Array> {
     mask: causalMask(seq),
   });
   await session.release();
-  return logits.data as Float32Array;
+  return host(logits).data as Float32Array;
 }
 
 describe.each(Object.keys(configs))("rotary positions: %s", (name) => {
@@ -83,14 +84,14 @@ describe.each(["golden-llama3", "golden-qwen2", "golden-qwen3"])("%s", (folder) 
 
 /** Prompts of different lengths in one batch, greedily and by chance. */
 async function cachedEqualsNaive(config: DecoderConfig, parameters: Map<string, HostValue>, length: number) {
-  const sampler = await Sampler.create(config, { threads: 1 });
+  const sampler = await Sampler.create(config, new Engine({ threads: 1 }));
   const requests = [3, 1, 9].map((prompt, i) => ({
     prompt: Array.from({ length: prompt }, (_, j) => (5 * i + 7 * j) % config.vocabSize),
     maxNewTokens: length - prompt,
     key: [3, "request", i],
   }));
   for (const temperature of [0, 1]) {
-    const options = { temperature, stopIds: new Set<number>() };
+    const options = { sampling: { temperature }, stopIds: new Set<number>() };
     const { generations } = await sampler.generate(parameters, requests, options);
     const naive = await generateNaively(config, parameters, requests, options);
     generations.forEach((generation, i) => {

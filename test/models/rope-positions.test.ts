@@ -22,10 +22,12 @@ it("tables end at the positions that are computed, whatever a file claims", () =
 it("a request beyond them is refused in words", () => {
   const config = { ...shippedShape, maxPositions: 2 ** 53 - 1 };
   const request = { prompt: [1], maxNewTokens: MOST_POSITIONS, key: [1] };
-  expect(() => checkRequests(config, [request], { temperature: 0 })).toThrow(
+  expect(() => checkRequests(config, [request], { sampling: { temperature: 0 } })).toThrow(
     /1 prompt tokens and 262144 new ones exceed the model's 262144 positions/,
   );
   expect(() =>
-    checkRequests(config, [{ ...request, maxNewTokens: MOST_POSITIONS - 1 }], { temperature: 0 }),
+    checkRequests(config, [{ ...request, maxNewTokens: MOST_POSITIONS - 1 }], {
+      sampling: { temperature: 0 },
+    }),
   ).not.toThrow();
 });

@@ -9,7 +9,7 @@ import { parameterInputs } from "../../src/models/layers.ts";
 import { v3Decoder } from "../../src/models/v3.ts";
 import { mtpModule } from "../../src/models/v3-mtp.ts";
 import { v3Parameters } from "../../src/models/v3-parameters.ts";
-import { allocate, Session } from "../../src/runtime/session.ts";
+import { allocate, host, Session } from "../../src/runtime/session.ts";
 import { sequenceInputs } from "../../src/train/language-model.ts";
 import { traceAccumulation } from "../../src/train/step.ts";
 import { v3Loss } from "../../src/train/v3-loss.ts";
@@ -58,19 +58,21 @@ describe.each([
       const found = await session.run({ ...Object.fromEntries(parameters), ...feeds });
       for (const name of ["logits", ...(config.mtpLayers > 0 ? ["mtpLogits"] : [])]) {
         expect(found[name].shape).toEqual([batch, seq, config.vocabSize]);
-        expect(furthest(found[name].data as Float32Array, wanted(name)), name).toBeLessThan(LOGITS);
+        expect(furthest(host(found[name]).data as Float32Array, wanted(name)), name).toBeLessThan(LOGITS);
       }
       const layers = [...expected.keys()].filter((name) => name.startsWith("choices.")).sort();
       expect(routing.map(({ layer }) => `choices.${layer}`).sort()).toEqual(layers);
       const k = config.activeExperts;
       for (const { layer } of routing) {
-        const all = Array.from(found[`choices.${layer}`].data as unknown as BigInt64Array, Number);
+        const all = Array.from(host(found[`choices.${layer}`]).data as unknown as BigInt64Array, Number);
         const rows = Array.from({ length: all.length / k }, (_, row) =>
           all.slice(row * k, (row + 1) * k).sort((a, b) => a - b),
         );
         expect(rows.flat(), `layer ${layer}`).toEqual([...wanted(`choices.${layer}`)]);
         const load = Array.from({ length: config.experts }, (_, e) => all.filter((id) => id === e).length);
-        expect(Array.from(found[`load.${layer}`].data as unknown as BigInt64Array, Number)).toEqual(load);
+        expect(Array.from(host(found[`load.${layer}`]).data as unknown as BigInt64Array, Number)).toEqual(
+          load,
+        );
       }
       await session.release();
     },
@@ -91,7 +93,7 @@ describe.each([
       ...Object.fromEntries(sums),
     });
     const same = (ours: string, theirs: string) =>
-      expect(Math.abs(Number(result[ours].data[0]) - wanted(theirs)[0]), ours).toBeLessThan(LOSS);
+      expect(Math.abs(Number(host(result[ours]).data[0]) - wanted(theirs)[0]), ours).toBeLessThan(LOSS);
     same("cross-entropy", "crossEntropy");
     if (config.mtpLayers > 0) {
       same("mtp-cross-entropy", "mtp");
@@ -101,7 +103,7 @@ describe.each([
     const learned = specs.filter(({ balances }) => !balances);
     for (const { name } of learned)
       expect(
-        furthest(result[`${name}.sum.next`].data as Float32Array, wanted(`grad.${name}`)),
+        furthest(host(result[`${name}.sum.next`]).data as Float32Array, wanted(`grad.${name}`)),
         name,
       ).toBeLessThan(GRADIENT);
     expect([...expected.keys()].filter((name) => name.startsWith("grad.")).length).toBe(learned.length);

@@ -9,7 +9,7 @@ import { v3Decoder } from "../../src/models/v3.ts";
 import type { V3Config } from "../../src/models/v3-config.ts";
 import { continueSequence, draftTokens, mtpModule } from "../../src/models/v3-mtp.ts";
 import { v3Parameters } from "../../src/models/v3-parameters.ts";
-import { f32, type HostValue, i32, Session, scalar } from "../../src/runtime/session.ts";
+import { f32, type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
 import { furthest } from "../train/tiny.ts";
 import { livelyV3, tinyV3 } from "./v3-tiny.ts";
 
@@ -26,7 +26,9 @@ async function evaluate(
   const session = await Session.create(graph, { threads: 1 });
   const result = await session.run(feeds);
   await session.release();
-  return Object.fromEntries(Object.entries(result).map(([name, { data }]) => [name, data as Float32Array]));
+  return Object.fromEntries(
+    Object.entries(result).map(([name, value]) => [name, host(value).data as Float32Array]),
+  );
 }
 
 const column = (values: readonly number[]): HostValue => i32(values, [values.length, 1]);

@@ -25,7 +25,7 @@ export const sampleMutants: readonly Mutant[] = [
     "const admitted = scheduler.admit();",
     "const admitted = scheduler.active.length > 0 ? [] : scheduler.admit();",
   ),
-  engine("engine", "new Scheduler(requests, options.slots ?? 128)", "new Scheduler(requests, 1)"),
+  engine("engine", "new Scheduler(requests, options.maxBatch ?? 128)", "new Scheduler(requests, 1)"),
   engine("engine", "for (const i of finished.reverse()) {", "for (const i of finished) {"),
   engine("engine", "if (moved !== null) this.cache.move(moved, i);", ""),
   engine(
@@ -43,7 +43,7 @@ export const sampleMutants: readonly Mutant[] = [
   ),
   engine("engine", "positions[i] = row.position;", "positions[i] = row.position + 1;"),
   engine("engine", "ids[i] = row.next;", "ids[i] = row.ids.at(-2) ?? row.next;"),
-  engine("engine", "scale: scalar(logitScale(options)),", "scale: scalar(1),"),
+  engine("engine", "scale: scalar(logitScale(options.sampling)),", "scale: scalar(1),"),
   engine("reuse", "start + (i % seq));", "i % seq);"),
   engine("engine", "start + (i % seq));", "start + i);"),
   // The cache.
@@ -117,10 +117,10 @@ export const sampleMutants: readonly Mutant[] = [
   ),
   speculative("generation.logProbs.push(token.logProb);", "generation.logProbs.push(token.logProb / 2);"),
   speculative(
-    "if (decoding) fillGumbel(noise, options.temperature, random);",
+    "if (decoding) fillGumbel(noise, options.sampling.temperature, random);",
     "if (decoding) noise.fill(0);",
   ),
-  speculative("scale: scalar(logitScale(options)),", "scale: scalar(1),"),
+  speculative("scale: scalar(logitScale(options.sampling)),", "scale: scalar(1),"),
   speculative(
     "mask: sequenceMask(position, this.trunk.window, rows),",
     "mask: sequenceMask(position + 1, this.trunk.window, rows),",

@@ -12,23 +12,24 @@ const mutant =
 
 const grpo = mutant("src/train/grpo.ts", "train/grpo-step");
 const language = mutant("src/train/language-model-stage.ts", "train/language-model-step");
+const optimizer = mutant("src/train/optimizer.ts", "train/grpo-step");
 const step = mutant("src/train/step.ts", "train/golden-step");
 const policy = mutant("src/train/policy.ts", "train/lora");
 const loss = mutant("src/train/grpo-loss.ts", "train/grpo-loss");
-const run = mutant("src/recipe/run.ts", "recipe/run-bill");
+const run = mutant("src/run/run.ts", "run/bill");
 const resume = mutant("src/checkpoint/resume.ts", "checkpoint/resume");
-const folder = mutant("src/recipe/run-folder.ts", "recipe/run-folder");
+const folder = mutant("src/run/folder.ts", "run/folder");
 
 export const trainMutants: readonly Mutant[] = [
   // Rollouts and dynamic sampling.
-  grpo("result.rounds <= options.dynamicRounds &&", "result.rounds <= 0 &&"),
-  grpo("result.rounds <= options.dynamicRounds &&", "result.rounds < options.dynamicRounds &&"),
+  grpo("result.rounds <= this.redraws &&", "result.rounds <= 0 &&"),
+  grpo("result.rounds <= this.redraws &&", "result.rounds < this.redraws &&"),
   grpo("&& result.kept.length < options.problemsPerStep)", ")"),
   grpo(
-    "if (informative(rewards)) result.kept.push(judged);",
-    "if (!informative(rewards)) result.kept.push(judged);",
+    "if (hasSignal(rewards)) result.kept.push(judged);",
+    "if (!hasSignal(rewards)) result.kept.push(judged);",
   ),
-  grpo("if (options.dynamicRounds === 0) result.kept = [...result.all];", "result.kept = [...result.all];"),
+  grpo("if (this.redraws === 0) result.kept = [...result.all];", "result.kept = [...result.all];"),
   grpo("result.kept.splice(options.problemsPerStep);", ""),
   grpo("this.nextProblem += options.problemsPerStep;", ""),
   grpo("advantages[options.advantage](rewards)", 'advantages["rloo"](rewards)'),
@@ -38,15 +39,15 @@ export const trainMutants: readonly Mutant[] = [
   ),
   // The update.
   grpo("advantage: a[i] })),", "advantage: -(a[i] as number) })),"),
-  grpo('!(options.maskTruncated && sample.finish === "length")', "true"),
-  grpo("({ sample }) => sample.reward !== null &&", "({ sample }) =>"),
+  grpo('!(options.overlong?.mode === "mask" && sample.finish === "length")', "true"),
+  grpo("sample.reward !== null && !(", "!("),
   grpo("miniBatchesOf(rows, options.miniBatches)", "miniBatchesOf(rows, 1)"),
   grpo("for (let epoch = 0; epoch < options.epochs; epoch++)", "for (let epoch = 0; epoch < 1; epoch++)"),
   grpo("row.weight = weights[i];", "row.weight = weights[0] as number;"),
   grpo("scalar(1 / options.temperature)", "scalar(1)", "train/grpo-step"),
-  grpo(
-    "lr: factor * (options.optimizer.adamLr ?? options.optimizer.lr),",
-    "lr: options.optimizer.adamLr ?? options.optimizer.lr,",
+  optimizer(
+    'lr: factor * (kind === "muon" ? optimizer.adamLr : lr)',
+    'lr: kind === "muon" ? optimizer.adamLr : lr',
   ),
   grpo("if (!moved) totals.compared = signal;", "totals.compared = signal;"),
   grpo("loss += result.loss;", "loss = result.loss;"),
@@ -82,12 +83,12 @@ export const trainMutants: readonly Mutant[] = [
     "if (options.documentMask && micro.length < 0) feeds.mask",
     "train/step",
   ),
-  language('rate: options.optimizer.kind === "muon" ? rates.muonLr : rates.lr,', "rate: rates.lr,"),
+  language("rate: factor * options.optimizer.lr,", "rate: rates.lr,"),
   language("tokens: this.done * tokens,", "tokens,"),
   language("(options.v3?.biasRate ?? V3_FACTORS.biasRate)", "0", "train/v3-stage"),
   // The step.
   step("this.stepCount + 1, rates.lr", "this.stepCount, rates.lr"),
-  step("optimizer.clip > 0 ?", "optimizer.clip < 0 ?"),
+  step("optimizer.clip === null ?", "optimizer.clip !== null ?"),
   step(
     '"f32", shape), gradients.get(name) as Tensor);',
     '"f32", shape), mul(constant(graph, 0), gradients.get(name) as Tensor));',

@@ -6,7 +6,7 @@ import { readFolder } from "../../src/checkpoint/folder.ts";
 import { checkData } from "../../src/recipe/check-data.ts";
 import { readExamples, usualTemplate } from "../../src/recipe/examples.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { languageModelOptions, recipeShape } from "../../src/recipe/options.ts";
+import { recipeShape } from "../../src/recipe/options.ts";
 import type { PretrainStage, SftStage } from "../../src/recipe/schema.ts";
 import { fileExamples } from "../../src/recipe/sources.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
@@ -190,16 +190,12 @@ checkpoint: { everySteps: 10, keep: 1 }
   });
 
   it("only pretraining takes a stream, and lets documents see one another", () => {
-    const options = (kind: string) => {
+    const masked = (kind: string) => {
       const text = readFixture().replace("kind: pretrain", `kind: ${kind}`);
-      const { wholeExamples, documentMask } = languageModelOptions(
-        parseRecipe(text, "r.yaml").stages[0] as SftStage,
-        1,
-      );
-      return { wholeExamples, documentMask };
+      return (parseRecipe(text, "r.yaml").stages[0] as SftStage).documentMask;
     };
-    expect(options("sft")).toEqual({ wholeExamples: true, documentMask: true });
-    expect(options("pretrain")).toEqual({ wholeExamples: false, documentMask: false });
+    expect(masked("sft")).toBe(true);
+    expect(masked("pretrain")).toBe(false);
   });
 
   it("SFT of examples of which none fits is refused (D6)", () => {

@@ -2,12 +2,13 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { isMap, isScalar, LineCounter, parseDocument, visit } from "yaml";
+import { isUserError, UserError } from "../../src/lib/errors.ts";
 import { isV3 } from "../../src/models/architecture.ts";
 import { architectureOf, ConfigError, type DecoderConfig } from "../../src/models/config.ts";
-import { loadRecipe, parseRecipe, RecipeError } from "../../src/recipe/load.ts";
+import { loadRecipe, parseRecipe, problemsOf, type RecipeProblem } from "../../src/recipe/load.ts";
 import { recipeShape } from "../../src/recipe/options.ts";
 import type { GrpoStage, Recipe } from "../../src/recipe/schema.ts";
-import { recipeWarnings } from "../../src/recipe/sense.ts";
+import { recipeWarnings } from "../../src/recipe/validate.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 const recipes = readdirSync("recipes")
@@ -16,12 +17,12 @@ const recipes = readdirSync("recipes")
 /** Kept apart from the shipped recipes, whose values are tuned. */
 const tiny = readFileSync("test/fixtures/recipe.yaml", "utf8");
 
-function refusal(text: string): RecipeError {
+function refusal(text: string): { message: string; problems: RecipeProblem[] } {
   try {
     parseRecipe(text, "r.yaml");
   } catch (error) {
-    if (error instanceof RecipeError) return error;
-    throw error;
+    if (!isUserError(error, "recipe")) throw error;
+    return { message: error.message, problems: problemsOf(error) };
   }
   throw new Error("the recipe was accepted");
 }
@@ -355,6 +356,6 @@ describe("the families", () => {
     expect(() => shape("  ropeScaling: { kind: dynamic, factor: 2, originalPositions: 128 }\n")).toThrow(
       /ropeScaling.originalPositions: expected 512 positions \/ factor 2, found 128/,
     );
-    expect(() => shape("  ropeScaling: { kind: ntk, factor: 2 }\n")).toThrow(RecipeError);
+    expect(() => shape("  ropeScaling: { kind: ntk, factor: 2 }\n")).toThrow(UserError);
   });
 });

@@ -4,11 +4,11 @@ import { join, relative } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { resolvePaths } from "../../src/recipe/paths.ts";
-import { resumeOrCreate } from "../../src/recipe/run-folder.ts";
-import { readRun } from "../../src/recipe/run-reader.ts";
 import type { Recipe, TaskOptions } from "../../src/recipe/schema.ts";
+import { resumeOrCreate } from "../../src/run/folder.ts";
+import { readRun } from "../../src/run/reader.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
-import { tinyModelFolder } from "./tiny-run.ts";
+import { tinyModelFolder } from "../run/tiny-run.ts";
 
 const stages = `
   - { name: a, kind: sft, data: { kind: jsonl, file: sft.jsonl }, sequence: 16, batch: 1, steps: 1, optimizer: { kind: adamw, lr: 1.0e-3 }, schedule: { kind: constant } }

@@ -1,7 +1,7 @@
 /** The recipes on a person's own rows run on what comes with the package, from any directory (U11). */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { checkSources } from "../../src/recipe/check-sources.ts";
+import { checkSources } from "../../src/recipe/check.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
 import { resolvePaths } from "../../src/recipe/paths.ts";
 

@@ -1,11 +1,10 @@
 /** The factors of DeepSeek-V3's training, from a recipe's words to a stage's options, and where they mean nothing. */
 import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { checkSources } from "../../src/recipe/check-sources.ts";
+import { checkSources } from "../../src/recipe/check.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { languageModelOptions } from "../../src/recipe/options.ts";
 import type { PretrainStage, SftStage } from "../../src/recipe/schema.ts";
-import { TINY_DATA, tinyModelFolder } from "./tiny-run.ts";
+import { TINY_DATA, tinyModelFolder } from "../run/tiny-run.ts";
 
 const shipped = readFileSync("recipes/tiny-v3-zero.yaml", "utf8");
 const ALL = "v3: { biasRate: 0.002, balanceFactor: 0.001, mtpFactor: 0.1 }";
@@ -19,7 +18,7 @@ const v3Recipe = (lines: string, mtpLayers = 1): string =>
 const recipeOf = (text: string) => parseRecipe(text, "r.yaml");
 const trained = (text: string) => {
   const [stage] = recipeOf(text).stages as (PretrainStage | SftStage)[];
-  return languageModelOptions(stage, 1).v3;
+  return stage.v3;
 };
 
 test("reach the stage as they are written, and what is not written is left to the paper", () => {

@@ -10,7 +10,7 @@ import { Graph } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
 import { CoreWatch, coreWatch, idleOf, type Watch, waitedSince } from "../../src/runtime/core-watch.ts";
 import { InferenceSession } from "../../src/runtime/onnxruntime.ts";
-import { allocate, f32, type HostValue, Session } from "../../src/runtime/session.ts";
+import { allocate, f32, type HostValue, host, Session } from "../../src/runtime/session.ts";
 import { trainedOn } from "../../src/train/language-model-stage.ts";
 import { traceStep } from "../../src/train/step.ts";
 
@@ -63,10 +63,10 @@ describe("a session whose threads yield", () => {
       const watch = new SetWatch();
       const session = await Session.fromLowered(lower(graph, { name: "step" }), { threads, watch });
       const bits = async () =>
-        Object.entries(await session.run(feeds)).map(([name, { data }]) => [
-          name,
-          Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString("base64"),
-        ]);
+        Object.entries(await session.run(feeds)).map(([name, value]) => {
+          const { buffer, byteOffset, byteLength } = host(value).data;
+          return [name, Buffer.from(buffer, byteOffset, byteLength).toString("base64")];
+        });
       const spinning = await bits();
       expect(session.yielding).toBe(false);
       watch.contended = true;
@@ -92,7 +92,7 @@ async function product(
   graph.output("product", matmul(operand("a"), operand("b")));
   const session = await Session.create(graph, { threads: threads ?? undefined, watch });
   const half = f32(new Float32Array(512 * 512).fill(0.5), [512, 512]);
-  return { session, run: async () => (await session.run({ a: half, b: half })).product };
+  return { session, run: async () => host((await session.run({ a: half, b: half })).product) };
 }
 
 it("changes while runs wait for each other, and loses none of them", async () => {

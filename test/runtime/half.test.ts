@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { cast, input, reshape } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { type HostValue, Session } from "../../src/runtime/session.ts";
+import { type HostValue, host, Session } from "../../src/runtime/session.ts";
 
 /** 1, the smallest subnormal, the largest number, -0, infinity, a NaN. */
 const BITS = Uint16Array.of(0x3c00, 0x0001, 0x7bff, 0x8000, 0x7c00, 0x7e00);
@@ -17,7 +17,7 @@ it("an f16 input comes out as it went in, and is read as the number it is", asyn
   const { same, wide } = await session.run({ x: half });
   await session.release();
   expect(same.dtype).toBe("f16");
-  const { buffer, byteOffset, byteLength } = same.data;
+  const { buffer, byteOffset, byteLength } = host(same).data;
   expect([...new Uint16Array(buffer, byteOffset, byteLength / 2)]).toEqual([...BITS]);
-  expect([...wide.data]).toEqual([1, 2 ** -24, 65504, -0, Number.POSITIVE_INFINITY, Number.NaN]);
+  expect([...host(wide).data]).toEqual([1, 2 ** -24, 65504, -0, Number.POSITIVE_INFINITY, Number.NaN]);
 });

@@ -7,7 +7,7 @@ import { PAIRS, start, tail, trainFiller } from "./filler.ts";
 
 let model: InferenceModel;
 let release: () => Promise<void>;
-const greedy = { temperature: 0, maxNewTokens: 20 };
+const greedy = { sampling: { temperature: 0 }, maxNewTokens: 20 };
 const fill = async (by: InferenceModel, prefix: string, suffix?: string): Promise<string> =>
   (await complete(by, { ...greedy, prefix, suffix })).text;
 

@@ -4,6 +4,7 @@ import vm from "node:vm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { allocate, type HostValue } from "../../src/runtime/session.ts";
 import { KvCache, type PrefixCache } from "../../src/sample/cache.ts";
 import { type GenerateOptions, Sampler } from "../../src/sample/engine.ts";
@@ -25,7 +26,7 @@ const LOG_PROB = 2e-5;
 
 let sampler: Sampler;
 beforeAll(async () => {
-  sampler = await Sampler.create(config, { threads: 1 });
+  sampler = await Sampler.create(config, new Engine({ threads: 1 }));
 });
 afterAll(() => sampler.release());
 
@@ -37,8 +38,8 @@ const requests: GenerationRequest[] = Array.from({ length: 13 }, (_, i) => ({
 }));
 
 /** Steps of rows that are replaced at once: each request begins where a row is free first. */
-function stepsOf(lengths: readonly number[], slots: number): number {
-  const free: number[] = new Array(slots).fill(0);
+function stepsOf(lengths: readonly number[], rows: number): number {
+  const free: number[] = new Array(rows).fill(0);
   for (const length of lengths) {
     const row = free.indexOf(Math.min(...free));
     free[row] += length;
@@ -47,22 +48,22 @@ function stepsOf(lengths: readonly number[], slots: number): number {
 }
 
 /** Steps of batches of which each waits for its longest row. */
-function stepsWaiting(lengths: readonly number[], slots: number): number {
+function stepsWaiting(lengths: readonly number[], rows: number): number {
   let steps = 0;
-  for (let i = 0; i < lengths.length; i += slots) steps += Math.max(...lengths.slice(i, i + slots));
+  for (let i = 0; i < lengths.length; i += rows) steps += Math.max(...lengths.slice(i, i + rows));
   return steps;
 }
 
 describe("generate agrees with its slow twin, id for id", () => {
   it.each<[string, Partial<GenerateOptions>]>([
-    ["greedy", { temperature: 0 }],
-    ["T = 1, four rows for thirteen requests", { temperature: 1, slots: 4 }],
-    ["T = 0.7, all at once", { temperature: 0.7 }],
-    ["T = 1, top-p 0.8", { temperature: 1, topP: 0.8, slots: 3 }],
-    ["T = 1.3, top-k 4", { temperature: 1.3, topK: 4, slots: 5 }],
-    ["one row", { temperature: 1, slots: 1 }],
+    ["greedy", { sampling: { temperature: 0 } }],
+    ["T = 1, four rows for thirteen requests", { sampling: { temperature: 1 }, maxBatch: 4 }],
+    ["T = 0.7, all at once", { sampling: { temperature: 0.7 } }],
+    ["T = 1, top-p 0.8", { sampling: { temperature: 1, topP: 0.8 }, maxBatch: 3 }],
+    ["T = 1.3, top-k 4", { sampling: { temperature: 1.3, topK: 4 }, maxBatch: 5 }],
+    ["one row", { sampling: { temperature: 1 }, maxBatch: 1 }],
   ])("%s", async (_name, rest) => {
-    const options: GenerateOptions = { temperature: 1, stopIds: new Set([STOP, 17]), ...rest };
+    const options: GenerateOptions = { sampling: { temperature: 1 }, stopIds: new Set([STOP, 17]), ...rest };
     const { generations, tokens, steps, flops } = await sampler.generate(parameters, requests, options);
     const naive = await generateNaively(config, parameters, requests, options);
     generations.forEach((generation, i) => {
@@ -73,17 +74,17 @@ describe("generate agrees with its slow twin, id for id", () => {
     const count = generations.reduce((total, g) => total + g.ids.length, 0);
     expect(tokens).toBe(count);
     const lengths = generations.map(({ ids }) => ids.length);
-    const slots = options.slots ?? requests.length;
-    expect(steps).toBe(stepsOf(lengths, slots));
+    const rows = options.maxBatch ?? requests.length;
+    expect(steps).toBe(stepsOf(lengths, rows));
     // Batches that wait for their slowest row take more, but where one batch is all there is or each is one row.
-    const waiting = stepsWaiting(lengths, slots);
-    expect(steps < waiting).toBe(slots > 1 && slots < requests.length);
+    const waiting = stepsWaiting(lengths, rows);
+    expect(steps < waiting).toBe(rows > 1 && rows < requests.length);
     expect(flops).toBeGreaterThan(0);
   });
 
   it("both endings occur above, and end where they should", async () => {
     const { generations } = await sampler.generate(parameters, requests, {
-      temperature: 1,
+      sampling: { temperature: 1 },
       stopIds: new Set([STOP, 17]),
     });
     generations.forEach(({ ids, finish, logProbs }, i) => {
@@ -102,7 +103,7 @@ describe("generate agrees with its slow twin, id for id", () => {
       maxNewTokens,
       key: ["long", i],
     }));
-    const options: GenerateOptions = { temperature: 0.8, stopIds: new Set(), slots: 3 };
+    const options: GenerateOptions = { sampling: { temperature: 0.8 }, stopIds: new Set(), maxBatch: 3 };
     const { generations } = await sampler.generate(parameters, long, options);
     const naive = await generateNaively(config, parameters, long, options);
     generations.forEach(({ ids }, i) => {
@@ -122,7 +123,7 @@ describe("generate agrees with its slow twin, id for id", () => {
 });
 
 describe("requests", () => {
-  const base: GenerateOptions = { temperature: 1, stopIds: new Set([STOP]) };
+  const base: GenerateOptions = { sampling: { temperature: 1 }, stopIds: new Set([STOP]) };
 
   it("equal keys give equal completions, other keys others", async () => {
     const of = (key: (string | number)[]) => ({ prompt: [4, 9], maxNewTokens: 12, key });
@@ -137,7 +138,7 @@ describe("requests", () => {
   it("tells of each token as it is sampled", async () => {
     const seen: number[][] = requests.map(() => []);
     const onToken = (index: number, id: number) => seen[index].push(id);
-    const { generations } = await sampler.generate(parameters, requests, { ...base, onToken, slots: 4 });
+    const { generations } = await sampler.generate(parameters, requests, { ...base, onToken, maxBatch: 4 });
     expect(seen).toEqual(generations.map((g) => g.ids));
   });
 
@@ -178,7 +179,7 @@ describe("requests", () => {
 
   it("replaces a row at the step after it ended: 6 steps for 6, 1, 1, 1, 1 and 1 tokens in two rows, not 8", async () => {
     const many = [6, 1, 1, 1, 1, 1].map((maxNewTokens, i) => ({ prompt: [4, 9], maxNewTokens, key: [i] }));
-    const options = { temperature: 1, stopIds: new Set<number>(), slots: 2 };
+    const options = { sampling: { temperature: 1 }, stopIds: new Set<number>(), maxBatch: 2 };
     const { steps, tokens } = await sampler.generate(parameters, many, options);
     expect([steps, tokens]).toEqual([6, 11]);
   });
@@ -186,7 +187,7 @@ describe("requests", () => {
   it("holds few prompts' caches at once, and reads each prompt once", async () => {
     v8.setFlagsFromString("--expose-gc");
     const gc = vm.runInNewContext("gc") as () => void;
-    const [count, length, slots] = [120, 30, 2];
+    const [count, length, rows] = [120, 30, 2];
     const many = Array.from({ length: count }, (_, i) => ({
       // Each begins with two digits of its own.
       prompt: Array.from(
@@ -211,13 +212,18 @@ describe("requests", () => {
         gc();
         live = Math.max(live, prefixes.filter((ref) => ref.deref() !== undefined).length);
       };
-      await sampler.generate(parameters, many, { temperature: 0, stopIds: new Set(), slots, onToken });
+      await sampler.generate(parameters, many, {
+        sampling: { temperature: 0 },
+        stopIds: new Set(),
+        maxBatch: rows,
+        onToken,
+      });
     } finally {
       KvCache.prototype.prefix = original;
     }
     expect(prefixes.length).toBe(count);
     // Two rows take theirs, and two are next in line.
-    expect(live).toBeLessThanOrEqual(2 * slots);
+    expect(live).toBeLessThanOrEqual(2 * rows);
   });
 
   it("stops when asked to, and works again afterwards", async () => {
@@ -241,10 +247,10 @@ describe("Scorer", () => {
   it("gives the sampler's log-probabilities at its temperature", async () => {
     const temperature = 0.7;
     const { generations } = await sampler.generate(parameters, requests, {
-      temperature,
+      sampling: { temperature },
       stopIds: new Set([STOP]),
     });
-    const scorer = await Scorer.create(config, { threads: 1 });
+    const scorer = await Scorer.create(config, new Engine({ threads: 1 }));
     const rows = requests.map(({ prompt }, i) => {
       const { ids, logProbs } = generations[i];
       return {
@@ -310,7 +316,7 @@ describe("a Markov chain with known probabilities", () => {
   const chain = chainParameters({ 4: { 4: 0.5, 7: 0.25, 9: 0.25 }, 5: { 4: 0.9, 6: 0.1 }, 6: { 5: 1 } });
   let engine: Sampler;
   beforeAll(async () => {
-    engine = await Sampler.create(chainConfig, { threads: 1 });
+    engine = await Sampler.create(chainConfig, new Engine({ threads: 1 }));
   });
   afterAll(() => engine.release());
 
@@ -321,7 +327,10 @@ describe("a Markov chain with known probabilities", () => {
       maxNewTokens: 3,
       key: ["chain", i],
     }));
-    const { generations } = await engine.generate(chain, many, { temperature: 1, stopIds: new Set([7, 9]) });
+    const { generations } = await engine.generate(chain, many, {
+      sampling: { temperature: 1 },
+      stopIds: new Set([7, 9]),
+    });
     const share = (of: (ids: number[]) => boolean): number =>
       generations.filter((g) => of(g.ids)).length / rows;
     // 5 standard errors.
@@ -346,7 +355,10 @@ describe("a Markov chain with known probabilities", () => {
 
   it("A4: stop ids {7, 9}, EOS 9, completion [4, 4, 7]: ended at 7, length 3, not truncated", async () => {
     const many = Array.from({ length: 200 }, (_, i) => ({ prompt: [4], maxNewTokens: 50, key: ["A4", i] }));
-    const { generations } = await engine.generate(chain, many, { temperature: 1, stopIds: new Set([7, 9]) });
+    const { generations } = await engine.generate(chain, many, {
+      sampling: { temperature: 1 },
+      stopIds: new Set([7, 9]),
+    });
     expect(generations).toContainEqual(expect.objectContaining({ ids: [4, 4, 7], finish: "stop" }));
     for (const { ids, finish } of generations) {
       expect([7, 9]).toContain(ids[ids.length - 1]);
@@ -357,7 +369,8 @@ describe("a Markov chain with known probabilities", () => {
   it("a stop id at the very last allowed token is a stop, not a truncation", async () => {
     const one = [{ prompt: [6], maxNewTokens: 1, key: ["last"] }];
     const generate = async (stop: number[]) =>
-      (await engine.generate(chain, one, { temperature: 1, stopIds: new Set(stop) })).generations[0];
+      (await engine.generate(chain, one, { sampling: { temperature: 1 }, stopIds: new Set(stop) }))
+        .generations[0];
     expect(await generate([5])).toMatchObject({ ids: [5], finish: "stop" });
     expect(await generate([9])).toMatchObject({ ids: [5], finish: "length" });
   });

@@ -4,6 +4,7 @@ import { Random } from "../../src/lib/random.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import type { HostValue } from "../../src/runtime/session.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import type { InferenceModel } from "../../src/sample/inference.ts";
@@ -12,7 +13,8 @@ import { FIM_TOKENS } from "../../src/tokenizer/infill.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 import type { DocumentSource } from "../../src/train/data.ts";
 import { fimDocument } from "../../src/train/fill-in-the-middle.ts";
-import { type LanguageModelOptions, LanguageModelStage } from "../../src/train/language-model-stage.ts";
+import { LanguageModelStage } from "../../src/train/language-model-stage.ts";
+import type { LanguageModelOptions } from "../../src/train/options.ts";
 import type { Model } from "../../src/train/stage.ts";
 import { copyValues, muon } from "../train/tiny.ts";
 
@@ -44,16 +46,18 @@ const config: DecoderConfig = {
 };
 
 const options: LanguageModelOptions = {
+  kind: "pretrain",
   ...{ steps: 1500, batch: 8, accumulate: 1, sequence: 96, documentMask: true, recompute: false },
   optimizer: { ...muon, weightDecay: 0, lr: 0.02, adamLr: 0.005 },
   schedule: { kind: "constant", warmup: 10 },
-  lora: null,
 };
 const create = (source: DocumentSource, steps = options.steps): Promise<LanguageModelStage> =>
-  LanguageModelStage.create({ config, parameters: initialise(decoderParameters(config), 3) }, source, {
-    ...options,
-    steps,
-  });
+  LanguageModelStage.create(
+    { config, parameters: initialise(decoderParameters(config), 3) },
+    source,
+    { ...options, steps },
+    { seed: 3 },
+  );
 
 /** A model that says the alphabet, from anywhere and without an end. */
 export async function trainTalker(): Promise<Model> {
@@ -85,7 +89,7 @@ export async function trainFiller(learned: (model: InferenceModel) => Promise<bo
     );
   };
   const stage = await create(source);
-  const sampler = await Sampler.create(config);
+  const sampler = await Sampler.create(config, new Engine());
   const answering = (parameters: ReadonlyMap<string, HostValue>): InferenceModel => ({
     ...{ config, tokenizer, generate: sampler.with(parameters) },
   });

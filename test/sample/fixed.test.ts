@@ -8,6 +8,7 @@ import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import type { ParameterSpec } from "../../src/models/layers.ts";
 import { v3Parameters } from "../../src/models/v3-parameters.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { f32, type HostValue } from "../../src/runtime/session.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import { fixedParameters, roundingOf } from "../../src/sample/fixed.ts";
@@ -32,6 +33,7 @@ const config: DecoderConfig = {
 const parameters = livelyParameters(config, 3, 0.15);
 
 const source = sourceOf(parameters);
+const engine = new Engine({ threads: 1 });
 
 /** What the quantised weights stand for, as f32. */
 function rounded(
@@ -85,10 +87,10 @@ describe("a sampler with weights of its own", () => {
     expect(block(256, "int8", 32)).toBe(32);
   });
 
-  const options = { temperature: 0, stopIds: new Set<number>(), slots: 3 };
+  const options = { sampling: { temperature: 0 }, stopIds: new Set<number>(), maxBatch: 3 };
 
   it.each(PRECISIONS)("continues as the f32 model of what its codes stand for: %s", async (precision) => {
-    const sampler = await Sampler.fixed(config, source, { precision, activations: "f32", threads: 1 });
+    const sampler = await Sampler.fixed(config, source, engine, { precision, activations: "f32" });
     const { generations } = await sampler.generate(requests, options);
     await sampler.release();
     const naive = await generateNaively(
@@ -110,7 +112,7 @@ describe("a sampler with weights of its own", () => {
     "is near it where activations are rounded too: %s",
     async (precision) => {
       const logProbs = async (activations: "f32" | "int8") => {
-        const sampler = await Sampler.fixed(config, source, { precision, activations, threads: 1 });
+        const sampler = await Sampler.fixed(config, source, engine, { precision, activations });
         const first = requests.map((request) => ({ ...request, maxNewTokens: 1 }));
         const { generations } = await sampler.generate(first, options);
         await sampler.release();
@@ -128,8 +130,8 @@ describe("a sampler with weights of its own", () => {
   );
 
   it("does so with blocks of 32", async () => {
-    const sampler = await Sampler.fixed(config, source, {
-      ...{ precision: "int4", block: 32, activations: "f32", threads: 1 },
+    const sampler = await Sampler.fixed(config, source, engine, {
+      ...{ precision: "int4", block: 32, activations: "f32" },
     });
     const { generations } = await sampler.generate(requests, options);
     await sampler.release();
@@ -142,8 +144,8 @@ describe("a sampler with weights of its own", () => {
     const v3 = { ...tinyV3, hiddenSize: 32, moeIntermediateSize: 32, maxPositions: 100 };
     const values = livelyV3(v3, 5);
     const specs = v3Parameters(v3, { withoutMtp: true });
-    const sampler = await Sampler.fixed(v3, sourceOf(values), {
-      ...{ precision: "int8", activations: "f32", threads: 1 },
+    const sampler = await Sampler.fixed(v3, sourceOf(values), engine, {
+      ...{ precision: "int8", activations: "f32" },
     });
     const { generations } = await sampler.generate(requests, options);
     await sampler.release();
@@ -156,7 +158,7 @@ describe("a sampler with weights of its own", () => {
     const before = folders();
     const without = new Map(source);
     without.delete("model.norm.weight");
-    await expect(Sampler.fixed(config, without, { precision: "int4" })).rejects.toThrow(
+    await expect(Sampler.fixed(config, without, engine, { precision: "int4" })).rejects.toThrow(
       'there is no weight "model.norm.weight"',
     );
     expect(folders().filter((name) => !before.includes(name))).toEqual([]);

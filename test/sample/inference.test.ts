@@ -9,6 +9,7 @@ import type { ModelConfig } from "../../src/models/architecture.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { asParameters } from "../../src/recipe/options.ts";
 import { threadCount } from "../../src/runtime/device.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import type { HostValue } from "../../src/runtime/session.ts";
 import { type GenerationResult, Sampler } from "../../src/sample/engine.ts";
 import { openForInference, usefulThreads } from "../../src/sample/inference.ts";
@@ -26,7 +27,7 @@ const tokenizer = new CompactTokenizer();
 const parameters = livelyParameters(config, 9, 0.15);
 const generation = { temperature: 0.9, top_k: 40 };
 
-const options = { temperature: 0, stopIds: new Set<number>() };
+const options = { sampling: { temperature: 0 }, stopIds: new Set<number>() };
 const requests = [{ prompt: [1, 5, 9, 13], maxNewTokens: 12, key: ["open"] }];
 
 function saved(config: ModelConfig, values: ReadonlyMap<string, HostValue>): string {
@@ -51,7 +52,7 @@ describe("openForInference", () => {
     ["a folder", folder],
     ["a GGUF file", file],
   ])("answers from %s as training does at f32, and near it at int8", async (_label, path) => {
-    const sampler = await Sampler.create(config, { threads: 1 });
+    const sampler = await Sampler.create(config, new Engine({ threads: 1 }));
     const [expected] = (await sampler.generate(parameters, requests, options)).generations;
     await sampler.release();
     const [plain] = (await answer(path)).generations;

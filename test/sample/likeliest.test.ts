@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { Random } from "../../src/lib/random.ts";
 import { likeliestFirst } from "../../src/sample/likeliest.ts";
-import { type SamplingOptions, sampleToken } from "../../src/sample/sampler.ts";
+import { type Sampling, sampleToken } from "../../src/sample/sampler.ts";
 
 const VOCABULARY = 3000;
 
@@ -18,7 +18,7 @@ const sorted = (row: Float32Array): number[] =>
   Array.from(row, (_, i) => i).sort((a, b) => row[b] - row[a] || a - b);
 
 /** `sampleToken` in the plainest way: everything is sorted. */
-function sampledSlowly(row: Float32Array, { temperature, topK, topP = 1 }: SamplingOptions, random: Random) {
+function sampledSlowly(row: Float32Array, { temperature, topK, topP = 1 }: Sampling, random: Random) {
   const peak = Math.max(...row);
   const weight = (id: number): number => Math.exp((row[id] - peak) / temperature);
   const likeliest = sorted(row).slice(0, topK);
@@ -46,7 +46,7 @@ describe("the likeliest ids", () => {
         expect(Array.from(likeliestFirst(row)(count))).toEqual(all.slice(0, count));
     });
 
-  it.each<SamplingOptions>([
+  it.each<Sampling>([
     { temperature: 1, topK: 5 },
     { temperature: 1, topK: 200, topP: 0.9 },
     { temperature: 0.7, topP: 0.95 },

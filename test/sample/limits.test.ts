@@ -6,6 +6,7 @@ import { checkMemory } from "../../src/checkpoint/weights.ts";
 import { lower } from "../../src/graph/lower.ts";
 import { weight } from "../../src/graph/ops/source.ts";
 import { Graph } from "../../src/graph/tensor.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { modelFileBytes, saveModelFile } from "../../src/runtime/model-file.ts";
 import { openFixed } from "../../src/sample/fixed.ts";
 import { openForInference } from "../../src/sample/inference.ts";
@@ -25,7 +26,7 @@ it("a model that the disk cannot hold is refused before a byte is written", asyn
   const graph = graphOf(2 ** 40, () => {
     throw new Error("asked for");
   });
-  await expect(async () => openFixed(graph, { threads: 1 })).rejects.toThrow(
+  await expect(async () => openFixed(graph, new Engine({ threads: 1 }))).rejects.toThrow(
     /expected room for the weights while they run, found .* GB, where 4503599.6 GB are needed. Free some space/,
   );
 });
@@ -58,10 +59,10 @@ it("a small folder that claims 2^53 positions opens, answers, and says how many 
   const file = join(folder, "config.json");
   const config = JSON.parse(fs.readFileSync(file, "utf8")) as object;
   fs.writeFileSync(file, JSON.stringify({ ...config, max_position_embeddings: 2 ** 53 - 1 }));
-  const model = await openForInference(folder, { threads: 1 });
+  const model = await openForInference(folder, { engine: new Engine({ threads: 1 }) });
   expect(model.config.maxPositions).toBe(262_144);
   const { generations } = await model.generate([{ prompt: [1, 5], maxNewTokens: 4, key: [1] }], {
-    temperature: 0,
+    sampling: { temperature: 0 },
     stopIds: new Set(),
   });
   expect(generations[0]!.ids).toHaveLength(4);

@@ -1,5 +1,6 @@
 /** Opens a synthetic model at the precision of the first argument, decodes, and prints its own memory in bytes as JSON. */
 import { decoderParameters } from "../../src/models/dense.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import type { Precision } from "../../src/sample/quantise.ts";
 import { config } from "./memory-model.ts";
@@ -17,9 +18,11 @@ const source = new Map(
   }),
 );
 const before = process.memoryUsage.rss();
-const sampler = await Sampler.fixed(config, source, { precision: process.argv[2] as Precision, threads: 1 });
+const sampler = await Sampler.fixed(config, source, new Engine({ threads: 1 }), {
+  precision: process.argv[2] as Precision,
+});
 const requests = [{ prompt: [1, 2, 3], maxNewTokens: 4, key: ["memory"] }];
-const { tokens } = await sampler.generate(requests, { temperature: 0, stopIds: new Set() });
+const { tokens } = await sampler.generate(requests, { sampling: { temperature: 0 }, stopIds: new Set() });
 await sampler.release();
 // maxRSS is in kilobytes.
 console.log(JSON.stringify({ before, peak: process.resourceUsage().maxRSS * 1024, tokens }));

@@ -1,6 +1,7 @@
 /** Logits that are not finite numbers: an error that says where, and nothing of them is left. */
 import { describe, expect, it } from "vitest";
 import { sourceOf } from "../../src/checkpoint/weights.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import type { HostValue } from "../../src/runtime/value.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import { generateNaively } from "../../src/sample/naive.ts";
@@ -21,16 +22,17 @@ const config = { ...tinyConfig, maxPositions: 200 };
 const parameters = spoilt(livelyParameters(config, 7), config.hiddenSize);
 const v3 = { ...tinyV3, maxPositions: 128 };
 const v3Parameters = spoilt(livelyV3(v3, 11), v3.hiddenSize);
-const options = { temperature: 0, stopIds: new Set<number>() };
+const engine = new Engine({ threads: 1 });
+const options = { sampling: { temperature: 0 }, stopIds: new Set<number>() };
 const clean = [5, 6, 7, 8, 9, 10, 11];
 const ask = (...prompts: number[][]) => prompts.map((prompt, i) => ({ prompt, maxNewTokens: 5, key: [i] }));
 
 describe.each([
-  ["training's sampler", () => Sampler.create(config, { threads: 1 }), 2],
-  ["one sequence", () => Sampler.fixed(config, sourceOf(parameters), { precision: "f32", threads: 1 }), 1],
+  ["training's sampler", () => Sampler.create(config, engine), 2],
+  ["one sequence", () => Sampler.fixed(config, sourceOf(parameters), engine, { precision: "f32" }), 1],
   [
     "speculative",
-    () => SpeculativeSampler.create(v3, sourceOf(v3Parameters), { precision: "f32", threads: 1 }),
+    () => SpeculativeSampler.create(v3, sourceOf(v3Parameters), engine, { precision: "f32" }),
     1,
   ],
 ] as const)("%s", (_name, open, rows) => {

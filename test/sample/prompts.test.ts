@@ -14,10 +14,10 @@ const requestsOf = (prompts: [number, number][]) =>
 const prefix = (length: number) => ({ length, tensors: [] });
 
 /** Runs requests of which each takes as many steps as told: what was read when, and how many caches were held at most. */
-function simulate(prompts: [number, number][], slots: number, tokens: number, steps = (_: number) => 1) {
+function simulate(prompts: [number, number][], rows: number, tokens: number, steps = (_: number) => 1) {
   const requests = requestsOf(prompts);
-  const caches = new PromptCaches(requests, slots, tokens);
-  const scheduler = new Scheduler(requests, slots);
+  const caches = new PromptCaches(requests, rows, tokens);
+  const scheduler = new Scheduler(requests, rows);
   const calls: number[][][] = [];
   const held = new Set<number>();
   let most = 0;
@@ -122,23 +122,23 @@ describe("PromptCaches", () => {
     const groups: [number, number][] = [1, 2, 3].flatMap((number) =>
       Array.from({ length: 8 }, (): [number, number] => [number, 12]),
     );
-    for (const slots of [1, 2, 3, 8, 24]) {
-      const { passes, most, held } = simulate(groups, slots, 4096, (index) => 1 + (index % 3));
+    for (const rows of [1, 2, 3, 8, 24]) {
+      const { passes, most, held } = simulate(groups, rows, 4096, (index) => 1 + (index % 3));
       expect(
         passes.flat().map((index) => groups[index][0]),
-        `${slots} rows`,
+        `${rows} rows`,
       ).toEqual([1, 2, 3]);
       // Nothing is read before a row takes it, unless a pass takes it along.
-      expect(most).toBeLessThanOrEqual(slots === 1 ? 1 : 3);
+      expect(most).toBeLessThanOrEqual(rows === 1 ? 1 : 3);
       expect(held).toBe(0);
     }
   });
 
   it("holds at most as many prompts as two times the rows, of a thousand", () => {
     const many: [number, number][] = Array.from({ length: 1000 }, (_, i) => [i, 2 + ((i * 7) % 90)]);
-    for (const slots of [1, 2, 16]) {
-      const { most, passes, held } = simulate(many, slots, 4096, (index) => 1 + (index % 5));
-      expect(most).toBeLessThanOrEqual(2 * slots);
+    for (const rows of [1, 2, 16]) {
+      const { most, passes, held } = simulate(many, rows, 4096, (index) => 1 + (index % 5));
+      expect(most).toBeLessThanOrEqual(2 * rows);
       expect(passes.flat().sort((a, b) => a - b)).toEqual(many.map((_, i) => i));
       expect(held).toBe(0);
     }

@@ -3,11 +3,11 @@ import { describe, expect, it } from "vitest";
 import type { ModelConfig } from "../../src/models/architecture.ts";
 import { RuntimeError } from "../../src/runtime/value.ts";
 import { checkRequests, commonPrefix } from "../../src/sample/requests.ts";
-import type { SamplingOptions } from "../../src/sample/sampler.ts";
+import type { Sampling } from "../../src/sample/sampler.ts";
 
 const config = { vocabSize: 29, maxPositions: 10 } as ModelConfig;
 const check =
-  (prompt: unknown, maxNewTokens: unknown = 2, options: object = { temperature: 1 }) =>
+  (prompt: unknown, maxNewTokens: unknown = 2, sampling: object = { temperature: 1 }, maxBatch?: number) =>
   () =>
     checkRequests(
       config,
@@ -15,7 +15,7 @@ const check =
         { prompt: [4], maxNewTokens: 1, key: [1] },
         { prompt: prompt as number[], maxNewTokens: maxNewTokens as number, key: [1] },
       ],
-      options as SamplingOptions,
+      { sampling: sampling as Sampling, maxBatch },
     );
 
 describe("ids", () => {
@@ -80,7 +80,7 @@ describe("new tokens", () => {
 });
 
 describe("options", () => {
-  it.each<[string, object]>([
+  it.each<[message: string, sampling: object, maxBatch?: number]>([
     ["temperature is -0.5; it needs a number, at least 0", { temperature: -0.5 }],
     ["temperature is NaN", { temperature: Number.NaN }],
     ["temperature is Infinity", { temperature: Number.POSITIVE_INFINITY }],
@@ -93,19 +93,19 @@ describe("options", () => {
     ["topK is 2.5", { temperature: 1, topK: 2.5 }],
     ["topK is -1", { temperature: 1, topK: -1 }],
     // A scheduler without rows would never be done.
-    ["slots is 0; it needs a whole number, at least 1", { temperature: 1, slots: 0 }],
-    ["slots is NaN", { temperature: 1, slots: Number.NaN }],
-    ["slots is 1.5", { temperature: 1, slots: 1.5 }],
-  ])("%s", (message, options) => {
-    expect(check([4], 1, options)).toThrow(message);
+    ["maxBatch is 0; it needs a whole number, at least 1", { temperature: 1 }, 0],
+    ["maxBatch is NaN", { temperature: 1 }, Number.NaN],
+    ["maxBatch is 1.5", { temperature: 1 }, 1.5],
+  ])("%s", (message, sampling, maxBatch) => {
+    expect(check([4], 1, sampling, maxBatch)).toThrow(message);
   });
 
   it("takes the ends of each range", () => {
-    for (const options of [
-      { temperature: 0, topP: 0, topK: 1, slots: 1 },
-      { temperature: 5, topP: 1, topK: 1e9, slots: 1000 },
-    ])
-      expect(check([4], 1, options)).not.toThrow();
+    for (const [sampling, maxBatch] of [
+      [{ temperature: 0, topP: 0, topK: 1 }, 1],
+      [{ temperature: 5, topP: 1, topK: 1e9 }, 1000],
+    ] as const)
+      expect(check([4], 1, sampling, maxBatch)).not.toThrow();
   });
 });
 

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { sourceOf } from "../../src/checkpoint/weights.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { type FixedSampler, Sampler } from "../../src/sample/engine.ts";
 import type { FixedOptions } from "../../src/sample/fixed.ts";
 import { generateNaively } from "../../src/sample/naive.ts";
@@ -17,14 +18,16 @@ const v3 = { ...tinyV3, hiddenSize: 32, moeIntermediateSize: 32, maxPositions: 1
 const [denseParameters, v3Parameters] = [livelyParameters(dense, 3, 0.15), livelyV3(v3, 5)];
 const [denseSource, v3Source] = [sourceOf(denseParameters), sourceOf(v3Parameters)];
 
+const engine = new Engine({ threads: 1 });
+
 const designs: Record<string, (options: FixedOptions) => Promise<FixedSampler>> = {
-  dense: (options) => Sampler.fixed(dense, denseSource, { ...options, threads: 1 }),
-  "V3 with drafts": (options) => SpeculativeSampler.create(v3, v3Source, { ...options, threads: 1 }),
+  dense: (options) => Sampler.fixed(dense, denseSource, engine, options),
+  "V3 with drafts": (options) => SpeculativeSampler.create(v3, v3Source, engine, options),
   "V3 without drafts": (options) =>
-    SpeculativeSampler.create(v3, v3Source, { ...options, drafts: 0, threads: 1 }),
+    SpeculativeSampler.create(v3, v3Source, engine, { ...options, drafts: 0 }),
 };
 
-const greedy = { temperature: 0, stopIds: new Set<number>() };
+const greedy = { sampling: { temperature: 0 }, stopIds: new Set<number>() };
 const NEW = 12;
 const ask = (prompt: readonly number[]) => [{ prompt, maxNewTokens: NEW, key: ["reuse"] }];
 const said = (length: number, seed: number): number[] =>
@@ -89,7 +92,7 @@ describe.each(Object.keys(designs))("%s", (design) => {
     "%s: equal questions have answers that are equal to the bit, whatever was asked before",
     async (precision) => {
       const kept = await open({ precision });
-      const drawn = { ...greedy, temperature: 1 };
+      const drawn = { ...greedy, sampling: { temperature: 1 } };
       const first = said(700, 1);
       const questions = [
         first,
@@ -189,7 +192,7 @@ describe.each(Object.keys(designs))("%s", (design) => {
   });
 
   it("draws the same tokens, whatever came before", async () => {
-    const drawn = { ...greedy, temperature: 1 };
+    const drawn = { ...greedy, sampling: { temperature: 1 } };
     const [kept, fresh] = [await open({ precision: "f32" }), await open({ precision: "f32" })];
     await kept.generate(ask(said(40, 1)), drawn);
     const prompt = [...said(40, 1), 9, 9];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { Random } from "../../src/lib/random.ts";
-import { type SamplingOptions, sampleToken } from "../../src/sample/sampler.ts";
+import { type Sampling, sampleToken } from "../../src/sample/sampler.ts";
 
 const DRAWS = 20_000;
 const logits = Float32Array.from([9, 9, 1.2, -0.4, 0.3, 2.0, -3, 0.9, 9]);
@@ -15,7 +15,7 @@ function exact(temperature: number, kept: number[]): number[] {
   return weights.map((w) => w / total);
 }
 
-function counts(options: SamplingOptions): number[] {
+function counts(options: Sampling): number[] {
   const random = new Random(1, "sampler", JSON.stringify(options));
   const found = new Array(VOCABULARY).fill(0);
   for (let i = 0; i < DRAWS; i++) found[sampleToken(logits, OFFSET, VOCABULARY, options, random).id]++;
@@ -26,7 +26,7 @@ const everything = [0, 1, 2, 3, 4, 5];
 
 describe("sampleToken", () => {
   // At T = 1 the probabilities are .218, .044, .089, .485, .003, .161; at T = 0.5 .149, .006, .025, .738, .00003, .082.
-  it.each<[string, SamplingOptions, number[]]>([
+  it.each<[string, Sampling, number[]]>([
     ["T = 1", { temperature: 1 }, everything],
     ["T = 0.7", { temperature: 0.7 }, everything],
     ["T = 2", { temperature: 2 }, everything],

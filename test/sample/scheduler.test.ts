@@ -42,10 +42,10 @@ describe("Scheduler", () => {
   });
 
   it("has no more rows than requests, and than the ladder", () => {
-    expect(new Scheduler(requests, 128).slots).toBe(5);
-    expect(new Scheduler(requests, 3).slots).toBe(3);
+    expect(new Scheduler(requests, 128).maxBatch).toBe(5);
+    expect(new Scheduler(requests, 3).maxBatch).toBe(3);
     const many = Array.from({ length: 1000 }, () => requests[0]);
-    expect(new Scheduler(many, 500).slots).toBe(256);
+    expect(new Scheduler(many, 500).maxBatch).toBe(256);
     expect(new Scheduler([], 4).done()).toBe(true);
   });
 

@@ -1,9 +1,11 @@
 /** Speculative decoding changes the speed and nothing else: greedy ids, distributions and log-probabilities. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { sourceOf } from "../../src/checkpoint/weights.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { RuntimeError } from "../../src/runtime/session.ts";
 import { type Generate, type GenerateOptions, Sampler } from "../../src/sample/engine.ts";
 import { Scorer } from "../../src/sample/logprobs.ts";
+import type { Sampling } from "../../src/sample/sampler.ts";
 import type { Generation, GenerationRequest } from "../../src/sample/scheduler.ts";
 import { SpeculativeSampler } from "../../src/sample/speculative.ts";
 import { microBatchFeeds } from "../../src/train/microbatch.ts";
@@ -19,11 +21,14 @@ let scorer: Scorer;
 /** By the number of drafts. */
 const speculative = new Map<number, SpeculativeSampler>();
 beforeAll(async () => {
-  plain = await Sampler.create(config, { threads: 1 });
-  scorer = await Scorer.create(config, { threads: 1 });
+  plain = await Sampler.create(config, new Engine({ threads: 1 }));
+  scorer = await Scorer.create(config, new Engine({ threads: 1 }));
   for (const drafts of [0, 1, 2, 3]) {
-    const options = { precision: "f32", threads: 1, drafts } as const;
-    speculative.set(drafts, await SpeculativeSampler.create(config, sourceOf(parameters), options));
+    const options = { precision: "f32", drafts } as const;
+    speculative.set(
+      drafts,
+      await SpeculativeSampler.create(config, sourceOf(parameters), new Engine({ threads: 1 }), options),
+    );
   }
 });
 afterAll(async () => {
@@ -49,7 +54,7 @@ describe.each([0, 1, 2, 3])("%i drafts a step", (drafts) => {
   const sampler = () => speculative.get(drafts) as SpeculativeSampler;
 
   it("greedy: the same ids, endings and log-probabilities as plain decoding, in fewer steps", async () => {
-    const options: GenerateOptions = { temperature: 0, stopIds: new Set([3, 17]) };
+    const options: GenerateOptions = { sampling: { temperature: 0 }, stopIds: new Set([3, 17]) };
     const expected = await plain.generate(parameters, requests, options);
     const seen: number[][] = requests.map(() => []);
     const result = await sampler().generate(requests, {
@@ -74,7 +79,10 @@ describe.each([0, 1, 2, 3])("%i drafts a step", (drafts) => {
   });
 
   it("sampled: log-probabilities are the target's own, before top-p and top-k", async () => {
-    const options: GenerateOptions = { temperature: 0.8, topP: 0.9, topK: 6, stopIds: new Set() };
+    const options: GenerateOptions = {
+      sampling: { temperature: 0.8, topP: 0.9, topK: 6 },
+      stopIds: new Set(),
+    };
     const result = await sampler().generate(requests, options);
     const seq = 128;
     const rows = requests.map(({ prompt }, i) => [rowOf(prompt, result.generations[i])]);
@@ -130,7 +138,7 @@ describe("speculative and plain decoding give the same distribution", () => {
     return (chi2 - freedom) / Math.sqrt(2 * freedom);
   }
 
-  it.each<[string, number, Partial<GenerateOptions>]>([
+  it.each<[string, number, Partial<Sampling>]>([
     ["T = 1, one draft", 1, {}],
     ["T = 1, two drafts", 2, {}],
     ["T = 0.6, two drafts", 2, { temperature: 0.6 }],
@@ -140,7 +148,7 @@ describe("speculative and plain decoding give the same distribution", () => {
   ])(
     "%s",
     async (name, drafts, rest) => {
-      const options: GenerateOptions = { temperature: 1, stopIds: new Set(), ...rest };
+      const options: GenerateOptions = { sampling: { temperature: 1, ...rest }, stopIds: new Set() };
       const expected = await outcomes(plain.with(parameters), options, `plain ${name}`);
       const sampler = speculative.get(drafts) as SpeculativeSampler;
       const found = await outcomes((...all) => sampler.generate(...all), options, `speculative ${name}`);
@@ -157,7 +165,7 @@ describe("speculative and plain decoding give the same distribution", () => {
 
 describe("requests", () => {
   const sampler = () => speculative.get(2) as SpeculativeSampler;
-  const options: GenerateOptions = { temperature: 1, stopIds: new Set() };
+  const options: GenerateOptions = { sampling: { temperature: 1 }, stopIds: new Set() };
 
   it("equal keys give equal completions, other keys others", async () => {
     const of = (key: string) => ({ prompt: [4, 9], maxNewTokens: 12, key: [key] });

@@ -1,5 +1,6 @@
 /** The sampler on DeepSeek-V3: the cache holds latents, and decoding agrees with its slow twin, id for id. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Engine } from "../../src/runtime/engine.ts";
 import { type HostValue, RuntimeError } from "../../src/runtime/session.ts";
 import { type GenerateOptions, Sampler } from "../../src/sample/engine.ts";
 import { Scorer } from "../../src/sample/logprobs.ts";
@@ -15,7 +16,7 @@ const LOG_PROB = 5e-5;
 
 let sampler: Sampler;
 beforeAll(async () => {
-  sampler = await Sampler.create(config, { threads: 1 });
+  sampler = await Sampler.create(config, new Engine({ threads: 1 }));
 });
 afterAll(() => sampler.release());
 
@@ -28,11 +29,11 @@ const requests: GenerationRequest[] = Array.from({ length: 11 }, (_, i) => ({
 
 describe("generate agrees with its slow twin", () => {
   it.each<[string, Partial<GenerateOptions>]>([
-    ["greedy", { temperature: 0 }],
-    ["T = 1, four rows for eleven requests", { slots: 4 }],
-    ["one row", { slots: 1 }],
+    ["greedy", { sampling: { temperature: 0 } }],
+    ["T = 1, four rows for eleven requests", { maxBatch: 4 }],
+    ["one row", { maxBatch: 1 }],
   ])("%s", async (_name, rest) => {
-    const options: GenerateOptions = { temperature: 1, stopIds: new Set([3, 17]), ...rest };
+    const options: GenerateOptions = { sampling: { temperature: 1 }, stopIds: new Set([3, 17]), ...rest };
     const { generations } = await sampler.generate(parameters, requests, options);
     const naive = await generateNaively(config, parameters, requests, options);
     generations.forEach((generation, i) => {
@@ -44,10 +45,10 @@ describe("generate agrees with its slow twin", () => {
 
 it("the sampler's log-probabilities are those of training's whole sequences", async () => {
   const { generations } = await sampler.generate(parameters, requests, {
-    temperature: 0.7,
+    sampling: { temperature: 0.7 },
     stopIds: new Set([3]),
   });
-  const scorer = await Scorer.create(config, { threads: 1 });
+  const scorer = await Scorer.create(config, new Engine({ threads: 1 }));
   const rows = generations.map(({ ids, logProbs }, i) => ({
     prompt: requests[i].prompt,
     ids,
@@ -75,7 +76,7 @@ it("the sampler's log-probabilities are those of training's whole sequences", as
 });
 
 it("refuses what its vocabulary and positions do not hold", async () => {
-  const options: GenerateOptions = { temperature: 1, stopIds: new Set() };
+  const options: GenerateOptions = { sampling: { temperature: 1 }, stopIds: new Set() };
   const request = (prompt: number[], maxNewTokens: number) => [{ prompt, maxNewTokens, key: ["x"] }];
   await expect(sampler.generate(parameters, request([29], 1), options)).rejects.toThrow(RuntimeError);
   await expect(sampler.generate(parameters, request([1], 128), options)).rejects.toThrow("128 positions");

@@ -1,7 +1,7 @@
 /** What verification gives is a sample of the target, whatever the draft was drawn from. */
 import { describe, expect, it } from "vitest";
 import { Random } from "../../src/lib/random.ts";
-import { logitScale, narrow, type SamplingOptions, softmaxWeights } from "../../src/sample/sampler.ts";
+import { logitScale, narrow, type Sampling, softmaxWeights } from "../../src/sample/sampler.ts";
 import { fillGumbel, verifyDraft } from "../../src/sample/verify.ts";
 
 const DRAWS = 20_000;
@@ -11,7 +11,7 @@ const drafted = Float32Array.from([7, 0.1, 0.4, 1.5, 1.9, 1, -1, 7]);
 const [OFFSET, DRAFT_OFFSET, VOCABULARY] = [2, 1, 6];
 
 /** Draws drafts from their own distribution and verifies each. */
-function run(options: SamplingOptions, random: Random) {
+function run(options: Sampling, random: Random) {
   const weights = softmaxWeights(logits, OFFSET, VOCABULARY, logitScale(options));
   const row = { logits, weights, offset: OFFSET, vocabSize: VOCABULARY };
   const counts = new Array<number>(VOCABULARY).fill(0);
@@ -41,7 +41,7 @@ const q = (() => {
 })();
 
 describe("verifyDraft", () => {
-  it.each<[string, SamplingOptions]>([
+  it.each<[string, Sampling]>([
     ["T = 1", { temperature: 1 }],
     ["T = 0.7", { temperature: 0.7 }],
     ["top-k 2", { temperature: 1, topK: 2 }],

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { input } from "../../src/graph/ops/source.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { f32, Session } from "../../src/runtime/session.ts";
+import { f32, host, Session } from "../../src/runtime/session.ts";
 import { ExpertLoads } from "../../src/train/expert-load.ts";
 import { policyLoss } from "../../src/train/grpo-loss.ts";
 import {
@@ -137,7 +137,9 @@ describe("what is reported of a loss", () => {
     const feeds = Object.entries(fed).map(([name, values]) => [name, f32(values, [1, 6])]);
     const outputs = await session.run(Object.fromEntries(feeds));
     await session.release();
-    return Object.fromEntries(Object.entries(outputs).map(([name, { data }]) => [name, Number(data[0])]));
+    return Object.fromEntries(
+      Object.entries(outputs).map(([name, value]) => [name, Number(host(value).data[0])]),
+    );
   }
 
   it("counts ratios above the range with a good advantage and below it with a bad one, and bounded log-ratios", async () => {

@@ -4,9 +4,9 @@ import type { HostValue } from "../../src/runtime/session.ts";
 import type { Problem, Task, Verdict } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { GrpoStage, shown } from "../../src/train/grpo.ts";
-import type { GrpoOptions } from "../../src/train/grpo-options.ts";
+import type { GrpoOptions } from "../../src/train/options.ts";
 import type { StageSnapshot, StepReport } from "../../src/train/stage.ts";
-import { adamW, copyValues, livelyParameters, tinyConfig, tinyGrpo } from "./tiny.ts";
+import { adamW, copyValues, livelyParameters, tinyConfig, tinyContext, tinyGrpo } from "./tiny.ts";
 
 const tokenizer = new CompactTokenizer();
 const PROMPT = "3, 4 make 7\n";
@@ -55,8 +55,8 @@ async function step(
   resume?: StageSnapshot,
 ): Promise<StepReport> {
   const model = { config: tinyConfig, tokenizer, parameters: copyValues(parameters) };
-  const options = { ...tinyGrpo, problemsPerStep: 2, dynamicRounds: 0, clip: { low: 1e-4, high: 1e-4 } };
-  const stage = await GrpoStage.create(model, task, { ...options, ...over }, resume);
+  const options = { ...tinyGrpo, problemsPerStep: 2, clip: { low: 1e-4, high: 1e-4 } };
+  const stage = await GrpoStage.create(model, task, { ...options, ...over }, tinyContext, resume);
   try {
     return await use(stage);
   } finally {
@@ -81,7 +81,7 @@ describe("a step in which one of two groups carries a signal", () => {
     const report = await step(new Scripted({ 0: ONE_OF_FOUR }), {
       kl,
       schedule: { kind: "linear", warmup: 2, minLrRatio: 0 },
-      rewards: { accuracy: 1, format: 0, validity: 0, overlong: null },
+      rewards: { accuracy: 1, format: 0, validity: 0 },
     });
     const { metrics } = report;
     expect(report.groups.map((group) => group.samples.map(({ advantage }) => advantage))).toEqual([
@@ -116,7 +116,8 @@ describe("a step in which one of two groups carries a signal", () => {
 
   it("the parts of the reward add up to it, each under its weight", async () => {
     const { metrics } = await step(new Scripted({ 0: ONE_OF_FOUR }), {
-      rewards: { accuracy: 1, format: 0.4, validity: 0, overlong: { buffer: 9, penalty: 0.5 } },
+      rewards: { accuracy: 1, format: 0.4, validity: 0 },
+      overlong: { mode: "soft", buffer: 9, penalty: 0.5 },
     });
     // The first sample of each group has the format.
     expect(metrics).toMatchObject({
@@ -144,7 +145,7 @@ describe("a step in which one of two groups carries a signal", () => {
 
   it("truncated completions that are masked leave numerator and denominator", async () => {
     const report = await step(new Scripted({ 0: ONE_OF_FOUR, 1: ONE_OF_FOUR }), {
-      maskTruncated: true,
+      overlong: { mode: "mask" },
       maxNewTokens: 20,
     });
     const rows = lengthsOf(report).flatMap((group) =>
@@ -265,7 +266,7 @@ describe("dynamic sampling", () => {
 
   it("on: rounds until the step is full of groups with a signal, and those alone are trained", async () => {
     const task = new Scripted({ 2: ONE_OF_FOUR, 5: ONE_OF_FOUR });
-    const report = await step(task, { dynamicRounds: 5 });
+    const report = await step(task, { dynamicSampling: { maxRounds: 5 } });
     expect(task.drawn).toEqual([0, 1, 2, 3, 4, 5]);
     expect(report.metrics).toMatchObject({ "groups/rounds": 3, "groups/informative": 2 / 6 });
     expect(report.groups.map(({ problem }) => problem)).toEqual(["2", "5"]);
@@ -277,19 +278,19 @@ describe("dynamic sampling", () => {
 
   it("on and full at once: one round, and no more groups than asked for are trained", async () => {
     const task = new Scripted({ 0: ONE_OF_FOUR, 1: ONE_OF_FOUR });
-    const { metrics } = await step(task, { dynamicRounds: 5 });
+    const { metrics } = await step(task, { dynamicSampling: { maxRounds: 5 } });
     expect(task.drawn).toEqual([0, 1]);
     expect(metrics).toMatchObject({ "groups/rounds": 1, "groups/informative": 1 });
     // Of the second round's two, one is over.
     const two = new Scripted({ 0: ONE_OF_FOUR, 2: ONE_OF_FOUR, 3: ONE_OF_FOUR });
-    const report = await step(two, { dynamicRounds: 5 });
+    const report = await step(two, { dynamicSampling: { maxRounds: 5 } });
     expect(report.metrics).toMatchObject({ "groups/rounds": 2, "groups/informative": 3 / 4 });
     expect(report.trained).toBe(sum(lengthsOf(report).flat()) + 8 * (PROMPT_TOKENS - 1));
   });
 
   it("on: the limit of further rounds ends it, and what there is is trained", async () => {
     const task = new Scripted({ 3: ONE_OF_FOUR });
-    const { metrics } = await step(task, { dynamicRounds: 2 });
+    const { metrics } = await step(task, { dynamicSampling: { maxRounds: 2 } });
     expect(task.drawn).toEqual([0, 1, 2, 3, 4, 5]);
     expect(metrics).toMatchObject({ "groups/rounds": 3, "groups/informative": 1 / 6 });
     expect(Number.isFinite(metrics.loss)).toBe(true);
@@ -297,7 +298,7 @@ describe("dynamic sampling", () => {
 
   it("the next step goes on behind the last problem that was drawn", async () => {
     const task = new Scripted({ 1: ONE_OF_FOUR });
-    await step(task, { dynamicRounds: 1 }, async (stage) => {
+    await step(task, { dynamicSampling: { maxRounds: 1 } }, async (stage) => {
       await stage.advance();
       return stage.advance();
     });

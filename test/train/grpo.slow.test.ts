@@ -6,7 +6,7 @@ import type { HostValue } from "../../src/runtime/session.ts";
 import type { Problem, Task, Verdict } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
-import type { GrpoOptions } from "../../src/train/grpo-options.ts";
+import type { GrpoOptions } from "../../src/train/options.ts";
 import { judge, overlongPenalty } from "../../src/train/rollout.ts";
 import type { Model, StepReport } from "../../src/train/stage.ts";
 import {
@@ -17,6 +17,7 @@ import {
   livelyParameters,
   muon,
   tinyConfig,
+  tinyContext,
   tinyGrpo,
 } from "./tiny.ts";
 
@@ -58,7 +59,7 @@ class Evens implements Task {
   }
 }
 
-const options: GrpoOptions = { ...tinyGrpo, slots: 5 };
+const options: GrpoOptions = { ...tinyGrpo, maxBatch: 5 };
 
 async function withStage<T>(
   use: (stage: GrpoStage, task: Evens) => Promise<T>,
@@ -66,7 +67,7 @@ async function withStage<T>(
   from: Model = model(),
   task = new Evens(),
 ): Promise<T> {
-  const stage = await GrpoStage.create(from, task, { ...options, ...over });
+  const stage = await GrpoStage.create(from, task, { ...options, ...over }, tinyContext);
   try {
     return await use(stage, task);
   } finally {
@@ -159,7 +160,7 @@ describe("A7: ids are the truth", () => {
       [0],
       task,
       model(start, { tokenizer: merging }),
-      options.rewards,
+      { ...options.rewards, overlong: null },
       10,
     );
     expect(merging.encode(sample.text)).toEqual([2]);
@@ -215,7 +216,7 @@ describe("A8: a stage that cannot learn says so", () => {
         expect(differing(stage.parameters(), start)).toEqual([]);
         expect((await stage.advance()).notices).toEqual([]);
       },
-      { maskTruncated: true },
+      { overlong: { mode: "mask" } },
       model(copyValues(start), { tokenizer: endless }),
     );
   });
@@ -239,22 +240,22 @@ describe("A9: a resumed stage is an undisturbed one", () => {
         importance: { level: "token", cap: 2 },
         epochs: 2,
         miniBatches: 2,
-        dynamicRounds: 1,
+        dynamicSampling: { maxRounds: 1 },
         advantage: "rloo",
         ratio: "sequence",
         aggregation: "sequence-mean",
       },
     ],
     [
-      "CISPO, constant length, overlong shaping, truncated masked",
+      "CISPO, constant length, truncated masked",
       {
         ratio: "cispo",
         aggregation: "constant",
         advantage: "dr-grpo",
-        maskTruncated: true,
-        rewards: { ...options.rewards, overlong: { buffer: 4, penalty: 0.5 } },
+        overlong: { mode: "mask" },
       },
     ],
+    ["overlong shaping", { overlong: { mode: "soft", buffer: 4, penalty: 0.5 } }],
   ])("%s: the same problems, metrics, notices and parameters, bit for bit", async (_name, over) => {
     const undisturbed: StepReport[] = [];
     const whole = new Evens();
@@ -286,7 +287,13 @@ describe("A9: a resumed stage is an undisturbed one", () => {
     // Killed in its third step, after the rollout: what that step drew is drawn again.
     const parameters = new Map(specs.map(({ name }) => [name, saved.tensors.get(name) as HostValue]));
     const task = new Evens();
-    const stage = await GrpoStage.create(model(parameters), task, { ...options, ...over }, saved);
+    const stage = await GrpoStage.create(
+      model(parameters),
+      task,
+      { ...options, ...over },
+      tinyContext,
+      saved,
+    );
     expect(stage.done).toBe(2);
     for (let i = 2; i < 4; i++) {
       const report = await stage.advance();
@@ -339,7 +346,7 @@ describe("the loop", () => {
         problemsPerStep: 6,
         groupSize: 8,
         temperature: 1,
-        slots: 48,
+        maxBatch: 48,
         optimizer: { ...adamW, lr: 3e-3, weightDecay: 0 },
       },
     );
@@ -383,13 +390,13 @@ describe("the loop", () => {
 
 describe("prompts that are shared", () => {
   it.each([0, 0.05])("change neither the loss nor the update (KL %s)", async (kl) => {
-    const run = (sharePrompt: boolean) =>
+    const run = (sharedPrefix: boolean) =>
       withStage(
         async (stage) => {
           const reports = [await stage.advance(), await stage.advance()];
           return { metrics: reports.map((report) => report.metrics), after: copyValues(stage.parameters()) };
         },
-        { sharePrompt, kl, importance: { level: "token", cap: 2 } },
+        { sharedPrefix, kl, importance: { level: "token", cap: 2 } },
       );
     const [apart, shared] = [await run(false), await run(true)];
     for (const [i, metrics] of apart.metrics.entries())

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { importanceWeights } from "../../src/train/importance.ts";
+import { importanceWeights } from "../../src/train/advantages.ts";
 
 // ln 2, ln 4 and -ln 2 of difference between trainer and sampler: ratios 2, 4 and 1/2.
 const sampled = [-1, -2, -3];

@@ -3,26 +3,23 @@ import { describe, expect, it } from "vitest";
 import { countFlops } from "../../src/graph/analyse.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { traceMerge } from "../../src/models/lora.ts";
-import { allocate, Session } from "../../src/runtime/session.ts";
+import { allocate, host, Session } from "../../src/runtime/session.ts";
 import type { DocumentSource } from "../../src/train/data.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
-import {
-  type LanguageModelOptions,
-  LanguageModelStage,
-  trainedOn,
-} from "../../src/train/language-model-stage.ts";
+import { LanguageModelStage, trainedOn } from "../../src/train/language-model-stage.ts";
+import type { LanguageModelOptions } from "../../src/train/options.ts";
 import { Policy, withAdapter } from "../../src/train/policy.ts";
 import type { Model, StepReport } from "../../src/train/stage.ts";
 import { traceAccumulation, traceOptimizer, traceStep } from "../../src/train/step.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
-import { adamW, copyValues, differing, livelyParameters, muon, tinyConfig } from "./tiny.ts";
+import { adamW, copyValues, differing, livelyParameters, muon, tinyConfig, tinyContext } from "./tiny.ts";
 
 const start = livelyParameters(tinyConfig, 9, 0.2);
 const options: LanguageModelOptions = {
-  ...{ steps: 6, batch: 1, accumulate: 1, sequence: 8, documentMask: false, recompute: false, threads: 1 },
+  kind: "pretrain",
+  ...{ steps: 6, batch: 1, accumulate: 1, sequence: 8, documentMask: false, recompute: false },
   optimizer: { ...adamW, weightDecay: 0 },
   schedule: { kind: "linear", warmup: 2, minLrRatio: 0 },
-  lora: null,
 };
 /** Nine tokens, of which the first is no target. */
 const plain: DocumentSource = (index) => ({
@@ -41,7 +38,7 @@ async function steps(
   over: Partial<LanguageModelOptions> = {},
   model: Given = { config: tinyConfig, parameters: copyValues(start) },
 ): Promise<StepReport[]> {
-  const stage = await LanguageModelStage.create(model, source, { ...options, ...over });
+  const stage = await LanguageModelStage.create(model, source, { ...options, ...over }, tinyContext);
   const reports = [];
   for (let i = 0; i < count; i++) reports.push(await stage.advance());
   await stage.release();
@@ -85,7 +82,7 @@ describe("a step's metrics", () => {
     const sums = specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)]);
     const result = await session.run({ ...Object.fromEntries([...parameters, ...sums]), ...feeds });
     const squares = specs.map(({ name }) =>
-      (result[`${name}.sum.next`].data as Float32Array).reduce((total, g) => total + g * g, 0),
+      (host(result[`${name}.sum.next`]).data as Float32Array).reduce((total, g) => total + g * g, 0),
     );
     await session.release();
     expect(first.metrics["grad/norm"]).toBeCloseTo(Math.sqrt(squares.reduce((a, b) => a + b)), 5);
@@ -159,6 +156,7 @@ describe("a step's work is what ran (B2)", () => {
       { config: tinyConfig, parameters: copyValues(start) },
       plain,
       { ...options, lora },
+      tinyContext,
     );
     const merge = countFlops(traceMerge(decoderParameters(tinyConfig), lora)).total;
     expect(merge).toBeGreaterThan(0);
@@ -198,6 +196,7 @@ describe("a stage that is resumed", () => {
           { config: tinyConfig, parameters: copyValues(start) },
           promptFirst,
           options,
+          tinyContext,
         );
         const losses = [];
         while (stage.done < 6) {
@@ -211,6 +210,7 @@ describe("a stage that is resumed", () => {
             { config: tinyConfig, parameters },
             promptFirst,
             options,
+            tinyContext,
             saved,
           );
         }
@@ -230,6 +230,6 @@ it("an adapter has no matrix for Muon: refused (B10)", async () => {
   const lora = { rank: 2, alpha: 4, targets: [], seed: 1 };
   const trained = trainedOn(tinyConfig, options);
   await expect(
-    Policy.create(trained, copyValues(start), { optimizer: muon, lora, accumulate: false }),
+    Policy.create(trained, copyValues(start), { ...tinyContext, optimizer: muon, lora, accumulate: false }),
   ).rejects.toThrow(/Use adamw, or train without lora/);
 });

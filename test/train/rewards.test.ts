@@ -270,7 +270,7 @@ describe("a rollout of a task whose verifier may hang", () => {
       split: "train",
       groupSize: 4,
       maxNewTokens: 10,
-      temperature: 1,
+      sampling: { temperature: 1 },
       rewards: { accuracy: 1, format: 0, validity: 0, overlong: null },
     });
     const told = ({ verdict, reward }: Sample): [string, number | null, string] => [

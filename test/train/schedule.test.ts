@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { biasFactor, rateFactor, type Schedule } from "../../src/train/schedule.ts";
+import { biasFactor, lrFactor, type Schedule } from "../../src/train/schedule.ts";
 
 const at = (schedule: Schedule, total: number, steps: number[]): number[] =>
-  steps.map((step) => Number(rateFactor(schedule, step, total).toFixed(6)));
+  steps.map((step) => Number(lrFactor(schedule, step, total).toFixed(6)));
 
-describe("rateFactor, by hand", () => {
+describe("lrFactor, by hand", () => {
   it("warms up linearly and reaches the peak at its last step", () => {
     expect(at({ kind: "constant", warmup: 4 }, 10, [0, 1, 2, 3, 4, 9])).toEqual([0.25, 0.5, 0.75, 1, 1, 1]);
     expect(at({ kind: "constant", warmup: 0 }, 10, [0, 9])).toEqual([1, 1]);

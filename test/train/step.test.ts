@@ -6,14 +6,24 @@ import { Random } from "../../src/lib/random.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask, documentMask } from "../../src/models/masks.ts";
-import { f32, type HostValue, i32, Session } from "../../src/runtime/session.ts";
+import { f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import type { Document } from "../../src/train/data.ts";
 import { locateNonFinite } from "../../src/train/diagnose.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
-import { type LanguageModelOptions, LanguageModelStage } from "../../src/train/language-model-stage.ts";
+import { LanguageModelStage } from "../../src/train/language-model-stage.ts";
+import type { LanguageModelOptions } from "../../src/train/options.ts";
 import { type BuildLoss, NonFiniteError, TrainStep } from "../../src/train/step.ts";
-import { adamW, copyValues, differing, furthest, livelyParameters, muon, tinyConfig } from "./tiny.ts";
+import {
+  adamW,
+  copyValues,
+  differing,
+  furthest,
+  livelyParameters,
+  muon,
+  tinyConfig,
+  tinyContext,
+} from "./tiny.ts";
 
 const specs = decoderParameters(tinyConfig);
 const start = livelyParameters(tinyConfig, 3, 0.15);
@@ -134,7 +144,7 @@ describe("NaN", () => {
         ["a", f32([0, 1e30])],
         ["x", f32([1, 1 + 1e-6])],
       ]);
-    const fused = await TrainStep.create(specsOfLog, zero(), root, { ...adamW, clip: 0 }, { threads: 1 });
+    const fused = await TrainStep.create(specsOfLog, zero(), root, { ...adamW, clip: null }, { threads: 1 });
     // a · log x = 1e24, but its square in the norm is infinite.
     const failure = await fused.step(scale(1), rates).catch((error) => error);
     expect(failure).toBeInstanceOf(NonFiniteError);
@@ -146,7 +156,7 @@ describe("NaN", () => {
       specsOfLog,
       zero(),
       root,
-      { ...adamW, clip: 0 },
+      { ...adamW, clip: null },
       { threads: 1, accumulate: true },
     );
     await accumulated.accumulate(scale(1));
@@ -222,7 +232,7 @@ describe("packed documents", () => {
         ),
         mask: m,
       };
-      return (await session.run(feeds)).logits.data as Float32Array;
+      return host((await session.run(feeds)).logits).data as Float32Array;
     };
     const [first, second] = [
       [5, 9, 2, 7],
@@ -248,7 +258,7 @@ describe("LanguageModelStage", () => {
     return { ids: Array.from({ length: random.integer(2, 11) }, () => random.integer(3, 28)), trainFrom: 1 };
   };
   const options: LanguageModelOptions = {
-    lora: null,
+    kind: "pretrain",
     steps: 6,
     batch: 2,
     accumulate: 1,
@@ -257,7 +267,6 @@ describe("LanguageModelStage", () => {
     recompute: false,
     optimizer: adamW,
     schedule: { kind: "cosine", warmup: 2, minLrRatio: 0.1 },
-    threads: 1,
   };
   const model = (parameters: ReadonlyMap<string, HostValue>) => ({
     config: tinyConfig,
@@ -276,11 +285,11 @@ describe("LanguageModelStage", () => {
     ],
   ])("A9: resumed in the middle, it gives bit-identical parameters and metrics: %s", async (_name, rest) => {
     const all = { ...options, ...rest };
-    const undisturbed = await LanguageModelStage.create(model(copyValues(start)), source, all);
+    const undisturbed = await LanguageModelStage.create(model(copyValues(start)), source, all, tinyContext);
     const reports = [];
     for (let i = 0; i < 6; i++) reports.push(await undisturbed.advance());
 
-    const killed = await LanguageModelStage.create(model(copyValues(start)), source, all);
+    const killed = await LanguageModelStage.create(model(copyValues(start)), source, all, tinyContext);
     for (let i = 0; i < 3; i++) await killed.advance();
     const { tensors, state } = killed.snapshot();
     const saved = { tensors: copyValues(tensors), state: JSON.parse(JSON.stringify(state)) };
@@ -288,7 +297,7 @@ describe("LanguageModelStage", () => {
     await killed.release();
 
     const parameters = new Map(specs.map(({ name }) => [name, saved.tensors.get(name) as HostValue]));
-    const resumed = await LanguageModelStage.create(model(parameters), source, all, saved);
+    const resumed = await LanguageModelStage.create(model(parameters), source, all, tinyContext, saved);
     expect(resumed.done).toBe(3);
     for (let i = 3; i < 6; i++) {
       const report = await resumed.advance();
@@ -311,6 +320,7 @@ describe("LanguageModelStage", () => {
         sequence: 14,
         optimizer: { ...adamW, lr: 2e-2, weightDecay: 0 },
       },
+      tinyContext,
     );
     let loss = Number.POSITIVE_INFINITY;
     for (let i = 0; i < 60; i++) loss = (await stage.advance()).metrics.loss as number;
@@ -322,11 +332,11 @@ describe("LanguageModelStage", () => {
   it("with whole examples rows are padded, and resumption is exact (D5)", async () => {
     // Six positions an example in rows of 8: a stream would cut them.
     const apart = (index: number) => ({ ids: [4, 5, 6, 7, 8, 9, 10 + (index % 3)], trainFrom: 2 });
-    const whole = { ...options, batch: 1, sequence: 8, wholeExamples: true, documentMask: true };
-    const undisturbed = await LanguageModelStage.create(model(copyValues(start)), apart, whole);
+    const whole = { ...options, batch: 1, sequence: 8, kind: "sft" as const, documentMask: true };
+    const undisturbed = await LanguageModelStage.create(model(copyValues(start)), apart, whole, tinyContext);
     const reports = [];
     for (let i = 0; i < 4; i++) reports.push(await undisturbed.advance());
-    const stage = await LanguageModelStage.create(model(copyValues(start)), apart, whole);
+    const stage = await LanguageModelStage.create(model(copyValues(start)), apart, whole, tinyContext);
     for (let i = 0; i < 2; i++) await stage.advance();
     const { tensors, state } = stage.snapshot();
     // 32 wait at each step, of which one is put into its row.
@@ -334,7 +344,7 @@ describe("LanguageModelStage", () => {
     const saved = { tensors: copyValues(tensors), state: JSON.parse(JSON.stringify(state)) };
     await stage.release();
     const parameters = new Map(specs.map(({ name }) => [name, saved.tensors.get(name) as HostValue]));
-    const resumed = await LanguageModelStage.create(model(parameters), apart, whole, saved);
+    const resumed = await LanguageModelStage.create(model(parameters), apart, whole, tinyContext, saved);
     for (let i = 2; i < 4; i++)
       expect(timeless((await resumed.advance()).metrics)).toEqual(timeless(reports[i].metrics));
     await undisturbed.release();
@@ -346,6 +356,7 @@ describe("LanguageModelStage", () => {
       model(copyValues(start)),
       () => ({ ids: [4, 5, 6], trainFrom: 3 }),
       options,
+      tinyContext,
     );
     const { metrics, notices } = await stage.advance();
     // Nor a speed, of which a share of the machine's would be shown (D6).

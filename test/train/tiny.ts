@@ -5,8 +5,9 @@ import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { allocate, type HostValue } from "../../src/runtime/session.ts";
-import type { GrpoOptions } from "../../src/train/grpo-options.ts";
-import type { OptimizerOptions } from "../../src/train/step.ts";
+import type { Optimizer } from "../../src/train/optimizer.ts";
+import type { GrpoOptions } from "../../src/train/options.ts";
+import type { StageContext } from "../../src/train/stage.ts";
 
 export const tinyConfig: DecoderConfig = {
   vocabSize: 29,
@@ -54,16 +55,18 @@ export function differing(a: ReadonlyMap<string, HostValue>, b: ReadonlyMap<stri
   return [...new Set([...a.keys(), ...b.keys()])].filter((name) => !equal(name));
 }
 
-export const adamW: OptimizerOptions = {
+export const adamW = {
   kind: "adamw",
   lr: 3e-3,
   betas: [0.9, 0.95],
   epsilon: 1e-8,
   weightDecay: 0.1,
   clip: 1,
-  momentum: 0.95,
+} satisfies Optimizer as Extract<Optimizer, { kind: "adamw" }>;
+export const muon: Extract<Optimizer, { kind: "muon" }> = {
+  ...adamW,
+  ...{ kind: "muon", lr: 1e-2, adamLr: 2e-3, momentum: 0.95 },
 };
-export const muon: OptimizerOptions = { ...adamW, kind: "muon", lr: 1e-2, adamLr: 2e-3 };
 
 /** The largest |a - b|, with a length check. */
 export function furthest(a: ArrayLike<number>, b: ArrayLike<number>): number {
@@ -78,16 +81,17 @@ export function furthest(a: ArrayLike<number>, b: ArrayLike<number>): number {
 
 /** Three groups of four short completions a step, on a fixed rate. */
 export const tinyGrpo: GrpoOptions = {
-  lora: null,
+  kind: "grpo",
   microBatchTokens: 4096,
-  sharePrompt: false,
-  seed: 5,
+  sharedPrefix: false,
+  recompute: false,
+  maxBatch: 128,
   steps: 8,
   problemsPerStep: 3,
   groupSize: 4,
   maxNewTokens: 10,
   temperature: 0.7,
-  rewards: { accuracy: 1, format: 0, validity: 0, overlong: null },
+  rewards: { accuracy: 1, format: 0, validity: 0 },
   advantage: "grpo",
   ratio: "token",
   aggregation: "token-mean",
@@ -97,10 +101,7 @@ export const tinyGrpo: GrpoOptions = {
   referenceEvery: 0,
   epochs: 1,
   miniBatches: 1,
-  dynamicRounds: 0,
-  maskTruncated: false,
-  importance: null,
   optimizer: { ...adamW, lr: 3e-3, weightDecay: 0 },
   schedule: { kind: "constant", warmup: 0 },
-  threads: 1,
 };
+export const tinyContext: StageContext = { seed: 5, threads: 1 };

@@ -6,23 +6,23 @@ import { designOf } from "../../src/models/architecture.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { v3Decoder } from "../../src/models/v3.ts";
-import { type HostValue, i32, Session, scalar } from "../../src/runtime/session.ts";
+import { type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
 import type { Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import type { DocumentSource } from "../../src/train/data.ts";
 import { loadName } from "../../src/train/expert-load.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
 import { grpoLoss } from "../../src/train/grpo-loss.ts";
-import type { GrpoOptions } from "../../src/train/grpo-options.ts";
 import { sequenceInputs } from "../../src/train/language-model.ts";
-import { type LanguageModelOptions, LanguageModelStage } from "../../src/train/language-model-stage.ts";
+import { LanguageModelStage } from "../../src/train/language-model-stage.ts";
 import { microBatchFeeds, type TrainingRow } from "../../src/train/microbatch.ts";
+import type { GrpoOptions, LanguageModelOptions } from "../../src/train/options.ts";
 import { furtherFeeds } from "../../src/train/v3-loss.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
-import { adamW, copyValues, differing, tinyGrpo } from "./tiny.ts";
+import { adamW, copyValues, differing, tinyContext, tinyGrpo } from "./tiny.ts";
 
 const options: LanguageModelOptions = {
-  lora: null,
+  kind: "pretrain",
   steps: 16,
   batch: 4,
   accumulate: 2,
@@ -31,7 +31,6 @@ const options: LanguageModelOptions = {
   recompute: true,
   optimizer: { ...adamW, lr: 1e-2 },
   schedule: { kind: "constant", warmup: 0 },
-  threads: 1,
 };
 
 /** Each token follows from the one before. */
@@ -52,10 +51,10 @@ describe("the language-model stage", () => {
   ])(
     "lowers the cross-entropy and reports the further losses and each routed layer's load: %s",
     async (_, v3, factors) => {
-      const stage = await LanguageModelStage.create(model(), source, { ...options, v3 });
+      const stage = await LanguageModelStage.create(model(), source, { ...options, v3 }, tinyContext);
       const reports = [];
-      for (let i = 0; i < options.steps; i++) reports.push((await stage.advance()).metrics);
-      const [first, last] = [reports[0], reports[options.steps - 1]];
+      for (let i = 0; i < 16; i++) reports.push((await stage.advance()).metrics);
+      const [first, last] = [reports[0], reports[16 - 1]];
       expect(last.loss).toBeLessThan(0.6 * (first.loss as number));
       expect(last["mtp-cross-entropy"]).toBeLessThan(first["mtp-cross-entropy"] as number);
       for (const metrics of reports) {
@@ -76,13 +75,13 @@ describe("the language-model stage", () => {
   );
 
   it("goes on from a snapshot as if it had never stopped", async () => {
-    const undisturbed = await LanguageModelStage.create(model(), source, options);
+    const undisturbed = await LanguageModelStage.create(model(), source, options, tinyContext);
     for (let i = 0; i < 4; i++) await undisturbed.advance();
-    const killed = await LanguageModelStage.create(model(), source, options);
+    const killed = await LanguageModelStage.create(model(), source, options, tinyContext);
     for (let i = 0; i < 2; i++) await killed.advance();
     const saved = structuredClone(killed.snapshot());
     const parameters = new Map([...saved.tensors].filter(([name]) => start.has(name)));
-    const resumed = await LanguageModelStage.create(model(parameters), source, options, saved);
+    const resumed = await LanguageModelStage.create(model(parameters), source, options, tinyContext, saved);
     for (let i = 0; i < 2; i++) await resumed.advance();
     expect(differing(undisturbed.parameters(), resumed.parameters())).toEqual([]);
     for (const stage of [undisturbed, killed, resumed]) await stage.release();
@@ -93,7 +92,7 @@ describe("the language-model stage", () => {
     ["another", { biasRate: 0.25 }, 0.25],
     ["none", { biasRate: 0 }, 0],
   ])("moves the routers' biases in a step by %s", async (_, v3, rate) => {
-    const stage = await LanguageModelStage.create(model(), source, { ...options, v3 });
+    const stage = await LanguageModelStage.create(model(), source, { ...options, v3 }, tinyContext);
     await stage.advance();
     for (const layer of [1, 2]) {
       const name = `model.layers.${layer}.mlp.gate.e_score_correction_bias`;
@@ -114,10 +113,15 @@ describe("the language-model stage", () => {
     });
     const [full, padded] = await Promise.all(
       [9, 12].map(async (sequence) => {
-        const stage = await LanguageModelStage.create(model(), example, {
-          ...{ ...options, sequence, wholeExamples: true },
-          v3: { balanceFactor: 0.05 },
-        });
+        const stage = await LanguageModelStage.create(
+          model(),
+          example,
+          {
+            ...{ ...options, sequence, kind: "sft" },
+            v3: { balanceFactor: 0.05 },
+          },
+          tinyContext,
+        );
         const { metrics } = await stage.advance();
         const bias = stage.parameters().get("model.layers.1.mlp.gate.e_score_correction_bias");
         await stage.release();
@@ -145,7 +149,7 @@ describe("the language-model stage", () => {
 
   it("leaves the further module alone where its loss is not asked for, and keeps its weights", async () => {
     const v3 = { balanceFactor: 0, mtpFactor: 0 };
-    const stage = await LanguageModelStage.create(model(), source, { ...options, v3 });
+    const stage = await LanguageModelStage.create(model(), source, { ...options, v3 }, tinyContext);
     for (let i = 0; i < 3; i++) await stage.advance();
     const changed = differing(stage.parameters(), start);
     expect(changed.some((name) => name.startsWith("model.layers.2."))).toBe(false);
@@ -182,7 +186,7 @@ describe("GRPO", () => {
 
   it("samples and trains V3: what it samples is what it trains on, routers' biases and the further module rest", async () => {
     const from = { ...model(), tokenizer: new CompactTokenizer() };
-    const stage = await GrpoStage.create(from, evens, grpo);
+    const stage = await GrpoStage.create(from, evens, grpo, tinyContext);
     let mismatch = 0;
     for (let i = 0; i < 3; i++) {
       const { metrics } = await stage.advance();
@@ -199,8 +203,8 @@ describe("GRPO", () => {
 
   it("reports the load with an adapter as well, over small micro-batches", async () => {
     const from = { ...model(), tokenizer: new CompactTokenizer() };
-    const lora = { rank: 2, alpha: 4, targets: [], seed: 1 };
-    const stage = await GrpoStage.create(from, evens, { ...grpo, lora, microBatchTokens: 32 });
+    const lora = { rank: 2, alpha: 4, targets: [] };
+    const stage = await GrpoStage.create(from, evens, { ...grpo, lora, microBatchTokens: 32 }, tinyContext);
     for (let i = 0; i < 2; i++) expectLoads((await stage.advance()).metrics);
     await stage.release();
   });
@@ -255,13 +259,13 @@ describe("GRPO", () => {
         ),
         mask: causalMask(read.length),
       });
-      counts.data.forEach((count, expert) => {
+      host(counts).data.forEach((count, expert) => {
         totals[expert] += Number(count);
       });
     }
     await counting.release();
     const tokens = 4 + 9;
-    expect([...load.data].map(Number)).toEqual(totals);
+    expect([...host(load).data].map(Number)).toEqual(totals);
     expect(totals.reduce((a, b) => a + b)).toBe(tokens * tinyV3.activeExperts);
   });
 });

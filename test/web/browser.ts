@@ -3,7 +3,6 @@ import { existsSync, mkdtempSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { type BrowserContext, chromium, type Locator } from "playwright-core";
-import { build } from "vite";
 
 const COMMON_PATHS = [
   "/usr/bin/chromium",
@@ -26,13 +25,6 @@ export function findChromium(): string | null {
 
 export function temporaryFolder(): string {
   return mkdtempSync(path.join(os.tmpdir(), "sputnik-web-"));
-}
-
-/** Builds the page as it is now, apart from dist/. */
-export async function buildPage(): Promise<string> {
-  const outDir = temporaryFolder();
-  await build({ logLevel: "error", build: { outDir, emptyOutDir: true } });
-  return outDir;
 }
 
 /** A browser with a profile of its own, that talks to nobody else. */

@@ -1,6 +1,6 @@
 /** U8: the page's examples are what it says they are, for the model that comes with it. */
 import { expect, test } from "vitest";
-import { SHIPPED } from "../../src/recipe/find-model.ts";
+import { SHIPPED } from "../../src/run/find-model.ts";
 import { openForInference } from "../../src/sample/inference.ts";
 import { readQuestion } from "../../src/server/question.ts";
 import { encodePrompt } from "../../src/tasks/prompt.ts";
@@ -18,7 +18,7 @@ test("the shipped model mostly solves those that are offered, and mostly not the
         ...{ prompt: encodePrompt(model, prompt), maxNewTokens: 300, key: [numbers, i] },
       }));
       const { generations } = await model.generate(requests, {
-        ...{ temperature: 0.6, stopIds: new Set(model.tokenizer.stopIds) },
+        ...{ sampling: { temperature: 0.6 }, stopIds: new Set(model.tokenizer.stopIds) },
       });
       solved[numbers] = generations.filter(
         ({ ids }) => verify(model.tokenizer.decode(ids)).value === 1,

@@ -5,7 +5,7 @@ import type { EvaluationRecord, RunEvent } from "../../src/events.ts";
 import { RunBus } from "../../src/server/bus.ts";
 import { type RunningServer, startServer } from "../../src/server/serve.ts";
 import { evaluation, finish, grpoStep, replay, ScriptedChat } from "../server/replay.ts";
-import { buildPage, findChromium, openBrowser, shownText } from "./browser.ts";
+import { findChromium, openBrowser, shownText } from "./browser.ts";
 
 const chromium = findChromium();
 if (chromium === null) {
@@ -15,7 +15,7 @@ if (chromium === null) {
 }
 
 describe.skipIf(chromium === null)("the page", () => {
-  let staticDir: string;
+  const staticDir = "dist/web";
   let browser: BrowserContext;
   let server: RunningServer;
   let events: RunBus;
@@ -26,7 +26,6 @@ describe.skipIf(chromium === null)("the page", () => {
   const serve = (port: number): Promise<RunningServer> => startServer({ events, chat, staticDir, port });
 
   beforeAll(async () => {
-    staticDir = await buildPage();
     browser = await openBrowser(chromium!, { width: 1280, height: 900, colorScheme: "light" });
   });
 

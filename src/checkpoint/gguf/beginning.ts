@@ -1,18 +1,17 @@
-/** Whether a GGUF file is one that we read, by its first bytes: before gigabytes of it are fetched. */
+/** Refuses a GGUF file by its first bytes, before gigabytes of it are downloaded. */
 import { isUserError, type UserError } from "../../lib/errors.ts";
 import { knownArchitecture } from "./config.ts";
-import { Cursor } from "./cursor.ts";
-import { MAGIC, readMetadata } from "./header.ts";
+import { Cursor, MAGIC, readMetadata } from "./header.ts";
 import { checkKind, knownSplit } from "./tokenizer.ts";
 import { Metadata } from "./values.ts";
 
-/** Architecture and split rule lie before the vocabulary, in a few kilobytes. */
+/** Architecture and split rule come before the vocabulary, within a few kilobytes. */
 export const BEGINNING_BYTES = 1 << 16;
 
 /**
- * @param data the beginning, in a buffer of its own
- * @param size of the whole file, in bytes
- * @returns why the file cannot be read here, or `null` where its beginning does not tell
+ * @param data the first bytes, in a buffer that holds nothing else
+ * @param size of the file, in bytes
+ * @returns why the file cannot be read here, or `null` if its first bytes do not tell
  */
 export function refusedByBeginning(file: string, data: Uint8Array, size: number): UserError | null {
   const metadata = new Metadata(file);
@@ -24,7 +23,7 @@ export function refusedByBeginning(file: string, data: Uint8Array, size: number)
     cursor.u64();
     readMetadata(cursor, metadata);
   } catch {
-    // It goes on behind these bytes, or is damaged, which the reader will say.
+    // The header is longer than these bytes, or damaged, which the reader will report.
   }
   try {
     if (metadata.text("general.type", "model") === "adapter")

@@ -1,23 +1,26 @@
 /**
- * The header of a GGUF file: metadata, then where every tensor lies. Nothing it says is believed before it has been
- * compared with the size of the file.
+ * The header of a GGUF file: metadata, then the place of every tensor. Sizes and counts are compared with the size of the
+ * file before they are used, so nothing is allocated that the file could not hold.
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+ * `@huggingface/gguf` is not used: it accepts overlapping tensors, and a file of 24 bytes keeps it busy for seconds.
  */
-
+import { isUtf8 } from "node:buffer";
 import { foreignContent } from "../../lib/foreign-content.ts";
 import { mismatch, tensorIn } from "../errors.ts";
+import { MAX_HEADER_BYTES } from "../safetensors.ts";
 import { BLOCKS, isTensorType, type TensorType, typeName } from "./blocks.ts";
-import { type ByteSource, Cursor, RESTORE } from "./cursor.ts";
 import {
+  leastBytes,
   Metadata,
   type MetadataValue,
   type NumberList,
-  VALUE_BYTES,
+  type NumberType,
+  numbersIn,
   VALUE_TYPES,
   type ValueType,
 } from "./values.ts";
 
-/** Where one tensor lies. */
+/** The place of one tensor. */
 export interface GgufTensorInfo {
   type: TensorType;
   /** Row-major, so the file's order of dimensions reversed: [out, in] of a linear weight. */
@@ -33,20 +36,114 @@ export interface GgufHeader {
   tensors: Map<string, GgufTensorInfo>;
 }
 
+/** Bytes by position: an open file, or a buffer in tests. */
+export interface ByteSource {
+  file: string;
+  size: number;
+  /** Exactly `length` bytes, in a new buffer or a view; the caller stays within `size`. */
+  bytes(position: number, length: number): Uint8Array;
+}
+
 export const MAGIC = 0x46554747;
 export const DEFAULT_ALIGNMENT = 32;
 export const ALIGNMENT_KEY = "general.alignment";
 
-/** Of a key or a tensor; ggml takes 64 for a tensor, and errors quote it whole. */
+const WINDOW_BYTES = 1 << 18;
+/** Of a key or a tensor; ggml takes 64 for a tensor, and errors quote the name in full. */
 const MAX_NAME_BYTES = 1000;
 /** ggml's limit. */
 const MAX_DIMENSIONS = 4;
-/** Lists in lists: nobody writes them, the format allows them. */
+/** Depth of lists in lists, which the format allows and nobody writes. */
 const MAX_DEPTH = 4;
-/** Name length 8, rank 4, type 4, offset 8. */
-const TENSOR_INFO_BYTES = 24;
+/** Least bytes of a key (length 8, type 4, value 1) and of a tensor (length 8, rank 4, type 4, offset 8). */
+const KEY_BYTES = 13;
+const TENSOR_BYTES = 24;
 
-/** @throws UserError naming the place, what was expected and what was found. */
+const RESTORE = "The file is damaged or was cut short: copy or download it again.";
+
+/** Reads a header from front to back, in windows. */
+export class Cursor {
+  position = 0;
+  /** What is being read, for errors: "key llama.block_count". */
+  place = "the header";
+  private readonly source: ByteSource;
+  private window = new DataView(new ArrayBuffer(0));
+  private start = 0;
+
+  constructor(source: ByteSource) {
+    this.source = source;
+  }
+
+  /** Bytes that the header can still take. */
+  get remaining(): number {
+    return Math.min(this.source.size, MAX_HEADER_BYTES) - this.position;
+  }
+
+  /** @throws UserError always */
+  fail(expected: string, found: string, remedy = RESTORE): never {
+    throw mismatch(`${this.source.file}, ${this.place} at byte ${this.position}`, expected, found, remedy);
+  }
+
+  /** A count of items that take at least `least` bytes each. @throws UserError if they cannot fit */
+  count(what: string, least: number): number {
+    const claim = this.u64();
+    if (claim * BigInt(least) <= BigInt(this.remaining)) return Number(claim);
+    return this.fail(
+      `at most ${Math.floor(this.remaining / least)} ${what} in the ${this.remaining} bytes that follow`,
+      `${claim}`,
+    );
+  }
+
+  /** Text of at most `limit` bytes. */
+  string(limit = MAX_HEADER_BYTES): string {
+    const length = this.count("bytes of text", 1);
+    if (length > limit) this.fail(`at most ${limit} bytes of text`, `${length}`);
+    const bytes = this.raw(length);
+    if (!isUtf8(bytes)) this.fail("text in UTF-8", "bytes that are not");
+    return Buffer.from(bytes.buffer, bytes.byteOffset, length).toString("utf8");
+  }
+
+  u32(): number {
+    return this.view(4).getUint32(this.shift(4), true);
+  }
+
+  u64(): bigint {
+    return this.view(8).getBigUint64(this.shift(8), true);
+  }
+
+  /** The next numbers, in a new array. */
+  numbers(type: NumberType, count: number): NumberList {
+    return numbersIn(type, this.raw(count * leastBytes(type)).slice().buffer);
+  }
+
+  /** A view of the next bytes, valid until the next call. */
+  private raw(length: number): Uint8Array<ArrayBuffer> {
+    const { buffer, byteOffset } = this.view(length);
+    return new Uint8Array(buffer as ArrayBuffer, byteOffset + this.shift(length), length);
+  }
+
+  /** A window with the next `length` bytes. */
+  private view(length: number): DataView {
+    if (length > this.remaining)
+      this.fail(`${length} more bytes`, `${this.remaining} (of a header of at most ${MAX_HEADER_BYTES})`);
+    if (this.position + length > this.start + this.window.byteLength) {
+      const wanted = Math.min(Math.max(length, WINDOW_BYTES), this.remaining);
+      const { buffer, byteOffset, byteLength } = this.source.bytes(this.position, wanted);
+      this.window = new DataView(buffer as ArrayBuffer, byteOffset, byteLength);
+      this.start = this.position;
+    }
+    return this.window;
+  }
+
+  /** Moves past `length` bytes; returns their offset in the window. */
+  private shift(length: number): number {
+    const offset = this.position - this.start;
+    this.position += length;
+    return offset;
+  }
+}
+
+/** Reads a header and checks the layout. @throws UserError naming the place, what was expected and what was found */
 export function parseGguf(source: ByteSource): GgufHeader {
   const cursor = new Cursor(source);
   const magic = cursor.u32();
@@ -68,7 +165,7 @@ export function parseGguf(source: ByteSource): GgufHeader {
       `${version}`,
       "Convert the model again with a current version of llama.cpp.",
     );
-  const tensorCount = cursor.count("tensors", TENSOR_INFO_BYTES);
+  const tensorCount = cursor.count("tensors", TENSOR_BYTES);
   const metadata = new Metadata(source.file);
   readMetadata(cursor, metadata);
   const layout = readTensors(cursor, tensorCount);
@@ -76,10 +173,9 @@ export function parseGguf(source: ByteSource): GgufHeader {
   return { version, metadata, tensors };
 }
 
-/** Puts each key into `metadata` as it comes. @throws UserError for what is no metadata */
+/** Reads keys and values into `metadata`, one by one. @throws UserError for damaged metadata */
 export function readMetadata(cursor: Cursor, metadata: Metadata): void {
-  // A key's length 8, its type 4, and a value of a byte.
-  const keys = cursor.count("metadata keys", 13);
+  const keys = cursor.count("metadata keys", KEY_BYTES);
   for (let i = 0; i < keys; i++) {
     cursor.place = `metadata key ${i + 1} of ${keys}`;
     const key = cursor.string(MAX_NAME_BYTES);
@@ -95,69 +191,31 @@ function readType(cursor: Cursor): ValueType {
 }
 
 function readValue(cursor: Cursor, type: ValueType, depth: number): MetadataValue {
-  switch (type) {
-    case "STRING":
-      return { type, value: cursor.string() };
-    case "BOOL":
-      return { type, value: readBoolean(cursor) };
-    case "ARRAY":
-      return readList(cursor, depth);
-    case "U64":
-      return { type, value: cursor.u64() };
-    case "I64":
-      return { type, value: cursor.i64() };
-    default:
-      return { type, value: cursor[NUMBER_READERS[type]]() };
-  }
+  if (type === "STRING") return { type, value: cursor.string() };
+  if (type === "ARRAY") return readList(cursor, depth);
+  const [value] = cursor.numbers(type, 1);
+  if (type !== "BOOL") return { type, value } as MetadataValue;
+  if (value !== 0 && value !== 1) cursor.fail("a boolean, 0 or 1", `${value}`);
+  return { type, value: value === 1 };
 }
-
-const NUMBER_READERS = {
-  U8: "u8",
-  I8: "i8",
-  U16: "u16",
-  I16: "i16",
-  U32: "u32",
-  I32: "i32",
-  F32: "f32",
-  F64: "f64",
-} as const;
-
-function readBoolean(cursor: Cursor): boolean {
-  const byte = cursor.u8();
-  return byte <= 1 ? byte === 1 : cursor.fail("a boolean, 0 or 1", `${byte}`);
-}
-
-const LISTS: Record<Exclude<ValueType, "STRING" | "ARRAY">, new (buffer: ArrayBuffer) => NumberList> = {
-  U8: Uint8Array,
-  I8: Int8Array,
-  U16: Uint16Array,
-  I16: Int16Array,
-  U32: Uint32Array,
-  I32: Int32Array,
-  F32: Float32Array,
-  BOOL: Uint8Array,
-  U64: BigUint64Array,
-  I64: BigInt64Array,
-  F64: Float64Array,
-};
 
 function readList(cursor: Cursor, depth: number): MetadataValue {
   if (depth === MAX_DEPTH) cursor.fail(`lists at most ${MAX_DEPTH} deep`, "a deeper one");
   const item = readType(cursor);
-  const count = cursor.count(`items of type ${item}`, VALUE_BYTES[item]);
-  if (item === "STRING") {
-    const value: string[] = [];
-    for (let i = 0; i < count; i++) value.push(cursor.string());
-    return { type: "ARRAY", item, value };
-  }
-  if (item === "ARRAY") {
-    const value: MetadataValue[] = [];
-    for (let i = 0; i < count; i++) value.push(readList(cursor, depth + 1));
-    return { type: "ARRAY", item, value };
-  }
-  const bytes = cursor.raw(count * VALUE_BYTES[item]).slice();
-  if (item === "BOOL" && bytes.some((byte) => byte > 1)) cursor.fail("booleans, 0 or 1", "another byte");
-  return { type: "ARRAY", item, value: new LISTS[item](bytes.buffer) };
+  const length = cursor.count(`items of type ${item}`, leastBytes(item));
+  if (item === "STRING") return { type: "ARRAY", item, value: repeated(length, () => cursor.string()) };
+  if (item === "ARRAY")
+    return { type: "ARRAY", item, value: repeated(length, () => readList(cursor, depth + 1)) };
+  const value = cursor.numbers(item, length);
+  if (item === "BOOL" && value.some((byte) => byte > 1)) cursor.fail("booleans, 0 or 1", "another byte");
+  return { type: "ARRAY", item, value };
+}
+
+/** A list that grows with what is read: its claimed length may be millions. */
+function repeated<T>(length: number, read: () => T): T[] {
+  const items: T[] = [];
+  for (let i = 0; i < length; i++) items.push(read());
+  return items;
 }
 
 function alignmentOf(metadata: Metadata): number {
@@ -167,7 +225,7 @@ function alignmentOf(metadata: Metadata): number {
   throw metadata.wrong(ALIGNMENT_KEY, "a power of two", RESTORE);
 }
 
-/** A tensor before its place has been checked; the offset counts from the first byte of data. */
+/** A tensor whose place has not been checked; the offset counts from the first byte of data. */
 interface Claim {
   name: string;
   type: TensorType;

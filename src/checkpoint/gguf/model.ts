@@ -25,14 +25,13 @@ import {
 } from "../weights.ts";
 import { BLOCKS, type WrittenType } from "./blocks.ts";
 import { architectureOf, layoutOf, toHuggingFaceConfig, toMetadata } from "./config.ts";
-import { type GgufTensor, ggufBytes, writeGguf } from "./file.ts";
+import { openParts } from "./file.ts";
 import { ROPE_FREQS, toGgufTensors, toHuggingFaceTensors } from "./names.ts";
-import { openParts } from "./parts.ts";
 import { llama3Factors } from "./rope.ts";
-import { samplingOf } from "./sampling.ts";
 import { READ_OTHERWISE } from "./splits.ts";
 import { furtherEnds, type TokenizerContent, tokenizerMetadata, toTokenizerContent } from "./tokenizer.ts";
-import { Metadata, type MetadataValue, text, u32 } from "./values.ts";
+import { Metadata, type MetadataValue, samplingOf, text, u32 } from "./values.ts";
+import { type GgufTensor, ggufBytes, writeGguf } from "./write.ts";
 
 type Fields = Record<string, unknown>;
 

@@ -1,11 +1,10 @@
-/** The tokenizer in a GGUF file's metadata <-> the content of Hugging Face's `tokenizer.json` and its config. */
+/** The tokenizer of a GGUF file, from and to the content of Hugging Face's `tokenizer.json` and its config. */
 import { isDeepStrictEqual } from "node:util";
 import { addedToken, bpeJson } from "../../tokenizer/bpe-json.ts";
 import { compactTokenizerJson } from "../../tokenizer/compact.ts";
 import { namedTemplates, TOOL_USE } from "../../tokenizer/named-templates.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { mismatch } from "../errors.ts";
-import { endIds } from "./end.ts";
 import { ruleName, SAME_RULE, SPLIT_RULES, type SplitRule } from "./splits.ts";
 import { flag, i32s, type Metadata, type MetadataValue, text, texts, u32 } from "./values.ts";
 
@@ -16,7 +15,7 @@ const KIND = { normal: 1, control: 3, added: 4, unused: 5 };
 const KEY = "tokenizer.ggml";
 const TEMPLATE = "tokenizer.chat_template";
 
-/** What lies in a Hugging Face folder beside the weights, as far as a GGUF file knows it. */
+/** What a Hugging Face folder has beside the weights, as far as a GGUF file has it too. */
 export interface TokenizerContent {
   tokenizer: Json;
   tokenizerConfig: Json;
@@ -30,7 +29,7 @@ export function checkKind(metadata: Metadata): void {
     throw metadata.wrong(`${KEY}.model`, '"gpt2", a byte-level BPE', "Other tokenizers are not read.");
 }
 
-/** @throws UserError for a tokenizer or split rule that is not known */
+/** @throws UserError for an unknown split rule */
 export function knownSplit(metadata: Metadata): SplitRule {
   const given = metadata.text(`${KEY}.pre`);
   const name = SAME_RULE[given] ?? given;
@@ -42,21 +41,19 @@ export function knownSplit(metadata: Metadata): SplitRule {
   );
 }
 
-/** @throws UserError for a tokenizer or split rule that is not known: its ids would be others without a word. */
+/** @throws UserError for an unknown tokenizer or split rule: guessing would give other ids without an error */
 export function toTokenizerContent(metadata: Metadata): TokenizerContent {
   checkKind(metadata);
   const words = metadata.texts(`${KEY}.tokens`);
   const id = (name: string): number | null => {
     const found = metadata.count(`${KEY}.${name}_token_id`, null);
     if (found === null || found < words.length) return found;
-    // Some converters wrote -1 where there is none; llama.cpp passes over ids beyond the vocabulary.
+    // Some converters wrote -1 for none; llama.cpp ignores ids beyond the vocabulary.
     if (name !== "eos" || found === 2 ** 32 - 1) return null;
     throw metadata.wrong(`${KEY}.${name}_token_id`, `an id below ${words.length}`);
   };
   const [bos, eos, pad] = [id("bos"), id("eos"), id("padding")];
-  const [eot, eom] = [id("eot"), id("eom")];
-  const [fim_pad, fim_rep, fim_sep] = [id("fim_pad"), id("fim_rep"), id("fim_sep")];
-  const stops = endIds(words, { eos, eot, eom, fim_pad, fim_rep, fim_sep });
+  const stops = endIds(words, Object.fromEntries(END_KEYS.map((key) => [key, id(key)])));
   const word = (at: number | null): string | null => (at === null ? null : words[at]!);
   return {
     tokenizer: compact(metadata, words) ?? bpe(metadata, words, new Set(stops)),
@@ -79,7 +76,7 @@ export function toTokenizerContent(metadata: Metadata): TokenizerContent {
   };
 }
 
-/** The template, or the templates by name where there is one for tools too. */
+/** The chat template, or both templates by name if there is one for tools. */
 function chatTemplates(metadata: Metadata): Json {
   if (!metadata.has(TEMPLATE)) return {};
   const [template, forTools] = [metadata.text(TEMPLATE), metadata.text(`${TEMPLATE}.${TOOL_USE}`, null)];
@@ -91,7 +88,7 @@ function chatTemplates(metadata: Metadata): Json {
   return { chat_template: named };
 }
 
-/** Our closed vocabulary, known by its words. */
+/** The compact tokenizer, recognised by its words; `undefined` for others. */
 function compact(metadata: Metadata, words: readonly string[]): Json | undefined {
   const json = compactTokenizerJson();
   const kinds = metadata.integers(`${KEY}.token_type`);
@@ -110,7 +107,7 @@ function byId(vocab: Record<string, number>): string[] {
     .map(([word]) => word);
 }
 
-/** @param ends ids of tokens that end an answer: control tokens, whatever their kind says, as in llama.cpp */
+/** @param ends ids that end a completion: as in llama.cpp they are control tokens, whatever their kind says */
 function bpe(metadata: Metadata, words: readonly string[], ends: ReadonlySet<number>): Json {
   const rule = knownSplit(metadata);
   const kinds = metadata.integers(`${KEY}.token_type`) ?? new Int32Array(words.length).fill(KIND.normal);
@@ -146,7 +143,7 @@ interface TokenizerJson {
 }
 
 /**
- * Metadata of a tokenizer, padded with unused tokens to the rows of the embedding.
+ * The metadata of a tokenizer, padded with unused tokens to the rows of the embedding.
  * @param config content of `tokenizer_config.json`: the chat template, and whether a text begins with bos
  * @throws UserError if llama.cpp has no name for its split rule
  */
@@ -164,7 +161,7 @@ export function tokenizerMetadata(
     kinds[id] = kind;
   };
   const isCompact = isDeepStrictEqual(json.model, compactTokenizerJson().model);
-  // The compact vocabulary has no merges: its words are found in the text as they stand, like added tokens.
+  // The compact vocabulary has no merges: like added tokens, its words are searched in the text.
   for (const [word, id] of Object.entries(json.model.vocab))
     put(id, word, isCompact ? KIND.added : KIND.normal);
   for (const { id, content, special } of json.added_tokens ?? [])
@@ -196,12 +193,11 @@ export function tokenizerMetadata(
 }
 
 /**
- * The ends of an answer beside EOS. The format has keys for two of them, a turn's and a message's, and its reader finds
- * others by their texts: those that it would not find come first.
+ * The ids beside EOS that end a completion. The format has keys for two of them, and llama.cpp finds others by their texts:
+ * those that it would not find come first.
  */
 export function furtherEnds({ stopIds, eosId }: Tokenizer, words: readonly string[]): number[] {
-  const none = { eot: null, eom: null, fim_pad: null, fim_rep: null, fim_sep: null };
-  const found = endIds(words, { eos: eosId, ...none });
+  const found = endIds(words, { eos: eosId });
   const others = [...stopIds].filter((id) => id !== eosId);
   if (others.length <= 2) return others;
   const missed = others.filter((id) => !found.includes(id));
@@ -219,8 +215,60 @@ function splitRule(file: string, json: TokenizerJson): string {
   );
 }
 
-/** Told by the config, or put there by the tokenizer itself. */
-function adds(id: number | null, told: unknown, around: readonly number[]): boolean {
+/** Whether the token is added around a text, by the config or else by the tokenizer. */
+function adds(id: number | null, configured: unknown, around: readonly number[]): boolean {
   if (id === null) return false;
-  return typeof told === "boolean" ? told : around.includes(id);
+  return typeof configured === "boolean" ? configured : around.includes(id);
+}
+
+const END_TEXTS = new Set([
+  ...[
+    "<|eot_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|return|>",
+    "<|call|>",
+    "<|flush|>",
+    "<|calls|>",
+    "<eos>",
+    "</s>",
+  ],
+  ...["<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_turn>"],
+  ...["<end_of_utterance>", "<turn|>", "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~["],
+]);
+
+/** Texts of fill-in-the-middle tokens without a key; each of them ends a completion too. */
+const FIM_TEXTS = {
+  fim_pad: ["<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"],
+  fim_rep: ["<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"],
+  fim_sep: ["<|file_sep|>"],
+};
+
+/** Keys of single tokens that end a completion: `tokenizer.ggml.NAME_token_id`. */
+export const END_KEYS = ["eos", "eot", "eom", "fim_pad", "fim_rep", "fim_sep"] as const;
+type EndKey = (typeof END_KEYS)[number];
+
+/**
+ * The ids that end a completion, `eos` first, as llama.cpp finds them (`llama_vocab::impl::load` in llama-vocab.cpp): those
+ * that the metadata name, and those with a known text, since many files name only one of several.
+ * @param named ids by the metadata's keys
+ */
+export function endIds(
+  words: readonly string[],
+  named: Readonly<Partial<Record<EndKey, number | null>>>,
+): number[] {
+  const byText = (key: EndKey): number =>
+    key in FIM_TEXTS
+      ? words.findIndex((word) => FIM_TEXTS[key as keyof typeof FIM_TEXTS].includes(word))
+      : -1;
+  const ends = new Set(END_KEYS.map((key) => named[key] ?? byText(key)).filter((id) => id >= 0));
+  for (const [id, word] of words.entries()) if (END_TEXTS.has(word)) ends.add(id);
+  const has = (text: string): boolean => [...ends].some((id) => words[id] === text);
+  // OpenAI's harmony ends parts with <|end|>, and Gemma 4's vocabulary has an </s> that it does not use.
+  const dropped = [
+    has("<|return|>") && has("<|call|>") && "<|end|>",
+    has("<|flush|>") && (has("<|call|>") || has("<|calls|>")) && "<|end|>",
+    has("<|tool_response>") && "</s>",
+  ];
+  return [...ends].filter((id) => !dropped.includes(words[id]!));
 }

@@ -1,58 +1,59 @@
 /**
- * The typed values of a GGUF header, and questions to them that fail with the key's name.
+ * The typed values of a GGUF header, and look-ups that fail with the key's name.
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
-
 import type { UserError } from "../../lib/errors.ts";
 import { mismatch } from "../errors.ts";
 
-/** Value types by their number in the file; `bytes` is the least that one takes. */
-export const VALUE_TYPES = [
-  "U8",
-  "I8",
-  "U16",
-  "I16",
-  "U32",
-  "I32",
-  "F32",
-  "BOOL",
-  "STRING",
-  "ARRAY",
-  "U64",
-  "I64",
-  "F64",
-] as const;
-export type ValueType = (typeof VALUE_TYPES)[number];
-export const VALUE_BYTES: Readonly<Record<ValueType, number>> = {
-  ...{
-    U8: 1,
-    I8: 1,
-    U16: 2,
-    I16: 2,
-    U32: 4,
-    I32: 4,
-    F32: 4,
-    BOOL: 1,
-    STRING: 8,
-    ARRAY: 12,
-    U64: 8,
-    I64: 8,
-    F64: 8,
-  },
-};
-
 /** A list of numbers keeps its type; booleans are bytes 0 and 1. */
 export type NumberList =
-  | Uint8Array
-  | Int8Array
-  | Uint16Array
-  | Int16Array
-  | Uint32Array
-  | Int32Array
-  | Float32Array
-  | BigUint64Array
-  | BigInt64Array
-  | Float64Array;
+  | Uint8Array<ArrayBuffer>
+  | Int8Array<ArrayBuffer>
+  | Uint16Array<ArrayBuffer>
+  | Int16Array<ArrayBuffer>
+  | Uint32Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | Float32Array<ArrayBuffer>
+  | BigUint64Array<ArrayBuffer>
+  | BigInt64Array<ArrayBuffer>
+  | Float64Array<ArrayBuffer>;
+
+/** The value types in the order of their numbers in the file: the least bytes of a value, and the class of a list. */
+const VALUES = {
+  U8: { bytes: 1, list: Uint8Array },
+  I8: { bytes: 1, list: Int8Array },
+  U16: { bytes: 2, list: Uint16Array },
+  I16: { bytes: 2, list: Int16Array },
+  U32: { bytes: 4, list: Uint32Array },
+  I32: { bytes: 4, list: Int32Array },
+  F32: { bytes: 4, list: Float32Array },
+  BOOL: { bytes: 1, list: Uint8Array },
+  STRING: { bytes: 8, list: null },
+  ARRAY: { bytes: 12, list: null },
+  U64: { bytes: 8, list: BigUint64Array },
+  I64: { bytes: 8, list: BigInt64Array },
+  F64: { bytes: 8, list: Float64Array },
+};
+export type ValueType = keyof typeof VALUES;
+export const VALUE_TYPES = Object.keys(VALUES) as readonly ValueType[];
+/** Types of which a list is one array of numbers. */
+export type NumberType = Exclude<ValueType, "STRING" | "ARRAY">;
+
+/** The least bytes that a value of the type takes. */
+export const leastBytes = (type: ValueType): number => VALUES[type].bytes;
+
+/** The numbers in a buffer, little-endian. */
+export const numbersIn = (type: NumberType, buffer: ArrayBuffer): NumberList =>
+  new VALUES[type].list(buffer) as NumberList;
+
+/** These numbers as little-endian bytes. */
+export function bytesOf(type: NumberType, numbers: readonly (number | bigint)[]): Uint8Array {
+  const list =
+    type === "U64" || type === "I64"
+      ? BigInt64Array.from(numbers, (value) => BigInt.asIntN(64, BigInt(value)))
+      : VALUES[type].list.from(numbers as readonly number[]);
+  return new Uint8Array(list.buffer);
+}
 
 export type MetadataValue =
   | { type: "U8" | "I8" | "U16" | "I16" | "U32" | "I32" | "F32" | "F64"; value: number }
@@ -61,7 +62,7 @@ export type MetadataValue =
   | { type: "STRING"; value: string }
   | { type: "ARRAY"; item: "STRING"; value: readonly string[] }
   | { type: "ARRAY"; item: "ARRAY"; value: readonly MetadataValue[] }
-  | { type: "ARRAY"; item: Exclude<ValueType, "STRING" | "ARRAY">; value: NumberList };
+  | { type: "ARRAY"; item: NumberType; value: NumberList };
 
 export const u32 = (value: number): MetadataValue => ({ type: "U32", value });
 export const f32 = (value: number): MetadataValue => ({ type: "F32", value });
@@ -69,12 +70,11 @@ export const flag = (value: boolean): MetadataValue => ({ type: "BOOL", value })
 export const text = (value: string): MetadataValue => ({ type: "STRING", value });
 export const texts = (value: readonly string[]): MetadataValue => ({ type: "ARRAY", item: "STRING", value });
 export const i32s = (value: Iterable<number>): MetadataValue => ({
-  type: "ARRAY",
-  item: "I32",
+  ...{ type: "ARRAY", item: "I32" },
   value: Int32Array.from(value),
 });
 
-/** Key to value, as read; every question names file and key when the answer is missing or of another type. */
+/** Key to value, as read. A look-up fails with file and key if the value is missing or of another type. */
 export class Metadata extends Map<string, MetadataValue> {
   readonly file: string;
 
@@ -83,7 +83,7 @@ export class Metadata extends Map<string, MetadataValue> {
     this.file = file;
   }
 
-  /** A whole number, 0 or more; of a list with one number a layer, the one that all layers have. */
+  /** A whole number, 0 or more; for a list with one number a layer, the number that all layers have. */
   count<T = never>(key: string, ...fallback: [T?]): number | T {
     const found = this.get(key);
     if (found === undefined && fallback.length > 0) return fallback[0] as T;
@@ -92,7 +92,7 @@ export class Metadata extends Map<string, MetadataValue> {
     throw this.wrong(key, "a whole number");
   }
 
-  /** A finite number; one stored as f32 comes back as the shortest decimal that f32 rounds to it (1e-5, not 0.00000999…). */
+  /** A finite number; an f32 is returned as the shortest decimal that rounds to it (1e-5, not 0.00000999…). */
   number<T = never>(key: string, ...fallback: [T?]): number | T {
     const found = this.get(key);
     if (found === undefined && fallback.length > 0) return fallback[0] as T;
@@ -139,7 +139,7 @@ export class Metadata extends Map<string, MetadataValue> {
   }
 }
 
-/** A number, or the number that a list consists of; NaN for other values and for lists of several numbers. */
+/** A number, or the number that a list repeats; NaN for other values and for lists of several numbers. */
 function common(found: MetadataValue | undefined): number {
   const list: ArrayLike<unknown> = found?.type === "ARRAY" ? found.value : [found?.value];
   const numbers = Array.from(list, (one) =>
@@ -163,4 +163,21 @@ function shortest(value: number): number {
     if (Math.fround(short) === value) return short;
   }
   return value;
+}
+
+/** Names in a `generation_config.json` of `general.sampling.*`; the last two exist in llama.cpp only. */
+const SAMPLING: Readonly<Record<string, string>> = {
+  ...{ temp: "temperature", top_p: "top_p", top_k: "top_k", min_p: "min_p" },
+  penalty_repeat: "repetition_penalty",
+  ...{ xtc_probability: "xtc_probability", mirostat: "mirostat" },
+};
+
+/** The sampling that a file recommends, as a `generation_config.json` says it. As in llama.cpp only numbers count. */
+export function samplingOf(metadata: Metadata): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(SAMPLING).flatMap(([gguf, name]) => {
+      const value = metadata.get(`general.sampling.${gguf}`)?.value;
+      return typeof value === "number" ? [[name, Number(value.toPrecision(7))]] : [];
+    }),
+  );
 }

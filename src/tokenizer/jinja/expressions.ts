@@ -3,7 +3,7 @@
  * tokens of one tag.
  */
 import { binary, sign, sliced } from "./operators.ts";
-import type { Scope } from "./run.ts";
+import type { Arguments, Assign, Evaluate, Filtering, Parameter, Scope } from "./run.ts";
 import { toText } from "./text.ts";
 import { type Token, TokenReader } from "./tokens.ts";
 import {
@@ -12,18 +12,12 @@ import {
   iterate,
   keyOf,
   Loop,
-  type Named,
   Namespace,
   TemplateRuntimeError,
   tuple,
   Undefined,
   type Value,
 } from "./values.ts";
-
-export type Evaluate = (scope: Scope) => Value;
-export type Assign = (scope: Scope, value: Value) => void;
-export type Filtering = (scope: Scope, value: Value) => Value;
-export type Arguments = (scope: Scope) => { args: Value[]; named: Named };
 
 const CONSTANTS: Readonly<Record<string, Value>> = {
   ...{ true: true, True: true, false: false, False: false, none: null, None: null },
@@ -365,11 +359,6 @@ export class TagReader extends TokenReader {
       return { name, fallback: this.skip("=") ? this.expression() : null };
     });
   }
-}
-
-export interface Parameter {
-  name: string;
-  fallback: Evaluate | null;
 }
 
 const noElse: Evaluate = () =>

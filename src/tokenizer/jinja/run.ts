@@ -1,8 +1,6 @@
 /** A template's run: the text so far, the names of each block, and lookups in a sandbox that changes no value. */
-import type { Arguments, Assign, Evaluate, Parameter } from "./expressions.ts";
 import { FILTERS, KEEPS_MARKUP, test } from "./filters.ts";
 import { method } from "./methods.ts";
-import type { Execute } from "./statements.ts";
 import {
   asNumber,
   Callable,
@@ -15,6 +13,7 @@ import {
   keyOf,
   Loop,
   missing,
+  type Named,
   Namespace,
   plain,
   TemplateRuntimeError,
@@ -24,6 +23,20 @@ import {
   type Value,
   View,
 } from "./values.ts";
+
+/** A template's parts, compiled: statements, expressions, targets of assignments, filters and the arguments of a call. */
+export type Execute = (scope: Scope) => void;
+export type Evaluate = (scope: Scope) => Value;
+export type Assign = (scope: Scope, value: Value) => void;
+export type Filtering = (scope: Scope, value: Value) => Value;
+export type Arguments = (scope: Scope) => { args: Value[]; named: Named };
+
+/** Of a macro. */
+export interface Parameter {
+  name: string;
+  /** Its default. */
+  fallback: Evaluate | null;
+}
 
 export class Break extends Error {}
 export class Continue extends Error {}

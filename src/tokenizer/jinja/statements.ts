@@ -1,12 +1,20 @@
 /** A template's texts and tags (jinja2/parser.py, with transformers' `generation` tag), compiled to one function. */
-import { type Assign, type Evaluate, type Filtering, TagReader } from "./expressions.ts";
+import { TagReader } from "./expressions.ts";
 import { type Segment, segments, TemplateSyntaxError } from "./lexer.ts";
-import { Break, Continue, type Loops, macro, Scope } from "./run.ts";
+import {
+  type Assign,
+  Break,
+  Continue,
+  type Evaluate,
+  type Execute,
+  type Filtering,
+  type Loops,
+  macro,
+  Scope,
+} from "./run.ts";
 import { toText } from "./text.ts";
 import { tokenize } from "./tokens.ts";
 import { isTrue, iterate } from "./values.ts";
-
-export type Execute = (scope: Scope) => void;
 
 /** @throws TemplateSyntaxError */
 export function compileTemplate(source: string): Execute {

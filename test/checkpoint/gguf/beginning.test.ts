@@ -3,8 +3,8 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { BEGINNING_BYTES, refusedByBeginning } from "../../../src/checkpoint/gguf/beginning.ts";
-import { writeGguf } from "../../../src/checkpoint/gguf/file.ts";
 import { f32, type MetadataValue, text, texts, u32 } from "../../../src/checkpoint/gguf/values.ts";
+import { writeGguf } from "../../../src/checkpoint/gguf/write.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const file = join(temporaryFolder(), "x.gguf");

@@ -1,7 +1,6 @@
 /** Which tokens end an answer: llama.cpp's rule, case by case. */
 import { describe, expect, it } from "vitest";
-import { endIds } from "../../../src/checkpoint/gguf/end.ts";
-import { furtherEnds, toTokenizerContent } from "../../../src/checkpoint/gguf/tokenizer.ts";
+import { endIds, furtherEnds, toTokenizerContent } from "../../../src/checkpoint/gguf/tokenizer.ts";
 import { i32s, Metadata, text, texts, u32 } from "../../../src/checkpoint/gguf/values.ts";
 import { tokenizerFrom } from "../../../src/tokenizer/load.ts";
 

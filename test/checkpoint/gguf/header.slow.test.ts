@@ -1,10 +1,11 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
-import type { ByteSource } from "../../../src/checkpoint/gguf/cursor.ts";
-import { GgufFile, type GgufTensor, writeGguf } from "../../../src/checkpoint/gguf/file.ts";
+import { GgufFile } from "../../../src/checkpoint/gguf/file.ts";
+import type { ByteSource } from "../../../src/checkpoint/gguf/header.ts";
 import { parseGguf } from "../../../src/checkpoint/gguf/header.ts";
 import { i32s, type MetadataValue, text, texts, u32 } from "../../../src/checkpoint/gguf/values.ts";
+import { type GgufTensor, writeGguf } from "../../../src/checkpoint/gguf/write.ts";
 import {
   headerLength,
   parseHeader,

@@ -5,10 +5,11 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { GgufFile, writeGguf } from "../../../src/checkpoint/gguf/file.ts";
+import { GgufFile } from "../../../src/checkpoint/gguf/file.ts";
 import { exportGguf, loadGguf } from "../../../src/checkpoint/gguf/model.ts";
 import { READ_OTHERWISE, SPLIT_RULES } from "../../../src/checkpoint/gguf/splits.ts";
 import { f32 as f32Value, type MetadataValue, text, u32 } from "../../../src/checkpoint/gguf/values.ts";
+import { writeGguf } from "../../../src/checkpoint/gguf/write.ts";
 import { Random } from "../../../src/lib/random.ts";
 import { decoderParameters } from "../../../src/models/dense.ts";
 import { initialise } from "../../../src/models/layers.ts";
@@ -71,7 +72,7 @@ describe.skipIf(!available)("llama.cpp", () => {
 
   it.each(["F32", "F16"] as const)("continues 20 prompts as we do, token for token, in %s", async (dtype) => {
     const requests = prompts.map((prompt, i) => ({ prompt, maxNewTokens: 16, key: ["greedy", i] }));
-    const options = { temperature: 0, stopIds: new Set<number>() };
+    const options = { sampling: { temperature: 0 }, stopIds: new Set<number>() };
     const ours = await generateNaively(model.config, model.parameters, requests, options);
     const file = join(folder, `${dtype}.gguf`);
     exportGguf(model, file, { dtype });
@@ -164,7 +165,7 @@ describe.skipIf(!available)("llama.cpp", () => {
     const read = loadGguf(file);
     const values = new Map([...read.parameters].map(([name, { shape, data }]) => [name, f32(data, shape)]));
     const requests = prompts.slice(0, 6).map((prompt, i) => ({ prompt, maxNewTokens: 24, key: ["rope", i] }));
-    const options = { temperature: 0, stopIds: new Set<number>() };
+    const options = { sampling: { temperature: 0 }, stopIds: new Set<number>() };
     const ours = await generateNaively(read.config, values, requests, options);
     await withLlamaCpp(file, async (llama) => {
       for (const [i, { prompt }] of requests.entries())

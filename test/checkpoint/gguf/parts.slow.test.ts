@@ -2,10 +2,10 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { GgufFile, type GgufTensor, writeGguf } from "../../../src/checkpoint/gguf/file.ts";
+import { GgufFile, partName } from "../../../src/checkpoint/gguf/file.ts";
 import { exportGguf, loadGguf } from "../../../src/checkpoint/gguf/model.ts";
-import { partName } from "../../../src/checkpoint/gguf/parts.ts";
 import { type MetadataValue, text, u32 } from "../../../src/checkpoint/gguf/values.ts";
+import { type GgufTensor, writeGguf } from "../../../src/checkpoint/gguf/write.ts";
 import { holdsModel, openModelFiles, readShape } from "../../../src/checkpoint/model.ts";
 import { isUserError, type UserError } from "../../../src/lib/errors.ts";
 import { Random } from "../../../src/lib/random.ts";

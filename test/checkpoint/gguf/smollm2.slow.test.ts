@@ -9,6 +9,7 @@ import { findSmolLm2 } from "../../../bench/smollm2.ts";
 import type { LoadedModel } from "../../../src/checkpoint/folder.ts";
 import { loadGguf } from "../../../src/checkpoint/gguf/model.ts";
 import { asValues, expectedShapes } from "../../../src/recipe/options.ts";
+import { Engine } from "../../../src/runtime/engine.ts";
 import { Sampler } from "../../../src/sample/engine.ts";
 import { type Chat, chatOf, encodeChat } from "../../../src/tokenizer/chat.ts";
 
@@ -23,7 +24,7 @@ describe.skipIf(file === null)(`SmolLM2-135M-Instruct${reason}`, () => {
   let sampler: Sampler;
   beforeAll(async () => {
     model = loadGguf(file as string, expectedShapes);
-    sampler = await Sampler.create(model.config);
+    sampler = await Sampler.create(model.config, new Engine());
   }, 300_000);
   afterAll(() => sampler?.release());
 
@@ -40,7 +41,7 @@ describe.skipIf(file === null)(`SmolLM2-135M-Instruct${reason}`, () => {
     const { generations } = await sampler.generate(
       asValues(model.parameters),
       [{ prompt, maxNewTokens: 48, key: ["answer"] }],
-      { temperature: 0, stopIds: model.tokenizer.stopIds },
+      { sampling: { temperature: 0 }, stopIds: model.tokenizer.stopIds },
     );
     expect(model.tokenizer.decode(generations[0].ids)).toMatch(expected);
   });

@@ -1,0 +1,86 @@
+/**
+ * What a later stage would stumble over, found before the first step and not after hours: every file that is read, and
+ * what a recipe says of a model whose design is known only when its files are opened.
+ */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { readAdapterConfig } from "../checkpoint/adapter-config.ts";
+import type { ModelShape } from "../checkpoint/folder.ts";
+import { withModel } from "../checkpoint/model.ts";
+import { strayWeights } from "../checkpoint/shards.ts";
+import { isUserError, userError } from "../lib/errors.ts";
+import { designOf, isV3 } from "../models/architecture.ts";
+import { adaptedWeights } from "../models/lora.ts";
+import { usablePositions } from "../models/rope.ts";
+import { checkData, type Note } from "./check-data.ts";
+import { checkTask, stageError } from "./check-task.ts";
+import { problemAt, type RecipeSource } from "./load.ts";
+import { placeOf, recipeShape } from "./options.ts";
+import type { PretrainStage, Recipe, SftStage, Stage } from "./schema.ts";
+import { idleFactor } from "./validate.ts";
+
+/**
+ * @param source where the recipe is from, so that its mistakes are shown where they stand
+ * @returns what a person should know before the run
+ * @throws DataSetError naming the file and the line, StageError (RecipeError with a `source`) and ConfigError for what the
+ *   model has no use or room for, UserError for a model or an adapter that cannot be opened
+ */
+export function checkSources(recipe: Recipe, source?: RecipeSource): Note[] {
+  checkAdapter(recipe);
+  const model = recipeShape(recipe);
+  const notes = checkWeights(recipe);
+  const found = recipe.stages.flatMap((stage, index) => {
+    try {
+      return checkStage(stage, recipe, model);
+    } catch (error) {
+      if (!isUserError(error, "stage") || source === undefined) throw error;
+      throw problemAt(source, ["stages", index, ...(error.data.path as string[])], error.message);
+    }
+  });
+  return [...notes, ...found];
+}
+
+/** Whether all tensors are there in the shapes of the config, without reading them. @throws UserError */
+function checkWeights({ model }: Recipe): Note[] {
+  if (!("from" in model)) return [];
+  const place = placeOf(model.from);
+  withModel(place, () => {});
+  return strayWeights(place).map((message) => ({ level: "warning", message }));
+}
+
+function checkStage(stage: Stage, recipe: Recipe, model: ModelShape): Note[] {
+  if ("lora" in stage && stage.lora !== undefined)
+    adaptedWeights(designOf(model.config).parameters, stage.lora.targets);
+  if (stage.kind === "pretrain" || stage.kind === "sft") {
+    checkLanguageModelling(stage, model);
+    return checkData(stage, model, recipe.seed);
+  }
+  return checkTask(stage, recipe, model);
+}
+
+function checkLanguageModelling(stage: PretrainStage | SftStage, { config }: ModelShape): void {
+  const idle = idleFactor(stage, isV3(config) ? config : null);
+  if (idle !== null) throw stageError(stage.name, idle.path, idle.message, idle.remedy);
+  const maxPositions = usablePositions(config.maxPositions);
+  if (stage.sequence > maxPositions)
+    throw stageError(
+      stage.name,
+      ["sequence"],
+      `Rows of ${stage.sequence} tokens do not fit the model's ${maxPositions} positions.`,
+      `Use a sequence of at most ${maxPositions}.`,
+    );
+}
+
+function checkAdapter({ model }: Recipe): void {
+  if (!("from" in model) || model.adapter === undefined) return;
+  const missing = ["adapter_config.json", "adapter_model.safetensors"].filter(
+    (name) => !existsSync(join(model.adapter as string, name)),
+  );
+  if (missing.length > 0)
+    throw userError(
+      "usage",
+      `model.adapter: ${model.adapter} has no ${missing.join(" and no ")}.`,
+      "Name a folder with a LoRA adapter in PEFT's format.",
+    );
+  readAdapterConfig(join(model.adapter, "adapter_config.json"));
+}

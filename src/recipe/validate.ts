@@ -1,0 +1,268 @@
+/**
+ * Combinations of values that each key allows but that make no sense together. Every refusal is a sentence that says why
+ * and what to write instead.
+ */
+import { z } from "zod";
+import { ConfigError } from "../models/config.ts";
+import { checkV3Config } from "../models/v3-config.ts";
+import { languageModelSteps } from "../train/options.ts";
+import { expandPresets } from "./presets.ts";
+import { type DenseShape, type Recipe, recipeObject, type TaskOptions, type V3Shape } from "./schema.ts";
+import type { EvaluateStage, GrpoStage, PretrainStage, SftStage } from "./stage-schemas.ts";
+
+type Path = (string | number)[];
+type Refuse = (path: Path, message: string) => void;
+
+function validate(recipe: Recipe, context: z.RefinementCtx): void {
+  const refuse: Refuse = (path, message) => context.addIssue({ code: "custom", path, message });
+  const shape = "from" in recipe.model ? null : recipe.model;
+  if (shape !== null && "architecture" in shape) checkV3(shape, refuse);
+  else if (shape !== null) checkDense(shape, refuse);
+  const own = recipe.tokenizer.kind === "model";
+  if (shape === null && !own)
+    refuse(["tokenizer"], "A model that is taken from somewhere brings its own tokenizer: leave this out.");
+  if (shape !== null && own)
+    refuse(["tokenizer"], "A new model has no tokenizer yet: choose one, such as { kind: compact }.");
+  checkUnique(recipe, refuse);
+  checkSplit(recipe.task, (path, message) => refuse(["task", ...path], message));
+  recipe.stages.forEach((stage, index) => {
+    const at: Refuse = (path, message) => refuse(["stages", index, ...path], message);
+    if (stage.kind === "grpo") checkGrpo(stage, shape, at);
+    else if (stage.kind === "evaluate") {
+      checkEvaluate(stage, shape, at);
+      if (stage.task !== undefined) checkSplit(stage.task, (path, message) => at(["task", ...path], message));
+    } else checkLanguageModelling(stage, shape, at);
+  });
+}
+
+/** Checks a recipe completely, as it is written, and fills its defaults. */
+export const recipeSchema = z.preprocess(expandPresets, recipeObject.superRefine(validate));
+
+function checkDense(model: DenseShape, refuse: Refuse): void {
+  const { hiddenSize: width, heads, kvHeads = heads } = model;
+  if (model.headDim === undefined && width % heads !== 0) {
+    refuse(
+      ["model", "heads"],
+      `A hiddenSize of ${width} cannot be shared by ${heads} heads: choose a divisor of ${width}, or give headDim.`,
+    );
+  }
+  const headDim = model.headDim ?? width / heads;
+  if (Number.isInteger(headDim) && headDim % 2 !== 0) {
+    refuse(
+      ["model", model.headDim === undefined ? "heads" : "headDim"],
+      `Heads of ${headDim} numbers do not fit rotary positions, which turn pairs: headDim must be even.`,
+    );
+  }
+  if (heads % kvHeads !== 0) {
+    refuse(
+      ["model", "kvHeads"],
+      `${heads} heads cannot share ${kvHeads} key-value heads evenly: kvHeads must divide heads.`,
+    );
+  }
+}
+
+function checkV3(model: V3Shape, refuse: Refuse): void {
+  try {
+    // The vocabulary is the tokenizer's, which is not loaded to check a recipe.
+    checkV3Config({ ...model, vocabSize: 1 });
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const { field, expected, found, remedy } = error;
+    refuse(["model", field], `"${field}" is ${found}. Expected ${expected}. ${remedy}`);
+  }
+}
+
+function checkSplit(task: TaskOptions, refuse: Refuse): void {
+  if (task.kind !== "jsonl" || task.test === undefined || (task.split?.test ?? 0) === 0) return;
+  refuse(
+    ["split"],
+    `The tests have a file of their own (test: ${task.test}), so a share of the other file's rows cannot be tests too: leave split.test or test out.`,
+  );
+}
+
+function checkUnique(recipe: Recipe, refuse: Refuse): void {
+  const names = new Set<string>();
+  const labels = new Set<string>();
+  recipe.stages.forEach((stage, index) => {
+    if (names.has(stage.name)) {
+      refuse(
+        ["stages", index, "name"],
+        `Two stages are called "${stage.name}", so their metrics would mix: rename one.`,
+      );
+    }
+    names.add(stage.name);
+    if (stage.kind !== "evaluate") return;
+    if (labels.has(stage.label)) {
+      refuse(
+        ["stages", index, "label"],
+        `Two evaluations have the label "${stage.label}", so the report cannot tell them apart: change one.`,
+      );
+    }
+    labels.add(stage.label);
+  });
+}
+
+function checkLanguageModelling(
+  stage: PretrainStage | SftStage,
+  model: DenseShape | V3Shape | null,
+  refuse: Refuse,
+): void {
+  if ((stage.tokens === undefined) === (stage.steps === undefined)) {
+    const both = stage.tokens !== undefined;
+    refuse(
+      both ? ["tokens"] : [],
+      `A ${stage.kind} stage ends after a number of tokens or of steps: give ${both ? "one of the two, not both" : "tokens or steps"}.`,
+    );
+    return;
+  }
+  const steps = languageModelSteps(stage);
+  if (steps < 1) {
+    const perStep = stage.sequence * stage.batch * stage.accumulate;
+    refuse(
+      ["tokens"],
+      `One step takes ${perStep} tokens (sequence x batch x accumulate): give at least that many.`,
+    );
+  } else {
+    checkWarmup(stage.schedule.warmup, steps, refuse);
+  }
+  if ("lora" in stage) checkOptimizer(stage, refuse);
+  const idle = idleFactor(stage, model === null ? undefined : "architecture" in model ? model : null);
+  if (idle !== null) refuse(idle.path, `${idle.message} ${idle.remedy}`);
+  if (model !== null && stage.sequence > model.maxPositions) {
+    refuse(
+      ["sequence"],
+      `Rows of ${stage.sequence} tokens do not fit the model's ${model.maxPositions} positions: shorten sequence or raise model.maxPositions.`,
+    );
+  }
+}
+
+/**
+ * What of a stage's `v3` block does nothing; `null`: all of it does something.
+ * @param model of V3's design, `null` for another design, and left out where that is not known yet
+ */
+export function idleFactor(
+  stage: PretrainStage | SftStage,
+  model?: { mtpLayers: number } | null,
+): { path: string[]; message: string; remedy: string } | null {
+  const { v3 } = stage;
+  if (v3 === undefined) return null;
+  if (model === null)
+    return {
+      path: ["v3"],
+      message: "These are factors of DeepSeek-V3's training, and the model is of another design.",
+      remedy: "Leave v3 out.",
+    };
+  if (v3.biasRate !== undefined && "lora" in stage && stage.lora !== undefined)
+    return {
+      path: ["v3", "biasRate"],
+      message: "With lora the routers' biases rest, as all of the model's own weights do.",
+      remedy: "Leave biasRate out.",
+    };
+  if (v3.mtpFactor !== undefined && model?.mtpLayers === 0)
+    return {
+      path: ["v3", "mtpFactor"],
+      message: "This weighs the loss of a module for a further token, and the model has none.",
+      remedy: "Leave mtpFactor out, or give the model mtpLayers: 1.",
+    };
+  return null;
+}
+
+/** Muon is for whole matrices (Jordan et al. 2024), and an adapter has none: every tensor of it would train with AdamW. */
+function checkOptimizer({ optimizer, lora }: Pick<SftStage, "optimizer" | "lora">, refuse: Refuse): void {
+  if (optimizer.kind !== "muon" || lora === undefined) return;
+  refuse(
+    ["optimizer", "kind"],
+    "Muon moves whole weight matrices, and with lora only the two thin halves of an adapter are trained: use kind: adamw (a rate near 2e-4 is usual), or leave lora out.",
+  );
+}
+
+function checkWarmup(warmup: number, steps: number, refuse: Refuse): void {
+  if (warmup < steps) return;
+  refuse(
+    ["schedule", "warmup"],
+    `A warm-up of ${warmup} steps never ends in a stage of ${steps}: the full rate would not be reached.`,
+  );
+}
+
+function checkGrpo(stage: GrpoStage, model: DenseShape | V3Shape | null, refuse: Refuse): void {
+  const samples = stage.problemsPerStep * stage.groupSize;
+  if (stage.miniBatches > samples) {
+    refuse(
+      ["miniBatches"],
+      `${samples} answers a step (problemsPerStep x groupSize) cannot be split into ${stage.miniBatches} mini-batches: use at most ${samples}.`,
+    );
+  }
+  if (stage.kl === 0 && stage.referenceEvery > 0) {
+    refuse(
+      ["referenceEvery"],
+      "With kl: 0 there is no reference policy to replace: leave referenceEvery out, or give kl a weight.",
+    );
+  }
+  if (stage.ratio === "sequence" && stage.sharedPrefix) {
+    refuse(
+      ["sharedPrefix"],
+      "A sequence ratio is a mean over a row, and this puts several answers into one: leave sharedPrefix out.",
+    );
+  }
+  if (stage.ratio === "sequence" && stage.clip.high > 0.1) {
+    refuse(
+      ["clip", "high"],
+      "A sequence ratio is a mean over the answer's tokens and hardly leaves 1, so this range would never clip: GSPO uses low: 0.0003, high: 0.0004.",
+    );
+  }
+  if (stage.aggregation !== "constant" && stage.aggregationLength !== undefined) {
+    refuse(
+      ["aggregationLength"],
+      `aggregationLength is the divisor of aggregation: constant; with ${stage.aggregation} it has no effect: leave it out.`,
+    );
+  }
+  const { accuracy, format, validity } = stage.rewards;
+  if (accuracy + format + validity === 0) {
+    refuse(
+      ["rewards"],
+      "All rewards have weight 0, so every answer is worth the same and nothing can be learned: give accuracy a weight.",
+    );
+  }
+  if (stage.overlong?.mode === "soft" && stage.overlong.buffer >= stage.maxNewTokens) {
+    refuse(
+      ["overlong", "buffer"],
+      `The penalty begins ${stage.overlong.buffer} tokens before the limit of ${stage.maxNewTokens}, so every answer would be punished: use a smaller buffer.`,
+    );
+  }
+  checkOptimizer(stage, refuse);
+  checkLimit(stage.maxNewTokens, model, refuse);
+  checkWarmup(stage.schedule.warmup, stage.steps, refuse);
+}
+
+function checkEvaluate(stage: EvaluateStage, model: DenseShape | V3Shape | null, refuse: Refuse): void {
+  if (stage.temperature === 0 && stage.samples > 1) {
+    refuse(
+      ["samples"],
+      `At temperature 0 all ${stage.samples} answers to a problem are the same: use samples: 1, or a temperature above 0.`,
+    );
+  }
+  if (stage.maxNewTokens !== undefined) checkLimit(stage.maxNewTokens, model, refuse);
+}
+
+/** The prompt's length is the task's; that it needs at least one position is sure here. */
+function checkLimit(maxNewTokens: number, model: DenseShape | V3Shape | null, refuse: Refuse): void {
+  if (model === null || maxNewTokens < model.maxPositions) return;
+  refuse(
+    ["maxNewTokens"],
+    `An answer of ${maxNewTokens} tokens and its prompt do not fit the model's ${model.maxPositions} positions: lower maxNewTokens or raise model.maxPositions.`,
+  );
+}
+
+/** What is allowed and still likely a mistake, in sentences for the terminal. */
+export function recipeWarnings(recipe: Recipe): string[] {
+  const warnings: string[] = [];
+  let longestRow = 0;
+  for (const stage of recipe.stages) {
+    if (stage.kind === "pretrain" || stage.kind === "sft") longestRow = Math.max(longestRow, stage.sequence);
+    if (stage.kind !== "grpo" || longestRow === 0 || stage.maxNewTokens <= longestRow) continue;
+    warnings.push(
+      `Stage "${stage.name}" lets answers grow to ${stage.maxNewTokens} tokens, but no training row before it is longer than ${longestRow}: beyond the positions that were trained, thoughts turn into noise. Use a sequence of at least ${stage.maxNewTokens}.`,
+    );
+  }
+  return warnings;
+}

@@ -1,0 +1,261 @@
+/** What `eval` asks of a model: by the recipe of its run, by the model itself, and by what the person says instead. */
+import fs from "node:fs";
+import { resolve } from "node:path";
+import type { LoadedShape } from "../checkpoint/folder.ts";
+import { userError } from "../lib/errors.ts";
+import { examPart, trainedFiles } from "../recipe/evaluation.ts";
+import { loadRecipe } from "../recipe/load.ts";
+import type { EvaluateStage, Recipe } from "../recipe/schema.ts";
+import { samplingFor } from "../sample/defaults.ts";
+import type { ListPart } from "../tasks/problem.ts";
+import type { ChatPromptTemplate } from "../tasks/prompt.ts";
+import { type TaskInput, type TaskOptions, taskOptions } from "../tasks/registry.ts";
+import { chatOf } from "../tokenizer/chat.ts";
+import type { FoundModel } from "./find-model.ts";
+import { runPaths } from "./folder.ts";
+
+/** As a person says it; what is left out follows from the recipe or the model. */
+export interface EvaluationWishes {
+  /** A task's kind, or "jsonl:FILE". */
+  task?: string;
+  numbers?: number[];
+  problems?: number;
+  split?: ListPart;
+  samples?: number;
+  temperature?: number;
+  topP?: number;
+  topK?: number;
+  maxTokens?: number;
+  /** "none" is "plain". */
+  template?: ChatPromptTemplate | "none";
+  seed?: number;
+}
+
+export interface EvaluationSettings {
+  task: TaskOptions;
+  /** How the model is asked, and in words why. */
+  prompt: ChatPromptTemplate;
+  promptSource: string;
+  part: ListPart;
+  problems?: number;
+  samples: number;
+  temperature: number;
+  topP?: number;
+  topK?: number;
+  /** A limit that was given, by the person or the recipe, must fit; another is lowered to what fits. */
+  maxNewTokens: number;
+  limitGiven: boolean;
+  seed: number;
+  /** Sentences that a person should read before the result. */
+  notes: string[];
+}
+
+/** Answers of a model without a recipe: as `chat` has it for piped lines. */
+const USUAL_LIMIT = 1024;
+/** Share of the positions that an answer may take where nobody says; the rest is for the prompt. */
+const ANSWER_SHARE = 0.75;
+const USUAL_PROBLEMS = 200;
+const USUAL_SAMPLES = 4;
+
+/** @throws UserError for a wish that cannot be met */
+export function evaluationSettings(
+  found: FoundModel,
+  shape: Pick<LoadedShape, "config" | "tokenizerConfig" | "generation">,
+  wishes: EvaluationWishes,
+): EvaluationSettings {
+  const recipe = recipeOf(found);
+  const stage = recipe === null ? null : examOf(recipe);
+  const notes: string[] = [];
+  const chosen = chooseTask(recipe, stage, wishes);
+  const { prompt, promptSource, task } = choosePrompt(chosen, shape, wishes);
+  // The exam's numbers are about the exam's task.
+  const own = chosen.fromRecipe ? stage : null;
+  const model = samplingFor(shape.generation ?? {}, {});
+  const temperature = wishes.temperature ?? stage?.temperature ?? model.temperature;
+  const samples = wishes.samples ?? (temperature === 0 ? 1 : (stage?.samples ?? USUAL_SAMPLES));
+  if (temperature === 0 && samples > 1)
+    throw userError(
+      "usage",
+      "At temperature 0 all answers to a problem are the same.",
+      "Add --samples 1, or a temperature.",
+    );
+  const positions = shape.config.maxPositions;
+  const share = Math.max(1, Math.floor(positions * ANSWER_SHARE));
+  const said = shape.generation?.max_new_tokens;
+  const ownLimit = Number.isInteger(said) && (said as number) > 0 ? (said as number) : USUAL_LIMIT;
+  const given = wishes.maxTokens ?? stage?.maxNewTokens;
+  const settings: EvaluationSettings = {
+    ...{ task, prompt, promptSource, notes, samples, temperature },
+    part: choosePart(recipe, stage, chosen, wishes, notes),
+    problems: wishes.problems ?? own?.problems ?? (task.kind === "jsonl" ? undefined : USUAL_PROBLEMS),
+    topP: wishes.topP ?? (stage === null ? model.topP : stage.topP),
+    topK: wishes.topK ?? (stage === null ? model.topK : stage.topK),
+    maxNewTokens: given ?? (recipe === null ? Math.min(ownLimit, share) : share),
+    limitGiven: given !== undefined,
+    seed: wishes.seed ?? recipe?.seed ?? 1,
+  };
+  if (recipe !== null)
+    notes.unshift(`settings of the recipe "${recipe.name}"${overrides(settings, recipe, stage, chosen)}`);
+  return settings;
+}
+
+/** The recipe of the run that made the model, or `null`. */
+function recipeOf({ run }: FoundModel): Recipe | null {
+  if (run === null) return null;
+  const { recipe } = runPaths(run);
+  return fs.existsSync(recipe) ? loadRecipe(recipe) : null;
+}
+
+/** The exam that a run ends with: the last one on the task that it trained. */
+function examOf({ stages }: Recipe): EvaluateStage | null {
+  const exams = stages.filter((stage): stage is EvaluateStage => stage.kind === "evaluate");
+  return exams.findLast((stage) => stage.task === undefined) ?? exams.at(-1) ?? null;
+}
+
+interface ChosenTask {
+  task: TaskOptions;
+  /** Of the recipe's kind and file, so that its exam's numbers hold. */
+  fromRecipe: boolean;
+  /** The recipe's template holds too. */
+  templateKnown: boolean;
+}
+
+const KINDS = ["countdown", "arithmetic", "equations", "word-problems"] as const;
+
+function chooseTask(
+  recipe: Recipe | null,
+  stage: EvaluateStage | null,
+  { task, numbers }: EvaluationWishes,
+): ChosenTask {
+  const own = recipe === null ? null : (stage?.task ?? recipe.task);
+  const chosen = ((): ChosenTask => {
+    if (task === undefined) {
+      if (own !== null) return { task: own, fromRecipe: true, templateKnown: true };
+      throw userError(
+        "usage",
+        "The model comes without a recipe, so its task is not known.",
+        "Add --task countdown, arithmetic, equations, word-problems, or jsonl:FILE.",
+      );
+    }
+    const kind = KINDS.find((known) => known === task);
+    const file = /^jsonl:(.+)$/s.exec(task)?.[1];
+    if (kind === undefined && file === undefined)
+      throw userError(
+        "usage",
+        `There is no task "${task}".`,
+        "Choose countdown, arithmetic, equations, word-problems, or jsonl:FILE.",
+      );
+    if (kind !== undefined) {
+      if (own?.kind === kind) return { task: own, fromRecipe: true, templateKnown: true };
+      return {
+        task: taskOptions.parse({ kind } satisfies TaskInput),
+        fromRecipe: false,
+        templateKnown: false,
+      };
+    }
+    const path = file as string;
+    if (own?.kind !== "jsonl")
+      return {
+        task: taskOptions.parse({ kind: "jsonl", file: path } satisfies TaskInput),
+        ...{ fromRecipe: false, templateKnown: false },
+      };
+    const same = resolve(own.file) === resolve(path);
+    return {
+      // Which rows are tests, and how many there are, the recipe says of its own file alone.
+      task: same ? own : { ...own, file: path, limit: undefined, test: undefined, split: undefined },
+      fromRecipe: same,
+      templateKnown: true,
+    };
+  })();
+  if (numbers === undefined) return chosen;
+  if (chosen.task.kind !== "countdown")
+    throw userError(
+      "usage",
+      `--numbers is about countdown, and the task is ${chosen.task.kind}.`,
+      "Leave --numbers out, or add --task countdown.",
+    );
+  return { ...chosen, task: { ...chosen.task, numbers } };
+}
+
+/** Each task knows some forms of a prompt; a model that was taught to chat is asked in its own template. */
+function choosePrompt(
+  { task, templateKnown }: ChosenTask,
+  { tokenizerConfig }: Pick<LoadedShape, "tokenizerConfig">,
+  { template }: EvaluationWishes,
+): Pick<EvaluationSettings, "task" | "prompt" | "promptSource"> {
+  const chats = chatOf(tokenizerConfig ?? {}) !== null;
+  const wished = template === "none" ? "plain" : template;
+  if (wished === "chat" && !chats)
+    throw userError("usage", "The model has no chat template.", "Use --template plain, or r1.");
+  const prompt = wished ?? (templateKnown ? (task.template ?? "plain") : chats ? "chat" : "plain");
+  if (task.kind === "countdown" && prompt === "r1")
+    throw userError("usage", "Countdown has no prompt of R1's form.", "Use --template plain, or chat.");
+  const promptSource =
+    wished !== undefined
+      ? "as asked for"
+      : templateKnown
+        ? "as the recipe has it"
+        : chats
+          ? "the model has a chat template; --template plain asks without it"
+          : "the model has no chat template";
+  return { task: taskOptions.parse({ ...task, template: prompt }), prompt, promptSource };
+}
+
+function choosePart(
+  recipe: Recipe | null,
+  stage: EvaluateStage | null,
+  { task, fromRecipe }: ChosenTask,
+  { split, task: named }: EvaluationWishes,
+  notes: string[],
+): ListPart {
+  if (split !== undefined) return split;
+  if (task.kind !== "jsonl")
+    return fromRecipe && stage !== null && stage.split !== "all" ? stage.split : "test";
+  if (named === undefined && recipe !== null) return stage === null ? "test" : examPart(recipe, stage);
+  if (recipe !== null && trainedFiles(recipe).has(resolve(task.file)))
+    notes.push(
+      `rows of ${task.file} were trained on: this asks all of them, and --split test only those that were held out`,
+    );
+  return "all";
+}
+
+/** ", but temperature 1 (not 0.6), ...", or nothing. */
+function overrides(
+  settings: EvaluationSettings,
+  recipe: Recipe,
+  stage: EvaluateStage | null,
+  { fromRecipe }: ChosenTask,
+): string {
+  const own = stage?.task ?? recipe.task;
+  const pairs: [name: string, here: unknown, there: unknown][] = [
+    ["task", taskName(settings.task), taskName(own)],
+    ...(settings.task.kind === "countdown" && own.kind === "countdown"
+      ? [["numbers", settings.task.numbers.join(","), own.numbers.join(",")] as [string, string, string]]
+      : []),
+    ...(fromRecipe && stage !== null
+      ? [["problems", settings.problems, stage.problems] as [string, unknown, unknown]]
+      : []),
+    ...(stage === null
+      ? []
+      : ([
+          ["samples", settings.samples, stage.samples],
+          ["temperature", settings.temperature, stage.temperature],
+          ["top-p", settings.topP, stage.topP],
+          ["top-k", settings.topK, stage.topK],
+        ] as [string, unknown, unknown][])),
+    ["prompt", settings.prompt, own.template ?? "plain"],
+    ...(stage?.maxNewTokens === undefined
+      ? []
+      : [["max-tokens", settings.maxNewTokens, stage.maxNewTokens] as [string, unknown, unknown]]),
+    ["seed", settings.seed, recipe.seed],
+  ];
+  const show = (value: unknown): string => (value === undefined ? "none" : String(value));
+  const changed = pairs
+    .filter(([, here, there]) => here !== there)
+    .map(([name, here, there]) => `${name} ${show(here)} instead of ${show(there)}`);
+  return changed.length === 0 ? "" : `, but ${changed.join(", ")}`;
+}
+
+export function taskName(task: TaskOptions): string {
+  return task.kind === "jsonl" ? `jsonl:${task.file}` : task.kind;
+}

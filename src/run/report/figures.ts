@@ -1,0 +1,145 @@
+/** A run's curves: which metrics stand together in which chart. */
+import type { EvaluationRecord } from "../../events.ts";
+import type { Stage } from "../../recipe/schema.ts";
+import type { MetricsLine } from "../folder.ts";
+import type { RunData } from "../reader.ts";
+import { type Chart, lineChart, type Series } from "./svg.ts";
+
+export interface Figure {
+  /** File name within figures/. */
+  file: string;
+  title: string;
+  svg: string;
+}
+
+interface Plan {
+  key: string;
+  title: string;
+  yLabel: string;
+  percent?: boolean;
+  /** Metric name -> what the legend calls it. */
+  metrics: Record<string, string>;
+}
+
+const grpoPlans: Plan[] = [
+  {
+    key: "reward",
+    title: "Reward",
+    yLabel: "mean reward of an answer",
+    // The parts add up to the total.
+    metrics: {
+      ...{ "reward/mean": "total", "reward/accuracy": "accuracy", "reward/format": "format" },
+      ...{ "reward/validity": "true equations", "reward/overlong": "length penalty" },
+    },
+  },
+  {
+    key: "pass1",
+    title: "Right answers while training",
+    yLabel: "pass@1, training problems",
+    percent: true,
+    metrics: { pass1: "pass@1" },
+  },
+  {
+    key: "length",
+    title: "Length of the answers",
+    yLabel: "tokens",
+    metrics: {
+      "length/mean": "mean",
+      "length/mean-finished": "mean of those not cut off",
+      "length/max": "longest",
+    },
+  },
+  {
+    key: "validity",
+    title: "Truth of the thoughts",
+    yLabel: "true equations",
+    percent: true,
+    metrics: { validity: "share of equations that are true" },
+  },
+  { key: "entropy", title: "Entropy", yLabel: "nats per token", metrics: { entropy: "entropy" } },
+  {
+    key: "kl",
+    title: "Distance from the reference policy",
+    yLabel: "KL, nats per token",
+    metrics: { kl: "KL (k3)" },
+  },
+  {
+    key: "signal",
+    title: "Groups that teach, answers cut off",
+    yLabel: "share",
+    percent: true,
+    metrics: { "groups/informative": "informative groups", truncated: "truncated answers" },
+  },
+];
+
+const languageModellingPlans: Plan[] = [
+  { key: "loss", title: "Loss", yLabel: "nats per token", metrics: { loss: "loss" } },
+];
+
+/** The load of each routed layer, where there are any. */
+function expertPlan(lines: MetricsLine[]): Plan {
+  const names = new Set(lines.flatMap(({ metrics }) => Object.keys(metrics)));
+  const layers = [...names].flatMap((name) => {
+    const layer = /^experts\/(\d+)\/max-load$/.exec(name)?.[1];
+    return layer === undefined ? [] : [[name, `layer ${layer}`]];
+  });
+  return {
+    key: "experts",
+    title: "Load of experts",
+    yLabel: "fullest expert's tokens over the mean",
+    metrics: Object.fromEntries(layers),
+  };
+}
+
+/** Charts of one training stage; those without a value are left out. */
+export function stageFigures(stage: Stage, lines: MetricsLine[]): Figure[] {
+  if (stage.kind === "evaluate") return [];
+  const plans = stage.kind === "grpo" ? grpoPlans : languageModellingPlans;
+  return [...plans, expertPlan(lines)].flatMap((plan) => {
+    const series: Series[] = Object.entries(plan.metrics).map(([metric, name]) => ({
+      name,
+      points: lines.map((line) => [line.step, line.metrics[metric] ?? null] as const),
+    }));
+    const { percent = false, yLabel } = plan;
+    const title = `${plan.title} (${stage.name})`;
+    return figure(`${stage.name}-${plan.key}.svg`, { title, xLabel: "step", yLabel, series, percent });
+  });
+}
+
+/** Share of true equations by position, one line per evaluation. */
+export function validityFigure(run: RunData): Figure[] {
+  const series = run.evaluations.map((evaluation: EvaluationRecord) => ({
+    name: evaluation.label,
+    points: evaluation.validityByPosition.map(
+      ({ from, to, share, equations }) => [(from + to) / 2, equations === 0 ? null : share] as const,
+    ),
+  }));
+  return figure("validity-by-position.svg", {
+    title: "Truth of the thoughts by position",
+    xLabel: "tokens from the start of the answer",
+    yLabel: "true equations",
+    series,
+    percent: true,
+    dots: true,
+  });
+}
+
+/** pass@k by k, one line per evaluation that has several answers to a problem. */
+export function passFigure(run: RunData): Figure[] {
+  const series = run.evaluations.flatMap(({ label, passAtK = [] }: EvaluationRecord) =>
+    passAtK.length < 2 ? [] : [{ name: label, points: passAtK.map(({ k, value }) => [k, value] as const) }],
+  );
+  return figure("pass-at-k.svg", {
+    title: "pass@k",
+    xLabel: "answers to a problem",
+    yLabel: "problems solved by one of k",
+    series,
+    percent: true,
+    dots: true,
+  });
+}
+
+function figure(file: string, chart: Chart): Figure[] {
+  const svg = lineChart(chart);
+  return svg === null ? [] : [{ file, title: chart.title, svg }];
+}

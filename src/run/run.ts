@@ -1,0 +1,348 @@
+/**
+ * A run: the recipe's stages one after another, with everything it says written to its folder and told to `emit`, and a
+ * checkpoint from which it goes on with the same numbers after any interruption.
+ */
+import { join } from "node:path";
+import { saveAdapter } from "../checkpoint/peft.ts";
+import { latestCheckpoint, loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "../checkpoint/resume.ts";
+import { exam } from "../eval/evaluate.ts";
+import type { RunEvent, StageInfo } from "../events.ts";
+import { BillBook } from "../ledger/bill.ts";
+import { EnergyMeter } from "../ledger/energy.ts";
+import { ratesFor } from "../ledger/prices.ts";
+import { sumWork, type Work, workSince } from "../ledger/work.ts";
+import { allParameters } from "../models/architecture.ts";
+import { countParameters } from "../models/layers.ts";
+import type { Note } from "../recipe/check-data.ts";
+import { examPart, largestCompletion } from "../recipe/evaluation.ts";
+import { asParameters, asValues, initialModel, openModel, stageSeed } from "../recipe/options.ts";
+import type { EvaluateStage, Recipe, Stage } from "../recipe/schema.ts";
+import { documentSource } from "../recipe/sources.ts";
+import { recipeWarnings } from "../recipe/validate.ts";
+import { coreWatch } from "../runtime/core-watch.ts";
+import { Engine } from "../runtime/engine.ts";
+import { measureMatmulRate } from "../runtime/measure.ts";
+import { Sampler } from "../sample/engine.ts";
+import { type TaskInput, taskFrom } from "../tasks/registry.ts";
+import { NonFiniteError } from "../train/diagnose.ts";
+import { GrpoStage } from "../train/grpo.ts";
+import { LanguageModelStage } from "../train/language-model-stage.ts";
+import { languageModelSteps } from "../train/options.ts";
+import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
+import type { JournalPosition, RunFolder } from "./folder.ts";
+import { writeReport } from "./report/report.ts";
+
+export interface RunHooks {
+  emit: (event: RunEvent) => void;
+  /** Asked after each step: true saves a checkpoint and stops. */
+  shouldStop: () => boolean;
+  threads?: number;
+  /** What the checks before the run have to say. */
+  notes?: readonly Note[];
+}
+
+export type RunOutcome = "finished" | "stopped";
+
+/** What a checkpoint says beside the tensors. */
+interface RunState {
+  /** Index of the stage to go on with, and its own state (`null`: it has not begun). */
+  stage: number;
+  stageState: unknown;
+  journals: JournalPosition;
+}
+
+/** Steps that a stage takes. */
+export function stageSteps(stage: Stage): number {
+  return stage.kind === "evaluate" ? 1 : stage.kind === "grpo" ? stage.steps : languageModelSteps(stage);
+}
+
+export function stageInfos(recipe: Recipe): StageInfo[] {
+  return recipe.stages.map((stage) => ({
+    name: stage.name,
+    kind: stage.kind,
+    totalSteps: stageSteps(stage),
+  }));
+}
+
+/** Milliseconds between charges while a step takes longer: what a kill can leave unbilled. */
+const CHARGE_EVERY = 5000;
+
+/** By threads: measuring takes a second, and a process that runs several recipes needs it once. */
+const matmulRates = new Map<number | undefined, Promise<number>>();
+
+function matmulRate(threads?: number): Promise<number> {
+  const known = matmulRates.get(threads) ?? measureMatmulRate(undefined, threads);
+  matmulRates.set(threads, known);
+  return known;
+}
+
+/** One run in progress. */
+export class Run {
+  private readonly recipe: Recipe;
+  private readonly folder: RunFolder;
+  private readonly hooks: RunHooks;
+  private readonly book: BillBook;
+  private readonly meter: EnergyMeter | null;
+  private model: Model;
+  private matmulRate = 0;
+  /** Everything since then, and since the meter's last reading, is not yet charged. */
+  private clock: number;
+  /** Who is charged for it: the stage under way, and its step (0: opening it; `null`: none of them). */
+  private payer: { stage: string; step: number | null; work: () => Work; charged: Work };
+  /** Why a charge between two steps could not be written. */
+  private unwritten: unknown = null;
+  private coresTaken = false;
+
+  constructor(recipe: Recipe, folder: RunFolder, hooks: RunHooks) {
+    this.recipe = recipe;
+    this.folder = folder;
+    this.hooks = hooks;
+    this.meter = EnergyMeter.open();
+    this.clock = performance.now();
+    const rates = ratesFor({ hardware: recipe.hardware, measuresEnergy: this.meter !== null });
+    this.book = new BillBook(rates, folder.info.sessions, folder.charges());
+    this.payer = payerOf(recipe.stages[0].name);
+    this.model = initialModel(recipe);
+  }
+
+  /** Runs what is left of the recipe and writes the report. */
+  async run(): Promise<RunOutcome> {
+    const timer = setInterval(() => this.chargeMeanwhile(), CHARGE_EVERY).unref();
+    try {
+      return await this.runStages();
+    } catch (error) {
+      this.chargeMeanwhile();
+      const { step } = this.payer;
+      throw error instanceof NonFiniteError && step !== null ? error.at(step) : error;
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  private async runStages(): Promise<RunOutcome> {
+    const { recipe, folder, hooks } = this;
+    folder.writeBill(this.book.bill());
+    const stages = stageInfos(recipe);
+    const start = this.restore();
+    this.payer = payerOf((recipe.stages[start.stage] ?? recipe.stages[recipe.stages.length - 1]).name);
+    hooks.emit({
+      type: "run",
+      name: folder.name,
+      folder: folder.folder,
+      seed: recipe.seed,
+      parameters: countParameters(allParameters(this.model.config)),
+      stages,
+      startedAt: folder.info.startedAt,
+      resumedAt: start.resumedStep,
+    });
+    for (const warning of recipeWarnings(recipe)) this.notice("warning", warning);
+    for (const { level, message } of hooks.notes ?? []) this.notice(level, message);
+    this.matmulRate = await matmulRate(hooks.threads);
+    for (let index = start.stage; index < recipe.stages.length; index++) {
+      hooks.emit({ type: "stage", index, stage: stages[index] });
+      const snapshot = index === start.stage ? start.snapshot : undefined;
+      const outcome = await this.runStage(index, snapshot);
+      if (outcome === "finished") continue;
+      folder.writeBill(this.book.bill());
+      return "stopped";
+    }
+    this.charge();
+    folder.finish(undefined, this.book.bill());
+    const report = writeReport(folder.folder);
+    hooks.emit({ type: "done", folder: folder.folder, report });
+    return "finished";
+  }
+
+  /** The newest checkpoint's model and state, or the beginning. */
+  private restore(): { stage: number; snapshot?: StageSnapshot; resumedStep: number | null } {
+    const { folder } = this;
+    if (!folder.resumed) return { stage: 0, resumedStep: null };
+    const saved = latestCheckpoint(folder.paths.checkpoints, (message) => this.notice("warning", message));
+    if (saved === null) {
+      folder.truncateTo(null);
+      return { stage: 0, resumedStep: null };
+    }
+    const { state, tensors, modelFolder } = loadCheckpoint(saved.path);
+    const { stage, stageState, journals } = state as RunState;
+    const gap = folder.truncateTo(journals);
+    if (gap !== null) this.notice("warning", gap);
+    this.model = openModel(modelFolder as string);
+    const snapshot = stageState === null ? undefined : { tensors: asValues(tensors), state: stageState };
+    return { stage, snapshot, resumedStep: saved.step };
+  }
+
+  private async runStage(index: number, snapshot?: StageSnapshot): Promise<RunOutcome> {
+    const stage = this.recipe.stages[index];
+    this.payer = payerOf(stage.name, 0);
+    if (stage.kind === "evaluate") {
+      if ((await this.evaluate(stage)) === "stopped") return "stopped";
+    } else {
+      const running = await this.createStage(stage, snapshot);
+      this.payer.work = () => running.work();
+      this.charge();
+      try {
+        const outcome = await this.trainStage(index, stage.name, running);
+        if (outcome === "stopped") return "stopped";
+        this.keepAdapter(stage.name, running);
+      } finally {
+        await running.release();
+      }
+    }
+    this.save(index + 1, 0, null);
+    return this.hooks.shouldStop() && index + 1 < this.recipe.stages.length ? "stopped" : "finished";
+  }
+
+  private createStage(
+    stage: Exclude<Stage, EvaluateStage>,
+    snapshot?: StageSnapshot,
+  ): Promise<TrainingStage> {
+    const { recipe, model, hooks } = this;
+    const { threads } = hooks;
+    const seed = stageSeed(recipe.seed, stage.name);
+    if (stage.kind === "grpo") {
+      const task = taskFrom(recipe.task as TaskInput);
+      return GrpoStage.create(model, task, stage, { seed, threads }, snapshot);
+    }
+    const source = documentSource(stage.data, model, { seed, stage: stage.kind });
+    return LanguageModelStage.create(model, source, stage, { seed, threads }, snapshot);
+  }
+
+  private async trainStage(index: number, name: string, stage: TrainingStage): Promise<RunOutcome> {
+    const { everySteps } = this.recipe.checkpoint;
+    const began = performance.now();
+    const first = stage.done;
+    while (stage.done < stage.totalSteps) {
+      this.payer.step = stage.done + 1;
+      const report = await stage.advance();
+      this.charge(true);
+      const secondsPerStep = (performance.now() - began) / 1000 / (stage.done - first);
+      this.record(name, stage, report, secondsPerStep * (stage.totalSteps - stage.done));
+      this.model = { ...this.model, parameters: stage.parameters() };
+      const stopping = this.hooks.shouldStop();
+      if (stage.done < stage.totalSteps && (stopping || stage.done % everySteps === 0)) {
+        this.save(index, stage.done, stage.snapshot());
+        if (stopping) return "stopped";
+      }
+    }
+    return "finished";
+  }
+
+  /** A LoRA stage's own product, for those who have the base; the model that goes on has it merged in. */
+  private keepAdapter(name: string, stage: TrainingStage): void {
+    const adapter = stage.adapter();
+    if (adapter === null) return;
+    const { model } = this.recipe;
+    const folder = join(this.folder.paths.adapters, name);
+    const base = "from" in model ? model.from : this.recipe.name;
+    saveAdapter(folder, { lora: adapter.lora, tensors: asParameters(adapter.tensors), base });
+    this.notice("info", `The adapter of stage ${name} is in ${folder}, in PEFT's format.`);
+  }
+
+  private record(name: string, stage: TrainingStage, report: StepReport, secondsLeft: number): void {
+    const { folder, hooks } = this;
+    const { "flops-per-second": speed, ...metrics } = report.metrics;
+    const share = speed == null || this.matmulRate === 0 ? null : speed / this.matmulRate;
+    // Above 1 the rate was measured while other programs computed: no share of anything.
+    metrics.mfu = share !== null && share > 1 ? null : share;
+    const step = stage.done;
+    const { totalSteps } = stage;
+    folder.appendMetrics({ stage: name, step, totalSteps, metrics });
+    hooks.emit({ type: "metrics", stage: name, step, totalSteps, secondsLeft, metrics });
+    if (report.groups.length > 0) {
+      folder.appendSamples({ stage: name, step, groups: report.groups });
+      hooks.emit({ type: "samples", stage: name, step, groups: report.groups });
+    }
+    for (const message of report.notices) this.notice("warning", message);
+  }
+
+  /**
+   * Everything since the last charge is the payer's: computing, verifying and saving alike. Called before the results are
+   * written: what is billed and was lost is done again, and what is not billed is not known. `ends`: with it a step ends.
+   */
+  private charge(ends = false): void {
+    if (this.unwritten !== null) throw this.unwritten;
+    const { payer } = this;
+    const { stage, step } = payer;
+    const [now, work] = [performance.now(), payer.work()];
+    const seconds = (now - this.clock) / 1000;
+    const wattHours = this.meter?.take() ?? null;
+    const usage = { stage, step, ends, seconds, wattHours, ...workSince(work, payer.charged) };
+    this.clock = now;
+    payer.charged = work;
+    this.folder.appendCharge(this.book.charge(usage));
+    this.hooks.emit({ type: "bill", bill: this.book.bill() });
+    const taken = coreWatch.contended;
+    if (taken !== this.coresTaken) this.hooks.emit({ type: "cores", taken });
+    this.coresTaken = taken;
+  }
+
+  /** As `charge`, where nobody would hear of a failure: the next charge tells. */
+  private chargeMeanwhile(): void {
+    try {
+      this.charge();
+    } catch (error) {
+      this.unwritten ??= error;
+    }
+  }
+
+  /** An exam that is interrupted leaves nothing behind: it is sat again from its beginning. */
+  private async evaluate(stage: EvaluateStage): Promise<RunOutcome> {
+    const { recipe, model, folder, hooks } = this;
+    const task = taskFrom((stage.task ?? recipe.task) as TaskInput);
+    const sampler = await Sampler.create(model.config, new Engine({ threads: hooks.threads }));
+    const interrupted = new Error("the exam was interrupted");
+    try {
+      this.payer.work = () => sampler.work;
+      this.payer.step = 1;
+      const { record } = await exam({ ...model, generate: sampler.with(model.parameters) }, task, {
+        ...stage,
+        sampling: { temperature: stage.temperature, topP: stage.topP, topK: stage.topK },
+        seed: recipe.seed,
+        split: examPart(recipe, stage),
+        maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),
+        signal: {
+          throwIfAborted: () => {
+            if (hooks.shouldStop()) throw interrupted;
+          },
+        },
+      });
+      this.charge(true);
+      folder.appendEvaluation(record);
+      hooks.emit({ type: "evaluation", evaluation: record });
+      return "finished";
+    } catch (error) {
+      if (error !== interrupted) throw error;
+      this.charge();
+      return "stopped";
+    } finally {
+      await sampler.release();
+    }
+  }
+
+  private save(stage: number, done: number, snapshot: StageSnapshot | null): void {
+    const { folder, model } = this;
+    const before = this.recipe.stages.slice(0, stage).reduce((total, s) => total + stageSteps(s), 0);
+    const state: RunState = { stage, stageState: snapshot?.state ?? null, journals: folder.position() };
+    const extra = [...(snapshot?.tensors ?? [])].filter(([name]) => !model.parameters.has(name));
+    saveCheckpoint(folder.paths.checkpoints, before + done, {
+      tensors: asParameters(new Map(extra)),
+      state,
+      // What came with a model stays as it is.
+      model: { generation: { temperature: 0.6 }, ...model, parameters: asParameters(model.parameters) },
+    });
+    pruneCheckpoints(folder.paths.checkpoints, this.recipe.checkpoint.keep);
+    folder.writeBill(this.book.bill());
+    this.charge();
+  }
+
+  private notice(level: "info" | "warning", message: string): void {
+    this.hooks.emit({ type: "notice", level, message });
+  }
+}
+
+const payerOf = (stage: string, step: number | null = null) => ({
+  stage,
+  step,
+  work: () => sumWork(),
+  charged: sumWork(),
+});
