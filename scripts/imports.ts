@@ -14,6 +14,7 @@ const LAYERS = [
   ["ledger", "tokenizer", "models"],
   ["checkpoint"],
   ["sample", "tasks"],
+  ["data"],
   ["events.ts"],
   ["train", "eval"],
   ["recipe"],

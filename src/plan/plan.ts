@@ -1,4 +1,6 @@
 /** What a recipe will take, from the null device: its graphs are traced and counted, and nothing is computed. */
+
+import { encodeProblem } from "../data/prompt.ts";
 import type { EvaluatedProblem } from "../eval/problems.ts";
 import { countFlops, estimateMemory, estimateSeconds, neededNodes, type Speeds } from "../graph/analyse.ts";
 import type { Graph } from "../graph/tensor.ts";
@@ -14,7 +16,6 @@ import { traceDecode, tracePrefill } from "../sample/graphs.ts";
 import { traceScore } from "../sample/logprobs.ts";
 import { ladderSize, MOST_ROWS } from "../sample/scheduler.ts";
 import type { Problem } from "../tasks/problem.ts";
-import { encodeProblem } from "../tasks/prompt.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
 import { trainedOn } from "../train/language-model-stage.ts";

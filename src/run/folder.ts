@@ -213,6 +213,7 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
         ? describeRun(name, recipe, now, recipeFolder)
         : {
             ...previous,
+            recipeHash: hashRecipe(recipe),
             ...(recipeFolder !== undefined && { recipeFolder }),
             sessions: [...previous.sessions, now],
           };
@@ -268,6 +269,8 @@ function setAside(folder: string): string {
 function refuseAnother(recipe: Recipe, previous: RunInfo, folder: string, name: string): void {
   if (previous.recipeHash === hashRecipe(recipe)) return;
   const differ = differences(recipeOf(folder), recipe);
+  // An older version made the hash of other keys and defaults.
+  if (differ.length === 0) return;
   const shown = differ.slice(0, 5).map((line) => `\n  ${line}`);
   const more = differ.length > shown.length ? `\n  and ${differ.length - shown.length} more` : "";
   throw userError(
@@ -277,7 +280,7 @@ function refuseAnother(recipe: Recipe, previous: RunInfo, folder: string, name: 
   );
 }
 
-/** An older version's recipe may no longer be valid: then nothing is compared. */
+/** An older version's recipe may no longer be valid: then all of it differs. */
 function recipeOf(folder: string): unknown {
   try {
     return loadRecipe(runPaths(folder).recipe);

@@ -1,5 +1,6 @@
 /** The thread that answers chats: a model a folder, one question after another, token by token. */
 import { parentPort, workerData } from "node:worker_threads";
+import { encodePrompt } from "../data/prompt.ts";
 import { userError } from "../lib/errors.ts";
 import { toFailure } from "../lib/failure.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
@@ -7,7 +8,6 @@ import { samplingFor } from "../sample/defaults.ts";
 import { openForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
 import type { Generation } from "../sample/scheduler.ts";
-import { encodePrompt } from "../tasks/prompt.ts";
 import { completionText, TextStream } from "../tokenizer/stream.ts";
 import { ThoughtSplitter } from "../tokenizer/thought.ts";
 import type { ChatEvent, ChatRequest, ConversationRequest, ProblemRequest } from "./chat.ts";

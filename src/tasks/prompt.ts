@@ -1,9 +1,5 @@
 /** What a model reads before it thinks. Every prompt but a chat's ends in an open thought. */
 import { z } from "zod";
-import { beginIds } from "../tokenizer/around.ts";
-import { chatOf, encodeChat } from "../tokenizer/chat.ts";
-import { chatTemplateError } from "../tokenizer/chat-template.ts";
-import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Problem } from "./problem.ts";
 
 /**
@@ -48,28 +44,4 @@ export function wordPrompt(
 ): Pick<Problem, "prompt" | "messages"> {
   if (template !== "chat") return { prompt: thinkPrompt(question, template) };
   return { prompt: question, messages: [...CHAT_OPENING, { role: "user", content: question }] };
-}
-
-/** What of a model decides how it reads a prompt. */
-export interface ReadingModel {
-  tokenizer: Tokenizer;
-  tokenizerConfig?: Record<string, unknown>;
-}
-
-/** The prompt's ids: what the model's tokenizer begins a text with, then the template's text with its control tokens. */
-export function encodePrompt(model: Pick<ReadingModel, "tokenizer">, prompt: string): number[] {
-  return [...beginIds(model.tokenizer), ...model.tokenizer.encode(prompt, { specials: true })];
-}
-
-/** A problem's prompt, for a chat model through its template. @throws UserError where it has none */
-export function encodeProblem(model: ReadingModel, { prompt, messages }: Problem): number[] {
-  if (messages === undefined) return encodePrompt(model, prompt);
-  const chat = chatOf(model.tokenizerConfig ?? {});
-  if (chat === null)
-    throw chatTemplateError({
-      line: null,
-      found: "the task asks for a chat, and the model has no chat template",
-      remedy: "Set the task's template to plain or r1.",
-    });
-  return encodeChat(model.tokenizer, chat, messages, { addGenerationPrompt: true });
 }

@@ -1,6 +1,7 @@
 /** The experience of one RL step: problems, sampled completions, verdicts and rewards, group by group. */
 
 import type { ModelShape } from "../checkpoint/folder.ts";
+import { encodeProblem } from "../data/prompt.ts";
 import type { GroupRecord } from "../events.ts";
 import type { GenerateOptions } from "../sample/engine.ts";
 import type { InferenceModel } from "../sample/inference.ts";
@@ -8,7 +9,6 @@ import type { Sampling } from "../sample/sampler.ts";
 import type { Generation } from "../sample/scheduler.ts";
 import { checkedVerdict } from "../tasks/judge.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
-import { encodeProblem } from "../tasks/prompt.ts";
 import { completionText } from "../tokenizer/stream.ts";
 import {
   type LocatedEquation,
