@@ -5,7 +5,7 @@
 
 import { PackedStream } from "../src/data/packing.ts";
 import { Graph } from "../src/graph/tensor.ts";
-import { allParameters, checkConfig } from "../src/models/architecture.ts";
+import { allParameters, checkConfig } from "../src/models/architectures.ts";
 import { countParameters, initialise, parameterInputs } from "../src/models/layers.ts";
 import { loadRecipe } from "../src/recipe/load.ts";
 import { recipeShape } from "../src/recipe/options.ts";

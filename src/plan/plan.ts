@@ -4,7 +4,7 @@ import { encodeProblem } from "../data/prompt.ts";
 import type { EvaluatedProblem } from "../eval/problems.ts";
 import { countFlops, estimateMemory, estimateSeconds, neededNodes, type Speeds } from "../graph/analyse.ts";
 import type { Graph } from "../graph/tensor.ts";
-import { designOf, type ModelConfig } from "../models/architecture.ts";
+import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import { type LoraOptions, traceMerge } from "../models/lora.ts";
 import { examProblems, largestCompletion } from "../recipe/evaluation.ts";
@@ -214,7 +214,7 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
   const { ratio, clip, kl, recompute, maxNewTokens: limit, maxBatch, lora } = stage;
   const mask = stage.sharedPrefix ? "each" : "shared";
   const whole = {
-    specs: designOf(config).parameters,
+    specs: modelOf(config).parameters,
     loss: grpoLoss(config, { ratio, clip, kl, recompute, mask }),
   };
   const { specs, loss } = withAdapter(whole, lora);

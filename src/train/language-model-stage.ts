@@ -10,7 +10,7 @@ import {
 } from "../data/packing.ts";
 import type { Metrics } from "../events.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
-import { designOf, isV3, type ModelConfig } from "../models/architecture.ts";
+import { isV3, type ModelConfig, modelOf } from "../models/architectures.ts";
 import { documentMask } from "../models/masks.ts";
 import { f32, type HostValue } from "../runtime/session.ts";
 import { ExpertLoads } from "./expert-load.ts";
@@ -36,7 +36,7 @@ export function trainedOn(
   options: Pick<LanguageModelOptions, "batch" | "sequence" | "documentMask" | "recompute" | "v3"> &
     Partial<Pick<LanguageModelOptions, "kind">>,
 ): Trained {
-  const { parameters, further } = designOf(config);
+  const { parameters, mtp } = modelOf(config);
   const shape: BatchShape = {
     batch: options.batch,
     seq: options.sequence,
@@ -46,7 +46,7 @@ export function trainedOn(
   };
   if (!isV3(config)) return { specs: parameters, loss: languageModelLoss(config, shape) };
   const factors = { ...V3_FACTORS, ...options.v3 };
-  const specs = factors.mtpFactor > 0 ? [...parameters, ...further] : parameters;
+  const specs = factors.mtpFactor > 0 ? [...parameters, ...(mtp?.parameters ?? [])] : parameters;
   return { specs, loss: v3Loss(config, shape, factors) };
 }
 
