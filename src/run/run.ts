@@ -19,7 +19,7 @@ import { asParameters, asValues, initialModel, openModel, stageSeed } from "../r
 import type { EvaluateStage, Recipe, Stage } from "../recipe/schema.ts";
 import { documentSource } from "../recipe/sources.ts";
 import { recipeWarnings } from "../recipe/validate.ts";
-import { coreWatch } from "../runtime/core-watch.ts";
+import { coreWatch } from "../runtime/contention.ts";
 import { Engine } from "../runtime/engine.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
 import { Sampler } from "../sample/engine.ts";
@@ -71,7 +71,7 @@ const CHARGE_EVERY = 5000;
 const matmulRates = new Map<number | undefined, Promise<number>>();
 
 function matmulRate(threads?: number): Promise<number> {
-  const known = matmulRates.get(threads) ?? measureMatmulRate(undefined, threads);
+  const known = matmulRates.get(threads) ?? measureMatmulRate(new Engine({ threads }));
   matmulRates.set(threads, known);
   return known;
 }
