@@ -55,7 +55,9 @@ function blockParameters(config: DecoderConfig): (ParameterSpec & { name: keyof 
       : []),
   ];
   const headNorm = (name: "q" | "k") =>
-    qkNorm ? [{ name: `self_attn.${name}_norm.weight`, role: "norm", shape: [headDim], init: "ones" } as const] : [];
+    qkNorm
+      ? [{ name: `self_attn.${name}_norm.weight`, role: "norm", shape: [headDim], init: "ones" } as const]
+      : [];
   return [
     { name: "input_layernorm.weight", role: "norm", shape: [width], init: "ones" },
     ...projection("q", heads),

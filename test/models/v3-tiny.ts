@@ -43,7 +43,8 @@ export function livelyV3(config: V3Config, seed: number): Map<string, HostValue>
     const { data } = parameters.get(name) as HostValue;
     const random = new Random(seed, "lively", name);
     for (let i = 0; i < data.length; i++)
-      (data as Float32Array)[i] = (role === "routerBias" ? -0.6 : init === "ones" ? 1 : 0) + 0.3 * random.normal();
+      (data as Float32Array)[i] =
+        (role === "routerBias" ? -0.6 : init === "ones" ? 1 : 0) + 0.3 * random.normal();
   }
   return parameters;
 }
