@@ -275,7 +275,8 @@ export function compare(
     found.delete(HEAD);
     if (head !== undefined && !found.has(EMBEDDING)) found.set(EMBEDDING, head);
   }
-  const remedy = "The config does not describe these weights: take both from the same model, whole.";
+  const remedy =
+    "The config does not describe these weights: take both from the same model, with all its files.";
   const missing = [...wanted.keys()].filter((name) => !found.has(name));
   if (missing.length > 0) {
     const lost = folder === undefined ? null : lostTensors(folder, missing);

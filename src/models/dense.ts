@@ -3,21 +3,17 @@
  * and MHA or grouped queries, SwiGLU; on request with Qwen2's biases or Qwen3's norms of queries and keys. Parameter
  * names are those of Hugging Face's LlamaForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM.
  */
-import {
-  add,
-  attention,
-  concat,
-  gather,
-  linear,
-  reshape,
-  rmsNorm,
-  rope,
-  swiglu,
-  transpose,
-} from "../graph/ops.ts";
+import { add, attention, linear, reshape, rmsNorm, rope, swiglu } from "../graph/ops.ts";
 import { recompute } from "../graph/recompute.ts";
-import { product, type Tensor } from "../graph/tensor.ts";
-import { cachedAttention, type KeysValues } from "./cached-attention.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import {
+  type CachedStep,
+  cachedAttention,
+  cacheMasks,
+  flatLogits,
+  type KeysValues,
+  wantedTokens,
+} from "./cache.ts";
 import type { DecoderConfig } from "./config.ts";
 import { embed, mergeHeads, type ParameterSpec, type Parameters, parameter, projectHeads } from "./layers.ts";
 import { type RotaryTables, rotaryTables } from "./rope.ts";
@@ -48,23 +44,32 @@ function blockParameters(config: DecoderConfig): (ParameterSpec & { name: keyof 
   } = config;
   const residual = INIT_STD / Math.sqrt(2 * layers);
   const projection = (name: "q" | "k" | "v", count: number) => [
-    { name: `self_attn.${name}_proj.weight`, shape: [count * headDim, width], init: INIT_STD } as const,
-    ...(qkvBias ? [{ name: `self_attn.${name}_proj.bias`, shape: [count * headDim], init: 0 } as const] : []),
+    {
+      name: `self_attn.${name}_proj.weight`,
+      role: name === "q" ? "projection" : "kvProjection",
+      shape: [count * headDim, width],
+      init: INIT_STD,
+    } as const,
+    ...(qkvBias
+      ? [{ name: `self_attn.${name}_proj.bias`, role: "bias", shape: [count * headDim], init: 0 } as const]
+      : []),
   ];
   const headNorm = (name: "q" | "k") =>
-    qkNorm ? [{ name: `self_attn.${name}_norm.weight`, shape: [headDim], init: "ones" } as const] : [];
+    qkNorm
+      ? [{ name: `self_attn.${name}_norm.weight`, role: "norm", shape: [headDim], init: "ones" } as const]
+      : [];
   return [
-    { name: "input_layernorm.weight", shape: [width], init: "ones" },
+    { name: "input_layernorm.weight", role: "norm", shape: [width], init: "ones" },
     ...projection("q", heads),
     ...headNorm("q"),
     ...projection("k", kvHeads),
     ...headNorm("k"),
     ...projection("v", kvHeads),
-    { name: "self_attn.o_proj.weight", shape: [width, heads * headDim], init: residual },
-    { name: "post_attention_layernorm.weight", shape: [width], init: "ones" },
-    { name: "mlp.gate_proj.weight", shape: [ffn, width], init: INIT_STD },
-    { name: "mlp.up_proj.weight", shape: [ffn, width], init: INIT_STD },
-    { name: "mlp.down_proj.weight", shape: [width, ffn], init: residual },
+    { name: "self_attn.o_proj.weight", role: "projection", shape: [width, heads * headDim], init: residual },
+    { name: "post_attention_layernorm.weight", role: "norm", shape: [width], init: "ones" },
+    { name: "mlp.gate_proj.weight", role: "projection", shape: [ffn, width], init: INIT_STD },
+    { name: "mlp.up_proj.weight", role: "projection", shape: [ffn, width], init: INIT_STD },
+    { name: "mlp.down_proj.weight", role: "projection", shape: [width, ffn], init: residual },
   ];
 }
 
@@ -74,12 +79,12 @@ export function decoderParameters(config: DecoderConfig): ParameterSpec[] {
     blockParameters(config).map((spec) => ({ ...spec, name: `model.layers.${layer}.${spec.name}` })),
   );
   const specs: ParameterSpec[] = [
-    { name: "model.embed_tokens.weight", shape: [vocabSize, width], init: INIT_STD },
+    { name: "model.embed_tokens.weight", role: "embedding", shape: [vocabSize, width], init: INIT_STD },
     ...blocks.flat(),
-    { name: "model.norm.weight", shape: [width], init: "ones" },
+    { name: "model.norm.weight", role: "norm", shape: [width], init: "ones" },
   ];
   if (!config.tieEmbeddings)
-    specs.push({ name: "lm_head.weight", shape: [vocabSize, width], init: INIT_STD });
+    specs.push({ name: "lm_head.weight", role: "head", shape: [vocabSize, width], init: INIT_STD });
   return specs;
 }
 
@@ -202,54 +207,24 @@ export function decoder(
   return { logits: head(parameters, config, options.wanted?.(hidden) ?? hidden), cache };
 }
 
-export interface CachedInputs {
-  /** The newest token of each row, [batch, 1] i32, and its position. */
-  ids: Tensor;
-  positions: Tensor;
-  /** Earlier keys and values of each layer, [batch, kvHeads, past, headDim]. */
-  cache: KeysValues[];
-  /** 0 for a slot of the cache that the row has filled and `MASKED` for others, [batch, 1, 1, past]. */
-  mask: Tensor;
-  chunk?: Chunk;
-}
-
-/** Several new tokens a row, [batch, seq]. */
-export interface Chunk {
-  /** Which of them each may see: 0 or `MASKED`, [1, 1, seq, seq]. */
-  mask: Tensor;
-  /** Index of the token whose logits are wanted, [1] i32. */
-  last: Tensor;
-}
-
-/** The mask for `times` heads whose queries are the rows of one: [1, 1, seq, seq] -> [1, 1, times · seq, seq]. */
-function repeatMask(mask: Tensor, times: number): Tensor {
-  const copies = concat(Array<Tensor>(times).fill(mask), 1);
-  return reshape(copies, [1, 1, product([times, mask.shape[2]]), mask.shape[3]]);
-}
-
-/** The token at `last` of each row: x [batch, seq, width] -> [1, batch, width]. */
-const rowsAt = (x: Tensor, last: Tensor): Tensor => gather(transpose(x, [1, 0, 2]), last);
-
-/** One token a row (or a chunk) over a cache: logits [batch, vocab], and the new keys and values to be stored. */
+/** New tokens over a cache: see `Model.decode`. */
 export function cachedDecoder(
   parameters: Parameters,
   config: DecoderConfig,
-  inputs: CachedInputs,
-): { logits: Tensor; fresh: KeysValues[] } {
-  const fresh: KeysValues[] = [];
-  const { chunk } = inputs;
-  const [batch, seq] = inputs.ids.shape;
+  step: CachedStep,
+): { logits: Tensor; hidden: Tensor; fresh: Tensor[] } {
+  const fresh: Tensor[] = [];
+  const { chunk, cache } = step;
+  const [batch] = step.ids.shape;
   const { heads, kvHeads, headDim } = config;
-  const own = chunk && inputs.ids.graph.scope("chunk", () => repeatMask(chunk.mask, heads / kvHeads));
-  const hidden = trunk(parameters, config, inputs, (layer, q, kv) => {
-    fresh[layer] = kv;
-    // Queries that share a key head are its rows.
-    const queries = reshape(q, [batch, kvHeads, product([heads / kvHeads, seq]), headDim]);
-    const past = inputs.cache[layer];
-    const context = cachedAttention(queries, kv, past, inputs.mask, headDim ** -0.5, own);
+  const masks = cacheMasks(step, heads / kvHeads);
+  const hidden = trunk(parameters, config, step, (layer, q, kv) => {
+    fresh.push(kv.keys, kv.values);
+    const past = { keys: cache[2 * layer], values: cache[2 * layer + 1] };
+    const context = cachedAttention(q, kv, past, masks, headDim ** -0.5);
     if (chunk === undefined) return reshape(context, [batch, 1, heads * headDim]);
     return mergeHeads(reshape(context, q.shape, q));
   });
-  const logits = head(parameters, config, chunk === undefined ? hidden : rowsAt(hidden, chunk.last));
-  return { logits: reshape(logits, [batch, config.vocabSize]), fresh };
+  const logits = head(parameters, config, chunk === undefined ? hidden : wantedTokens(hidden, chunk.last));
+  return { logits: flatLogits(logits), hidden, fresh };
 }

@@ -6,15 +6,38 @@ import { type Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { Random } from "../lib/random.ts";
 import { allocate, type HostValue } from "../runtime/value.ts";
 
+/** What a parameter does. The optimizer, adapters and quantisation choose by it, never by a name. */
+export type ParameterRole =
+  | "embedding"
+  | "head"
+  | "norm"
+  | "bias"
+  /** The matrix of a linear layer inside a block. */
+  | "projection"
+  /** A projection to keys and values (or to the latent of both), which several heads share. */
+  | "kvProjection"
+  /** The projection from a latent to keys and values, which is cut into parts before it is used. */
+  | "kvUpProjection"
+  /** Gives the affinity of a token to each expert. */
+  | "router"
+  /** Balances experts: their load moves it and no gradient (DeepSeek-V3, eq. 16). */
+  | "routerBias"
+  /** Half of a LoRA adapter. */
+  | "adapter";
+
 /** A parameter under its Hugging Face tensor name. */
 export interface ParameterSpec {
   name: string;
+  role: ParameterRole;
   shape: readonly number[];
   /** Standard deviation of its normal initialisation (0 for a bias), or "ones" for the weight of a norm. */
   init: number | "ones";
-  /** Moved by the load of experts and not by a gradient: the bias of a router (DeepSeek-V3, eq. 16). */
-  balances?: true;
+  /** Belongs to the MTP module. */
+  mtp?: true;
 }
+
+export const isProjection = ({ role }: Pick<ParameterSpec, "role">): boolean =>
+  role === "projection" || role === "kvProjection" || role === "kvUpProjection";
 
 export type Parameters = ReadonlyMap<string, Tensor>;
 
@@ -68,7 +91,8 @@ export function projectHeads(
 /** The inverse of cutting into heads: [batch, heads, seq, headDim] -> [batch, seq, heads · headDim]. */
 export function mergeHeads(x: Tensor): Tensor {
   const [batch, heads, seq, headDim] = x.shape;
-  return reshape(transpose(x, [0, 2, 1, 3]), [batch, seq, (heads as number) * (headDim as number)]);
+  const bySeq = seq === 1 ? x : transpose(x, [0, 2, 1, 3]);
+  return reshape(bySeq, [batch, seq, (heads as number) * (headDim as number)]);
 }
 
 /** Rows of the embedding table [vocab, width] at `ids` [...] -> [..., width]. */

@@ -11,7 +11,7 @@ import { BillBook } from "../ledger/bill.ts";
 import { EnergyMeter } from "../ledger/energy.ts";
 import { ratesFor } from "../ledger/prices.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
-import { allParameters } from "../models/architecture.ts";
+import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import type { Note } from "../recipe/check-data.ts";
 import { asParameters, asValues, initialModel, openModel } from "../recipe/model.ts";
@@ -25,7 +25,7 @@ import {
 import type { Recipe } from "../recipe/schema.ts";
 import { documentSource } from "../recipe/sources.ts";
 import { recipeWarnings } from "../recipe/validate.ts";
-import { coreWatch } from "../runtime/core-watch.ts";
+import { coreWatch } from "../runtime/contention.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
 import { Sampler } from "../sample/engine.ts";
@@ -63,7 +63,7 @@ const CHARGE_EVERY = 5000;
 const matmulRates = new WeakMap<Engine, Promise<number>>();
 
 function matmulRate(engine: Engine): Promise<number> {
-  const known = matmulRates.get(engine) ?? measureMatmulRate(undefined, engine.threads);
+  const known = matmulRates.get(engine) ?? measureMatmulRate(engine);
   matmulRates.set(engine, known);
   return known;
 }

@@ -93,7 +93,7 @@ describe("an index at odds with the files", () => {
     );
     for (const name of shards) fs.rmSync(join(folder, name));
     fs.writeFileSync(join(folder, "pytorch_model.safetensors"), "x");
-    expect(failing().remedy).toBe("Rename the file to model.safetensors, if it is the whole model.");
+    expect(failing().remedy).toBe("Rename the file to model.safetensors, if it holds the complete model.");
   });
 
   it("no safetensors at all, but PyTorch's files", () => {

@@ -6,7 +6,7 @@ import { saveModel } from "../../src/checkpoint/folder.ts";
 import { evaluate as command, type EvalOptions } from "../../src/cli/eval.ts";
 import { readStored } from "../../src/eval/stored.ts";
 import type { EvaluationRecord } from "../../src/events.ts";
-import { allParameters, checkConfig } from "../../src/models/architecture.ts";
+import { allParameters, checkConfig } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { asParameters } from "../../src/recipe/model.ts";
 import { tokenizerFrom } from "../../src/tokenizer/load.ts";

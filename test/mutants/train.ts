@@ -124,10 +124,10 @@ export const trainMutants: readonly Mutant[] = [
   // Checkpoints and journals.
   resume("b.step - a.step", "a.step - b.step"),
   resume("if (problem === null) return { step, path };", "return { step, path };"),
-  resume("const oldest = whole[keep - 1];", "const oldest = whole[keep];"),
+  resume("const oldest = complete[keep - 1];", "const oldest = complete[keep];"),
   resume(
-    "const whole = saved.filter(({ path }) => checkManifest(path, { quick: true }) === null);",
-    "const whole = saved;",
+    "const complete = saved.filter(({ path }) => checkManifest(path, { quick: true }) === null);",
+    "const complete = saved;",
   ),
   folder("this.#metrics.truncateTo(metrics) +", "0 +"),
   folder("if (previous.recipeHash === hashRecipe(recipe)) return;", "if (previous !== null) return;"),

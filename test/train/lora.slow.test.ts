@@ -10,7 +10,7 @@ import { mergeAdapter, saveAdapter } from "../../src/checkpoint/peft.ts";
 import type { Parameter } from "../../src/checkpoint/safetensors.ts";
 import { countFlops, neededNodes } from "../../src/graph/analyse.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import type { ModelConfig } from "../../src/models/architecture.ts";
+import type { ModelConfig } from "../../src/models/architectures.ts";
 import { ConfigError } from "../../src/models/config.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
 import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
@@ -378,7 +378,7 @@ describe("a stage with an adapter", () => {
 
 it("begins as PEFT does: A of variance 1/(3 in), B zero", () => {
   const [a, b] = adapterSpecs(
-    [{ name: "model.layers.0.self_attn.q_proj.weight", shape: [8, 48], init: 0.02 }],
+    [{ name: "model.layers.0.self_attn.q_proj.weight", role: "projection", shape: [8, 48], init: 0.02 }],
     {
       rank: 4,
       targets: [],
