@@ -3,11 +3,11 @@
  * its peak memory in bytes. Plain JavaScript over `dist/`, as in `memory-child.mjs`.
  */
 const [count, shape, promptTokens, newTokens, slots] = JSON.parse(process.argv[2]);
-const { designOf } = await import("../dist/models/architecture.js");
+const { modelOf } = await import("../dist/models/architecture.js");
 const { initialise } = await import("../dist/models/layers.js");
 const { Sampler } = await import("../dist/sample/engine.js");
 
-const weights = initialise(designOf(shape).parameters, 1);
+const weights = initialise(modelOf(shape).parameters, 1);
 const sampler = await Sampler.create(shape);
 const requests = Array.from({ length: count }, (_, i) => ({
   prompt: Array.from({ length: promptTokens }, (_, j) => (i * 131 + j * j) % shape.vocabSize),

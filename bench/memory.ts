@@ -8,7 +8,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { designOf } from "../src/models/architecture.ts";
+import { modelOf } from "../src/models/architectures.ts";
 import type { DecoderConfig } from "../src/models/config.ts";
 import type { Precision } from "../src/sample/quantise.ts";
 import { weightBytes } from "../test/sample/memory-model.ts";
@@ -114,8 +114,11 @@ export async function benchMemory(): Promise<Row[]> {
 }
 
 async function rowsOf(folder: string, precision: Precision, bare: number): Promise<Row[]> {
-  const { parameters, planes } = designOf(SHAPE);
-  const cache = planes.reduce((total, { heads, width }) => total + 4 * heads * width * (PROMPT + TOKENS), 0);
+  const { parameters, cacheLayers } = modelOf(SHAPE);
+  const cache = cacheLayers.reduce(
+    (total, { heads, width }) => total + 4 * heads * width * (PROMPT + TOKENS),
+    0,
+  );
   const weights = weightBytes(parameters, { precision });
   const rounds: Measured[] = [];
   for (let round = 0; round < ROUNDS; round++)

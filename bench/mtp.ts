@@ -4,6 +4,7 @@
  * the data of the recipe tiny-v3-zero.
  */
 import { sourceOf } from "../src/checkpoint/weights.ts";
+import { encodePrompt } from "../src/data/prompt.ts";
 import type { V3Config } from "../src/models/v3-config.ts";
 import { parseRecipe, readRecipe } from "../src/recipe/load.ts";
 import { initialModel } from "../src/recipe/options.ts";
@@ -12,7 +13,6 @@ import { Engine } from "../src/runtime/engine.ts";
 import { SpeculativeSampler } from "../src/sample/speculative.ts";
 import { taskFrom } from "../src/tasks/registry.ts";
 import { LanguageModelStage } from "../src/train/language-model-stage.ts";
-import { encodePrompt } from "../src/train/rollout.ts";
 import type { Model } from "../src/train/stage.ts";
 import { median, type Row } from "./rows.ts";
 

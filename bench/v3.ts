@@ -1,5 +1,5 @@
 /** DeepSeek-V3's design against what its paper says of it and against the dense design, at sizes that run here. */
-import { designOf, type ModelConfig } from "../src/models/architecture.ts";
+import { type ModelConfig, modelOf } from "../src/models/architectures.ts";
 import type { DecoderConfig } from "../src/models/config.ts";
 import { countParameters, initialise } from "../src/models/layers.ts";
 import { type V3Config, v3FromHuggingFace } from "../src/models/v3-config.ts";
@@ -40,7 +40,7 @@ const [ROWS, TOKENS] = [2, 224];
 
 /** What a cache has allocated once it has room for `TOKENS` tokens of `ROWS` rows. */
 function bytesHeld(config: ModelConfig): number {
-  const cache = new KvCache(designOf(config).planes);
+  const cache = new KvCache(modelOf(config).cacheLayers);
   cache.reset(ROWS);
   cache.ensure(TOKENS, ROWS);
   const buffers = new Set(Object.values(cache.feeds(ROWS)).map(({ data }) => data.buffer));

@@ -1,6 +1,6 @@
 /** What child.ts does, for commit edeca32, which has none: the same measurements in the names of that commit. */
 import { createInterface } from "node:readline";
-import { allParameters } from "../../src/models/architecture.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
 import { languageModelOptions, recipeShape } from "../../src/recipe/options.ts";

@@ -4,7 +4,7 @@
  */
 import { createInterface } from "node:readline";
 import { Random } from "../../src/lib/random.ts";
-import { allParameters } from "../../src/models/architecture.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
 import { recipeShape } from "../../src/recipe/options.ts";

@@ -46,15 +46,16 @@ export const FOLDERS: Record<string, readonly Part[]> = {
     {
       mutate: [
         ...sources("train", [
-          ...["advantages", "microbatch", "schedule", "data", "rewards", "grpo-metrics", "signals"],
-          "whole-rows",
+          ...["advantages", "microbatch", "schedule", "rewards", "grpo-metrics", "signals"],
         ]),
       ],
       tests: tests("train", [
-        ...["schedule", "data", "rewards", "grpo-metrics", "whole-rows", "importance", "microbatch"],
-        "grpo-loss",
+        ...["schedule", "rewards", "grpo-metrics", "importance", "microbatch", "grpo-loss"],
       ]),
     },
+  ],
+  data: [
+    { mutate: sources("data", ["packing"]), tests: tests("data", ["packed-stream", "packed-examples"]) },
   ],
   sample: [["scheduler", "sampler", "cache", "likeliest", "prompts", "pieces", "requests", "outputs"]].map(
     (names) => ({

@@ -1,7 +1,7 @@
 /** A model in either format: a Hugging Face folder, or one GGUF file. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { allParameters, type ModelConfig } from "../models/architecture.ts";
+import { allParameters, type ModelConfig } from "../models/architectures.ts";
 import { type LoadedModel, type LoadedShape, loadModel, readFolder, scaleBlock } from "./folder.ts";
 import { loadGguf, shapeOf, withGguf } from "./gguf/model.ts";
 import { compare, type Shapes, type TensorSource, withOpenWeights, withoutTiedHead } from "./weights.ts";

@@ -11,7 +11,7 @@ import { exportGguf } from "../checkpoint/gguf/model.ts";
 import { isGguf, openModelFiles } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
 import { type UserError, userError } from "../lib/errors.ts";
-import { allParameters } from "../models/architecture.ts";
+import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import { expectedShapes } from "../recipe/options.ts";
 import { type FoundModel, findModel } from "../run/find-model.ts";

@@ -1,9 +1,11 @@
 /** Sampling an evaluation's completions: one request a completion, each with a random stream of its own. */
+
+import { encodeProblem } from "../data/prompt.ts";
 import type { GenerateOptions } from "../sample/engine.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { Sampling } from "../sample/sampler.ts";
 import { completionText } from "../tokenizer/stream.ts";
-import { encodeProblem, locateEquations } from "../train/rollout.ts";
+import { locateEquations } from "../train/rollout.ts";
 import { type EvaluatedProblem, evaluationError } from "./problems.ts";
 
 /** A completion as it is judged and stored: as plain data, without the model. */

@@ -3,21 +3,17 @@
  * and MHA or grouped queries, SwiGLU; on request with Qwen2's biases or Qwen3's norms of queries and keys. Parameter
  * names are those of Hugging Face's LlamaForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM.
  */
-import {
-  add,
-  attention,
-  concat,
-  gather,
-  linear,
-  reshape,
-  rmsNorm,
-  rope,
-  swiglu,
-  transpose,
-} from "../graph/ops.ts";
+import { add, attention, linear, reshape, rmsNorm, rope, swiglu } from "../graph/ops.ts";
 import { recompute } from "../graph/recompute.ts";
-import { product, type Tensor } from "../graph/tensor.ts";
-import { cachedAttention, type KeysValues } from "./cached-attention.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import {
+  type CachedStep,
+  cachedAttention,
+  cacheMasks,
+  flatLogits,
+  type KeysValues,
+  wantedTokens,
+} from "./cache.ts";
 import type { DecoderConfig } from "./config.ts";
 import { embed, mergeHeads, type ParameterSpec, type Parameters, parameter, projectHeads } from "./layers.ts";
 import { type RotaryTables, rotaryTables } from "./rope.ts";
@@ -202,54 +198,24 @@ export function decoder(
   return { logits: head(parameters, config, options.wanted?.(hidden) ?? hidden), cache };
 }
 
-export interface CachedInputs {
-  /** The newest token of each row, [batch, 1] i32, and its position. */
-  ids: Tensor;
-  positions: Tensor;
-  /** Earlier keys and values of each layer, [batch, kvHeads, past, headDim]. */
-  cache: KeysValues[];
-  /** 0 for a slot of the cache that the row has filled and `MASKED` for others, [batch, 1, 1, past]. */
-  mask: Tensor;
-  chunk?: Chunk;
-}
-
-/** Several new tokens a row, [batch, seq]. */
-export interface Chunk {
-  /** Which of them each may see: 0 or `MASKED`, [1, 1, seq, seq]. */
-  mask: Tensor;
-  /** Index of the token whose logits are wanted, [1] i32. */
-  last: Tensor;
-}
-
-/** The mask for `times` heads whose queries are the rows of one: [1, 1, seq, seq] -> [1, 1, times · seq, seq]. */
-function repeatMask(mask: Tensor, times: number): Tensor {
-  const copies = concat(Array<Tensor>(times).fill(mask), 1);
-  return reshape(copies, [1, 1, product([times, mask.shape[2]]), mask.shape[3]]);
-}
-
-/** The token at `last` of each row: x [batch, seq, width] -> [1, batch, width]. */
-const rowsAt = (x: Tensor, last: Tensor): Tensor => gather(transpose(x, [1, 0, 2]), last);
-
-/** One token a row (or a chunk) over a cache: logits [batch, vocab], and the new keys and values to be stored. */
+/** New tokens over a cache: see `Model.decode`. */
 export function cachedDecoder(
   parameters: Parameters,
   config: DecoderConfig,
-  inputs: CachedInputs,
-): { logits: Tensor; fresh: KeysValues[] } {
-  const fresh: KeysValues[] = [];
-  const { chunk } = inputs;
-  const [batch, seq] = inputs.ids.shape;
+  step: CachedStep,
+): { logits: Tensor; hidden: Tensor; fresh: Tensor[] } {
+  const fresh: Tensor[] = [];
+  const { chunk, cache } = step;
+  const [batch] = step.ids.shape;
   const { heads, kvHeads, headDim } = config;
-  const own = chunk && inputs.ids.graph.scope("chunk", () => repeatMask(chunk.mask, heads / kvHeads));
-  const hidden = trunk(parameters, config, inputs, (layer, q, kv) => {
-    fresh[layer] = kv;
-    // Queries that share a key head are its rows.
-    const queries = reshape(q, [batch, kvHeads, product([heads / kvHeads, seq]), headDim]);
-    const past = inputs.cache[layer];
-    const context = cachedAttention(queries, kv, past, inputs.mask, headDim ** -0.5, own);
+  const masks = cacheMasks(step, heads / kvHeads);
+  const hidden = trunk(parameters, config, step, (layer, q, kv) => {
+    fresh.push(kv.keys, kv.values);
+    const past = { keys: cache[2 * layer], values: cache[2 * layer + 1] };
+    const context = cachedAttention(q, kv, past, masks, headDim ** -0.5);
     if (chunk === undefined) return reshape(context, [batch, 1, heads * headDim]);
     return mergeHeads(reshape(context, q.shape, q));
   });
-  const logits = head(parameters, config, chunk === undefined ? hidden : rowsAt(hidden, chunk.last));
-  return { logits: reshape(logits, [batch, config.vocabSize]), fresh };
+  const logits = head(parameters, config, chunk === undefined ? hidden : wantedTokens(hidden, chunk.last));
+  return { logits: flatLogits(logits), hidden, fresh };
 }

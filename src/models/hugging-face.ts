@@ -1,5 +1,5 @@
 /** Any design's shape in the terms of a Hugging Face `config.json`, and back. */
-import { isV3, type ModelConfig } from "./architecture.ts";
+import { isV3, type ModelConfig } from "./architectures.ts";
 import { ConfigError, type TokenIds } from "./config.ts";
 import { DENSE_TYPES, denseFromHuggingFace, denseToHuggingFace } from "./dense-hugging-face.ts";
 import { v3FromHuggingFace, v3ToHuggingFace } from "./v3-config.ts";

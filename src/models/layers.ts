@@ -68,7 +68,8 @@ export function projectHeads(
 /** The inverse of cutting into heads: [batch, heads, seq, headDim] -> [batch, seq, heads · headDim]. */
 export function mergeHeads(x: Tensor): Tensor {
   const [batch, heads, seq, headDim] = x.shape;
-  return reshape(transpose(x, [0, 2, 1, 3]), [batch, seq, (heads as number) * (headDim as number)]);
+  const bySeq = seq === 1 ? x : transpose(x, [0, 2, 1, 3]);
+  return reshape(bySeq, [batch, seq, (heads as number) * (headDim as number)]);
 }
 
 /** Rows of the embedding table [vocab, width] at `ids` [...] -> [..., width]. */

@@ -17,8 +17,8 @@ import {
   split,
   transpose,
 } from "../graph/ops.ts";
-import type { Tensor } from "../graph/tensor.ts";
-import { cachedAttention } from "./cached-attention.ts";
+import { product, type Tensor } from "../graph/tensor.ts";
+import { type CacheMasks, cachedAttention } from "./cache.ts";
 import { mergeHeads } from "./layers.ts";
 import { type RotarySettings, type RotaryTables, yarnMagnitude } from "./rope.ts";
 import type { V3Config, Yarn } from "./v3-config.ts";
@@ -115,23 +115,22 @@ export function expandedAttention(
   return { out, cache: cacheEntry(compressed) };
 }
 
-/** Attention of queries [batch, heads, width] to a cache and to their own entries [batch, 1, 1, width]. */
+/**
+ * Attention of queries [batch, heads, seq, width] over a cache and over their own entries [batch, 1, seq, width] ->
+ * [batch, 1, heads · seq, width].
+ */
 export type AttendLatent = (queries: Tensor, own: Tensor, scale: number) => Tensor;
 
-/** Each row over a cache of its own: past [batch, 1, past, latent + rope], mask [batch, 1, 1, past]. */
-export const overOwnCache =
-  (past: Tensor, mask: Tensor): AttendLatent =>
-  (queries, own, scale) => {
-    const [batch, heads, width] = queries.shape;
-    const entry = (tensor: Tensor) => ({ keys: tensor, values: tensor });
-    const each = reshape(queries, [batch, 1, heads, width]);
-    return reshape(cachedAttention(each, entry(own), entry(past), mask, scale), queries.shape);
-  };
+/** Attention over the cache of one layer, [batch, 1, past, latent + rope], where all heads share one key head. */
+export const overCache =
+  (past: Tensor, masks: CacheMasks): AttendLatent =>
+  (queries, own, scale) =>
+    cachedAttention(queries, { keys: own, values: own }, { keys: past, values: past }, masks, scale);
 
 /**
- * The absorbed form for one token a row: x [batch, 1, width] over what `attend` has cached. With W_UK and W_UV the rows
- * of kv_b_proj, q_C · (W_UK c) = (W_UKᵀ q_C) · c and sum p (W_UV c) = W_UV (sum p c): all heads attend to one key and
- * value, the cache entry itself, whose rope part of the result is left out.
+ * The absorbed form for new tokens over a cache: x [batch, seq, hiddenSize]. With W_UK and W_UV the rows of kv_b_proj,
+ * q_C · (W_UK c) = (W_UKᵀ q_C) · c and sum p (W_UV c) = W_UV (sum p c): all heads attend to one key and value, the
+ * cache entry itself, whose rope part of the result is left out.
  */
 export function absorbedAttention(
   x: Tensor,
@@ -141,7 +140,9 @@ export function absorbedAttention(
 ): { out: Tensor; cache: Tensor } {
   const { graph } = x;
   const { heads, nopeDim, ropeDim, valueDim, kvLoraRank: latent, yarn } = context.config;
-  const [batch] = x.shape;
+  const { positions } = context;
+  const [batch, seq] = x.shape;
+  const tokens = product([batch, seq]);
   const cache = cacheEntry(compress(x, weights, context));
   const [upKeys, upValues] = graph.scope("kvB", () =>
     split(reshape(weights("self_attn.kv_b_proj.weight"), [heads, nopeDim + valueDim, latent]), 1, [
@@ -151,23 +152,24 @@ export function absorbedAttention(
   );
   const projected = queries(x, weights, context.config);
   const q = graph.scope("q", () => {
-    const [plain, turned] = split(reshape(projected, [batch, heads, 1, nopeDim + ropeDim]), -1, [
+    const [plain, turned] = split(reshape(projected, [batch, seq, heads, nopeDim + ropeDim]), -1, [
       nopeDim,
       ropeDim,
     ]);
-    // Head by head over the whole batch: [heads, batch, nope] · [heads, nope, latent].
-    const rows = transpose(reshape(plain, [batch, heads, nopeDim]), [1, 0, 2]);
-    const absorbed = transpose(matmul(rows, upKeys), [1, 0, 2]);
-    const rotated = reshape(rotate(turned, context), [batch, heads, ropeDim]);
-    return concat([absorbed, rotated], -1);
+    // One product a head over the tokens of all rows: [heads, batch · seq, nope] · [heads, nope, latent].
+    const byHead = transpose(reshape(plain, [tokens, heads, nopeDim]), [1, 0, 2]);
+    const absorbed = reshape(matmul(byHead, upKeys), [heads, batch, seq, latent], positions);
+    const rotated = rotate(transpose(turned, [0, 2, 1, 3]), context);
+    return concat([transpose(absorbed, [1, 0, 2, 3]), rotated], -1);
   });
   const mixed = graph.scope("heads", () => {
     const scale = scoreFactor(yarn) * (nopeDim + ropeDim) ** -0.5;
     const attended = attend(q, cache, scale);
-    const inLatent = slice(attended, -1, 0, latent);
-    // [heads, batch, latent] · [heads, latent, value]
-    const values = matmul(transpose(inLatent, [1, 0, 2]), upValues, { transB: true });
-    return reshape(transpose(values, [1, 0, 2]), [batch, 1, heads * valueDim]);
+    const inLatent = reshape(slice(attended, -1, 0, latent), [batch, heads, seq, latent]);
+    const byHead = transpose(inLatent, [1, 0, 2, 3]);
+    // [heads, batch · seq, latent] · [heads, latent, value]
+    const values = matmul(reshape(byHead, [heads, tokens, latent]), upValues, { transB: true });
+    return reshape(transpose(values, [1, 0, 2]), [batch, seq, heads * valueDim], positions);
   });
   const out = graph.scope("o", () => linear(mixed, weights("self_attn.o_proj.weight")));
   return { out, cache };

@@ -18,8 +18,9 @@ import {
   softmax,
 } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import { type CachedStep, cacheMasks, flatLogits, wantedTokens } from "./cache.ts";
 import type { Parameters } from "./layers.ts";
-import { type AttendLatent, absorbedAttention, rotarySettings } from "./mla.ts";
+import { type AttendLatent, absorbedAttention, overCache, rotarySettings } from "./mla.ts";
 import { rotaryTables } from "./rope.ts";
 import {
   type Attend,
@@ -75,14 +76,33 @@ export function mtpModule(
   return { logits: head(parameters, context.config, result.hidden), routing: result.routing };
 }
 
+/** New tokens over the module's own cache: see `MtpModule.decode`. */
+export function mtpDecode(
+  parameters: Parameters,
+  config: V3Config,
+  step: CachedStep & { hidden: Tensor },
+): { logits: Tensor; hidden: Tensor; fresh: Tensor[] } {
+  const { positions, chunk } = step;
+  const context = { config, tables: rotaryTables(positions.graph, rotarySettings(config)), positions };
+  const attend = overCache(step.cache[0], cacheMasks(step, config.heads));
+  const inputs = { hidden: step.hidden, next: step.ids };
+  const { hidden, cache } = further(parameters, config, inputs, (x, weights) =>
+    absorbedAttention(x, weights, attend, context),
+  );
+  const wanted = chunk === undefined ? hidden : wantedTokens(hidden, chunk.last);
+  return { logits: flatLogits(head(parameters, config, wanted)), hidden, fresh: cache };
+}
+
 /**
  * Consecutive tokens of one sequence as rows of a batch: queries [rows, heads, width] over `keys` [length, width], the
  * cache and behind it the rows' own entries; the mask [rows, 1, length] says which of them each row sees. Keys are the
  * values as well. With one sequence the copy that joins the two is small beside what it saves in nodes.
  */
 function consecutive(queries: Tensor, keys: Tensor, mask: Tensor, scale: number): Tensor {
-  const shares = softmax(add(matmul(queries, keys, { transB: true, alpha: scale }), mask));
-  return matmul(shares, keys);
+  const [rows, heads, , width] = queries.shape;
+  const each = reshape(queries, [rows, heads, width]);
+  const shares = softmax(add(matmul(each, keys, { transB: true, alpha: scale }), mask));
+  return reshape(matmul(shares, keys), [rows, 1, heads, width]);
 }
 
 /** What one sequence has cached, [past, width], and a mask over it and the new entries behind it. */

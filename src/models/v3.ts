@@ -2,18 +2,13 @@
  * DeepSeek-V3 (arXiv 2412.19437, section 2): pre-norm blocks of multi-head latent attention and, after the first dense
  * layers, DeepSeekMoE. The module that predicts a further token is in v3-mtp.ts.
  */
-import { add, linear, reshape, rmsNorm } from "../graph/ops.ts";
+import { add, linear, rmsNorm } from "../graph/ops.ts";
 import { recomputeAll } from "../graph/recompute.ts";
 import { GraphError, type Tensor } from "../graph/tensor.ts";
+import { type CachedStep, cacheMasks, flatLogits, wantedTokens } from "./cache.ts";
 import type { DecoderInputs, WholeOptions } from "./dense.ts";
 import { embed, type Parameters, parameter } from "./layers.ts";
-import {
-  absorbedAttention,
-  expandedAttention,
-  type MlaContext,
-  overOwnCache,
-  rotarySettings,
-} from "./mla.ts";
+import { absorbedAttention, expandedAttention, type MlaContext, overCache, rotarySettings } from "./mla.ts";
 import { balanceLoss, moe, swigluLayer } from "./moe.ts";
 import { rotaryTables } from "./rope.ts";
 import type { V3Config } from "./v3-config.ts";
@@ -165,26 +160,19 @@ export const expanded =
   (x, weights) =>
     expandedAttention(x, weights, mask, context);
 
-export interface V3CachedInputs {
-  /** The newest token of each row, [batch, 1] i32, and its position. */
-  ids: Tensor;
-  positions: Tensor;
-  /** What each layer stored of earlier tokens, [batch, 1, past, latent + rope]. */
-  cache: readonly Tensor[];
-  /** 0 for a slot of the cache that the row has filled and `MASKED` for others, [batch, 1, 1, past]. */
-  mask: Tensor;
-}
-
-/** One token a row over a cache, attention in its absorbed form: logits [batch, vocab], and what is to be stored. */
+/** New tokens over a cache, attention in its absorbed form: see `Model.decode`. */
 export function v3CachedDecoder(
   parameters: Parameters,
   config: V3Config,
-  inputs: V3CachedInputs,
-): { logits: Tensor; fresh: Tensor[] } {
+  step: CachedStep,
+): { logits: Tensor; hidden: Tensor; fresh: Tensor[] } {
+  const { cache, chunk } = step;
+  const masks = cacheMasks(step, config.heads);
   const attend =
     (layer: number, context: MlaContext): Attend =>
     (x, weights) =>
-      absorbedAttention(x, weights, overOwnCache(inputs.cache[layer], inputs.mask), context);
-  const { logits, cache: fresh } = trunk(parameters, config, inputs, attend, {});
-  return { logits: reshape(logits, [inputs.ids.shape[0], config.vocabSize]), fresh };
+      absorbedAttention(x, weights, overCache(cache[layer], masks), context);
+  const wanted = chunk && ((hidden: Tensor) => wantedTokens(hidden, chunk.last));
+  const { logits, hidden, cache: fresh } = trunk(parameters, config, step, attend, { wanted });
+  return { logits: flatLogits(logits), hidden, fresh };
 }

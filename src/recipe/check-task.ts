@@ -1,12 +1,12 @@
 /** A stage's problems against the model: each split has some, and each prompt leaves room for its answer. */
 import type { ModelShape } from "../checkpoint/folder.ts";
+import { encodeProblem } from "../data/prompt.ts";
 import { isUserError, UserError, userError } from "../lib/errors.ts";
 import { usablePositions } from "../models/rope.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { dataSetError } from "../tasks/rows.ts";
 import { splitRows } from "../tasks/split-rows.ts";
-import { encodeProblem } from "../train/rollout.ts";
 import type { Note } from "./check-data.ts";
 import { examProblems, largestCompletion } from "./evaluation.ts";
 import type { EvaluateStage, GrpoStage, Recipe, TaskOptions } from "./schema.ts";

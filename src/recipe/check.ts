@@ -9,7 +9,7 @@ import type { ModelShape } from "../checkpoint/folder.ts";
 import { withModel } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
 import { isUserError, userError } from "../lib/errors.ts";
-import { designOf, isV3 } from "../models/architecture.ts";
+import { isV3, modelOf } from "../models/architectures.ts";
 import { adaptedWeights } from "../models/lora.ts";
 import { usablePositions } from "../models/rope.ts";
 import { checkData, type Note } from "./check-data.ts";
@@ -50,7 +50,7 @@ function checkWeights({ model }: Recipe): Note[] {
 
 function checkStage(stage: Stage, recipe: Recipe, model: ModelShape): Note[] {
   if ("lora" in stage && stage.lora !== undefined)
-    adaptedWeights(designOf(model.config).parameters, stage.lora.targets);
+    adaptedWeights(modelOf(model.config).parameters, stage.lora.targets);
   if (stage.kind === "pretrain" || stage.kind === "sft") {
     checkLanguageModelling(stage, model);
     return checkData(stage, model, recipe.seed);

@@ -10,7 +10,7 @@ import { holdsModel, openModelFiles, readShape } from "../checkpoint/model.ts";
 import { mergeAdapter } from "../checkpoint/peft.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
 import { Random } from "../lib/random.ts";
-import { allParameters, checkConfig, type ModelConfig } from "../models/architecture.ts";
+import { allParameters, checkConfig, type ModelConfig } from "../models/architectures.ts";
 import { initialise } from "../models/layers.ts";
 import { f32, type HostValue } from "../runtime/session.ts";
 import { readDataText } from "../tasks/rows.ts";

@@ -1,6 +1,9 @@
 /** Where pretraining and SFT get their documents: generated attempts, a text file, JSONL, or code. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { fimDocument } from "../data/fill-in-the-middle.ts";
+import type { DocumentSource } from "../data/packing.ts";
+import { repositoryDocuments, type SourceFile } from "../data/repository.ts";
 import { isUserError } from "../lib/errors.ts";
 import { Random } from "../lib/random.ts";
 import { readText, textFault } from "../lib/text-file.ts";
@@ -10,9 +13,6 @@ import { dataSetError, readDataText } from "../tasks/rows.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { DocumentSource } from "../train/data.ts";
-import { fimDocument } from "../train/fill-in-the-middle.ts";
-import { repositoryDocuments, type SourceFile } from "../train/repository.ts";
 import { type Example, plainDocument, readExamples, type TextModel, usualTemplate } from "./examples.ts";
 import type { TrainingData } from "./schema.ts";
 

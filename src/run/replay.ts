@@ -1,6 +1,6 @@
 /** A run's files as the events that made them: what a page opened later, or after a resume, needs to know. */
 import type { RunEvent } from "../events.ts";
-import { allParameters } from "../models/architecture.ts";
+import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import { recipeShape } from "../recipe/options.ts";
 import { runPaths } from "./folder.ts";

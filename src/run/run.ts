@@ -11,7 +11,7 @@ import { BillBook } from "../ledger/bill.ts";
 import { EnergyMeter } from "../ledger/energy.ts";
 import { ratesFor } from "../ledger/prices.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
-import { allParameters } from "../models/architecture.ts";
+import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import type { Note } from "../recipe/check-data.ts";
 import { examPart, largestCompletion } from "../recipe/evaluation.ts";
@@ -19,7 +19,7 @@ import { asParameters, asValues, initialModel, openModel, stageSeed } from "../r
 import type { EvaluateStage, Recipe, Stage } from "../recipe/schema.ts";
 import { documentSource } from "../recipe/sources.ts";
 import { recipeWarnings } from "../recipe/validate.ts";
-import { coreWatch } from "../runtime/core-watch.ts";
+import { coreWatch } from "../runtime/contention.ts";
 import { Engine } from "../runtime/engine.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
 import { Sampler } from "../sample/engine.ts";
@@ -71,7 +71,7 @@ const CHARGE_EVERY = 5000;
 const matmulRates = new Map<number | undefined, Promise<number>>();
 
 function matmulRate(threads?: number): Promise<number> {
-  const known = matmulRates.get(threads) ?? measureMatmulRate(undefined, threads);
+  const known = matmulRates.get(threads) ?? measureMatmulRate(new Engine({ threads }));
   matmulRates.set(threads, known);
   return known;
 }

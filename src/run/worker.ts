@@ -4,7 +4,7 @@
  */
 const FOLDERS = [
   () => import("../graph/ops.ts"),
-  () => import("../models/architecture.ts"),
+  () => import("../models/architectures.ts"),
   () => import("../checkpoint/model.ts"),
   () => import("../tokenizer/load.ts"),
   () => import("../tasks/registry.ts"),

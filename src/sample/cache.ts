@@ -2,7 +2,7 @@
  * The KV cache: one array [rows, heads, window, width] for each plane of the design, such as a layer's keys. Rows are
  * outermost, so the first n of them are one contiguous view; the window grows in place when a row outgrows it.
  */
-import type { CachePlane } from "../models/architecture.ts";
+import type { CacheLayer } from "../models/architectures.ts";
 import { f32, type HostValue } from "../runtime/value.ts";
 
 /** Windows are multiples of this many tokens, so that the engine sees few shapes. */
@@ -19,15 +19,15 @@ export interface PrefixCache {
 
 export class KvCache {
   window = WINDOW_STEP;
-  private readonly planes: readonly CachePlane[];
+  private readonly planes: readonly CacheLayer[];
   private arrays: Float32Array[] = [];
   private rows = 0;
 
-  constructor(planes: readonly CachePlane[]) {
+  constructor(planes: readonly CacheLayer[]) {
     this.planes = planes;
   }
 
-  private rowSize({ heads, width }: CachePlane): number {
+  private rowSize({ heads, width }: CacheLayer): number {
     return heads * this.window * width;
   }
 

@@ -7,7 +7,7 @@ import { countFlops } from "../graph/analyse.ts";
 import { MASKED } from "../graph/ops/nn.ts";
 import type { Graph } from "../graph/tensor.ts";
 import { sumWork, type Work } from "../ledger/work.ts";
-import { type CachePlane, designOf, type ModelConfig } from "../models/architecture.ts";
+import { type CacheLayer, type ModelConfig, modelOf } from "../models/architectures.ts";
 import type { ParameterMaker } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
 import type { Engine } from "../runtime/engine.ts";
@@ -70,7 +70,7 @@ export class Sampler {
   private readonly decodeGraph: Graph;
   private readonly prefill: Session;
   private readonly decode: Session;
-  private readonly planes: readonly CachePlane[];
+  private readonly planes: readonly CacheLayer[];
   private readonly cache: KvCache;
   /** Where prompts are read before their rows are free. */
   private readonly reading: KvCache;
@@ -93,7 +93,7 @@ export class Sampler {
     this.exact = exact;
     [this.prefillGraph, this.decodeGraph] = graphs;
     [this.prefill, this.decode] = sessions;
-    this.planes = designOf(config).planes;
+    this.planes = modelOf(config).cacheLayers;
     this.cache = new KvCache(this.planes);
     this.reading = new KvCache(this.planes);
     this.outputs = new StepOutputs(this.decode, this.planes);
@@ -131,12 +131,9 @@ export class Sampler {
   ): Promise<FixedSampler> {
     const open = (graph: Graph) => openFixed(graph, engine);
     const weights: ParameterMaker = (graph, specs) => fixedParameters(graph, specs, source, options);
-    const decode = traceDecode(config, weights, designOf(config).chunks);
-    const sessions = [open(decode)];
-    const prefill = designOf(config).chunks ? decode : tracePrefill(config, weights);
-    if (prefill !== decode) sessions.push(open(prefill));
-    const [session, other] = await Promise.all(sessions);
-    const sampler = new Sampler(config, [prefill, decode], [other ?? session, session], isExact(options));
+    const decode = traceDecode(config, weights, true);
+    const session = await open(decode);
+    const sampler = new Sampler(config, [decode, decode], [session, session], isExact(options));
     return {
       generate: (requests, options) => sampler.generate(new Map(), requests, options),
       release: () => sampler.release(),

@@ -5,7 +5,6 @@
 import { statfsSync } from "node:fs";
 import { join } from "node:path";
 import type { TensorSource } from "../checkpoint/weights.ts";
-import { lower } from "../graph/lower.ts";
 import type { Quantised } from "../graph/ops/quantised.ts";
 import { weight } from "../graph/ops/source.ts";
 import { dequantised } from "../graph/ops.ts";
@@ -106,7 +105,7 @@ export function openFixed(graph: Graph, engine: Engine): Promise<Session> {
       remedy: "Free some space there, or name a folder on another disk in TMPDIR.",
     });
   try {
-    const lowered = lower(graph);
+    const lowered = engine.lower(graph, "model");
     const [needed, free] = [modelFileBytes(lowered), room(folder)];
     if (needed > free) throw full(`${giga(free)}, where ${giga(needed)} are needed`);
     saveModelFile(lowered, join(folder, "model.onnx"));

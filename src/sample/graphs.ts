@@ -2,19 +2,19 @@
 import { input } from "../graph/ops/source.ts";
 import { exp, max, mul, sub } from "../graph/ops.ts";
 import { Graph, type Tensor } from "../graph/tensor.ts";
-import { designOf, type ModelConfig } from "../models/architecture.ts";
+import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
 
 /** The graph that reads prompts and returns what the cache holds of them, by the planes' names. */
 export function tracePrefill(config: ModelConfig, weights: ParameterMaker = parameterInputs): Graph {
   const graph = new Graph();
-  const design = designOf(config);
-  const parameters = weights(graph, design.parameters);
+  const model = modelOf(config);
+  const parameters = weights(graph, model.parameters);
   const ids = input(graph, "ids", "i32", ["batch", "seq"]);
   const positions = input(graph, "positions", "i32", ["batch", "seq"]);
   const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
-  const { cache } = design.whole(parameters, { ids, positions, mask });
-  design.planes.forEach(({ name }, i) => {
+  const { cache } = model.forward(parameters, { ids, positions, mask });
+  model.cacheLayers.forEach(({ name }, i) => {
     graph.output(name, cache[i]);
   });
   return graph;
@@ -30,21 +30,21 @@ export function traceDecode(
   chunks = false,
 ): Graph {
   const graph = new Graph();
-  const design = designOf(config);
-  const parameters = weights(graph, design.parameters);
+  const model = modelOf(config);
+  const parameters = weights(graph, model.parameters);
   const seq = chunks ? "seq" : 1;
   const ids = input(graph, "ids", "i32", ["batch", seq]);
   const positions = input(graph, "positions", "i32", ["batch", seq]);
   const mask = input(graph, "mask", "f32", ["batch", 1, 1, "past"]);
-  const cache = design.planes.map(({ name, heads, width }) =>
+  const cache = model.cacheLayers.map(({ name, heads, width }) =>
     input(graph, name, "f32", ["batch", heads, "past", width]),
   );
   const chunk = chunks
     ? { mask: input(graph, "chunkMask", "f32", [1, 1, "seq", "seq"]), last: input(graph, "last", "i32", [1]) }
     : undefined;
-  const { logits, fresh } = design.cached(parameters, { ids, positions, cache, mask, chunk });
+  const { logits, fresh } = model.decode(parameters, { ids, positions, cache, mask, chunk });
   outputLogits(graph, logits, input(graph, "scale", "f32", []));
-  design.planes.forEach(({ name }, i) => {
+  model.cacheLayers.forEach(({ name }, i) => {
     graph.output(`fresh.${name}`, fresh[i]);
   });
   return graph;

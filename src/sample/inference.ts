@@ -1,7 +1,7 @@
 /** A model opened to answer: one that does not change, with its weights in the graph at a precision of their own. */
 import type { LoadedShape, ModelShape } from "../checkpoint/folder.ts";
 import { isGguf, readShape, withModel } from "../checkpoint/model.ts";
-import { allParameters, isV3, type ModelConfig } from "../models/architecture.ts";
+import { allParameters, isV3, type ModelConfig } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import { usablePositions } from "../models/rope.ts";
 import { threadCount } from "../runtime/device.ts";

@@ -4,7 +4,7 @@ import { input } from "../graph/ops/source.ts";
 import { mul, tokenLogProbs } from "../graph/ops.ts";
 import { Graph } from "../graph/tensor.ts";
 import { sumWork, type Work } from "../ledger/work.ts";
-import { designOf, type ModelConfig } from "../models/architecture.ts";
+import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { type HostValue, host, type Session, scalar } from "../runtime/session.ts";
@@ -16,15 +16,15 @@ export function traceScore(
   weights: ParameterMaker = parameterInputs,
 ): Graph {
   const graph = new Graph();
-  const design = designOf(config);
-  const parameters = weights(graph, design.parameters);
+  const model = modelOf(config);
+  const parameters = weights(graph, model.parameters);
   const perToken = (name: string) => input(graph, name, "i32", ["batch", "seq"]);
   const inputs = {
     ids: perToken("ids"),
     positions: perToken("positions"),
     mask: input(graph, "mask", "f32", [mask === "shared" ? 1 : "batch", 1, "seq", "seq"]),
   };
-  const { logits } = design.whole(parameters, inputs);
+  const { logits } = model.forward(parameters, inputs);
   const tempered = mul(logits, input(graph, "inverseTemperature", "f32", []));
   graph.output("logProbs", tokenLogProbs(tempered, perToken("targets")).logProbs);
   return graph;

@@ -2,7 +2,7 @@
 import { input } from "../graph/ops/source.ts";
 import { Graph } from "../graph/tensor.ts";
 import { Random } from "../lib/random.ts";
-import { designOf, type ModelConfig } from "../models/architecture.ts";
+import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import { parameterInputs } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
 import { Engine } from "../runtime/engine.ts";
@@ -21,12 +21,12 @@ export async function generateNaively(
 ): Promise<Generation[]> {
   checkRequests(config, requests, options);
   const graph = new Graph();
-  const design = designOf(config);
-  const traced = parameterInputs(graph, design.parameters);
+  const model = modelOf(config);
+  const traced = parameterInputs(graph, model.parameters);
   const ids = input(graph, "ids", "i32", [1, "seq"]);
   const positions = input(graph, "positions", "i32", [1, "seq"]);
   const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
-  graph.output("logits", design.whole(traced, { ids, positions, mask }).logits);
+  graph.output("logits", model.forward(traced, { ids, positions, mask }).logits);
   const session = await new Engine().session(graph, "naive", { composed: true });
   const generations: Generation[] = [];
   for (const request of requests) {

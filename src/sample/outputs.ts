@@ -1,6 +1,6 @@
 /** The arrays that a step of decoding is written into: the same ones at each step, and at each batch size parts of them. */
 import { bindShape } from "../graph/tensor.ts";
-import type { CachePlane } from "../models/architecture.ts";
+import type { CacheLayer } from "../models/architectures.ts";
 import type { Session } from "../runtime/session.ts";
 import { allocate, type HostValue } from "../runtime/value.ts";
 
@@ -16,13 +16,13 @@ export interface DecodedStep {
 
 export class StepOutputs {
   private readonly session: Pick<Session, "outputs">;
-  private readonly planes: readonly CachePlane[];
+  private readonly planes: readonly CacheLayer[];
   /** For the largest batch so far; smaller ones use the beginning. */
   private arrays: Record<string, Float32Array> = {};
   private rows = 0;
   private readonly known = new Map<number, DecodedStep>();
 
-  constructor(session: Pick<Session, "outputs">, planes: readonly CachePlane[]) {
+  constructor(session: Pick<Session, "outputs">, planes: readonly CacheLayer[]) {
     this.session = session;
     this.planes = planes;
   }

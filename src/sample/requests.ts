@@ -1,5 +1,5 @@
 /** What a sampler refuses before it computes anything. */
-import type { ModelConfig } from "../models/architecture.ts";
+import type { ModelConfig } from "../models/architectures.ts";
 import { usablePositions } from "../models/rope.ts";
 import { RuntimeError } from "../runtime/value.ts";
 import type { Sampling } from "./sampler.ts";

@@ -11,7 +11,7 @@ import { input } from "../graph/ops/source.ts";
 import { concat, gather } from "../graph/ops.ts";
 import { type Dim, Graph } from "../graph/tensor.ts";
 import { Random } from "../lib/random.ts";
-import { type CachePlane, designOf } from "../models/architecture.ts";
+import { type CacheLayer, modelOf } from "../models/architectures.ts";
 import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
 import type { V3Config } from "../models/v3-config.ts";
 import { continueSequence, draftTokens } from "../models/v3-mtp.ts";
@@ -48,8 +48,8 @@ export function traceSpeculative(
   weights: ParameterMaker = parameterInputs,
 ): Graph {
   const graph = new Graph();
-  const { parameters, further, planes } = designOf(config);
-  const traced = weights(graph, drafts > 0 ? [...parameters, ...further] : parameters);
+  const { parameters, mtp, cacheLayers: planes } = modelOf(config);
+  const traced = weights(graph, drafts > 0 ? [...parameters, ...(mtp?.parameters ?? [])] : parameters);
   const real = (name: string, shape: Dim[]) => input(graph, name, "f32", shape);
   const whole = (name: string, shape: Dim[]) => input(graph, name, "i32", shape);
   const rows = drafts > 0 ? `(known+${drafts})` : "known";
@@ -120,7 +120,7 @@ export class SpeculativeSampler {
   private readonly config: V3Config;
   private readonly graph: Graph;
   private readonly session: Session;
-  private readonly planes: readonly CachePlane[];
+  private readonly planes: readonly CacheLayer[];
   private readonly trunk: KvCache;
   private readonly module: KvCache;
   private sequence: Sequence = { ...NOTHING, ids: [] };
@@ -134,7 +134,7 @@ export class SpeculativeSampler {
     this.drafts = drafts;
     this.graph = graph;
     this.session = session;
-    this.planes = designOf(config).planes;
+    this.planes = modelOf(config).cacheLayers;
     this.trunk = new KvCache(this.planes);
     this.module = new KvCache([
       { name: moduleName(config), heads: 1, width: config.kvLoraRank + config.ropeDim },

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Worker } from "node:worker_threads";
 import { readShape } from "../checkpoint/model.ts";
 import { checkpointName } from "../checkpoint/resume.ts";
-import { allParameters } from "../models/architecture.ts";
+import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import { type FoundModel, findModel, lastExam, SHIPPED, trainedTask } from "../run/find-model.ts";
 import { runPaths } from "../run/folder.ts";

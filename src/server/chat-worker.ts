@@ -1,5 +1,6 @@
 /** The thread that answers chats: a model a folder, one question after another, token by token. */
 import { parentPort, workerData } from "node:worker_threads";
+import { encodePrompt } from "../data/prompt.ts";
 import { userError } from "../lib/errors.ts";
 import { toFailure } from "../lib/failure.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
@@ -9,7 +10,6 @@ import type { Precision } from "../sample/quantise.ts";
 import type { Generation } from "../sample/scheduler.ts";
 import { completionText, TextStream } from "../tokenizer/stream.ts";
 import { ThoughtSplitter } from "../tokenizer/thought.ts";
-import { encodePrompt } from "../train/rollout.ts";
 import type { ChatEvent, ChatRequest, ConversationRequest, ProblemRequest } from "./chat.ts";
 import { readConversation } from "./conversation.ts";
 import { readQuestion } from "./question.ts";

@@ -30,7 +30,7 @@ import {
 } from "../graph/ops.ts";
 import { type Dim, type Graph, product, type Tensor } from "../graph/tensor.ts";
 import { registry } from "../lib/schema.ts";
-import { designOf, type ModelConfig } from "../models/architecture.ts";
+import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import type { Parameters } from "../models/layers.ts";
 import { loadName, loadOf } from "./expert-load.ts";
 import { sequenceInputs } from "./language-model.ts";
@@ -160,7 +160,7 @@ export function grpoLoss(
     const at = chosen("at");
     const back = chosen("back", product(["batch", "seq"]));
     // Prompts have no loss, so the head, the widest product of all, reads completions only.
-    const { logits, routing } = designOf(config).whole(
+    const { logits, routing } = modelOf(config).forward(
       parameters,
       sequenceInputs(graph, { batch: "batch", seq: "seq", mask: options.mask ?? "shared" }),
       {

@@ -11,7 +11,7 @@
 
 import type { Metrics } from "../events.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
-import { designOf } from "../models/architecture.ts";
+import { modelOf } from "../models/architectures.ts";
 import { Engine } from "../runtime/engine.ts";
 import { allocate, type HostValue, scalar } from "../runtime/session.ts";
 import { Sampler } from "../sample/engine.ts";
@@ -134,7 +134,7 @@ export class GrpoStage implements TrainingStage {
           : tensorsUnder(resume.tensors, "reference.");
     const mask = options.sharedPrefix ? "each" : "shared";
     const trained = {
-      specs: designOf(model.config).parameters,
+      specs: modelOf(model.config).parameters,
       loss: grpoLoss(model.config, { ratio, clip, kl, recompute, mask }),
     };
     const policy = await Policy.create(

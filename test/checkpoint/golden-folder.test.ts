@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { loadModel, saveModel } from "../../src/checkpoint/folder.ts";
 import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { designOf } from "../../src/models/architecture.ts";
+import { modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { asValues, expectedShapes } from "../../src/recipe/options.ts";
 import { host, Session } from "../../src/runtime/session.ts";
@@ -23,10 +23,10 @@ const expected = withSafetensors(join(folder, "expected.safetensors"), (file) =>
 async function difference(path: string): Promise<number> {
   const { config, parameters } = loadModel(path, expectedShapes);
   const graph = new Graph();
-  const { parameters: specs, whole } = designOf(config);
+  const { parameters: specs, forward } = modelOf(config);
   const traced = parameterInputs(graph, specs);
   const seq = expected.ids.length;
-  graph.output("logits", whole(traced, sequenceInputs(graph, { batch: 1, seq, mask: "shared" })).logits);
+  graph.output("logits", forward(traced, sequenceInputs(graph, { batch: 1, seq, mask: "shared" })).logits);
   const session = await Session.create(graph, { threads: 1 });
   const none = { targets: new Int32Array(seq), weights: new Float32Array(seq) };
   const feeds = batchFeeds({ batch: 1, seq, ids: expected.ids, ...none });

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, test, vi } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
 import { evaluate as command, type EvalOptions } from "../../src/cli/eval.ts";
 import type { EvaluationRecord } from "../../src/events.ts";
-import { allParameters, checkConfig } from "../../src/models/architecture.ts";
+import { allParameters, checkConfig } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { asParameters } from "../../src/recipe/options.ts";
 import { readStored } from "../../src/run/stored.ts";

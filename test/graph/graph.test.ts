@@ -253,7 +253,7 @@ describe("lowering", () => {
     await session.release();
   });
 
-  it("reshapes symbolic sizes, also where only another tensor tells the shape", async () => {
+  it("reshapes symbolic sizes, also where only another tensor tells them", async () => {
     const graph = new Graph();
     const [x, like] = [
       input(graph, "x", "f32", ["batch*seq", 2]),
@@ -263,17 +263,23 @@ describe("lowering", () => {
       "out",
       reshape(x, ["batch", "seq", 2], add(reshape(like, ["batch", "seq", 1]), constant(graph, [0, 0], [2]))),
     );
+    graph.output("sizes", reshape(x, [2, "seq", "batch"], like));
     const session = await Session.create(graph, { threads: 1 });
     const result = await session.run({
       x: f32([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], [6, 2]),
       like: f32([0, 0, 0, 0, 0, 0], [2, 3]),
     });
     expect(result.out.shape).toEqual([2, 3, 2]);
+    expect(result.sizes.shape).toEqual([2, 3, 2]);
     await session.release();
     const ambiguous = new Graph();
     const flat = input(ambiguous, "x", "f32", ["batch*seq"]);
     ambiguous.output("out", reshape(flat, ["batch", "seq"]));
     expect(() => lower(ambiguous)).toThrow(/ambiguous; give a tensor of the wanted shape/);
+    const other = new Graph();
+    const [x1, like1] = [input(other, "x", "f32", ["batch*seq"]), input(other, "like", "f32", ["batch"])];
+    other.output("out", reshape(x1, ["batch", "seq"], like1));
+    expect(() => lower(other)).toThrow(/no size of \[batch\] is "seq"/);
   });
 });
 

@@ -7,7 +7,8 @@ import { countFlops, estimateMemory, neededNodes } from "../../src/graph/analyse
 import { lower } from "../../src/graph/lower.ts";
 import { input } from "../../src/graph/ops.ts";
 import { bindShape, Graph } from "../../src/graph/tensor.ts";
-import { cachedDecoder, decoder, decoderParameters } from "../../src/models/dense.ts";
+import { modelOf } from "../../src/models/architectures.ts";
+import { decoder, decoderParameters } from "../../src/models/dense.ts";
 import { countParameters, initialise, parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import * as ort from "../../src/runtime/onnxruntime.ts";
@@ -66,7 +67,7 @@ function expectClose(a: Record<string, HostValue>, b: Record<string, HostValue>,
 
 describe("forms", () => {
   it("every norm, rotation and activation of the forward pass is fused; the counts are pinned", () => {
-    const { forms } = lower(forward());
+    const { forms } = lower(forward(), { provider: "cpu" });
     // Two norms a layer and the last one; q and k rotated.
     expect(forms).toEqual({
       rmsNorm: { fused: 9, composed: {} },
@@ -78,7 +79,9 @@ describe("forms", () => {
   });
 
   it("and those of the training step: rotations run backwards too, and the activation's sigmoid is kept for it", () => {
-    const { forms } = lower(traceStep(specs, languageModelLoss(config, symbolic), adamW));
+    const { forms } = lower(traceStep(specs, languageModelLoss(config, symbolic), adamW), {
+      provider: "cpu",
+    });
     expect(forms).toMatchObject({
       rmsNorm: { fused: 9, composed: {} },
       rope: { fused: 16, composed: {} },
@@ -87,7 +90,7 @@ describe("forms", () => {
   });
 
   it("composed on request, with the reason", () => {
-    expect(lower(forward(), { composed: true }).forms.rmsNorm).toEqual({
+    expect(lower(forward()).forms.rmsNorm).toEqual({
       fused: 0,
       composed: { "asked for": 9 },
     });
@@ -177,18 +180,15 @@ describe("twins", () => {
     const graph = new Graph();
     const traced = parameterInputs(graph, specs);
     const shape = ["batch", config.kvHeads, "past", config.headDim];
-    const cache = Array.from({ length: config.layers }, (_, layer) => ({
-      keys: input(graph, `keys.${layer}`, "f32", shape),
-      values: input(graph, `values.${layer}`, "f32", shape),
-    }));
-    const { logits, fresh } = cachedDecoder(traced, config, {
+    const cache = modelOf(config).cacheLayers.map(({ name }) => input(graph, name, "f32", shape));
+    const { logits, fresh } = modelOf(config).decode(traced, {
       ids: input(graph, "ids", "i32", ["batch", 1]),
       positions: input(graph, "positions", "i32", ["batch", 1]),
       cache,
       mask: input(graph, "mask", "f32", ["batch", 1, 1, "past"]),
     });
     expect(logits.shape).toEqual(["batch", config.vocabSize]);
-    expect(fresh.map(({ keys }) => keys.shape)).toEqual(
+    expect(fresh.map((added) => added.shape)).toEqual(
       cache.map(() => ["batch", config.kvHeads, 1, config.headDim]),
     );
   });
@@ -278,7 +278,9 @@ describe("recomputation", () => {
   const folder = temporaryFolder();
 
   async function optimised(recompute: boolean): Promise<string[]> {
-    const { bytes } = lower(traceAccumulation(specs, languageModelLoss(config, { ...fixed, recompute })));
+    const { bytes } = lower(traceAccumulation(specs, languageModelLoss(config, { ...fixed, recompute })), {
+      provider: "cpu",
+    });
     const file = join(folder, `${recompute}.onnx`);
     const session = await ort.InferenceSession.create(bytes, {
       executionProviders: ["cpu"],

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { MASKED } from "../../src/graph/ops/nn.ts";
 import { input } from "../../src/graph/ops/source.ts";
 import { Graph, type Tensor } from "../../src/graph/tensor.ts";
+import { type MtpModule, modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { v3Decoder } from "../../src/models/v3.ts";
@@ -74,6 +75,44 @@ function maskOf(filled: number, past: number, rows: number): HostValue {
   return f32(mask, [rows, 1, past + rows]);
 }
 
+/** What the module caches of all pairs of `IDS`, read as one chunk over an empty cache. */
+async function cachedPairs(
+  config: V3Config,
+  parameters: ReadonlyMap<string, HostValue>,
+  hidden: Float32Array,
+): Promise<Float32Array> {
+  const seq = IDS.length - 1;
+  const width = config.kvLoraRank + config.ropeDim;
+  const { fresh } = await evaluate(
+    (graph) => {
+      const real = (name: string, shape: number[]) => input(graph, name, "f32", shape);
+      const { fresh } = (modelOf(config).mtp as MtpModule).decode(
+        parameterInputs(graph, v3Parameters(config)),
+        {
+          hidden: real("hidden", [1, seq, config.hiddenSize]),
+          ids: input(graph, "ids", "i32", [1, seq]),
+          positions: input(graph, "positions", "i32", [1, seq]),
+          mask: real("mask", [1, 1, 1, 2]),
+          cache: [real("cache", [1, 1, 2, width])],
+          chunk: { mask: real("chunkMask", [1, 1, seq, seq]), last: input(graph, "last", "i32", [1]) },
+        },
+      );
+      return { fresh: fresh[0] };
+    },
+    {
+      ...Object.fromEntries(parameters),
+      hidden: f32(hidden.slice(0, seq * config.hiddenSize), [1, seq, config.hiddenSize]),
+      ids: i32(IDS.slice(1), [1, seq]),
+      positions: i32(counted(0, seq), [1, seq]),
+      mask: f32([MASKED, MASKED], [1, 1, 1, 2]),
+      cache: f32(new Float32Array(2 * width), [1, 1, 2, width]),
+      chunkMask: causalMask(seq),
+      last: i32([0]),
+    },
+  );
+  return fresh;
+}
+
 describe.each<[string, Partial<V3Config>]>([
   ["q-LoRA, YaRN, groups", {}],
   [
@@ -129,6 +168,50 @@ describe.each<[string, Partial<V3Config>]>([
       expect(furthest(result[name], there), name).toBeLessThan(CLOSE);
     }
   });
+
+  it.each([1, 2, 3])(
+    "the module over its cache gives what it gives over the sequence (%i tokens)",
+    async (rows) => {
+      const expected = await whole(config, parameters, IDS);
+      const { mtp } = modelOf(config);
+      const entries = await cachedPairs(config, parameters, expected.hidden);
+      const result = await evaluate(
+        (graph) => {
+          const { logits, fresh } = (mtp as MtpModule).decode(parameterInputs(graph, v3Parameters(config)), {
+            hidden: input(graph, "hidden", "f32", [1, "seq", config.hiddenSize]),
+            ids: input(graph, "ids", "i32", [1, "seq"]),
+            positions: input(graph, "positions", "i32", [1, "seq"]),
+            mask: input(graph, "mask", "f32", [1, 1, 1, past]),
+            cache: [input(graph, "cache", "f32", [1, 1, past, width])],
+            chunk: {
+              mask: input(graph, "chunkMask", "f32", [1, 1, "seq", "seq"]),
+              last: input(graph, "last", "i32", [rows]),
+            },
+          });
+          return { logits, fresh: fresh[0] };
+        },
+        {
+          ...Object.fromEntries(parameters),
+          hidden: f32(
+            expected.hidden.slice(filled * config.hiddenSize, (filled + rows) * config.hiddenSize),
+            [1, rows, config.hiddenSize],
+          ),
+          ids: i32(IDS.slice(filled + 1, filled + 1 + rows), [1, rows]),
+          positions: i32(counted(filled, rows), [1, rows]),
+          mask: f32(new Float32Array(past).fill(MASKED, filled), [1, 1, 1, past]),
+          cache: f32(cacheOf(entries, filled, past, width).data as Float32Array, [1, 1, past, width]),
+          chunkMask: causalMask(rows),
+          last: i32(counted(0, rows)),
+        },
+      );
+      const { vocabSize } = config;
+      const there = expected.further.subarray(filled * vocabSize, (filled + rows) * vocabSize);
+      expect(furthest(result.logits, there)).toBeLessThan(CLOSE);
+      expect(furthest(result.fresh, entries.subarray(filled * width, (filled + rows) * width))).toBeLessThan(
+        CLOSE,
+      );
+    },
+  );
 
   it("drafts read whatever the module has not read, and the first is the module's of whole sequences", async () => {
     const known = IDS.slice(0, 9);

@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import type { ModelConfig } from "../../src/models/architecture.ts";
+import type { ModelConfig } from "../../src/models/architectures.ts";
 import { checkSources } from "../../src/recipe/check.ts";
 import { largestCompletion } from "../../src/recipe/evaluation.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";

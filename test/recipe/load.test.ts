@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { isMap, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { isUserError, UserError } from "../../src/lib/errors.ts";
-import { isV3 } from "../../src/models/architecture.ts";
+import { isV3 } from "../../src/models/architectures.ts";
 import { architectureOf, ConfigError, type DecoderConfig } from "../../src/models/config.ts";
 import { loadRecipe, parseRecipe, problemsOf, type RecipeProblem } from "../../src/recipe/load.ts";
 import { recipeShape } from "../../src/recipe/options.ts";

@@ -7,7 +7,7 @@ import { saveModel } from "../../src/checkpoint/folder.ts";
 import { exportGguf } from "../../src/checkpoint/gguf/model.ts";
 import { ruleName, SPLIT_RULES, TRAINED_RULES } from "../../src/checkpoint/gguf/splits.ts";
 import { readShape } from "../../src/checkpoint/model.ts";
-import { allParameters } from "../../src/models/architecture.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { asParameters, recipeShape } from "../../src/recipe/options.ts";

@@ -5,7 +5,7 @@ import { saveModel } from "../../src/checkpoint/folder.ts";
 import { exportGguf } from "../../src/checkpoint/gguf/model.ts";
 import { writeSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { UserError } from "../../src/lib/errors.ts";
-import type { ModelConfig } from "../../src/models/architecture.ts";
+import type { ModelConfig } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { asParameters } from "../../src/recipe/options.ts";
 import { threadCount } from "../../src/runtime/device.ts";

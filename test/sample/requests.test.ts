@@ -1,6 +1,6 @@
 /** What is no token id, no count or no option of sampling is refused by name, with its place. */
 import { describe, expect, it } from "vitest";
-import type { ModelConfig } from "../../src/models/architecture.ts";
+import type { ModelConfig } from "../../src/models/architectures.ts";
 import { RuntimeError } from "../../src/runtime/value.ts";
 import { checkRequests, commonPrefix } from "../../src/sample/requests.ts";
 import type { Sampling } from "../../src/sample/sampler.ts";

@@ -10,7 +10,7 @@ import { mergeAdapter, saveAdapter } from "../../src/checkpoint/peft.ts";
 import type { Parameter } from "../../src/checkpoint/safetensors.ts";
 import { countFlops, neededNodes } from "../../src/graph/analyse.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import type { ModelConfig } from "../../src/models/architecture.ts";
+import type { ModelConfig } from "../../src/models/architectures.ts";
 import { ConfigError } from "../../src/models/config.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
 import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";

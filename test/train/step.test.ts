@@ -1,5 +1,6 @@
 /** What a training step promises beyond its numbers: micro-batches add up, resuming is exact, NaN is found and named. */
 import { describe, expect, it, vi } from "vitest";
+import type { Document } from "../../src/data/packing.ts";
 import { input, log, mul, sum } from "../../src/graph/ops.ts";
 import { bindShape, Graph, type Tensor } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
@@ -8,7 +9,6 @@ import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask, documentMask } from "../../src/models/masks.ts";
 import { f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
-import type { Document } from "../../src/train/data.ts";
 import { locateNonFinite } from "../../src/train/diagnose.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { LanguageModelStage } from "../../src/train/language-model-stage.ts";

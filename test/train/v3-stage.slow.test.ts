@@ -1,15 +1,15 @@
 /** Pretraining V3 as a stage: it learns, reports its experts, resumes exactly; what it does not train stays as it was. */
 import { describe, expect, it } from "vitest";
+import type { DocumentSource } from "../../src/data/packing.ts";
 import type { Metrics } from "../../src/events.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { designOf } from "../../src/models/architecture.ts";
+import { modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { v3Decoder } from "../../src/models/v3.ts";
 import { type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
 import type { Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
-import type { DocumentSource } from "../../src/train/data.ts";
 import { loadName } from "../../src/train/expert-load.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
 import { grpoLoss } from "../../src/train/grpo-loss.ts";
@@ -225,7 +225,7 @@ describe("GRPO", () => {
     };
     const rows = [row([1, 2, 3], [4, 5]), row([7, 8], [9, 10, 11, 12, 13, 14, 15, 16])];
     const graph = new Graph();
-    const parameters = parameterInputs(graph, designOf(tinyV3).parameters);
+    const parameters = parameterInputs(graph, modelOf(tinyV3).parameters);
     const options = { ratio: "token" as const, clip: grpo.clip, kl: 0 };
     const { measurements } = grpoLoss(tinyV3, options)(graph, parameters);
     graph.output("load", measurements[loadName(1)]);
@@ -242,7 +242,7 @@ describe("GRPO", () => {
     await session.release();
     // Each row alone and without padding, through the decoder itself.
     const alone = new Graph();
-    const { routing } = v3Decoder(parameterInputs(alone, designOf(tinyV3).parameters), tinyV3, {
+    const { routing } = v3Decoder(parameterInputs(alone, modelOf(tinyV3).parameters), tinyV3, {
       ...sequenceInputs(alone, { batch: 1, seq: "seq", mask: "shared" }),
     });
     alone.output("counts", routing[0].load);

@@ -1,6 +1,6 @@
 /** Models in GGUF files: opened as a Hugging Face folder would be, and exported from a folder or from memory. */
 import { join } from "node:path";
-import { allParameters, isV3, type ModelConfig, storedConfig } from "../../models/architecture.ts";
+import { allParameters, isV3, type ModelConfig, storedConfig } from "../../models/architectures.ts";
 import { fromHuggingFace, toHuggingFace } from "../../models/hugging-face.ts";
 import { tokenizerFrom } from "../../tokenizer/load.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";

@@ -1,4 +1,5 @@
 /** Operators that move values without changing them. */
+import type { Lowering } from "../lower.ts";
 import { apply, applyAll, defineOp, free } from "../op.ts";
 import {
   broadcastShapes,
@@ -13,7 +14,7 @@ import { add } from "./elementwise.ts";
 
 interface ReshapeAttrs {
   shape: Shape;
-  /** Whether the second operand gives the shape at run time (where symbols leave no other way). */
+  /** Whether the second operand gives sizes at run time (where symbols leave no other way). */
   like: boolean;
 }
 
@@ -33,9 +34,7 @@ const reshapeOp = defineOp<ReshapeAttrs>({
       throw new GraphError(
         `reshape [${x.shape}] to [${shape}] is ambiguous; give a tensor of the wanted shape`,
       );
-    return [
-      ctx.emit("Reshape", [ctx.value(x), ctx.emit("Shape", [ctx.value(node.inputs[1])])], { allowzero: 1 }),
-    ];
+    return [ctx.emit("Reshape", [ctx.value(x), sizesLike(ctx, shape, node.inputs[1])], { allowzero: 1 })];
   },
   grad: (node, [g], { like }) => {
     const [x] = node.inputs;
@@ -66,7 +65,20 @@ function reshapeSpec(from: Shape, to: Shape): number[] | null {
   return spec;
 }
 
-/** The same values in another shape; `like` has that shape where symbols make it ambiguous. */
+/** The ONNX name of `shape` as a value, its symbols taken from the sizes of `like`. */
+function sizesLike(ctx: Lowering, shape: Shape, like: Tensor): string {
+  const name = ctx.value(like);
+  if (sameShape(shape, like.shape)) return ctx.emit("Shape", [name]);
+  const sizes = shape.map((dim) => {
+    if (typeof dim === "number") return ctx.ints([dim]);
+    const axis = like.shape.indexOf(dim);
+    if (axis < 0) throw new GraphError(`no size of [${like.shape}] is "${dim}", for a reshape to [${shape}]`);
+    return ctx.emit("Shape", [name], { start: axis, end: axis + 1 });
+  });
+  return ctx.emit("Concat", sizes, { axis: 0 });
+}
+
+/** The same values in another shape; `like` has its symbolic sizes, where they make the shape ambiguous. */
 export function reshape(x: Tensor, shape: Shape, like?: Tensor): Tensor {
   if (sameShape(x.shape, shape)) return x;
   const needed = like !== undefined && reshapeSpec(x.shape, shape) === null;

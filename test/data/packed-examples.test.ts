@@ -1,7 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type Document, isTrained } from "../../src/train/data.ts";
-import { WholeRows } from "../../src/train/whole-rows.ts";
+import { type Document, isTrained, PackedExamples } from "../../src/data/packing.ts";
 
 /** Documents of these lengths in ids, again and again; each id says where it stands: document · 100 + index. */
 const source =
@@ -14,7 +13,7 @@ const source =
 describe("rows of whole examples (D5)", () => {
   it("by hand: first fit, prompts untrained, padding at the end", () => {
     // Lengths in a row: 4, 5, 3, 2, then the same again.
-    const rows = new WholeRows(source([5, 6, 4, 3], 2), 2, 8);
+    const rows = new PackedExamples(source([5, 6, 4, 3], 2), 2, 8);
     const { ids, targets, weights, documents, trained } = rows.next();
     // Row 1: document 0 (4 of 8), 1 does not fit (5), 2 does (3 more), 3 does not (2 > 1). Row 2: 1 (5), 3 (2), then no one.
     expect(Array.from(ids)).toEqual([0, 1, 2, 3, 200, 201, 202, 0, 100, 101, 102, 103, 104, 300, 301, 0]);
@@ -32,7 +31,7 @@ describe("rows of whole examples (D5)", () => {
       fc.property(lengths, fc.integer({ min: 1, max: 3 }), (given, batch) => {
         const seq = 10;
         fc.pre(given.some((length) => length <= seq + 1));
-        const rows = new WholeRows(source(given), batch, seq);
+        const rows = new PackedExamples(source(given), batch, seq);
         const seen: number[] = [];
         for (let step = 0; step < 40; step++) {
           const { ids, targets, documents } = rows.next();
@@ -65,25 +64,25 @@ describe("rows of whole examples (D5)", () => {
   it("go on from a snapshot, as JSON, as if they had never stopped", () => {
     const lengths = [3, 9, 5, 2, 12, 7, 4];
     const [undisturbed, broken] = [
-      new WholeRows(source(lengths), 2, 10),
-      new WholeRows(source(lengths), 2, 10),
+      new PackedExamples(source(lengths), 2, 10),
+      new PackedExamples(source(lengths), 2, 10),
     ];
     for (let i = 0; i < 5; i++) expect(broken.next()).toEqual(undisturbed.next());
     const state = JSON.parse(JSON.stringify(broken.snapshot()));
     broken.next();
-    const resumed = new WholeRows(source(lengths), 2, 10, state);
+    const resumed = new PackedExamples(source(lengths), 2, 10, state);
     for (let i = 0; i < 5; i++) expect(resumed.next()).toEqual(undisturbed.next());
   });
 
   it("go on at the next example of a stream that an older version packed", () => {
     const packed = { nextDocument: 5, ids: [1, 2], trained: [true, true], documents: [4, 4] };
-    const rows = new WholeRows(source([3, 4, 5]), 1, 10, packed);
+    const rows = new PackedExamples(source([3, 4, 5]), 1, 10, packed);
     expect(rows.next().documents[0]).toBe(5);
   });
 
   it("do not hang where no example fits", () => {
-    expect(() => new WholeRows(source([12]), 1, 10).next()).toThrow(/do not fit 10 tokens.*sequence/);
-    expect(new WholeRows(source([11]), 1, 10).next().trained).toBe(10);
+    expect(() => new PackedExamples(source([12]), 1, 10).next()).toThrow(/do not fit 10 tokens.*sequence/);
+    expect(new PackedExamples(source([11]), 1, 10).next().trained).toBe(10);
   });
 
   it("train what is not marked, in rows of either kind", () => {
@@ -96,6 +95,6 @@ describe("rows of whole examples (D5)", () => {
       false,
       true,
     ]);
-    expect(Array.from(new WholeRows(() => document, 1, 5).next().weights)).toEqual([0, 1, 0, 0, 1]);
+    expect(Array.from(new PackedExamples(() => document, 1, 5).next().weights)).toEqual([0, 1, 0, 0, 1]);
   });
 });

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { dependencies, dependencyOrder, repositoryDocuments } from "../../src/train/repository.ts";
+import { dependencies, dependencyOrder, repositoryDocuments } from "../../src/data/repository.ts";
 
 const edges = (graph: Record<string, string[]>) =>
   new Map(Object.entries(graph).map(([path, used]) => [path, new Set(used)]));

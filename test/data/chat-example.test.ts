@@ -1,9 +1,9 @@
 /** What SFT trains is what `chat` feeds before an answer, and the answer (U3). */
 import { describe, expect, it } from "vitest";
 import { readFolder } from "../../src/checkpoint/folder.ts";
+import { chatDocuments } from "../../src/data/chat-example.ts";
+import { type Document, isTrained } from "../../src/data/packing.ts";
 import { type Chat, type ChatMessage, chatOf, encodeChat } from "../../src/tokenizer/chat.ts";
-import { chatDocuments } from "../../src/train/chat-example.ts";
-import { type Document, isTrained } from "../../src/train/data.ts";
 
 const model = readFolder("test/fixtures/golden-folder");
 const { tokenizer } = model;

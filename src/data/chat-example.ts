@@ -4,7 +4,7 @@
  */
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { type Chat, type ChatMessage, encodeChat, opensThought } from "../tokenizer/chat.ts";
-import type { Document } from "./data.ts";
+import type { Document } from "./packing.ts";
 
 /**
  * One document, as long as each answer's prompt begins with the answer before it. Templates that show earlier answers in

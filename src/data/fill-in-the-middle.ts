@@ -6,7 +6,7 @@ import type { Random } from "../lib/random.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
 import { encodePieces, type FimPiece, promptPieces } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { Document } from "./data.ts";
+import type { Document } from "./packing.ts";
 
 export interface FimOptions {
   /** Share of documents that are cut; DeepSeek-Coder 0.5, DeepSeek-V3 0.1. */

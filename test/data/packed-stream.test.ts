@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { type Document, PackedStream } from "../../src/data/packing.ts";
 import { MASKED } from "../../src/graph/ops/nn.ts";
 import { causalMask, documentMask } from "../../src/models/masks.ts";
-import { type Document, PackedBatches } from "../../src/train/data.ts";
 import { planMicroBatches } from "../../src/train/microbatch.ts";
 
 /** Three documents; each id says where it stands: document · 100 + index. */
@@ -12,9 +12,9 @@ const documents: Document[] = [4, 1, 6].map((length, d) => ({
 }));
 const cycle = (index: number): Document => documents[index % documents.length];
 
-describe("PackedBatches", () => {
+describe("PackedStream", () => {
   it("by hand: rows of 5", () => {
-    const first = new PackedBatches(cycle, 2, 5).next();
+    const first = new PackedStream(cycle, 2, 5).next();
     // The stream is 0 1 2 3 | 100 | 200 201 202 203 204 205 | 0 1 2 3 | ...
     expect(Array.from(first.ids)).toEqual([0, 1, 2, 3, 100, 200, 201, 202, 203, 204]);
     expect(Array.from(first.targets)).toEqual([1, 2, 3, 100, 200, 201, 202, 203, 204, 205]);
@@ -35,7 +35,7 @@ describe("PackedBatches", () => {
             ids: Array.from({ length: lengths[d % lengths.length] }, (_, i) => d * 10 + i),
             trainFrom: 0,
           });
-          const batches = new PackedBatches(source, batch, seq);
+          const batches = new PackedStream(source, batch, seq);
           const rows = Array.from({ length: 4 }, () => batches.next());
           const ids = rows.flatMap((r) => Array.from(r.ids));
           const targets = rows.flatMap((r) => Array.from(r.targets));
@@ -50,18 +50,18 @@ describe("PackedBatches", () => {
   });
 
   it("A9: goes on from a snapshot, as JSON, as if it had never stopped", () => {
-    const undisturbed = new PackedBatches(cycle, 2, 3);
-    const broken = new PackedBatches(cycle, 2, 3);
+    const undisturbed = new PackedStream(cycle, 2, 3);
+    const broken = new PackedStream(cycle, 2, 3);
     for (let i = 0; i < 5; i++) expect(broken.next()).toEqual(undisturbed.next());
     const state = JSON.parse(JSON.stringify(broken.snapshot()));
     // What is drawn after the snapshot does not count: the process was killed.
     broken.next();
-    const resumed = new PackedBatches(cycle, 2, 3, state);
+    const resumed = new PackedStream(cycle, 2, 3, state);
     for (let i = 0; i < 5; i++) expect(resumed.next()).toEqual(undisturbed.next());
   });
 
   it("does not hang on documents without tokens", () => {
-    const empty = new PackedBatches(() => ({ ids: [], trainFrom: 0 }), 1, 4);
+    const empty = new PackedStream(() => ({ ids: [], trainFrom: 0 }), 1, 4);
     expect(() => empty.next()).toThrow(/no tokens/);
   });
 });

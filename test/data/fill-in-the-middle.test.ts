@@ -1,12 +1,12 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { cutDocument, fimDocument } from "../../src/data/fill-in-the-middle.ts";
 import { Random } from "../../src/lib/random.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { wellFormed } from "../../src/tokenizer/byte-level.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { encodePieces, FIM_TOKENS, type FimPiece, promptPieces } from "../../src/tokenizer/infill.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
-import { cutDocument, fimDocument } from "../../src/train/fill-in-the-middle.ts";
 
 const tokenizer = new BpeTokenizer(
   trainBpe(["const answer = 42;"], { vocabSize: 300, extra: Object.values(FIM_TOKENS) }),
