@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { saveAdapter } from "../checkpoint/peft.ts";
 import { latestCheckpoint, loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "../checkpoint/resume.ts";
-import { exam } from "../eval/evaluate.ts";
+import { evaluate } from "../eval/evaluate.ts";
 import type { RunEvent, StageInfo } from "../events.ts";
 import { BillBook } from "../ledger/bill.ts";
 import { EnergyMeter } from "../ledger/energy.ts";
@@ -294,7 +294,7 @@ export class Run {
     try {
       this.payer.work = () => sampler.work;
       this.payer.step = 1;
-      const { record } = await exam({ ...model, generate: sampler.with(model.parameters) }, task, {
+      const { record } = await evaluate({ ...model, generate: sampler.with(model.parameters) }, task, {
         ...stage,
         sampling: { temperature: stage.temperature, topP: stage.topP, topK: stage.topK },
         seed: recipe.seed,

@@ -3,9 +3,9 @@ import type { TaskOptions } from "../recipe/schema.ts";
 import { countdown, parseUserProblem } from "../tasks/countdown.ts";
 import { solve } from "../tasks/countdown-solve.ts";
 import { extract } from "../tasks/extract.ts";
-import { unscored } from "../tasks/judge.ts";
 import type { Verdict } from "../tasks/problem.ts";
 import { thinkPrompt } from "../tasks/prompt.ts";
+import { unscored } from "../tasks/verdict.ts";
 
 export interface Question {
   prompt: string;
