@@ -35,8 +35,6 @@ const KNOWN = [
   "src/graph/proto.ts -> src/graph/tensor.ts",
   "src/graph/tensor.ts -> src/graph/op.ts",
   "src/ledger/bill.ts -> src/events.ts",
-  "src/tokenizer/around.ts -> src/tokenizer/tokenizer.ts",
-  "src/tokenizer/tokenizer.ts -> src/tokenizer/around.ts",
 ];
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })

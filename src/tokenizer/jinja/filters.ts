@@ -1,5 +1,5 @@
 /** Jinja's filters (jinja2/filters.py), those that make sense in a chat, with transformers' `tojson`. */
-import { type Call, capitalized, method, replaceText, splitLines, stripped } from "./methods.ts";
+import { argument, type Call, capitalized, method, replaceText, splitLines, stripped } from "./methods.ts";
 import { real, rounded, whole } from "./numbers.ts";
 import { escaped } from "./operators.ts";
 import { TESTS } from "./tests.ts";
@@ -17,6 +17,7 @@ import {
   Lazy,
   Markup,
   missing,
+  type Named,
   TemplateRuntimeError,
   type Tuple,
   tuple,
@@ -29,11 +30,9 @@ import {
 export interface FilterCall extends Call {
   /** By attribute, then by item, as `value.name` does; `value[name]` does it the other way round. */
   attribute: (value: Value, name: Value) => Value;
-  filter: (name: string, value: Value, call: Pick<Call, "args" | "named">) => Value;
+  filter: (name: string, value: Value, call: { args: Value[]; named: Named }) => Value;
 }
 
-const argument = ({ args, named }: Call, at: number, name: string): Value | undefined =>
-  at < args.length ? args[at] : named.get(name);
 const flag = (call: Call, at: number, name: string): boolean => isTrue(argument(call, at, name) ?? false);
 const ignoringCase = (value: Value): Value => (typeof value === "string" ? value.toLowerCase() : value);
 

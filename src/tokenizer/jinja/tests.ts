@@ -1,13 +1,13 @@
 /** Jinja's tests (jinja2/tests.py): what may follow `is`. */
+import { binary } from "./operators.ts";
 import { toText } from "./text.ts";
 import {
   asNumber,
   Callable,
-  compare,
   contains,
   Float,
-  isEqual,
   isNumber,
+  isTrue,
   keyOf,
   Lazy,
   TemplateRuntimeError,
@@ -29,41 +29,21 @@ const remainder = (value: Value, by: Value): number => {
 };
 const isContainer = (value: Value): boolean =>
   typeof value === "string" || Array.isArray(value) || value instanceof Map;
-const equal: Test = (value, [other]) => isEqual(value, other);
-const unequal: Test = (value, [other]) => !isEqual(value, other);
-const greater: Test = (value, [other]) => compare(value, other) > 0;
-const less: Test = (value, [other]) => compare(value, other) < 0;
-
 export const TESTS: Record<string, Test> = {
   boolean: (value) => typeof value === "boolean",
   callable: (value) => value instanceof Callable,
   defined: (value) => !(value instanceof Undefined),
   divisibleby: (value, [by]) => remainder(value, by) === 0,
-  eq: equal,
-  equalto: equal,
-  "==": equal,
   even: (value) => remainder(value, 2) === 0,
   escaped: () => false,
   false: (value) => value === false,
   float: (value) => value instanceof Float,
-  ge: (value, [other]) => compare(value, other) >= 0,
-  ">=": (value, [other]) => compare(value, other) >= 0,
-  gt: greater,
-  greaterthan: greater,
-  ">": greater,
   in: (value, [container]) => contains(container, value),
   integer: (value) => typeof value === "number",
   iterable: (value) => isContainer(value) || value instanceof Undefined || value instanceof Lazy,
-  le: (value, [other]) => compare(value, other) <= 0,
-  "<=": (value, [other]) => compare(value, other) <= 0,
   lower: (value) =>
     toText(value) !== toText(value).toUpperCase() && toText(value) === toText(value).toLowerCase(),
-  lt: less,
-  lessthan: less,
-  "<": less,
   mapping: (value) => value instanceof Map,
-  ne: unequal,
-  "!=": unequal,
   none: (value) => value === null,
   number: isNumber,
   odd: (value) => Math.abs(remainder(value, 2)) === 1,
@@ -80,3 +60,11 @@ export const TESTS: Record<string, Test> = {
   upper: (value) =>
     toText(value) !== toText(value).toLowerCase() && toText(value) === toText(value).toUpperCase(),
 };
+
+const COMPARISONS: Record<string, readonly string[]> = {
+  ...{ "==": ["eq", "equalto"], "!=": ["ne"], "<": ["lt", "lessthan"], "<=": ["le"] },
+  ...{ ">": ["gt", "greaterthan"], ">=": ["ge"] },
+};
+for (const [operator, names] of Object.entries(COMPARISONS))
+  for (const name of [operator, ...names])
+    TESTS[name] = (value, [other]) => isTrue(binary(operator, value, other, () => {}));

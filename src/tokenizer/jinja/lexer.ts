@@ -1,21 +1,8 @@
 /**
- * A Jinja template as a tree. The expressions inside its tags are read by `@huggingface/jinja`; what that library reads
- * otherwise than Jinja 3 as transformers sets it up (`trim_blocks`, `lstrip_blocks`, `loopcontrols`, the `generation`
- * tag) is done here: where tags begin and end, blanks beside them, `raw`; and in tags.ts, what is inside of a tag. Lines
- * are kept as comments.
+ * Jinja's lexer as transformers sets it up (`trim_blocks`, `lstrip_blocks`): a template as texts and tags
+ * (`Lexer.tokeniter` in jinja2/lexer.py).
  */
-import * as library from "@huggingface/jinja";
-import { stringEnd, type Token, tagTokens } from "./tags.ts";
 import { PYTHON_SPACE } from "./values.ts";
-
-/** A node as the library builds it; `type` says which fields there are. */
-export interface Node {
-  type: string;
-  [field: string]: unknown;
-}
-
-/** The library's own declarations do not resolve under `nodenext`. */
-const { parse } = library as unknown as { parse: (tokens: readonly Token[]) => Node };
 
 export class TemplateSyntaxError extends Error {
   readonly line: number;
@@ -25,52 +12,8 @@ export class TemplateSyntaxError extends Error {
   }
 }
 
-/** @throws TemplateSyntaxError */
-export function parseTemplate(source: string): Node {
-  const tokens: Token[] = [];
-  const lines: number[] = [];
-  const add = (line: number, more: readonly Token[]): void => {
-    for (const token of more) {
-      tokens.push(token);
-      lines.push(line);
-    }
-  };
-  for (const { line, text, tag } of segments(source)) {
-    if (text !== "") add(line, [{ type: "Text", value: text }]);
-    if (tag === null) continue;
-    add(line, [{ type: "Comment", value: String(line) }]);
-    try {
-      add(line, tagTokens(tag));
-    } catch (error) {
-      throw new TemplateSyntaxError(line, (error as Error).message);
-    }
-  }
-  try {
-    return parse(tokens);
-  } catch (first) {
-    if (first instanceof RangeError) throw first;
-    // The library keeps no positions: the token that it looked at last is where it failed.
-    let furthest = 0;
-    const watched = new Proxy(tokens, {
-      get(target, key, receiver) {
-        if (typeof key === "string" && /^\d+$/.test(key)) furthest = Math.max(furthest, Number(key));
-        return Reflect.get(target, key, receiver);
-      },
-    });
-    try {
-      return parse(watched);
-    } catch {
-      const ended = furthest >= tokens.length;
-      throw new TemplateSyntaxError(
-        lines[Math.min(furthest, lines.length - 1)] ?? 1,
-        ended ? "the template ends inside a block" : (first as Error).message,
-      );
-    }
-  }
-}
-
-/** Text, and the tag behind it: "{{", "{%" and what is inside. */
-interface Segment {
+/** A text and the tag that follows it: its kind and what is inside. */
+export interface Segment {
   line: number;
   text: string;
   tag: { kind: "{{" | "{%"; inside: string } | null;
@@ -83,14 +26,14 @@ const RAW = new RegExp(
 );
 const END_RAW = new RegExp(`\\{%([-+]?)[${PYTHON_SPACE}]*endraw[${PYTHON_SPACE}]*([-+]?)%\\}`, "gu");
 
-/** Jinja's lexer (`Lexer.tokeniter` in jinja2/lexer.py) down to the tags. */
-function* segments(given: string): Generator<Segment> {
+/** @throws TemplateSyntaxError for a tag without an end */
+export function* segments(given: string): Generator<Segment> {
   const source = given.replace(/\r\n?/g, "\n").replace(/\n$/, "");
   const next = /\{[{%#]/g;
   let at = 0;
   let line = 1;
   let counted = 0;
-  /** What was matched last ended with a line break. */
+  /** Whether the last match ended with a line break. */
   let lineStarts = true;
   const lineAt = (position: number): number => {
     for (; counted < position; counted++) if (source[counted] === "\n") line++;
@@ -100,7 +43,7 @@ function* segments(given: string): Generator<Segment> {
     pattern.lastIndex = position;
     return pattern.exec(source);
   };
-  /** The position behind a tag whose end is at `end`, and the blanks that go with it. */
+  /** The position after a tag that ends at `end`, and after the blanks that the tag removes. */
   const after = (end: number, sign: string, trims: boolean): number => {
     if (sign === "-") return end + (matchAt(SPACES, end)?.[0].length ?? 0);
     return trims && sign !== "+" && source[end] === "\n" ? end + 1 : end;
@@ -177,6 +120,15 @@ function tagEnd(source: string, from: number, kind: string): number {
       if (at < 0) return -1;
     } else if ("([{".includes(character)) depth++;
     else if (")]}".includes(character)) depth--;
+  }
+  return -1;
+}
+
+/** Where the string that begins at `from` ends; -1: nowhere. */
+export function stringEnd(source: string, from: number): number {
+  for (let at = from + 1; at < source.length; at++) {
+    if (source[at] === "\\") at++;
+    else if (source[at] === source[from]) return at;
   }
   return -1;
 }
