@@ -14,6 +14,7 @@ import {
   linear,
   log,
   matmul,
+  max,
   mean,
   mul,
   relu,
@@ -168,6 +169,18 @@ describe("grad", () => {
     expect(await run(graph, { x: [1, 3], y: [10] })).toEqual({ dx: [13, 19], dy: [4] });
   });
 
+  it("of a maximum goes to the largest elements, evenly where several are equal", async () => {
+    const graph = new Graph();
+    const x = input(graph, "x", "f32", [6]);
+    const rows = reshape(x, [2, 3]);
+    graph.output("dx", grad(sum(mul(max(rows, [1]), constant(graph, [10, 20], [2]))), [x])[0]);
+    graph.output("dAll", grad(max(rows), [x])[0]);
+    expect(await run(graph, { x: [1, 3, 3, -2, -5, -7] })).toEqual({
+      dx: [0, 5, 5, 20, 0, 0],
+      dAll: [0, 0.5, 0.5, 0, 0, 0],
+    });
+  });
+
   it("refuses what has no gradient, by name", () => {
     const graph = new Graph();
     const [x, other] = [input(graph, "x", "f32", [2]), input(graph, "other", "f32", [2])];
@@ -307,7 +320,10 @@ describe("lowering", () => {
     ambiguous.output("out", reshape(flat, ["batch", "seq"]));
     expect(() => lower(ambiguous)).toThrow(/ambiguous; give a tensor of the wanted shape/);
     const other = new Graph();
-    const [x1, like1] = [input(other, "x", "f32", [product(["batch", "seq"])]), input(other, "like", "f32", ["batch"])];
+    const [x1, like1] = [
+      input(other, "x", "f32", [product(["batch", "seq"])]),
+      input(other, "like", "f32", ["batch"]),
+    ];
     other.output("out", reshape(x1, ["batch", "seq"], like1));
     expect(() => lower(other)).toThrow(/no size of \[batch\] is "seq"/);
   });
