@@ -2,11 +2,12 @@
  * GRPO with LoRA on SmolLM2-135M-Instruct against TRL: 16 prompts x 8 completions of 64 tokens, one update on all of them,
  * on the same cores; steps alternate, and each side is a process of its own.
  */
+
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { saveModel } from "../src/checkpoint/folder.ts";
 import { loadGguf } from "../src/checkpoint/gguf/model.ts";
-import { expectedShapes } from "../src/recipe/options.ts";
+import { expectedShapes } from "../src/checkpoint/weights.ts";
 import { threadCount } from "../src/runtime/device.ts";
 import { taskFrom } from "../src/tasks/registry.ts";
 import { type Chat, chatOf, renderChat } from "../src/tokenizer/chat.ts";

@@ -1,12 +1,13 @@
 /** A model folder of any shape with random weights: bf16 in two shards, streamed, so that neither time nor memory is spent. */
+
 import { closeSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { toBfloat16 } from "../src/checkpoint/dtypes.ts";
 import { saveModel } from "../src/checkpoint/folder.ts";
 import { INDEX, WEIGHTS } from "../src/checkpoint/shards.ts";
+import { expectedShapes } from "../src/checkpoint/weights.ts";
 import { Random } from "../src/lib/random.ts";
 import type { ModelConfig } from "../src/models/architectures.ts";
-import { expectedShapes } from "../src/recipe/options.ts";
 import { CompactTokenizer } from "../src/tokenizer/compact.ts";
 
 const SHARDS = 2;

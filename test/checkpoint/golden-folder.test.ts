@@ -1,14 +1,16 @@
 /** A folder saved by transformers (bf16, two shards), read by us: weights, stops, template, and logits of the model. */
+
 import fs from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { loadModel, saveModel } from "../../src/checkpoint/folder.ts";
 import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
+import { expectedShapes } from "../../src/checkpoint/weights.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
-import { asValues, expectedShapes } from "../../src/recipe/options.ts";
+import { asValues } from "../../src/recipe/options.ts";
 import { host, Session } from "../../src/runtime/session.ts";
 import { batchFeeds, sequenceInputs } from "../../src/train/language-model.ts";
 import { temporaryFolder } from "./temporary.ts";

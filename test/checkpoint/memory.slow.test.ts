@@ -1,4 +1,5 @@
 /** Peak memory of loading, measured in a process of its own: a pass under 1.3 times the model in f32. */
+
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import { join } from "node:path";
@@ -6,8 +7,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
 import { type TensorData, writeSafetensors } from "../../src/checkpoint/safetensors.ts";
+import { expectedShapes } from "../../src/checkpoint/weights.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { expectedShapes } from "../../src/recipe/options.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { temporaryFolder } from "./temporary.ts";
 

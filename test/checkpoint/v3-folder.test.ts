@@ -1,4 +1,5 @@
 /** DeepSeek-V3 in a Hugging Face folder: what transformers stores, what DeepSeek stores, and what we write. */
+
 import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
@@ -7,8 +8,8 @@ import { expect, it } from "vitest";
 import { loadModel, saveModel } from "../../src/checkpoint/folder.ts";
 import type { Parameter } from "../../src/checkpoint/safetensors.ts";
 import { writeSafetensors } from "../../src/checkpoint/safetensors.ts";
+import { expectedShapes } from "../../src/checkpoint/weights.ts";
 import { allParameters, isV3, type ModelConfig } from "../../src/models/architectures.ts";
-import { expectedShapes } from "../../src/recipe/options.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 
