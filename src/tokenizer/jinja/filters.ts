@@ -197,9 +197,7 @@ export const FILTERS: Record<string, Filter> = {
       else groups.push({ key: key(item), first: part(item, path, call), items: [item] });
     }
     return groups.map(({ first, items }) => {
-      const group = new Group();
-      group.push(first, items);
-      return group;
+      return Group.of(first, items);
     });
   },
   indent: indented,
