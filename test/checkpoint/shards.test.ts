@@ -6,7 +6,7 @@ import { loadModel, saveModel } from "../../src/checkpoint/folder.ts";
 import { openModelFiles, withModel } from "../../src/checkpoint/model.ts";
 import { INDEX, weightFiles } from "../../src/checkpoint/shards.ts";
 import { isUserError, type UserError } from "../../src/lib/errors.ts";
-import { expectedShapes } from "../../src/recipe/options.ts";
+import { expectedShapes } from "../../src/recipe/model.ts";
 import { modelNotes } from "../../src/sample/model-notes.ts";
 import { temporaryFolder } from "./temporary.ts";
 
