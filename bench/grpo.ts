@@ -2,7 +2,6 @@
  * GRPO with LoRA on SmolLM2-135M-Instruct against TRL: 16 prompts x 8 completions of 64 tokens, one update on all of them,
  * on the same cores; steps alternate, and each side is a process of its own.
  */
-
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { saveModel } from "../src/checkpoint/folder.ts";

@@ -1,5 +1,4 @@
 /** What each precision of the weights costs: perplexity of SmolLM2-135M-Instruct, over that in f32. */
-
 import { readFileSync } from "node:fs";
 import { loadGguf } from "../src/checkpoint/gguf/model.ts";
 import { expectedShapes } from "../src/checkpoint/weights.ts";

@@ -3,7 +3,6 @@
  * tokens, threads and precision, sides alternating; perplexity against llama.cpp's on the same file and text; and what
  * half an hour of GRPO with LoRA teaches it.
  */
-
 import { readFileSync } from "node:fs";
 import { loadGguf } from "../src/checkpoint/gguf/model.ts";
 import { expectedShapes } from "../src/checkpoint/weights.ts";

@@ -1,5 +1,4 @@
 /** Our model folders opened by transformers: the same logits, whatever the design, the type on disk and the shards. */
-
 import { execFileSync } from "node:child_process";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +12,7 @@ import { Random } from "../src/lib/random.ts";
 import { allParameters, type ModelConfig, modelOf } from "../src/models/architectures.ts";
 import { initialise, parameterInputs } from "../src/models/layers.ts";
 import { causalMask } from "../src/models/masks.ts";
-import { asParameters, asValues } from "../src/recipe/options.ts";
+import { asParameters, asValues } from "../src/recipe/model.ts";
 import { host, i32, Session } from "../src/runtime/session.ts";
 import { tokenizerFrom } from "../src/tokenizer/load.ts";
 import { trainBpe } from "../src/tokenizer/train.ts";

@@ -1,5 +1,4 @@
 /** A model folder of any shape with random weights: bf16 in two shards, streamed, so that neither time nor memory is spent. */
-
 import { closeSync, openSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { toBfloat16 } from "../src/checkpoint/dtypes.ts";

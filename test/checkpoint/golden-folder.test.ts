@@ -1,5 +1,4 @@
 /** A folder saved by transformers (bf16, two shards), read by us: weights, stops, template, and logits of the model. */
-
 import fs from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,7 +9,7 @@ import { expectedShapes } from "../../src/checkpoint/weights.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
-import { asValues } from "../../src/recipe/options.ts";
+import { asValues } from "../../src/recipe/model.ts";
 import { host, Session } from "../../src/runtime/session.ts";
 import { batchFeeds, sequenceInputs } from "../../src/train/language-model.ts";
 import { temporaryFolder } from "./temporary.ts";

@@ -1,5 +1,4 @@
 /** Loads the folder of the first argument and prints its own memory, in bytes, as JSON. */
-
 import { loadModel } from "../../src/checkpoint/folder.ts";
 import { expectedShapes } from "../../src/checkpoint/weights.ts";
 

@@ -1,5 +1,4 @@
 /** Peak memory of loading, measured in a process of its own: a pass under 1.3 times the model in f32. */
-
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
 import { join } from "node:path";

@@ -1,5 +1,4 @@
 /** DeepSeek-V3 in a Hugging Face folder: what transformers stores, what DeepSeek stores, and what we write. */
-
 import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";

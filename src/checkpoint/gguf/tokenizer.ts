@@ -196,21 +196,14 @@ function adds(id: number | null, configured: unknown, around: readonly number[])
   return typeof configured === "boolean" ? configured : around.includes(id);
 }
 
-const END_TEXTS = new Set([
-  ...[
-    "<|eot_id|>",
-    "<|im_end|>",
-    "<|end|>",
-    "<|return|>",
-    "<|call|>",
-    "<|flush|>",
-    "<|calls|>",
-    "<eos>",
-    "</s>",
-  ],
-  ...["<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_turn>"],
-  ...["<end_of_utterance>", "<turn|>", "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~["],
-]);
+/** Texts of tokens that end a completion. */
+const END_TEXTS = new Set(
+  [
+    "<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <eos> </s> <|endoftext|> <|eom_id|> <EOT>",
+    "_<EOT> [EOT] [EOS] <|end_of_text|> <end_of_turn> <end_of_utterance> <turn|> <|tool_response> [e~[",
+    "<｜end▁of▁sentence｜>",
+  ].flatMap((line) => line.split(" ")),
+);
 
 /** Texts of fill-in-the-middle tokens without a key; each of them ends a completion too. */
 const FIM_TEXTS = {

@@ -1,4 +1,4 @@
-/** From a recipe's stage to the options of the code that runs it, and from its model block to a model. */
+/** From a recipe's model and tokenizer to a model. */
 import fs from "node:fs";
 import { pulledModel } from "../checkpoint/download.ts";
 import { mismatch } from "../checkpoint/errors.ts";
@@ -9,7 +9,6 @@ import { readJson } from "../checkpoint/json.ts";
 import { holdsModel, openModelFiles, readShape } from "../checkpoint/model.ts";
 import { mergeAdapter } from "../checkpoint/peft.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
-import { Random } from "../lib/random.ts";
 import { allParameters, checkConfig } from "../models/architectures.ts";
 import { initialise } from "../models/layers.ts";
 import { f32, type HostValue } from "../runtime/session.ts";
@@ -56,9 +55,9 @@ export function placeOf(from: string): string {
 }
 
 /** The model before the first stage: fresh weights, or those of a folder. */
-export function initialModel(recipe: Recipe): Model {
+export function initialModel(recipe: Recipe, shape?: ModelShape): Model {
   if ("from" in recipe.model) return openModel(placeOf(recipe.model.from), recipe.model.adapter);
-  const { config, tokenizer } = recipeShape(recipe);
+  const { config, tokenizer } = shape ?? recipeShape(recipe);
   return { config, tokenizer, parameters: initialise(allParameters(config), recipe.seed) };
 }
 
@@ -96,9 +95,3 @@ function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {
       );
   }
 }
-
-/**
- * The seed of a stage's own streams: its problems or documents, its samples, its adapter. Two stages of a recipe draw from
- * different streams, however alike they are; exams have the recipe's seed, so that they compare.
- */
-export const stageSeed = (seed: number, stage: string): number => new Random(seed, "stage", stage).uint32();

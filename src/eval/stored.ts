@@ -5,15 +5,15 @@
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
-import { type Completion, completionKey } from "../eval/completions.ts";
-import { evaluationRecord, verifyCompletions } from "../eval/evaluate.ts";
-import type { EvaluatedProblem } from "../eval/problems.ts";
 import type { EvaluationRecord } from "../events.ts";
+import { differences } from "../lib/differences.ts";
 import { userError } from "../lib/errors.ts";
+import { Journal, wholeLines } from "../lib/journal.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { type TaskInput, taskOptions, verifierFrom } from "../tasks/registry.ts";
-import { differences } from "./info.ts";
-import { Journal, wholeLines } from "./journal.ts";
+import { type Completion, completionKey } from "./completions.ts";
+import { evaluationRecord, verifyCompletions } from "./evaluate.ts";
+import type { EvaluatedProblem } from "./problems.ts";
 
 const FORMAT = "sputnik-evaluation";
 

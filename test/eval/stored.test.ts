@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Completion } from "../../src/eval/completions.ts";
 import { chooseProblems } from "../../src/eval/problems.ts";
-import { header, judgeStored, openStore, readStored } from "../../src/run/stored.ts";
+import { header, judgeStored, openStore, readStored } from "../../src/eval/stored.ts";
 import { taskFrom, taskOptions } from "../../src/tasks/registry.ts";
 
 const folder = fs.mkdtempSync(join(os.tmpdir(), "sputnik-stored-"));
