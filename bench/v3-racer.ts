@@ -10,7 +10,7 @@ import { countParameters, initialise, parameterInputs } from "../src/models/laye
 import { loadRecipe } from "../src/recipe/load.ts";
 import { recipeShape } from "../src/recipe/model.ts";
 import type { PretrainStage } from "../src/recipe/schema.ts";
-import { documentSource } from "../src/recipe/sources.ts";
+import { documentSource } from "../src/data/sources.ts";
 import { type HostValue, host, Session } from "../src/runtime/session.ts";
 import { batchFeeds } from "../src/train/language-model.ts";
 import { trainedOn } from "../src/train/language-model-stage.ts";
