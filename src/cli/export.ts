@@ -10,7 +10,7 @@ import { saveModel } from "../checkpoint/folder.ts";
 import { exportGguf } from "../checkpoint/gguf/model.ts";
 import { isGguf, openModelFiles } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
-import { type UserError, userError } from "../lib/errors.ts";
+import { type UserError, usageError } from "../lib/errors.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import { type FoundModel, findModel } from "../run/find-model.ts";
@@ -62,7 +62,7 @@ const tell = (note: string): void => console.error(`${color.yellow("note")} ${pr
 type FolderType = "F32" | "F16" | "BF16";
 
 const wrongType = (dtype: string, known: string): UserError =>
-  userError("usage", `${dtype} cannot be written there.`, `Choose ${known}.`);
+  usageError(`${dtype} cannot be written there.`, `Choose ${known}.`);
 
 interface Written {
   parameters: number;
