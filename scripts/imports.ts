@@ -27,7 +27,6 @@ const LAYERS = [
 const KNOWN = [
   "src/eval/completions.ts -> src/train/rollout.ts",
   "src/eval/evaluate.ts -> src/train/grpo-metrics.ts",
-  "src/ledger/bill.ts -> src/events.ts",
 ];
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })

@@ -5,7 +5,7 @@
  * values given to it, and is bounded: by time, by all that it builds, and by the depth of its macros.
  */
 import { UserError } from "../lib/errors.ts";
-import { clocked, OutOfTime } from "./clock.ts";
+import { clocked, OutOfTime } from "./hostile.ts";
 import { Refusal, TooLarge, templateGlobals } from "./jinja/globals.ts";
 import { TemplateSyntaxError } from "./jinja/lexer.ts";
 import { type Execute, Scope, TemplateRun } from "./jinja/run.ts";
