@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
 import color from "picocolors";
+import type { Precision } from "../checkpoint/quantise.ts";
 import { completionKey, longestPrompt, sampleCompletions } from "../eval/completions.ts";
 import { chooseProblems } from "../eval/problems.ts";
 import { isUserError, userError } from "../lib/errors.ts";
@@ -22,9 +23,7 @@ import {
   readStored,
 } from "../run/stored.ts";
 import { Engine } from "../runtime/engine.ts";
-
 import { openForInference, shapeForInference } from "../sample/inference.ts";
-import type { Precision } from "../sample/quantise.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { compare } from "./eval-compare.ts";
 import { EvaluationProgress } from "./eval-progress.ts";

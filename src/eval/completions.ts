@@ -1,7 +1,8 @@
 /** Sampling an evaluation's completions: one request a completion, each with a random stream of its own. */
-import type { GenerateOptions } from "../sample/engine.ts";
+
 import type { InferenceModel } from "../sample/inference.ts";
-import type { Sampling } from "../sample/sampler.ts";
+import type { GenerateOptions } from "../sample/requests.ts";
+import type { Sampling } from "../sample/sampling.ts";
 import { completionText } from "../tokenizer/stream.ts";
 import { encodeProblem, locateEquations } from "../train/rollout.ts";
 import { type EvaluatedProblem, evaluationError } from "./problems.ts";

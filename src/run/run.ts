@@ -22,7 +22,7 @@ import { recipeWarnings } from "../recipe/validate.ts";
 import { coreWatch } from "../runtime/core-watch.ts";
 import { Engine } from "../runtime/engine.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
-import { Sampler } from "../sample/engine.ts";
+import { Sampler } from "../sample/sampler.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import { NonFiniteError } from "../train/diagnose.ts";
 import { GrpoStage } from "../train/grpo.ts";

@@ -2,10 +2,9 @@
 
 import type { ModelShape } from "../checkpoint/folder.ts";
 import type { GroupRecord } from "../events.ts";
-import type { GenerateOptions } from "../sample/engine.ts";
 import type { InferenceModel } from "../sample/inference.ts";
-import type { Sampling } from "../sample/sampler.ts";
-import type { Generation } from "../sample/scheduler.ts";
+import type { GenerateOptions, Generation } from "../sample/requests.ts";
+import type { Sampling } from "../sample/sampling.ts";
 import { checkedVerdict } from "../tasks/judge.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
 import { beginIds } from "../tokenizer/around.ts";

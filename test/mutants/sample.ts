@@ -1,7 +1,7 @@
 /** Mutants of decoding: the engine, and speculative decoding. */
 import { type Mutant, testFile } from "./mutant.ts";
 
-const ENGINE = "src/sample/engine.ts";
+const ENGINE = "src/sample/sampler.ts";
 const SPECULATIVE = "src/sample/speculative.ts";
 
 const engine = (test: string, find: string, replace: string): Mutant => ({
