@@ -54,7 +54,7 @@ describe.each([0, 1, 2, 3])("%i drafts a step", (drafts) => {
     const expected = await plain.with(parameters)(requests, options);
     const seen: number[][] = requests.map(() => []);
     const result = await sampler().generate(requests, {
-      ...options,
+      ...{ ...options, maxBatch: 1 },
       onToken: (index, id) => seen[index].push(id),
     });
     result.generations.forEach(({ ids, logProbs, finish }, i) => {

@@ -78,6 +78,8 @@ it("the sampler's log-probabilities are those of training's whole sequences", as
 it("refuses what its vocabulary and positions do not hold", async () => {
   const options: GenerateOptions = { sampling: { temperature: 1 }, stopIds: new Set() };
   const request = (prompt: number[], maxNewTokens: number) => [{ prompt, maxNewTokens, key: ["x"] }];
-  await expect(sampler.with(parameters)(request([29], 1), options)).rejects.toMatchObject({ kind: "generation" });
+  await expect(sampler.with(parameters)(request([29], 1), options)).rejects.toMatchObject({
+    kind: "generation",
+  });
   await expect(sampler.with(parameters)(request([1], 128), options)).rejects.toThrow("128 positions");
 });
