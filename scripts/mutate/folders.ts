@@ -56,10 +56,8 @@ export const FOLDERS: Record<string, readonly Part[]> = {
       ]),
     },
   ],
-  sample: [["scheduler", "sampler", "cache", "likeliest", "prompts", "pieces", "requests", "outputs"]].map(
-    (names) => ({
-      mutate: sources("sample", names),
-      tests: tests("sample", [...names, "logits"]),
-    }),
-  ),
+  sample: [["scheduler", "sampling", "cache", "prompts", "requests", "outputs"]].map((names) => ({
+    mutate: sources("sample", names),
+    tests: tests("sample", [...names, "likeliest", "verify", "pieces", "logits"]),
+  })),
 };

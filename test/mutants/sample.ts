@@ -67,7 +67,7 @@ export const sampleMutants: readonly Mutant[] = [
     "let shared = commonPrefix(held, prompt.slice(0, -1));",
     "let shared = 0 * held.length;",
   ),
-  sampler("reuse.slow", "mask.fill(MASKED, row * capacity + start, (row + 1) * capacity);", ""),
+  sampler("reuse.slow", "row * capacity + start, (row + 1)", "row * capacity + start + seq, (row + 1)"),
   sampler("reuse.slow", "this.exact && last !== null", "last !== null && last === null"),
   sampler("not-finite", 'if (this.last === null || isUserError(error, "logits")) this.forget();', ""),
   // What comes out.
@@ -106,7 +106,7 @@ export const sampleMutants: readonly Mutant[] = [
   sampler("speculative.slow", "...row.ids.slice(known, -1)], outputs", "...row.ids.slice(known)], outputs"),
   sampler("speculative.slow", "...row.ids.slice(known, -1)], outputs", "], outputs"),
   sampler("speculative.slow", "row.next = token.id;", "row.next = row.ids[known];"),
-  sampler("speculative.slow", "stopIds.has(token.id) || ", ""),
+  sampler("speculative.slow", "ended = stopIds.has(token.id)", "ended = stopIds.has(newest)"),
   sampler(
     "speculative.slow",
     "accepted && !ended;",
@@ -114,11 +114,15 @@ export const sampleMutants: readonly Mutant[] = [
   ),
   sampler("speculative.slow", "accepted && !ended;", "accepted && !stopIds.has(row.next);"),
   sampler("speculative.slow", "row.logProbs.push(token.logProb);", "row.logProbs.push(token.logProb / 2);"),
-  sampler("speculative.slow", "scale: scalar(logitScale(sampling)),", "scale: scalar(1),"),
   sampler(
     "speculative.slow",
-    "mask.fill(MASKED, row * capacity + start, (row + 1) * capacity);",
-    "mask.fill(MASKED, row * capacity + start + 1, (row + 1) * capacity);",
+    "scale: scalar(logitScale(sampling)),",
+    "scale: scalar(sampling.temperature || 1),",
+  ),
+  sampler(
+    "speculative.slow",
+    "row * capacity + start, (row + 1)",
+    "row * capacity + start + drafts, (row + 1)",
   ),
   sampler(
     "speculative.slow",
@@ -133,11 +137,7 @@ export const sampleMutants: readonly Mutant[] = [
   sampler("speculative.slow", "1 + drafts.length);", "1);"),
   sampler("reuse.slow", "drafter.held, prompt.length - 2));", "drafter.held, prompt.length - 1));"),
   sampler("reuse.slow", "Math.min(shared - 1, drafter.held", "Math.min(held.length, drafter.held"),
-  sampler(
-    "speculative.slow",
-    "options.signal?.throwIfAborted();\n    const { active } = scheduler;",
-    "const { active } = scheduler;",
-  ),
+  sampler("reuse.slow", "options.signal?.throwIfAborted();\n      const end", "const end"),
   drafter(
     "speculative.slow",
     "if (decoding !== undefined) fillGumbel(noise, decoding.sampling.temperature, decoding.random);",
