@@ -58,14 +58,14 @@ export async function benchDecode(): Promise<Row[]> {
   const shares: number[] = [];
   const speeds: number[] = [];
   for (let round = 0; round <= ROUNDS; round++) {
-    const before = await measureMatmulRate(100, undefined, PRODUCTS);
+    const before = await measureMatmulRate(undefined, 100, PRODUCTS);
     const start = performance.now();
     const { flops, tokens } = await sampler.with(parameters)(requests, {
       sampling: { temperature: 1 },
       stopIds: new Set(),
     });
     const seconds = (performance.now() - start) / 1000;
-    const after = await measureMatmulRate(100, undefined, PRODUCTS);
+    const after = await measureMatmulRate(undefined, 100, PRODUCTS);
     if (round === 0) continue;
     shares.push(flops / seconds / ((before + after) / 2));
     speeds.push(tokens / seconds);

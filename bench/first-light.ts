@@ -58,7 +58,8 @@ function residentTree(root: number): number {
   }
 }
 
-function evaluations(folder: string): { base: EvaluationRecord; final: EvaluationRecord } {
+/** The first and the last evaluation of a run's folder. */
+export function evaluations(folder: string): { base: EvaluationRecord; final: EvaluationRecord } {
   const lines = readFileSync(join(folder, "evaluations.jsonl"), "utf8")
     .trim()
     .split("\n")

@@ -1,10 +1,11 @@
-/** `npm run bench -- NAME [--json]`: one benchmark; exits 1 where a row does not hold. */
+/** `npm run bench -- NAME [--json] [options of the benchmark]`: one benchmark; exits 1 where a row does not hold. */
 import "../src/runtime/no-telemetry.ts";
 import { createRequire } from "node:module";
 import { benchBusy } from "./busy.ts";
 import { benchDecode } from "./decode.ts";
 import { benchFirstLight } from "./first-light.ts";
 import { benchGrpo } from "./grpo.ts";
+import { benchHouse } from "./house.ts";
 import { benchMemory } from "./memory.ts";
 import { benchPrecision } from "./precision.ts";
 import { benchRealModel } from "./real-model.ts";
@@ -14,13 +15,14 @@ import { benchTrain } from "./train.ts";
 import { benchTrust } from "./trust.ts";
 import { benchV3 } from "./v3.ts";
 
-const benches: Record<string, () => Promise<Row[]>> = {
+const benches: Record<string, (words: readonly string[]) => Promise<Row[]>> = {
   busy: benchBusy,
   train: benchTrain,
   decode: benchDecode,
   "first-light": benchFirstLight,
   "real-model": benchRealModel,
   v3: benchV3,
+  house: benchHouse,
   memory: benchMemory,
   grpo: benchGrpo,
   trust: benchTrust,
@@ -39,7 +41,7 @@ if (bench === undefined) {
 const version = (createRequire(import.meta.url)("onnxruntime-node/package.json") as { version: string })
   .version;
 const setting = circumstances(version);
-const rows = (await bench()).map(judgeRow);
+const rows = (await bench(flags)).map(judgeRow);
 if (flags.includes("--json")) console.log(JSON.stringify({ benchmark: name, ...setting, rows }));
 else {
   console.log(

@@ -4,15 +4,15 @@
  * the data of the recipe tiny-v3-zero.
  */
 import { sourceOf } from "../src/checkpoint/weights.ts";
+import { encodePrompt } from "../src/data/prompt.ts";
 import { parseRecipe, readRecipe } from "../src/recipe/load.ts";
-import { initialModel } from "../src/recipe/options.ts";
+import { initialModel } from "../src/recipe/model.ts";
 import { documentSource } from "../src/recipe/sources.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { Sampler } from "../src/sample/sampler.ts";
 import { baked } from "../src/sample/weights.ts";
 import { taskFrom } from "../src/tasks/registry.ts";
 import { LanguageModelStage } from "../src/train/language-model-stage.ts";
-import { encodePrompt } from "../src/train/rollout.ts";
 import type { Model } from "../src/train/stage.ts";
 import { median, type Row } from "./rows.ts";
 

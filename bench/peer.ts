@@ -32,6 +32,11 @@ export class Peer {
     return Peer.start(process.execPath, ["--import", "tsx", path, ...args], process.cwd());
   }
 
+  /** A script of another checkout of this repository, by its path there. */
+  static async inFolder(folder: string, script: string): Promise<Peer | null> {
+    return Peer.start(process.execPath, ["--import", "tsx", script], folder);
+  }
+
   static async jaxJs(): Promise<Peer | null> {
     const folder = `${here}jax-js`;
     if (!existsSync(`${folder}/node_modules`)) {

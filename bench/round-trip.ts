@@ -11,7 +11,7 @@ import { Random } from "../src/lib/random.ts";
 import { allParameters, type ModelConfig, modelOf } from "../src/models/architectures.ts";
 import { initialise, parameterInputs } from "../src/models/layers.ts";
 import { causalMask } from "../src/models/masks.ts";
-import { asParameters, asValues, expectedShapes } from "../src/recipe/options.ts";
+import { asParameters, asValues, expectedShapes } from "../src/recipe/model.ts";
 import { host, i32, Session } from "../src/runtime/session.ts";
 import { tokenizerFrom } from "../src/tokenizer/load.ts";
 import { trainBpe } from "../src/tokenizer/train.ts";

@@ -52,14 +52,18 @@ export function circumstances(onnxruntime: string): Circumstances {
 export const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[values.length >> 1];
 
+/** Three digits, or all of a number that has more before the point. */
+const figure = (value: number): string =>
+  Math.abs(value) >= 1000 ? Math.round(value).toLocaleString("en") : value.toPrecision(3);
+
 export function printRows(rows: readonly JudgedRow[]): void {
   const width = Math.max(...rows.map((row) => row.name.length));
   for (const { name, value, unit, atLeast, atMost, spread, holds, note } of rows) {
     const wanted =
       atLeast !== undefined ? `at least ${atLeast}` : atMost !== undefined ? `at most ${atMost}` : "";
-    const range = spread === undefined ? "" : ` [${spread.map((x) => x.toPrecision(3)).join(", ")}]`;
+    const range = spread === undefined ? "" : ` [${spread.map(figure).join(", ")}]`;
     console.log(
-      `${holds ? "holds " : "MISSED"} ${name.padEnd(width)} ${value.toPrecision(3)}${range} ${unit} ${wanted}${note ? `  (${note})` : ""}`,
+      `${holds ? "holds " : "MISSED"} ${name.padEnd(width)} ${figure(value)}${range} ${unit} ${wanted}${note ? `  (${note})` : ""}`,
     );
   }
 }

@@ -6,7 +6,7 @@ import { saveModel } from "../src/checkpoint/folder.ts";
 import { INDEX, WEIGHTS } from "../src/checkpoint/shards.ts";
 import { Random } from "../src/lib/random.ts";
 import type { ModelConfig } from "../src/models/architectures.ts";
-import { expectedShapes } from "../src/recipe/options.ts";
+import { expectedShapes } from "../src/recipe/model.ts";
 import { CompactTokenizer } from "../src/tokenizer/compact.ts";
 
 const SHARDS = 2;

@@ -3,11 +3,12 @@
  * machine's MatMul rate, PyTorch on the CPU and the best JavaScript peer; all sides alternate in one run.
  */
 
+import type { LanguageModelBatch } from "../src/data/packing.ts";
 import { Random } from "../src/lib/random.ts";
 import { decoderParameters } from "../src/models/dense.ts";
 import { initialise } from "../src/models/layers.ts";
 import { measureMatmulRate } from "../src/runtime/measure.ts";
-import { batchFeeds, type LanguageModelBatch, languageModelLoss } from "../src/train/language-model.ts";
+import { batchFeeds, languageModelLoss } from "../src/train/language-model.ts";
 import { TrainStep } from "../src/train/step.ts";
 import { Peer } from "./peer.ts";
 import { median, type Row } from "./rows.ts";

@@ -2,15 +2,16 @@
  * One side of the race in v3-race.ts, a process of its own: trains a recipe's first stage for so many seconds on one
  * thread and prints the loss on documents that no training sees. The rate follows the clock and ends with the time.
  */
+
+import { PackedStream } from "../src/data/packing.ts";
 import { Graph } from "../src/graph/tensor.ts";
 import { allParameters, checkConfig } from "../src/models/architectures.ts";
 import { countParameters, initialise, parameterInputs } from "../src/models/layers.ts";
 import { loadRecipe } from "../src/recipe/load.ts";
-import { recipeShape } from "../src/recipe/options.ts";
+import { recipeShape } from "../src/recipe/model.ts";
 import type { PretrainStage } from "../src/recipe/schema.ts";
 import { documentSource } from "../src/recipe/sources.ts";
 import { type HostValue, host, Session } from "../src/runtime/session.ts";
-import { PackedBatches } from "../src/train/data.ts";
 import { batchFeeds } from "../src/train/language-model.ts";
 import { trainedOn } from "../src/train/language-model-stage.ts";
 import { learningRates } from "../src/train/optimizer.ts";
@@ -47,12 +48,12 @@ async function race({ recipe: file, seed, seconds, model = {}, rate }: Entry): P
   const { schedule, ...options } = stage;
   const optimizer = { ...options.optimizer, lr: rate ?? options.optimizer.lr };
   const rowsOf = (stream: number) =>
-    new PackedBatches(
+    new PackedStream(
       documentSource(stage.data, { tokenizer }, { seed: stream, stage: "pretrain" }),
       options.batch,
       options.sequence,
     );
-  const feeds = (rows: PackedBatches): Record<string, HostValue> => {
+  const feeds = (rows: PackedStream): Record<string, HostValue> => {
     const batch = rows.next();
     return batchFeeds({ ...batch, weights: batch.weights.map((weight) => weight / batch.trained) });
   };

@@ -14,6 +14,7 @@ const LAYERS = [
   ["ledger", "tokenizer", "models"],
   ["checkpoint"],
   ["sample", "tasks"],
+  ["data"],
   ["events.ts"],
   ["train", "eval"],
   ["recipe"],
@@ -34,8 +35,6 @@ const KNOWN = [
   "src/graph/proto.ts -> src/graph/tensor.ts",
   "src/graph/tensor.ts -> src/graph/op.ts",
   "src/ledger/bill.ts -> src/events.ts",
-  "src/tokenizer/around.ts -> src/tokenizer/tokenizer.ts",
-  "src/tokenizer/tokenizer.ts -> src/tokenizer/around.ts",
 ];
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })

@@ -126,7 +126,7 @@ function checkSpace(folder: string, model: HubModel, files: readonly HubFile[]):
   if (needed <= bavail * bsize) return;
   const giga = (bytes: number): string => (bytes / 1e9).toFixed(1);
   throw hubError(
-    `${folder} needs room for ${giga(needed)} GB more, and has ${giga(bavail * bsize)} GB.`,
+    `${folder} needs ${giga(needed)} GB more space, and its disk has ${giga(bavail * bsize)} GB.`,
     "Free some space, or choose another disk with --to FOLDER.",
   );
 }
@@ -204,7 +204,7 @@ async function fetchRest(
     if (code === "ENOSPC" || code === "EDQUOT")
       throw hubError(
         `The disk of ${partial} is full.`,
-        "Free some space and run the same command again: it goes on where it stopped.",
+        "Free some space and run the same command again: it continues where it stopped.",
         { cause: error },
       );
     // Other system errors concern the folder, not the network.

@@ -1,10 +1,9 @@
 /**
- * The element types of a safetensors file: bytes each, and how they become numbers.
- * All are little-endian in the file. F16 and BF16 are decoded to f32 (exact) and encoded from it
- * (round to nearest, ties to even). F8_E4M3 stays as its bytes: without its block scales (`fp8.ts`) it is no number.
+ * The element types of a safetensors file, all little-endian. F16 and BF16 are decoded to f32 (exact) and encoded from it
+ * (round to nearest, ties to even). F8_E4M3 keeps its bytes: they are numbers only with their block scales (weights.ts).
  */
 
-/** What a tensor's numbers are held in; F16 and BF16 in a Float32Array. */
+/** The array that holds a tensor's numbers; F16 and BF16 in a Float32Array. */
 export interface DataOf {
   F64: Float64Array;
   F32: Float32Array;
@@ -23,52 +22,37 @@ export type Dtype = keyof DataOf;
 
 interface Element<D extends Dtype> {
   bytes: number;
-  /** `raw` starts on an 8-byte boundary of its own buffer, so a view is allowed. */
+  /** `raw` starts on an 8-byte boundary of its buffer, so a view is allowed. */
   decode(raw: Uint8Array<ArrayBuffer>): DataOf[D];
   encode(data: DataOf[D]): Uint8Array;
 }
 
-const count = (raw: Uint8Array, bytes: number) => raw.byteLength / bytes;
 const bytesOf = (data: ArrayBufferView): Uint8Array =>
   new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
 
-/** One row per type, in the order in which the reference implementation lays tensors out: wide ones first. */
+/** A type whose numbers in memory are those in the file. */
+const same = <T extends ArrayBufferView>(
+  type: new (buffer: ArrayBuffer, offset: number, length: number) => T,
+  bytes: number,
+) => ({
+  bytes,
+  decode: (raw: Uint8Array<ArrayBuffer>): T => new type(raw.buffer, raw.byteOffset, raw.byteLength / bytes),
+  encode: bytesOf,
+});
+
+/** One row per type, in the order in which the reference implementation writes tensors: wide types first. */
 export const DTYPES: { readonly [D in Dtype]: Element<D> } = {
-  I64: {
-    bytes: 8,
-    decode: (raw) => new BigInt64Array(raw.buffer, raw.byteOffset, count(raw, 8)),
-    encode: bytesOf,
-  },
-  F64: {
-    bytes: 8,
-    decode: (raw) => new Float64Array(raw.buffer, raw.byteOffset, count(raw, 8)),
-    encode: bytesOf,
-  },
-  F32: {
-    bytes: 4,
-    decode: (raw) => new Float32Array(raw.buffer, raw.byteOffset, count(raw, 4)),
-    encode: bytesOf,
-  },
-  I32: {
-    bytes: 4,
-    decode: (raw) => new Int32Array(raw.buffer, raw.byteOffset, count(raw, 4)),
-    encode: bytesOf,
-  },
-  BF16: { bytes: 2, decode: (raw) => widened("BF16", raw), encode: narrowBfloat16 },
-  F16: { bytes: 2, decode: (raw) => widened("F16", raw), encode: narrowFloat16 },
-  I16: {
-    bytes: 2,
-    decode: (raw) => new Int16Array(raw.buffer, raw.byteOffset, count(raw, 2)),
-    encode: bytesOf,
-  },
-  I8: {
-    bytes: 1,
-    decode: (raw) => new Int8Array(raw.buffer, raw.byteOffset, raw.byteLength),
-    encode: bytesOf,
-  },
-  U8: { bytes: 1, decode: (raw) => raw, encode: bytesOf },
-  F8_E4M3: { bytes: 1, decode: (raw) => raw, encode: bytesOf },
-  BOOL: { bytes: 1, decode: (raw) => raw, encode: bytesOf },
+  I64: same(BigInt64Array, 8),
+  F64: same(Float64Array, 8),
+  F32: same(Float32Array, 4),
+  I32: same(Int32Array, 4),
+  BF16: { bytes: 2, decode: (raw) => widened("BF16", raw), encode: (data) => narrowed(data, toBfloat16) },
+  F16: { bytes: 2, decode: (raw) => widened("F16", raw), encode: (data) => narrowed(data, toFloat16) },
+  I16: same(Int16Array, 2),
+  I8: same(Int8Array, 1),
+  U8: same(Uint8Array, 1),
+  F8_E4M3: same(Uint8Array, 1),
+  BOOL: same(Uint8Array, 1),
 };
 
 export function isDtype(name: string): name is Dtype {
@@ -96,12 +80,9 @@ export function fromBfloat16(bits: number): number {
   return floatOf(bits << 16);
 }
 
-/** Upper half of the f32, rounded to nearest even; a NaN stays one (quiet). */
+/** Upper half of the f32, rounded to nearest even; a NaN stays a (quiet) NaN. */
 export function toBfloat16(value: number): number {
-  return upperHalf(bitsOf(value));
-}
-
-function upperHalf(bits: number): number {
+  const bits = bitsOf(value);
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
 }
@@ -115,7 +96,7 @@ export function fromFloat16(bits: number): number {
   return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25);
 }
 
-/** Nearest f16, ties to even; 65520 and more is infinite. */
+/** Nearest f16, ties to even; 65520 and above become infinite. */
 export function toFloat16(value: number): number {
   const bits = bitsOf(value);
   const sign = (bits >>> 16) & 0x8000;
@@ -143,24 +124,23 @@ export function fromFloat8(bits: number): number {
   return exponent === 0 ? sign * fraction * 2 ** -9 : sign * (8 + fraction) * 2 ** (exponent - 10);
 }
 
-/** Types that a weight may have, all of which become f32; only F64 loses anything. */
+/** Types of weights. All are converted to f32; only F64 loses precision. */
 export const WEIGHT_TYPES = ["F32", "F16", "BF16", "F64", "F8_E4M3"] as const;
 export type WeightType = (typeof WEIGHT_TYPES)[number];
 
 export const isWeightType = (dtype: Dtype): dtype is WeightType =>
   (WEIGHT_TYPES as readonly string[]).includes(dtype);
 
-const tables = new Map<WeightType, Float32Array>();
-
-/** Every value of a narrow type by its bits: a look-up is several times faster than the arithmetic. */
-function tableOf(dtype: "F16" | "F8_E4M3"): Float32Array {
-  const known = tables.get(dtype);
-  if (known !== undefined) return known;
-  const [size, decode] = dtype === "F16" ? [1 << 16, fromFloat16] : [1 << 8, fromFloat8];
-  const table = Float32Array.from({ length: size }, (_, bits) => decode(bits));
-  tables.set(dtype, table);
-  return table;
+/** A table of a narrow type's values by their bits: a look-up is several times faster than the arithmetic. */
+function tableOf(size: number, decode: (bits: number) => number): () => Float32Array {
+  let table: Float32Array | undefined;
+  return () => {
+    table ??= Float32Array.from({ length: size }, (_, bits) => decode(bits));
+    return table;
+  };
 }
+const float16Table = tableOf(1 << 16, fromFloat16);
+const float8Table = tableOf(1 << 8, fromFloat8);
 
 /** Converts the elements in `raw`, which starts on an 8-byte boundary, into `target`. */
 export function widen(dtype: WeightType, raw: Uint8Array<ArrayBuffer>, target: Float32Array): void {
@@ -170,27 +150,20 @@ export function widen(dtype: WeightType, raw: Uint8Array<ArrayBuffer>, target: F
     const bits = new Uint32Array(target.buffer, target.byteOffset, length);
     for (let i = 0; i < length; i++) bits[i] = words[i]! << 16;
   } else if (dtype === "F16" || dtype === "F8_E4M3") {
-    const table = tableOf(dtype);
+    const table = dtype === "F16" ? float16Table() : float8Table();
     const words = dtype === "F16" ? new Uint16Array(raw.buffer, raw.byteOffset, length) : raw;
     for (let i = 0; i < length; i++) target[i] = table[words[i]!]!;
   } else target.set(DTYPES[dtype].decode(raw));
 }
 
 function widened(dtype: "F16" | "BF16", raw: Uint8Array<ArrayBuffer>): Float32Array {
-  const result = new Float32Array(count(raw, 2));
+  const result = new Float32Array(raw.byteLength / 2);
   widen(dtype, raw, result);
   return result;
 }
 
-function narrowBfloat16(data: Float32Array): Uint8Array {
-  const bits = new Uint32Array(data.buffer, data.byteOffset, data.length);
+function narrowed(data: Float32Array, convert: (value: number) => number): Uint8Array {
   const words = new Uint16Array(data.length);
-  for (let i = 0; i < words.length; i++) words[i] = upperHalf(bits[i]!);
-  return bytesOf(words);
-}
-
-function narrowFloat16(data: Float32Array): Uint8Array {
-  const words = new Uint16Array(data.length);
-  for (let i = 0; i < words.length; i++) words[i] = toFloat16(data[i]!);
+  for (let i = 0; i < words.length; i++) words[i] = convert(data[i]!);
   return bytesOf(words);
 }

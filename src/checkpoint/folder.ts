@@ -6,14 +6,21 @@ import { readText, textFault } from "../lib/text-file.ts";
 import { checkConfig, type ModelConfig, storedConfig } from "../models/architectures.ts";
 import { settingsIn } from "../models/generation-settings.ts";
 import { fromHuggingFace, toHuggingFace } from "../models/hugging-face.ts";
+import { TOOL_USE } from "../tokenizer/chat-template.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
-import { TOOL_USE } from "../tokenizer/named-templates.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { mismatch } from "./errors.ts";
 import { readJson } from "./json.ts";
 import type { Parameter } from "./safetensors.ts";
 import { type StoredType, WEIGHTS, writeWeights } from "./shards.ts";
-import { type Block, blockSize, readWeights, type Shapes, storedNames, withoutTiedHead } from "./weights.ts";
+import {
+  checkedWeights,
+  readAll,
+  type Shapes,
+  storedNames,
+  withOpenWeights,
+  withoutTiedHead,
+} from "./weights.ts";
 
 /** A model without its weights. */
 export interface ModelShape {
@@ -95,8 +102,11 @@ const TORCH_DTYPES = { F32: "float32", BF16: "bfloat16", F16: "float16" };
 export function loadModel(folder: string, expected?: (config: ModelConfig) => Shapes): LoadedModel {
   const shape = readFolder(folder);
   const { config } = shape;
-  const options = { tied: config.tieEmbeddings, expected: expected?.(config), block: scaleBlock(folder) };
-  return { ...shape, parameters: readWeights(folder, options) };
+  const wanted = { tied: config.tieEmbeddings, expected: expected?.(config) };
+  return withOpenWeights(folder, (tensors, files) => {
+    const weights = checkedWeights(tensors, wanted, files.join(", "), folder);
+    return { ...shape, parameters: readAll(folder, weights) };
+  });
 }
 
 /** Reads a folder's model without its weights. @throws what `loadModel` throws */
@@ -116,12 +126,6 @@ export function readFolder(folder: string): LoadedShape {
       unknown
     >,
   };
-}
-
-/** Rows and columns of one scale, if the folder's weights are in FP8. */
-export function scaleBlock(folder: string): Block {
-  const file = join(folder, CONFIG);
-  return blockSize(file, readJson(file));
 }
 
 /**

@@ -102,7 +102,7 @@ export async function listModel(
   if (!parsed.success)
     throw hubError(
       `${new URL(endpoint).host} answered with something else than a list of files.`,
-      "Check HF_ENDPOINT, and whether a proxy or a login page stands between.",
+      "Check HF_ENDPOINT, and whether a proxy or a login page answers instead.",
     );
   const { sha: commit, siblings } = parsed.data;
   const files = siblings.map(({ rfilename: path, size, blobId, lfs }): HubFile => {
@@ -185,7 +185,7 @@ function endpointOf({ endpoint = "https://huggingface.co" }: HubOptions): string
   // The part before an @ may be a password.
   throw hubError(
     `HF_ENDPOINT is no address: ${JSON.stringify(endpoint.replace(/^.*@/s, "…@"))}.`,
-    "Write it whole, such as https://huggingface.co.",
+    "Write the full address, such as https://huggingface.co.",
   );
 }
 
@@ -227,7 +227,7 @@ export function unreachable(url: string, error: unknown): UserError {
   const found = silent ? "silence" : (systemCode(cause) ?? String(cause));
   return hubError(
     `No answer from ${new URL(url).host} (${found}).`,
-    "Check the network, or name a mirror: HF_ENDPOINT=https://... Node uses no proxy of the environment by itself. What has been fetched stays, and the same command goes on from there.",
+    "Check the network, or name a mirror: HF_ENDPOINT=https://... Node uses no proxy of the environment by itself. What has been downloaded is kept, and the same command continues from there.",
     { transient: true, cause: error },
   );
 }

@@ -6,7 +6,7 @@ import { mismatch } from "./errors.ts";
 /** Parsed content; `undefined` if the file is `optional` and absent. @throws UserError with file and cause */
 export function readJson(file: string, { optional = false }: { optional?: boolean } = {}): unknown {
   if (optional && !fs.existsSync(file)) return undefined;
-  const remedy = "Point at a whole model folder or checkpoint, or copy this file again.";
+  const remedy = "Give a complete model folder or checkpoint, or copy this file again.";
   const fail = (found: string, cause?: unknown, first = ""): Error =>
     mismatch(file, "a JSON file", found, `${first} ${remedy}`.trim(), cause);
   let text: string;

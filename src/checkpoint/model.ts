@@ -2,9 +2,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { allParameters, type ModelConfig } from "../models/architectures.ts";
-import { type LoadedModel, type LoadedShape, loadModel, readFolder, scaleBlock } from "./folder.ts";
+import { type LoadedModel, type LoadedShape, loadModel, readFolder } from "./folder.ts";
 import { loadGguf, shapeOf, withGguf } from "./gguf/model.ts";
-import { compare, type Shapes, type TensorSource, withOpenWeights, withoutTiedHead } from "./weights.ts";
+import { checkedWeights, type Shapes, type TensorSource, withOpenWeights } from "./weights.ts";
 
 export const isGguf = (path: string): boolean => /\.gguf$/i.test(path);
 
@@ -32,10 +32,10 @@ export function withModel<T>(path: string, use: (shape: LoadedShape, weights: Te
   const hand = (shape: LoadedShape, stored: TensorSource): T => {
     const { config } = shape;
     const expected = new Map(allParameters(config).map(({ name, shape }) => [name, shape]));
-    compare(stored, config.tieEmbeddings, expected, path, isGguf(path) ? undefined : path);
-    return use(shape, config.tieEmbeddings ? withoutTiedHead(path, stored) : stored);
+    const wanted = { tied: config.tieEmbeddings, expected };
+    return use(shape, checkedWeights(stored, wanted, path, isGguf(path) ? undefined : path));
   };
   if (isGguf(path)) return withGguf(path, (content) => hand(shapeOf(content), content.tensors));
   const shape = readFolder(path);
-  return withOpenWeights(path, scaleBlock(path), (stored) => hand(shape, stored));
+  return withOpenWeights(path, (stored) => hand(shape, stored));
 }

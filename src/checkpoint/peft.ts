@@ -86,7 +86,12 @@ export function mergeAdapter(folder: string, parameters: ReadonlyMap<string, Par
     for (const name of opened.header.tensors.keys()) {
       const [ending, kind] = ENDINGS.find(([pattern]) => pattern.test(name)) ?? [];
       if (kind === undefined || !name.startsWith(PREFIX))
-        throw wrong(opened.file, name, "a part of an adapter of this model", "another name");
+        throw mismatch(
+          tensorIn(opened.file, name),
+          "a part of an adapter of this model",
+          "another name",
+          OTHER,
+        );
       const module = name.slice(PREFIX.length).replace(ending!, "");
       const pieces = modules.get(module) ?? {};
       if (name.includes(".lora_embedding_")) pieces.embedding = true;
@@ -99,7 +104,9 @@ export function mergeAdapter(folder: string, parameters: ReadonlyMap<string, Par
         "none: the file is empty",
         "Save the adapter again: where a model is spread over processes, gather the weights before that.",
       );
-    const adapter = { config, parameters, modules, file: opened.file };
+    const wrong: Adapter["wrong"] = (name, expected, found, remedy = OTHER) =>
+      mismatch(tensorIn(opened.file, PREFIX + name), expected, found, remedy);
+    const adapter = { config, parameters, modules, wrong };
     checkComplete(adapter);
     checkTied(adapter);
     const scales = config.scales([...modules.keys()].map((module) => parameterName(adapter, module)));
@@ -115,45 +122,42 @@ interface Adapter {
   config: AdapterConfig;
   parameters: ReadonlyMap<string, Parameter>;
   modules: ReadonlyMap<string, Pieces>;
-  file: string;
+  /** The error for a tensor of the file, named without PEFT's prefix. */
+  wrong(name: string, expected: string, found: string, remedy?: string): UserError;
 }
 
-const OTHER = "The adapter belongs to another model, or the file is not whole.";
-
-const wrong = (file: string, tensor: string, expected: string, found: string, remedy = OTHER): UserError =>
-  mismatch(tensorIn(file, tensor), expected, found, remedy);
+const OTHER = "The adapter belongs to another model, or the file is incomplete.";
 
 /** Checks that the file holds the tensors that the config names. */
-function checkComplete({ config, modules, file }: Adapter): void {
+function checkComplete({ config, modules, wrong }: Adapter): void {
   const holds = (name: string, kind: keyof Pieces): boolean =>
     [...modules].some(([module, pieces]) => `.${module}`.includes(`.${name}`) && pieces[kind] !== undefined);
   for (const name of config.saved)
     if (!holds(name, "weight"))
-      throw wrong(file, `${PREFIX}…${name}.weight`, "it, since modules_to_save names it", "nothing");
+      throw wrong(`…${name}.weight`, "it, since modules_to_save names it", "nothing");
   for (const name of config.tokens.keys())
     if (!holds(name, "rows"))
-      throw wrong(file, `${PREFIX}…${name}`, "rows, since trainable_token_indices names it", "nothing");
+      throw wrong(`…${name}`, "rows, since trainable_token_indices names it", "nothing");
   for (const [module, { A, B, magnitude, shift }] of modules)
     if ((A === undefined) !== (B === undefined) || (A === undefined && (magnitude ?? shift) !== undefined))
-      throw wrong(file, `${PREFIX}${module}.lora_${A === undefined ? "A" : "B"}`, "both halves", "one alone");
+      throw wrong(`${module}.lora_${A === undefined ? "A" : "B"}`, "both halves", "one alone");
     else if (config.dora && A !== undefined && magnitude === undefined)
-      throw wrong(file, `${PREFIX}${module}.lora_magnitude_vector`, "it, since use_dora is on", "nothing");
+      throw wrong(`${module}.lora_magnitude_vector`, "it, since use_dora is on", "nothing");
 }
 
 /**
  * A tied model has one matrix for embedding and output. An adapter of one of the two was trained while the other stayed
  * as it was, which one matrix cannot express; PEFT's merge changes both and gives another model than the trained one.
  */
-function checkTied({ parameters, modules, file }: Adapter): void {
+function checkTied({ parameters, modules, wrong }: Adapter): void {
   if (parameters.has(HEAD)) return;
   const [embedding, head] = [EMBEDDING, HEAD].map((name) => modules.get(name.replace(/\.weight$/, "")));
-  const whole = (pieces?: Pieces): Float32Array | undefined => (pieces?.A ? undefined : pieces?.weight?.data);
-  const same = whole(embedding)?.every((value, i) => value === whole(head)?.[i]) ?? false;
-  const changed = [embedding, head].some((pieces) => pieces?.A !== undefined || whole(pieces) !== undefined);
+  const full = (pieces?: Pieces): Float32Array | undefined => (pieces?.A ? undefined : pieces?.weight?.data);
+  const same = full(embedding)?.every((value, i) => value === full(head)?.[i]) ?? false;
+  const changed = [embedding, head].some((pieces) => pieces?.A !== undefined || full(pieces) !== undefined);
   if (!changed || same) return;
   throw wrong(
-    file,
-    `${PREFIX}${(head ?? embedding) === head ? HEAD : EMBEDDING}`,
+    (head ?? embedding) === head ? HEAD : EMBEDDING,
     "embedding and output matrix to change together, as the model ties the two",
     "an adapter of one of them",
     "Untie the base model first: store lm_head.weight beside the embedding and set tie_word_embeddings to false in its config.json. Then merge the adapter into that.",
@@ -167,40 +171,39 @@ function parameterName(adapter: Adapter, module: string): string {
 }
 
 function mergeModule(adapter: Adapter, module: string, pieces: Pieces, rank: number, scale: number): void {
-  const { config, parameters, file } = adapter;
+  const { config, parameters, wrong } = adapter;
   // A tied model has the embedding only.
   const name = `${module}.weight`;
   const weight = parameters.get(name) ?? (name === HEAD ? parameters.get(EMBEDDING) : undefined);
   if (weight === undefined && (pieces.bias === undefined || pieces.A !== undefined))
-    throw wrong(file, `${PREFIX}${module}`, "a weight of this model", "none of that name");
+    throw wrong(module, "a weight of this model", "none of that name");
   const biasName = `${module}.bias`;
-  if (pieces.bias !== undefined) replace(file, biasName, parameters.get(biasName), pieces.bias);
+  if (pieces.bias !== undefined) replace(adapter, biasName, parameters.get(biasName), pieces.bias);
   if (weight === undefined) return;
-  if (pieces.weight !== undefined) replace(file, name, weight, pieces.weight);
+  if (pieces.weight !== undefined) replace(adapter, name, weight, pieces.weight);
   if (pieces.rows !== undefined) replaceRows(adapter, module, weight, pieces.rows);
   const { A, B, embedding, shift, magnitude } = pieces;
   if (A === undefined || B === undefined) return;
   const [rows, columns] = weight.shape as [number, number];
   const [down, up] = embedding ? [transposed(B), transposed(A)] : [A, B];
-  checkShape(file, `${module}.lora_A`, down, [rank, columns]);
-  checkShape(file, `${module}.lora_B`, up, [rows, rank]);
+  checkShape(adapter, `${module}.lora_A`, down, [rank, columns]);
+  checkShape(adapter, `${module}.lora_B`, up, [rows, rank]);
   // A base weight stored with the adapter is already the residual, and PEFT subtracts nothing from embeddings.
   const residual = pieces.weight === undefined && !embedding ? config.residual : null;
   if (residual === "pissa") subtractPrincipal({ rows, columns, data: weight.data }, rank);
   if (residual === "olora") subtractLeading({ rows, columns, data: weight.data }, rank, scale);
   addProduct(weight.data, up.data, down.data, { out: rows, rank, width: columns, scale });
-  if (magnitude !== undefined) setNorms(file, module, weight, magnitude.data, embedding === true);
+  if (magnitude !== undefined) setNorms(adapter, module, weight, magnitude.data, embedding === true);
   if (shift === undefined) return;
   const bias = parameters.get(biasName);
   if (bias === undefined)
     throw wrong(
-      file,
-      `${PREFIX}${module}.lora_B.bias`,
+      `${module}.lora_B.bias`,
       "a bias of the model to add it to",
       "none",
       "A model of this family has no place for it, so PEFT cannot merge it either: train the adapter without lora_bias.",
     );
-  checkShape(file, `${module}.lora_B.bias`, shift, bias.shape);
+  checkShape(adapter, `${module}.lora_B.bias`, shift, bias.shape);
   for (let i = 0; i < bias.data.length; i++) bias.data[i]! += scale * shift.data[i]!;
 }
 
@@ -216,7 +219,7 @@ function expertParameter({ config, modules }: Adapter, module: string): "gate_up
 
 /** A is [experts · rank, in], expert by expert; B is [out, rank · experts] with the experts interleaved. */
 function mergeExperts(adapter: Adapter, module: string, { A, B }: Pieces, rank: number, scale: number): void {
-  const { config, parameters, file } = adapter;
+  const { config, parameters, wrong } = adapter;
   const layer = module.replace(/\.base_layer$/, "");
   const stack = expertParameter(adapter, module) === "down_proj" ? ["down"] : ["gate", "up"];
   const experts: Parameter[][] = [];
@@ -224,18 +227,12 @@ function mergeExperts(adapter: Adapter, module: string, { A, B }: Pieces, rank: 
     experts.push(stack.map((part) => parameters.get(`${layer}.${e}.${part}_proj.weight`)!));
   const [first] = experts;
   if (first === undefined || A === undefined || B === undefined)
-    throw wrong(file, `${PREFIX}${module}`, "adapters of experts of this model", "others");
+    throw wrong(module, "adapters of experts of this model", "others");
   if (config.residual !== null)
-    throw wrong(
-      file,
-      `${PREFIX}${module}`,
-      "a plain initialisation",
-      config.residual,
-      "PEFT has none for experts.",
-    );
+    throw wrong(module, "a plain initialisation", config.residual, "PEFT has none for experts.");
   const [rows, width] = first[0]!.shape as [number, number];
-  checkShape(file, `${module}.lora_A`, A, [experts.length * rank, width]);
-  checkShape(file, `${module}.lora_B`, B, [rows * stack.length, rank * experts.length]);
+  checkShape(adapter, `${module}.lora_A`, A, [experts.length * rank, width]);
+  checkShape(adapter, `${module}.lora_B`, B, [rows * stack.length, rank * experts.length]);
   for (const [e, parts] of experts.entries()) {
     const down = A.data.subarray(e * rank * width, (e + 1) * rank * width);
     for (const [p, { data }] of parts.entries()) {
@@ -248,37 +245,34 @@ function mergeExperts(adapter: Adapter, module: string, { A, B }: Pieces, rank: 
   }
 }
 
-function replace(file: string, name: string, target: Parameter | undefined, source: Parameter): void {
-  if (target === undefined) throw wrong(file, PREFIX + name, "a weight of this model", "none of that name");
-  const grown =
-    name === EMBEDDING || name === HEAD
-      ? "The vocabulary was resized: give the base model as many rows."
-      : OTHER;
-  if (String(source.shape) !== String(target.shape))
-    throw wrong(
-      file,
-      PREFIX + name,
-      `shape [${target.shape.join(", ")}]`,
-      `[${source.shape.join(", ")}]`,
-      grown,
-    );
+function replace(adapter: Adapter, name: string, target: Parameter | undefined, source: Parameter): void {
+  if (target === undefined) throw adapter.wrong(name, "a weight of this model", "none of that name");
+  const resized = "The vocabulary was resized: give the base model as many rows.";
+  checkShape(adapter, name, source, target.shape, name === EMBEDDING || name === HEAD ? resized : OTHER);
   target.data.set(source.data);
 }
 
-function replaceRows({ config, file }: Adapter, module: string, target: Parameter, rows: Parameter): void {
-  const name = `${PREFIX}${module}.token_adapter`;
-  const ids = [...config.tokens].find(([ending]) => `.${module}`.endsWith(`.${ending}`))?.[1] ?? [];
+function replaceRows(adapter: Adapter, module: string, target: Parameter, rows: Parameter): void {
+  const name = `${module}.token_adapter`;
+  const { tokens } = adapter.config;
+  const ids = [...tokens].find(([ending]) => `.${module}`.endsWith(`.${ending}`))?.[1] ?? [];
   const [vocabulary, width] = target.shape as [number, number];
-  checkShape(file, `${module}.token_adapter`, rows, [ids.length, width]);
+  checkShape(adapter, name, rows, [ids.length, width]);
   for (const [i, id] of ids.entries()) {
-    if (id >= vocabulary) throw wrong(file, name, `ids below ${vocabulary}`, String(id));
+    if (id >= vocabulary) throw adapter.wrong(name, `ids below ${vocabulary}`, String(id));
     target.data.set(rows.data.subarray(i * width, (i + 1) * width), id * width);
   }
 }
 
-function checkShape(file: string, name: string, { shape }: Parameter, expected: readonly number[]): void {
-  if (String(shape) !== String(expected))
-    throw wrong(file, PREFIX + name, `shape [${expected.join(", ")}]`, `[${shape.join(", ")}]`);
+function checkShape(
+  { wrong }: Adapter,
+  name: string,
+  { shape }: Parameter,
+  expected: readonly number[],
+  remedy?: string,
+): void {
+  if (String(shape) === String(expected)) return;
+  throw wrong(name, `shape [${expected.join(", ")}]`, `[${shape.join(", ")}]`, remedy);
 }
 
 function transposed({ shape, data }: Parameter): Parameter {
@@ -291,7 +285,7 @@ function transposed({ shape, data }: Parameter): Parameter {
 
 /** DoRA (arXiv 2402.09353, eq. 5): scales each row (of an embedding: each column) to its trained norm. */
 function setNorms(
-  file: string,
+  { wrong }: Adapter,
   module: string,
   { shape, data }: Parameter,
   norms: Float32Array,
@@ -300,7 +294,7 @@ function setNorms(
   const [rows, columns] = shape as [number, number];
   const count = ofColumns ? columns : rows;
   if (norms.length !== count)
-    throw wrong(file, `${PREFIX}${module}.lora_magnitude_vector`, `${count} numbers`, String(norms.length));
+    throw wrong(`${module}.lora_magnitude_vector`, `${count} numbers`, String(norms.length));
   const squares = new Float64Array(count);
   for (let i = 0; i < data.length; i++)
     squares[ofColumns ? i % columns : Math.floor(i / columns)]! += data[i]! ** 2;

@@ -1,60 +1,48 @@
 /**
- * What PiSSA (arXiv 2404.02948) and OLoRA (arXiv 2406.01775) take out of a weight before the training, so that the
- * adapter can begin with it. Both are fixed by the weight: PEFT computes them again when it loads an adapter.
+ * What PiSSA (arXiv 2404.02948) and OLoRA (arXiv 2406.01775) subtract from a weight before the training, so that the
+ * adapter can start with it. The weight determines it: PEFT computes it again when it loads an adapter.
  */
 
-/** Rows and columns of a matrix, row-major. */
+/** A matrix, row-major. */
 interface Matrix {
   rows: number;
   columns: number;
   data: Float32Array;
 }
 
+const TINY = 1e-14;
+
 /**
- * Takes the `rank` largest singular values and their vectors out of the weight, in place. Golub-Kahan-Lanczos with full
+ * Subtracts the `rank` largest singular values with their vectors from the weight, in place. Golub-Kahan-Lanczos with full
  * reorthogonalisation (Golub & Van Loan, section 10.4) in f64: two products with the weight for each step.
  */
 export function subtractPrincipal(weight: Matrix, rank: number): void {
   const { rows, columns } = weight;
   const wide = columns > rows;
   const [short, long] = wide ? [rows, columns] : [columns, rows];
-  // Vectors on the short side (v) and on the long side (u).
-  const toLong = (x: Float64Array): Float64Array => (wide ? timesTransposed(weight, x) : times(weight, x));
-  const toShort = (x: Float64Array): Float64Array => (wide ? times(weight, x) : timesTransposed(weight, x));
+  const toLong = wide ? timesTransposed : times;
+  const toShort = wide ? times : timesTransposed;
   const size = Math.min(rank, short);
+  // Orthonormal vectors of the short side (v) and of the long side (u).
   const vs: Float64Array[] = [];
   const us: Float64Array[] = [];
-  let v = start(short);
-  let top: Triplets = { values: [], left: [], right: [], remainder: Number.POSITIVE_INFINITY };
   const alphas: number[] = [];
   const betas: number[] = [];
-  for (let step = 0; step < short; step++) {
+  let v = pseudoRandomUnit(short);
+  let top: Triplets = { values: [], left: [], right: [], residual: Number.POSITIVE_INFINITY };
+  for (let step = 1; step <= short; step++) {
     vs.push(v);
-    let u = toLong(v);
-    orthogonalise(u, us);
-    let alpha = norm(u);
-    if (alpha <= TINY * (alphas[0] ?? 1)) {
-      // The weight has no further rank in this direction.
-      alpha = 0;
-      u = fresh(long, us);
-    } else scale(u, 1 / alpha);
+    // Below the first threshold the weight has no further rank in this direction.
+    const [u, alpha] = nextDirection(toLong(weight, v), us, TINY * (alphas[0] ?? 1));
     us.push(u);
     alphas.push(alpha);
-    const next = toShort(u);
-    orthogonalise(next, vs);
-    let beta = norm(next);
-    if (vs.length < short && beta <= TINY * alphas[0]!) {
-      beta = 0;
-      v = fresh(short, vs);
-    } else {
-      if (beta > 0) scale(next, 1 / beta);
-      v = next;
-    }
+    const [next, beta] = nextDirection(toShort(weight, u), vs, step < short ? TINY * alphas[0]! : 0);
+    v = next;
     betas.push(beta);
-    const last = step + 1 === short;
-    if (!last && (step + 1 < size + 8 || (step + 1 - size) % Math.max(8, size >> 1) !== 0)) continue;
-    top = bidiagonal(alphas, last ? [...betas.slice(0, -1), 0] : betas, size);
-    if (last || top.remainder <= 1e-11 * top.values[0]!) break;
+    const last = step === short;
+    if (!last && (step < size + 8 || (step - size) % Math.max(8, size >> 1) !== 0)) continue;
+    top = bidiagonalSvd(alphas, last ? [...betas.slice(0, -1), 0] : betas, size);
+    if (last || top.residual <= 1e-11 * top.values[0]!) break;
   }
   const right = top.right.map((weights) => combine(vs, weights, short));
   const left = top.left.map((weights) => combine(us, weights, long));
@@ -63,8 +51,12 @@ export function subtractPrincipal(weight: Matrix, rank: number): void {
   subtractProduct(weight, perRow, perColumn, 1);
 }
 
-/** Takes `amount` of the projection onto the span of the first `rank` columns out of the weight: Q R of its QR form. */
-export function subtractLeading({ rows, columns, data }: Matrix, rank: number, amount: number): void {
+/**
+ * Subtracts `factor` times the projection onto the span of the first `rank` columns from the weight, in place: Q R of its
+ * QR decomposition.
+ */
+export function subtractLeading(weight: Matrix, rank: number, factor: number): void {
+  const { rows, columns, data } = weight;
   const basis: Float64Array[] = [];
   for (let k = 0; k < Math.min(rank, rows, columns); k++) {
     const column = Float64Array.from({ length: rows }, (_, i) => data[i * columns + k]!);
@@ -73,42 +65,37 @@ export function subtractLeading({ rows, columns, data }: Matrix, rank: number, a
     if (length > 0) scale(column, 1 / length);
     basis.push(column);
   }
-  const parts = basis.map((q) => timesTransposed({ rows, columns, data }, q));
-  subtractProduct({ rows, columns, data }, basis, parts, amount);
+  const parts = basis.map((q) => timesTransposed(weight, q));
+  subtractProduct(weight, basis, parts, factor);
 }
 
-/** weight -= amount · sum of perRow[k] perColumn[k]^T, each element summed in f64. */
+/** weight -= factor · sum over k of perRow[k] perColumn[k]^T, each element summed in f64. */
 function subtractProduct(
   { rows, columns, data }: Matrix,
   perRow: readonly Float64Array[],
   perColumn: readonly Float64Array[],
-  amount: number,
+  factor: number,
 ): void {
   const row = new Float64Array(columns);
   for (let i = 0; i < rows; i++) {
     row.fill(0);
-    for (const [k, other] of perColumn.entries()) {
-      const factor = amount * perRow[k]![i]!;
-      for (let j = 0; j < columns; j++) row[j]! += factor * other[j]!;
-    }
+    for (const [k, other] of perColumn.entries()) add(row, factor * perRow[k]![i]!, other);
     for (let j = 0; j < columns; j++) data[i * columns + j]! -= row[j]!;
   }
 }
-
-const TINY = 1e-14;
 
 interface Triplets {
   values: number[];
   left: Float64Array[];
   right: Float64Array[];
   /** The largest distance of a triplet from an exact one. */
-  remainder: number;
+  residual: number;
 }
 
-/** The largest singular triplets of the upper bidiagonal matrix [alpha_i, beta_i], by one-sided Jacobi rotations. */
-function bidiagonal(alphas: readonly number[], betas: readonly number[], count: number): Triplets {
+/** The `count` largest singular triplets of an upper bidiagonal matrix [alpha_i, beta_i], by one-sided Jacobi rotations. */
+function bidiagonalSvd(alphas: readonly number[], betas: readonly number[], count: number): Triplets {
   const n = alphas.length;
-  // Columns of B V: they become orthogonal, and V gathers the rotations.
+  // Columns of B V: the rotations make them orthogonal, and V accumulates the rotations.
   const b = Array.from({ length: n }, (_, j) => {
     const column = new Float64Array(n);
     column[j] = alphas[j]!;
@@ -134,15 +121,16 @@ function bidiagonal(alphas: readonly number[], betas: readonly number[], count: 
       }
     if (!turned) break;
   }
-  const order = b.map((column, i) => ({ value: norm(column), i })).sort((x, y) => y.value - x.value);
-  const chosen = order.slice(0, count);
-  const left = chosen.map(({ value, i }) => b[i]!.map((x) => (value > 0 ? x / value : 0)));
+  const norms = b.map(norm);
+  const largest = norms.map((_, i) => i).sort((x, y) => norms[y]! - norms[x]!);
+  const chosen = largest.slice(0, count);
+  const left = chosen.map((i) => b[i]!.map((x) => (norms[i]! > 0 ? x / norms[i]! : 0)));
   const last = betas[n - 1] ?? 0;
   return {
-    values: chosen.map(({ value }) => value),
+    values: chosen.map((i) => norms[i]!),
     left,
-    right: chosen.map(({ i }) => v[i]!),
-    remainder: Math.max(...left.map((u) => Math.abs(last * u[n - 1]!))),
+    right: chosen.map((i) => v[i]!),
+    residual: Math.max(...left.map((u) => Math.abs(last * u[n - 1]!))),
   };
 }
 
@@ -166,17 +154,40 @@ function scale(x: Float64Array, factor: number): void {
   for (let i = 0; i < x.length; i++) x[i]! *= factor;
 }
 
-/** Takes the directions of `basis` out of `x`, twice: once leaves rounding errors. */
-function orthogonalise(x: Float64Array, basis: readonly Float64Array[]): void {
-  for (let pass = 0; pass < 2; pass++)
-    for (const q of basis) {
-      const part = dot(x, q);
-      for (let i = 0; i < x.length; i++) x[i]! -= part * q[i]!;
-    }
+/** x += factor · y */
+function add(x: Float64Array, factor: number, y: Float64Array): void {
+  for (let i = 0; i < x.length; i++) x[i]! += factor * y[i]!;
 }
 
-/** A first direction: fixed numbers without a pattern, so that a merge can be repeated. */
-function start(length: number, seed = 1): Float64Array {
+/** Makes `x` orthogonal to the basis, in two passes: one leaves rounding errors. */
+function orthogonalise(x: Float64Array, basis: readonly Float64Array[]): void {
+  for (let pass = 0; pass < 2; pass++) for (const q of basis) add(x, -dot(x, q), q);
+}
+
+/**
+ * The part of `x` that is orthogonal to the basis, as a unit vector and its length. If it is not longer than `least`, the
+ * length is 0 and the vector any other orthogonal one.
+ */
+function nextDirection(
+  x: Float64Array,
+  basis: readonly Float64Array[],
+  least: number,
+): [Float64Array, number] {
+  orthogonalise(x, basis);
+  const length = norm(x);
+  if (length > least) {
+    scale(x, 1 / length);
+    return [x, length];
+  }
+  if (basis.length === x.length) return [x, 0];
+  const other = pseudoRandomUnit(x.length, basis.length + 2);
+  orthogonalise(other, basis);
+  scale(other, 1 / norm(other));
+  return [other, 0];
+}
+
+/** A unit vector of pseudo-random numbers: the same in every run, so that a merge can be repeated. */
+function pseudoRandomUnit(length: number, seed = 1): Float64Array {
   let state = seed >>> 0;
   const x = Float64Array.from({ length }, () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -186,33 +197,22 @@ function start(length: number, seed = 1): Float64Array {
   return x;
 }
 
-/** A unit vector at right angles to the others. */
-function fresh(length: number, basis: readonly Float64Array[]): Float64Array {
-  const x = start(length, basis.length + 2);
-  orthogonalise(x, basis);
-  scale(x, 1 / norm(x));
-  return x;
-}
-
 function combine(vectors: readonly Float64Array[], weights: Float64Array, length: number): Float64Array {
   const sum = new Float64Array(length);
-  for (const [k, vector] of vectors.entries())
-    for (let i = 0; i < length; i++) sum[i]! += weights[k]! * vector[i]!;
+  for (const [k, vector] of vectors.entries()) add(sum, weights[k]!, vector);
   return sum;
 }
 
-/** W x. */
+/** W x */
 function times({ rows, columns, data }: Matrix, x: Float64Array): Float64Array {
-  const result = new Float64Array(rows);
-  for (let i = 0; i < rows; i++) {
+  return Float64Array.from({ length: rows }, (_, i) => {
     let sum = 0;
     for (let j = 0; j < columns; j++) sum += data[i * columns + j]! * x[j]!;
-    result[i] = sum;
-  }
-  return result;
+    return sum;
+  });
 }
 
-/** W^T x. */
+/** W^T x */
 function timesTransposed({ rows, columns, data }: Matrix, x: Float64Array): Float64Array {
   const result = new Float64Array(columns);
   for (let i = 0; i < rows; i++) {

@@ -92,7 +92,7 @@ export function loadCheckpoint(path: string): {
   modelFolder: string | null;
 } {
   const problem = checkManifest(path);
-  if (problem !== null) throw mismatch(path, "a whole checkpoint", problem, "Resume from an earlier one.");
+  if (problem !== null) throw mismatch(path, "a complete checkpoint", problem, "Resume from an earlier one.");
   const { step, state } = readJson(join(path, STATE)) as { step: number; state: unknown };
   const tensors = withSafetensors(
     join(path, TENSORS),

@@ -62,7 +62,7 @@ export function weightFiles(folder: string): string[] {
       `no index, and ${listed(present)}`,
       present.some((name) => SHARD.test(name))
         ? `Download ${INDEX} of the same model into the folder.`
-        : `Rename the file to ${WEIGHTS}, if it is the whole model.`,
+        : `Rename the file to ${WEIGHTS}, if it holds the complete model.`,
     );
   const names = indexedFiles(index);
   if (names === null)
@@ -129,7 +129,7 @@ export function lostTensors(
   return {
     found,
     remedy:
-      "The index and the shards are of different models, or not all of one: download the folder again, whole.",
+      "The index and the shards are of different models, or incomplete: download the folder again, with all its files.",
   };
 }
 

@@ -5,7 +5,7 @@ import type { Precision } from "../checkpoint/quantise.ts";
 import { isUserError, userError } from "../lib/errors.ts";
 import { decodeText } from "../lib/text-file.ts";
 import { findModel } from "../run/find-model.ts";
-import { Engine } from "../runtime/engine.ts";
+import { Engine, type EngineOptions } from "../runtime/engine.ts";
 import { complete } from "../sample/complete.ts";
 import { openForInference } from "../sample/inference.ts";
 import { fimIds } from "../tokenizer/infill.ts";
@@ -24,7 +24,7 @@ export interface CompleteCommand {
   topP?: number;
   seed: number;
   precision?: Precision;
-  threads?: number;
+  engine?: EngineOptions;
   json?: boolean;
 }
 
@@ -38,14 +38,14 @@ export async function completeText(
   file: string | undefined,
   options: CompleteCommand,
 ): Promise<void> {
-  const { hole, maxTokens, temperature, topP, seed, precision, threads, json } = options;
+  const { hole, maxTokens, temperature, topP, seed, precision, engine, json } = options;
   const { folder } = findModel(name);
   const text = readText(file, options);
   printNotes(folder);
   const loaded = showLoading();
   const model = await openForInference(folder, {
     precision,
-    engine: threads === undefined ? undefined : new Engine({ threads }),
+    engine: engine && new Engine(engine),
   }).finally(loaded);
   const { isTTY } = process.stdout;
   const print = (part: string): void => void (json || process.stdout.write(part));

@@ -1,7 +1,7 @@
 /** An evaluation's result, for people and as JSON. */
 import color from "picocolors";
+import type { EvaluationHeader } from "../eval/stored.ts";
 import type { EvaluationRecord } from "../events.ts";
-import type { EvaluationHeader } from "../run/stored.ts";
 import { printable, printableJson } from "./printable.ts";
 import { percent, table, whole } from "./screen.ts";
 

@@ -6,6 +6,14 @@ import color from "picocolors";
 import type { Precision } from "../checkpoint/quantise.ts";
 import { completionKey, longestPrompt, sampleCompletions } from "../eval/completions.ts";
 import { chooseProblems } from "../eval/problems.ts";
+import {
+  type EvaluationHeader,
+  header,
+  judgeStored,
+  type OpenStore,
+  openStore,
+  readStored,
+} from "../eval/stored.ts";
 import { isUserError, userError } from "../lib/errors.ts";
 import {
   type EvaluationSettings,
@@ -14,15 +22,8 @@ import {
   taskName,
 } from "../run/evaluation-settings.ts";
 import { type FoundModel, findModel } from "../run/find-model.ts";
-import {
-  type EvaluationHeader,
-  header,
-  judgeStored,
-  type OpenStore,
-  openStore,
-  readStored,
-} from "../run/stored.ts";
-import { Engine } from "../runtime/engine.ts";
+import { Engine, type EngineOptions } from "../runtime/engine.ts";
+
 import { openForInference, shapeForInference } from "../sample/inference.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { compare } from "./eval-compare.ts";
@@ -36,7 +37,7 @@ import { showLoading } from "./waiting.ts";
 
 export interface EvalOptions extends EvaluationWishes {
   precision?: Precision;
-  threads?: number;
+  engine?: EngineOptions;
   /** Where completions are stored, to be judged again with `from`. */
   out?: string;
   from?: string;
@@ -71,7 +72,8 @@ export async function evaluate(model: string | undefined, options: EvalOptions):
 function refuseOthers(options: object): void {
   const [idle] = Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name]));
   if (idle === undefined) return;
-  const flag = `--${idle.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  const flag =
+    idle === "engine" ? "--threads" : `--${idle.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   throw userError(
     "usage",
     `${flag} changes nothing where stored evaluations are read: their settings are stored with them.`,
@@ -88,7 +90,7 @@ async function judgeAgain(file: string, json?: boolean): Promise<void> {
 }
 
 async function examine(name: string | undefined, options: EvalOptions): Promise<void> {
-  const { precision = "f32", threads, json, out } = options;
+  const { precision = "f32", engine, json, out } = options;
   const found = findModel(name);
   printNotes(found.folder);
   // What cannot be is said before gigabytes are read.
@@ -102,7 +104,7 @@ async function examine(name: string | undefined, options: EvalOptions): Promise<
   const loaded = showLoading();
   const opening = openForInference(found.folder, {
     precision,
-    engine: threads === undefined ? undefined : new Engine({ threads }),
+    engine: engine && new Engine(engine),
     batched: true,
   });
   const model = await opening.finally(loaded);

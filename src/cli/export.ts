@@ -13,7 +13,7 @@ import { strayWeights } from "../checkpoint/shards.ts";
 import { type UserError, userError } from "../lib/errors.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
-import { expectedShapes } from "../recipe/options.ts";
+import { expectedShapes } from "../recipe/model.ts";
 import { type FoundModel, findModel } from "../run/find-model.ts";
 import { runPaths } from "../run/folder.ts";
 import { type RunData, readRun } from "../run/reader.ts";

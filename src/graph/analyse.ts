@@ -103,9 +103,14 @@ const PARTIAL = new Set(["gather", "gatherLast", "rowsAt", "slice"]);
  * Seconds that one run should take: each kernel the longer of its arithmetic and its memory traffic (the roofline,
  * Williams et al. 2009), and a little for being a kernel. A fused kernel's arithmetic is taken to be the shorter of both.
  */
-export function estimateSeconds(graph: Graph, speeds: Speeds, sizes: Record<string, number> = {}): number {
+export function estimateSeconds(
+  graph: Graph,
+  speeds: Speeds,
+  sizes: Record<string, number> = {},
+  provider = "cpu",
+): number {
   let seconds = (graph.inputs.size + graph.outputs.size) / speeds.nodes;
-  for (const node of kernels(graph)) {
+  for (const node of kernels(graph, provider)) {
     const op = node.op as unknown as Op<unknown>;
     if (NO_KERNEL.has(op.name)) continue;
     const shapes = (tensors: readonly Tensor[]) => tensors.map(({ shape }) => bindShape(shape, sizes));

@@ -2,7 +2,7 @@
  * Lowering: from our graph to one ONNX model. A composite op takes its fused form where the execution provider
  * has one that applies, and is inlined otherwise; the result counts both, with the reasons.
  */
-import type { Op } from "./op.ts";
+import type { FusedForm, Op } from "./op.ts";
 import {
   type Attribute,
   encodeModel,
@@ -21,12 +21,12 @@ import {
   type Tensor,
 } from "./tensor.ts";
 
-export type Provider = "cpu";
+/** An execution provider by the name of its device in runtime's table, such as "cpu". */
+export type Provider = string;
 
 export interface LowerOptions {
+  /** Whose fused forms are taken; without one all ops are composed, the slow twin, in standard ONNX. */
   provider?: Provider;
-  /** Never use fused forms: the slow twin of every composite op. */
-  composed?: boolean;
   name?: string;
 }
 
@@ -156,11 +156,10 @@ function constantBytes(dtype: "f32" | "i32" | "i64" | "bool", values: ArrayLike<
 
 /** Lowers what the graph's outputs need, and nothing else. */
 export function lower(graph: Graph, options: LowerOptions = {}): LoweredGraph {
-  const provider = options.provider ?? "cpu";
   const ctx = new Lowering();
   const forms: LoweredGraph["forms"] = {};
   for (const [name, tensor] of graph.inputs) ctx.input(tensor, name);
-  const choice = chooseForms(graph, provider, options.composed ?? false, forms);
+  const choice = chooseForms(graph, options.provider, forms);
 
   for (const node of graph.nodes) {
     if (!choice.needed.has(node) || node.outputs.every((output) => ctx.has(output))) continue;
@@ -172,9 +171,8 @@ export function lower(graph: Graph, options: LowerOptions = {}): LoweredGraph {
       continue;
     }
     const op = node.op as unknown as Op<unknown>;
-    const rule = choice.fused.has(node) ? op.fused?.[provider]?.lower : op.lower;
-    if (rule === undefined || rule === "body")
-      throw new GraphError(`${op.name} has no lowering for ${provider}`);
+    const rule = choice.fused.get(node)?.lower ?? op.lower;
+    if (rule === undefined || rule === "body") throw new GraphError(`${op.name} has no lowering`);
     const names = rule(ctx, node, node.attrs);
     node.outputs.forEach((output, i) => {
       if (names[i] !== undefined) ctx.bind(output, names[i]);
@@ -230,25 +228,20 @@ export function lower(graph: Graph, options: LowerOptions = {}): LoweredGraph {
 }
 
 /** The nodes that a lowered graph computes: a composite op whole where it has a fused form, else what it is made of. */
-export function kernels(graph: Graph): Node[] {
-  const { needed, fused } = chooseForms(graph, "cpu", false, {});
+export function kernels(graph: Graph, provider: Provider): Node[] {
+  const { needed, fused } = chooseForms(graph, provider, {});
   return graph.nodes.filter((node) => needed.has(node) && (node.body === null || fused.has(node)));
 }
 
 interface Choice {
   needed: Set<Node>;
-  fused: Set<Node>;
+  fused: Map<Node, FusedForm<unknown>>;
 }
 
 /** Walks back from the outputs: which nodes are needed, and which composites stay whole. */
-function chooseForms(
-  graph: Graph,
-  provider: Provider,
-  composed: boolean,
-  forms: LoweredGraph["forms"],
-): Choice {
+function chooseForms(graph: Graph, provider: Provider | undefined, forms: LoweredGraph["forms"]): Choice {
   const needed = new Set<Node>();
-  const fused = new Set<Node>();
+  const fused = new Map<Node, FusedForm<unknown>>();
   const used = new Set<Tensor>();
   const need = (tensors: Iterable<Tensor>): void => {
     for (const tensor of tensors) {
@@ -265,20 +258,21 @@ function chooseForms(
       continue;
     }
     const op = node.op as unknown as Op<unknown>;
-    const form = op.fused?.[provider];
-    const reason = composed
-      ? "asked for"
-      : form === undefined
-        ? `no fused form on ${provider}`
-        : node.outputs.slice(form.outputs ?? node.outputs.length).some((output) => used.has(output))
-          ? "its intermediate results are used"
-          : form.reason(node, node.attrs);
+    const form = provider === undefined ? undefined : op.fused?.[provider];
+    const reason =
+      provider === undefined
+        ? "asked for"
+        : form === undefined
+          ? `no fused form on ${provider}`
+          : node.outputs.slice(form.outputs ?? node.outputs.length).some((output) => used.has(output))
+            ? "its intermediate results are used"
+            : form.reason(node, node.attrs);
     forms[op.name] ??= { fused: 0, composed: {} };
-    if (reason === null) {
-      fused.add(node);
+    if (reason === null && form !== undefined) {
+      fused.set(node, form);
       forms[op.name].fused++;
       need(node.inputs);
-    } else {
+    } else if (reason !== null) {
       forms[op.name].composed[reason] = (forms[op.name].composed[reason] ?? 0) + 1;
       need(node.body);
     }

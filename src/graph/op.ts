@@ -48,7 +48,7 @@ export interface Op<A = never> {
   applied?: (x: Tensor, node: Node, attrs: A) => Tensor;
   again?: (inputs: readonly Tensor[], attrs: A) => Tensor;
   /** Per execution provider: the fused form of a composite op. */
-  fused?: { cpu?: FusedForm<A> };
+  fused?: Readonly<Record<string, FusedForm<A>>>;
 }
 
 const registry = new Map<string, Op>();

@@ -38,7 +38,7 @@ export interface UserErrorDetail {
   cause?: unknown;
 }
 
-/** Its message is the whole of it: `where: what. remedy`. Any other error is a fault of this program. */
+/** The message is `where: what. remedy`. Any other class of error is a fault of this program. */
 export class UserError extends Error {
   override name = "UserError";
   readonly kind: ErrorKind;

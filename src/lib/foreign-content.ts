@@ -1,4 +1,4 @@
-/** What a file is that should be something else, by its first bytes: a pointer, an archive, a page. */
+/** Recognises by its first bytes a file in place of another: a pointer, an archive, a page. */
 
 export interface Foreign {
   found: string;
@@ -8,7 +8,7 @@ export interface Foreign {
 const AGAIN = "Download the file itself again.";
 const unpack = (with_: string): string => `Unpack it first (${with_}).`;
 
-/** Signatures at the beginning, as `file` knows them. */
+/** Signatures at the start of a file, as in the database of `file`. */
 type Signature = [signature: string, found: string, remedy: string];
 const MAGIC: Signature[] = [
   ["\x1f\x8b", "a gzip archive", unpack("gunzip")],
@@ -32,9 +32,9 @@ const MAGIC: Signature[] = [
 ];
 
 /**
- * @param head the file's beginning, some hundred bytes
- * @param markup HTML and XML are no strangers here
- * @returns `null` where nothing speaks against it
+ * What the file is instead of the wanted one; `null` if its first bytes do not tell.
+ * @param head some hundred bytes
+ * @param markup whether the file may be HTML or XML
  */
 export function foreignContent(head: Uint8Array, { markup = false } = {}): Foreign | null {
   const text = Buffer.from(head.subarray(0, 1024)).toString("latin1");
@@ -49,7 +49,7 @@ export function foreignContent(head: Uint8Array, { markup = false } = {}): Forei
   }
   if (/^\/annex\/objects\/|^(\.\.?\/)*\.git\/annex\/objects\//.test(words))
     return { found: "a git-annex pointer", remedy: "Fetch the file itself: git annex get" };
-  // An answer has a line; a text of somebody's may begin with these words.
+  // Such an answer is short; a longer text may start with the same words.
   if (
     words.length < 300 &&
     /^(Entry not found|Repository not found|Invalid (username or password|credentials)\b|Access to (model|dataset) )/.test(
@@ -61,7 +61,7 @@ export function foreignContent(head: Uint8Array, { markup = false } = {}): Forei
   if (/^(<!--[\s\S]*?-->\s*)?<(!doctype html|html)\b/i.test(words))
     return {
       found: "an HTML page",
-      remedy: `${AGAIN} The address was that of a page about it: on the Hub and GitHub, /resolve/ or /raw/ stands where the page has /blob/.`,
+      remedy: `${AGAIN} The address was that of a page about it: on the Hub and GitHub, use /resolve/ or /raw/ in place of /blob/.`,
     };
   return /^<(\?xml|Error>)/.test(words) ? { found: "an XML document", remedy: AGAIN } : null;
 }

@@ -1,13 +1,13 @@
-/** Which process a file belongs to, where several machines and containers share a disk. */
+/** Names the process that owns a file, also on a disk that several machines and containers use. */
 import { createHash } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 
 export interface Owner {
   pid: number;
-  /** When the process began, in the kernel's ticks: a reused process id has another. `null` if unknown. */
+  /** Start time of the process in the kernel's ticks, which tells a reused process id; `null` if unknown. */
   started: string | null;
-  /** Where process ids mean the same: this boot of this machine, and within it this container. 8 hex digits. */
+  /** The namespace of process ids, 8 hex digits: this boot of this machine, and in it this container. */
   place: string;
 }
 
@@ -27,7 +27,7 @@ export const thisProcess = (): Owner => ({
   place: HERE,
 });
 
-/** Whether the owner runs; "unknown" where it is another place's, whose processes cannot be seen from here. */
+/** Whether the owner runs; "unknown" for another `place`, whose processes are not visible here. */
 export function lives(owner: Owner): boolean | "unknown" {
   if (owner.place !== HERE) return "unknown";
   try {

@@ -1,9 +1,9 @@
 /**
  * The one source of randomness: named streams, derived by hash from one seed. The generator is
- * xoshiro128** (Blackman and Vigna, https://prng.di.unimi.it), whose four words are the whole state.
+ * xoshiro128** (Blackman and Vigna, https://prng.di.unimi.it), whose state is four words.
  */
 
-/** The four 32-bit words of a generator, all of them: a resumed stream goes on exactly. */
+/** The four 32-bit words of a generator, from which a stream continues exactly. */
 export type RandomState = number[];
 
 const TWO_32 = 2 ** 32;
@@ -11,7 +11,7 @@ const TWO_53 = 2 ** 53;
 
 /**
  * 128 bits from a text: bryc's public-domain cyrb128, four multiply-and-xor lanes with a final mix.
- * It spreads keys, and keeps no secrets.
+ * It is no cryptographic hash.
  */
 function hash128(text: string): RandomState {
   let a = 1779033703;
@@ -44,7 +44,7 @@ export class Random {
   #d = 1;
 
   /**
-   * A stream of its own for each list of names: `new Random(7, "countdown", "train", 12)`. The key is
+   * A separate stream for each list of names: `new Random(7, "countdown", "train", 12)`. The key is
    * the list as JSON, so `("a", "b")` and `("ab")`, and `1` and `"1"`, are different streams.
    */
   constructor(seed: number | string, ...names: (string | number)[]) {
@@ -64,7 +64,7 @@ export class Random {
     return random;
   }
 
-  /** Plain JSON data; `fromState` goes on where this stream stands. */
+  /** Plain JSON data; `fromState` continues this stream. */
   state(): RandomState {
     return [this.#a, this.#b, this.#c, this.#d].map((word) => word >>> 0);
   }
@@ -89,7 +89,7 @@ export class Random {
 
   /**
    * A whole number in [low, high], both ends included, without modulo bias.
-   * @throws RangeError where the ends are no safe integers in order, or more than 2^53 numbers apart.
+   * @throws RangeError unless the ends are safe integers in order, at most 2^53 numbers apart.
    */
   integer(low: number, high: number): number {
     const span = high - low + 1;
@@ -97,8 +97,8 @@ export class Random {
       throw new RangeError(`An integer needs two safe integers in order; found [${low}, ${high}].`);
     }
     const wide = span > TWO_32;
-    const whole = wide ? TWO_53 : TWO_32;
-    const fair = whole - (whole % span);
+    const range = wide ? TWO_53 : TWO_32;
+    const fair = range - (range % span);
     for (;;) {
       const draw = wide ? this.#uint53() : this.uint32();
       if (draw < fair) return low + (draw % span);
@@ -111,7 +111,7 @@ export class Random {
     return items[this.integer(0, items.length - 1)]!;
   }
 
-  /** Standard normal by Box-Muller. The second value of the pair is not kept: the state hides nothing. */
+  /** Standard normal by Box-Muller. The second value of the pair is dropped, so that the four words are the state. */
   normal(): number {
     const radius = Math.sqrt(-2 * Math.log(1 - this.uniform()));
     return radius * Math.cos(2 * Math.PI * this.uniform());

@@ -1,6 +1,6 @@
 /**
- * Folders for what a process writes for itself alone. They go when it is done, when it is killed, and at the latest when
- * another one begins: their names tell whose they are.
+ * Folders for temporary files of one process. They are removed when it is done or killed, and at the latest when another
+ * process starts: their names tell the owner.
  */
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -14,25 +14,25 @@ export interface Scratch {
   remove(): void;
 }
 
-/** What `statfs` says of file systems that lie in memory: Linux's tmpfs and ramfs. */
+/** Types, by `statfs`, of file systems in memory: Linux's tmpfs and ramfs. */
 const IN_MEMORY = [0x01021994, 0x858458f6];
 
-/** The system's temporary folder; where that lies in memory, in which a mapped file saves nothing, Linux's other one. */
+/** The system's temporary folder; if that is in memory, where mapping a file saves nothing, /var/tmp. */
 export function temporaryFolder(typeOf = (path: string) => statfsSync(path).type): string {
   const folder = tmpdir();
   if (process.platform !== "linux" || process.env.TMPDIR !== undefined) return folder;
   return IN_MEMORY.includes(typeOf(folder)) && existsSync("/var/tmp") ? "/var/tmp" : folder;
 }
 
-/** A new folder of this process, readable by this user alone. Those of dead processes go first: it may need their room. */
+/** Makes a folder that only this user can read. Folders of dead processes are removed first, to free their space. */
 export function scratchFolder(kind: "model" | "profile" | "export", parent = temporaryFolder()): Scratch {
   removeLeftovers(parent);
   const { pid, started, place } = thisProcess();
   const unique = randomBytes(6).toString("hex");
-  // Beside a person's own files it is hidden.
+  // An export's folder is hidden, since it is beside a person's files.
   const name = kind === "export" ? ".sputnik-export" : `sputnik-${kind}`;
   const path = join(parent, `${name}-${pid}-${started ?? "0"}-${place}-${unique}`);
-  // Before the folder is there: a signal may come in between.
+  // Started before the folder is made: a signal may come in between.
   const dismiss = removeWhenKilled(path);
   mkdirSync(path, { mode: 0o700 });
   const remove = (): void => {
@@ -43,12 +43,12 @@ export function scratchFolder(kind: "model" | "profile" | "export", parent = tem
 }
 
 /**
- * A shell that waits for the other end of a pipe: the kernel closes it when this process ends, however that comes about,
- * and a handler of signals would not run while ONNX Runtime has the thread.
+ * Starts a shell that waits for the end of a pipe and removes the folder. The kernel closes the pipe when this process ends
+ * in any way; a signal handler would not run while ONNX Runtime has the thread.
  */
 function removeWhenKilled(path: string): () => void {
   if (process.platform === "win32") return () => {};
-  // A session of its own, which Ctrl-C and a closed terminal do not reach.
+  // Detached: Ctrl-C and a closed terminal do not reach it.
   const shell = spawn("/bin/sh", ["-c", 'read _; rm -rf -- "$1"', "sh", path], {
     ...{ detached: true, cwd: "/", stdio: ["pipe", "ignore", "ignore"] },
   });
@@ -60,12 +60,12 @@ function removeWhenKilled(path: string): () => void {
   return () => void shell.stdin?.end();
 }
 
-/** With the owner; those of older versions had none, and six further characters. */
+/** Names with the owner, and names of older versions without: six characters. */
 const NAME =
   /^(?:(?:sputnik-(?:model|profile)|\.sputnik-export)-(\d+)-(\d+)-([0-9a-f]{8})-[A-Za-z0-9]{6,12}|sputnik-(?:model|profile)-[A-Za-z0-9]{6})$/;
-/** What the latter held: a saved graph with its weights, or profiles. With anything else the folder is a person's. */
+/** Files of older versions: a saved graph with its weights, or profiles. A folder with others is a person's. */
 const CONTENT = /^(?:model\.onnx(?:\.data|\.json)?|trace.*\.json)$/;
-/** Folders whose owner cannot be seen from here are left alone for this long after their last change. */
+/** How long after its last change a folder is kept whose owner is not visible here. */
 const FOREIGN_MS = 24 * 60 * 60 * 1000;
 
 function removeLeftovers(parent: string): void {
@@ -84,7 +84,7 @@ function removeLeftovers(parent: string): void {
       if (alive === "unknown" && Date.now() - lastChange(path) < FOREIGN_MS) continue;
       rmSync(path, { recursive: true, force: true });
     } catch {
-      // Another process removes it as well, or it is mapped (Windows).
+      // Another process removes it too, or it is mapped (Windows).
     }
   }
 }
@@ -94,7 +94,7 @@ const lastChange = (folder: string): number =>
     ...[folder, ...namesIn(folder).map((name) => join(folder, name))].map((p) => lstatSync(p).mtimeMs),
   );
 
-/** A folder, no link, and this user's: names in a temporary folder can be anybody's. */
+/** Whether the path is a folder, not a link, of this user: anybody can make such names in a temporary folder. */
 function isMine(path: string): boolean {
   const stats = lstatSync(path);
   return stats.isDirectory() && (process.getuid === undefined || stats.uid === process.getuid());

@@ -1,25 +1,30 @@
 /** What a recipe will take, from the null device: its graphs are traced and counted, and nothing is computed. */
+
+import { encodeProblem } from "../data/prompt.ts";
 import type { EvaluatedProblem } from "../eval/problems.ts";
 import { countFlops, estimateMemory, estimateSeconds, neededNodes, type Speeds } from "../graph/analyse.ts";
 import type { Graph } from "../graph/tensor.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import { type LoraOptions, traceMerge } from "../models/lora.ts";
-import { examProblems, largestCompletion } from "../recipe/evaluation.ts";
-import { recipeShape } from "../recipe/options.ts";
-import type { EvaluateStage, GrpoStage, PretrainStage, Recipe, SftStage } from "../recipe/schema.ts";
-import { stageSteps } from "../run/run.ts";
+import {
+  evaluationProblems,
+  type ResolvedEvaluate,
+  type ResolvedPretrain,
+  type ResolvedSft,
+  resolve,
+} from "../recipe/resolve.ts";
+import type { GrpoStage, Recipe } from "../recipe/schema.ts";
 import { CAPACITY_STEP } from "../sample/cache.ts";
 import { traceDecode, tracePrefill } from "../sample/graphs.ts";
 import { ladderSize, MOST_ROWS } from "../sample/scheduler.ts";
 import { traceScore } from "../sample/scorer.ts";
 import type { Problem } from "../tasks/problem.ts";
-import { type TaskInput, taskFrom } from "../tasks/registry.ts";
+import { taskFrom } from "../tasks/registry.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
 import { trainedOn } from "../train/language-model-stage.ts";
 import { bundleLength, bundlesOf } from "../train/microbatch.ts";
 import { withAdapter } from "../train/policy.ts";
-import { encodeProblem } from "../train/rollout.ts";
 import { FEW_SIGNALS, percent, signalRemedy, signalShare } from "../train/signals.ts";
 import { traceAccumulation, traceOptimizer, traceStep } from "../train/step.ts";
 import { forecastGroups, forecastPasses, type Passes } from "./forecast.ts";
@@ -63,23 +68,26 @@ export function planRecipe(
   recipe: Recipe,
   expected: Expected = {},
 ): { config: ModelConfig; stages: StagePlan[] } {
-  const shape = recipeShape(recipe);
+  const { shape, stages: resolved } = resolve(recipe);
   const { config } = shape;
-  const stages = recipe.stages.map((stage): StagePlan => {
-    const { name, kind } = stage;
-    const base = { name, kind, steps: stageSteps(stage) };
+  const stages = resolved.map((stage): StagePlan => {
+    const { name, kind, steps } = stage;
+    const base = { name, kind, steps };
     if (stage.kind === "pretrain" || stage.kind === "sft")
       return { ...base, programs: languageModelPrograms(stage, config), assumptions: [] };
-    const task = taskFrom(((stage.kind === "evaluate" ? stage.task : undefined) ?? recipe.task) as TaskInput);
     const promptTokens = (problems: readonly Problem[]): number =>
       Math.ceil(
         problems.reduce((sum, problem) => sum + encodeProblem(shape, problem).length, 0) / problems.length,
       );
     if (stage.kind === "evaluate") {
-      const chosen = examProblems(recipe, stage, task);
+      const chosen = evaluationProblems(stage);
       const measured = promptTokens(chosen.slice(0, PROMPTS).map(({ problem }) => problem));
-      return { ...base, ...examPrograms(stage, chosen, { ...expected, config, promptTokens: measured }) };
+      return {
+        ...base,
+        ...evaluationPrograms(stage, chosen, { ...expected, config, promptTokens: measured }),
+      };
     }
+    const task = taskFrom(stage.task);
     const measured = promptTokens(
       Array.from({ length: PROMPTS }, (_, index) =>
         task.generate({ seed: recipe.seed, split: "train", index }),
@@ -90,13 +98,13 @@ export function planRecipe(
   return { config, stages };
 }
 
-function languageModelPrograms(stage: PretrainStage | SftStage, config: ModelConfig): Program[] {
+function languageModelPrograms(stage: ResolvedPretrain | ResolvedSft, config: ModelConfig): Program[] {
   const { accumulate, optimizer } = stage;
   const lora = "lora" in stage ? stage.lora : undefined;
   const trained = trainedOn(config, stage);
   const { specs, loss } = withAdapter(trained, lora);
   const program = { sizes: {} };
-  const merges = mergePrograms(trained.specs, lora, stageSteps(stage));
+  const merges = mergePrograms(trained.specs, lora, stage.steps);
   if (accumulate === 1)
     return [
       { ...program, name: "training step", graph: traceStep(specs, loss, optimizer), runsPerStep: 1 },
@@ -297,12 +305,12 @@ function signalAssumed(
   return `of groups of ${groupSize}, ${at(passRate)} carry a signal${drawn}${remedy}`;
 }
 
-function examPrograms(
-  stage: EvaluateStage,
+function evaluationPrograms(
+  stage: ResolvedEvaluate,
   problems: readonly EvaluatedProblem[],
   setting: Setting,
 ): Pick<StagePlan, "programs" | "assumptions"> {
-  const limit = stage.maxNewTokens ?? largestCompletion(setting);
+  const limit = stage.maxNewTokens;
   const answer = setting.answerTokens ?? Math.ceil(limit * ANSWER_SHARE);
   const samples = stage.samples * problems.reduce((sum, { copies }) => sum + copies, 0);
   const { maxBatch } = stage;

@@ -1,9 +1,8 @@
 /** A stage's training data against its rows: what fits, what is cut or passed over, and what the model is shown first. */
 import type { ModelShape } from "../checkpoint/folder.ts";
+import { PackedExamples, PackedStream, rowLength } from "../data/packing.ts";
 import { dataSetError } from "../tasks/rows.ts";
 import { beginIds } from "../tokenizer/around.ts";
-import { PackedBatches } from "../train/data.ts";
-import { rowLength, WholeRows } from "../train/whole-rows.ts";
 import type { Example } from "./examples.ts";
 import { firstRow } from "./first-row.ts";
 import type { PretrainStage, SftStage } from "./schema.ts";
@@ -78,7 +77,7 @@ function checkSft(stage: SftStage, model: ModelShape, seed: number, { file, exam
       level: "warning",
       message: `Stage "${name}": ${long.length} of ${measured.length} examples of ${what} are longer than its rows of ${sequence} tokens and are left out${placesOf(long)}. The longest takes ${longest}. ${room(longest, model)}`,
     });
-  const { text, further } = firstRow(model.tokenizer, new WholeRows(source, batch, sequence).next());
+  const { text, further } = firstRow(model.tokenizer, new PackedExamples(source, batch, sequence).next());
   const more = further === 0 ? "" : ` (the row holds ${further} more)`;
   notes.push({
     level: "info",
@@ -128,7 +127,7 @@ function checkPretraining(
 /** Whether the first pass over the file has a target that counts. */
 function trainsAnything({ batch, sequence }: PretrainStage, examples: readonly Example[]): boolean {
   const tokens = examples.reduce((sum, { document }) => sum + document.ids.length, 0);
-  const batches = new PackedBatches((i) => examples[i % examples.length].document, batch, sequence);
+  const batches = new PackedStream((i) => examples[i % examples.length].document, batch, sequence);
   for (let seen = 0; seen < tokens; seen += batch * sequence) if (batches.next().trained > 0) return true;
   return false;
 }

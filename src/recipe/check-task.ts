@@ -1,14 +1,14 @@
 /** A stage's problems against the model: each split has some, and each prompt leaves room for its answer. */
 import type { ModelShape } from "../checkpoint/folder.ts";
+import { encodeProblem } from "../data/prompt.ts";
 import { isUserError, UserError, userError } from "../lib/errors.ts";
 import { usablePositions } from "../models/rope.ts";
+import { splitRows } from "../tasks/jsonl-rows.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { dataSetError } from "../tasks/rows.ts";
-import { splitRows } from "../tasks/split-rows.ts";
-import { encodeProblem } from "../train/rollout.ts";
 import type { Note } from "./check-data.ts";
-import { examProblems, largestCompletion } from "./evaluation.ts";
+import { evaluationProblems, largestCompletion, resolveEvaluation } from "./resolve.ts";
 import type { EvaluateStage, GrpoStage, Recipe, TaskOptions } from "./schema.ts";
 
 /** Generated problems whose prompts are measured. */
@@ -23,7 +23,7 @@ export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, mode
   const task = taskFrom(options);
   const problems =
     stage.kind === "evaluate"
-      ? examProblems(recipe, stage, task).map(({ problem }) => problem)
+      ? evaluationProblems(resolveEvaluation(stage, recipe, model)).map(({ problem }) => problem)
       : (task.list?.("train") ?? generated(task, stage, recipe.seed));
   checkRoom(stage, options, problems, model);
   if (options.kind !== "jsonl") return [];

@@ -15,7 +15,7 @@ import { usablePositions } from "../models/rope.ts";
 import { checkData, type Note } from "./check-data.ts";
 import { checkTask, stageError } from "./check-task.ts";
 import { problemAt, type RecipeSource } from "./load.ts";
-import { placeOf, recipeShape } from "./options.ts";
+import { placeOf, recipeShape } from "./model.ts";
 import type { PretrainStage, Recipe, SftStage, Stage } from "./schema.ts";
 import { idleFactor } from "./validate.ts";
 

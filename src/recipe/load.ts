@@ -1,10 +1,13 @@
 /** Reads a recipe file. What is wrong with it is shown all at once, on one screen, with its lines. */
+import { existsSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
 import { UserError } from "../lib/errors.ts";
 import { readText, textFault } from "../lib/text-file.ts";
 import { findPair, locate, type Place } from "./locate.ts";
 import { expandPresets } from "./presets.ts";
 import { explain } from "./problems.ts";
+import { translateKeys } from "./renamed.ts";
 import type { Recipe } from "./schema.ts";
 import { recipeSchema } from "./validate.ts";
 
@@ -60,7 +63,7 @@ export function readRecipe(path: string): string {
   }
 }
 
-/** Checks a recipe's text; `file` is its name in messages. @throws UserError. */
+/** Checks a recipe's text. @param file its path, also for messages. @throws UserError */
 export function parseRecipe(text: string, file: string): Recipe {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
@@ -76,7 +79,8 @@ export function parseRecipe(text: string, file: string): Recipe {
     });
     throw recipeError(file, problems, text);
   }
-  const input = withoutExtensions(toValue(document, lines, file, text));
+  const written = withoutExtensions(toValue(document, lines, file, text));
+  const input = isOfStoredRun(file) ? translateKeys(written) : written;
   const parsed = recipeSchema.safeParse(input);
   if (parsed.success) return parsed.data;
   const problems = explain(recipeSchema, expandPresets(input), parsed.error.issues).map((finding) => {
@@ -92,6 +96,9 @@ export function parseRecipe(text: string, file: string): Recipe {
   problems.sort((a, b) => a.line - b.line || a.column - b.column);
   throw recipeError(file, problems, text);
 }
+
+/** Whether a recipe's file is the copy in a run's folder, which an older version may have written. */
+const isOfStoredRun = (file: string): boolean => existsSync(join(dirname(file), "run.json"));
 
 /** A problem that only the model's files or the data show, at its place in the recipe. */
 export function problemAt({ text, file }: RecipeSource, path: PropertyKey[], message: string): UserError {

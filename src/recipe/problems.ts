@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { presetKeys } from "../train/presets.ts";
 import type { Path } from "./locate.ts";
+import { renamedKey } from "./renamed.ts";
 import { nearest } from "./spelling.ts";
 
 export interface Finding {
@@ -60,7 +61,7 @@ function unknownKeys(schema: z.ZodType, input: unknown, issue: Issue): Finding[]
   const valid = validKeys(schema, input, issue.path);
   const strays = issue.keys.filter((key) => !valid.includes(key));
   return (strays.length > 0 ? strays : issue.keys).map((key) =>
-    unknownKey(issue.path, key, nearest(key, missing), missing),
+    unknownKey(issue.path, key, renamedKey(issue.path, key) ?? nearest(key, missing), missing),
   );
 }
 

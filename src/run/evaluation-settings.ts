@@ -3,8 +3,8 @@ import fs from "node:fs";
 import { resolve } from "node:path";
 import type { LoadedShape } from "../checkpoint/folder.ts";
 import { userError } from "../lib/errors.ts";
-import { examPart, trainedFiles } from "../recipe/evaluation.ts";
 import { loadRecipe } from "../recipe/load.ts";
+import { evaluationPart, largestCompletion, trainedFiles } from "../recipe/resolve.ts";
 import type { EvaluateStage, Recipe } from "../recipe/schema.ts";
 import { samplingFor } from "../sample/defaults.ts";
 import type { ListPart } from "../tasks/problem.ts";
@@ -52,8 +52,6 @@ export interface EvaluationSettings {
 
 /** Answers of a model without a recipe: as `chat` has it for piped lines. */
 const USUAL_LIMIT = 1024;
-/** Share of the positions that an answer may take where nobody says; the rest is for the prompt. */
-const ANSWER_SHARE = 0.75;
 const USUAL_PROBLEMS = 200;
 const USUAL_SAMPLES = 4;
 
@@ -64,7 +62,7 @@ export function evaluationSettings(
   wishes: EvaluationWishes,
 ): EvaluationSettings {
   const recipe = recipeOf(found);
-  const stage = recipe === null ? null : examOf(recipe);
+  const stage = recipe === null ? null : evaluationOf(recipe);
   const notes: string[] = [];
   const chosen = chooseTask(recipe, stage, wishes);
   const { prompt, promptSource, task } = choosePrompt(chosen, shape, wishes);
@@ -79,8 +77,7 @@ export function evaluationSettings(
       "At temperature 0 all answers to a problem are the same.",
       "Add --samples 1, or a temperature.",
     );
-  const positions = shape.config.maxPositions;
-  const share = Math.max(1, Math.floor(positions * ANSWER_SHARE));
+  const share = largestCompletion(shape);
   const said = shape.generation?.max_new_tokens;
   const ownLimit = Number.isInteger(said) && (said as number) > 0 ? (said as number) : USUAL_LIMIT;
   const given = wishes.maxTokens ?? stage?.maxNewTokens;
@@ -107,7 +104,7 @@ function recipeOf({ run }: FoundModel): Recipe | null {
 }
 
 /** The exam that a run ends with: the last one on the task that it trained. */
-function examOf({ stages }: Recipe): EvaluateStage | null {
+function evaluationOf({ stages }: Recipe): EvaluateStage | null {
   const exams = stages.filter((stage): stage is EvaluateStage => stage.kind === "evaluate");
   return exams.findLast((stage) => stage.task === undefined) ?? exams.at(-1) ?? null;
 }
@@ -211,7 +208,7 @@ function choosePart(
   if (split !== undefined) return split;
   if (task.kind !== "jsonl")
     return fromRecipe && stage !== null && stage.split !== "all" ? stage.split : "test";
-  if (named === undefined && recipe !== null) return stage === null ? "test" : examPart(recipe, stage);
+  if (named === undefined && recipe !== null) return stage === null ? "test" : evaluationPart(recipe, stage);
   if (recipe !== null && trainedFiles(recipe).has(resolve(task.file)))
     notes.push(
       `rows of ${task.file} were trained on: this asks all of them, and --split test only those that were held out`,

@@ -7,11 +7,11 @@ import { holdsModel } from "../checkpoint/model.ts";
 import { latestCheckpoint } from "../checkpoint/resume.ts";
 import type { EvaluationRecord } from "../events.ts";
 import { type UserError, userError } from "../lib/errors.ts";
+import { readJournal } from "../lib/journal.ts";
 import { loadRecipe } from "../recipe/load.ts";
-import type { TaskOptions } from "../recipe/schema.ts";
+import { type TaskOptions, taskOptions } from "../tasks/registry.ts";
 import { readJson, runPaths } from "./folder.ts";
 import type { RunInfo } from "./info.ts";
-import { readJournal } from "./journal.ts";
 import { recipeOfRun } from "./reader.ts";
 
 export interface FoundModel {
@@ -91,9 +91,7 @@ export function listRuns(root = "runs"): string[] {
 
 /** The task that a model was trained on; Countdown where nobody says. */
 export function trainedTask({ run }: FoundModel): TaskOptions {
-  const fallback: TaskOptions = {
-    ...{ kind: "countdown", numbers: [3], numberRange: [1, 99], targetRange: [10, 100], maxResult: 200 },
-  } as TaskOptions;
+  const fallback = taskOptions.parse({ kind: "countdown" });
   if (run === null) return fallback;
   const { recipe, info } = runPaths(run);
   if (!fs.existsSync(recipe)) return fallback;

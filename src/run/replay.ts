@@ -2,10 +2,10 @@
 import type { RunEvent } from "../events.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
-import { recipeShape } from "../recipe/options.ts";
+import { recipeShape } from "../recipe/model.ts";
+import { stageInfos } from "../recipe/resolve.ts";
 import { runPaths } from "./folder.ts";
 import type { RunData } from "./reader.ts";
-import { stageInfos } from "./run.ts";
 
 /** In the order of the run; the last one is `done` for a finished run. */
 export function* replay(run: RunData): Generator<RunEvent> {

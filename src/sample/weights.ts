@@ -8,14 +8,18 @@ import { join } from "node:path";
 import { BLOCKS, type BlockSize, bitsOf, type Precision, type Rounding } from "../checkpoint/quantise.ts";
 import { type CodedBytes, WeightReader } from "../checkpoint/weight-bytes.ts";
 import type { TensorSource } from "../checkpoint/weights.ts";
-import { lower } from "../graph/lower.ts";
 import type { Quantised } from "../graph/ops/quantised.ts";
 import { weight } from "../graph/ops/source.ts";
 import { dequantised } from "../graph/ops.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
 import { systemCode, UserError } from "../lib/errors.ts";
 import { scratchFolder } from "../lib/scratch.ts";
-import { type ParameterMaker, type ParameterSpec, parameterInputs } from "../models/layers.ts";
+import {
+  type ParameterMaker,
+  type ParameterRole,
+  type ParameterSpec,
+  parameterInputs,
+} from "../models/layers.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { modelFileBytes, saveModelFile } from "../runtime/model-file.ts";
 import type { Session } from "../runtime/session.ts";
@@ -69,22 +73,22 @@ const BLOCK: Record<Rounding["precision"], BlockSize> = { int8: 128, int4: 128, 
  * cost 4 % of perplexity at 4 bits, and with int4 the keys and values that several heads share, which cost 5 % for a
  * fiftieth of the weights of a model of 1.5 billion.
  */
-const EIGHT_BITS = {
-  int4: /(embed_tokens|lm_head|[kv]_proj|kv_a_proj_with_mqa)\.weight$/,
-  "int4-offset": /(embed_tokens|lm_head)\.weight$/,
+const EIGHT_BITS: Record<"int4" | "int4-offset", readonly ParameterRole[]> = {
+  int4: ["embedding", "head", "kvProjection"],
+  "int4-offset": ["embedding", "head"],
 };
 
 /** How a parameter is rounded; `null` where it stays f32. */
 export function roundingOf(
-  { name, shape }: ParameterSpec,
+  { role, shape }: Pick<ParameterSpec, "role" | "shape">,
   options: Pick<BakedOptions, "precision" | "block">,
 ): Rounding | null {
-  // A coded matrix can only be read by a product. A router chooses experts by small differences; kv_b_proj is split before
-  // it is used (arXiv 2405.04434).
-  if (options.precision === "f32" || shape.length !== 2 || /(mlp\.gate|kv_b_proj)\.weight$/.test(name))
-    return null;
+  // Only a product can read coded weights, and a kvUpProjection is split before it is used (arXiv 2405.04434). A router
+  // chooses experts by small differences.
+  const plain = role === "router" || role === "kvUpProjection" || shape.length !== 2;
+  if (options.precision === "f32" || plain) return null;
   const precision =
-    options.precision !== "int8" && EIGHT_BITS[options.precision].test(name) ? "int8" : options.precision;
+    options.precision !== "int8" && EIGHT_BITS[options.precision].includes(role) ? "int8" : options.precision;
   const most = options.block ?? BLOCK[precision];
   const block = BLOCKS.findLast((size) => size <= most && shape[1] % size === 0);
   return block === undefined ? null : { precision, block };
@@ -139,7 +143,7 @@ export function openBaked(graph: Graph, engine: Engine): Promise<Session> {
       remedy: "Free some space there, or name a folder on another disk in TMPDIR.",
     });
   try {
-    const lowered = lower(graph);
+    const lowered = engine.lower(graph, "model");
     const [needed, free] = [modelFileBytes(lowered), freeBytes(folder)];
     if (needed > free) throw full(`${giga(free)}, where ${giga(needed)} are needed`);
     saveModelFile(lowered, join(folder, "model.onnx"));

@@ -1,6 +1,7 @@
 /** The thread that answers chats: a model a folder, one question after another, token by token. */
 import { parentPort, workerData } from "node:worker_threads";
 import type { Precision } from "../checkpoint/quantise.ts";
+import { encodePrompt } from "../data/prompt.ts";
 import { userError } from "../lib/errors.ts";
 import { toFailure } from "../lib/failure.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
@@ -9,7 +10,6 @@ import { openForInference } from "../sample/inference.ts";
 import type { Generation } from "../sample/requests.ts";
 import { completionText, TextStream } from "../tokenizer/stream.ts";
 import { ThoughtSplitter } from "../tokenizer/thought.ts";
-import { encodePrompt } from "../train/rollout.ts";
 import type { ChatEvent, ChatRequest, ConversationRequest, ProblemRequest } from "./chat.ts";
 import { readConversation } from "./conversation.ts";
 import { readQuestion } from "./question.ts";

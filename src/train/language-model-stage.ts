@@ -1,10 +1,18 @@
 /** Pretraining and SFT: packed rows, weighted cross-entropy, one update after another. They differ in data alone. */
+
+import {
+  type DocumentSource,
+  type PackedBatch,
+  PackedExamples,
+  type PackedExamplesState,
+  PackedStream,
+  type PackedStreamState,
+} from "../data/packing.ts";
 import type { Metrics } from "../events.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { isV3, type ModelConfig, modelOf } from "../models/architectures.ts";
 import { documentMask } from "../models/masks.ts";
 import { f32, type HostValue } from "../runtime/session.ts";
-import { type DocumentSource, type PackedBatch, PackedBatches, type PackingState } from "./data.ts";
 import { ExpertLoads } from "./expert-load.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "./language-model.ts";
 import { learningRates } from "./optimizer.ts";
@@ -21,7 +29,6 @@ import type {
 } from "./stage.ts";
 import type { Rates } from "./step.ts";
 import { furtherFeeds, furtherTokens, V3_FACTORS, v3Loss } from "./v3-loss.ts";
-import { WholeRows, type WholeRowsState } from "./whole-rows.ts";
 
 /** What a language model of this design is trained on, and which parameters that needs. */
 export function trainedOn(
@@ -47,7 +54,7 @@ interface State {
   done: number;
   /** Updates of the optimizer: a step that trains nothing makes none. Absent in checkpoints of older versions. */
   updates?: number;
-  packing: PackingState | WholeRowsState;
+  packing: PackedStreamState | PackedExamplesState;
 }
 
 export class LanguageModelStage implements TrainingStage {
@@ -55,14 +62,14 @@ export class LanguageModelStage implements TrainingStage {
   done: number;
   private readonly options: LanguageModelOptions;
   private readonly policy: Policy;
-  private readonly batches: PackedBatches | WholeRows;
+  private readonly batches: PackedStream | PackedExamples;
   /** Tokens of the rows that were trained. */
   private trained = 0;
 
   private constructor(
     options: LanguageModelOptions,
     policy: Policy,
-    batches: PackedBatches | WholeRows,
+    batches: PackedStream | PackedExamples,
     done: number,
   ) {
     this.options = options;
@@ -91,8 +98,8 @@ export class LanguageModelStage implements TrainingStage {
       options,
       policy,
       options.kind === "sft"
-        ? new WholeRows(source, batch, sequence, state?.packing as WholeRowsState | undefined)
-        : new PackedBatches(source, batch, sequence, state?.packing as PackingState | undefined),
+        ? new PackedExamples(source, batch, sequence, state?.packing as PackedExamplesState | undefined)
+        : new PackedStream(source, batch, sequence, state?.packing as PackedStreamState | undefined),
       state?.done ?? 0,
     );
   }

@@ -1,5 +1,6 @@
 /** The language-modelling loss for pretraining and SFT, and the batch it reads. */
 
+import type { LanguageModelBatch } from "../data/packing.ts";
 import { input } from "../graph/ops/source.ts";
 import { mul, neg, sum, tokenLogProbs } from "../graph/ops.ts";
 import type { Dim, Graph } from "../graph/tensor.ts";
@@ -51,15 +52,6 @@ export function languageModelLoss(
       return { loss: neg(sum(mul(logProbs, weights))), measurements: {} };
     });
   };
-}
-
-export interface LanguageModelBatch {
-  /** [batch · seq] each, row by row. */
-  ids: Int32Array;
-  targets: Int32Array;
-  weights: Float32Array;
-  batch: number;
-  seq: number;
 }
 
 /** The feeds of a batch whose rows share the causal mask and count positions from 0. */

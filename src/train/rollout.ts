@@ -1,15 +1,13 @@
 /** The experience of one RL step: problems, sampled completions, verdicts and rewards, group by group. */
 
 import type { ModelShape } from "../checkpoint/folder.ts";
+import { encodeProblem } from "../data/prompt.ts";
 import type { GroupRecord } from "../events.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { GenerateOptions, Generation } from "../sample/requests.ts";
 import type { Sampling } from "../sample/sampling.ts";
-import { checkedVerdict } from "../tasks/judge.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
-import { beginIds } from "../tokenizer/around.ts";
-import { chatOf, encodeChat } from "../tokenizer/chat.ts";
-import { chatTemplateError } from "../tokenizer/chat-template.ts";
+import { checkedVerdict } from "../tasks/verdict.ts";
 import { completionText } from "../tokenizer/stream.ts";
 import {
   type LocatedEquation,
@@ -74,27 +72,6 @@ export interface RolloutOptions {
   rewards: RewardOptions;
   /** See `GenerateOptions.signal`. */
   signal?: GenerateOptions["signal"];
-}
-
-/** The prompt's ids: what the model's tokenizer begins a text with, then the template's text with its control tokens. */
-export function encodePrompt(model: Pick<ModelShape, "tokenizer">, prompt: string): number[] {
-  return [...beginIds(model.tokenizer), ...model.tokenizer.encode(prompt, { specials: true })];
-}
-
-/** A problem's prompt, for a chat model through its template. @throws UserError where it has none */
-export function encodeProblem(
-  model: Pick<ModelShape, "tokenizer" | "tokenizerConfig">,
-  { prompt, messages }: Problem,
-): number[] {
-  if (messages === undefined) return encodePrompt(model, prompt);
-  const chat = chatOf(model.tokenizerConfig ?? {});
-  if (chat === null)
-    throw chatTemplateError({
-      line: null,
-      found: "the task asks for a chat, and the model has no chat template",
-      remedy: "Set the task's template to plain or r1.",
-    });
-  return encodeChat(model.tokenizer, chat, messages, { addGenerationPrompt: true });
 }
 
 /** Samples `groupSize` completions for each problem index in turn and judges them. */

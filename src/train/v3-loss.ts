@@ -1,4 +1,5 @@
 /** The loss that DeepSeek-V3 is trained on, and what it reports of its experts. */
+import type { LanguageModelBatch } from "../data/packing.ts";
 import { input } from "../graph/ops/source.ts";
 import { add, cast, mul, neg, reshape, sum, tokenLogProbs } from "../graph/ops.ts";
 import { type Graph, product, type Tensor } from "../graph/tensor.ts";
@@ -8,7 +9,7 @@ import type { V3Config } from "../models/v3-config.ts";
 import { mtpModule } from "../models/v3-mtp.ts";
 import { f32, type HostValue, i32 } from "../runtime/session.ts";
 import { loadName, loadOf } from "./expert-load.ts";
-import { type BatchShape, type LanguageModelBatch, sequenceInputs } from "./language-model.ts";
+import { type BatchShape, sequenceInputs } from "./language-model.ts";
 import type { LossGraph } from "./step.ts";
 
 export interface V3LossOptions {

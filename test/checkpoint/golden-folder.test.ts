@@ -8,7 +8,7 @@ import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
-import { asValues, expectedShapes } from "../../src/recipe/options.ts";
+import { asValues, expectedShapes } from "../../src/recipe/model.ts";
 import { host, Session } from "../../src/runtime/session.ts";
 import { batchFeeds, sequenceInputs } from "../../src/train/language-model.ts";
 import { temporaryFolder } from "./temporary.ts";

@@ -1,7 +1,7 @@
 /** Downloads from a real server on this machine that redirects, breaks off, and lies. */
 import fs from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   checksum,
   type DownloadOptions,
@@ -26,6 +26,7 @@ const hub = new FakeHub({
 });
 beforeAll(() => hub.start());
 afterAll(() => hub.stop());
+afterEach(() => vi.restoreAllMocks());
 
 let folder: string;
 const root = temporaryFolder();
@@ -212,11 +213,11 @@ describe("an interruption", () => {
     expect(starts[3]).toBe(starts[2]);
   });
 
-  it("leaves a partial file that the next call goes on with", async () => {
+  it("leaves a partial file that the next call continues", async () => {
     hub.faults.set(WEIGHTS, [{ kind: "cut", after: 120_000 }]);
     const error = await failing({ tries: 1 });
     expect(error.message).toMatch(/^No answer from 127.0.0.1:\d+ \(/);
-    expect(error.remedy).toContain("the same command goes on from there");
+    expect(error.remedy).toContain("the same command continues from there");
     const [partial] = partials();
     const size = fs.statSync(join(folder, partial!)).size;
     expect(size).toBeGreaterThan(0);
@@ -349,7 +350,7 @@ describe("what goes wrong, in words", () => {
 
   it("a disk without room, before anything is fetched; one that fills up keeps the partial file", async () => {
     const little = vi.spyOn(fs, "statfsSync").mockReturnValue({ bavail: 1, bsize: 4096 } as fs.StatsFs);
-    expect((await failing()).message).toContain("needs room for 0.0 GB more");
+    expect((await failing()).message).toContain("needs 0.0 GB more space");
     little.mockRestore();
     expect(hub.stored).toEqual([]);
     let left = 100_000;

@@ -7,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
 import { type TensorData, writeSafetensors } from "../../src/checkpoint/safetensors.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { expectedShapes } from "../../src/recipe/options.ts";
+import { expectedShapes } from "../../src/recipe/model.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { temporaryFolder } from "./temporary.ts";
 

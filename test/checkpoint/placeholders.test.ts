@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { readJson } from "../../src/checkpoint/json.ts";
 import { openModelFiles, readShape } from "../../src/checkpoint/model.ts";
 import { isUserError } from "../../src/lib/errors.ts";
-import { expectedShapes } from "../../src/recipe/options.ts";
+import { expectedShapes } from "../../src/recipe/model.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const root = temporaryFolder();

@@ -226,7 +226,7 @@ describe("latestCheckpoint", () => {
     });
     expect(warnings).toHaveLength(1);
     expect(warnings[0]).toContain(`skipped damaged checkpoint ${newer}: ${reason}`);
-    expect(() => loadCheckpoint(newer)).toThrow(/expected a whole checkpoint/);
+    expect(() => loadCheckpoint(newer)).toThrow(/expected a complete checkpoint/);
   });
 
   it("orders by number, not by name, and finds nothing in nothing", () => {

@@ -6,7 +6,7 @@ import { loadModel, saveModel } from "../../src/checkpoint/folder.ts";
 import { openModelFiles, withModel } from "../../src/checkpoint/model.ts";
 import { INDEX, weightFiles } from "../../src/checkpoint/shards.ts";
 import { isUserError, type UserError } from "../../src/lib/errors.ts";
-import { expectedShapes } from "../../src/recipe/options.ts";
+import { expectedShapes } from "../../src/recipe/model.ts";
 import { modelNotes } from "../../src/sample/model-notes.ts";
 import { temporaryFolder } from "./temporary.ts";
 
@@ -93,7 +93,7 @@ describe("an index at odds with the files", () => {
     );
     for (const name of shards) fs.rmSync(join(folder, name));
     fs.writeFileSync(join(folder, "pytorch_model.safetensors"), "x");
-    expect(failing().remedy).toBe("Rename the file to model.safetensors, if it is the whole model.");
+    expect(failing().remedy).toBe("Rename the file to model.safetensors, if it holds the complete model.");
   });
 
   it("no safetensors at all, but PyTorch's files", () => {

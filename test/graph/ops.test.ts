@@ -70,7 +70,7 @@ function trace(sample: Sample): Traced {
 }
 
 function checkGradients(traced: Traced, feeds: Record<string, Array64>): Record<string, Array64> {
-  const whole = lower(traced.graph, { composed: true });
+  const whole = lower(traced.graph);
   const exact = interpret(whole, feeds);
   expect(exact.out.shape).toEqual(traced.shape);
   for (const position of traced.differentiable) {

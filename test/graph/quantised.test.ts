@@ -48,7 +48,7 @@ it("gives the numbers of the whole, and a table of the same bytes its rows", asy
   );
   graph.output("products", linear(input(graph, "x", "f32", [1, WIDTH]), table));
   graph.output("rows", tableRows(table, input(graph, "ids", "i32", [2])));
-  const lowered = lower(graph);
+  const lowered = lower(graph, { provider: "cpu" });
   expect(lowered.model.nodes.filter(({ opType }) => opType === "MatMulNBits")).toHaveLength(3);
 
   const path = join(folder, "model.onnx");

@@ -1,5 +1,6 @@
 /** DeepSeek-V3's fast forms against their slow twins, and what routing must not depend on. */
 import { describe, expect, it } from "vitest";
+import type { LanguageModelBatch } from "../../src/data/packing.ts";
 import { input } from "../../src/graph/ops/source.ts";
 import { Graph, type Tensor } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
@@ -11,7 +12,7 @@ import type { V3Config } from "../../src/models/v3-config.ts";
 import { v3Parameters } from "../../src/models/v3-parameters.ts";
 import { allocate, f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
 import { loadName } from "../../src/train/expert-load.ts";
-import { batchFeeds, type LanguageModelBatch } from "../../src/train/language-model.ts";
+import { batchFeeds } from "../../src/train/language-model.ts";
 import { TrainStep, traceAccumulation } from "../../src/train/step.ts";
 import { furtherFeeds, v3Loss } from "../../src/train/v3-loss.ts";
 import { adamW, copyValues, furthest } from "../train/tiny.ts";

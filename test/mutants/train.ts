@@ -18,6 +18,7 @@ const policy = mutant("src/train/policy.ts", "train/lora");
 const loss = mutant("src/train/grpo-loss.ts", "train/grpo-loss");
 const run = mutant("src/run/run.ts", "run/bill");
 const resume = mutant("src/checkpoint/resume.ts", "checkpoint/resume");
+const resolve = mutant("src/recipe/resolve.ts", "run/bill");
 const folder = mutant("src/run/folder.ts", "run/folder");
 
 export const trainMutants: readonly Mutant[] = [
@@ -118,15 +119,15 @@ export const trainMutants: readonly Mutant[] = [
     "const report = await stage.advance();\n      this.charge(true);",
     "const report = await stage.advance();\n      this.charge();",
   ),
-  run("const seed = stageSeed(recipe.seed, stage.name);", "const { seed } = recipe;"),
+  resolve("const seed = stageSeed(recipe.seed, stage.name);", "const { seed } = recipe;"),
   run('this.charge();\n      return "stopped";', 'return "stopped";'),
   // Checkpoints and journals.
   resume("b.step - a.step", "a.step - b.step"),
   resume("if (problem === null) return { step, path };", "return { step, path };"),
-  resume("const oldest = whole[keep - 1];", "const oldest = whole[keep];"),
+  resume("const oldest = complete[keep - 1];", "const oldest = complete[keep];"),
   resume(
-    "const whole = saved.filter(({ path }) => checkManifest(path, { quick: true }) === null);",
-    "const whole = saved;",
+    "const complete = saved.filter(({ path }) => checkManifest(path, { quick: true }) === null);",
+    "const complete = saved;",
   ),
   folder("this.#metrics.truncateTo(metrics) +", "0 +"),
   folder("if (previous.recipeHash === hashRecipe(recipe)) return;", "if (previous !== null) return;"),

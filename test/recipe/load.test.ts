@@ -6,7 +6,7 @@ import { isUserError, UserError } from "../../src/lib/errors.ts";
 import { isV3 } from "../../src/models/architectures.ts";
 import { architectureOf, ConfigError, type DecoderConfig } from "../../src/models/config.ts";
 import { loadRecipe, parseRecipe, problemsOf, type RecipeProblem } from "../../src/recipe/load.ts";
-import { recipeShape } from "../../src/recipe/options.ts";
+import { recipeShape } from "../../src/recipe/model.ts";
 import type { GrpoStage, Recipe } from "../../src/recipe/schema.ts";
 import { recipeWarnings } from "../../src/recipe/validate.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";

@@ -1,5 +1,7 @@
 /** A model that learns in seconds to fill holes in code whose answer stands behind the hole. */
 
+import { fimDocument } from "../../src/data/fill-in-the-middle.ts";
+import type { DocumentSource } from "../../src/data/packing.ts";
 import { Random } from "../../src/lib/random.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
@@ -11,8 +13,6 @@ import { Sampler } from "../../src/sample/sampler.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { FIM_TOKENS } from "../../src/tokenizer/infill.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
-import type { DocumentSource } from "../../src/train/data.ts";
-import { fimDocument } from "../../src/train/fill-in-the-middle.ts";
 import { LanguageModelStage } from "../../src/train/language-model-stage.ts";
 import type { LanguageModelOptions } from "../../src/train/options.ts";
 import type { Model } from "../../src/train/stage.ts";

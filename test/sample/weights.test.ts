@@ -81,7 +81,7 @@ describe("a sampler with baked weights", () => {
 
   it("takes the largest blocks that rows are whole ones of, up to what 8 and 4 bits stand", () => {
     const block = (width: number, precision: Precision, most?: BlockSize) =>
-      roundingOf({ name: "x", shape: [3, width], init: 0 }, { precision, block: most })?.block;
+      roundingOf({ role: "projection", shape: [3, width] }, { precision, block: most })?.block;
     expect([block(256, "int8"), block(256, "int4"), block(256, "int4-offset")]).toEqual([128, 128, 32]);
     expect([block(192, "int8"), block(96, "int8"), block(48, "int8")]).toEqual([64, 32, undefined]);
     expect(block(256, "int8", 32)).toBe(32);

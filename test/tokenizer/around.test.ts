@@ -2,14 +2,14 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { fimDocument } from "../../src/data/fill-in-the-middle.ts";
+import { encodePrompt } from "../../src/data/prompt.ts";
 import { Random } from "../../src/lib/random.ts";
 import { documentSource } from "../../src/recipe/sources.ts";
 import { beginIds, endIds } from "../../src/tokenizer/around.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { BPE_SPECIALS, trainBpe } from "../../src/tokenizer/train.ts";
-import { fimDocument } from "../../src/train/fill-in-the-middle.ts";
-import { encodePrompt } from "../../src/train/rollout.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 interface Case {

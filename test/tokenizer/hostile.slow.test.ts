@@ -7,7 +7,7 @@ import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { bpeJson } from "../../src/tokenizer/bpe-json.ts";
 import { encodeChat, renderChat } from "../../src/tokenizer/chat.ts";
 import { ChatTemplate } from "../../src/tokenizer/chat-template.ts";
-import { clocked, OutOfTime } from "../../src/tokenizer/clock.ts";
+import { clocked, OutOfTime } from "../../src/tokenizer/hostile.ts";
 import { encodePieces, FIM_TOKENS, promptPieces } from "../../src/tokenizer/infill.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 import { sentencePiece, sentencePieceJson } from "./sentencepiece.ts";
@@ -183,7 +183,7 @@ describe("a template", () => {
       expect(taken).toBeLessThan(20);
     }
     const line = `{% raise %}${"{{ x }} ".repeat(50_000)}`;
-    expect(message(() => new ChatTemplate(line))).toMatch(/line 1: Unknown statement type: raise/);
+    expect(message(() => new ChatTemplate(line))).toMatch(/line 1: unknown tag .raise./);
   });
 
   it("whose own words are long is cut short", () => {

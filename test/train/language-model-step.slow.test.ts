@@ -1,10 +1,10 @@
 /** A step of pretraining or SFT whose metrics and work are worked out by hand, and resumption of its optimizer. */
 import { describe, expect, it } from "vitest";
+import type { DocumentSource } from "../../src/data/packing.ts";
 import { countFlops } from "../../src/graph/analyse.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { traceMerge } from "../../src/models/lora.ts";
 import { allocate, host, Session } from "../../src/runtime/session.ts";
-import type { DocumentSource } from "../../src/train/data.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
 import { LanguageModelStage, trainedOn } from "../../src/train/language-model-stage.ts";
 import type { LanguageModelOptions } from "../../src/train/options.ts";

@@ -1,14 +1,14 @@
 /** What a training step promises beyond its numbers: micro-batches add up, resuming is exact, NaN is found and named. */
 import { describe, expect, it, vi } from "vitest";
+import type { Document } from "../../src/data/packing.ts";
 import { input, log, mul, sum } from "../../src/graph/ops.ts";
 import { bindShape, Graph, type Tensor } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
-import { parameterInputs } from "../../src/models/layers.ts";
+import { type ParameterSpec, parameterInputs } from "../../src/models/layers.ts";
 import { causalMask, documentMask } from "../../src/models/masks.ts";
 import { f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
-import type { Document } from "../../src/train/data.ts";
 import { locateNonFinite } from "../../src/train/diagnose.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { LanguageModelStage } from "../../src/train/language-model-stage.ts";
@@ -92,9 +92,9 @@ describe("micro-batches", () => {
 
 describe("NaN", () => {
   /** loss = sum(a · log x): x = 0 gives -infinity. */
-  const specsOfLog = [
-    { name: "a", shape: [2], init: 1 },
-    { name: "x", shape: [2], init: 1 },
+  const specsOfLog: ParameterSpec[] = [
+    { name: "a", role: "norm", shape: [2], init: 1 },
+    { name: "x", role: "norm", shape: [2], init: 1 },
   ];
   const logLoss: BuildLoss = (graph, parameters) => {
     const [a, x] = [parameters.get("a") as Tensor, parameters.get("x") as Tensor];

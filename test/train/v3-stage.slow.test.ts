@@ -1,5 +1,6 @@
 /** Pretraining V3 as a stage: it learns, reports its experts, resumes exactly; what it does not train stays as it was. */
 import { describe, expect, it } from "vitest";
+import type { DocumentSource } from "../../src/data/packing.ts";
 import type { Metrics } from "../../src/events.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { modelOf } from "../../src/models/architectures.ts";
@@ -9,7 +10,6 @@ import { v3Decoder } from "../../src/models/v3.ts";
 import { type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
 import type { Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
-import type { DocumentSource } from "../../src/train/data.ts";
 import { loadName } from "../../src/train/expert-load.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
 import { grpoLoss } from "../../src/train/grpo-loss.ts";

@@ -1,9 +1,9 @@
 /** U8: the page's examples are what it says they are, for the model that comes with it. */
 import { expect, test } from "vitest";
+import { encodePrompt } from "../../src/data/prompt.ts";
 import { SHIPPED } from "../../src/run/find-model.ts";
 import { openForInference } from "../../src/sample/inference.ts";
 import { readQuestion } from "../../src/server/question.ts";
-import { encodePrompt } from "../../src/train/rollout.ts";
 import { EXAMPLES, readFields } from "../../src/web/examples.ts";
 
 const TRIES = 16;

@@ -9,7 +9,7 @@ import { DTYPES, fromFloat16, toFloat16, widen } from "../dtypes.ts";
 interface Block {
   /** Number in the file. */
   id: number;
-  /** Elements and bytes of one block; a row holds whole blocks. */
+  /** Elements and bytes of one block; a row is a multiple of them. */
   elements: number;
   bytes: number;
   /** Writes the block at byte `at` of `raw` to `out` from index `to`; null for plain numbers. */

@@ -1,5 +1,5 @@
 /**
- * Reads GGUF files tensor by tensor, so that memory never holds a file. A model may lie in several files, as
+ * Reads GGUF files tensor by tensor, so that memory never holds a file. A model may have several files, as
  * `llama-gguf-split` cuts it: PREFIX-00001-of-00003.gguf and so on, the metadata in the first, `split.no` (from 0),
  * `split.count` and `split.tensors.count` in each. Any part opens all of them.
  */

@@ -1,4 +1,4 @@
-/** Rotary positions in GGUF: theta and scaling, from and to the content of a Hugging Face `config.json`. */
+/** RoPE in GGUF: theta and scaling, from and to the content of a Hugging Face `config.json`. */
 import { writeScaling } from "../../models/dense-hugging-face.ts";
 import { type FrequencySettings, rotaryFrequencies, yarnMagnitude } from "../../models/rope.ts";
 import { mismatch, tensorIn } from "../errors.ts";
@@ -12,7 +12,7 @@ type Fields = Record<string, unknown>;
 export function ropeMetadata(file: string, config: Fields, arch: string): [string, MetadataValue][] {
   const entries: [string, MetadataValue][] = [[`${arch}.rope.freq_base`, f32(Number(config.rope_theta))]];
   const scaling = config.rope_scaling as Fields | null;
-  // llama3's scaling travels as a tensor of factors.
+  // llama3's scaling is stored as a tensor of factors.
   if (scaling === null || scaling.rope_type === "llama3") return entries;
   const key = (name: string): string => `${arch}.rope.scaling.${name}`;
   const type = scaling.rope_type;
@@ -31,7 +31,7 @@ export function ropeMetadata(file: string, config: Fields, arch: string): [strin
     [key("yarn_beta_slow"), f32(Number(scaling.beta_slow))],
   );
   const { mscale, mscale_all_dim: all, attention_factor: factor, truncate } = scaling;
-  // llama.cpp has DeepSeek's two magnitudes for deepseek2 and the paper's own for the others, and rounds its range.
+  // llama.cpp uses DeepSeek's two magnitudes for deepseek2 and the paper's for the others, and always truncates the range.
   const known = arch === "deepseek2" ? all && mscale === all : !(all || mscale || factor);
   if (!known || truncate === false)
     throw mismatch(
@@ -40,7 +40,7 @@ export function ropeMetadata(file: string, config: Fields, arch: string): [strin
       JSON.stringify(scaling),
       "GGUF has no field for that.",
     );
-  // A tenth by convention of llama.cpp's converter.
+  // llama.cpp's converter stores a tenth of it.
   if (all) entries.push([key("yarn_log_multiplier"), f32(0.1 * Number(all))]);
   return entries;
 }
@@ -53,9 +53,9 @@ export function llama3Factors(settings: FrequencySettings): Float32Array {
 }
 
 /**
- * `rope_scaling` of a file by llama.cpp's rules (`load_hparams` in llama-model.cpp): the type is linear where none is
- * named, the factor may have its name of 2023 (`rope.scale_linear`) and 0 means 1; null if nothing is scaled.
- * @throws UserError for a scaling that is not known here
+ * `rope_scaling` of a file by llama.cpp's rules (`load_hparams` in llama-model.cpp): without a type it is linear, the factor
+ * may have its name of 2023 (`rope.scale_linear`), and a factor of 0 means 1. `null` without scaling.
+ * @throws UserError for an unknown scaling
  */
 export function ropeScaling(
   metadata: Metadata,
@@ -70,13 +70,13 @@ export function ropeScaling(
     throw metadata.wrong(key("type"), '"none", "linear" or "yarn"', other);
   const named = metadata.has(key("factor")) ? key("factor") : `${arch}.rope.scale_linear`;
   const factor = type === "none" ? 1 : metadata.number(named, 1) || 1;
-  // What multiplies cos and sin, beside YaRN's own magnitude.
+  // Multiplies cos and sin, in addition to YaRN's magnitude.
   const attention = metadata.number(key("attn_factor"), 1);
   if (attention !== 1 && (type !== "yarn" || arch === "deepseek2"))
     throw metadata.wrong(key("attn_factor"), "1, or YaRN in a dense model", other);
   const factors = tensors.get(ROPE_FREQS)?.read();
   if (factors !== undefined) {
-    // Divided by these factors, and by the other one: both at once has no form in a config.json.
+    // A config.json cannot express both these factors and the other one.
     if (arch !== "llama" || factor !== 1 || attention !== 1)
       throw metadata.wrong(named, `1 in a llama model, since ${ROPE_FREQS} scales the positions`, other);
     return llama3Scaling(metadata, arch, factors, headDim);
@@ -100,7 +100,7 @@ export function ropeScaling(
   };
 }
 
-/** The file keeps only the factors; Llama's other numbers have been the same in every release, which is checked. */
+/** The file has only the factors; the other numbers are those of every Llama release, which the factors confirm. */
 function llama3Scaling(
   metadata: Metadata,
   arch: string,

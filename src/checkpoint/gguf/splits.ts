@@ -1,6 +1,6 @@
 /**
- * Split rules by llama.cpp's name for them (`tokenizer.ggml.pre`) in Hugging Face's terms. A wrong rule gives other ids
- * without any error, so a name that is not here is refused on reading, and a rule that is not here on writing.
+ * Pre-tokenizers by llama.cpp's names for them (`tokenizer.ggml.pre`) in the form of a `tokenizer.json`. A wrong rule gives
+ * other ids without an error, so an unknown name is refused on reading, and an unknown rule on writing.
  */
 import { isDeepStrictEqual } from "node:util";
 
@@ -9,7 +9,7 @@ type Json = Record<string, unknown>;
 export interface SplitRule {
   pre_tokenizer: Json;
   normalizer: Json | null;
-  /** Words of the vocabulary are taken whole, whatever the merges say. */
+  /** A word that the vocabulary has becomes one token, whatever the merges say. */
   ignoreMerges: boolean;
 }
 
@@ -26,8 +26,8 @@ const byteLevel = (regex: boolean): Json => ({
   use_regex: regex,
 });
 /**
- * Every digit alone. Hugging Face's own step for that, "Digits", means any number (½, Ⅻ) in the official library and in
- * llama.cpp, but decimal digits only in the JavaScript one; this means the former in all of them.
+ * Splits off every digit. Hugging Face's step "Digits" means any number (½, Ⅻ) in the official library and in llama.cpp,
+ * but only decimal digits in the JavaScript library; this pattern means any number in all of them.
  */
 const digits = split("\\p{N}");
 const sequence = (...pretokenizers: Json[]): Json => ({ type: "Sequence", pretokenizers });
@@ -36,7 +36,7 @@ const rule = (
   { normalizer = null, ignoreMerges = false }: Partial<Omit<SplitRule, "pre_tokenizer">> = {},
 ): SplitRule => ({ pre_tokenizer, normalizer, ignoreMerges });
 
-/** OpenAI's cl100k pattern, as Llama 3 and Qwen use it with their own runs of digits. */
+/** OpenAI's cl100k pattern with the runs of digits of Llama 3 or Qwen. */
 const cl100k = (numbers: string): string =>
   `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${numbers}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
 const qwen = sequence(split(cl100k("\\p{N}")), byteLevel(false));
@@ -46,7 +46,7 @@ const DEEPSEEK_V3 =
   "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 /**
- * Cased letters (Unicode's category LC, not all of it) in ranges, as DeepSeek LLM lists them. Escapes stand for
+ * Cased letters (most of Unicode's category LC) in ranges, as DeepSeek LLM lists them. Escapes are
  * characters that text tools would normalise to others.
  */
 const LETTERS =
@@ -78,7 +78,7 @@ export const SPLIT_RULES: Readonly<Record<string, SplitRule>> = {
   ),
 };
 
-/** Other names that llama.cpp has for the same rules, and the names that we write. */
+/** All of llama.cpp's names for these rules, by the name that is written. */
 export const SAME_RULE: Readonly<Record<string, string>> = {
   ...Object.fromEntries(Object.keys(SPLIT_RULES).map((name) => [name, name])),
   ...Object.fromEntries(["llama3", "llama-v3", "falcon3"].map((name) => [name, "llama-bpe"])),
@@ -86,15 +86,15 @@ export const SAME_RULE: Readonly<Record<string, string>> = {
   ...Object.fromEntries(["phi-2", "gigachat", "exaone4", "mellum"].map((name) => [name, "gpt-2"])),
 };
 
-/** Rules that llama.cpp's own code reads otherwise in rare texts, as fuzzing found: "’t١٢\u200b한국\nß½ ٪". */
+/** Rules that llama.cpp applies differently in rare texts, as fuzzing found: "’t١٢\u200b한국\nß½ ٪". */
 export const READ_OTHERWISE: readonly string[] = ["deepseek-llm", "deepseek-coder"];
 
-/** Rules that a tokenizer may be trained with, so that its model can become a GGUF file. */
+/** Rules with which a tokenizer may be trained, so that its model can be exported as GGUF. */
 export const TRAINED_RULES: readonly string[] = Object.keys(SPLIT_RULES).filter(
   (name) => !READ_OTHERWISE.includes(name),
 );
 
-/** llama.cpp's name of a tokenizer's rule, if it is exactly one of ours. */
+/** llama.cpp's name of a tokenizer's rule, if the rule is exactly one of these. */
 export function ruleName(json: {
   pre_tokenizer?: unknown;
   normalizer?: unknown;
@@ -110,8 +110,8 @@ export function ruleName(json: {
 }
 
 /**
- * DeepSeek LLM's own file cuts between digits where llama.cpp's rule of that name does not; the ids are the same as
- * long as no merge joins two digits.
+ * DeepSeek LLM's file splits between digits and llama.cpp's rule of that name does not. The ids are the same unless a merge
+ * joins two digits.
  */
 function inRuns(cuts: unknown): unknown {
   const alone = plain(digits);
@@ -124,7 +124,7 @@ function joinsDigits(merges: unknown): boolean {
   return !Array.isArray(merges) || merges.some((merge) => /[0-9][ ,]?[0-9]/.test(String(merge)));
 }
 
-/** Without what does not change the split: offsets, defaults, how line ends are spelled, empty or single sequences. */
+/** Removes what does not change the split: offsets, defaults, spellings of line ends, empty or single sequences. */
 function plain(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return null;
   const { trim_offsets: _, normalizers, pretokenizers, pattern, ...rest } = value as Json;

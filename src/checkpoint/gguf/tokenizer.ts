@@ -1,8 +1,8 @@
 /** The tokenizer of a GGUF file, from and to the content of Hugging Face's `tokenizer.json` and its config. */
 import { isDeepStrictEqual } from "node:util";
 import { addedToken, bpeJson } from "../../tokenizer/bpe-json.ts";
+import { namedTemplates, TOOL_USE } from "../../tokenizer/chat-template.ts";
 import { compactTokenizerJson } from "../../tokenizer/compact.ts";
-import { namedTemplates, TOOL_USE } from "../../tokenizer/named-templates.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { mismatch } from "../errors.ts";
 import { ruleName, SAME_RULE, SPLIT_RULES, type SplitRule } from "./splits.ts";

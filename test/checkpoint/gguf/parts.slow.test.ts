@@ -9,7 +9,7 @@ import { type GgufTensor, writeGguf } from "../../../src/checkpoint/gguf/write.t
 import { holdsModel, openModelFiles, readShape } from "../../../src/checkpoint/model.ts";
 import { isUserError, type UserError } from "../../../src/lib/errors.ts";
 import { Random } from "../../../src/lib/random.ts";
-import { expectedShapes } from "../../../src/recipe/options.ts";
+import { expectedShapes } from "../../../src/recipe/model.ts";
 import { temporaryFolder } from "../temporary.ts";
 
 const root = temporaryFolder();

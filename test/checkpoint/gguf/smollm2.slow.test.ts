@@ -8,7 +8,7 @@ import { perplexity, windows } from "../../../bench/perplexity.ts";
 import { findSmolLm2 } from "../../../bench/smollm2.ts";
 import type { LoadedModel } from "../../../src/checkpoint/folder.ts";
 import { loadGguf } from "../../../src/checkpoint/gguf/model.ts";
-import { asValues, expectedShapes } from "../../../src/recipe/options.ts";
+import { asValues, expectedShapes } from "../../../src/recipe/model.ts";
 import { Engine } from "../../../src/runtime/engine.ts";
 import { Sampler } from "../../../src/sample/sampler.ts";
 import { type Chat, chatOf, encodeChat } from "../../../src/tokenizer/chat.ts";
