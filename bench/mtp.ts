@@ -5,9 +5,9 @@
  */
 import { sourceOf } from "../src/checkpoint/weights.ts";
 import { encodePrompt } from "../src/data/prompt.ts";
+import { documentSource } from "../src/data/sources.ts";
 import { parseRecipe, readRecipe } from "../src/recipe/load.ts";
 import { initialModel } from "../src/recipe/model.ts";
-import { documentSource } from "../src/recipe/sources.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { Sampler } from "../src/sample/sampler.ts";
 import { baked } from "../src/sample/weights.ts";

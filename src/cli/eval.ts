@@ -14,7 +14,7 @@ import {
   openStore,
   readStored,
 } from "../eval/stored.ts";
-import { isUserError, userError } from "../lib/errors.ts";
+import { isUserError, usageError } from "../lib/errors.ts";
 import {
   type EvaluationSettings,
   type EvaluationWishes,
@@ -57,8 +57,7 @@ export async function evaluate(model: string | undefined, options: EvalOptions):
   };
   const named = Object.entries(modes).flatMap(([name, there]) => (there ? [name] : []));
   if (named.length > 1)
-    throw userError(
-      "usage",
+    throw usageError(
       `${named.join(" and ")} cannot go together: --from and --compare take stored evaluations and run no model.`,
       "Leave one of them out.",
     );
@@ -74,8 +73,7 @@ function refuseOthers(options: object): void {
   if (idle === undefined) return;
   const flag =
     idle === "engine" ? "--threads" : `--${idle.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-  throw userError(
-    "usage",
+  throw usageError(
     `${flag} changes nothing where stored evaluations are read: their settings are stored with them.`,
     `Leave ${flag} out, or evaluate again with it.`,
   );
@@ -185,15 +183,13 @@ function fitLimit(
 ): void {
   const room = positions - longest.tokens;
   if (room < 1)
-    throw userError(
-      "usage",
+    throw usageError(
       `The problem ${longest.id} has ${longest.tokens} tokens, and the model only ${positions} positions.`,
       "Leave the problem out, ask with --template plain, or take a model with more positions.",
     );
   if (settings.maxNewTokens <= room) return;
   if (settings.limitGiven)
-    throw userError(
-      "usage",
+    throw usageError(
       `Answers of ${settings.maxNewTokens} tokens and the longest prompt of ${longest.tokens} (${longest.id}) exceed the model's ${positions} positions.`,
       `Add --max-tokens ${room}, or less.`,
     );

@@ -1,7 +1,7 @@
 /** A stage's problems against the model: each split has some, and each prompt leaves room for its answer. */
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { encodeProblem } from "../data/prompt.ts";
-import { isUserError, UserError, userError } from "../lib/errors.ts";
+import { isUserError, UserError, usageError } from "../lib/errors.ts";
 import { usablePositions } from "../models/rope.ts";
 import { splitRows } from "../tasks/jsonl-rows.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
@@ -94,13 +94,9 @@ function promptOf(
     if (isUserError(error, "input") && options.kind === "jsonl")
       throw rowError(problem.id, options, stage, error.message.replace(/\.$/, ""), null);
     if (isUserError(error, "chat-template"))
-      throw userError("usage", `Stage "${stage.name}", task: ${error.found}.`, error.remedy ?? "");
+      throw usageError(`Stage "${stage.name}", task: ${error.found}.`, error.remedy ?? "");
     if (isUserError(error, "input"))
-      throw userError(
-        "usage",
-        `Stage "${stage.name}", task: ${error.message}`,
-        "Choose another task or model.",
-      );
+      throw usageError(`Stage "${stage.name}", task: ${error.message}`, "Choose another task or model.");
     throw error;
   }
 }

@@ -5,11 +5,10 @@ import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocum
 import { UserError } from "../lib/errors.ts";
 import { readText, textFault } from "../lib/text-file.ts";
 import { findPair, locate, type Place } from "./locate.ts";
-import { expandPresets } from "./presets.ts";
 import { explain } from "./problems.ts";
 import { translateKeys } from "./renamed.ts";
 import type { Recipe } from "./schema.ts";
-import { recipeSchema } from "./validate.ts";
+import { expandPresets, recipeSchema } from "./validate.ts";
 
 export interface RecipeProblem {
   /** From 1; 0 where the whole file is meant. */

@@ -6,9 +6,18 @@ import { z } from "zod";
 import { ConfigError } from "../models/config.ts";
 import { checkV3Config } from "../models/v3-config.ts";
 import { languageModelSteps } from "../train/options.ts";
-import { expandPresets } from "./presets.ts";
-import { type DenseShape, type Recipe, recipeObject, type TaskOptions, type V3Shape } from "./schema.ts";
-import type { EvaluateStage, GrpoStage, PretrainStage, SftStage } from "./stage-schemas.ts";
+import { expandPreset, isObject } from "../train/presets.ts";
+import {
+  type DenseShape,
+  type EvaluateStage,
+  type GrpoStage,
+  type PretrainStage,
+  type Recipe,
+  recipeObject,
+  type SftStage,
+  type TaskOptions,
+  type V3Shape,
+} from "./schema.ts";
 
 type Path = (string | number)[];
 type Refuse = (path: Path, message: string) => void;
@@ -33,6 +42,17 @@ function validate(recipe: Recipe, context: z.RefinementCtx): void {
       if (stage.task !== undefined) checkSplit(stage.task, (path, message) => at(["task", ...path], message));
     } else checkLanguageModelling(stage, shape, at);
   });
+}
+
+/**
+ * Fills the presets of a recipe's stages, and the tokenizer of a model that brings one. What it does not understand it
+ * leaves to the schema.
+ */
+export function expandPresets(recipe: unknown): unknown {
+  if (!isObject(recipe)) return recipe;
+  const made = isObject(recipe.model) && "layers" in recipe.model;
+  const filled = made ? recipe : { tokenizer: { kind: "model" }, ...recipe };
+  return Array.isArray(recipe.stages) ? { ...filled, stages: recipe.stages.map(expandPreset) } : filled;
 }
 
 /** Checks a recipe completely, as it is written, and fills its defaults. */

@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import { resolve } from "node:path";
 import type { LoadedShape } from "../checkpoint/folder.ts";
-import { userError } from "../lib/errors.ts";
+import { usageError } from "../lib/errors.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { evaluationPart, largestCompletion, trainedFiles } from "../recipe/resolve.ts";
 import type { EvaluateStage, Recipe } from "../recipe/schema.ts";
@@ -72,8 +72,7 @@ export function evaluationSettings(
   const temperature = wishes.temperature ?? stage?.temperature ?? model.temperature;
   const samples = wishes.samples ?? (temperature === 0 ? 1 : (stage?.samples ?? USUAL_SAMPLES));
   if (temperature === 0 && samples > 1)
-    throw userError(
-      "usage",
+    throw usageError(
       "At temperature 0 all answers to a problem are the same.",
       "Add --samples 1, or a temperature.",
     );
@@ -128,8 +127,7 @@ function chooseTask(
   const chosen = ((): ChosenTask => {
     if (task === undefined) {
       if (own !== null) return { task: own, fromRecipe: true, templateKnown: true };
-      throw userError(
-        "usage",
+      throw usageError(
         "The model comes without a recipe, so its task is not known.",
         "Add --task countdown, arithmetic, equations, word-problems, or jsonl:FILE.",
       );
@@ -137,8 +135,7 @@ function chooseTask(
     const kind = KINDS.find((known) => known === task);
     const file = /^jsonl:(.+)$/s.exec(task)?.[1];
     if (kind === undefined && file === undefined)
-      throw userError(
-        "usage",
+      throw usageError(
         `There is no task "${task}".`,
         "Choose countdown, arithmetic, equations, word-problems, or jsonl:FILE.",
       );
@@ -166,8 +163,7 @@ function chooseTask(
   })();
   if (numbers === undefined) return chosen;
   if (chosen.task.kind !== "countdown")
-    throw userError(
-      "usage",
+    throw usageError(
       `--numbers is about countdown, and the task is ${chosen.task.kind}.`,
       "Leave --numbers out, or add --task countdown.",
     );
@@ -183,10 +179,10 @@ function choosePrompt(
   const chats = chatOf(tokenizerConfig ?? {}) !== null;
   const wished = template === "none" ? "plain" : template;
   if (wished === "chat" && !chats)
-    throw userError("usage", "The model has no chat template.", "Use --template plain, or r1.");
+    throw usageError("The model has no chat template.", "Use --template plain, or r1.");
   const prompt = wished ?? (templateKnown ? (task.template ?? "plain") : chats ? "chat" : "plain");
   if (task.kind === "countdown" && prompt === "r1")
-    throw userError("usage", "Countdown has no prompt of R1's form.", "Use --template plain, or chat.");
+    throw usageError("Countdown has no prompt of R1's form.", "Use --template plain, or chat.");
   const promptSource =
     wished !== undefined
       ? "as asked for"

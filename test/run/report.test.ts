@@ -212,7 +212,7 @@ describe("honesty", () => {
     const text = report();
     expect(text).toContain('"base" did not finish: it stopped at step 57 of 200.');
     expect(text).toContain('The stage "r1-zero" did not start.');
-    expect(text).toContain('The evaluation "final-exam" was not done.');
+    expect(text).toContain('The evaluation "final-evaluation" was not done.');
     expect(text).toContain("No bill was written.");
   });
 

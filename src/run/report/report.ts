@@ -2,8 +2,8 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { bracket } from "../../eval/compare.ts";
-import type { Bill, EvaluationRecord } from "../../events.ts";
-import type { BillFile } from "../../ledger/bill.ts";
+import type { EvaluationRecord } from "../../events.ts";
+import type { Bill, BillFile } from "../../ledger/bill.ts";
 import { onDisk, replaceFile } from "../../lib/disk.ts";
 import { runPaths } from "../folder.ts";
 import { type RunData, readRun } from "../reader.ts";
