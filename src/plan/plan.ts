@@ -129,7 +129,7 @@ function mergePrograms(
 
 /**
  * Lengths of `samples` answers, spread evenly over the exponential distribution, which is how long a text is that may stop
- * at any token. It fits the exams in bench/RESULTS.md: answers of 88 and 165 tokens in the mean, of which 1 and 7 % reach
+ * at any token. It fits the evaluations in bench/RESULTS.md: answers of 88 and 165 tokens in the mean, of which 1 and 7 % reach
  * limits of 384 and 480.
  */
 export function answerLengths(samples: number, mean: number, limit: number): number[] {

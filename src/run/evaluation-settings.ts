@@ -66,7 +66,7 @@ export function evaluationSettings(
   const notes: string[] = [];
   const chosen = chooseTask(recipe, stage, wishes);
   const { prompt, promptSource, task } = choosePrompt(chosen, shape, wishes);
-  // The exam's numbers are about the exam's task.
+  // The evaluation's numbers are about the evaluation's task.
   const own = chosen.fromRecipe ? stage : null;
   const model = samplingFor(shape.generation ?? {}, {});
   const temperature = wishes.temperature ?? stage?.temperature ?? model.temperature;
@@ -102,15 +102,15 @@ function recipeOf({ run }: FoundModel): Recipe | null {
   return fs.existsSync(recipe) ? loadRecipe(recipe) : null;
 }
 
-/** The exam that a run ends with: the last one on the task that it trained. */
+/** The evaluation that a run ends with: the last one on the task that it trained. */
 function evaluationOf({ stages }: Recipe): EvaluateStage | null {
-  const exams = stages.filter((stage): stage is EvaluateStage => stage.kind === "evaluate");
-  return exams.findLast((stage) => stage.task === undefined) ?? exams.at(-1) ?? null;
+  const evaluations = stages.filter((stage): stage is EvaluateStage => stage.kind === "evaluate");
+  return evaluations.findLast((stage) => stage.task === undefined) ?? evaluations.at(-1) ?? null;
 }
 
 interface ChosenTask {
   task: TaskOptions;
-  /** Of the recipe's kind and file, so that its exam's numbers hold. */
+  /** Of the recipe's kind and file, so that its evaluation's numbers hold. */
   fromRecipe: boolean;
   /** The recipe's template holds too. */
   templateKnown: boolean;

@@ -220,7 +220,7 @@ describe("honesty", () => {
     const group = example("x", false);
     run.appendEvaluation(exam("base", 0.3, 0.03, group));
     run.appendEvaluation(exam("final", 0.32, 0.03, group));
-    expect(report()).toContain("Nothing was learned that this exam can show");
+    expect(report()).toContain("Nothing was learned that this evaluation can show");
     run.truncateTo(null);
     run.appendEvaluation(exam("base", 0.3, 0.02, group));
     run.appendEvaluation(exam("final", 0.1, 0.02, group));

@@ -10,8 +10,8 @@ const LONGEST = 900;
 
 /** Markdown, or a sentence that says what is missing. */
 export function answersSection(run: RunData): string {
-  const exams = bracket(run.evaluations);
-  const pairs = exams === null ? [] : pairUp(...exams);
+  const compared = bracket(run.evaluations);
+  const pairs = compared === null ? [] : pairUp(...compared);
   if (pairs.length > 0) {
     const tables = pairs.map(([before, after]) => table(before, after, "Before RL", "After RL"));
     return `The first held-out problems, answered before and after.\n\n${tables.join("\n\n")}`;
