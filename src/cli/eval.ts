@@ -190,7 +190,7 @@ function fitLimit(
   if (settings.maxNewTokens <= room) return;
   if (settings.limitGiven)
     throw usageError(
-      `Answers of ${settings.maxNewTokens} tokens and the longest prompt of ${longest.tokens} (${longest.id}) exceed the model's ${positions} positions.`,
+      `Completions of ${settings.maxNewTokens} tokens and the longest prompt of ${longest.tokens} (${longest.id}) exceed the model's ${positions} positions.`,
       `Add --max-tokens ${room}, or less.`,
     );
   settings.maxNewTokens = room;
@@ -231,7 +231,7 @@ function announce(settings: EvaluationSettings, head: EvaluationHeader): void {
   const form = prompt === "chat" ? "the model's chat template" : `the ${prompt} form`;
   note(`prompt: ${form} (${promptSource})`);
   note(
-    `${taskName(settings.task)}: ${head.problems} problems x ${samples} answers of at most ${maxNewTokens} tokens, temperature ${temperature}, ${head.model}`,
+    `${taskName(settings.task)}: ${head.problems} problems x ${samples} completions of at most ${maxNewTokens} tokens, temperature ${temperature}, ${head.model}`,
   );
 }
 

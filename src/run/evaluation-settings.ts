@@ -50,7 +50,7 @@ export interface EvaluationSettings {
   notes: string[];
 }
 
-/** Answers of a model without a recipe: as `chat` has it for piped lines. */
+/** Completions of a model without a recipe: as `chat` has it for piped lines. */
 const USUAL_LIMIT = 1024;
 const USUAL_PROBLEMS = 200;
 const USUAL_SAMPLES = 4;
@@ -73,7 +73,7 @@ export function evaluationSettings(
   const samples = wishes.samples ?? (temperature === 0 ? 1 : (stage?.samples ?? USUAL_SAMPLES));
   if (temperature === 0 && samples > 1)
     throw usageError(
-      "At temperature 0 all answers to a problem are the same.",
+      "At temperature 0 all completions to a problem are the same.",
       "Add --samples 1, or a temperature.",
     );
   const share = largestCompletion(shape);

@@ -56,7 +56,7 @@ export function renderReport(run: RunData): { markdown: string; figures: Figure[
     ),
     ...passSection(run.evaluations, passAtK),
     ...positionSection(run.evaluations, byPosition),
-    "## Answers",
+    "## Completions",
     answersSection(run),
     "## Bill",
     billSection(run.bill),
@@ -96,7 +96,7 @@ function evaluationTable(evaluations: EvaluationRecord[]): string {
     share(evaluation, "unscored"),
   ]);
   const head = [
-    ...["evaluation", "task", "problems x answers", "temperature", "pass@1", "95 % interval", "maj@k"],
+    ...["evaluation", "task", "problems x completions", "temperature", "pass@1", "95 % interval", "maj@k"],
     ...["true equations", "mean tokens", "truncated", "unread", "unscored"],
   ];
   return markdownTable(head, rows);
@@ -109,7 +109,7 @@ function share({ counts }: EvaluationRecord, kind: "unparsed" | "unscored"): str
   return all === 0 ? "-" : percent(counts[kind] / all);
 }
 
-/** pass@k by k, for evaluations with several answers to a problem. */
+/** pass@k by k, for evaluations with several completions to a problem. */
 function passSection(evaluations: EvaluationRecord[], figures: Figure[]): string[] {
   const curves = evaluations.filter(({ passAtK = [] }) => passAtK.some(({ k }) => k > 1));
   if (curves.length === 0) return [];
@@ -126,7 +126,7 @@ function passSection(evaluations: EvaluationRecord[], figures: Figure[]): string
   ]);
   return [
     "## pass@k",
-    "Probability that at least one of k answers is right: the unbiased estimator, averaged over problems, with 95 % intervals.",
+    "Probability that at least one of k completions is right: the unbiased estimator, averaged over problems, with 95 % intervals.",
     ...figures.map(embed),
     markdownTable(["evaluation", ...ks.map((k) => `k = ${k}`)], rows),
   ];
@@ -148,7 +148,7 @@ function positionSection(evaluations: EvaluationRecord[], figures: Figure[]): st
   ]);
   return [
     "## Truth of the thoughts by position",
-    "Share of the equations in the thoughts that are true, by their position in the answer (in tokens). A thought that grows past the positions that pretraining showed turns into noise, which the reward cannot see.",
+    "Share of the equations in the thoughts that are true, by their position in the completion (in tokens). A thought that grows past the positions that pretraining showed turns into noise, which the reward cannot see.",
     ...figures.map(embed),
     markdownTable(["evaluation", ...columns.map(([name]) => name)], rows),
   ];

@@ -64,10 +64,10 @@ function cause(lines: MetricsLine[]): string {
   const truncated = average(lines, "truncated");
   const informative = average(lines, "groups/informative");
   if (truncated !== null && truncated > CUT_LIMIT) {
-    return ` ${percent(truncated)} of the answers were cut off before they ended: raise maxNewTokens, or begin with a model that answers more briefly.`;
+    return ` ${percent(truncated)} of the completions were cut off before they ended: raise maxNewTokens, or begin with a model whose completions are shorter.`;
   }
   if (informative === 0) {
-    return " In every group all answers had the same reward: use easier problems, a better base, larger groups or a higher temperature.";
+    return " In every group all completions had the same reward: use easier problems, a better base, larger groups or a higher temperature.";
   }
   return "";
 }
