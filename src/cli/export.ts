@@ -13,7 +13,6 @@ import { strayWeights } from "../checkpoint/shards.ts";
 import { type UserError, usageError } from "../lib/errors.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
-import { expectedShapes } from "../recipe/model.ts";
 import { type FoundModel, findModel } from "../run/find-model.ts";
 import { runPaths } from "../run/folder.ts";
 import { type RunData, readRun } from "../run/reader.ts";
@@ -38,7 +37,7 @@ export function exportModel(run: string, target: string, { dtype, force = false 
     const from = findModel(run).folder;
     strayWeights(from).forEach(tell);
     writeGgufFile(target, { sources: [from], force }, (file) =>
-      exportGguf(isGguf(from) ? openModelFiles(from, expectedShapes) : from, file, { dtype }),
+      exportGguf(isGguf(from) ? openModelFiles(from) : from, file, { dtype }),
     ).forEach(tell);
     console.log(`${target}: ${bytes(fs.statSync(target).size)}.`);
     return;
@@ -74,7 +73,7 @@ interface Written {
 }
 
 function writeModel(from: string, folder: string, dtype?: FolderType): Written {
-  const model = openModelFiles(from, expectedShapes);
+  const model = openModelFiles(from);
   const files = saveModel(folder, model, { dtype });
   return {
     parameters: countParameters(allParameters(model.config)),
