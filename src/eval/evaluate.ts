@@ -1,4 +1,4 @@
-/** An exam: distinct problems, k samples each, every score with its interval, and the truth of the thoughts. */
+/** An evaluation: distinct problems, k samples each, every score with its interval, and the truth of the thoughts. */
 import type { EvaluationRecord, GroupRecord, ProblemTally } from "../events.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { Sampling } from "../sample/sampling.ts";
@@ -22,7 +22,7 @@ export interface EvaluateOptions extends Pick<SampleHooks, "maxBatch" | "signal"
   maxNewTokens: number;
 }
 
-/** Problems whose samples are kept, to be read and to be compared between exams. */
+/** Problems whose samples are kept, to be read and to be compared between evaluations. */
 const EXAMPLES = 6;
 
 /** Characters of a problem's most frequent answer that a tally keeps. */
