@@ -7,9 +7,9 @@ import { fileURLToPath } from "node:url";
 import { lower } from "../src/graph/lower.ts";
 import { Random } from "../src/lib/random.ts";
 import { loadRecipe } from "../src/recipe/load.ts";
-import { recipeShape } from "../src/recipe/options.ts";
+import { recipeShape } from "../src/recipe/model.ts";
 import type { PretrainStage } from "../src/recipe/schema.ts";
-import type { Watch } from "../src/runtime/core-watch.ts";
+import type { Watch } from "../src/runtime/contention.ts";
 import { allocate, type HostValue, Session } from "../src/runtime/session.ts";
 import { trainedOn } from "../src/train/language-model-stage.ts";
 import { traceStep } from "../src/train/trace-step.ts";
@@ -29,7 +29,7 @@ async function openStep(watch?: Watch): Promise<{ tokens: number; run: () => Pro
   const options = recipe.stages[0] as PretrainStage;
   const { specs, loss } = trainedOn(config, options);
   const graph = traceStep(specs, loss, options.optimizer);
-  const session = await Session.fromLowered(lower(graph, { name: "train-step" }), { watch });
+  const session = await Session.fromLowered(lower(graph, { provider: "cpu", name: "train-step" }), { watch });
   const random = new Random(1, "busy");
   const feeds: Record<string, HostValue> = {};
   for (const [name, { dtype, shape }] of graph.inputs) {

@@ -7,8 +7,8 @@ import { initialise } from "../src/models/layers.ts";
 import { profileProgram } from "../src/plan/profile.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { measureMatmulRate } from "../src/runtime/measure.ts";
-import { Sampler } from "../src/sample/engine.ts";
 import { traceDecode } from "../src/sample/graphs.ts";
+import { Sampler } from "../src/sample/sampler.ts";
 import { median, type Row } from "./rows.ts";
 import { MODEL } from "./train.ts";
 
@@ -58,14 +58,14 @@ export async function benchDecode(): Promise<Row[]> {
   const shares: number[] = [];
   const speeds: number[] = [];
   for (let round = 0; round <= ROUNDS; round++) {
-    const before = await measureMatmulRate(100, undefined, PRODUCTS);
+    const before = await measureMatmulRate(undefined, 100, PRODUCTS);
     const start = performance.now();
-    const { flops, tokens } = await sampler.generate(parameters, requests, {
+    const { flops, tokens } = await sampler.with(parameters)(requests, {
       sampling: { temperature: 1 },
       stopIds: new Set(),
     });
     const seconds = (performance.now() - start) / 1000;
-    const after = await measureMatmulRate(100, undefined, PRODUCTS);
+    const after = await measureMatmulRate(undefined, 100, PRODUCTS);
     if (round === 0) continue;
     shares.push(flops / seconds / ((before + after) / 2));
     speeds.push(tokens / seconds);

@@ -5,7 +5,7 @@
 
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { openModel } from "../src/recipe/options.ts";
+import { openModel } from "../src/recipe/model.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import type { Task } from "../src/tasks/problem.ts";
 import { GrpoStage } from "../src/train/grpo.ts";

@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { EnergyMeter } from "../ledger/energy.ts";
 import { detectHardware } from "../ledger/hardware.ts";
 import { threadCount } from "../runtime/device.ts";
+import { Engine } from "../runtime/engine.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
 import { listSupportedBackends } from "../runtime/onnxruntime.ts";
 import { printableJson } from "./printable.ts";
@@ -28,7 +29,10 @@ export async function doctor({ json }: { json?: boolean }): Promise<void> {
     onnxruntime: (require("onnxruntime-node/package.json") as { version: string }).version,
     providers: providers(),
     energyCounter: EnergyMeter.open() !== null,
-    matmulFlopsPerSecond: { allThreads: await measureMatmulRate(), oneThread: await measureMatmulRate(5, 1) },
+    matmulFlopsPerSecond: {
+      allThreads: await measureMatmulRate(),
+      oneThread: await measureMatmulRate(new Engine({ threads: 1 }), 5),
+    },
   };
   const advice = advise(facts);
   if (json) return console.log(printableJson({ ...facts, advice }));

@@ -2,7 +2,7 @@
 import { availableParallelism, loadavg } from "node:os";
 import color from "picocolors";
 import type { Speeds } from "../graph/analyse.ts";
-import type { DType } from "../graph/tensor.ts";
+import type { DType, Shape } from "../graph/tensor.ts";
 import { type Rates, ratesFor } from "../ledger/prices.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters, type ParameterSpec } from "../models/layers.ts";
@@ -12,18 +12,19 @@ import type { Note } from "../recipe/check-data.ts";
 import type { RecipeSource } from "../recipe/load.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { recipeWarnings } from "../recipe/validate.ts";
+import { Engine, type EngineOptions } from "../runtime/engine.ts";
 import { measureSpeeds } from "../runtime/measure.ts";
 import { printable, printableJson } from "./printable.ts";
 import { bytes, duration, runTime, short, table, whole } from "./screen.ts";
 
 export async function dryRun(
   { recipe, notes, source }: { recipe: Recipe; notes: Note[]; source: RecipeSource },
-  { json, threads, passRate, answerTokens }: { json?: boolean; threads?: number } & Expected,
+  { json, engine, passRate, answerTokens }: { json?: boolean; engine?: EngineOptions } & Expected,
 ): Promise<void> {
   notes.push(...checkSources(recipe, source));
   const plan = planRecipe(recipe, { passRate, answerTokens });
   const specs = allParameters(plan.config);
-  const speeds = await measureSpeeds(threads);
+  const speeds = await measureSpeeds(new Engine(engine));
   const stages = plan.stages.map((stage) => describeStage(stage, speeds));
   const parameters = countParameters(specs);
   const flops = stages.reduce((sum, stage) => sum + stage.flops, 0);
@@ -131,13 +132,8 @@ function describeStage(stage: StagePlan, speeds: Speeds) {
   };
 }
 
-function typed(
-  name: string,
-  dtype: DType,
-  shape: readonly (number | string)[],
-  sizes: Record<string, number>,
-): string {
-  return `${name} ${dtype} [${shape.map((dim) => (typeof dim === "number" ? dim : (sizes[dim] ?? dim))).join(", ")}]`;
+function typed(name: string, dtype: DType, shape: Shape, sizes: Record<string, number>): string {
+  return `${name} ${dtype} [${shape.map((dim) => (typeof dim === "string" ? (sizes[dim] ?? dim) : dim)).join(", ")}]`;
 }
 
 function printStage(stage: ReturnType<typeof describeStage>): void {

@@ -1,6 +1,7 @@
 /** How errors, figures and tables look on a terminal. */
 import Table from "cli-table3";
 import color from "picocolors";
+import { debugs } from "../lib/debug.ts";
 import { toFailure } from "../lib/failure.ts";
 import { printable, printableJson } from "./printable.ts";
 
@@ -12,7 +13,7 @@ export function fail(error: unknown, json = false): number {
   const remedy = failure.remedy ?? (unexpected ? bug : null);
   console.error(`${color.red(color.bold("error"))} ${printable(message)}`);
   if (remedy !== null) console.error(`\n${color.bold("what to do")}  ${printable(remedy)}`);
-  if (process.env.SPUTNIK_DEBUG === "1" && stack !== null) console.error(`\n${color.dim(printable(stack))}`);
+  if (debugs(1) && stack !== null) console.error(`\n${color.dim(printable(stack))}`);
   if (json) console.log(printableJson({ error: { kind: failure.kind, message, remedy } }));
   return 1;
 }

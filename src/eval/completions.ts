@@ -1,15 +1,15 @@
 /** Sampling an evaluation's completions: one request a completion, each with a random stream of its own. */
 
 import { encodeProblem } from "../data/prompt.ts";
-import type { GenerateOptions } from "../sample/engine.ts";
 import type { InferenceModel } from "../sample/inference.ts";
-import type { Sampling } from "../sample/sampler.ts";
+import type { GenerateOptions } from "../sample/requests.ts";
+import type { Sampling } from "../sample/sampling.ts";
 import type { Task } from "../tasks/problem.ts";
 import { type LocatedStep, locateSteps } from "../tasks/steps.ts";
 import { completionText } from "../tokenizer/stream.ts";
 import { type EvaluatedProblem, evaluationError } from "./problems.ts";
 
-/** A completion as it is judged and stored: as plain data, without the model. */
+/** A completion as it is verified and stored: as plain data, without the model. */
 export interface Completion {
   /** The problem's id. */
   problem: string;

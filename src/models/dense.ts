@@ -44,23 +44,32 @@ function blockParameters(config: DecoderConfig): (ParameterSpec & { name: keyof 
   } = config;
   const residual = INIT_STD / Math.sqrt(2 * layers);
   const projection = (name: "q" | "k" | "v", count: number) => [
-    { name: `self_attn.${name}_proj.weight`, shape: [count * headDim, width], init: INIT_STD } as const,
-    ...(qkvBias ? [{ name: `self_attn.${name}_proj.bias`, shape: [count * headDim], init: 0 } as const] : []),
+    {
+      name: `self_attn.${name}_proj.weight`,
+      role: name === "q" ? "projection" : "kvProjection",
+      shape: [count * headDim, width],
+      init: INIT_STD,
+    } as const,
+    ...(qkvBias
+      ? [{ name: `self_attn.${name}_proj.bias`, role: "bias", shape: [count * headDim], init: 0 } as const]
+      : []),
   ];
   const headNorm = (name: "q" | "k") =>
-    qkNorm ? [{ name: `self_attn.${name}_norm.weight`, shape: [headDim], init: "ones" } as const] : [];
+    qkNorm
+      ? [{ name: `self_attn.${name}_norm.weight`, role: "norm", shape: [headDim], init: "ones" } as const]
+      : [];
   return [
-    { name: "input_layernorm.weight", shape: [width], init: "ones" },
+    { name: "input_layernorm.weight", role: "norm", shape: [width], init: "ones" },
     ...projection("q", heads),
     ...headNorm("q"),
     ...projection("k", kvHeads),
     ...headNorm("k"),
     ...projection("v", kvHeads),
-    { name: "self_attn.o_proj.weight", shape: [width, heads * headDim], init: residual },
-    { name: "post_attention_layernorm.weight", shape: [width], init: "ones" },
-    { name: "mlp.gate_proj.weight", shape: [ffn, width], init: INIT_STD },
-    { name: "mlp.up_proj.weight", shape: [ffn, width], init: INIT_STD },
-    { name: "mlp.down_proj.weight", shape: [width, ffn], init: residual },
+    { name: "self_attn.o_proj.weight", role: "projection", shape: [width, heads * headDim], init: residual },
+    { name: "post_attention_layernorm.weight", role: "norm", shape: [width], init: "ones" },
+    { name: "mlp.gate_proj.weight", role: "projection", shape: [ffn, width], init: INIT_STD },
+    { name: "mlp.up_proj.weight", role: "projection", shape: [ffn, width], init: INIT_STD },
+    { name: "mlp.down_proj.weight", role: "projection", shape: [width, ffn], init: residual },
   ];
 }
 
@@ -70,12 +79,12 @@ export function decoderParameters(config: DecoderConfig): ParameterSpec[] {
     blockParameters(config).map((spec) => ({ ...spec, name: `model.layers.${layer}.${spec.name}` })),
   );
   const specs: ParameterSpec[] = [
-    { name: "model.embed_tokens.weight", shape: [vocabSize, width], init: INIT_STD },
+    { name: "model.embed_tokens.weight", role: "embedding", shape: [vocabSize, width], init: INIT_STD },
     ...blocks.flat(),
-    { name: "model.norm.weight", shape: [width], init: "ones" },
+    { name: "model.norm.weight", role: "norm", shape: [width], init: "ones" },
   ];
   if (!config.tieEmbeddings)
-    specs.push({ name: "lm_head.weight", shape: [vocabSize, width], init: INIT_STD });
+    specs.push({ name: "lm_head.weight", role: "head", shape: [vocabSize, width], init: INIT_STD });
   return specs;
 }
 

@@ -1,20 +1,43 @@
 /** What every decoder shares: named parameters and their initialisation, projections into heads. */
 
 import { input } from "../graph/ops/source.ts";
-import { add, linear, reshape, tableRows, transpose } from "../graph/ops.ts";
+import { add, embedding, linear, reshape, transpose } from "../graph/ops.ts";
 import { type Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { Random } from "../lib/random.ts";
 import { allocate, type HostValue } from "../runtime/value.ts";
 
+/** What a parameter does. The optimizer, adapters and quantisation choose by it, never by a name. */
+export type ParameterRole =
+  | "embedding"
+  | "head"
+  | "norm"
+  | "bias"
+  /** The matrix of a linear layer inside a block. */
+  | "projection"
+  /** A projection to keys and values (or to the latent of both), which several heads share. */
+  | "kvProjection"
+  /** The projection from a latent to keys and values, which is cut into parts before it is used. */
+  | "kvUpProjection"
+  /** Gives the affinity of a token to each expert. */
+  | "router"
+  /** Balances experts: their load moves it and no gradient (DeepSeek-V3, eq. 16). */
+  | "routerBias"
+  /** Half of a LoRA adapter. */
+  | "adapter";
+
 /** A parameter under its Hugging Face tensor name. */
 export interface ParameterSpec {
   name: string;
+  role: ParameterRole;
   shape: readonly number[];
   /** Standard deviation of its normal initialisation (0 for a bias), or "ones" for the weight of a norm. */
   init: number | "ones";
-  /** Moved by the load of experts and not by a gradient: the bias of a router (DeepSeek-V3, eq. 16). */
-  balances?: true;
+  /** Belongs to the MTP module. */
+  mtp?: true;
 }
+
+export const isProjection = ({ role }: Pick<ParameterSpec, "role">): boolean =>
+  role === "projection" || role === "kvProjection" || role === "kvUpProjection";
 
 export type Parameters = ReadonlyMap<string, Tensor>;
 
@@ -74,5 +97,5 @@ export function mergeHeads(x: Tensor): Tensor {
 
 /** Rows of the embedding table [vocab, width] at `ids` [...] -> [..., width]. */
 export function embed(table: Tensor, ids: Tensor): Tensor {
-  return tableRows(table, ids);
+  return embedding(table, ids);
 }

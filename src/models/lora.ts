@@ -5,7 +5,7 @@
 import { lowRank } from "../graph/ops.ts";
 import { Graph } from "../graph/tensor.ts";
 import { ConfigError } from "./config.ts";
-import { type ParameterSpec, type Parameters, parameter, parameterInputs } from "./layers.ts";
+import { isProjection, type ParameterSpec, type Parameters, parameter, parameterInputs } from "./layers.ts";
 
 export interface LoraOptions {
   /** r: rows of A and columns of B. */
@@ -28,12 +28,9 @@ export function weightOf(name: string): { weight: string; which: "A" | "B" } | n
   return match === null ? null : { weight: `${match[1]}.weight`, which: match[2] as "A" | "B" };
 }
 
-const isLinear = ({ name, shape }: ParameterSpec): boolean =>
-  shape.length === 2 && name.endsWith(".weight") && name !== "model.embed_tokens.weight";
-
 /** The router chooses and does not project: it is adapted only where it is named. */
-const isProjection = ({ name }: ParameterSpec): boolean =>
-  /^model\.layers\..*_proj(_with_mqa)?\.weight$/.test(name);
+const isLinear = (spec: ParameterSpec): boolean =>
+  isProjection(spec) || spec.role === "router" || spec.role === "head";
 
 /** The weights beside which an adapter goes. @throws ConfigError for a target that names none of them */
 export function adaptedWeights(specs: readonly ParameterSpec[], targets: readonly string[]): ParameterSpec[] {
@@ -65,8 +62,8 @@ export function adapterSpecs(
   { rank, targets }: Pick<LoraOptions, "rank" | "targets">,
 ): ParameterSpec[] {
   return adaptedWeights(specs, targets).flatMap(({ name, shape: [out, width] }) => [
-    { name: adapterName(name, "A"), shape: [rank, width], init: 1 / Math.sqrt(3 * width) },
-    { name: adapterName(name, "B"), shape: [out, rank], init: 0 },
+    { name: adapterName(name, "A"), role: "adapter", shape: [rank, width], init: 1 / Math.sqrt(3 * width) },
+    { name: adapterName(name, "B"), role: "adapter", shape: [out, rank], init: 0 },
   ]);
 }
 

@@ -2,12 +2,11 @@
 import { latestCheckpoint } from "../checkpoint/resume.ts";
 import { isUserError } from "../lib/errors.ts";
 import { type Failure, toFailure } from "../lib/failure.ts";
-import { LogitsError } from "../sample/sampler.ts";
 
 /** The failure of a run whose checkpoints are in the folder `checkpoints`. */
 export function runFailure(error: unknown, checkpoints: string): Failure {
   const failure = toFailure(error);
-  if (!(isUserError(error, "non-finite") || error instanceof LogitsError)) return failure;
+  if (!(isUserError(error, "non-finite") || isUserError(error, "logits"))) return failure;
   const saved = latestCheckpoint(checkpoints, () => {});
   const back =
     saved === null

@@ -1,23 +1,41 @@
 /**
- * The one table of devices, and what a process may use of the CPU. Everything that differs between execution providers
- * stands here.
+ * The one table of devices, and the cores that this process may use. Everything that differs between ONNX Runtime's
+ * execution providers is here, but for the fused forms of ops, which name the device that has them (graph/op.ts).
  */
 import { availableParallelism } from "node:os";
 import { cgroupCpuQuota, type ReadText, readText } from "./cgroup.ts";
-
-export type DeviceName = "cpu" | "null";
+import type { InferenceSession } from "./onnxruntime.ts";
 
 export interface Device {
-  name: DeviceName;
-  /** ONNX Runtime's execution providers, most wanted first; none for the null device. */
-  providers: string[];
+  /**
+   * The options of a session, `null` where the device runs none.
+   * @param yielding threads that wait for each other sleep (see contention.ts); no number depends on it
+   */
+  options: ((threads: number, yielding: boolean) => InferenceSession.SessionOptions) | null;
+  /** Whether the threads of a session spin while they wait for each other. */
+  spins: boolean;
 }
 
-export const devices: Record<DeviceName, Device> = {
-  cpu: { name: "cpu", providers: ["cpu"] },
-  /** Traces, shapes and counts without computing. */
-  null: { name: "null", providers: [] },
-};
+export const devices = {
+  cpu: {
+    options: (threads, yielding) => ({
+      executionProviders: ["cpu"],
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      graphOptimizationLevel: "all",
+      executionMode: "sequential",
+      // A plan of all intermediate values would double the memory after a change of shapes, and saves no time.
+      enableMemPattern: false,
+      logSeverityLevel: 3,
+      ...(yielding ? { extra: { session: { intra_op: { allow_spinning: "0" } } } } : {}),
+    }),
+    spins: true,
+  },
+  /** For graphs that are traced, shaped and counted without being run. */
+  null: { options: null, spins: false },
+} satisfies Record<string, Device>;
+
+export type DeviceName = keyof typeof devices;
 
 /** How many threads compute: the smaller of the CPU affinity and the control group's quota, at least 1. */
 export function threadCount(affinity = availableParallelism(), read: ReadText = readText): number {

@@ -1,44 +1,62 @@
-/** What computes: a device, how many threads it may use, and whether it writes a profile. Made once, and handed down. */
-import type { LoweredGraph } from "../graph/lower.ts";
-import type { Graph } from "../graph/tensor.ts";
+/** What computes: a device, its threads, and whether it writes a profile. Made once, and handed down. */
+import { type LoweredGraph, lower } from "../graph/lower.ts";
+import type { DType, Graph } from "../graph/tensor.ts";
+import { coreWatch, type Watch } from "./contention.ts";
 import { type DeviceName, threadCount } from "./device.ts";
+import { readModelSignature } from "./model-file.ts";
 import { Session } from "./session.ts";
+import { allocate, type HostValue } from "./value.ts";
 
 export interface EngineOptions {
+  /** "cpu" unless given. On the device "null" graphs are traced and counted, and no session can be made. */
   device?: DeviceName;
   /** Threads that compute one session's nodes; as many as this process has cores unless given. */
   threads?: number;
-  /** Folder and name prefix of ONNX Runtime's profiles, one event a node run. */
+  /** Folder and name prefix of ONNX Runtime's profiles, with one event for each run of a node. */
   profile?: string;
+  /** Tells whether threads may spin; one that all engines of a thread use unless given. */
+  watch?: Watch;
 }
 
 export class Engine {
   readonly device: DeviceName;
+  /** Counted once: the number decides how sums are cut, so a session keeps it when the quota changes. */
   readonly threads: number;
   readonly profile: string | undefined;
+  readonly watch: Watch;
 
-  constructor({ device = "cpu", threads = threadCount(), profile }: EngineOptions = {}) {
+  constructor({ device = "cpu", threads = threadCount(), profile, watch = coreWatch }: EngineOptions = {}) {
     this.device = device;
     this.threads = threads;
     this.profile = profile;
+    this.watch = watch;
   }
 
-  /** Lowers the graph and prepares it to run. @param options `composed`: without any fused form */
+  /** Lowers a graph with the device's fused forms, or without any (`composed`), as standard ONNX. */
+  lower(graph: Graph, name: string, { composed = false }: { composed?: boolean } = {}): LoweredGraph {
+    return lower(graph, { provider: composed ? undefined : this.device, name });
+  }
+
+  /** Lowers the graph and prepares it to run. @throws RuntimeError on the device "null" */
   session(graph: Graph, name: string, options: { composed?: boolean } = {}): Promise<Session> {
-    return Session.create(graph, { ...options, ...this.settings(), name });
+    return this.prepare(this.lower(graph, name, options));
   }
 
   /** Prepares a graph that was lowered before. */
   prepare(lowered: LoweredGraph): Promise<Session> {
-    return Session.fromLowered(lowered, this.settings());
+    return Session.open(lowered.bytes, lowered.model.name, lowered, this);
   }
 
-  /** Prepares a graph that `saveModelFile` wrote, whose weights are mapped from its files. */
+  /**
+   * Prepares a graph that `saveModelFile` wrote; its weights are mapped from the files.
+   * @throws ModelFileError if a file is missing or has another size than was written
+   */
   load(path: string): Promise<Session> {
-    return Session.load(path, this.settings());
+    return Session.open(path, path, readModelSignature(path), this);
   }
 
-  private settings(): { threads: number; profile?: string } {
-    return { threads: this.threads, profile: this.profile };
+  /** Zeros on this device. */
+  allocate<D extends DType>(dtype: D, shape: readonly number[]): HostValue<D> {
+    return allocate(dtype, shape);
   }
 }

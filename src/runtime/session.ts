@@ -1,14 +1,14 @@
 /**
- * One ONNX Runtime session: a lowered graph that runs on a device. Values in and out are typed arrays with a shape; an
- * output is written into the caller's array where one is given. (The binding, onnxruntime-node 1.30, makes a copy of every
- * output besides, which nobody holds: garbage of that size at each run.)
+ * One ONNX Runtime session: a lowered graph that is ready to run on a device. An output is written into the caller's value
+ * where one is given. (The binding, onnxruntime-node 1.30, still copies every output once, which is garbage after the run.)
  */
-
-import { type LoweredGraph, type LowerOptions, lower } from "../graph/lower.ts";
-import { bindShape, type DType, type Graph } from "../graph/tensor.ts";
-import { coreWatch, type Watch } from "./core-watch.ts";
-import { devices, threadCount } from "./device.ts";
+import { type LoweredGraph, lower } from "../graph/lower.ts";
+import { bindShape, type DType, type Graph, type Shape } from "../graph/tensor.ts";
+import { debug, debugs } from "../lib/debug.ts";
+import { coreWatch, type Watch } from "./contention.ts";
+import { type Device, type DeviceName, devices, threadCount } from "./device.ts";
 import { readModelSignature } from "./model-file.ts";
+import * as ort from "./onnxruntime.ts";
 import {
   allocate,
   type HostValue,
@@ -20,8 +20,6 @@ import {
 } from "./value.ts";
 
 export * from "./value.ts";
-
-import * as ort from "./onnxruntime.ts";
 
 const ORT_TYPE = {
   f32: "float32",
@@ -41,15 +39,7 @@ const FROM_ORT: Record<string, DType> = {
   bool: "bool",
 };
 
-export interface SessionOptions extends LowerOptions {
-  threads?: number;
-  /** Folder and name prefix of ONNX Runtime's profile (one event a node run). */
-  profile?: string;
-  /** What knows whether threads may spin; the one of this thread unless said. */
-  watch?: Watch;
-}
-
-/** The wrapper ONNX Runtime needs around a typed array is kept, so that a step allocates nothing. */
+/** The wrapper that ONNX Runtime needs around a typed array is kept, so that a step allocates nothing. */
 const wrappers = new WeakMap<TypedArray, { key: string; tensor: ort.Tensor }>();
 
 function wrap(value: HostValue): ort.Tensor {
@@ -66,22 +56,35 @@ const plainTensor = ({ dtype, data, shape }: HostValue): ort.Tensor =>
 
 /**
  * An f16 tensor over its 16-bit words. From Node 23 on the library wants a Float16Array, whose bytes its binding then
- * takes for none; the words themselves it takes on every Node, once the tensor says what they are.
+ * ignores; it takes the words themselves on every Node, once the tensor says what they are.
  */
 function halfTensor({ data, shape }: HostValue): ort.Tensor {
   const words = new ort.Tensor("uint16", data as Uint16Array, shape);
   return Object.defineProperty(words, "type", { value: "float16" });
 }
 
+export interface SessionSettings {
+  device: DeviceName;
+  threads: number;
+  /** Folder and name prefix of ONNX Runtime's profile. */
+  profile?: string;
+  /** Tells whether threads may spin. */
+  watch: Watch;
+}
+
+type Signature = Pick<LoweredGraph, "inputs" | "outputs" | "forms">;
+
+/** Made by an `Engine`. */
 export class Session {
+  readonly name: string;
   readonly inputs: LoweredGraph["inputs"];
   readonly outputs: LoweredGraph["outputs"];
   readonly forms: LoweredGraph["forms"];
   /** Seconds that ONNX Runtime took to prepare the graph. */
   readonly creationSeconds: number;
   private inference: ort.InferenceSession;
-  private readonly options: SettledOptions;
-  /** The graph, where it is small enough to be prepared again while it runs: see `adapt`. */
+  private readonly settings: SessionSettings;
+  /** The graph, where it can be prepared again: see `adapt`. */
   private bytes: Uint8Array | null;
   /** Whether threads that wait for each other sleep, since another program takes a core. */
   yielding = false;
@@ -91,44 +94,62 @@ export class Session {
   private adapting: Promise<void> | null = null;
 
   private constructor(
-    lowered: Pick<LoweredGraph, "inputs" | "outputs" | "forms"> & { bytes: Uint8Array | null },
-    options: SettledOptions,
+    model: Uint8Array | string,
+    name: string,
+    { inputs, outputs, forms }: Signature,
+    settings: SessionSettings,
     inference: ort.InferenceSession,
     seconds: number,
   ) {
-    this.inputs = lowered.inputs;
-    this.outputs = lowered.outputs;
-    this.forms = lowered.forms;
-    this.bytes = options.profile === undefined ? lowered.bytes : null;
-    this.options = options;
+    this.name = name;
+    this.inputs = inputs;
+    this.outputs = outputs;
+    this.forms = forms;
+    this.bytes = settings.profile === undefined && typeof model !== "string" ? model : null;
+    this.settings = settings;
     this.inference = inference;
     this.creationSeconds = seconds;
   }
 
-  /** Lowers the graph and prepares it to run. */
-  static async create(graph: Graph, options: SessionOptions = {}): Promise<Session> {
-    return Session.fromLowered(lower(graph, options), options);
+  /** Prepares an ONNX model, given as its bytes or its path. @throws RuntimeError if the device runs no sessions */
+  static async open(
+    model: Uint8Array | string,
+    name: string,
+    signature: Signature,
+    settings: SessionSettings,
+  ): Promise<Session> {
+    const start = performance.now();
+    const inference = await prepare(model, name, settings, false);
+    const seconds = (performance.now() - start) / 1000;
+    debug(2, () => `session ${name}: ${seconds.toFixed(2)} s on ${settings.device}, ${formsText(signature)}`);
+    return new Session(model, name, signature, settings, inference, seconds);
   }
 
-  static async fromLowered(lowered: LoweredGraph, given: SessionOptions = {}): Promise<Session> {
-    const start = performance.now();
-    const options = settled(given);
-    const inference = await ort.InferenceSession.create(lowered.bytes, sessionOptions(options));
-    return new Session(lowered, options, inference, (performance.now() - start) / 1000);
+  /** @deprecated `engine.session` */
+  static async create(
+    graph: Graph,
+    {
+      composed,
+      name = "sputnik",
+      ...given
+    }: Partial<SessionSettings> & { composed?: boolean; name?: string } = {},
+  ): Promise<Session> {
+    return Session.fromLowered(lower(graph, { provider: composed ? undefined : "cpu", name }), given);
   }
 
-  /** Prepares a graph that `saveModelFile` wrote. @throws ModelFileError if it is not whole */
-  static async load(path: string, given: SessionOptions = {}): Promise<Session> {
-    const start = performance.now();
-    const options = settled(given);
-    const signature = readModelSignature(path);
-    const inference = await ort.InferenceSession.create(path, sessionOptions(options));
-    return new Session({ ...signature, bytes: null }, options, inference, (performance.now() - start) / 1000);
+  /** @deprecated `engine.prepare` */
+  static async fromLowered(lowered: LoweredGraph, given: Partial<SessionSettings> = {}): Promise<Session> {
+    return Session.open(lowered.bytes, lowered.model.name, lowered, settled(given));
+  }
+
+  /** @deprecated `engine.load` */
+  static async load(path: string, given: Partial<SessionSettings> = {}): Promise<Session> {
+    return Session.open(path, path, readModelSignature(path), settled(given));
   }
 
   /**
-   * Runs the graph. `feeds` has a value for each input; `fetches` gives arrays that outputs are written into
-   * (others are allocated). Throws `RuntimeError` naming a missing or mis-shaped input.
+   * Runs the graph. `feeds` has a value for each input; `fetches` gives values that outputs are written into, and other
+   * outputs are allocated. @throws RuntimeError naming a missing or mis-shaped input
    */
   async run(
     feeds: Readonly<Record<string, Value>>,
@@ -138,11 +159,7 @@ export class Session {
     for (const { name, dtype, shape } of this.inputs) {
       const value = feeds[name];
       if (value === undefined) throw new RuntimeError(`input "${name}" (${dtype} [${shape}]) was not fed`);
-      if (
-        value.dtype !== dtype ||
-        value.shape.length !== shape.length ||
-        shape.some((d, i) => typeof d === "number" && d !== value.shape[i])
-      )
+      if (value.dtype !== dtype || !fits(value.shape, shape))
         throw new RuntimeError(
           `input "${name}" is ${value.dtype} [${value.shape}], expected ${dtype} [${shape}]`,
         );
@@ -150,14 +167,13 @@ export class Session {
     }
     const wanted: Record<string, ort.Tensor | null> = {};
     for (const { name } of this.outputs) wanted[name] = name in fetches ? wrap(host(fetches[name])) : null;
+    const start = performance.now();
     const results = await this.compute(wrappedFeeds, wanted as ort.InferenceSession.OnnxValueMapType);
+    if (debugs(3)) this.describeRun(feeds, performance.now() - start);
     const values: Record<string, Value> = {};
     for (const { name } of this.outputs) {
-      if (name in fetches) values[name] = fetches[name];
-      else {
-        const tensor = results[name];
-        values[name] = hostValue(FROM_ORT[tensor.type], tensor.dims, tensor.data as TypedArray);
-      }
+      const { type, dims, data } = results[name];
+      values[name] = fetches[name] ?? hostValue(FROM_ORT[type], dims, data as TypedArray);
     }
     return values;
   }
@@ -166,20 +182,17 @@ export class Session {
     feeds: Record<string, ort.Tensor>,
     wanted: ort.InferenceSession.OnnxValueMapType,
   ): Promise<ort.InferenceSession.OnnxValueMapType> {
-    const { threads, watch = coreWatch } = this.options;
-    if (threads > 1 && this.bytes !== null && this.running === 0 && this.yielding !== watch.contended)
-      this.adapting ??= this.adapt(this.bytes, watch.contended).finally(() => {
-        this.adapting = null;
-      });
-    // Nothing comes between this and the next line: who finds no change under way is counted before one can begin.
+    const { device, threads, watch } = this.settings;
+    const spins = threads > 1 && devices[device].spins;
+    if (spins && this.bytes !== null && this.running === 0 && this.yielding !== watch.contended)
+      this.prepareAgain(this.bytes, watch.contended);
+    // No other code runs between the end of this loop and the next line, so no change can begin uncounted.
     while (this.adapting !== null) await this.adapting;
     this.running++;
     const start = performance.now();
     try {
       const run = () => this.inference.run(feeds, wanted);
-      return threads > 1
-        ? await watch.measure({ threads, switching: this.creationSeconds }, run)
-        : await run();
+      return spins ? await watch.measure({ threads, switching: this.creationSeconds }, run) : await run();
     } finally {
       this.busy += (performance.now() - start) / 1000;
       this.running--;
@@ -187,36 +200,49 @@ export class Session {
   }
 
   /**
-   * Gives back what the largest of its runs left in ONNX Runtime's arena, which only ever grows, so that another session may
-   * use that memory meanwhile. Where preparing the graph anew would cost more than a tenth of what its runs took since, it
-   * does nothing.
+   * Frees the memory that ONNX Runtime's arena has kept since the largest run (it never shrinks), so that another session
+   * can use it meanwhile. Does nothing where preparing the graph again would take more than a tenth of the time of the
+   * runs since the last time.
    */
   async rest(): Promise<void> {
     if (this.bytes === null || this.running > 0 || this.creationSeconds > this.busy / 10) return;
-    this.adapting ??= this.adapt(this.bytes, this.yielding).finally(() => {
-      this.adapting = null;
-    });
+    this.prepareAgain(this.bytes, this.yielding);
     await this.adapting;
   }
 
+  private prepareAgain(bytes: Uint8Array, yielding: boolean): void {
+    this.adapting ??= this.adapt(bytes, yielding).finally(() => {
+      this.adapting = null;
+    });
+  }
+
   /**
-   * Prepared anew, in some tenths of a second, where spinning has become wrong or right: one holds memory at a time. Where
-   * that fails, for want of memory, it stays as it is: slower, and no reason to end a run.
+   * Replaces ONNX Runtime's session, in some tenths of a second. Where there is no memory for a second one, the session
+   * stays as it is, which is slower, but no reason to end a run.
    */
-  private async adapt(bytes: Uint8Array, contended: boolean): Promise<void> {
+  private async adapt(bytes: Uint8Array, yielding: boolean): Promise<void> {
     const before = this.inference;
     try {
-      this.inference = await ort.InferenceSession.create(bytes, sessionOptions(this.options, contended));
+      this.inference = await prepare(bytes, this.name, this.settings, yielding);
     } catch {
       this.bytes = null;
       return;
     }
-    this.yielding = contended;
+    this.yielding = yielding;
     this.busy = 0;
     await before.release();
   }
 
-  /** Arrays for outputs of the given sizes, to be passed as `fetches` at each run. */
+  private describeRun(feeds: Readonly<Record<string, Value>>, milliseconds: number): void {
+    const sizes = new Set<string>();
+    for (const { name, shape } of this.inputs)
+      shape.forEach((dim, axis) => {
+        if (typeof dim !== "number") sizes.add(`${dim}=${feeds[name].shape[axis]}`);
+      });
+    debug(3, () => `run ${this.name}: ${[...sizes].join(" ")} ${milliseconds.toFixed(1)} ms`);
+  }
+
+  /** Values for outputs of the given sizes, to be passed as `fetches` at each run. */
   allocateOutputs(names: readonly string[], sizes: Record<string, number> = {}): Record<string, Value> {
     const values: Record<string, Value> = {};
     for (const { name, dtype, shape } of this.outputs)
@@ -235,29 +261,38 @@ export class Session {
   }
 }
 
-/**
- * Threads are counted once: that reads files, and a session keeps its number when another quota comes to hold, since it
- * decides how sums are cut.
- */
-type SettledOptions = SessionOptions & { threads: number };
+const fits = (sizes: readonly number[], shape: Shape): boolean =>
+  sizes.length === shape.length && shape.every((dim, i) => typeof dim !== "number" || dim === sizes[i]);
 
-const settled = (options: SessionOptions): SettledOptions => ({
-  ...options,
-  threads: options.threads ?? threadCount(),
+const settled = (given: Partial<SessionSettings>): SessionSettings => ({
+  ...given,
+  device: "cpu",
+  watch: given.watch ?? coreWatch,
+  threads: given.threads ?? threadCount(),
 });
 
-/** @param yielding threads that wait for each other sleep: no other number changes, see `contention.ts` */
-function sessionOptions(options: SettledOptions, yielding = false): ort.InferenceSession.SessionOptions {
-  return {
-    executionProviders: devices.cpu.providers,
-    intraOpNumThreads: options.threads,
-    interOpNumThreads: 1,
-    graphOptimizationLevel: "all",
-    executionMode: "sequential",
-    // A plan of all intermediate values would be a second block of memory beside those of the shapes before; it gains no time.
-    enableMemPattern: false,
-    logSeverityLevel: 3,
-    ...(yielding ? { extra: { session: { intra_op: { allow_spinning: "0" } } } } : {}),
-    ...(options.profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: options.profile }),
-  };
+function prepare(
+  model: Uint8Array | string,
+  name: string,
+  { device, threads, profile }: SessionSettings,
+  yielding: boolean,
+): Promise<ort.InferenceSession> {
+  const { options }: Device = devices[device];
+  if (options === null)
+    throw new RuntimeError(
+      `the device "${device}" runs nothing; "${name}" needs one that computes, such as "cpu"`,
+    );
+  const profiling = profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile };
+  // The overloads of the binding tell bytes and a path apart.
+  return ort.InferenceSession.create(model as string, { ...options(threads, yielding), ...profiling });
+}
+
+/** Such as "rmsNorm: 9 fused; attend: 4 composed (no fused form on cpu)". */
+function formsText({ forms }: Signature): string {
+  return Object.entries(forms)
+    .map(([op, { fused, composed }]) => {
+      const reasons = Object.entries(composed).map(([reason, count]) => `${count} composed (${reason})`);
+      return `${op}: ${[...(fused > 0 ? [`${fused} fused`] : []), ...reasons].join(", ")}`;
+    })
+    .join("; ");
 }

@@ -3,12 +3,12 @@ import type { Fraction } from "fraction.js";
 import { z } from "zod";
 import type { Random } from "../lib/random.ts";
 import { expression } from "./expression.ts";
-import { checkBlock, judgeAgainst } from "./judge.ts";
-import { judgeNumber } from "./number-answer.ts";
+import { verifyNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
 import { equationSteps } from "./thought-equations.ts";
+import { checkBlock, verifyAgainst } from "./verdict.ts";
 
 const sizes = (low: number, high: number, usual: number) =>
   z.array(z.int().min(low).max(high)).min(1).default([usual]);
@@ -16,15 +16,16 @@ const sizes = (low: number, high: number, usual: number) =>
 /** Difficulty is the number of digits and of terms. Of several choices all are equally likely. */
 export const arithmeticOptions = z.strictObject({
   kind: z.literal("arithmetic"),
-  /** Digits of each number, drawn for each anew. */
-  digits: sizes(1, 12, 2),
-  /** Numbers in the chain. */
-  terms: sizes(2, 6, 2),
+  digits: sizes(1, 12, 2).describe("Digits of each number, drawn anew for each."),
+  terms: sizes(2, 6, 2).describe("Numbers in the chain."),
   operations: z
     .array(z.enum(["+", "-", "*"]))
     .min(1)
-    .default(["+", "-"]),
-  template: chatPromptTemplate.default("plain"),
+    .default(["+", "-"])
+    .describe("Operators, drawn evenly."),
+  template: chatPromptTemplate
+    .default("plain")
+    .describe("`plain`: the question alone; `r1`: R1-Zero's template; `chat`: the model's chat template."),
 });
 
 export type ArithmeticOptions = z.infer<typeof arithmeticOptions>;
@@ -58,8 +59,8 @@ export function arithmetic(options: ArithmeticOptions): Task<ArithmeticProblem> 
     content: (problem) => canonical(problem.expression),
     verify: (problem, completion) =>
       options.template === "chat"
-        ? judgeNumber(completion, problem.answer, options.template)
-        : judgeAgainst(problem.answer, completion, checkBlock),
+        ? verifyNumber(completion, problem.answer, options.template)
+        : verifyAgainst(problem.answer, completion, checkBlock),
   };
 }
 

@@ -2,23 +2,29 @@
 import { Fraction } from "fraction.js";
 import { z } from "zod";
 import type { Random } from "../lib/random.ts";
-import { checkBlock, judgeAgainst } from "./judge.ts";
-import { judgeNumber } from "./number-answer.ts";
+import { verifyNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
 import { equationSteps } from "./thought-equations.ts";
+import { checkBlock, verifyAgainst } from "./verdict.ts";
 
 export const equationsOptions = z.strictObject({
   kind: z.literal("equations"),
-  /**
-   * 1: a*x + b = c with positive a and a whole solution. 2: x on both sides, signs free, whole solution.
-   * 3: the same, and the solution may be a fraction. Of several choices all are equally likely.
-   */
-  difficulty: z.array(z.int().min(1).max(3)).min(1).default([1]),
-  /** Largest coefficient; constants and whole solutions go up to it too, or follow from them. */
-  size: z.int().min(3).max(1_000_000).default(12),
-  template: chatPromptTemplate.default("plain"),
+  difficulty: z
+    .array(z.int().min(1).max(3))
+    .min(1)
+    .default([1])
+    .describe("1: ax + b = c with a whole solution; 2: x on both sides, free signs; 3: also fractions."),
+  size: z
+    .int()
+    .min(3)
+    .max(1_000_000)
+    .default(12)
+    .describe("Largest coefficient; constants and whole solutions go up to it too, or follow from them."),
+  template: chatPromptTemplate
+    .default("plain")
+    .describe("`plain`: the question alone; `r1`: R1-Zero's template; `chat`: the model's chat template."),
 });
 
 export type EquationsOptions = z.infer<typeof equationsOptions>;
@@ -51,8 +57,8 @@ export function equationsTask(options: EquationsOptions): Task<EquationsProblem>
     },
     content: ({ equation }) => canonical(equation.split(" = ")),
     verify: (problem, completion) => {
-      if (options.template === "chat") return judgeNumber(completion, problem.answer, options.template);
-      return judgeAgainst(problem.answer, completion, (found, right) => {
+      if (options.template === "chat") return verifyNumber(completion, problem.answer, options.template);
+      return verifyAgainst(problem.answer, completion, (found, right) => {
         const { answer } = found;
         const named = answer === null ? found : { ...found, answer: withoutName(answer) };
         return { ...checkBlock(named, right), extracted: answer ?? found.shown };

@@ -1,7 +1,7 @@
 /** Word problems in the manner of GSM8K (arXiv 2110.14168), made from patterns: whole numbers, one to three steps. */
 import { z } from "zod";
 import type { Random } from "../lib/random.ts";
-import { answerForm, judgeNumber } from "./number-answer.ts";
+import { answerForm, verifyNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
@@ -9,13 +9,18 @@ import { equationSteps } from "./thought-equations.ts";
 
 export const wordProblemsOptions = z.strictObject({
   kind: z.literal("word-problems"),
-  /** Calculations that a problem takes; of several choices all are equally likely. */
-  steps: z.array(z.int().min(1).max(3)).min(1).default([1, 2]),
-  /** Largest number of a sum; factors go up to 9. */
-  size: z.int().min(10).max(1000).default(30),
-  template: chatPromptTemplate.default("plain"),
-  /** Which forms of an answer count: see number-answer.ts. */
-  answer: answerForm.default("marked"),
+  steps: z
+    .array(z.int().min(1).max(3))
+    .min(1)
+    .default([1, 2])
+    .describe("Calculations per problem; several entries are drawn evenly."),
+  size: z.int().min(10).max(1000).default(30).describe("Largest number of a sum; factors go up to 9."),
+  template: chatPromptTemplate
+    .default("plain")
+    .describe("`plain`: the question alone; `r1`: R1-Zero's template; `chat`: the model's chat template."),
+  answer: answerForm
+    .default("marked")
+    .describe("`last-number` also accepts the last number of a completion without a marked answer."),
 });
 
 export type WordProblemsOptions = z.infer<typeof wordProblemsOptions>;
@@ -36,7 +41,7 @@ export function wordProblems(options: WordProblemsOptions): Task<WordProblem> {
     },
     content: canonical,
     verify: (problem, completion) =>
-      judgeNumber(completion, String(problem.answer), options.template, options.answer),
+      verifyNumber(completion, String(problem.answer), options.template, options.answer),
   };
 }
 

@@ -3,14 +3,7 @@
  * nothing else: models are trained either way, and a BOS that a model has never seen costs it its answers.
  */
 import { UserError } from "../lib/errors.ts";
-import type { Tokenizer } from "./tokenizer.ts";
-
-export interface Around {
-  before: readonly number[];
-  after: readonly number[];
-}
-
-export const NOTHING_AROUND: Around = { before: [], after: [] };
+import { type Around, NOTHING_AROUND, type Tokenizer } from "./tokenizer.ts";
 
 /**
  * The ids that a text begins with, whoever goes on with it: a prompt, a document, a hole. What the tokenizer puts after

@@ -4,12 +4,12 @@
 import { Tokenizer as HubImplementation } from "@huggingface/tokenizers";
 import { z } from "zod";
 import { UserError } from "../lib/errors.ts";
-import { type Around, aroundText } from "./around.ts";
+import { aroundText } from "./around.ts";
 import { BYTE_CHARACTERS, wellFormed } from "./byte-level.ts";
 import { startDecoder } from "./decoder.ts";
 import { checkGrowth, GPT2_SPLIT, inTime, isHarmless } from "./hostile.ts";
 import { decodeAll } from "./stream.ts";
-import type { ControlToken, EncodeOptions, Tokenizer, TokenStream } from "./tokenizer.ts";
+import type { Around, ControlToken, EncodeOptions, Tokenizer, TokenStream } from "./tokenizer.ts";
 import { BPE_SPECIALS, type TrainingRule } from "./train.ts";
 
 /** The files that may lie beside `tokenizer.json`, parsed. */

@@ -5,10 +5,11 @@
  * values given to it, and is bounded: by time, by all that it builds, and by the depth of its macros.
  */
 import { UserError } from "../lib/errors.ts";
-import { clocked, OutOfTime } from "./clock.ts";
+import { clocked, OutOfTime } from "./hostile.ts";
 import { Refusal, TooLarge, templateGlobals } from "./jinja/globals.ts";
-import { TemplateRun } from "./jinja/run.ts";
-import { type Node, parseTemplate, TemplateSyntaxError } from "./jinja/syntax.ts";
+import { TemplateSyntaxError } from "./jinja/lexer.ts";
+import { type Execute, Scope, TemplateRun } from "./jinja/run.ts";
+import { compileTemplate } from "./jinja/statements.ts";
 import { fromJs } from "./jinja/values.ts";
 
 /** Milliseconds that one rendering may take; a long conversation takes a few. */
@@ -35,13 +36,13 @@ export function chatTemplateError({ line, found, refused = false, remedy }: Chat
 
 export class ChatTemplate {
   readonly source: string;
-  private readonly program: Node;
+  private readonly program: Execute;
 
   /** @throws UserError naming the line that cannot be read */
   constructor(source: string) {
     this.source = source;
     try {
-      this.program = clocked(() => parseTemplate(source), TIME_LIMIT_MS);
+      this.program = clocked(() => compileTemplate(source), TIME_LIMIT_MS);
     } catch (error) {
       throw fault(error, error instanceof TemplateSyntaxError ? error.line : null);
     }
@@ -54,12 +55,13 @@ export class ChatTemplate {
       built += length;
       if (!(built <= MAX_BUILT)) throw new TooLarge(`it builds more than ${MAX_BUILT} characters`);
     };
-    const globals = templateGlobals(now, spend);
-    const run = new TemplateRun(globals, spend);
+    const run = new TemplateRun(spend);
+    const globals = new Scope(run, null);
+    for (const [name, value] of templateGlobals(now, spend)) globals.names.set(name, value);
     try {
       return clocked(() => {
-        for (const [name, value] of Object.entries(values)) run.define(name, fromJs(value));
-        return run.render(this.program);
+        for (const [name, value] of Object.entries(values)) globals.names.set(name, fromJs(value));
+        return globals.inside(this.program);
       }, TIME_LIMIT_MS);
     } catch (error) {
       throw fault(error, run.line);
@@ -85,3 +87,18 @@ function fault(error: unknown, line: number | null): UserError {
     return chatTemplateError({ line: null, found: `it asks for too much: ${found}`, remedy });
   return chatTemplateError({ line, found, remedy });
 }
+
+/** Chat templates by their names, as `tokenizer_config.json` may hold several: "default", and "tool_use" for tools. */
+export function namedTemplates(field: unknown): ReadonlyMap<string, string> {
+  if (typeof field === "string") return new Map([["default", field]]);
+  if (typeof field !== "object" || field === null) return new Map();
+  const pairs: [unknown, unknown][] = Array.isArray(field)
+    ? field.map((one) => [one?.name, one?.template])
+    : Object.entries(field);
+  return new Map(
+    pairs.filter((pair): pair is [string, string] => pair.every((part) => typeof part === "string")),
+  );
+}
+
+/** What transformers takes where a conversation has tools, if it is there. */
+export const TOOL_USE = "tool_use";

@@ -12,10 +12,9 @@
  */
 
 import { UserError } from "../lib/errors.ts";
-import type { Around } from "./around.ts";
 import { addedToken } from "./bpe-json.ts";
 import { decodeAll } from "./stream.ts";
-import type { ControlToken, EncodeOptions, Tokenizer, TokenStream } from "./tokenizer.ts";
+import type { Around, ControlToken, EncodeOptions, Tokenizer, TokenStream } from "./tokenizer.ts";
 
 /** Names by id; `COMPACT_TOKENS[id]` is the text. */
 const NAMED = [

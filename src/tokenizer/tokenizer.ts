@@ -1,4 +1,10 @@
-import type { Around } from "./around.ts";
+/** The ids that a model's own tokenizer puts before and after a text. */
+export interface Around {
+  before: readonly number[];
+  after: readonly number[];
+}
+
+export const NOTHING_AROUND: Around = { before: [], after: [] };
 
 /** A control token's text; some swallow the blanks on a side when their text is read. */
 export interface ControlToken {

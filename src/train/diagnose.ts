@@ -1,9 +1,9 @@
 /** Finds where a NaN or an infinity was born: the step runs again, a part of its values kept at a time. */
 import { neededNodes } from "../graph/analyse.ts";
+import { sizesIn } from "../graph/run-flops.ts";
 import { bindShape, Graph, type Tensor } from "../graph/tensor.ts";
 import { UserError } from "../lib/errors.ts";
 import { type HostValue, host, Session } from "../runtime/session.ts";
-import { sizesIn } from "./run-flops.ts";
 
 /**
  * The error of an update whose loss or gradient norm is not finite. Its data: the step, the node (`null` where none was

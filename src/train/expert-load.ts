@@ -3,7 +3,7 @@
  * mean. It is 1 where the load is even, and experts / active where all tokens choose the same experts.
  */
 
-import { expandLike, reshape, scatterLast, sum } from "../graph/ops.ts";
+import { expandLike, reshape, scatter, sum } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 
 /** The output that holds each expert's tokens [experts] of a layer. */
@@ -15,5 +15,5 @@ export const loadName = (layer: number): string => `experts/${layer}`;
  */
 export function loadOf(choices: Tensor, fed: Tensor, experts: number): Tensor {
   const counted = expandLike(reshape(fed, [fed.shape[0], 1]), choices);
-  return sum(scatterLast(counted, choices, experts), [0]);
+  return sum(scatter(counted, choices, experts), [0]);
 }

@@ -80,14 +80,14 @@ export class Policy {
     { optimizer, lora, accumulate, seed, engine }: PolicyOptions,
     resume?: StageSnapshot,
   ): Promise<Policy> {
-    if (lora !== undefined && optimizer.kind === "muon")
+    const { specs, loss } = withAdapter(trained, lora);
+    if (specs.some(({ role }) => role === "adapter") && optimizer.kind === "muon")
       throw new ConfigError({
         field: "optimizer.kind",
         expected: "adamw, since an adapter has no whole matrix for Muon",
         found: "muon",
         remedy: "Use adamw, or train without lora.",
       });
-    const { specs, loss } = withAdapter(trained, lora);
     const start = new Map([...parameters, ...(resume ? tensorsUnder(resume.tensors, FROZEN) : [])]);
     if (lora !== undefined)
       for (const [name, value] of initialise(specs, seed))

@@ -1,13 +1,12 @@
 /** The experience of one RL step: problems, sampled completions, verdicts and rewards, group by group. */
 import { encodeProblem } from "../data/prompt.ts";
 import type { GroupRecord, Metrics } from "../events.ts";
-import type { GenerateOptions } from "../sample/engine.ts";
 import type { InferenceModel } from "../sample/inference.ts";
-import type { Sampling } from "../sample/sampler.ts";
-import type { Generation } from "../sample/scheduler.ts";
-import { verdictsOf } from "../tasks/judge.ts";
+import type { GenerateOptions, Generation } from "../sample/requests.ts";
+import type { Sampling } from "../sample/sampling.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
 import { type LocatedStep, locateSteps, validityByPosition } from "../tasks/steps.ts";
+import { verdictsOf } from "../tasks/verdict.ts";
 import { completionText } from "../tokenizer/stream.ts";
 import { hasSignal } from "./advantages.ts";
 import { Meter } from "./meter.ts";

@@ -3,6 +3,7 @@
  * gradients of several batches in one graph and applies the optimizer in another.
  */
 import { stepScalarValues } from "../graph/optim.ts";
+import { RunFlops } from "../graph/run-flops.ts";
 import type { Graph } from "../graph/tensor.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import { DoubleBuffer } from "../runtime/buffers.ts";
@@ -10,7 +11,6 @@ import type { Engine } from "../runtime/engine.ts";
 import { allocate, type HostValue, read, type Session, scalar } from "../runtime/session.ts";
 import { locateNonFinite, nonFinite } from "./diagnose.ts";
 import type { Optimizer } from "./optimizer.ts";
-import { RunFlops } from "./run-flops.ts";
 import { type BuildLoss, momentNames, traceAccumulation, traceOptimizer, traceStep } from "./trace-step.ts";
 
 export type Feeds = Readonly<Record<string, HostValue>>;

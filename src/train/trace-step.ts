@@ -12,7 +12,7 @@ import {
   stepScalars,
 } from "../graph/optim.ts";
 import { Graph, GraphError, type Tensor } from "../graph/tensor.ts";
-import { type ParameterSpec, type Parameters, parameterInputs } from "../models/layers.ts";
+import { isProjection, type ParameterSpec, type Parameters, parameterInputs } from "../models/layers.ts";
 import type { Optimizer } from "./optimizer.ts";
 
 export interface LossGraph {
@@ -27,15 +27,18 @@ export interface LossGraph {
 /** Traces the loss; it defines the batch's inputs itself. */
 export type BuildLoss = (graph: Graph, parameters: Parameters) => LossGraph;
 
+/** The load of experts moves it and no gradient. */
+const isBalanced = ({ role }: ParameterSpec): boolean => role === "routerBias";
+
 /** The state of one parameter's optimizer: Muon keeps a momentum, AdamW two moments. */
 export function momentNames(spec: ParameterSpec, optimizer: Optimizer): string[] {
-  if (spec.balances) return [];
+  if (isBalanced(spec)) return [];
   return usesMuon(spec, optimizer) ? [`${spec.name}.momentum`] : [`${spec.name}.m`, `${spec.name}.v`];
 }
 
 /** Muon is for the matrices inside the blocks; embeddings, head and norms stay with AdamW (Jordan et al. 2024). */
 function usesMuon(spec: ParameterSpec, optimizer: Optimizer): boolean {
-  return optimizer.kind === "muon" && spec.shape.length === 2 && spec.name.startsWith("model.layers.");
+  return optimizer.kind === "muon" && (isProjection(spec) || spec.role === "router");
 }
 
 /** Traces the optimizer: outputs `<name>.next` for parameters and moments, and `norm`, the norm before clipping. */
@@ -46,7 +49,7 @@ function traceUpdate(
   gradients: ReadonlyMap<string, Tensor>,
   optimizer: Optimizer,
 ): void {
-  const balanced = specs.some(({ balances }) => balances);
+  const balanced = specs.some(isBalanced);
   const scalars = graph.scope("optimizer", () => ({
     ...stepScalars(graph),
     biasRate: balanced ? input(graph, "biasRate", "f32", []) : null,
@@ -54,19 +57,18 @@ function traceUpdate(
   const [beta1, beta2] = optimizer.betas;
   graph.scope("optimizer", () => {
     const learned = specs
-      .filter(({ balances }) => !balances)
+      .filter((spec) => !isBalanced(spec))
       .map(({ name }) => gradients.get(name) as Tensor);
     const norm = graph.scope("norm", () => globalNorm(learned));
     graph.output("norm", norm);
     const factor =
       optimizer.clip === null ? null : graph.scope("clip", () => clipFactor(norm, optimizer.clip as number));
     const members: MuonGroupMember[] = [];
-    for (const { name, balances } of specs)
-      if (balances) {
-        const [bias, load] = [parameters.get(name) as Tensor, gradients.get(name) as Tensor];
-        graph.output(`${name}.next`, balanceBias(bias, load, scalars.biasRate as Tensor));
-      }
-    for (const spec of specs.filter(({ balances }) => !balances)) {
+    for (const { name } of specs.filter(isBalanced)) {
+      const [bias, load] = [parameters.get(name) as Tensor, gradients.get(name) as Tensor];
+      graph.output(`${name}.next`, balanceBias(bias, load, scalars.biasRate as Tensor));
+    }
+    for (const spec of specs.filter((spec) => !isBalanced(spec))) {
       const parameter = parameters.get(spec.name) as Tensor;
       const raw = gradients.get(spec.name) as Tensor;
       graph.scope(spec.name, () => {
@@ -103,7 +105,7 @@ function traceGradients(
   const { loss, measurements, loads } = buildLoss(graph, parameters);
   for (const [name, tensor] of Object.entries({ loss, ...measurements })) graph.output(name, tensor);
   const seed = graph.scopeAt("loss.grad", () => constant(graph, 1));
-  const learned = specs.filter(({ balances }) => !balances).map(({ name }) => name);
+  const learned = specs.filter((spec) => !isBalanced(spec)).map(({ name }) => name);
   const found = differentiate(
     [loss],
     [seed],
@@ -116,11 +118,10 @@ function traceGradients(
     gradients.set(name, gradient);
   });
   // A bias that balances experts has their load in the place of a gradient: it adds up over micro-batches as well.
-  for (const { name, balances } of specs)
-    if (balances) {
-      const none = expandLike(constant(graph, 0), parameters.get(name) as Tensor);
-      gradients.set(name, loads?.get(name) ?? none);
-    }
+  for (const { name } of specs.filter(isBalanced)) {
+    const none = expandLike(constant(graph, 0), parameters.get(name) as Tensor);
+    gradients.set(name, loads?.get(name) ?? none);
+  }
   return { parameters, gradients };
 }
 

@@ -15,7 +15,7 @@ import { thisProcess } from "../../src/lib/owner.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
-import { asParameters } from "../../src/recipe/options.ts";
+import { asParameters } from "../../src/recipe/model.ts";
 import { SHIPPED } from "../../src/run/find-model.ts";
 import { tokenizerFrom } from "../../src/tokenizer/load.ts";
 import { withRule } from "../checkpoint/gguf/rules.ts";

@@ -39,11 +39,12 @@ export const tinyV3: V3Config = {
 export function livelyV3(config: V3Config, seed: number): Map<string, HostValue> {
   const specs = v3Parameters(config);
   const parameters = initialise(specs, seed);
-  for (const { name, init, balances } of specs) {
+  for (const { name, init, role } of specs) {
     const { data } = parameters.get(name) as HostValue;
     const random = new Random(seed, "lively", name);
     for (let i = 0; i < data.length; i++)
-      (data as Float32Array)[i] = (balances ? -0.6 : init === "ones" ? 1 : 0) + 0.3 * random.normal();
+      (data as Float32Array)[i] =
+        (role === "routerBias" ? -0.6 : init === "ones" ? 1 : 0) + 0.3 * random.normal();
   }
   return parameters;
 }

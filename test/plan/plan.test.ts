@@ -1,6 +1,7 @@
 /** What a recipe is assumed to sample, against the scheduler that will do it. */
 import { describe, expect, it, test } from "vitest";
 import { answerLengths, decodeSteps } from "../../src/plan/plan.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { measureSpeeds } from "../../src/runtime/measure.ts";
 import { Scheduler } from "../../src/sample/scheduler.ts";
 
@@ -63,7 +64,7 @@ test.each([
 );
 
 test("a machine's speeds are of their kind", async () => {
-  const { flops, bytes, nodes } = await measureSpeeds(1);
+  const { flops, bytes, nodes } = await measureSpeeds(new Engine({ threads: 1 }));
   // From a slow and busy core to more than any has.
   expect(flops > 1e8 && flops < 1e13).toBe(true);
   expect(bytes > 1e8 && bytes < 1e12).toBe(true);

@@ -8,7 +8,7 @@ import { lower } from "../../src/graph/lower.ts";
 import { input, matmul } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
-import { CoreWatch, coreWatch, idleOf, type Watch, waitedSince } from "../../src/runtime/core-watch.ts";
+import { CoreWatch, coreWatch, idleOf, type Watch, waitedSince } from "../../src/runtime/contention.ts";
 import { InferenceSession } from "../../src/runtime/onnxruntime.ts";
 import { allocate, f32, type HostValue, host, Session } from "../../src/runtime/session.ts";
 import { trainedOn } from "../../src/train/language-model-stage.ts";
@@ -61,7 +61,10 @@ describe("a session whose threads yield", () => {
   it("gives every output of a training step bit for bit, on two threads and on three", async () => {
     for (const threads of [2, 3]) {
       const watch = new SetWatch();
-      const session = await Session.fromLowered(lower(graph, { name: "step" }), { threads, watch });
+      const session = await Session.fromLowered(lower(graph, { provider: "cpu", name: "step" }), {
+        threads,
+        watch,
+      });
       const bits = async () =>
         Object.entries(await session.run(feeds)).map(([name, value]) => {
           const { buffer, byteOffset, byteLength } = host(value).data;

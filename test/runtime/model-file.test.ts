@@ -64,7 +64,7 @@ describe("a saved model", () => {
       clip: 1,
       momentum: 0.95,
     };
-    const lowered = lower(traceStep(decoderParameters(tinyConfig), loss, optimizer));
+    const lowered = lower(traceStep(decoderParameters(tinyConfig), loss, optimizer), { provider: "cpu" });
     const path = join(mkdtempSync(join(tmpdir(), "sputnik-step-")), "step.onnx");
     saveModelFile(lowered, path);
     const ids = Int32Array.from({ length: 16 }, (_, i) => (7 * i) % tinyConfig.vocabSize);

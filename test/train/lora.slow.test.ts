@@ -378,7 +378,7 @@ describe("a stage with an adapter", () => {
 
 it("begins as PEFT does: A of variance 1/(3 in), B zero", () => {
   const [a, b] = adapterSpecs(
-    [{ name: "model.layers.0.self_attn.q_proj.weight", shape: [8, 48], init: 0.02 }],
+    [{ name: "model.layers.0.self_attn.q_proj.weight", role: "projection", shape: [8, 48], init: 0.02 }],
     {
       rank: 4,
       targets: [],

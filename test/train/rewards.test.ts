@@ -2,10 +2,10 @@
 import { afterEach, describe, expect, it } from "vitest";
 import type { InferenceModel } from "../../src/sample/inference.ts";
 import { countdown, countdownOptions, parseUserProblem } from "../../src/tasks/countdown.ts";
-import { checkedVerdict } from "../../src/tasks/judge.ts";
 import type { CheckedCompletion, Problem, Task, Verdict } from "../../src/tasks/problem.ts";
 import { locateSteps, validityByPosition } from "../../src/tasks/steps.ts";
 import { checkEquations } from "../../src/tasks/thought-equations.ts";
+import { checkedVerdict } from "../../src/tasks/verdict.ts";
 import { inThreads, type VerifierPool } from "../../src/tasks/verifier-pool.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";

@@ -6,7 +6,7 @@ import { bindShape, Graph, type Tensor } from "../../src/graph/tensor.ts";
 import { isUserError } from "../../src/lib/errors.ts";
 import { Random } from "../../src/lib/random.ts";
 import { decoder, decoderParameters } from "../../src/models/dense.ts";
-import { parameterInputs } from "../../src/models/layers.ts";
+import { type ParameterSpec, parameterInputs } from "../../src/models/layers.ts";
 import { causalMask, documentMask } from "../../src/models/masks.ts";
 import { f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
@@ -105,9 +105,9 @@ describe("micro-batches", () => {
 
 describe("NaN", () => {
   /** loss = sum(a · log x): x = 0 gives -infinity. */
-  const specsOfLog = [
-    { name: "a", shape: [2], init: 1 },
-    { name: "x", shape: [2], init: 1 },
+  const specsOfLog: ParameterSpec[] = [
+    { name: "a", role: "norm", shape: [2], init: 1 },
+    { name: "x", role: "norm", shape: [2], init: 1 },
   ];
   const logLoss: BuildLoss = (graph, parameters) => {
     const [a, x] = [parameters.get("a") as Tensor, parameters.get("x") as Tensor];

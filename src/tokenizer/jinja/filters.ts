@@ -1,9 +1,7 @@
 /** Jinja's filters (jinja2/filters.py), those that make sense in a chat, with transformers' `tojson`. */
-import { type Call, capitalized, method, replaceText, splitLines, stripped } from "./methods.ts";
-import { real, rounded, whole } from "./numbers.ts";
-import { escaped } from "./operators.ts";
-import { TESTS } from "./tests.ts";
-import { jsonOptions, percent, toJson, toText } from "./text.ts";
+import { argument, type Call, capitalized, method, replaceText, splitLines, stripped } from "./methods.ts";
+import { escaped, TESTS } from "./operators.ts";
+import { jsonOptions, percent, real, rounded, toJson, toText, whole } from "./text.ts";
 import {
   asNumber,
   characterCount,
@@ -17,6 +15,7 @@ import {
   Lazy,
   Markup,
   missing,
+  type Named,
   TemplateRuntimeError,
   type Tuple,
   tuple,
@@ -29,11 +28,9 @@ import {
 export interface FilterCall extends Call {
   /** By attribute, then by item, as `value.name` does; `value[name]` does it the other way round. */
   attribute: (value: Value, name: Value) => Value;
-  filter: (name: string, value: Value, call: Pick<Call, "args" | "named">) => Value;
+  filter: (name: string, value: Value, call: { args: Value[]; named: Named }) => Value;
 }
 
-const argument = ({ args, named }: Call, at: number, name: string): Value | undefined =>
-  at < args.length ? args[at] : named.get(name);
 const flag = (call: Call, at: number, name: string): boolean => isTrue(argument(call, at, name) ?? false);
 const ignoringCase = (value: Value): Value => (typeof value === "string" ? value.toLowerCase() : value);
 
@@ -198,9 +195,7 @@ export const FILTERS: Record<string, Filter> = {
       else groups.push({ key: key(item), first: part(item, path, call), items: [item] });
     }
     return groups.map(({ first, items }) => {
-      const group = new Group();
-      group.push(first, items);
-      return group;
+      return Group.of(first, items);
     });
   },
   indent: indented,
@@ -314,16 +309,8 @@ const at = (items: readonly Value[], index: number, otherwise: string): Value =>
   return item === undefined ? new Undefined(otherwise) : item;
 };
 
-/** They hand a marked text on as it is. */
-export const KEEPS_MARKUP: readonly string[] = [
-  "default",
-  "d",
-  "escape",
-  "e",
-  "forceescape",
-  "safe",
-  "string",
-];
+/** Names of the filters that return a marked text as it is. */
+export const KEEPS_MARKUP = /^(default|d|escape|e|forceescape|safe|string)$/;
 
 function lengthOf(value: Value): number {
   if (value instanceof Map) return value.size;

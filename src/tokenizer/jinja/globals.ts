@@ -7,6 +7,7 @@ import {
   isNumber,
   iterate,
   keyOf,
+  type Named,
   Namespace,
   TemplateRuntimeError,
   Undefined,
@@ -38,82 +39,54 @@ function range(args: readonly Value[], spend: (length: number) => void): Value[]
   return view("range", items, `range(${[start, stop, ...(step === 1 ? [] : [step])].join(", ")})`);
 }
 
-const entries = (value: Value): [Value, Value][] =>
-  value instanceof Map ? [...value] : iterate(value).map((pair) => iterate(pair) as [Value, Value]);
+/** `dict(given, name=value)`. */
+const entries = ([given = []]: readonly Value[], named: Named): [Value, Value][] => [
+  ...(given instanceof Map ? given : iterate(given).map((pair) => iterate(pair) as [Value, Value])),
+  ...named,
+];
 
 function cycler(items: readonly Value[]): Namespace {
-  const fields = new Map<string, Value>();
   let at = 0;
+  const fields = new Map<string, Value>();
   const move = (to: number): void => {
     at = to % items.length;
     fields.set("current", items[at]);
   };
+  const next = new Callable(() => {
+    const item = items[at];
+    move(at + 1);
+    return item;
+  });
+  const reset = new Callable(() => {
+    move(0);
+    return null;
+  });
   move(0);
-  fields.set(
-    "next",
-    new Callable(() => {
-      const item = items[at];
-      move(at + 1);
-      return item;
-    }),
-  );
-  fields.set(
-    "reset",
-    new Callable(() => {
-      move(0);
-      return null;
-    }),
-  );
+  fields.set("next", next).set("reset", reset);
   return new Namespace(fields);
 }
 
+function joiner(separator: Value): Callable {
+  let used = false;
+  return new Callable(() => {
+    const text = used ? separator : "";
+    used = true;
+    return text;
+  });
+}
+
 export function templateGlobals(now: Date, spend: (length: number) => void): Map<string, Value> {
-  return new Map<string, Value>([
-    ["range", new Callable((args) => range(args, spend))],
-    [
-      "dict",
-      new Callable(
-        ([given], named) =>
-          new Map(
-            [...(given === undefined ? [] : entries(given)), ...named].map(([key, value]) => [
-              keyOf(key),
-              value,
-            ]),
-          ),
-      ),
-    ],
-    [
-      "namespace",
-      new Callable(
-        ([given], named) =>
-          new Namespace(
-            new Map(
-              [...(given === undefined ? [] : entries(given)), ...named].map(([key, value]) => [
-                toText(key),
-                value,
-              ]),
-            ),
-          ),
-      ),
-    ],
-    ["cycler", new Callable((args) => cycler(args))],
-    [
-      "joiner",
-      new Callable(([separator = ", "]) => {
-        let used = false;
-        return new Callable(() => {
-          const text = used ? separator : "";
-          used = true;
-          return text;
-        });
-      }),
-    ],
-    ["strftime_now", new Callable(([pattern = ""]) => strftime(now, toText(pattern)))],
-    [
-      "raise_exception",
-      new Callable(([message = new Undefined("message")]) => {
-        throw new Refusal(toText(message));
-      }),
-    ],
-  ]);
+  const functions: Record<string, Callable["call"]> = {
+    range: (args) => range(args, spend),
+    dict: (args, named) => new Map(entries(args, named).map(([key, value]) => [keyOf(key), value])),
+    namespace: (args, named) =>
+      new Namespace(new Map(entries(args, named).map(([key, value]) => [toText(key), value]))),
+    cycler,
+    joiner: ([separator = ", "]) => joiner(separator),
+    strftime_now: ([pattern = ""]) => strftime(now, toText(pattern)),
+    raise_exception: ([message = new Undefined("message")]) => {
+      throw new Refusal(toText(message));
+    },
+  };
+  return new Map(Object.entries(functions).map(([name, call]) => [name, new Callable(call)]));
 }

@@ -4,7 +4,6 @@ import {
   asNumber,
   Callable,
   characterCount,
-  contains,
   isEqual,
   isNumber,
   isTrue,
@@ -30,11 +29,11 @@ export interface Call {
 }
 type Method<Self> = (self: Self, call: Call) => Value;
 
-const given = ({ args, named }: Call, at: number, name: string): Value | undefined =>
+export const argument = ({ args, named }: Call, at: number, name: string): Value | undefined =>
   at < args.length ? args[at] : named.get(name);
 
 function textAt(call: Call, at: number, name: string, otherwise?: string): string {
-  const value = given(call, at, name) ?? otherwise;
+  const value = argument(call, at, name) ?? otherwise;
   if (typeof value === "string") return value;
   throw new TemplateRuntimeError(
     `argument ${name} must be str, not ${value === undefined ? "missing" : typeName(value)}`,
@@ -42,7 +41,7 @@ function textAt(call: Call, at: number, name: string, otherwise?: string): strin
 }
 
 function numberAt(call: Call, at: number, name: string, otherwise: number): number {
-  const value = given(call, at, name) ?? otherwise;
+  const value = argument(call, at, name) ?? otherwise;
   if (isNumber(value)) return Math.trunc(asNumber(value));
   throw new TemplateRuntimeError(`argument ${name} must be int, not ${typeName(value)}`);
 }
@@ -81,7 +80,7 @@ const titled = (text: string): string =>
 
 /** `str.split`: by a separator, or by runs of blanks with none at the ends. */
 function split(text: string, call: Call, fromRight: boolean): Value {
-  const separator = given(call, 0, "sep") ?? null;
+  const separator = argument(call, 0, "sep") ?? null;
   const most = numberAt(call, 1, "maxsplit", -1);
   if (separator === "") throw new TemplateRuntimeError("empty separator");
   if (separator !== null && typeof separator !== "string")
@@ -252,12 +251,20 @@ const TEXT: Record<string, Method<string>> = {
 const replaceCount = (text: string, part: string): number =>
   part === "" ? characterCount(text) + 1 : text.split(part).length - 1;
 
+/** Methods that change their value. */
+function refused(...names: string[]): Record<string, () => never> {
+  const refuse = (name: string) => (): never => {
+    throw new TemplateRuntimeError(`a template may not change its values: ${name}()`);
+  };
+  return Object.fromEntries(names.map((name) => [name, refuse(name)]));
+}
+
 const MAPPING: Record<string, Method<Map<Value, Value>>> = {
   copy: (map) => new Map(map),
   get: (map, call) => {
     const [key = null] = call.args;
     const value = map.get(keyOf(key));
-    return value === undefined ? (given(call, 1, "default") ?? null) : value;
+    return value === undefined ? (argument(call, 1, "default") ?? null) : value;
   },
   items: (map) =>
     view(
@@ -266,17 +273,14 @@ const MAPPING: Record<string, Method<Map<Value, Value>>> = {
     ),
   keys: (map) => view("dict_keys", [...map.keys()]),
   values: (map) => view("dict_values", [...map.values()]),
+  ...refused("clear", "pop", "popitem", "setdefault", "update"),
 };
 const LIST: Record<string, Method<Value[]>> = {
   copy: (list) => [...list],
   count: (list, { args }) => list.filter((item) => isEqual(item, args[0])).length,
   index: (list, { args }) => found(list.findIndex((item) => isEqual(item, args[0]))),
+  ...refused("append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"),
 };
-/** The sandbox refuses them when they are called. */
-const CHANGING = [
-  ...["append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort"],
-  ...["popitem", "setdefault", "update"],
-];
 
 /** A value's method, or `undefined` where it has none of that name. */
 export function method(self: Value, name: string, spend: Call["spend"]): Callable | undefined {
@@ -285,17 +289,6 @@ export function method(self: Value, name: string, spend: Call["spend"]): Callabl
       ? new Callable((args, named) => table[name](value, { args: args.map(plain), named, spend }))
       : undefined;
   if (typeof self === "string") return of(TEXT, self);
-  if (self instanceof View) return undefined;
-  const known = self instanceof Map ? of(MAPPING, self) : Array.isArray(self) ? of(LIST, self) : undefined;
-  if (known !== undefined || !(self instanceof Map || Array.isArray(self)) || !contains(CHANGING, name))
-    return known;
-  if (
-    self instanceof Map
-      ? /^(append|extend|insert|remove|reverse|sort)$/.test(name)
-      : /^(popitem|setdefault|update)$/.test(name)
-  )
-    return undefined;
-  return new Callable(() => {
-    throw new TemplateRuntimeError(`a template may not change its values: ${name}()`);
-  });
+  if (self instanceof Map) return of(MAPPING, self);
+  return Array.isArray(self) && !(self instanceof View) ? of(LIST, self) : undefined;
 }

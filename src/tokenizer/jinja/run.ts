@@ -1,16 +1,12 @@
-/** Runs a template's tree as Jinja 3 would, in a sandbox that changes nothing and counts every character it builds. */
+/** A template's run: the text so far, the names of each block, and lookups in a sandbox that changes no value. */
 import { FILTERS, KEEPS_MARKUP, test } from "./filters.ts";
 import { method } from "./methods.ts";
-import { binary, sign, sliced } from "./operators.ts";
-import { CONSTANTS, loopVariables, macroBinder, Scope } from "./scope.ts";
-import type { Node } from "./syntax.ts";
-import { BLOCK, GROUP, RECURSIVE, TUPLE } from "./tags.ts";
-import { toText } from "./text.ts";
 import {
   asNumber,
   Callable,
   Float,
   Group,
+  isEqual,
   isNumber,
   isTrue,
   iterate,
@@ -28,134 +24,106 @@ import {
   View,
 } from "./values.ts";
 
-class Break extends Error {}
-class Continue extends Error {}
+/** A template's parts, compiled: statements, expressions, targets of assignments, filters and the arguments of a call. */
+export type Execute = (scope: Scope) => void;
+export type Evaluate = (scope: Scope) => Value;
+export type Assign = (scope: Scope, value: Value) => void;
+export type Filtering = (scope: Scope, value: Value) => Value;
+export type Arguments = (scope: Scope) => { args: Value[]; named: Named };
+
+/** Of a macro. */
+export interface Parameter {
+  name: string;
+  /** Its default. */
+  fallback: Evaluate | null;
+}
+
+export class Break extends Error {}
+export class Continue extends Error {}
+
+/** Names of one block; what is set in a loop or a macro stays in it. */
+export class Scope {
+  readonly names = new Map<string, Value>();
+  readonly run: TemplateRun;
+  readonly #parent: Scope | null;
+
+  constructor(run: TemplateRun, parent: Scope | null) {
+    this.run = run;
+    this.#parent = parent;
+  }
+
+  find(name: string): Value {
+    const value = this.names.get(name);
+    if (value !== undefined) return value;
+    return this.#parent === null ? new Undefined(name) : this.#parent.find(name);
+  }
+
+  /** The text of a block with names of its own. */
+  inside(block: Execute): string {
+    return this.run.capture(() => block(new Scope(this.run, this)));
+  }
+}
+
+/** A `for` tag and its block. */
+export interface Loops {
+  target: Assign;
+  filter: Evaluate | null;
+  body: Execute;
+  otherwise: Execute;
+  recursive: boolean;
+}
+
+type Given = ReturnType<Arguments>;
 
 export class TemplateRun {
-  /** Where it is, of the template's lines. */
+  /** The template's line that runs now. */
   line = 1;
-  private out: string[] = [];
-  private readonly spend: (length: number) => void;
-  private readonly globals: Scope;
+  /** Hears of every character and entry that is built, and may throw. */
+  readonly spend: (length: number) => void;
+  #out: string[] = [];
 
-  /** `spend` hears of every character and entry that is built, and may throw. */
-  constructor(globals: ReadonlyMap<string, Value>, spend: (length: number) => void) {
+  constructor(spend: (length: number) => void) {
     this.spend = spend;
-    this.globals = new Scope(null);
-    for (const [name, value] of globals) this.globals.names.set(name, value);
-    this.globals.names.set(GROUP, new Callable(([value]) => value));
-    this.globals.names.set(TUPLE, new Callable((items) => tuple(items)));
   }
 
-  define(name: string, value: Value): void {
-    this.globals.names.set(name, value);
+  write(text: string): void {
+    this.spend(text.length);
+    this.#out.push(text);
   }
 
-  render(program: Node): string {
-    return this.capture(() => this.block(program.body as Node[], new Scope(this.globals)));
-  }
-
-  private capture(run: () => void): string {
-    const [before, own] = [this.out, [] as string[]];
-    this.out = own;
+  capture(run: () => void): string {
+    const [before, own] = [this.#out, [] as string[]];
+    this.#out = own;
     try {
       run();
     } finally {
-      // A loop outside goes on, or ends: what it wrote before stays.
-      this.out = before;
+      // A `break` in the block may end a loop outside of it, whose text goes on.
+      this.#out = before;
     }
     const text = own.join("");
     this.spend(text.length);
     return text;
   }
 
-  private write(text: string): void {
-    this.spend(text.length);
-    this.out.push(text);
-  }
-
-  private block(nodes: readonly Node[], scope: Scope): void {
-    for (const node of nodes) this.statement(node, scope);
-  }
-
-  private statement(node: Node, scope: Scope): void {
-    switch (node.type) {
-      case "Comment":
-        this.line = Number(node.value);
-        return;
-      case "If":
-        this.block(
-          (isTrue(this.value(node.test as Node, scope)) ? node.body : node.alternate) as Node[],
-          scope,
-        );
-        return;
-      case "For":
-        this.loop(node, scope);
-        return;
-      case "Set":
-        this.set(node, scope);
-        return;
-      case "Macro": {
-        const { value: name } = node.name as { value: string };
-        scope.names.set(name, this.macro(name, node.args as Node[], node.body as Node[], scope));
-        return;
-      }
-      case "CallStatement": {
-        const { callee, args } = node.call as Node;
-        if ((callee as Node).value === BLOCK) {
-          const inner = new Scope(scope);
-          for (const [i, { value: name }] of ((node.callerArgs ?? []) as Node[]).entries())
-            inner.names.set(name as string, this.value((args as Node[])[i], scope));
-          this.block(node.body as Node[], inner);
-          return;
-        }
-        const caller = this.macro("caller", (node.callerArgs ?? []) as Node[], node.body as Node[], scope);
-        const [given, named] = this.arguments(args as Node[], scope);
-        named.set("caller", caller);
-        this.write(toText(this.call(this.value(callee as Node, scope), given, named)));
-        return;
-      }
-      case "Break":
-        throw new Break();
-      case "Continue":
-        throw new Continue();
-      default:
-        this.write(toText(this.value(node, scope)));
-        return;
-    }
-  }
-
-  private loop(node: Node, scope: Scope): void {
-    const { type, test: chosen, lhs } = node.iterable as Node;
-    const filter = type === "SelectExpression" ? (chosen as Node) : null;
-    const given = (filter === null ? node.iterable : lhs) as Node;
-    const recursive = (given.callee as Node | undefined)?.value === RECURSIVE;
-    const over = this.value(recursive ? (given.args as Node[])[0] : given, scope);
-    this.turns(iterate(over), 0, { node, scope, filter, recursive });
-  }
-
-  private turns(
-    all: readonly Value[],
-    depth: number,
-    loop: { node: Node; scope: Scope; filter: Node | null; recursive: boolean },
-  ): void {
-    const { node, scope, filter, recursive } = loop;
+  loop(all: readonly Value[], loops: Loops, scope: Scope, depth = 0): void {
+    const { target, filter, body, otherwise, recursive } = loops;
     const items = all.filter((item) => {
       if (filter === null) return true;
-      const inner = new Scope(scope);
-      this.assign(node.loopvar as Node, item, inner);
-      return isTrue(this.value(filter, inner));
+      const inner = new Scope(this, scope);
+      target(inner, item);
+      return isTrue(filter(inner));
     });
     this.spend(items.length);
-    if (items.length === 0) this.block(node.defaultBlock as Node[], new Scope(scope));
-    const again = (next: Value): string => this.capture(() => this.turns(iterate(next), depth + 1, loop));
-    const loops = loopVariables(items, depth, recursive ? again : null);
+    if (items.length === 0) otherwise(new Scope(this, scope));
+    const again = (next: Value): string =>
+      this.capture(() => this.loop(iterate(next), loops, scope, depth + 1));
+    const variables = loopVariables(items, depth, recursive ? again : null);
     for (const [i, item] of items.entries()) {
-      const inner = new Scope(scope);
-      inner.names.set("loop", loops(i));
-      this.assign(node.loopvar as Node, item, inner);
+      const inner = new Scope(this, scope);
+      inner.names.set("loop", variables(i));
+      target(inner, item);
       try {
-        this.block(node.body as Node[], inner);
+        body(inner);
       } catch (error) {
         if (error instanceof Break) return;
         if (!(error instanceof Continue)) throw error;
@@ -163,141 +131,8 @@ export class TemplateRun {
     }
   }
 
-  private set({ assignee, value, body }: Node, scope: Scope): void {
-    let target = assignee as Node;
-    if (value !== null) {
-      this.assign(target, this.value(value as Node, scope), scope);
-      return;
-    }
-    let text: Value = this.capture(() => this.block(body as Node[], new Scope(scope)));
-    const filters: Node[] = [];
-    for (; target.type === "FilterExpression"; target = target.operand as Node)
-      filters.unshift(target.filter as Node);
-    for (const filter of filters) text = this.filtered(filter, text, scope);
-    this.assign(target, text, scope);
-  }
-
-  private assign(target: Node, value: Value, scope: Scope): void {
-    if (target.type === "Identifier") scope.names.set(target.value as string, value);
-    else if (target.type === "TupleLiteral") {
-      const [names, items] = [target.value as Node[], iterate(value)];
-      if (names.length !== items.length)
-        throw new TemplateRuntimeError(`${items.length} values to unpack, expected ${names.length}`);
-      for (const [i, name] of names.entries()) this.assign(name, items[i], scope);
-    } else {
-      const object = target.type === "MemberExpression" ? this.value(target.object as Node, scope) : null;
-      if (!(object instanceof Namespace) || object instanceof Loop)
-        throw new TemplateRuntimeError("cannot assign attribute on non-namespace object");
-      object.fields.set((target.property as { value: string }).value, value);
-    }
-  }
-
-  private macro(name: string, parameters: readonly Node[], body: readonly Node[], outer: Scope): Callable {
-    const bind = macroBinder(name, parameters, body);
-    return new Callable((args, named) => {
-      const scope = new Scope(outer);
-      for (const [word, node] of bind(args, named, scope)) scope.names.set(word, this.value(node, scope));
-      const { line } = this;
-      const text = this.capture(() => this.block(body, scope));
-      this.line = line;
-      return text;
-    });
-  }
-
-  private value(node: Node, scope: Scope): Value {
-    switch (node.type) {
-      case "StringLiteral":
-        return node.value as string;
-      case "IntegerLiteral":
-        return node.value as number;
-      case "FloatLiteral":
-        return new Float(node.value as number);
-      case "ArrayLiteral":
-        return (node.value as Node[]).map((one) => this.value(one, scope));
-      case "TupleLiteral":
-        return tuple((node.value as Node[]).map((one) => this.value(one, scope)));
-      case "ObjectLiteral":
-        return new Map(
-          [...(node.value as Map<Node, Node>)].map(([key, one]) => [
-            keyOf(this.value(key, scope)),
-            this.value(one, scope),
-          ]),
-        );
-      case "Identifier": {
-        const name = node.value as string;
-        return Object.hasOwn(CONSTANTS, name) ? CONSTANTS[name] : scope.find(name);
-      }
-      case "Ternary":
-        return this.value(
-          (isTrue(this.value(node.condition as Node, scope)) ? node.trueExpr : node.falseExpr) as Node,
-          scope,
-        );
-      case "SelectExpression":
-        return isTrue(this.value(node.test as Node, scope))
-          ? this.value(node.lhs as Node, scope)
-          : new Undefined("the inline if-expression evaluated to false and no else section was defined");
-      case "UnaryExpression": {
-        const { value: operator } = node.operator as { value: string };
-        const operand = this.value(node.argument as Node, scope);
-        return operator === "not" ? !isTrue(operand) : sign(operator, operand);
-      }
-      case "BinaryExpression":
-        return this.binary(node, scope);
-      case "FilterExpression":
-        return this.filtered(node.filter as Node, this.value(node.operand as Node, scope), scope);
-      case "CallExpression": {
-        const callee = this.value(node.callee as Node, scope);
-        const [args, named] = this.arguments(node.args as Node[], scope);
-        return this.call(callee, args, named);
-      }
-      case "MemberExpression":
-        return this.member(node, scope);
-      default:
-        throw new TemplateRuntimeError(`${node.type} is no expression`);
-    }
-  }
-
-  private binary(node: Node, scope: Scope): Value {
-    const { left, right } = node as unknown as { left: Node; right: Node };
-    const name = operatorOf(node);
-    if (COMPARISONS.includes(name)) return this.comparison(node, scope)[0];
-    // `~` binds more tightly than `+`, which the library does not know.
-    if (name === "~" && ["+", "-"].includes(operatorOf(left))) {
-      const { left: first, right: second } = left as unknown as { left: Node; right: Node };
-      const joined = { ...node, left: second, right };
-      return this.binary({ ...left, left: first, right: joined }, scope);
-    }
-    const first = this.value(left, scope);
-    if (name === "and" || name === "or")
-      return isTrue(first) === (name === "or") ? first : this.value(right, scope);
-    return binary(name, first, this.value(right, scope), this.spend);
-  }
-
-  /** `a < b < c` is `a < b and b < c`; also the last value, for the next comparison. */
-  private comparison(node: Node, scope: Scope): [Value, Value] {
-    const { left, right } = node as unknown as { left: Node; right: Node };
-    let first: Value;
-    if (COMPARISONS.includes(operatorOf(left))) {
-      const [holds, last] = this.comparison(left, scope);
-      if (!isTrue(holds)) return [holds, null];
-      first = last;
-    } else first = this.value(left, scope);
-    const second = this.value(right, scope);
-    return [binary(operatorOf(node), first, second, this.spend), second];
-  }
-
-  private member({ object: node, property, computed }: Node, scope: Scope): Value {
-    const object = plain(this.value(node as Node, scope));
-    if (!computed) return this.attribute(object, (property as { value: string | number }).value);
-    if ((property as Node).type !== "SliceExpression")
-      return this.item(object, this.value(property as Node, scope));
-    const { start, stop, step } = property as Record<string, Node | undefined>;
-    const ends = [start, stop, step].map((one) => (one === undefined ? null : this.value(one, scope)));
-    return sliced(object, ends, this.spend);
-  }
-
   /** `object.name`: a method first, then an item; names with a leading underscore are nobody's. */
-  private readonly attribute = (of: Value, name: Value): Value => {
+  readonly attribute = (of: Value, name: Value): Value => {
     const object = plain(of);
     if (object instanceof Undefined) throw missing(object);
     if (typeof name !== "string") return this.item(object, name);
@@ -314,7 +149,7 @@ export class TemplateRun {
   };
 
   /** `object[key]`: an item first, then a method. */
-  private item(of: Value, key: Value): Value {
+  item(of: Value, key: Value): Value {
     const object = plain(of);
     if (object instanceof Undefined) throw missing(object);
     const indexed =
@@ -333,64 +168,99 @@ export class TemplateRun {
       : new Undefined(`${typeName(object)} object has no such element`);
   }
 
-  private filtered(filter: Node, value: Value, scope: Scope): Value {
-    const called = filter.type === "CallExpression";
-    const { value: name } = (called ? filter.callee : filter) as { value: string };
-    const [args, named] = called
-      ? this.arguments(filter.args as Node[], scope)
-      : [[], new Map<string, Value>()];
-    return this.filter(name, value, { args, named });
-  }
-
-  private readonly filter = (
-    name: string,
-    value: Value,
-    { args, named }: { args: readonly Value[]; named: Named },
-  ): Value => {
-    const asked = /^is (not )?(.+)$/.exec(name);
-    if (asked !== null) return test(asked[2])(plain(value), args) !== (asked[1] !== undefined);
+  readonly filter = (name: string, value: Value, { args, named }: Given): Value => {
     if (!Object.hasOwn(FILTERS, name)) throw new TemplateRuntimeError(`No filter named '${name}'.`);
     const { spend, attribute, filter } = this;
-    const result = FILTERS[name](KEEPS_MARKUP.includes(name) ? value : plain(value), {
-      args,
-      named,
-      spend,
-      attribute,
-      filter,
-    });
-    if (typeof result === "string" || Array.isArray(result)) spend(result.length);
-    return result;
+    const operand = KEEPS_MARKUP.test(name) ? value : plain(value);
+    return this.#counted(FILTERS[name](operand, { args, named, spend, attribute, filter }));
   };
 
-  private call(callee: Value, args: Value[], named: Named): Value {
+  test(name: string, value: Value, args: readonly Value[]): boolean {
+    return test(name)(plain(value), args);
+  }
+
+  call(callee: Value, { args, named }: Given): Value {
     if (callee instanceof Loop && callee.again !== null) return callee.again(args[0] ?? null);
     if (callee instanceof Undefined) throw missing(callee);
-    if (callee instanceof Callable) {
-      const result = callee.call(args, named);
-      if (typeof result === "string" || Array.isArray(result)) this.spend(result.length);
-      return result;
-    }
+    if (callee instanceof Callable) return this.#counted(callee.call(args, named));
     throw new TemplateRuntimeError(`'${typeName(callee)}' object is not callable`);
   }
 
-  private arguments(nodes: readonly Node[], scope: Scope): [Value[], Named] {
-    const args: Value[] = [];
-    const named: Named = new Map();
-    for (const node of nodes) {
-      if (node.type === "SpreadExpression") {
-        for (const value of iterate(this.value(node.argument as Node, scope))) args.push(value);
-      } else if (node.type === "KeywordArgumentExpression")
-        named.set((node.key as { value: string }).value, this.value(node.value as Node, scope));
-      else if (node.type === "KeywordSpreadExpression") {
-        const map = this.value(node.argument as Node, scope);
-        if (!(map instanceof Map)) throw new TemplateRuntimeError("argument after ** must be a mapping");
-        for (const [key, value] of map) named.set(toText(key), value);
-      } else args.push(this.value(node, scope));
-    }
-    return [args, named];
+  #counted(value: Value): Value {
+    if (typeof value === "string" || Array.isArray(value)) this.spend(value.length);
+    return value;
   }
 }
 
-const COMPARISONS = ["<", "<=", ">", ">=", "==", "!=", "in", "not in"];
-const operatorOf = ({ type, operator }: Node): string =>
-  type === "BinaryExpression" ? (operator as { value: string }).value : "";
+/** `loop` in the turns over `items`, at a depth of recursive loops. */
+function loopVariables(items: readonly Value[], depth: number, again: Loop["again"]): (turn: number) => Loop {
+  let last: Value[] | null = null;
+  const changed = new Callable((args) => {
+    const same = last !== null && isEqual(tuple(last), tuple(args));
+    last = args;
+    return !same;
+  });
+  return (i) =>
+    new Loop(
+      new Map<string, Value>([
+        ["index", i + 1],
+        ["index0", i],
+        ["revindex", items.length - i],
+        ["revindex0", items.length - i - 1],
+        ["first", i === 0],
+        ["last", i === items.length - 1],
+        ["length", items.length],
+        ["previtem", i > 0 ? items[i - 1] : new Undefined("there is no previous item")],
+        ["nextitem", i + 1 < items.length ? items[i + 1] : new Undefined("there is no next item")],
+        ["depth", depth + 1],
+        ["depth0", depth],
+        ["cycle", new Callable((args) => args[i % args.length])],
+        ["changed", changed],
+      ]),
+      again,
+    );
+}
+
+export interface MacroParts {
+  name: string;
+  parameters: readonly Parameter[];
+  body: Execute;
+  /** Names that the macro looks up. */
+  mentioned: ReadonlySet<string>;
+}
+
+/**
+ * A macro with the names of the scope that defines it. What its parameters leave over goes to `varargs`, `kwargs` and
+ * `caller`, if it mentions them.
+ */
+export function macro({ name, parameters, body, mentioned }: MacroParts, outer: Scope): Callable {
+  return new Callable((args, named) => {
+    const { run } = outer;
+    const scope = new Scope(run, outer);
+    const left = new Map(named);
+    if (mentioned.has("caller") && left.has("caller")) {
+      scope.names.set("caller", left.get("caller") as Value);
+      left.delete("caller");
+    }
+    const defaults: [string, Evaluate][] = [];
+    for (const [i, { name: word, fallback }] of parameters.entries()) {
+      const value = i < args.length ? args[i] : left.get(word);
+      if (i >= args.length) left.delete(word);
+      if (value !== undefined) scope.names.set(word, value);
+      else if (fallback !== null) defaults.push([word, fallback]);
+      else scope.names.set(word, new Undefined(`parameter ${word} was not provided`));
+    }
+    if (mentioned.has("kwargs")) scope.names.set("kwargs", new Map(left));
+    else
+      for (const word of left.keys())
+        throw new TemplateRuntimeError(`macro '${name}' takes no keyword argument '${word}'`);
+    if (mentioned.has("varargs")) scope.names.set("varargs", tuple(args.slice(parameters.length)));
+    else if (args.length > parameters.length)
+      throw new TemplateRuntimeError(`macro '${name}' takes not more than ${parameters.length} argument(s)`);
+    for (const [word, fallback] of defaults) scope.names.set(word, fallback(scope));
+    const { line } = run;
+    const text = run.capture(() => body(scope));
+    run.line = line;
+    return text;
+  });
+}

@@ -1,0 +1,97 @@
+/** From a recipe's model and tokenizer to a model. */
+import fs from "node:fs";
+import { pulledModel } from "../checkpoint/download.ts";
+import { mismatch } from "../checkpoint/errors.ts";
+import type { ModelShape } from "../checkpoint/folder.ts";
+import { SPLIT_RULES } from "../checkpoint/gguf/splits.ts";
+import { HUB_NAME } from "../checkpoint/hub.ts";
+import { readJson } from "../checkpoint/json.ts";
+import { holdsModel, openModelFiles, readShape } from "../checkpoint/model.ts";
+import { mergeAdapter } from "../checkpoint/peft.ts";
+import type { Parameter } from "../checkpoint/safetensors.ts";
+import { allParameters, checkConfig } from "../models/architectures.ts";
+import { initialise } from "../models/layers.ts";
+import { f32, type HostValue } from "../runtime/session.ts";
+import { readDataText } from "../tasks/rows.ts";
+import { trainingRule } from "../tokenizer/bpe.ts";
+import { CompactTokenizer } from "../tokenizer/compact.ts";
+import { FIM_TOKENS } from "../tokenizer/infill.ts";
+import { tokenizerFrom } from "../tokenizer/load.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { trainBpe } from "../tokenizer/train.ts";
+import type { Model } from "../train/stage.ts";
+import type { Recipe } from "./schema.ts";
+
+/** The tensors of a file as the runtime's values. */
+export function asValues(parameters: ReadonlyMap<string, Parameter>): Map<string, HostValue> {
+  return new Map([...parameters].map(([name, { shape, data }]) => [name, f32(data, shape)]));
+}
+
+/** And back, for a checkpoint. */
+export function asParameters(values: ReadonlyMap<string, HostValue>): Map<string, Parameter> {
+  return new Map([...values].map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array }]));
+}
+
+/** A model folder, or a GGUF file, as a model that is trained; with a LoRA adapter's folder, that adapter merged in. */
+export function openModel(path: string, adapter?: string): Model {
+  const { parameters, ...model } = openModelFiles(path);
+  if (adapter !== undefined) mergeAdapter(adapter, parameters);
+  return { ...model, parameters: asValues(parameters) };
+}
+
+/** Where a recipe's model lies. @throws UserError that says how to get one */
+export function placeOf(from: string): string {
+  if (holdsModel(from)) return from;
+  const pulled = pulledModel(from);
+  if (pulled !== null && !fs.existsSync(from)) return pulled;
+  throw mismatch(
+    `${from}, model.from`,
+    "a model folder (config.json), a GGUF file or the name of a pulled model",
+    fs.existsSync(from) ? "neither" : "nothing there",
+    HUB_NAME.test(from)
+      ? `Download it, if that is its name on the Hub: npx sputnik pull ${from}. Else correct the path.`
+      : `Correct the path, or download a model: npx sputnik pull OWNER/NAME --to ${from}`,
+  );
+}
+
+/** The model before the first stage: fresh weights, or those of a folder. */
+export function initialModel(recipe: Recipe, shape?: ModelShape): Model {
+  if ("from" in recipe.model) return openModel(placeOf(recipe.model.from), recipe.model.adapter);
+  const { config, tokenizer } = shape ?? recipeShape(recipe);
+  return { config, tokenizer, parameters: initialise(allParameters(config), recipe.seed) };
+}
+
+/** The same without any weights, as planning needs it. */
+export function recipeShape(recipe: Recipe): ModelShape {
+  if ("from" in recipe.model) return readShape(placeOf(recipe.model.from));
+  const tokenizer = recipeTokenizer(recipe);
+  const { vocabSize } = tokenizer;
+  if ("architecture" in recipe.model)
+    return { config: checkConfig({ ...recipe.model, vocabSize }), tokenizer };
+  const { heads, kvHeads = heads, headDim = recipe.model.hiddenSize / heads } = recipe.model;
+  return { config: checkConfig({ ...recipe.model, vocabSize, kvHeads, headDim }), tokenizer };
+}
+
+function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {
+  switch (tokenizer.kind) {
+    case "model":
+      throw new RangeError("a new model brings no tokenizer");
+    case "compact":
+      return new CompactTokenizer();
+    case "file":
+      return tokenizerFrom(readJson(tokenizer.path));
+    case "bpe":
+      return tokenizerFrom(
+        trainBpe(
+          [readDataText(tokenizer.file, "a text from which a vocabulary is learned", { markup: true })],
+          {
+            vocabSize: tokenizer.vocabSize,
+            rule: tokenizer.split === undefined ? undefined : trainingRule(SPLIT_RULES[tokenizer.split]),
+            extra: stages.some((stage) => "data" in stage && "fim" in stage.data && stage.data.fim)
+              ? Object.values(FIM_TOKENS)
+              : [],
+          },
+        ),
+      );
+  }
+}
