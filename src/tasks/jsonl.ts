@@ -16,7 +16,7 @@ export const jsonlOptions = z.strictObject({
   file: z.string().min(1),
   /** A file of rows for the test split alone; then no row of `file` is a test row. */
   test: z.string().min(1).optional(),
-  /** Shares of the rows that validate and test; a tenth each where it is left out. */
+  /** Fractions of the rows for validation and test; a tenth each if left out. */
   split: splitShares.optional(),
   /** Only the first so many rows. */
   limit: z.int().min(1).optional(),
@@ -55,7 +55,7 @@ export function jsonlVerifier({ template, answer }: JsonlOptions): Task<JsonlPro
   return (problem, completion) => verifyNumber(completion, problem.answer, template, answer);
 }
 
-/** Each pass over a split visits every row once, in an order of its own. */
+/** Each pass over a split visits every row once, in a new order. */
 function rowOrder(rows: SplitRows): (key: StreamKey) => WordProblem {
   let held: { name: string; order: WordProblem[] } | null = null;
   return ({ seed, split, index }) => {
