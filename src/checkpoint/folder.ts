@@ -129,20 +129,27 @@ export function readFolder(folder: string): LoadedShape {
 }
 
 /**
- * The fields of `tokenizer_config.json`. If the folder has a `chat_template.jinja`, `chat_template` holds its text; if
- * there is also a template for tools, both by their names.
+ * The fields of `tokenizer_config.json`; `chat_template` is the text of `chat_template.jinja`, if the folder has it, with
+ * that of the template for tools.
  */
 export function readTokenizerConfig(folder: string): Record<string, unknown> {
   const fields = readJson(join(folder, TOKENIZER_CONFIG), { optional: true }) ?? {};
-  const [template, forTools] = [CHAT_TEMPLATE, TOOL_TEMPLATE].map((name) => join(folder, name));
-  if (!fs.existsSync(template!)) return { ...fields };
-  const usual = readTemplate(template!);
-  if (!fs.existsSync(forTools!)) return { ...fields, chat_template: usual };
-  const named = [
-    { name: "default", template: usual },
-    { name: TOOL_USE, template: readTemplate(forTools!) },
+  const read = (name: string): string | null => {
+    const file = join(folder, name);
+    return fs.existsSync(file) ? readTemplate(file) : null;
+  };
+  const template = read(CHAT_TEMPLATE);
+  if (template === null) return { ...fields };
+  return { ...fields, chat_template: templateField(template, read(TOOL_TEMPLATE)) };
+}
+
+/** The field `chat_template`: a text, or a list by name if there is a template for tools. */
+export function templateField(template: string, forTools: string | null): unknown {
+  if (forTools === null) return template;
+  return [
+    { name: "default", template },
+    { name: TOOL_USE, template: forTools },
   ];
-  return { ...fields, chat_template: named };
 }
 
 function readTemplate(file: string): string {

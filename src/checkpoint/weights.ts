@@ -4,6 +4,7 @@
  */
 import os from "node:os";
 import { join } from "node:path";
+import { allParameters, type ModelConfig } from "../models/architectures.ts";
 import { listed, mismatch, tensorIn } from "./errors.ts";
 import { readJson } from "./json.ts";
 import { elementsOf, type Parameter, SafetensorsFile, withSafetensors } from "./safetensors.ts";
@@ -11,6 +12,11 @@ import { lostTensors, weightFiles } from "./shards.ts";
 
 /** Wanted shape by Hugging Face tensor name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
+
+/** The shapes of a model's parameters. */
+export function expectedShapes(config: ModelConfig): Map<string, readonly number[]> {
+  return new Map(allParameters(config).map(({ name, shape }) => [name, shape]));
+}
 
 /** The input embedding and the output matrix; a tied model stores one of them. */
 export const EMBEDDING = "model.embed_tokens.weight";

@@ -1,7 +1,7 @@
 /** `sputnik train RECIPE`: runs a recipe, or goes on with an interrupted run of it. */
 import { join } from "node:path";
 import color from "picocolors";
-import { userError } from "../lib/errors.ts";
+import { usageError } from "../lib/errors.ts";
 import { parseRecipe, readRecipe } from "../recipe/load.ts";
 import { resolvePaths } from "../recipe/paths.ts";
 import type { Recipe } from "../recipe/schema.ts";
@@ -41,8 +41,7 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
       options,
     );
   if (options.passRate !== undefined || options.answerTokens !== undefined)
-    throw userError(
-      "usage",
+    throw usageError(
       "--pass-rate and --answer-tokens are for a forecast, and this is a run.",
       "Add --dry-run, or leave them out.",
     );

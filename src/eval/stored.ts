@@ -7,7 +7,7 @@ import { dirname } from "node:path";
 import { z } from "zod";
 import type { EvaluationRecord } from "../events.ts";
 import { differences } from "../lib/differences.ts";
-import { userError } from "../lib/errors.ts";
+import { usageError } from "../lib/errors.ts";
 import { Journal, wholeLines } from "../lib/journal.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { type TaskInput, taskOptions, verifierFrom } from "../tasks/registry.ts";
@@ -101,19 +101,16 @@ function headerIsTorn(file: string): boolean {
 
 /** Reads a file whole; a last line that a kill tore is passed over. @throws UserError naming the line */
 export function readStored(file: string): StoredEvaluation {
-  if (!fs.existsSync(file))
-    throw userError("usage", `There is no file ${file}.`, "Make one with: eval --out FILE");
+  if (!fs.existsSync(file)) throw usageError(`There is no file ${file}.`, "Make one with: eval --out FILE");
   if (!fs.statSync(file).isFile() || !isStoredEvaluation(file))
-    throw userError(
-      "usage",
+    throw usageError(
       `${file} holds no stored completions: its first line is no header of an evaluation.`,
       "Name a file that eval --out FILE made.",
     );
   const problems = new Map<string, EvaluatedProblem>();
   const completions = new Map<string, Completion>();
   const broken = (line: number, found: string, remedy?: string) =>
-    userError(
-      "usage",
+    usageError(
       `${file}, line ${line}: ${found}.`,
       remedy ?? "Remove the line, and its completion is sampled again, or restore the file.",
     );
@@ -131,8 +128,7 @@ export function readStored(file: string): StoredEvaluation {
     if (head === null) {
       head = value as EvaluationHeader;
       if (head.version !== 1)
-        throw userError(
-          "usage",
+        throw usageError(
           `${file} is of version ${String(head.version)}, and this Sputnik reads version 1.`,
           "Use the version that made it.",
         );
@@ -147,8 +143,7 @@ export function readStored(file: string): StoredEvaluation {
       completions.set(completionKey(line.completion.problem, line.completion.sample), line.completion);
     else throw broken(number, "neither a problem nor a completion of one above");
   }
-  if (head === null)
-    throw userError("usage", `${file} ends within its first line.`, "Evaluate again with --out.");
+  if (head === null) throw usageError(`${file} ends within its first line.`, "Evaluate again with --out.");
   return { header: head, problems: [...problems.values()], completions };
 }
 
@@ -180,8 +175,7 @@ export function openStore(file: string, head: EvaluationHeader, problems: Evalua
     // A kill may have torn the list of problems: then nothing was sampled yet.
     const torn = stored.completions.size === 0 && differ.length === 1 && differ[0] === "its problems";
     if (differ.length > 0 && !torn)
-      throw userError(
-        "usage",
+      throw usageError(
         `${file} holds the completions of another evaluation:\n  ${differ.slice(0, 5).join("\n  ")}\n`,
         "Name another file with --out, or remove this one.",
       );
@@ -223,7 +217,7 @@ export function finishedProblems(
 }
 
 /** The record of the stored completions, verified again; `null` if no problem is finished. */
-export async function judgeStored(
+export async function verifyStored(
   stored: StoredEvaluation,
   verifier: Pick<Task<Problem>, "verify" | "verifyAll"> = verifierFrom(stored.header.task),
 ): Promise<{ record: EvaluationRecord | null; whole: boolean }> {

@@ -8,7 +8,7 @@ import { readAdapterConfig } from "../checkpoint/adapter-config.ts";
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { withModel } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
-import { isUserError, userError } from "../lib/errors.ts";
+import { isUserError, usageError } from "../lib/errors.ts";
 import { isV3, modelOf } from "../models/architectures.ts";
 import { adaptedWeights } from "../models/lora.ts";
 import { usablePositions } from "../models/rope.ts";
@@ -77,8 +77,7 @@ function checkAdapter({ model }: Recipe): void {
     (name) => !existsSync(join(model.adapter as string, name)),
   );
   if (missing.length > 0)
-    throw userError(
-      "usage",
+    throw usageError(
       `model.adapter: ${model.adapter} has no ${missing.join(" and no ")}.`,
       "Name a folder with a LoRA adapter in PEFT's format.",
     );

@@ -9,7 +9,7 @@ import { readJson } from "../checkpoint/json.ts";
 import { holdsModel, openModelFiles, readShape } from "../checkpoint/model.ts";
 import { mergeAdapter } from "../checkpoint/peft.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
-import { allParameters, checkConfig, type ModelConfig } from "../models/architectures.ts";
+import { allParameters, checkConfig } from "../models/architectures.ts";
 import { initialise } from "../models/layers.ts";
 import { f32, type HostValue } from "../runtime/session.ts";
 import { readDataText } from "../tasks/rows.ts";
@@ -32,14 +32,9 @@ export function asParameters(values: ReadonlyMap<string, HostValue>): Map<string
   return new Map([...values].map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array }]));
 }
 
-/** Shapes by name, as a folder's tensors are checked against. */
-export function expectedShapes(config: ModelConfig): Map<string, readonly number[]> {
-  return new Map(allParameters(config).map(({ name, shape }) => [name, shape]));
-}
-
 /** A model folder, or a GGUF file, as a model that is trained; with a LoRA adapter's folder, that adapter merged in. */
 export function openModel(path: string, adapter?: string): Model {
-  const { parameters, ...model } = openModelFiles(path, expectedShapes);
+  const { parameters, ...model } = openModelFiles(path);
   if (adapter !== undefined) mergeAdapter(adapter, parameters);
   return { ...model, parameters: asValues(parameters) };
 }

@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { saveAdapter } from "../checkpoint/peft.ts";
 import { latestCheckpoint, loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "../checkpoint/resume.ts";
+import { documentSource } from "../data/sources.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import type { RunEvent } from "../events.ts";
 import { BillBook } from "../ledger/bill.ts";
@@ -23,7 +24,6 @@ import {
   stageInfos,
 } from "../recipe/resolve.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import { documentSource } from "../recipe/sources.ts";
 import { recipeWarnings } from "../recipe/validate.ts";
 import { coreWatch } from "../runtime/contention.ts";
 import type { Engine } from "../runtime/engine.ts";

@@ -2,7 +2,7 @@
 import { Tokenizer as Official } from "tokenizers";
 import { describe, expect, it } from "vitest";
 import { SPLIT_RULES } from "../../src/checkpoint/gguf/splits.ts";
-import { plainDocument } from "../../src/recipe/examples.ts";
+import { plainDocument } from "../../src/data/examples.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { bpeJson } from "../../src/tokenizer/bpe-json.ts";
 import { encodeChat, renderChat } from "../../src/tokenizer/chat.ts";

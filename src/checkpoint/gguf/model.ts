@@ -1,6 +1,6 @@
 /** Models in GGUF files: opened as a Hugging Face folder would be, and exported from a folder or from memory. */
 import { join } from "node:path";
-import { allParameters, isV3, type ModelConfig, storedConfig } from "../../models/architectures.ts";
+import { isV3, type ModelConfig, storedConfig } from "../../models/architectures.ts";
 import { fromHuggingFace, toHuggingFace } from "../../models/hugging-face.ts";
 import { tokenizerFrom } from "../../tokenizer/load.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
@@ -14,6 +14,7 @@ import {
 import { readJson } from "../json.ts";
 import {
   checkedWeights,
+  expectedShapes,
   readAll,
   type Shapes,
   type StoredTensor,
@@ -153,8 +154,8 @@ function write(
   // Only ever the config as it was understood: absent fields mean other things to other readers.
   const fields = toHuggingFace(config, { bosId: null, eosIds: [], padId: null });
   const architecture = architectureOf(file, fields);
-  const expected = new Map(allParameters(config).map(({ name, shape }) => [name, shape]));
-  const stored = checkedWeights(source, { tied: config.tieEmbeddings, expected }, searched);
+  const wanted = { tied: config.tieEmbeddings, expected: expectedShapes(config) };
+  const stored = checkedWeights(source, wanted, searched);
   if (tokenizer !== null) checkVocabulary(searched, config, tokenizer);
   const tensors = toGgufTensors(file, stored, layoutOf(architecture, fields)).map(
     (tensor): GgufTensor => ({ ...tensor, type: typeOf(tensor, dtype) }),

@@ -1,9 +1,6 @@
 /** Where pretraining and SFT get their documents: generated attempts, a text file, JSONL, or code. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { fimDocument } from "../data/fill-in-the-middle.ts";
-import type { DocumentSource } from "../data/packing.ts";
-import { repositoryDocuments, type SourceFile } from "../data/repository.ts";
 import { isUserError } from "../lib/errors.ts";
 import { Random } from "../lib/random.ts";
 import { readText, textFault } from "../lib/text-file.ts";
@@ -14,7 +11,10 @@ import { beginIds, endIds } from "../tokenizer/around.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type Example, plainDocument, readExamples, type TextModel, usualTemplate } from "./examples.ts";
-import type { TrainingData } from "./schema.ts";
+import { fimDocument } from "./fill-in-the-middle.ts";
+import type { TrainingData } from "./options.ts";
+import type { DocumentSource } from "./packing.ts";
+import { repositoryDocuments, type SourceFile } from "./repository.ts";
 
 /** What a stage asks of its documents. */
 export interface SourceOptions {

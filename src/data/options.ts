@@ -1,0 +1,52 @@
+/** The training data that a pretraining or SFT stage may name. */
+import { z } from "zod";
+import { count, fraction, off } from "../lib/schema.ts";
+
+/** How many numbers a Countdown problem has; several entries are drawn evenly. */
+const numbers = z.array(z.int().min(2).max(6)).min(1);
+
+/** Attempts, right and wrong alike, generated on the fly: every equation in them is true. */
+const countdownAttempts = z.strictObject({
+  kind: z.literal("countdown-attempts"),
+  numbers: numbers.describe("How many numbers a problem has; several entries are drawn evenly."),
+  hint: fraction.describe("Probability that an attempt is the known solution."),
+  singles: fraction.describe("Fraction of documents that are one equation."),
+  maxAttempts: count.describe("Most attempts in one thought."),
+  goOn: fraction.describe("Probability of another attempt after a miss."),
+  maxResult: count.describe("Largest intermediate result."),
+  products: fraction.default(0).describe("Fraction of solutions that multiply or divide; 0: as drawn."),
+  distinct: off.describe("No attempt twice in one thought."),
+});
+
+/**
+ * The files below a folder, those that import one another as one document, imported files first
+ * (DeepSeek-Coder, 2401.14196, section 2.2), and cut for fill-in-the-middle (section 3.1.2) where there is `fim`.
+ */
+const repository = z.strictObject({
+  kind: z.literal("repository"),
+  folder: z.string().min(1).describe("Path of the folder."),
+  extensions: z
+    .array(z.string().regex(/^[A-Za-z0-9+]+$/))
+    .min(1)
+    .describe("Extensions of the files, without the dot."),
+  fim: z
+    .strictObject({ rate: fraction.default(0.5), spm: fraction.default(0) })
+    .optional()
+    .describe("Fill-in-the-middle: `rate` of documents are cut, `spm` of those have the suffix first."),
+});
+
+export const dataSchema = z.discriminatedUnion("kind", [
+  countdownAttempts,
+  z.strictObject({
+    kind: z.literal("jsonl"),
+    file: z.string().min(1).describe("Path of the file; rows have `prompt` and `completion`, or `messages`."),
+    template: z
+      .enum(["chat", "plain"])
+      .optional()
+      .describe("Default for SFT: the model's chat template, if any."),
+  }),
+  z.strictObject({ kind: z.literal("text"), file: z.string().min(1) }),
+  repository,
+]);
+
+export type TrainingData = z.infer<typeof dataSchema>;
