@@ -2,9 +2,9 @@
 
 import { encodeProblem } from "../data/prompt.ts";
 import { userError } from "../lib/errors.ts";
-import type { GenerateOptions } from "../sample/engine.ts";
 import type { InferenceModel } from "../sample/inference.ts";
-import type { Sampling } from "../sample/sampler.ts";
+import type { GenerateOptions } from "../sample/requests.ts";
+import type { Sampling } from "../sample/sampling.ts";
 import { completionText } from "../tokenizer/stream.ts";
 import { locateEquations } from "../train/rollout.ts";
 import type { EvaluatedProblem } from "./problems.ts";

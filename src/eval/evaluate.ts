@@ -2,7 +2,7 @@
 import type { EvaluationRecord, GroupRecord, ProblemTally } from "../events.ts";
 import { userError } from "../lib/errors.ts";
 import type { InferenceModel } from "../sample/inference.ts";
-import type { Sampling } from "../sample/sampler.ts";
+import type { Sampling } from "../sample/sampling.ts";
 import type { ListPart, Problem, Task, Verdict } from "../tasks/problem.ts";
 import { checkedVerdict } from "../tasks/verdict.ts";
 import { validityByPosition } from "../train/grpo-metrics.ts";
