@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { compareEvaluations } from "../eval/compare.ts";
-import { isStoredEvaluation, judgeStored, readStored } from "../eval/stored.ts";
+import { isStoredEvaluation, readStored, verifyStored } from "../eval/stored.ts";
 import type { EvaluationRecord } from "../events.ts";
 import { usageError } from "../lib/errors.ts";
 import { readJournal } from "../lib/journal.ts";
@@ -107,7 +107,7 @@ const recordSchema = z.looseObject({
 
 async function fromFile(file: string): Promise<EvaluationRecord> {
   if (isStoredEvaluation(file)) {
-    const { record, whole: complete } = await judgeStored(readStored(file));
+    const { record, whole: complete } = await verifyStored(readStored(file));
     if (record === null || !complete)
       throw usageError(`${file} is not complete.`, "Go on with the command that made it, then compare.");
     return record;

@@ -19,7 +19,7 @@ import { type RunData, readRun } from "../run/reader.ts";
 import { inlineText } from "../run/report/markdown-text.ts";
 import { saveReport } from "../run/report/report.ts";
 import { printable } from "./printable.ts";
-import { examLine } from "./progress.ts";
+import { evaluationLine } from "./progress.ts";
 import { findRun } from "./report.ts";
 import { bytes, duration } from "./screen.ts";
 import { writeFolder, writeGgufFile } from "./target.ts";
@@ -174,7 +174,7 @@ ${inlineText(recipe.description ?? "A model trained by Sputnik.")}
 A model of ${parameters.toLocaleString("en-US")} parameters (\`config.json\` has its design), trained from ${from ?? "random weights"}
 by [recipe.yaml](recipe.yaml) with seed ${info.seed} on ${info.cpu}. ${spent}
 
-${evaluations.map((exam) => `- ${inlineText(examLine(exam))}`).join("\n")}
+${evaluations.map((evaluation) => `- ${inlineText(evaluationLine(evaluation))}`).join("\n")}
 
 All of it is in [report.md](report.md) and [bill.json](bill.json).
 

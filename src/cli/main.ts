@@ -104,18 +104,18 @@ program
       ...["train", "validation", "test", "all"],
     ]),
   )
-  .option("--samples <count>", "answers per problem (the recipe's, or 4)", whole(1))
+  .option("--samples <count>", "completions per problem (the recipe's, or 4)", whole(1))
   .addOption(temperature(" (the recipe's, or the model's own)"))
   .addOption(topP())
   .option("--top-k <count>", "only so many of the likeliest tokens", whole(1))
-  .option("--max-tokens <count>", "longest answer (the recipe's, the model's own, or 1,024)", whole(1))
+  .option("--max-tokens <count>", "longest completion (the recipe's, the model's own, or 1,024)", whole(1))
   .addOption(
     new Option(
       "--template <form>",
       "of the prompt (the recipe's, or chat where the model has a template)",
     ).choices([...["chat", "plain", "r1", "none"]]),
   )
-  .option("--seed <seed>", "chooses the problems and the answers (the recipe's, or 1)", whole(0))
+  .option("--seed <seed>", "chooses the problems and the completions (the recipe's, or 1)", whole(0))
   .addOption(precision())
   .addOption(threads("by the size of the model"))
   .option("--out <file>", "store the completions there, or go on with what it holds")

@@ -1,7 +1,7 @@
-/** An exam: distinct problems, k samples each, every score with its interval, and the truth of the thoughts. */
+/** An evaluation: distinct problems, k samples each, every score with its interval, and the truth of the thoughts. */
 import type { EvaluationRecord, GroupRecord, ProblemTally } from "../events.ts";
 import type { InferenceModel } from "../sample/inference.ts";
-import type { Sampling } from "../sample/sampler.ts";
+import type { Sampling } from "../sample/sampling.ts";
 import type { ListPart, Problem, Task, Verdict } from "../tasks/problem.ts";
 import { checkedVerdict } from "../tasks/verdict.ts";
 import { validityByPosition } from "../train/grpo-metrics.ts";
@@ -22,7 +22,7 @@ export interface EvaluateOptions extends Pick<SampleHooks, "maxBatch" | "signal"
   maxNewTokens: number;
 }
 
-/** Problems whose samples are kept, to be read and to be compared between exams. */
+/** Problems whose samples are kept, to be read and to be compared between evaluations. */
 const EXAMPLES = 6;
 
 /** Characters of a problem's most frequent answer that a tally keeps. */

@@ -217,7 +217,7 @@ export function finishedProblems(
 }
 
 /** The record of what is there, judged by the task's verifier as it is now; `null` where no problem is finished. */
-export async function judgeStored(
+export async function verifyStored(
   stored: StoredEvaluation,
   verifier: Pick<Task<Problem>, "verify" | "verifyAll"> = verifierFrom(stored.header.task),
 ): Promise<{ record: EvaluationRecord | null; whole: boolean }> {

@@ -15,10 +15,10 @@ import {
   resolve,
 } from "../recipe/resolve.ts";
 import type { GrpoStage, Recipe } from "../recipe/schema.ts";
-import { WINDOW_STEP } from "../sample/cache.ts";
+import { CAPACITY_STEP } from "../sample/cache.ts";
 import { traceDecode, tracePrefill } from "../sample/graphs.ts";
-import { traceScore } from "../sample/logprobs.ts";
 import { ladderSize, MOST_ROWS } from "../sample/scheduler.ts";
+import { traceScore } from "../sample/scorer.ts";
 import type { Problem } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
@@ -46,7 +46,7 @@ export interface StagePlan {
   assumptions: string[];
 }
 
-/** Answers are taken to be this share of their limit: a base that stops by itself is far below it. */
+/** Completions are taken to be this share of their limit: a base that stops by itself is far below it. */
 const ANSWER_SHARE = 0.25;
 /** Prompts that are measured for their mean length. */
 const PROMPTS = 32;
@@ -55,7 +55,7 @@ const PROMPTS = 32;
 export interface Expected {
   /** Share of RL's samples that are right: which groups carry a signal follows from it. */
   passRate?: number;
-  /** Mean tokens of an answer. */
+  /** Mean tokens of a completion. */
   answerTokens?: number;
 }
 
@@ -128,8 +128,8 @@ function mergePrograms(
 }
 
 /**
- * Lengths of `samples` answers, spread evenly over the exponential distribution, which is how long a text is that may stop
- * at any token. It fits the exams in bench/RESULTS.md: answers of 88 and 165 tokens in the mean, of which 1 and 7 % reach
+ * Lengths of `samples` completions, spread evenly over the exponential distribution, which is how long a text is that may stop
+ * at any token. It fits the evaluations in bench/RESULTS.md: completions of 88 and 165 tokens in the mean, of which 1 and 7 % reach
  * limits of 384 and 480.
  */
 export function answerLengths(samples: number, mean: number, limit: number): number[] {
@@ -154,8 +154,8 @@ export function answersOfMean(samples: number, mean: number, limit: number): num
 }
 
 /**
- * The decode steps that the scheduler makes of answers: how many, and their mean rows and window. A batch goes on until
- * its longest answer ends, and all its rows read a window as long as the longest of them needed.
+ * The decode steps that the scheduler makes of completions: how many, and their mean rows and window. A batch goes on until
+ * its longest completion ends, and all its rows read a window as long as the longest of them needed.
  */
 export function decodeSteps(
   lengths: readonly number[],
@@ -169,7 +169,7 @@ export function decodeSteps(
       active.push({ done: 0, length: lengths[waiting++] });
     const batch = ladderSize(active.length);
     const longest = promptTokens + Math.max(...active.map(({ done }) => done));
-    window = Math.max(window, Math.ceil(longest / WINDOW_STEP) * WINDOW_STEP);
+    window = Math.max(window, Math.ceil(longest / CAPACITY_STEP) * CAPACITY_STEP);
     steps++;
     rows += batch;
     read += batch * window;
@@ -210,7 +210,7 @@ const expectedLengths = ({ answerTokens }: Setting, samples: number, limit: numb
     : answersOfMean(samples, answerTokens, limit);
 
 interface Sampling {
-  /** Tokens of each answer of a round. */
+  /** Tokens of each completion of a round. */
   lengths: readonly number[];
   maxBatch: number;
   rounds?: number;
@@ -287,7 +287,7 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
 
 function answersAssumed({ promptTokens, answerTokens }: Setting, answer: number, limit: number): string {
   const why = answerTokens === undefined ? `a quarter of the limit of ${limit}, ` : "";
-  return `prompts of ${promptTokens} tokens (measured) and answers of ${answer} in the mean, ${why}few of them long; longer thoughts cost more (--answer-tokens)`;
+  return `prompts of ${promptTokens} tokens (measured) and completions of ${answer} in the mean, ${why}few of them long; longer thoughts cost more (--answer-tokens)`;
 }
 
 function signalAssumed(
@@ -317,7 +317,7 @@ function evaluationPrograms(
   const lengths = expectedLengths(setting, samples, limit);
   const programs = samplingPrograms(setting, problems.length, { lengths, maxBatch });
   const why = setting.answerTokens === undefined ? ", a quarter of what fits" : "";
-  return { programs, assumptions: [`answers of ${answer} tokens in the mean${why}`] };
+  return { programs, assumptions: [`completions of ${answer} tokens in the mean${why}`] };
 }
 
 export interface ProgramCost {

@@ -1,4 +1,4 @@
-/** A stage's problems against the model: each split has some, and each prompt leaves room for its answer. */
+/** A stage's problems against the model: each split has some, and each prompt leaves room for its completion. */
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { encodeProblem } from "../data/prompt.ts";
 import { isUserError, UserError, usageError } from "../lib/errors.ts";
@@ -61,7 +61,7 @@ function checkRoom(
   }
   const { length, id } = longest;
   if (length + needed <= maxPositions) return;
-  const found = `its prompt takes ${length} tokens, and stage "${name}" wants ${needed} more for the answer${maxNewTokens === undefined ? ", three quarters of its positions" : " (maxNewTokens)"}, where the model has ${maxPositions} positions`;
+  const found = `its prompt takes ${length} tokens, and stage "${name}" wants ${needed} more for the completion${maxNewTokens === undefined ? ", three quarters of its positions" : " (maxNewTokens)"}, where the model has ${maxPositions} positions`;
   const lower = maxPositions - length >= 1 ? `maxNewTokens can be at most ${maxPositions - length}` : null;
   // A limit that the shortest prompt leaves no room for is the recipe's mistake, and not a row's.
   if (options.kind === "jsonl" && shortest + needed <= maxPositions)
@@ -75,7 +75,7 @@ function checkRoom(
   throw stageError(
     name,
     [maxNewTokens === undefined ? "name" : "maxNewTokens"],
-    `Answers of ${needed} tokens and the longest prompt (${length} tokens) do not fit the model's ${maxPositions} positions.`,
+    `Completions of ${needed} tokens and the longest prompt (${length} tokens) do not fit the model's ${maxPositions} positions.`,
     lower === null
       ? "Choose a task with shorter prompts, or a model with more positions."
       : `Lower it: ${lower}.`,
@@ -116,7 +116,7 @@ function rowError(
     where,
     line === undefined ? null : Number(line),
     line === undefined ? `${place}: ${found}` : found,
-    "questions that the model can read, with room for an answer",
+    "questions that the model can read, with room for a completion",
     remedy,
   );
 }

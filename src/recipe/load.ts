@@ -82,7 +82,7 @@ export function parseRecipe(text: string, file: string): Recipe {
   const input = isOfStoredRun(file) ? translateKeys(written) : written;
   const parsed = recipeSchema.safeParse(input);
   if (parsed.success) return parsed.data;
-  const problems = explain(recipeSchema, expandPresets(input), parsed.error.issues).map((finding) => {
+  const problems = explain(expandPresets(input), parsed.error.issues).map((finding) => {
     const place: Place = locate(document, lines, finding.path, finding.at);
     return {
       line: place.line,

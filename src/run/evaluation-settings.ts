@@ -50,7 +50,7 @@ export interface EvaluationSettings {
   notes: string[];
 }
 
-/** Answers of a model without a recipe: as `chat` has it for piped lines. */
+/** Completions of a model without a recipe: as `chat` has it for piped lines. */
 const USUAL_LIMIT = 1024;
 const USUAL_PROBLEMS = 200;
 const USUAL_SAMPLES = 4;
@@ -66,14 +66,14 @@ export function evaluationSettings(
   const notes: string[] = [];
   const chosen = chooseTask(recipe, stage, wishes);
   const { prompt, promptSource, task } = choosePrompt(chosen, shape, wishes);
-  // The exam's numbers are about the exam's task.
+  // The evaluation's numbers are about the evaluation's task.
   const own = chosen.fromRecipe ? stage : null;
   const model = samplingFor(shape.generation ?? {}, {});
   const temperature = wishes.temperature ?? stage?.temperature ?? model.temperature;
   const samples = wishes.samples ?? (temperature === 0 ? 1 : (stage?.samples ?? USUAL_SAMPLES));
   if (temperature === 0 && samples > 1)
     throw usageError(
-      "At temperature 0 all answers to a problem are the same.",
+      "At temperature 0 all completions to a problem are the same.",
       "Add --samples 1, or a temperature.",
     );
   const share = largestCompletion(shape);
@@ -102,15 +102,15 @@ function recipeOf({ run }: FoundModel): Recipe | null {
   return fs.existsSync(recipe) ? loadRecipe(recipe) : null;
 }
 
-/** The exam that a run ends with: the last one on the task that it trained. */
+/** The evaluation that a run ends with: the last one on the task that it trained. */
 function evaluationOf({ stages }: Recipe): EvaluateStage | null {
-  const exams = stages.filter((stage): stage is EvaluateStage => stage.kind === "evaluate");
-  return exams.findLast((stage) => stage.task === undefined) ?? exams.at(-1) ?? null;
+  const evaluations = stages.filter((stage): stage is EvaluateStage => stage.kind === "evaluate");
+  return evaluations.findLast((stage) => stage.task === undefined) ?? evaluations.at(-1) ?? null;
 }
 
 interface ChosenTask {
   task: TaskOptions;
-  /** Of the recipe's kind and file, so that its exam's numbers hold. */
+  /** Of the recipe's kind and file, so that its evaluation's numbers hold. */
   fromRecipe: boolean;
   /** The recipe's template holds too. */
   templateKnown: boolean;

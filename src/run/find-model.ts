@@ -95,7 +95,7 @@ export function trainedTask({ run }: FoundModel): TaskOptions {
   return recipeOfRun(loadRecipe(recipe), readJson<RunInfo>(info) ?? {}).task;
 }
 
-/** Its last exam, or `null`. */
-export function lastExam({ run }: FoundModel): EvaluationRecord | null {
+/** Its last evaluation, or `null`. */
+export function lastEvaluation({ run }: FoundModel): EvaluationRecord | null {
   return run === null ? null : (readJournal<EvaluationRecord>(runPaths(run).evaluations).at(-1) ?? null);
 }

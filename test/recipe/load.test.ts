@@ -169,7 +169,7 @@ describe("sense", () => {
     [
       "too many mini-batches",
       [["miniBatches: 1", "miniBatches: 129"]],
-      /128 answers a step .* use at most 128/,
+      /128 completions a step .* use at most 128/,
     ],
     ["answers past the positions", [["maxNewTokens: 360", "maxNewTokens: 512"]], /512 positions/],
     ["rows past the positions", [["sequence: 384", "sequence: 513"]], /Rows of 513 tokens/],
@@ -210,7 +210,7 @@ describe("sense", () => {
     [
       "penalty from the first token",
       [["epochs: 1", "epochs: 1\n    overlong: { mode: soft, buffer: 360 }"]],
-      /every answer would be punished/,
+      /every completion would be punished/,
     ],
   ];
   test.each(cases)("%s is refused with a sentence", (_, edits, pattern) => {

@@ -78,7 +78,7 @@ describe("a run's own exam", () => {
   test("temperature 0 asks once, and not four times by mistake", () => {
     expect(settings(run, { temperature: 0 }).samples).toBe(1);
     expect(() => settings(run, { temperature: 0, samples: 2 })).toThrow(
-      "all answers to a problem are the same",
+      "all completions to a problem are the same",
     );
   });
 
