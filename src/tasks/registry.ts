@@ -1,4 +1,4 @@
-/** All task families in one place: their options as a schema, and the way from options to a task. */
+/** All kinds of tasks: the schema of their options, and the function that makes a task of them. */
 import { z } from "zod";
 import { arithmetic, arithmeticOptions } from "./arithmetic.ts";
 import { countdown, countdownOptions } from "./countdown.ts";
@@ -42,7 +42,7 @@ export function taskFrom(input: TaskInput): Task {
   }
 }
 
-/** What of a task needs no data set: completions that were stored with their problems are verified again without it. */
+/** The parts of a task that need no data set: they verify stored completions again. */
 export type Verifier = Pick<Task, "verify" | "verifyAll" | "checkSteps" | "stepName" | "rewards">;
 
 export function verifierFrom(input: TaskInput): Verifier {
