@@ -3,10 +3,11 @@
  * cached form against the whole-sequence form. The families' own logits, losses and gradients are in
  * test/train/golden-step.test.ts.
  */
+
 import { describe, expect, it } from "vitest";
 import { Graph } from "../../src/graph/tensor.ts";
+import { allParameters, modelOf } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { decoder, decoderParameters } from "../../src/models/dense.ts";
 import { denseFromHuggingFace, denseToHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
@@ -31,9 +32,9 @@ const [batch, seq] = [ids.length, ids[0].length];
 
 async function logitsOf(config: DecoderConfig): Promise<Float32Array> {
   const graph = new Graph();
-  const traced = parameterInputs(graph, decoderParameters(config));
+  const traced = parameterInputs(graph, allParameters(config));
   const inputs = sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" });
-  graph.output("logits", decoder(traced, config, inputs).logits);
+  graph.output("logits", modelOf(config).forward(traced, inputs).logits);
   const session = await Session.create(graph, new Engine({ threads: 1 }));
   const { logits } = await session.run({
     ...Object.fromEntries(weights),

@@ -1,13 +1,13 @@
 /** Samplers with weights of their own: against the plain f32 sampler over what the codes stand for. */
+
 import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { describe, expect, it } from "vitest";
 import { sourceOf } from "../../src/checkpoint/weights.ts";
 import { Graph } from "../../src/graph/tensor.ts";
+import { allParameters, modelOf } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
 import type { ParameterSpec } from "../../src/models/layers.ts";
-import { v3Parameters } from "../../src/models/v3-parameters.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { f32, type HostValue } from "../../src/runtime/session.ts";
 import { Sampler } from "../../src/sample/engine.ts";
@@ -66,7 +66,7 @@ describe("a sampler with weights of its own", () => {
     /** Of a block of 64 where nothing else is said, by the weight's name. */
     const bytes = (precision: Precision) => {
       const graph = new Graph();
-      fixedParameters(graph, decoderParameters(config), source, { precision });
+      fixedParameters(graph, allParameters(config), source, { precision });
       return new Map(graph.nodes.map(({ path, outputs }) => [path, outputs[0].shape.at(-1)]));
     };
     const embedding = "model.embed_tokens.weight.packed";
@@ -95,7 +95,7 @@ describe("a sampler with weights of its own", () => {
     await sampler.release();
     const naive = await generateNaively(
       config,
-      rounded(parameters, decoderParameters(config), precision),
+      rounded(parameters, allParameters(config), precision),
       requests,
       options,
     );
@@ -135,7 +135,7 @@ describe("a sampler with weights of its own", () => {
     });
     const { generations } = await sampler.generate(requests, options);
     await sampler.release();
-    const plain = rounded(parameters, decoderParameters(config), "int4", 32);
+    const plain = rounded(parameters, allParameters(config), "int4", 32);
     const naive = await generateNaively(config, plain, requests, options);
     expect(generations.map(({ ids }) => ids)).toEqual(naive.map(({ ids }) => ids));
   });
@@ -143,7 +143,7 @@ describe("a sampler with weights of its own", () => {
   it("does so in DeepSeek-V3's design, by two graphs", async () => {
     const v3 = { ...tinyV3, hiddenSize: 32, moeIntermediateSize: 32, maxPositions: 100 };
     const values = livelyV3(v3, 5);
-    const specs = v3Parameters(v3, { withoutMtp: true });
+    const specs = modelOf(v3).parameters;
     const sampler = await Sampler.fixed(v3, sourceOf(values), engine, {
       ...{ precision: "int8", activations: "f32" },
     });

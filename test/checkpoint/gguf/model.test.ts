@@ -8,7 +8,7 @@ import { exportGguf, loadGguf, withGguf } from "../../../src/checkpoint/gguf/mod
 import { Metadata, text, u32 } from "../../../src/checkpoint/gguf/values.ts";
 import { writeGguf } from "../../../src/checkpoint/gguf/write.ts";
 import { withSafetensors, writeSafetensors } from "../../../src/checkpoint/safetensors.ts";
-import { decoderParameters } from "../../../src/models/dense.ts";
+import { allParameters } from "../../../src/models/architectures.ts";
 import { fromHuggingFace, toHuggingFace } from "../../../src/models/hugging-face.ts";
 import { initialise } from "../../../src/models/layers.ts";
 import { CompactTokenizer } from "../../../src/tokenizer/compact.ts";
@@ -38,7 +38,7 @@ const config = {
   ...{ ropeTheta: 5000, normEps: 1e-5, tieEmbeddings: true },
 };
 const parameters = new Map(
-  [...initialise(decoderParameters(config), 3)].map(([name, { shape, data }]) => [
+  [...initialise(allParameters(config), 3)].map(([name, { shape, data }]) => [
     name,
     { shape, data: data as Float32Array },
   ]),
