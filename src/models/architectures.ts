@@ -1,23 +1,48 @@
-/** The table of architectures: what sampling and training need of a model, whatever its design. */
-import { checkDecoderConfig, type DecoderConfig } from "./config.ts";
+/** The table of architectures, and what is asked of a model of any of them. A new design is a file and a line here. */
+import type { z } from "zod";
+import { configError, type Fields, type TokenIds } from "./checks.ts";
+import { architectureOf, type DecoderConfig, type denseShape } from "./config.ts";
 import { cacheLayersOf, decode, forward, trunkParameters } from "./decoder.ts";
-import { dense } from "./dense.ts";
-import type { Design, Model, TrunkConfig } from "./design.ts";
+import { llama, qwen2, qwen3 } from "./dense.ts";
+import type { Architecture, Model } from "./design.ts";
 import type { ParameterSpec } from "./layers.ts";
 import { mtpModule } from "./mtp.ts";
-import { v3 } from "./v3.ts";
-import { checkV3Config, type V3Config } from "./v3-config.ts";
+import { deepseekV3 } from "./v3.ts";
+import type { V3Config, v3Shape } from "./v3-config.ts";
 
 export type { CacheLayer, LayerRouting, Model, MtpModule } from "./design.ts";
 
+export const architectures = { llama, qwen2, qwen3, deepseek_v3: deepseekV3 };
+
 export type ModelConfig = DecoderConfig | V3Config;
 
-export const isV3 = (config: ModelConfig): config is V3Config =>
-  "architecture" in config && config.architecture === "deepseek_v3";
+/** A shape as a recipe gives it. */
+export type ModelShape = z.output<typeof denseShape> | z.output<typeof v3Shape>;
 
-/** @throws ConfigError naming the first impossible field and what would work. */
-export const checkConfig = (config: ModelConfig): ModelConfig =>
-  isV3(config) ? checkV3Config(config) : checkDecoderConfig(config);
+const known: readonly Architecture<ModelConfig>[] = Object.values(architectures);
+
+/** The record of a config's architecture. */
+export const architectureFor = (config: ModelConfig): Architecture<ModelConfig> =>
+  architectures[config.architecture === "deepseek_v3" ? config.architecture : architectureOf(config)];
+
+/** The config of a shape that a recipe gives. */
+export function configOf(shape: ModelShape, vocabSize: number): ModelConfig {
+  if ("architecture" in shape) return { ...shape, vocabSize };
+  const { heads, kvHeads = heads, headDim = shape.hiddenSize / heads } = shape;
+  return { ...shape, vocabSize, kvHeads, headDim };
+}
+
+export function modelOf(config: ModelConfig): Model {
+  const { design } = architectureFor(config);
+  const layers = Array.from({ length: config.layers }, (_, layer) => layer);
+  return {
+    parameters: trunkParameters(design, config),
+    cacheLayers: cacheLayersOf(design, config, layers),
+    mtp: mtpModule(design, config),
+    forward: (parameters, inputs, options) => forward(design, config, parameters, inputs, options),
+    decode: (parameters, step) => decode(design, config, parameters, step),
+  };
+}
 
 /** Everything that training may read and a checkpoint holds. */
 export function allParameters(config: ModelConfig): ParameterSpec[] {
@@ -25,27 +50,57 @@ export function allParameters(config: ModelConfig): ParameterSpec[] {
   return [...parameters, ...(mtp?.parameters ?? [])];
 }
 
+/** @throws UserError naming the first impossible field and what would work */
+export const checkConfig = (config: ModelConfig): ModelConfig => architectureFor(config).check(config);
+
 /**
- * The config of what is really stored: transformers keeps `num_nextn_predict_layers` in V3's config and leaves the
- * module itself out.
+ * The config of what is really stored: transformers keeps `num_nextn_predict_layers` in the config and leaves the MTP
+ * module out.
  */
 export function storedConfig(config: ModelConfig, stored: ReadonlySet<string>): ModelConfig {
-  const whole = !isV3(config) || stored.has(`model.layers.${config.layers}.eh_proj.weight`);
-  return whole ? config : { ...config, mtpLayers: 0 };
+  const mtp = modelOf(config).mtp?.parameters ?? [];
+  const complete = !("mtpLayers" in config) || mtp.some(({ name }) => stored.has(name));
+  return complete ? config : { ...config, mtpLayers: 0 };
 }
 
-export function modelOf(config: ModelConfig): Model {
-  return isV3(config) ? modelFrom(v3, config) : modelFrom(dense, config);
+/** The content of `config.json`. */
+export function toHuggingFace(config: ModelConfig, ids: TokenIds): Record<string, unknown> {
+  const { className, modelTypes, toHuggingFace } = architectureFor(config);
+  return { architectures: [className], model_type: modelTypes[0], ...toHuggingFace(config, ids) };
 }
 
-const modelFrom = <Config extends TrunkConfig>(design: Design<Config>, config: Config): Model => ({
-  parameters: trunkParameters(design, config),
-  cacheLayers: cacheLayersOf(
-    design,
-    config,
-    Array.from({ length: config.layers }, (_, layer) => layer),
-  ),
-  mtp: mtpModule(design, config),
-  forward: (parameters, inputs, options) => forward(design, config, parameters, inputs, options),
-  decode: (parameters, step) => decode(design, config, parameters, step),
-});
+/**
+ * Reads the shape from the content of `config.json`. What this program does not implement is refused: a model that is
+ * read at all computes what transformers computes with it.
+ * @throws UserError for an architecture that is not known, or whatever its reader refuses
+ */
+export function fromHuggingFace(json: unknown): ModelConfig {
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw configError(
+      "config.json",
+      "an object",
+      json === null ? "null" : Array.isArray(json) ? "a list" : typeof json,
+      "Point at a Hugging Face model folder.",
+    );
+  const fields = json as Fields;
+  const { model_type: type, architectures: names } = fields;
+  const classes = Array.isArray(names) ? names.map(String) : [];
+  if (classes.length > 0 && !classes.some((name) => name.includes("CausalLM")))
+    throw configError(
+      "architectures",
+      "a language model, such as LlamaForCausalLM",
+      JSON.stringify(classes).slice(0, 100),
+      "Embedding, reward and classification models have no output matrix over the vocabulary.",
+    );
+  const found = known.find(({ modelTypes }) => modelTypes.includes(type as string));
+  if (found !== undefined) return found.fromHuggingFace(fields);
+  throw configError(
+    "model_type",
+    known
+      .flatMap(({ modelTypes }) => modelTypes)
+      .map((one) => JSON.stringify(one))
+      .join(" or "),
+    type === undefined ? "nothing" : JSON.stringify(type),
+    "This program does not implement that architecture; loading it would compute something else.",
+  );
+}

@@ -5,8 +5,9 @@
 import { add, attention, linear, reshape, rmsNorm, rope } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { cachedAttention } from "./cache.ts";
-import type { DecoderConfig } from "./config.ts";
-import type { AttentionContext, Design } from "./design.ts";
+import { checkDecoderConfig, type DecoderConfig, type Architecture as Family } from "./config.ts";
+import { denseFromHuggingFace, denseToHuggingFace } from "./dense-hugging-face.ts";
+import type { Architecture, AttentionContext, Design } from "./design.ts";
 import {
   matrix,
   mergeHeads,
@@ -20,7 +21,7 @@ import {
   type Weights,
 } from "./layers.ts";
 
-export const dense: Design<DecoderConfig> = {
+const design: Design<DecoderConfig> = {
   attentionParameters({ layers, hiddenSize, heads, kvHeads, headDim, qkvBias, qkNorm }) {
     const projection = (name: "q" | "k" | "v", count: number): ParameterSpec[] => {
       const out = count * headDim;
@@ -98,3 +99,22 @@ function rotatedHeads(
     return rope(scaled, tables.cos, tables.sin, positions);
   });
 }
+
+const family = (
+  name: Family,
+  className: string,
+  aliases: readonly string[] = [],
+): Architecture<DecoderConfig> => ({
+  design,
+  className,
+  modelTypes: [name, ...aliases],
+  gguf: { architecture: name, pairedHeads: name === "llama" },
+  check: checkDecoderConfig,
+  fromHuggingFace: denseFromHuggingFace,
+  toHuggingFace: denseToHuggingFace,
+});
+
+/** A Mistral without its window is Llama's block, and is written as such. */
+export const llama = family("llama", "LlamaForCausalLM", ["mistral"]);
+export const qwen2 = family("qwen2", "Qwen2ForCausalLM");
+export const qwen3 = family("qwen3", "Qwen3ForCausalLM");

@@ -1,6 +1,7 @@
 /** What a design (an architecture's way to compute) brings, and what sampling and training get from a model. */
 import type { Tensor } from "../graph/tensor.ts";
 import type { CachedStep, CacheMasks } from "./cache.ts";
+import type { Fields, TokenIds } from "./checks.ts";
 import type { ParameterSpec, Parameters, Weights } from "./layers.ts";
 import type { RotarySettings, RotaryTables } from "./rope.ts";
 
@@ -65,6 +66,23 @@ export interface Design<Config extends TrunkConfig> {
     weights: Weights,
     context: ForwardOptions & { config: Config; layer: number },
   ): { out: Tensor; routing?: Routing };
+}
+
+/** What the program knows of a family of models: how its configs are read and written, and what they compute. */
+export interface Architecture<Config extends TrunkConfig> {
+  design: Design<Config>;
+  /** Values of `model_type` in a `config.json` that are read; the first one is written. */
+  modelTypes: readonly string[];
+  /** Name of the class in transformers. */
+  className: string;
+  /** Name in llama.cpp's files, and whether these hold the rows of queries and keys as pairs that RoPE turns. */
+  gguf: { architecture: string; pairedHeads: boolean };
+  /** @throws UserError naming the first impossible field and what would work */
+  check(config: Config): Config;
+  /** @throws UserError for a variant that would compute something else, or an impossible shape */
+  fromHuggingFace(fields: Fields): Config;
+  /** All but `model_type` and `architectures`. */
+  toHuggingFace(config: Config, ids: TokenIds): Record<string, unknown>;
 }
 
 export interface ForwardInputs {

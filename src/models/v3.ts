@@ -2,16 +2,16 @@
  * DeepSeek-V3 (arXiv 2412.19437, section 2): multi-head latent attention and, after the first dense layers, DeepSeekMoE.
  */
 import { GraphError } from "../graph/tensor.ts";
-import type { Design } from "./design.ts";
+import type { Architecture, Design } from "./design.ts";
 import { swigluLayer, swigluParameters } from "./layers.ts";
 import { absorbedAttention, expandedAttention, mlaParameters, rotarySettings } from "./mla.ts";
 import { balanceLoss, moe, moeParameters } from "./moe.ts";
-import type { V3Config } from "./v3-config.ts";
+import { checkV3Config, type V3Config, v3FromHuggingFace, v3ToHuggingFace } from "./v3-config.ts";
 
 /** The first layers are dense; the MTP module, behind the last, routes. */
 const isRouted = ({ denseLayers }: V3Config, layer: number): boolean => layer >= denseLayers;
 
-export const v3: Design<V3Config> = {
+const design: Design<V3Config> = {
   attentionParameters: mlaParameters,
 
   feedForwardParameters: (config, layer) =>
@@ -38,4 +38,14 @@ export const v3: Design<V3Config> = {
     const balance = x.graph.scope("balance", () => balanceLoss(scores, batch, seq, config, fed));
     return { out, routing: { choices, load, balance } };
   },
+};
+
+export const deepseekV3: Architecture<V3Config> = {
+  design,
+  className: "DeepseekV3ForCausalLM",
+  modelTypes: ["deepseek_v3"],
+  gguf: { architecture: "deepseek2", pairedHeads: false },
+  check: checkV3Config,
+  fromHuggingFace: v3FromHuggingFace,
+  toHuggingFace: v3ToHuggingFace,
 };

@@ -1,33 +1,6 @@
 /** Parts of a recipe: how rotary positions are scaled, and training data. */
 import { z } from "zod";
-import { count, fraction, positive } from "../lib/schema.ts";
-
-const factor = z.number().min(1);
-const originalPositions = count;
-
-/** How rotary positions reach beyond the `originalPositions` of training: src/models/rope.ts has each formula's paper. */
-export const ropeScalingSchema = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("linear"), factor }),
-  z.strictObject({ kind: z.literal("dynamic"), factor, originalPositions }),
-  z.strictObject({
-    kind: z.literal("llama3"),
-    factor,
-    originalPositions,
-    lowFrequencyFactor: positive.default(1),
-    highFrequencyFactor: positive.default(4),
-  }),
-  z.strictObject({
-    kind: z.literal("yarn"),
-    factor,
-    originalPositions,
-    betaFast: positive.default(32),
-    betaSlow: positive.default(1),
-    truncate: z.boolean().optional(),
-    attentionFactor: positive.optional(),
-    mscale: positive.optional(),
-    mscaleAllDim: positive.optional(),
-  }),
-]);
+import { count, fraction } from "../lib/schema.ts";
 
 /** How many numbers a Countdown problem has; several entries are drawn evenly. */
 export const numbers = z.array(z.int().min(2).max(6)).min(1);

@@ -5,7 +5,9 @@
 import { z } from "zod";
 import { TRAINED_RULES } from "../checkpoint/gguf/splits.ts";
 import { count, positive } from "../lib/schema.ts";
-import { denseShapeSchema, modelFolderSchema, v3ShapeSchema } from "./model-schemas.ts";
+import { denseShape } from "../models/config.ts";
+import { v3Shape } from "../models/v3-config.ts";
+import { modelFolderSchema } from "./model-schemas.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "./name.ts";
 import { stageSchema } from "./stage-schemas.ts";
 import { taskSchema } from "./task-schema.ts";
@@ -36,7 +38,7 @@ export const recipeObject = z.strictObject({
   name: z.string().regex(RUN_NAME, { error: RUN_NAME_RULE }),
   seed: z.int().min(0),
   description: z.string().optional(),
-  model: z.union([denseShapeSchema, v3ShapeSchema, modelFolderSchema]),
+  model: z.union([denseShape, v3Shape, modelFolderSchema]),
   tokenizer: tokenizerSchema,
   task: taskSchema,
   stages: z.array(stageSchema).min(1),
@@ -47,6 +49,6 @@ export const recipeObject = z.strictObject({
     .optional(),
 });
 
-export type DenseShape = z.infer<typeof denseShapeSchema>;
-export type V3Shape = z.infer<typeof v3ShapeSchema>;
+export type DenseShape = z.infer<typeof denseShape>;
+export type V3Shape = z.infer<typeof v3Shape>;
 export type Recipe = z.infer<typeof recipeObject>;

@@ -3,9 +3,8 @@ import type { LanguageModelBatch } from "../data/packing.ts";
 import { input } from "../graph/ops/source.ts";
 import { add, cast, mul, neg, reshape, sum, tokenLogProbs } from "../graph/ops.ts";
 import { type Graph, product, type Tensor } from "../graph/tensor.ts";
-import { modelOf } from "../models/architectures.ts";
+import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import type { Parameters } from "../models/layers.ts";
-import type { V3Config } from "../models/v3-config.ts";
 import { f32, type HostValue, i32 } from "../runtime/session.ts";
 import { loadName, loadOf } from "./expert-load.ts";
 import { type BatchShape, sequenceInputs } from "./language-model.ts";
@@ -33,7 +32,7 @@ export const V3_FACTORS: V3Factors = { balanceFactor: 1e-4, mtpFactor: 0.3, bias
  * experts as well, and is no part of any load or balance.
  */
 export function v3Loss(
-  config: V3Config,
+  config: ModelConfig,
   shape: BatchShape,
   { balanceFactor, mtpFactor }: V3LossOptions,
 ): (graph: Graph, parameters: Parameters) => LossGraph {
@@ -71,7 +70,7 @@ export function v3Loss(
     graph.scope("load", () => {
       const flat = fed && reshape(fed, [product([shape.batch, shape.seq])]);
       for (const { layer, load, choices, bias } of routing) {
-        const counts = flat ? loadOf(choices, flat, config.experts) : cast(load, "f32");
+        const counts = flat ? loadOf(choices, flat, load.shape[0] as number) : cast(load, "f32");
         loads.set(bias, counts);
         measurements[loadName(layer)] = counts;
       }

@@ -6,9 +6,9 @@
 
 import { describe, expect, it } from "vitest";
 import { Graph } from "../../src/graph/tensor.ts";
-import { allParameters, modelOf } from "../../src/models/architectures.ts";
+import { allParameters, modelOf, toHuggingFace } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { denseFromHuggingFace, denseToHuggingFace } from "../../src/models/dense-hugging-face.ts";
+import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { rotaryFrequencies, rotaryTables } from "../../src/models/rope.ts";
@@ -54,9 +54,7 @@ describe.each(Object.keys(configs))("rotary positions: %s", (name) => {
 
   it("old and new spelling of config.json say the same, and ours reads back as it was", () => {
     expect(denseFromHuggingFace(configs[name].old)).toEqual(config);
-    expect(denseFromHuggingFace(JSON.parse(JSON.stringify(denseToHuggingFace(config, TOKENS))))).toEqual(
-      config,
-    );
+    expect(denseFromHuggingFace(JSON.parse(JSON.stringify(toHuggingFace(config, TOKENS))))).toEqual(config);
   });
 
   it("gives the logits of transformers beyond the trained length", async () => {
@@ -72,7 +70,7 @@ describe.each(["golden-llama3", "golden-qwen2", "golden-qwen3"])("%s", (folder) 
   const config = denseFromHuggingFace(json(`${folder}/config.json`));
 
   it("writes a config.json that reads back as it was", () => {
-    const written = denseToHuggingFace(config, TOKENS);
+    const written = toHuggingFace(config, TOKENS);
     expect(written.architectures).toEqual(
       json<{ architectures: string[] }>(`${folder}/config.json`).architectures,
     );

@@ -11,9 +11,9 @@ import { mergeAdapter, saveAdapter } from "../../src/checkpoint/peft.ts";
 import type { Parameter } from "../../src/checkpoint/safetensors.ts";
 import { countFlops, neededNodes } from "../../src/graph/analyse.ts";
 import { Graph } from "../../src/graph/tensor.ts";
+import { UserError } from "../../src/lib/errors.ts";
 import type { ModelConfig } from "../../src/models/architectures.ts";
 import { allParameters, modelOf } from "../../src/models/architectures.ts";
-import { ConfigError } from "../../src/models/config.ts";
 import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { adaptedWeights, adapterSpecs, type LoraOptions } from "../../src/models/lora.ts";
@@ -246,7 +246,7 @@ describe("which layers", () => {
     expect(adaptedWeights(specs, ["layers.1.mlp.up_proj"])).toHaveLength(1);
   });
   it("says which there are where one is not", () => {
-    expect(() => adaptedWeights(specs, ["query"])).toThrow(ConfigError);
+    expect(() => adaptedWeights(specs, ["query"])).toThrow(UserError);
     expect(() => adaptedWeights(specs, ["query"])).toThrow(/found "query".*q_proj, k_proj/);
   });
   it("reaches every projection of V3, experts included, and its router only by name", () => {
