@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { lower } from "../src/graph/lower.ts";
 import { Random } from "../src/lib/random.ts";
 import { loadRecipe } from "../src/recipe/load.ts";
-import { recipeShape } from "../src/recipe/options.ts";
+import { recipeShape } from "../src/recipe/model.ts";
 import type { PretrainStage } from "../src/recipe/schema.ts";
 import type { Watch } from "../src/runtime/contention.ts";
 import { allocate, type HostValue, Session } from "../src/runtime/session.ts";

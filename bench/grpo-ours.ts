@@ -4,7 +4,7 @@
  */
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
-import { openModel } from "../src/recipe/options.ts";
+import { openModel } from "../src/recipe/model.ts";
 import type { Task } from "../src/tasks/problem.ts";
 import { GrpoStage } from "../src/train/grpo.ts";
 import type { Work } from "./grpo.ts";

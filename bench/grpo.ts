@@ -6,7 +6,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { saveModel } from "../src/checkpoint/folder.ts";
 import { loadGguf } from "../src/checkpoint/gguf/model.ts";
-import { expectedShapes } from "../src/recipe/options.ts";
+import { expectedShapes } from "../src/checkpoint/weights.ts";
 import { threadCount } from "../src/runtime/device.ts";
 import { taskFrom } from "../src/tasks/registry.ts";
 import { type Chat, chatOf, renderChat } from "../src/tokenizer/chat.ts";

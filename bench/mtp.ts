@@ -5,10 +5,10 @@
  */
 import { sourceOf } from "../src/checkpoint/weights.ts";
 import { encodePrompt } from "../src/data/prompt.ts";
+import { documentSource } from "../src/data/sources.ts";
 import type { V3Config } from "../src/models/v3-config.ts";
 import { parseRecipe, readRecipe } from "../src/recipe/load.ts";
-import { initialModel } from "../src/recipe/options.ts";
-import { documentSource } from "../src/recipe/sources.ts";
+import { initialModel } from "../src/recipe/model.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { SpeculativeSampler } from "../src/sample/speculative.ts";
 import { taskFrom } from "../src/tasks/registry.ts";

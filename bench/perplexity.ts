@@ -2,7 +2,7 @@
 import type { LoadedModel } from "../src/checkpoint/folder.ts";
 import { sourceOf } from "../src/checkpoint/weights.ts";
 import { causalMask } from "../src/models/masks.ts";
-import { asValues } from "../src/recipe/options.ts";
+import { asValues } from "../src/recipe/model.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { host, i32, scalar } from "../src/runtime/session.ts";
 import { type FixedOptions, fixedParameters, openFixed } from "../src/sample/fixed.ts";

@@ -1,7 +1,7 @@
 /** What each precision of the weights costs: perplexity of SmolLM2-135M-Instruct, over that in f32. */
 import { readFileSync } from "node:fs";
 import { loadGguf } from "../src/checkpoint/gguf/model.ts";
-import { expectedShapes } from "../src/recipe/options.ts";
+import { expectedShapes } from "../src/checkpoint/weights.ts";
 import type { FixedOptions } from "../src/sample/fixed.ts";
 import { perplexity, roundedPerplexity, TEXT, windows } from "./perplexity.ts";
 import type { Row } from "./rows.ts";

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { loadGguf } from "../src/checkpoint/gguf/model.ts";
-import { expectedShapes } from "../src/recipe/options.ts";
+import { expectedShapes } from "../src/checkpoint/weights.ts";
 import { threadCount } from "../src/runtime/device.ts";
 import { perplexities, TEXT } from "./perplexity.ts";
 import {

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { toBfloat16 } from "../src/checkpoint/dtypes.ts";
 import { saveModel } from "../src/checkpoint/folder.ts";
 import { INDEX, WEIGHTS } from "../src/checkpoint/shards.ts";
+import { expectedShapes } from "../src/checkpoint/weights.ts";
 import { Random } from "../src/lib/random.ts";
 import type { ModelConfig } from "../src/models/architectures.ts";
-import { expectedShapes } from "../src/recipe/options.ts";
 import { CompactTokenizer } from "../src/tokenizer/compact.ts";
 
 const SHARDS = 2;

@@ -4,13 +4,13 @@
  */
 
 import { PackedStream } from "../src/data/packing.ts";
+import { documentSource } from "../src/data/sources.ts";
 import { Graph } from "../src/graph/tensor.ts";
 import { allParameters, checkConfig } from "../src/models/architectures.ts";
 import { countParameters, initialise, parameterInputs } from "../src/models/layers.ts";
 import { loadRecipe } from "../src/recipe/load.ts";
-import { recipeShape } from "../src/recipe/options.ts";
+import { recipeShape } from "../src/recipe/model.ts";
 import type { PretrainStage } from "../src/recipe/schema.ts";
-import { documentSource } from "../src/recipe/sources.ts";
 import { type HostValue, host, Session } from "../src/runtime/session.ts";
 import { batchFeeds } from "../src/train/language-model.ts";
 import { trainedOn } from "../src/train/language-model-stage.ts";

@@ -34,7 +34,6 @@ const KNOWN = [
   "src/graph/op.ts -> src/graph/tensor.ts",
   "src/graph/proto.ts -> src/graph/tensor.ts",
   "src/graph/tensor.ts -> src/graph/op.ts",
-  "src/ledger/bill.ts -> src/events.ts",
 ];
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })

@@ -2,6 +2,7 @@
  * What a run says while it goes on: one line of `events` for the page, the terminal and `--json`.
  * The engine's worker posts these; metrics and samples are also appended to the run folder.
  */
+import type { Bill } from "./ledger/bill.ts";
 import type { Verdict } from "./tasks/problem.ts";
 
 /** A metric that could not be computed is `null`, never NaN: every line stays valid JSON. */
@@ -72,23 +73,6 @@ export interface StageInfo {
   name: string;
   kind: "pretrain" | "sft" | "grpo" | "evaluate";
   totalSteps: number;
-}
-
-/** What a run has cost so far; `null` is an unknown cost, which is not zero. */
-export interface Bill {
-  flops: number;
-  seconds: number;
-  wattHours: number | null;
-  dollars: number | null;
-  lines: {
-    stage: string;
-    flops: number;
-    seconds: number;
-    tokens: number;
-    wattHours: number | null;
-    dollars: number | null;
-  }[];
-  method: string;
 }
 
 export type RunEvent =

@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { allParameters } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
-import { languageModelOptions, recipeShape } from "../../src/recipe/options.ts";
+import { languageModelOptions, recipeShape } from "../../src/recipe/model.ts";
 import { Random } from "../../src/runtime/random.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";

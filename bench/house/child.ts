@@ -7,7 +7,7 @@ import { Random } from "../../src/lib/random.ts";
 import { allParameters } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
-import { recipeShape } from "../../src/recipe/options.ts";
+import { recipeShape } from "../../src/recipe/model.ts";
 import type { PretrainStage } from "../../src/recipe/schema.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { Sampler } from "../../src/sample/engine.ts";

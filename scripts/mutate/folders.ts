@@ -19,13 +19,13 @@ export const FOLDERS: Record<string, readonly Part[]> = {
   // A thread per verdict, and times of a million characters, are measured by tests of their own.
   tasks: [
     tasks(
-      ["rows", "split-rows", "jsonl", "jsonl-file"],
-      ["rows", "split-rows", "jsonl", "registry", "pitfalls", "judge"],
+      ["rows", "jsonl-rows", "jsonl"],
+      ["rows", "jsonl-rows", "jsonl", "registry", "pitfalls", "verdict"],
     ),
-    tasks(["stream", "registry", "prompt", "problem"], ["stream", "registry", "judge", "generated"]),
+    tasks(["stream", "registry", "prompt", "problem"], ["stream", "registry", "verdict", "generated"]),
     tasks(
-      ["number", "number-answer", "extract", "marked-answers", "judge"],
-      ["number", "number-answer", "extract", "judge", "pitfalls"],
+      ["number", "number-answer", "extract", "marked-answers", "verdict"],
+      ["number", "number-answer", "extract", "verdict", "pitfalls"],
     ),
     tasks(
       ["thought-equations", "thought-tokens", "thought-value", "expression"],
@@ -33,11 +33,11 @@ export const FOLDERS: Record<string, readonly Part[]> = {
     ),
     tasks(
       ["equations", "arithmetic", "word-problems"],
-      ["equations", "arithmetic", "word-problems", "judge"],
+      ["equations", "arithmetic", "word-problems", "verdict"],
     ),
     tasks(
       [...["countdown", "countdown-generate", "countdown-input", "countdown-solve"], "countdown-attempts"],
-      ["countdown", "countdown-user", "countdown-attempts", "generated", "judge", "pitfalls"],
+      ["countdown", "countdown-user", "countdown-attempts", "generated", "verdict", "pitfalls"],
     ),
   ],
   eval: [{ mutate: ["src/eval/*.ts"], tests: ["test/eval/!(*.slow).test.ts"] }],

@@ -11,14 +11,21 @@ import {
   toHuggingFace,
 } from "../models/architectures.ts";
 import { settingsIn } from "../models/generation-settings.ts";
+import { TOOL_USE } from "../tokenizer/chat-template.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
-import { TOOL_USE } from "../tokenizer/named-templates.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { mismatch } from "./errors.ts";
 import { readJson } from "./json.ts";
 import type { Parameter } from "./safetensors.ts";
 import { type StoredType, WEIGHTS, writeWeights } from "./shards.ts";
-import { type Block, blockSize, readWeights, type Shapes, storedNames, withoutTiedHead } from "./weights.ts";
+import {
+  checkedWeights,
+  readAll,
+  type Shapes,
+  storedNames,
+  withOpenWeights,
+  withoutTiedHead,
+} from "./weights.ts";
 
 /** A model without its weights. */
 export interface ModelShape {
@@ -100,8 +107,11 @@ const TORCH_DTYPES = { F32: "float32", BF16: "bfloat16", F16: "float16" };
 export function loadModel(folder: string, expected?: (config: ModelConfig) => Shapes): LoadedModel {
   const shape = readFolder(folder);
   const { config } = shape;
-  const options = { tied: config.tieEmbeddings, expected: expected?.(config), block: scaleBlock(folder) };
-  return { ...shape, parameters: readWeights(folder, options) };
+  const wanted = { tied: config.tieEmbeddings, expected: expected?.(config) };
+  return withOpenWeights(folder, (tensors, files) => {
+    const weights = checkedWeights(tensors, wanted, files.join(", "), folder);
+    return { ...shape, parameters: readAll(folder, weights) };
+  });
 }
 
 /** Reads a folder's model without its weights. @throws what `loadModel` throws */
@@ -123,27 +133,28 @@ export function readFolder(folder: string): LoadedShape {
   };
 }
 
-/** Rows and columns of one scale, if the folder's weights are in FP8. */
-export function scaleBlock(folder: string): Block {
-  const file = join(folder, CONFIG);
-  return blockSize(file, readJson(file));
-}
-
 /**
- * The fields of `tokenizer_config.json`. If the folder has a `chat_template.jinja`, `chat_template` holds its text; if
- * there is also a template for tools, both by their names.
+ * The fields of `tokenizer_config.json`; `chat_template` is the text of `chat_template.jinja`, if the folder has it, with
+ * that of the template for tools.
  */
 export function readTokenizerConfig(folder: string): Record<string, unknown> {
   const fields = readJson(join(folder, TOKENIZER_CONFIG), { optional: true }) ?? {};
-  const [template, forTools] = [CHAT_TEMPLATE, TOOL_TEMPLATE].map((name) => join(folder, name));
-  if (!fs.existsSync(template!)) return { ...fields };
-  const usual = readTemplate(template!);
-  if (!fs.existsSync(forTools!)) return { ...fields, chat_template: usual };
-  const named = [
-    { name: "default", template: usual },
-    { name: TOOL_USE, template: readTemplate(forTools!) },
+  const read = (name: string): string | null => {
+    const file = join(folder, name);
+    return fs.existsSync(file) ? readTemplate(file) : null;
+  };
+  const template = read(CHAT_TEMPLATE);
+  if (template === null) return { ...fields };
+  return { ...fields, chat_template: templateField(template, read(TOOL_TEMPLATE)) };
+}
+
+/** The field `chat_template`: a text, or a list by name if there is a template for tools. */
+export function templateField(template: string, forTools: string | null): unknown {
+  if (forTools === null) return template;
+  return [
+    { name: "default", template },
+    { name: TOOL_USE, template: forTools },
   ];
-  return { ...fields, chat_template: named };
 }
 
 function readTemplate(file: string): string {

@@ -1,10 +1,9 @@
 /** A model in either format: a Hugging Face folder, or one GGUF file. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { allParameters, type ModelConfig } from "../models/architectures.ts";
-import { type LoadedModel, type LoadedShape, loadModel, readFolder, scaleBlock } from "./folder.ts";
+import { type LoadedModel, type LoadedShape, loadModel, readFolder } from "./folder.ts";
 import { loadGguf, shapeOf, withGguf } from "./gguf/model.ts";
-import { compare, type Shapes, type TensorSource, withOpenWeights, withoutTiedHead } from "./weights.ts";
+import { checkedWeights, expectedShapes, type TensorSource, withOpenWeights } from "./weights.ts";
 
 export const isGguf = (path: string): boolean => /\.gguf$/i.test(path);
 
@@ -14,8 +13,8 @@ export function holdsModel(path: string): boolean {
 }
 
 /** Reads the model with its weights. @throws what `loadModel` and `loadGguf` throw */
-export function openModelFiles(path: string, expected: (config: ModelConfig) => Shapes): LoadedModel {
-  return isGguf(path) ? loadGguf(path, expected) : loadModel(path, expected);
+export function openModelFiles(path: string): LoadedModel {
+  return isGguf(path) ? loadGguf(path, expectedShapes) : loadModel(path, expectedShapes);
 }
 
 /** Reads config and tokenizer, without the weights. */
@@ -31,11 +30,10 @@ export function readShape(path: string): LoadedShape {
 export function withModel<T>(path: string, use: (shape: LoadedShape, weights: TensorSource) => T): T {
   const hand = (shape: LoadedShape, stored: TensorSource): T => {
     const { config } = shape;
-    const expected = new Map(allParameters(config).map(({ name, shape }) => [name, shape]));
-    compare(stored, config.tieEmbeddings, expected, path, isGguf(path) ? undefined : path);
-    return use(shape, config.tieEmbeddings ? withoutTiedHead(path, stored) : stored);
+    const wanted = { tied: config.tieEmbeddings, expected: expectedShapes(config) };
+    return use(shape, checkedWeights(stored, wanted, path, isGguf(path) ? undefined : path));
   };
   if (isGguf(path)) return withGguf(path, (content) => hand(shapeOf(content), content.tensors));
   const shape = readFolder(path);
-  return withOpenWeights(path, scaleBlock(path), (stored) => hand(shape, stored));
+  return withOpenWeights(path, (stored) => hand(shape, stored));
 }

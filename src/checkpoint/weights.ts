@@ -3,12 +3,20 @@
  * and the pair of tied embeddings.
  */
 import os from "node:os";
+import { join } from "node:path";
+import { allParameters, type ModelConfig } from "../models/architectures.ts";
 import { listed, mismatch, tensorIn } from "./errors.ts";
+import { readJson } from "./json.ts";
 import { elementsOf, type Parameter, SafetensorsFile, withSafetensors } from "./safetensors.ts";
 import { lostTensors, weightFiles } from "./shards.ts";
 
 /** Wanted shape by Hugging Face tensor name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
+
+/** The shapes of a model's parameters. */
+export function expectedShapes(config: ModelConfig): Map<string, readonly number[]> {
+  return new Map(allParameters(config).map(({ name, shape }) => [name, shape]));
+}
 
 /** The input embedding and the output matrix; a tied model stores one of them. */
 export const EMBEDDING = "model.embed_tokens.weight";
@@ -21,22 +29,9 @@ export const HEAD = "lm_head.weight";
 const DERIVED = /\.rotary_emb\.inv_freq$|^model\.layers\.\d+\.(embed_tokens|shared_head\.head)\.weight$/;
 
 /**
- * Reads every tensor as f32 straight into its result, with a few megabytes of other memory.
- * All names and shapes are compared before the first tensor is read, and no missing tensor is made up.
- * A tied model may store either or both of the pair; the result holds the embedding alone.
- * @param block rows and columns of one scale, if weights are in FP8
+ * Reads all tensors of a source as f32, each straight into its result: other memory is a few megabytes.
+ * @throws UserError if they need more memory than there is
  */
-export function readWeights(
-  folder: string,
-  { tied, expected, block }: { tied: boolean; expected?: Shapes; block: Block },
-): Map<string, Parameter> {
-  return withOpenWeights(folder, block, (tensors, files) => {
-    if (expected !== undefined) compare(tensors, tied, expected, files.join(", "), folder);
-    return readAll(folder, tied ? withoutTiedHead(files[0]!, tensors) : tensors);
-  });
-}
-
-/** Reads all tensors of a source as f32. @throws UserError if they need more memory than there is */
 export function readAll(file: string, source: TensorSource): Map<string, Parameter> {
   checkMemory(file, source);
   return new Map([...source].map(([name, { shape, read }]) => [name, { shape, data: read() }]));
@@ -102,8 +97,8 @@ export function sourceOf(
 /** Opens a folder's weights, hands the tensors by name to `use` (FP8 with its scales applied), and closes the files. */
 export function withOpenWeights<T>(
   folder: string,
-  block: Block,
   use: (tensors: TensorSource, files: readonly string[]) => T,
+  block = blockOf(folder),
 ): T {
   const files: SafetensorsFile[] = [];
   try {
@@ -171,6 +166,11 @@ export function blockSize(file: string, modelConfig: unknown): Block {
     JSON.stringify(quantization).slice(0, 200),
     "Take the same model in bf16, or as GGUF.",
   );
+}
+
+function blockOf(folder: string): Block {
+  const file = join(folder, "config.json");
+  return blockSize(file, readJson(file, { optional: true }) ?? {});
 }
 
 /**
@@ -256,12 +256,23 @@ function part(tensor: Parameter | StoredTensor, start: number, count: number): F
 }
 
 /**
+ * Compares a model's tensors with the wanted shapes, and drops the second copy of a tied pair.
  * @param searched the files, for messages
  * @param folder of safetensors that an index may list
- * @throws UserError naming tensors that are missing, left over or mis-shaped
+ * @throws UserError naming tensors that are missing, left over or mis-shaped, and for a tied pair that differs
  */
-export function compare(
-  tensors: ReadonlyMap<string, { shape: readonly number[] }>,
+export function checkedWeights(
+  tensors: TensorSource,
+  { tied, expected }: { tied: boolean; expected?: Shapes },
+  searched: string,
+  folder?: string,
+): TensorSource {
+  if (expected !== undefined) compare(tensors, tied, expected, searched, folder);
+  return tied ? withoutTiedHead(searched, tensors) : tensors;
+}
+
+function compare(
+  tensors: TensorSource,
   tied: boolean,
   expected: Shapes,
   searched: string,

@@ -43,7 +43,7 @@ export function showError({ message, remedy }: { message: string; remedy: string
 }
 
 function showVerdict({ value, reason }: Verdict): string {
-  if (value === null) return color.yellow(`not judged: ${printable(reason)}`);
+  if (value === null) return color.yellow(`not verified: ${printable(reason)}`);
   return value === 1 ? color.green("\u2713 right") : color.red(`\u2717 wrong: ${printable(reason)}`);
 }
 

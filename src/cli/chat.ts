@@ -1,6 +1,6 @@
 /** `sputnik chat [MODEL]`: a person talks to a model, or gives it problems and watches it think. */
 import color from "picocolors";
-import { userError } from "../lib/errors.ts";
+import { usageError } from "../lib/errors.ts";
 import { findModel } from "../run/find-model.ts";
 import type { Precision } from "../sample/quantise.ts";
 import { RunBus } from "../server/bus.ts";
@@ -38,8 +38,7 @@ export async function chat(name: string | undefined, options: ChatOptions): Prom
   const talks = model.kind === "conversation";
   const { system, topP, maxTokens, temperature, seed } = options;
   if (!talks && [system, topP, maxTokens].some((value) => value !== undefined))
-    throw userError(
-      "usage",
+    throw usageError(
       "This model has no chat template: it answers problems of its task.",
       "Leave --system, --top-p and --max-tokens out.",
     );

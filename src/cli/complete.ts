@@ -1,10 +1,10 @@
 /** `sputnik complete MODEL [FILE]`: goes on with a text, or fills the hole in it. */
 import fs from "node:fs";
 import color from "picocolors";
-import { isUserError, userError } from "../lib/errors.ts";
+import { isUserError, usageError } from "../lib/errors.ts";
 import { decodeText } from "../lib/text-file.ts";
 import { findModel } from "../run/find-model.ts";
-import { Engine } from "../runtime/engine.ts";
+import { Engine, type EngineOptions } from "../runtime/engine.ts";
 import { complete } from "../sample/complete.ts";
 import { openForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
@@ -24,7 +24,7 @@ export interface CompleteCommand {
   topP?: number;
   seed: number;
   precision?: Precision;
-  threads?: number;
+  engine?: EngineOptions;
   json?: boolean;
 }
 
@@ -38,14 +38,14 @@ export async function completeText(
   file: string | undefined,
   options: CompleteCommand,
 ): Promise<void> {
-  const { hole, maxTokens, temperature, topP, seed, precision, threads, json } = options;
+  const { hole, maxTokens, temperature, topP, seed, precision, engine, json } = options;
   const { folder } = findModel(name);
   const text = readText(file, options);
   printNotes(folder);
   const loaded = showLoading();
   const model = await openForInference(folder, {
     precision,
-    engine: threads === undefined ? undefined : new Engine({ threads }),
+    engine: engine && new Engine(engine),
   }).finally(loaded);
   const { isTTY } = process.stdout;
   const print = (part: string): void => void (json || process.stdout.write(part));
@@ -82,8 +82,7 @@ export async function completeText(
 function readText(file: string | undefined, { marker, prefix, suffix }: CompleteCommand): Text {
   const files = prefix !== undefined || suffix !== undefined;
   if (files && file !== undefined)
-    throw userError(
-      "usage",
+    throw usageError(
       "Both a file and its parts are named.",
       "Name FILE, or --prefix and --suffix, not both.",
     );
@@ -91,11 +90,7 @@ function readText(file: string | undefined, { marker, prefix, suffix }: Complete
     ? { prefix: prefix === undefined ? "" : read(prefix), suffix: suffix && read(suffix) }
     : cut(read(file ?? "-"), marker);
   if (text.prefix === "" && text.suffix === undefined)
-    throw userError(
-      "usage",
-      "There is no text to go on with.",
-      "Name a file, or send a text to standard input.",
-    );
+    throw usageError("There is no text to go on with.", "Name a file, or send a text to standard input.");
   return text;
 }
 
@@ -107,7 +102,7 @@ function read(file: string): string {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const reason = code === "ENOENT" ? "there is none" : code === "EISDIR" ? "it is a folder" : message;
-    throw userError("usage", `The text ${file} cannot be read: ${reason}.`, "Check the path.");
+    throw usageError(`The text ${file} cannot be read: ${reason}.`, "Check the path.");
   }
   return decodeText(file === "-" ? "standard input" : file, bytes);
 }
@@ -117,8 +112,7 @@ function checkHole(tokenizer: Tokenizer, marker: string): void {
     fimIds(tokenizer);
   } catch (error) {
     if (!isUserError(error, "tokenizer")) throw error;
-    throw userError(
-      "usage",
+    throw usageError(
       `The text has a hole (${marker}, or a suffix), and this model's vocabulary has no tokens for one.`,
       "Take a base model for code that was trained to fill holes. If this is no hole, name another --marker.",
     );
@@ -128,8 +122,7 @@ function checkHole(tokenizer: Tokenizer, marker: string): void {
 function cut(text: string, marker: string): Text {
   const [prefix, suffix, ...more] = text.split(marker);
   if (more.length === 0) return { prefix, suffix };
-  throw userError(
-    "usage",
+  throw usageError(
     `The text has ${more.length + 1} holes (${marker}), and one can be filled at a time.`,
     "Leave one marker, or choose another with --marker.",
   );

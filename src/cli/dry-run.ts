@@ -12,19 +12,19 @@ import type { Note } from "../recipe/check-data.ts";
 import type { RecipeSource } from "../recipe/load.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { recipeWarnings } from "../recipe/validate.ts";
-import { Engine } from "../runtime/engine.ts";
+import { Engine, type EngineOptions } from "../runtime/engine.ts";
 import { measureSpeeds } from "../runtime/measure.ts";
 import { printable, printableJson } from "./printable.ts";
 import { bytes, duration, runTime, short, table, whole } from "./screen.ts";
 
 export async function dryRun(
   { recipe, notes, source }: { recipe: Recipe; notes: Note[]; source: RecipeSource },
-  { json, threads, passRate, answerTokens }: { json?: boolean; threads?: number } & Expected,
+  { json, engine, passRate, answerTokens }: { json?: boolean; engine?: EngineOptions } & Expected,
 ): Promise<void> {
   notes.push(...checkSources(recipe, source));
   const plan = planRecipe(recipe, { passRate, answerTokens });
   const specs = allParameters(plan.config);
-  const speeds = await measureSpeeds(new Engine({ threads }));
+  const speeds = await measureSpeeds(new Engine(engine));
   const stages = plan.stages.map((stage) => describeStage(stage, speeds));
   const parameters = countParameters(specs);
   const flops = stages.reduce((sum, stage) => sum + stage.flops, 0);

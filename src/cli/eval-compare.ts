@@ -3,13 +3,13 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { compareEvaluations } from "../eval/compare.ts";
+import { isStoredEvaluation, readStored, verifyStored } from "../eval/stored.ts";
 import type { EvaluationRecord } from "../events.ts";
-import { userError } from "../lib/errors.ts";
+import { usageError } from "../lib/errors.ts";
+import { readJournal } from "../lib/journal.ts";
 import { readText } from "../lib/text-file.ts";
 import { findModel } from "../run/find-model.ts";
 import { runPaths } from "../run/folder.ts";
-import { readJournal } from "../run/journal.ts";
-import { isStoredEvaluation, judgeStored, readStored } from "../run/stored.ts";
 import { printable, printableJson } from "./printable.ts";
 import { findRun } from "./report.ts";
 import { percent, table, whole } from "./screen.ts";
@@ -18,16 +18,11 @@ const EVALUATIONS = "a file of eval --out, what eval --json printed, or RUN:LABE
 
 export async function compare(names: readonly string[], json?: boolean): Promise<void> {
   if (names.length !== 2)
-    throw userError(
-      "usage",
-      `--compare takes two evaluations, not ${names.length}.`,
-      `Each is ${EVALUATIONS}.`,
-    );
+    throw usageError(`--compare takes two evaluations, not ${names.length}.`, `Each is ${EVALUATIONS}.`);
   const [first, second] = (await Promise.all(names.map(load))) as [EvaluationRecord, EvaluationRecord];
   const compared = compareEvaluations(first, second);
   if (!compared.paired)
-    throw userError(
-      "usage",
+    throw usageError(
       `${names[0]} and ${names[1]} cannot be compared problem by problem: ${compared.why}.`,
       "Evaluate both on the same problems: the same task and part, the same file or seed, and as many problems.",
     );
@@ -86,8 +81,7 @@ async function load(name: string): Promise<EvaluationRecord> {
   const record = label === undefined ? records.at(-1) : records.findLast((one) => one.label === label);
   if (record !== undefined) return record;
   const labels = records.map((one) => one.label).join(", ");
-  throw userError(
-    "usage",
+  throw usageError(
     label === undefined ? `${name} has no evaluation.` : `${target} has no evaluation "${label}".`,
     labels === "" ? `Name ${EVALUATIONS}.` : `It has ${labels}.`,
   );
@@ -113,24 +107,16 @@ const recordSchema = z.looseObject({
 
 async function fromFile(file: string): Promise<EvaluationRecord> {
   if (isStoredEvaluation(file)) {
-    const { record, whole: complete } = await judgeStored(readStored(file));
+    const { record, whole: complete } = await verifyStored(readStored(file));
     if (record === null || !complete)
-      throw userError(
-        "usage",
-        `${file} is not complete.`,
-        "Go on with the command that made it, then compare.",
-      );
+      throw usageError(`${file} is not complete.`, "Go on with the command that made it, then compare.");
     return record;
   }
-  const refuse = () => userError("usage", `${file} holds no evaluation.`, `Name ${EVALUATIONS}.`);
+  const refuse = () => usageError(`${file} holds no evaluation.`, `Name ${EVALUATIONS}.`);
   const document = parse(readText(file));
   if (typeof document !== "object" || document === null) throw refuse();
   if ("partial" in document && document.partial === true)
-    throw userError(
-      "usage",
-      `${file} is not complete.`,
-      "Go on with the command that made it, then compare.",
-    );
+    throw usageError(`${file} is not complete.`, "Go on with the command that made it, then compare.");
   if (!recordSchema.safeParse(document).success) throw refuse();
   return document as EvaluationRecord;
 }

@@ -52,7 +52,7 @@ export class EvaluationProgress {
     if (this.terminal) this.write("\r\x1b[K");
   }
 
-  /** Seconds that are left at this speed, if the other answers are as long as those that have ended. */
+  /** Seconds that are left at this speed, if the other completions are as long as those that have ended. */
   secondsLeft(now = performance.now()): number | null {
     if (this.first === null || now <= this.first || this.tokens === 0) return null;
     const mean = this.ended === 0 ? this.limit : this.endedTokens / this.ended;
@@ -66,7 +66,7 @@ export class EvaluationProgress {
     this.shown = now;
     const left = this.secondsLeft(now);
     const speed = this.first === null ? 0 : this.tokens / ((now - this.first) / 1000);
-    const text = `${whole(this.ended)} of ${whole(this.wanted)} answers, ${whole(speed)} tokens/s${left === null ? "" : `, about ${duration(left)} left`}`;
+    const text = `${whole(this.ended)} of ${whole(this.wanted)} completions, ${whole(speed)} tokens/s${left === null ? "" : `, about ${duration(left)} left`}`;
     this.write(this.terminal ? `\r${text}\x1b[K` : `${text}\n`);
   }
 }

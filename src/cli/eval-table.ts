@@ -1,12 +1,12 @@
 /** An evaluation's result, for people and as JSON. */
 import color from "picocolors";
+import type { EvaluationHeader } from "../eval/stored.ts";
 import type { EvaluationRecord } from "../events.ts";
-import type { EvaluationHeader } from "../run/stored.ts";
 import { printable, printableJson } from "./printable.ts";
 import { percent, table, whole } from "./screen.ts";
 
 export interface EvaluationResult {
-  /** `null`: no problem has all of its answers. */
+  /** `null`: no problem has all of its completions. */
   record: EvaluationRecord | null;
   /** Every completion is there. */
   whole: boolean;
@@ -51,8 +51,8 @@ export function show(result: EvaluationResult, json?: boolean): void {
 
 function partialSentence({ record, wanted }: EvaluationResult): string {
   return record === null
-    ? `No problem of ${whole(wanted)} has all of its answers yet, so there is no score.`
-    : `The first ${whole(record.problems)} of ${whole(wanted)} problems, which have all of their answers.`;
+    ? `No problem of ${whole(wanted)} has all of its completions yet, so there is no score.`
+    : `The first ${whole(record.problems)} of ${whole(wanted)} problems, which have all of their completions.`;
 }
 
 type Range = readonly [low: number, high: number];
@@ -71,7 +71,7 @@ function printRecord(record: EvaluationRecord, { head, seconds, tokens }: Evalua
       ? []
       : [
           [
-            "answers",
+            "completions",
             `${whole(counts.right)} right, ${whole(counts.wrong)} wrong, ${whole(counts.unparsed)} that could not be read, ${whole(counts.unscored)} without a score`,
           ],
         ]),

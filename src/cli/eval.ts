@@ -1,11 +1,19 @@
-/** `sputnik eval`: an exam on problems that no training saw, its completions judged again, or two of them compared. */
+/** `sputnik eval`: an evaluation on problems that no training saw, its completions verified again, or two of them compared. */
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
 import color from "picocolors";
 import { completionKey, longestPrompt, sampleCompletions } from "../eval/completions.ts";
 import { chooseProblems } from "../eval/problems.ts";
-import { isUserError, userError } from "../lib/errors.ts";
+import {
+  type EvaluationHeader,
+  header,
+  type OpenStore,
+  openStore,
+  readStored,
+  verifyStored,
+} from "../eval/stored.ts";
+import { isUserError, usageError } from "../lib/errors.ts";
 import {
   type EvaluationSettings,
   type EvaluationWishes,
@@ -13,15 +21,7 @@ import {
   taskName,
 } from "../run/evaluation-settings.ts";
 import { type FoundModel, findModel } from "../run/find-model.ts";
-import {
-  type EvaluationHeader,
-  header,
-  judgeStored,
-  type OpenStore,
-  openStore,
-  readStored,
-} from "../run/stored.ts";
-import { Engine } from "../runtime/engine.ts";
+import { Engine, type EngineOptions } from "../runtime/engine.ts";
 
 import { openForInference, shapeForInference } from "../sample/inference.ts";
 import type { Precision } from "../sample/quantise.ts";
@@ -37,8 +37,8 @@ import { showLoading } from "./waiting.ts";
 
 export interface EvalOptions extends EvaluationWishes {
   precision?: Precision;
-  threads?: number;
-  /** Where completions are stored, to be judged again with `from`. */
+  engine?: EngineOptions;
+  /** Where completions are stored, to be verified again with `from`. */
   out?: string;
   from?: string;
   compare?: string[];
@@ -57,39 +57,38 @@ export async function evaluate(model: string | undefined, options: EvalOptions):
   };
   const named = Object.entries(modes).flatMap(([name, there]) => (there ? [name] : []));
   if (named.length > 1)
-    throw userError(
-      "usage",
+    throw usageError(
       `${named.join(" and ")} cannot go together: --from and --compare take stored evaluations and run no model.`,
       "Leave one of them out.",
     );
   if (from !== undefined || compared !== undefined) refuseOthers(others);
   if (compared !== undefined) return compare(compared, json);
-  if (from !== undefined) return judgeAgain(from, json);
-  await examine(model, options);
+  if (from !== undefined) return verifyAgain(from, json);
+  await evaluateModel(model, options);
 }
 
 /** What would change nothing is refused: the completions are there, with the settings that made them. */
 function refuseOthers(options: object): void {
   const [idle] = Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name]));
   if (idle === undefined) return;
-  const flag = `--${idle.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-  throw userError(
-    "usage",
+  const flag =
+    idle === "engine" ? "--threads" : `--${idle.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  throw usageError(
     `${flag} changes nothing where stored evaluations are read: their settings are stored with them.`,
     `Leave ${flag} out, or evaluate again with it.`,
   );
 }
 
-async function judgeAgain(file: string, json?: boolean): Promise<void> {
+async function verifyAgain(file: string, json?: boolean): Promise<void> {
   const stored = readStored(file);
-  note(`${stored.completions.size} completions of ${stored.header.model}, judged again from ${file}`);
-  const judged = await judgeStored(stored);
+  note(`${stored.completions.size} completions of ${stored.header.model}, verified again from ${file}`);
+  const verified = await verifyStored(stored);
   const wanted = stored.problems.length;
-  show({ ...judged, head: stored.header, wanted, file, seconds: null, flops: null, tokens: null }, json);
+  show({ ...verified, head: stored.header, wanted, file, seconds: null, flops: null, tokens: null }, json);
 }
 
-async function examine(name: string | undefined, options: EvalOptions): Promise<void> {
-  const { precision = "f32", threads, json, out } = options;
+async function evaluateModel(name: string | undefined, options: EvalOptions): Promise<void> {
+  const { precision = "f32", engine, json, out } = options;
   const found = findModel(name);
   printNotes(found.folder);
   // What cannot be is said before gigabytes are read.
@@ -103,7 +102,7 @@ async function examine(name: string | undefined, options: EvalOptions): Promise<
   const loaded = showLoading();
   const opening = openForInference(found.folder, {
     precision,
-    engine: threads === undefined ? undefined : new Engine({ threads }),
+    engine: engine && new Engine(engine),
     batched: true,
   });
   const model = await opening.finally(loaded);
@@ -141,14 +140,14 @@ async function examine(name: string | undefined, options: EvalOptions): Promise<
       store.close();
     }
     const seconds = (performance.now() - start) / 1000;
-    const judged = await judgeStored({ header: head, problems, completions }, task);
+    const verified = await verifyStored({ header: head, problems, completions }, task);
     // Without --out the file is for going on after an interruption alone.
-    if (judged.whole && out === undefined) removeStore(store.file);
-    const file = !store.holds() || (judged.whole && out === undefined) ? null : store.file;
-    if (!judged.whole && file !== null)
+    if (verified.whole && out === undefined) removeStore(store.file);
+    const file = !store.holds() || (verified.whole && out === undefined) ? null : store.file;
+    if (!verified.whole && file !== null)
       note(`interrupted: the same command goes on with the completions in ${file}`);
     const result = {
-      ...judged,
+      ...verified,
       head,
       wanted: problems.length,
       file,
@@ -157,7 +156,7 @@ async function examine(name: string | undefined, options: EvalOptions): Promise<
       tokens: progress.tokens,
     };
     show(result, json);
-    if (!judged.whole) process.exitCode = INTERRUPTED;
+    if (!verified.whole) process.exitCode = INTERRUPTED;
   } finally {
     await model.release();
   }
@@ -184,16 +183,14 @@ function fitLimit(
 ): void {
   const room = positions - longest.tokens;
   if (room < 1)
-    throw userError(
-      "usage",
+    throw usageError(
       `The problem ${longest.id} has ${longest.tokens} tokens, and the model only ${positions} positions.`,
       "Leave the problem out, ask with --template plain, or take a model with more positions.",
     );
   if (settings.maxNewTokens <= room) return;
   if (settings.limitGiven)
-    throw userError(
-      "usage",
-      `Answers of ${settings.maxNewTokens} tokens and the longest prompt of ${longest.tokens} (${longest.id}) exceed the model's ${positions} positions.`,
+    throw usageError(
+      `Completions of ${settings.maxNewTokens} tokens and the longest prompt of ${longest.tokens} (${longest.id}) exceed the model's ${positions} positions.`,
       `Add --max-tokens ${room}, or less.`,
     );
   settings.maxNewTokens = room;
@@ -234,7 +231,7 @@ function announce(settings: EvaluationSettings, head: EvaluationHeader): void {
   const form = prompt === "chat" ? "the model's chat template" : `the ${prompt} form`;
   note(`prompt: ${form} (${promptSource})`);
   note(
-    `${taskName(settings.task)}: ${head.problems} problems x ${samples} answers of at most ${maxNewTokens} tokens, temperature ${temperature}, ${head.model}`,
+    `${taskName(settings.task)}: ${head.problems} problems x ${samples} completions of at most ${maxNewTokens} tokens, temperature ${temperature}, ${head.model}`,
   );
 }
 

@@ -10,17 +10,16 @@ import { saveModel } from "../checkpoint/folder.ts";
 import { exportGguf } from "../checkpoint/gguf/model.ts";
 import { isGguf, openModelFiles } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
-import { type UserError, userError } from "../lib/errors.ts";
+import { type UserError, usageError } from "../lib/errors.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
-import { expectedShapes } from "../recipe/options.ts";
 import { type FoundModel, findModel } from "../run/find-model.ts";
 import { runPaths } from "../run/folder.ts";
 import { type RunData, readRun } from "../run/reader.ts";
 import { inlineText } from "../run/report/markdown-text.ts";
 import { saveReport } from "../run/report/report.ts";
 import { printable } from "./printable.ts";
-import { examLine } from "./progress.ts";
+import { evaluationLine } from "./progress.ts";
 import { findRun } from "./report.ts";
 import { bytes, duration } from "./screen.ts";
 import { writeFolder, writeGgufFile } from "./target.ts";
@@ -38,7 +37,7 @@ export function exportModel(run: string, target: string, { dtype, force = false 
     const from = findModel(run).folder;
     strayWeights(from).forEach(tell);
     writeGgufFile(target, { sources: [from], force }, (file) =>
-      exportGguf(isGguf(from) ? openModelFiles(from, expectedShapes) : from, file, { dtype }),
+      exportGguf(isGguf(from) ? openModelFiles(from) : from, file, { dtype }),
     ).forEach(tell);
     console.log(`${target}: ${bytes(fs.statSync(target).size)}.`);
     return;
@@ -63,7 +62,7 @@ const tell = (note: string): void => console.error(`${color.yellow("note")} ${pr
 type FolderType = "F32" | "F16" | "BF16";
 
 const wrongType = (dtype: string, known: string): UserError =>
-  userError("usage", `${dtype} cannot be written there.`, `Choose ${known}.`);
+  usageError(`${dtype} cannot be written there.`, `Choose ${known}.`);
 
 interface Written {
   parameters: number;
@@ -74,7 +73,7 @@ interface Written {
 }
 
 function writeModel(from: string, folder: string, dtype?: FolderType): Written {
-  const model = openModelFiles(from, expectedShapes);
+  const model = openModelFiles(from);
   const files = saveModel(folder, model, { dtype });
   return {
     parameters: countParameters(allParameters(model.config)),
@@ -175,7 +174,7 @@ ${inlineText(recipe.description ?? "A model trained by Sputnik.")}
 A model of ${parameters.toLocaleString("en-US")} parameters (\`config.json\` has its design), trained from ${from ?? "random weights"}
 by [recipe.yaml](recipe.yaml) with seed ${info.seed} on ${info.cpu}. ${spent}
 
-${evaluations.map((exam) => `- ${inlineText(examLine(exam))}`).join("\n")}
+${evaluations.map((evaluation) => `- ${inlineText(evaluationLine(evaluation))}`).join("\n")}
 
 All of it is in [report.md](report.md) and [bill.json](bill.json).
 

@@ -5,6 +5,18 @@ import "../runtime/no-telemetry.ts";
 import { createRequire } from "node:module";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { RUN_NAME, RUN_NAME_RULE } from "../recipe/name.ts";
+import {
+  json,
+  port,
+  precision,
+  real,
+  seed,
+  temperature,
+  threads,
+  topP,
+  whole,
+  withEngine,
+} from "./options.ts";
 import { fail } from "./screen.ts";
 import { survive } from "./terminal.ts";
 
@@ -15,33 +27,12 @@ const program = new Command("sputnik")
   .version(version)
   .showHelpAfterError("(sputnik help shows the commands, sputnik help COMMAND its options)");
 
-const whole =
-  (low: number, high = Number.MAX_SAFE_INTEGER) =>
-  (text: string): number => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= low && value <= high) return value;
-    throw new InvalidArgumentError(
-      `Expected a whole number from ${low}${high === Number.MAX_SAFE_INTEGER ? " up" : ` to ${high}`}.`,
-    );
-  };
-const real =
-  (low: number, high: number) =>
-  (text: string): number => {
-    const value = Number(text);
-    if (text.trim() !== "" && value >= low && value <= high) return value;
-    throw new InvalidArgumentError(`Expected a number from ${low} to ${high}.`);
-  };
 const runName = (text: string): string => {
   if (RUN_NAME.test(text)) return text;
   throw new InvalidArgumentError(RUN_NAME_RULE);
 };
 /** What `findModel` takes. */
 const SOME_MODEL = "a run, a folder of a run, checkpoint or model, a GGUF file, or a pulled model's name";
-const precision = (): Option =>
-  new Option(
-    "--precision <precision>",
-    "of the weights while they run (f32). int8 takes a quarter of the memory and int4 a sixth; answers may differ: perplexity of SmolLM2-135M is 0.5 % higher at int8, 0.6 % at int4-offset (for Q4_1 files), 14 % at int4",
-  ).choices([...["f32", "int8", "int4", "int4-offset"]]);
 const list = (text: string): number[] => text.split(",").map(whole(2, 6));
 
 program
@@ -51,32 +42,32 @@ program
   .option("--name <name>", "name of the run's folder below runs/ (the recipe's name)", runName)
   .option("--fresh", "begin again; an earlier run is kept under another name")
   .option("--quiet", "a line now and then instead of a progress bar")
-  .option("--json", "print one JSON document at the end")
+  .addOption(json(" at the end"))
   .option("--dry-run", "say shapes, memory, FLOPs, time and cost; compute and write nothing")
   .option("--pass-rate <share>", "with --dry-run: the share of RL's samples that are right", real(0, 1))
   .option("--answer-tokens <count>", "with --dry-run: mean tokens of an answer", whole(1, 1_000_000))
   .option("--profile", "measure some training steps and say where their time goes; write nothing")
   .option("--serve", "show the run and a chat on a page while it goes on")
-  .option("--port <port>", "port of that page", whole(0, 65535))
-  .option("--threads <count>", "threads that compute (all that this process may use)", whole(1, 1024))
-  .action(async (recipe, options) => (await import("./train.ts")).train(recipe, options));
+  .addOption(port("that page"))
+  .addOption(threads("all that this process may use"))
+  .action(async (recipe, options) => (await import("./train.ts")).train(recipe, withEngine(options)));
 
 program
   .command("chat")
   .argument("[model]", `${SOME_MODEL} (the shipped model)`)
   .description("talk to a chat model, or give a trained one problems and watch it think")
-  .option("--temperature <t>", "0 takes the likeliest token (the model's own, or 0.6)", real(0, 2))
-  .option("--top-p <p>", "of a chat model: only the likeliest tokens of this share", real(0, 1))
+  .addOption(temperature(" (the model's own, or 0.6)"))
+  .addOption(topP("of a chat model: "))
   .option(
     "--max-tokens <count>",
     "of a chat model: longest answer (what there is room for; 1,024 for piped lines)",
     whole(1),
   )
   .option("--system <text>", "of a chat model: an instruction for the conversation")
-  .option("--seed <seed>", "makes the answers repeatable", whole(0, 2 ** 32 - 1))
+  .addOption(seed("makes the answers repeatable"))
   .addOption(precision())
   .option("--serve", "talk on a page instead")
-  .option("--port <port>", "port of that page", whole(0, 65535))
+  .addOption(port("that page"))
   .action(async (model, options) => (await import("./chat.ts")).chat(model, options));
 
 program
@@ -89,19 +80,21 @@ program
   .option("--suffix <file>", "the text behind it")
   .option("--hole", "print what fills the hole alone")
   .option("--max-tokens <count>", "longest filling", whole(1), 256)
-  .option("--temperature <t>", "0 takes the likeliest token", real(0, 2), 0)
-  .option("--top-p <p>", "only the likeliest tokens of this share", real(0, 1))
-  .option("--seed <seed>", "makes a filling repeatable", whole(0, 2 ** 32 - 1), 0)
+  .addOption(temperature("").default(0))
+  .addOption(topP())
+  .addOption(seed("makes a filling repeatable").default(0))
   .addOption(precision())
-  .option("--threads <count>", "threads that compute (by the size of the model)", whole(1, 1024))
-  .option("--json", "print one JSON document")
-  .action(async (model, file, options) => (await import("./complete.ts")).completeText(model, file, options));
+  .addOption(threads("by the size of the model"))
+  .addOption(json())
+  .action(async (model, file, options) =>
+    (await import("./complete.ts")).completeText(model, file, withEngine(options)),
+  );
 
 program
   .command("eval")
   .argument("[model]", `${SOME_MODEL} (the shipped model)`)
   .description(
-    "an exam: pass@1 and pass@k with intervals, maj@k, the truth of the thoughts; settings of the run's recipe",
+    "an evaluation: pass@1 and pass@k with intervals, maj@k, the truth of the thoughts; settings of the run's recipe",
   )
   .option("--task <task>", "countdown, arithmetic, equations, word-problems or jsonl:FILE (the recipe's)")
   .option("--numbers <list>", "numbers of a countdown problem, such as 3 or 3,4", list)
@@ -111,25 +104,25 @@ program
       ...["train", "validation", "test", "all"],
     ]),
   )
-  .option("--samples <count>", "answers per problem (the recipe's, or 4)", whole(1))
-  .option("--temperature <t>", "0 takes the likeliest token (the recipe's, or the model's own)", real(0, 2))
-  .option("--top-p <p>", "only the likeliest tokens of this share", real(0, 1))
+  .option("--samples <count>", "completions per problem (the recipe's, or 4)", whole(1))
+  .addOption(temperature(" (the recipe's, or the model's own)"))
+  .addOption(topP())
   .option("--top-k <count>", "only so many of the likeliest tokens", whole(1))
-  .option("--max-tokens <count>", "longest answer (the recipe's, the model's own, or 1,024)", whole(1))
+  .option("--max-tokens <count>", "longest completion (the recipe's, the model's own, or 1,024)", whole(1))
   .addOption(
     new Option(
       "--template <form>",
       "of the prompt (the recipe's, or chat where the model has a template)",
     ).choices([...["chat", "plain", "r1", "none"]]),
   )
-  .option("--seed <seed>", "chooses the problems and the answers (the recipe's, or 1)", whole(0))
+  .option("--seed <seed>", "chooses the problems and the completions (the recipe's, or 1)", whole(0))
   .addOption(precision())
-  .option("--threads <count>", "threads that compute (by the size of the model)", whole(1, 1024))
+  .addOption(threads("by the size of the model"))
   .option("--out <file>", "store the completions there, or go on with what it holds")
-  .option("--from <file>", "judge stored completions again, without a model")
+  .option("--from <file>", "verify stored completions again, without a model")
   .option("--compare <evaluations...>", "two stored evaluations or RUN:LABEL, problem by problem")
-  .option("--json", "print one JSON document")
-  .action(async (model, options) => (await import("./eval.ts")).evaluate(model, options));
+  .addOption(json())
+  .action(async (model, options) => (await import("./eval.ts")).evaluate(model, withEngine(options)));
 
 program
   .command("report")
@@ -158,7 +151,7 @@ program
   .option("--to <folder>", "a new or empty folder (a cache, SPUTNIK_CACHE)")
   .option("--file <file>", "this GGUF file of the model")
   .option("--unchecked", "weights from a server that names no checksums too: their sizes alone are compared")
-  .option("--json", "print one JSON document")
+  .addOption(json())
   .action(async (name, options) => (await import("./pull.ts")).pull(name, options));
 
 program
@@ -169,16 +162,16 @@ program
 program
   .command("doctor")
   .description("what this machine offers, measured")
-  .option("--json", "print one JSON document")
+  .addOption(json())
   .action(async (options) => (await import("./doctor.ts")).doctor(options));
 
 program
   .command("start")
   .description("train recipes/tiny-r1-zero.yaml with a live page, then chat (npm start)")
   .option("--fresh", "begin again; an earlier run is kept under another name")
-  .option("--port <port>", "port of the page (4848, or the next free one)", whole(0, 65535))
-  .option("--threads <count>", "threads that compute", whole(1, 1024))
-  .action(async (options) => (await import("./start.ts")).start(options));
+  .addOption(port("the page (4848, or the next free one)"))
+  .addOption(threads("all that this process may use"))
+  .action(async (options) => (await import("./start.ts")).start(withEngine(options)));
 
 survive();
 try {

@@ -3,6 +3,7 @@ import color from "picocolors";
 import { planRecipe } from "../plan/plan.ts";
 import { type Profile, type ProfileRow, profileProgram } from "../plan/profile.ts";
 import type { Recipe } from "../recipe/schema.ts";
+import { Engine, type EngineOptions } from "../runtime/engine.ts";
 import { printableJson } from "./printable.ts";
 import { percent, runTime, table } from "./screen.ts";
 
@@ -10,14 +11,14 @@ const ROWS = 20;
 
 export async function profile(
   recipe: Recipe,
-  { json, threads }: { json?: boolean; threads?: number },
+  { json, engine }: { json?: boolean; engine?: EngineOptions },
 ): Promise<void> {
   const { config, stages } = planRecipe(recipe);
   const results: { stage: string; program: string; profile: Profile }[] = [];
   for (const stage of stages) {
     if (stage.kind === "evaluate") continue;
     for (const program of stage.programs) {
-      const measured = await profileProgram(program, config.vocabSize, { threads });
+      const measured = await profileProgram(program, config.vocabSize, { engine: new Engine(engine) });
       results.push({ stage: stage.name, program: program.name, profile: measured });
       if (!json) print(`${stage.name}: ${program.name}`, measured);
     }

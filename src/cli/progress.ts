@@ -35,7 +35,7 @@ export function keyFigures({ metrics }: MetricsEvent): string {
   ].join("  ");
 }
 
-export function examLine({
+export function evaluationLine({
   label,
   passAt1,
   interval,
@@ -44,7 +44,7 @@ export function examLine({
   majAtK,
 }: EvaluationRecord): string {
   const parts = [
-    `exam ${label}: pass@1 ${percent(passAt1, 1)} (${percent(interval[0], 1)} to ${percent(interval[1], 1)}) on ${problems} problems`,
+    `evaluation ${label}: pass@1 ${percent(passAt1, 1)} (${percent(interval[0], 1)} to ${percent(interval[1], 1)}) on ${problems} problems`,
     ...(majAtK === null ? [] : [`maj@k ${percent(majAtK, 1)}`]),
     ...(thoughtValidity === null ? [] : [`true equations ${percent(thoughtValidity, 1)}`]),
   ];
@@ -60,7 +60,7 @@ function milestone(event: RunEvent): string | null {
       return `${color.bold(name)}: ${parameters.toLocaleString("en-US")} parameters, ${folder}${from}`;
     }
     case "evaluation":
-      return printable(examLine(event.evaluation));
+      return printable(evaluationLine(event.evaluation));
     case "notice":
       return `${event.level === "warning" ? color.yellow("note") : "note"} ${printable(event.message)}`;
     case "cores":
@@ -121,7 +121,7 @@ export function barProgress(): Progress {
         linewrap: false,
       },
     });
-    bar.start(stage.totalSteps, 0, { figures: stage.kind === "evaluate" ? "taking an exam" : "", left: "" });
+    bar.start(stage.totalSteps, 0, { figures: stage.kind === "evaluate" ? "evaluating" : "", left: "" });
   };
   return {
     show(event) {

@@ -1,7 +1,7 @@
 /** `sputnik report RUN`: makes report.md again from the run's files. */
 import fs from "node:fs";
 import { join } from "node:path";
-import { userError } from "../lib/errors.ts";
+import { usageError } from "../lib/errors.ts";
 import { listRuns } from "../run/find-model.ts";
 import { runPaths } from "../run/folder.ts";
 import { writeReport } from "../run/report/report.ts";
@@ -10,8 +10,7 @@ import { printSummary } from "./summary.ts";
 export function report(run: string): void {
   const folder = runFolder(run);
   if (!fs.existsSync(runPaths(folder).metrics))
-    throw userError(
-      "usage",
+    throw usageError(
       `${folder} is an exported model: it has no journals to make a report from.`,
       "Read the report.md that came along, or name the run itself.",
     );
@@ -32,5 +31,5 @@ function runFolder(run: string): string {
     known.length === 0
       ? "Make one with: sputnik train recipes/smoke.yaml"
       : `Known runs: ${known.join(", ")}.`;
-  throw userError("usage", `There is no run "${run}".`, remedy);
+  throw usageError(`There is no run "${run}".`, remedy);
 }

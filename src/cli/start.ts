@@ -7,6 +7,7 @@ import { isUserError } from "../lib/errors.ts";
 import { parseRecipe, readRecipe } from "../recipe/load.ts";
 import { SHIPPED } from "../run/find-model.ts";
 import { ensureReport } from "../run/report/report.ts";
+import type { EngineOptions } from "../runtime/engine.ts";
 import { converse } from "./chat.ts";
 import { openPage, type Page } from "./page.ts";
 import { progressFor } from "./progress.ts";
@@ -19,13 +20,13 @@ import { isFinished } from "./train.ts";
 export interface StartOptions {
   fresh?: boolean;
   port?: number;
-  threads?: number;
+  engine?: EngineOptions;
 }
 
 const RECIPE = fileURLToPath(new URL("../../recipes/tiny-r1-zero.yaml", import.meta.url));
 const TEMPERATURE = 0.6;
 
-export async function start({ fresh = false, port, threads }: StartOptions): Promise<void> {
+export async function start({ fresh = false, port, engine }: StartOptions): Promise<void> {
   const interactive = process.stdin.isTTY && process.stdout.isTTY && process.env.CI === undefined;
   const recipeText = readRecipe(RECIPE);
   const recipe = parseRecipe(recipeText, RECIPE);
@@ -44,7 +45,7 @@ export async function start({ fresh = false, port, threads }: StartOptions): Pro
       );
     } else {
       const watchers = { progress: progressFor({}), publish: page?.publish, command: "npm start" };
-      const outcome = await supervise({ recipeFile: RECIPE, recipeText, name, fresh, threads }, watchers);
+      const outcome = await supervise({ recipeFile: RECIPE, recipeText, name, fresh, engine }, watchers);
       if (outcome === "stopped") {
         process.exitCode = INTERRUPTED;
         return;

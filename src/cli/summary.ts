@@ -26,24 +26,24 @@ export function summarise(folder: string, outcome: RunOutcome) {
       last === undefined
         ? null
         : { stage: last.stage, step: last.step, totalSteps: last.totalSteps, metrics: last.metrics },
-    evaluations: evaluations.map(({ examples: _, ...exam }) => exam),
+    evaluations: evaluations.map(({ examples: _, ...record }) => record),
     bill: bill === null ? null : { ...bill, sessions: undefined },
     report: fs.existsSync(report) ? report : null,
   };
 }
 
-/** The report without its curves and appendices, and one problem's thoughts in the first and the last exam. */
+/** The report without its curves and appendices, and one problem's thoughts in the first and the last evaluation. */
 export function printSummary(folder: string): void {
   const { report } = runPaths(folder);
   console.log(`\n${renderMarkdown(printable(headOf(readText(report))))}\n`);
-  const exams = bracket(readRun(folder).evaluations);
-  for (const exam of exams ?? []) printThought(exam);
+  const compared = bracket(readRun(folder).evaluations);
+  for (const evaluation of compared ?? []) printThought(evaluation);
   console.log(`${color.dim("report")}  ${report}`);
   console.log(`${color.dim("talk  ")}  ${commandLine(`chat ${folder}`)}`);
 }
 
 /** Sections that a terminal shows; curves and the recipe are for the file. */
-const SHOWN = new Set(["Exams", "Bill"]);
+const SHOWN = new Set(["Evaluations", "Bill"]);
 const THOUGHT_LINES = 12;
 
 function printThought({ label, examples = [] }: EvaluationRecord): void {
@@ -53,7 +53,9 @@ function printThought({ label, examples = [] }: EvaluationRecord): void {
   const lines = printable(`${example.prompt}${completion}`).trim().split("\n");
   const cut = lines.length - THOUGHT_LINES;
   const shown = cut <= 0 ? lines : [...lines.slice(0, THOUGHT_LINES), `(${cut} more lines)`];
-  console.log(`${color.bold(`A thought in the exam "${printable(label)}"`)}: ${printable(verdict.reason)}`);
+  console.log(
+    `${color.bold(`A thought of the evaluation "${printable(label)}"`)}: ${printable(verdict.reason)}`,
+  );
   console.log(`${shown.map((line) => `  ${color.dim(line)}`).join("\n")}\n`);
 }
 

@@ -7,7 +7,7 @@ import { basename, dirname, join, resolve, sep } from "node:path";
 import { GgufFile, openParts } from "../checkpoint/gguf/file.ts";
 import { WROTE } from "../checkpoint/gguf/model.ts";
 import { INDEX, SHARD, WEIGHTS } from "../checkpoint/shards.ts";
-import { type UserError, userError } from "../lib/errors.ts";
+import { type UserError, usageError } from "../lib/errors.ts";
 import { scratchFolder } from "../lib/scratch.ts";
 import { readText } from "../lib/text-file.ts";
 
@@ -37,7 +37,7 @@ export function writeFolder<T>(target: string, options: TargetOptions, write: (f
   refuseSource(target, there, options.sources);
   const stats = fs.statSync(there, { throwIfNoEntry: false });
   if (stats !== undefined && !stats.isDirectory())
-    throw userError("usage", `${target} is a file.`, "Name a new or an empty folder.");
+    throw usageError(`${target} is a file.`, "Name a new or an empty folder.");
   const before = stats === undefined ? [] : filesIn(there);
   const foreign = foreignFiles(there, before);
   if (foreign.length > 0 && !options.force) throw occupied(target, foreign);
@@ -79,15 +79,14 @@ export function writeGgufFile<T>(target: string, options: TargetOptions, write: 
   refuseSource(target, there, options.sources);
   const stats = fs.statSync(there, { throwIfNoEntry: false });
   if (stats !== undefined && !stats.isFile())
-    throw userError("usage", `${target} is not a file.`, "Name a new file whose name ends with .gguf.");
+    throw usageError(`${target} is not a file.`, "Name a new file whose name ends with .gguf.");
   if (stats !== undefined && !options.force && !isOurGguf(there))
-    throw userError(
-      "usage",
+    throw usageError(
       `${target} is there already, and Sputnik did not write it.`,
       "Name a new file, or add --force to replace it.",
     );
   if (!isFolder(dirname(there)))
-    throw userError("usage", `The folder ${dirname(target)} is not there.`, "Make it, or name another.");
+    throw usageError(`The folder ${dirname(target)} is not there.`, "Make it, or name another.");
   const { path: folder, remove } = scratchFolder("export", dirname(there));
   try {
     const result = write(join(folder, basename(there)));
@@ -156,12 +155,11 @@ function filesIn(folder: string, prefix = ""): string[] {
 function refuseSource(target: string, there: string, sources: readonly string[]): void {
   for (const source of new Set(sources.flatMap(allFilesOf).map(real))) {
     const [inner, outer] = [`${there}${sep}`, `${source}${sep}`];
-    if (same(there, source))
-      throw userError("usage", `${target} is the model itself.`, "Name another place.");
+    if (same(there, source)) throw usageError(`${target} is the model itself.`, "Name another place.");
     if (outer.startsWith(inner) || parents(source).some((folder) => same(folder, there)))
-      throw userError("usage", `${target} holds the model itself.`, "Name another place.");
+      throw usageError(`${target} holds the model itself.`, "Name another place.");
     if (inner.startsWith(outer) || parents(there).some((folder) => same(folder, source)))
-      throw userError("usage", `${target} lies in the model itself.`, "Name another place.");
+      throw usageError(`${target} lies in the model itself.`, "Name another place.");
   }
 }
 
@@ -211,8 +209,7 @@ const isFolder = (path: string): boolean =>
 
 function occupied(target: string, files: readonly string[]): UserError {
   const more = files.length > 3 ? ` and ${files.length - 3} more` : "";
-  return userError(
-    "usage",
+  return usageError(
     `${target} holds other files, which Sputnik did not write, or which were changed since: ${files.slice(0, 3).join(", ")}${more}.`,
     "Give a new or an empty folder, or add --force: a model there is replaced, other files stay.",
   );

@@ -1,14 +1,15 @@
 /** `sputnik train RECIPE`: runs a recipe, or goes on with an interrupted run of it. */
 import { join } from "node:path";
 import color from "picocolors";
-import { userError } from "../lib/errors.ts";
+import { usageError } from "../lib/errors.ts";
 import { parseRecipe, readRecipe } from "../recipe/load.ts";
 import { resolvePaths } from "../recipe/paths.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import { readJson, runPaths } from "../run/folder.ts";
-import { hashRecipe, type RunInfo } from "../run/info.ts";
+import { differencesFromRun, readJson, runPaths } from "../run/folder.ts";
+import type { RunInfo } from "../run/info.ts";
 import type { RunOrder } from "../run/launch.ts";
 import { ensureReport } from "../run/report/report.ts";
+import type { EngineOptions } from "../runtime/engine.ts";
 import { openPage, type Page } from "./page.ts";
 import { printableJson } from "./printable.ts";
 import { progressFor } from "./progress.ts";
@@ -28,7 +29,7 @@ export interface TrainOptions {
   profile?: boolean;
   serve?: boolean;
   port?: number;
-  threads?: number;
+  engine?: EngineOptions;
 }
 
 export async function train(file: string, options: TrainOptions): Promise<void> {
@@ -40,21 +41,20 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
       options,
     );
   if (options.passRate !== undefined || options.answerTokens !== undefined)
-    throw userError(
-      "usage",
+    throw usageError(
       "--pass-rate and --answer-tokens are for a forecast, and this is a run.",
       "Add --dry-run, or leave them out.",
     );
   if (options.profile)
     return (await import("./profile.ts")).profile(resolvePaths(recipe, file).recipe, options);
-  const { name = recipe.name, fresh = false, threads } = options;
+  const { name = recipe.name, fresh = false, engine } = options;
   const run = join("runs", name);
   if (!fresh && isFinished(run, recipe)) return tellFinished(run, options);
 
   const page = options.serve ? await openPage({ run, port: options.port, fresh }) : null;
   const progress = progressFor(options);
   if (page !== null) progress.say(`page ${color.cyan(page.url)}`);
-  const order: RunOrder = { recipeFile: file, recipeText, name, fresh, threads };
+  const order: RunOrder = { recipeFile: file, recipeText, name, fresh, engine };
   const command = commandLine(`train ${file}${options.name === undefined ? "" : ` --name ${name}`}`);
   try {
     const outcome = await supervise(order, { progress, publish: page?.publish, command });
@@ -72,7 +72,7 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
 /** The run in the folder is this recipe's and has come to its end. */
 export function isFinished(run: string, recipe: Recipe): boolean {
   const info = readJson<RunInfo>(runPaths(run).info);
-  return info !== null && info.finishedAt !== null && info.recipeHash === hashRecipe(recipe);
+  return info !== null && info.finishedAt !== null && differencesFromRun(run, info, recipe).length === 0;
 }
 
 function tellFinished(run: string, { json }: TrainOptions): void {

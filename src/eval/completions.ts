@@ -8,7 +8,7 @@ import { completionText } from "../tokenizer/stream.ts";
 import { locateEquations } from "../train/rollout.ts";
 import { type EvaluatedProblem, evaluationError } from "./problems.ts";
 
-/** A completion as it is judged and stored: as plain data, without the model. */
+/** A completion as it is verified and stored: as plain data, without the model. */
 export interface Completion {
   /** The problem's id. */
   problem: string;

@@ -1,16 +1,16 @@
-/** An exam: distinct problems, k samples each, every score with its interval, and the truth of the thoughts. */
+/** An evaluation: distinct problems, k samples each, every score with its interval, and the truth of the thoughts. */
 import type { EvaluationRecord, GroupRecord, ProblemTally } from "../events.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { Sampling } from "../sample/sampler.ts";
-import { checkedVerdict } from "../tasks/judge.ts";
 import type { ListPart, Problem, Task, Verdict } from "../tasks/problem.ts";
+import { checkedVerdict } from "../tasks/verdict.ts";
 import { validityByPosition } from "../train/grpo-metrics.ts";
 import { type Completion, type SampleHooks, sampleCompletions } from "./completions.ts";
 import { meanInterval } from "./interval.ts";
 import { chooseProblems, type EvaluatedProblem, evaluationError } from "./problems.ts";
 import { type Majority, majority, passAt1, passCurve } from "./statistics.ts";
 
-export interface ExamOptions extends Pick<SampleHooks, "maxBatch" | "signal"> {
+export interface EvaluateOptions extends Pick<SampleHooks, "maxBatch" | "signal"> {
   label: string;
   seed: number;
   /** Of a task that generates: a split; of a list: a split, or all of it. */
@@ -22,17 +22,17 @@ export interface ExamOptions extends Pick<SampleHooks, "maxBatch" | "signal"> {
   maxNewTokens: number;
 }
 
-/** Problems whose samples are kept, to be read and to be compared between exams. */
+/** Problems whose samples are kept, to be read and to be compared between evaluations. */
 const EXAMPLES = 6;
 
 /** Characters of a problem's most frequent answer that a tally keeps. */
 const ANSWER_LIMIT = 80;
 
 /** @throws UserError where there are fewer problems than asked for, or none can be scored */
-export async function exam(
+export async function evaluate(
   model: InferenceModel,
   task: Task,
-  { label, split, problems, maxBatch, signal, ...settings }: ExamOptions,
+  { label, split, problems, maxBatch, signal, ...settings }: EvaluateOptions,
 ): Promise<{ record: EvaluationRecord; examples: GroupRecord[]; flops: number; tokens: number }> {
   const chosen = chooseProblems(task, { seed: settings.seed, part: split, problems });
   const sampling = { ...settings, part: split };
@@ -40,20 +40,20 @@ export async function exam(
     maxBatch,
     signal,
   });
-  const verdicts = await judgeCompletions(task, chosen, completions);
+  const verdicts = await verifyCompletions(task, chosen, completions);
   const record = evaluationRecord(chosen, completions, verdicts, {
     ...{ label, task: task.name, samples: settings.samples, temperature: settings.sampling.temperature },
   });
   return { record, examples: record.examples ?? [], flops, tokens };
 }
 
-interface Judged {
+interface Verified {
   completion: Completion;
   verdict: Verdict;
 }
 
 /** A verdict for each completion, by its problem; a verifier that may hang judges them in threads that can be ended. */
-export async function judgeCompletions(
+export async function verifyCompletions(
   task: Pick<Task, "verify" | "verifyAll">,
   problems: readonly EvaluatedProblem[],
   completions: readonly Completion[],
@@ -70,7 +70,7 @@ export async function judgeCompletions(
 }
 
 /**
- * Sums judged completions up. One rule for those without a score: they leave pass@1, pass@k and maj@k,
+ * Sums verified completions up. One rule for those without a score: they leave pass@1, pass@k and maj@k,
  * and a problem without any other leaves too. Problems without a completion have no part.
  * @throws UserError where nothing has a score
  */
@@ -80,8 +80,8 @@ export function evaluationRecord(
   verdicts: readonly Verdict[],
   { samples, ...named }: { label: string; task: string; samples: number; temperature: number },
 ): EvaluationRecord {
-  const byProblem = new Map<string, Judged[]>();
-  const judged = completions.map((completion, i) => {
+  const byProblem = new Map<string, Verified[]>();
+  const verified = completions.map((completion, i) => {
     const one = { completion, verdict: verdicts[i] as Verdict };
     const others = byProblem.get(completion.problem);
     if (others === undefined) byProblem.set(completion.problem, [one]);
@@ -89,22 +89,25 @@ export function evaluationRecord(
     return one;
   });
   const asked = problems.filter(({ problem }) => byProblem.has(problem.id));
-  const groups = asked.map((chosen) => ({ chosen, judged: byProblem.get(chosen.problem.id) as Judged[] }));
-  const results = groups.map(({ chosen, judged: own }) => tallied(chosen.key, own));
+  const groups = asked.map((chosen) => ({
+    chosen,
+    verified: byProblem.get(chosen.problem.id) as Verified[],
+  }));
+  const results = groups.map(({ chosen, verified: own }) => tallied(chosen.key, own));
   const tallies = results.map(({ tally }) => tally);
   const scores = tallies.map(({ right, wrong, unparsed }) => ({ right, samples: right + wrong + unparsed }));
   const score = passAt1(scores);
   if (score.problems === 0)
     throw evaluationError(
-      `No completion has a score: ${judged[0]?.verdict.reason ?? "there is none"}.`,
+      `No completion has a score: ${verified[0]?.verdict.reason ?? "there is none"}.`,
       "See the task's own answers and its verifier.",
     );
   const votes = results.flatMap(({ vote }, i) => (scores[i]!.samples === 0 ? [] : [vote.score]));
   // Rows that a list repeats make several samples of one problem, even where each is asked for one.
   const voted = tallies.some((tally) => tally.right + tally.wrong + tally.unparsed + tally.unscored > 1);
-  const equations = judged.flatMap(({ completion }) => completion.equations);
+  const equations = verified.flatMap(({ completion }) => completion.equations);
   const count = (kind: Verdict["kind"]): number =>
-    judged.filter(({ verdict }) => verdict.kind === kind).length;
+    verified.filter(({ verdict }) => verdict.kind === kind).length;
   return {
     ...named,
     problems: asked.length,
@@ -124,15 +127,15 @@ export function evaluationRecord(
     meanTokens: completions.reduce((total, { tokens }) => total + tokens, 0) / completions.length,
     truncated: completions.filter(({ finish }) => finish === "length").length / completions.length,
     tallies,
-    examples: groups.slice(0, EXAMPLES).map(({ chosen, judged: own }) => example(chosen.problem, own)),
+    examples: groups.slice(0, EXAMPLES).map(({ chosen, verified: own }) => example(chosen.problem, own)),
   };
 }
 
-function tallied(key: string, judged: readonly Judged[]): { tally: ProblemTally; vote: Majority } {
+function tallied(key: string, verified: readonly Verified[]): { tally: ProblemTally; vote: Majority } {
   const tally: ProblemTally = { key, right: 0, wrong: 0, unparsed: 0, unscored: 0, answer: null };
-  for (const { verdict } of judged) tally[verdict.kind]++;
+  for (const { verdict } of verified) tally[verdict.kind]++;
   const vote = majority(
-    judged
+    verified
       .filter(({ verdict }) => verdict.kind !== "unscored")
       .map(({ verdict }) => ({ answer: verdict.canonical, right: verdict.kind === "right" })),
   );
@@ -140,11 +143,11 @@ function tallied(key: string, judged: readonly Judged[]): { tally: ProblemTally;
   return { tally, vote };
 }
 
-function example({ id, prompt }: Problem, judged: readonly Judged[]): GroupRecord {
+function example({ id, prompt }: Problem, verified: readonly Verified[]): GroupRecord {
   return {
     problem: id,
     prompt,
-    samples: judged.map(({ completion, verdict }) => ({
+    samples: verified.map(({ completion, verdict }) => ({
       completion: completion.text,
       tokens: completion.tokens,
       verdict,

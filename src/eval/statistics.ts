@@ -2,8 +2,7 @@
  * Scores with their uncertainty. The denominator is always the number of samples that are held, and one rule
  * holds for samples without a score: they leave every mean, and a problem without any scored sample leaves too.
  */
-import { type Interval, meanInterval } from "./interval.ts";
-import { studentReach } from "./student.ts";
+import { type Interval, meanInterval, studentReach } from "./interval.ts";
 
 export type { Interval } from "./interval.ts";
 

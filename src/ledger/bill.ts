@@ -3,9 +3,25 @@
  * An entry is written when its work is done and never changed, so a kill loses what ran since the last one, and nothing
  * else. Work that a kill destroyed and that was computed again was paid twice and is counted twice; the bill says how much.
  */
-import type { Bill } from "../events.ts";
 import type { Rates } from "./prices.ts";
 import { sumWork, tokensOf, type Work } from "./work.ts";
+
+/** What a run has cost so far; `null` is an unknown cost, which is not zero. */
+export interface Bill {
+  flops: number;
+  seconds: number;
+  wattHours: number | null;
+  dollars: number | null;
+  lines: {
+    stage: string;
+    flops: number;
+    seconds: number;
+    tokens: number;
+    wattHours: number | null;
+    dollars: number | null;
+  }[];
+  method: string;
+}
 
 /** Work of one stage, and how long it took. */
 export interface Usage extends Partial<Work> {

@@ -65,6 +65,9 @@ export class UserError extends Error {
 export const userError = (kind: ErrorKind, what: string, remedy: string): UserError =>
   new UserError({ kind, what, remedy });
 
+/** A command or a setting cannot be followed. @param what, @param remedy sentences */
+export const usageError = (what: string, remedy: string): UserError => userError("usage", what, remedy);
+
 /** Whether an error is a `UserError` of this kind. */
 export function isUserError(error: unknown, kind: ErrorKind): error is UserError {
   return error instanceof UserError && error.kind === kind;

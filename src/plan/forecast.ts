@@ -1,4 +1,4 @@
-/** What RL is expected to sample and to train on, from a pass rate and the lengths of answers. */
+/** What RL is expected to sample and to train on, from a pass rate and the lengths of completions. */
 import { miniBatchesOf, planMicroBatches } from "../train/microbatch.ts";
 
 /** Rounds of sampling of a step, and groups that it trains on. */

@@ -7,16 +7,20 @@ import type { Graph } from "../graph/tensor.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import { type LoraOptions, traceMerge } from "../models/lora.ts";
-import { examProblems, largestCompletion } from "../recipe/evaluation.ts";
-import { recipeShape } from "../recipe/options.ts";
-import type { EvaluateStage, GrpoStage, PretrainStage, Recipe, SftStage } from "../recipe/schema.ts";
-import { stageSteps } from "../run/run.ts";
+import {
+  evaluationProblems,
+  type ResolvedEvaluate,
+  type ResolvedPretrain,
+  type ResolvedSft,
+  resolve,
+} from "../recipe/resolve.ts";
+import type { GrpoStage, Recipe } from "../recipe/schema.ts";
 import { WINDOW_STEP } from "../sample/cache.ts";
 import { traceDecode, tracePrefill } from "../sample/graphs.ts";
 import { traceScore } from "../sample/logprobs.ts";
 import { ladderSize, MOST_ROWS } from "../sample/scheduler.ts";
 import type { Problem } from "../tasks/problem.ts";
-import { type TaskInput, taskFrom } from "../tasks/registry.ts";
+import { taskFrom } from "../tasks/registry.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
 import { trainedOn } from "../train/language-model-stage.ts";
 import { bundleLength, bundlesOf } from "../train/microbatch.ts";
@@ -42,7 +46,7 @@ export interface StagePlan {
   assumptions: string[];
 }
 
-/** Answers are taken to be this share of their limit: a base that stops by itself is far below it. */
+/** Completions are taken to be this share of their limit: a base that stops by itself is far below it. */
 const ANSWER_SHARE = 0.25;
 /** Prompts that are measured for their mean length. */
 const PROMPTS = 32;
@@ -51,7 +55,7 @@ const PROMPTS = 32;
 export interface Expected {
   /** Share of RL's samples that are right: which groups carry a signal follows from it. */
   passRate?: number;
-  /** Mean tokens of an answer. */
+  /** Mean tokens of a completion. */
   answerTokens?: number;
 }
 
@@ -64,23 +68,26 @@ export function planRecipe(
   recipe: Recipe,
   expected: Expected = {},
 ): { config: ModelConfig; stages: StagePlan[] } {
-  const shape = recipeShape(recipe);
+  const { shape, stages: resolved } = resolve(recipe);
   const { config } = shape;
-  const stages = recipe.stages.map((stage): StagePlan => {
-    const { name, kind } = stage;
-    const base = { name, kind, steps: stageSteps(stage) };
+  const stages = resolved.map((stage): StagePlan => {
+    const { name, kind, steps } = stage;
+    const base = { name, kind, steps };
     if (stage.kind === "pretrain" || stage.kind === "sft")
       return { ...base, programs: languageModelPrograms(stage, config), assumptions: [] };
-    const task = taskFrom(((stage.kind === "evaluate" ? stage.task : undefined) ?? recipe.task) as TaskInput);
     const promptTokens = (problems: readonly Problem[]): number =>
       Math.ceil(
         problems.reduce((sum, problem) => sum + encodeProblem(shape, problem).length, 0) / problems.length,
       );
     if (stage.kind === "evaluate") {
-      const chosen = examProblems(recipe, stage, task);
+      const chosen = evaluationProblems(stage);
       const measured = promptTokens(chosen.slice(0, PROMPTS).map(({ problem }) => problem));
-      return { ...base, ...examPrograms(stage, chosen, { ...expected, config, promptTokens: measured }) };
+      return {
+        ...base,
+        ...evaluationPrograms(stage, chosen, { ...expected, config, promptTokens: measured }),
+      };
     }
+    const task = taskFrom(stage.task);
     const measured = promptTokens(
       Array.from({ length: PROMPTS }, (_, index) =>
         task.generate({ seed: recipe.seed, split: "train", index }),
@@ -91,13 +98,13 @@ export function planRecipe(
   return { config, stages };
 }
 
-function languageModelPrograms(stage: PretrainStage | SftStage, config: ModelConfig): Program[] {
+function languageModelPrograms(stage: ResolvedPretrain | ResolvedSft, config: ModelConfig): Program[] {
   const { accumulate, optimizer } = stage;
   const lora = "lora" in stage ? stage.lora : undefined;
   const trained = trainedOn(config, stage);
   const { specs, loss } = withAdapter(trained, lora);
   const program = { sizes: {} };
-  const merges = mergePrograms(trained.specs, lora, stageSteps(stage));
+  const merges = mergePrograms(trained.specs, lora, stage.steps);
   if (accumulate === 1)
     return [
       { ...program, name: "training step", graph: traceStep(specs, loss, optimizer), runsPerStep: 1 },
@@ -121,8 +128,8 @@ function mergePrograms(
 }
 
 /**
- * Lengths of `samples` answers, spread evenly over the exponential distribution, which is how long a text is that may stop
- * at any token. It fits the exams in bench/RESULTS.md: answers of 88 and 165 tokens in the mean, of which 1 and 7 % reach
+ * Lengths of `samples` completions, spread evenly over the exponential distribution, which is how long a text is that may stop
+ * at any token. It fits the evaluations in bench/RESULTS.md: completions of 88 and 165 tokens in the mean, of which 1 and 7 % reach
  * limits of 384 and 480.
  */
 export function answerLengths(samples: number, mean: number, limit: number): number[] {
@@ -147,8 +154,8 @@ export function answersOfMean(samples: number, mean: number, limit: number): num
 }
 
 /**
- * The decode steps that the scheduler makes of answers: how many, and their mean rows and window. A batch goes on until
- * its longest answer ends, and all its rows read a window as long as the longest of them needed.
+ * The decode steps that the scheduler makes of completions: how many, and their mean rows and window. A batch goes on until
+ * its longest completion ends, and all its rows read a window as long as the longest of them needed.
  */
 export function decodeSteps(
   lengths: readonly number[],
@@ -203,7 +210,7 @@ const expectedLengths = ({ answerTokens }: Setting, samples: number, limit: numb
     : answersOfMean(samples, answerTokens, limit);
 
 interface Sampling {
-  /** Tokens of each answer of a round. */
+  /** Tokens of each completion of a round. */
   lengths: readonly number[];
   maxBatch: number;
   rounds?: number;
@@ -280,7 +287,7 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
 
 function answersAssumed({ promptTokens, answerTokens }: Setting, answer: number, limit: number): string {
   const why = answerTokens === undefined ? `a quarter of the limit of ${limit}, ` : "";
-  return `prompts of ${promptTokens} tokens (measured) and answers of ${answer} in the mean, ${why}few of them long; longer thoughts cost more (--answer-tokens)`;
+  return `prompts of ${promptTokens} tokens (measured) and completions of ${answer} in the mean, ${why}few of them long; longer thoughts cost more (--answer-tokens)`;
 }
 
 function signalAssumed(
@@ -298,19 +305,19 @@ function signalAssumed(
   return `of groups of ${groupSize}, ${at(passRate)} carry a signal${drawn}${remedy}`;
 }
 
-function examPrograms(
-  stage: EvaluateStage,
+function evaluationPrograms(
+  stage: ResolvedEvaluate,
   problems: readonly EvaluatedProblem[],
   setting: Setting,
 ): Pick<StagePlan, "programs" | "assumptions"> {
-  const limit = stage.maxNewTokens ?? largestCompletion(setting);
+  const limit = stage.maxNewTokens;
   const answer = setting.answerTokens ?? Math.ceil(limit * ANSWER_SHARE);
   const samples = stage.samples * problems.reduce((sum, { copies }) => sum + copies, 0);
   const { maxBatch } = stage;
   const lengths = expectedLengths(setting, samples, limit);
   const programs = samplingPrograms(setting, problems.length, { lengths, maxBatch });
   const why = setting.answerTokens === undefined ? ", a quarter of what fits" : "";
-  return { programs, assumptions: [`answers of ${answer} tokens in the mean${why}`] };
+  return { programs, assumptions: [`completions of ${answer} tokens in the mean${why}`] };
 }
 
 export interface ProgramCost {

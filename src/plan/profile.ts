@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { bindShape } from "../graph/tensor.ts";
 import { Random } from "../lib/random.ts";
 import { scratchFolder } from "../lib/scratch.ts";
-import { allocate, type HostValue, Session } from "../runtime/session.ts";
+import { Engine } from "../runtime/engine.ts";
+import { allocate, type HostValue } from "../runtime/session.ts";
 import type { Program } from "./plan.ts";
 
 /** An event of ONNX Runtime's trace; durations are in microseconds. */
@@ -40,12 +41,13 @@ const WARM_UP = 1;
 export async function profileProgram(
   program: Program,
   vocabulary: number,
-  options: { runs?: number; threads?: number } = {},
+  { runs = 8, engine = new Engine() }: { runs?: number; engine?: Engine } = {},
 ): Promise<Profile> {
-  const { runs = 8, threads } = options;
   const { path: folder, remove } = scratchFolder("profile");
   try {
-    const session = await Session.create(program.graph, { threads, profile: join(folder, "trace") });
+    const { device, threads } = engine;
+    const profiled = new Engine({ device, threads, profile: join(folder, "trace") });
+    const session = await profiled.session(program.graph, program.name);
     const feeds = randomFeeds(program, vocabulary);
     for (let run = 0; run < runs + WARM_UP; run++) await session.run(feeds);
     await session.release();

@@ -1,12 +1,12 @@
 /** A stage's training data against its rows: what fits, what is cut or passed over, and what the model is shown first. */
 import type { ModelShape } from "../checkpoint/folder.ts";
+import type { Example } from "../data/examples.ts";
+import { firstRow } from "../data/first-row.ts";
 import { PackedExamples, PackedStream, rowLength } from "../data/packing.ts";
+import { documentSource, fileExamples, sourceFiles } from "../data/sources.ts";
 import { dataSetError } from "../tasks/rows.ts";
 import { beginIds } from "../tokenizer/around.ts";
-import type { Example } from "./examples.ts";
-import { firstRow } from "./first-row.ts";
 import type { PretrainStage, SftStage } from "./schema.ts";
-import { documentSource, fileExamples, sourceFiles } from "./sources.ts";
 
 /** What a person should know of a recipe before it runs. */
 export interface Note {

@@ -1,14 +1,14 @@
-/** A stage's problems against the model: each split has some, and each prompt leaves room for its answer. */
+/** A stage's problems against the model: each split has some, and each prompt leaves room for its completion. */
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { encodeProblem } from "../data/prompt.ts";
-import { isUserError, UserError, userError } from "../lib/errors.ts";
+import { isUserError, UserError, usageError } from "../lib/errors.ts";
 import { usablePositions } from "../models/rope.ts";
+import { splitRows } from "../tasks/jsonl-rows.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { dataSetError } from "../tasks/rows.ts";
-import { splitRows } from "../tasks/split-rows.ts";
 import type { Note } from "./check-data.ts";
-import { examProblems, largestCompletion } from "./evaluation.ts";
+import { evaluationProblems, largestCompletion, resolveEvaluation } from "./resolve.ts";
 import type { EvaluateStage, GrpoStage, Recipe, TaskOptions } from "./schema.ts";
 
 /** Generated problems whose prompts are measured. */
@@ -23,7 +23,7 @@ export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, mode
   const task = taskFrom(options);
   const problems =
     stage.kind === "evaluate"
-      ? examProblems(recipe, stage, task).map(({ problem }) => problem)
+      ? evaluationProblems(resolveEvaluation(stage, recipe, model)).map(({ problem }) => problem)
       : (task.list?.("train") ?? generated(task, stage, recipe.seed));
   checkRoom(stage, options, problems, model);
   if (options.kind !== "jsonl") return [];
@@ -61,7 +61,7 @@ function checkRoom(
   }
   const { length, id } = longest;
   if (length + needed <= maxPositions) return;
-  const found = `its prompt takes ${length} tokens, and stage "${name}" wants ${needed} more for the answer${maxNewTokens === undefined ? ", three quarters of its positions" : " (maxNewTokens)"}, where the model has ${maxPositions} positions`;
+  const found = `its prompt takes ${length} tokens, and stage "${name}" wants ${needed} more for the completion${maxNewTokens === undefined ? ", three quarters of its positions" : " (maxNewTokens)"}, where the model has ${maxPositions} positions`;
   const lower = maxPositions - length >= 1 ? `maxNewTokens can be at most ${maxPositions - length}` : null;
   // A limit that the shortest prompt leaves no room for is the recipe's mistake, and not a row's.
   if (options.kind === "jsonl" && shortest + needed <= maxPositions)
@@ -75,7 +75,7 @@ function checkRoom(
   throw stageError(
     name,
     [maxNewTokens === undefined ? "name" : "maxNewTokens"],
-    `Answers of ${needed} tokens and the longest prompt (${length} tokens) do not fit the model's ${maxPositions} positions.`,
+    `Completions of ${needed} tokens and the longest prompt (${length} tokens) do not fit the model's ${maxPositions} positions.`,
     lower === null
       ? "Choose a task with shorter prompts, or a model with more positions."
       : `Lower it: ${lower}.`,
@@ -94,13 +94,9 @@ function promptOf(
     if (isUserError(error, "input") && options.kind === "jsonl")
       throw rowError(problem.id, options, stage, error.message.replace(/\.$/, ""), null);
     if (isUserError(error, "chat-template"))
-      throw userError("usage", `Stage "${stage.name}", task: ${error.found}.`, error.remedy ?? "");
+      throw usageError(`Stage "${stage.name}", task: ${error.found}.`, error.remedy ?? "");
     if (isUserError(error, "input"))
-      throw userError(
-        "usage",
-        `Stage "${stage.name}", task: ${error.message}`,
-        "Choose another task or model.",
-      );
+      throw usageError(`Stage "${stage.name}", task: ${error.message}`, "Choose another task or model.");
     throw error;
   }
 }
@@ -120,7 +116,7 @@ function rowError(
     where,
     line === undefined ? null : Number(line),
     line === undefined ? `${place}: ${found}` : found,
-    "questions that the model can read, with room for an answer",
+    "questions that the model can read, with room for a completion",
     remedy,
   );
 }

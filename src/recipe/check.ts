@@ -8,14 +8,14 @@ import { readAdapterConfig } from "../checkpoint/adapter-config.ts";
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { withModel } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
-import { isUserError, userError } from "../lib/errors.ts";
+import { isUserError, usageError } from "../lib/errors.ts";
 import { modelOf } from "../models/architectures.ts";
 import { adaptedWeights } from "../models/lora.ts";
 import { usablePositions } from "../models/rope.ts";
 import { checkData, type Note } from "./check-data.ts";
 import { checkTask, stageError } from "./check-task.ts";
 import { problemAt, type RecipeSource } from "./load.ts";
-import { placeOf, recipeShape } from "./options.ts";
+import { placeOf, recipeShape } from "./model.ts";
 import type { PretrainStage, Recipe, SftStage, Stage } from "./schema.ts";
 import { idleFactor } from "./validate.ts";
 
@@ -77,8 +77,7 @@ function checkAdapter({ model }: Recipe): void {
     (name) => !existsSync(join(model.adapter as string, name)),
   );
   if (missing.length > 0)
-    throw userError(
-      "usage",
+    throw usageError(
       `model.adapter: ${model.adapter} has no ${missing.join(" and no ")}.`,
       "Name a folder with a LoRA adapter in PEFT's format.",
     );

@@ -5,11 +5,10 @@ import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocum
 import { UserError } from "../lib/errors.ts";
 import { readText, textFault } from "../lib/text-file.ts";
 import { findPair, locate, type Place } from "./locate.ts";
-import { expandPresets } from "./presets.ts";
 import { explain } from "./problems.ts";
 import { translateKeys } from "./renamed.ts";
 import type { Recipe } from "./schema.ts";
-import { recipeSchema } from "./validate.ts";
+import { expandPresets, recipeSchema } from "./validate.ts";
 
 export interface RecipeProblem {
   /** From 1; 0 where the whole file is meant. */
@@ -83,7 +82,7 @@ export function parseRecipe(text: string, file: string): Recipe {
   const input = isOfStoredRun(file) ? translateKeys(written) : written;
   const parsed = recipeSchema.safeParse(input);
   if (parsed.success) return parsed.data;
-  const problems = explain(recipeSchema, expandPresets(input), parsed.error.issues).map((finding) => {
+  const problems = explain(expandPresets(input), parsed.error.issues).map((finding) => {
     const place: Place = locate(document, lines, finding.path, finding.at);
     return {
       line: place.line,

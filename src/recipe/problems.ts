@@ -3,6 +3,7 @@ import { z } from "zod";
 import { presetKeys } from "../train/presets.ts";
 import type { Path } from "./locate.ts";
 import { renamedKey } from "./renamed.ts";
+import { recipeObject } from "./schema.ts";
 import { nearest } from "./spelling.ts";
 
 export interface Finding {
@@ -17,9 +18,9 @@ export interface Finding {
 type Issue = z.core.$ZodIssue;
 
 /** One finding per mistake: a misspelt key that is also missing counts once. */
-export function explain(schema: z.ZodType, input: unknown, issues: readonly Issue[]): Finding[] {
+export function explain(input: unknown, issues: readonly Issue[]): Finding[] {
   const flat = flatten(issues);
-  const unknown = flat.flatMap((issue) => unknownKeys(schema, input, issue));
+  const unknown = flat.flatMap((issue) => unknownKeys(input, issue));
   const meant = new Set(
     unknown.map(({ path, suggestion }) => JSON.stringify([...path.slice(0, -1), suggestion])),
   );
@@ -29,7 +30,7 @@ export function explain(schema: z.ZodType, input: unknown, issues: readonly Issu
     .filter((issue) => issue.code !== "unrecognized_keys" && !meant.has(JSON.stringify(issue.path)))
     .filter((issue) => !(presetKeys.includes(String(issue.path.at(-1))) && meantPreset(issue, input, meant)))
     .filter((issue) => issue.code !== "custom" || !doubtful.has(block(issue.path)))
-    .map((issue) => describe(schema, input, issue));
+    .map((issue) => describe(input, issue));
   return [...unknown, ...rest];
 }
 
@@ -54,11 +55,10 @@ function flatten(issues: readonly Issue[]): Issue[] {
 const mistakes = (issues: Issue[]): number =>
   issues.reduce((sum, issue) => sum + (issue.code === "unrecognized_keys" ? issue.keys.length : 1), 0);
 
-function unknownKeys(schema: z.ZodType, input: unknown, issue: Issue): Finding[] {
+function unknownKeys(input: unknown, issue: Issue): Finding[] {
   if (issue.code !== "unrecognized_keys") return [];
-  const missing = absentKeys(schema, input, issue.path);
-  // Keys of another design are strangers only because the key that says which design it is was misspelt.
-  const valid = validKeys(schema, input, issue.path);
+  const { valid, missing } = keysAt(input, issue.path);
+  // Keys of another kind are unknown only because the key that says which kind it is was misspelt.
   const strays = issue.keys.filter((key) => !valid.includes(key));
   return (strays.length > 0 ? strays : issue.keys).map((key) =>
     unknownKey(issue.path, key, renamedKey(issue.path, key) ?? nearest(key, missing), missing),
@@ -69,9 +69,9 @@ function unknownKeys(schema: z.ZodType, input: unknown, issue: Issue): Finding[]
  * A key that is missing because it is misspelt, where the schema could not say so: with `kind` misspelt no
  * branch of a union is chosen, and a loose object takes any key.
  */
-function misspelt(schema: z.ZodType, input: unknown, path: Path): Finding | null {
+function misspelt(input: unknown, path: Path): Finding | null {
   const owner = path.slice(0, -1);
-  const valid = validKeys(schema, input, owner);
+  const { valid } = keysAt(input, owner);
   const key = String(path.at(-1));
   const stray = nearest(
     key,
@@ -95,7 +95,7 @@ function unknownKey(owner: Path, key: string, suggestion: string | null, missing
   };
 }
 
-function describe(schema: z.ZodType, input: unknown, issue: Issue): Finding {
+function describe(input: unknown, issue: Issue): Finding {
   const { path } = issue;
   const value = valueAt(input, path);
   const name = path.length === 0 ? "The recipe" : `"${String(path.at(-1))}"`;
@@ -103,9 +103,9 @@ function describe(schema: z.ZodType, input: unknown, issue: Issue): Finding {
   if (!/^(Invalid|Too (small|big))/.test(issue.message)) return finding(issue.message);
   const expected = expectation(issue);
   if (value === undefined && path.length > 0) {
-    const slip = misspelt(schema, input, path);
+    const slip = misspelt(input, path);
     if (slip !== null) return slip;
-    const presets = validKeys(schema, input, path.slice(0, -1)).includes("preset")
+    const presets = keysAt(input, path.slice(0, -1)).valid.includes("preset")
       ? ", or a preset that sets it"
       : "";
     return finding(`${name} is missing${where(path.slice(0, -1))}. Expected ${expected}${presets}.`);
@@ -177,34 +177,38 @@ const valueAt = (input: unknown, path: Path): unknown =>
     input,
   );
 
-function absentKeys(schema: z.ZodType, input: unknown, path: Path): string[] {
+/** A node of the recipe's JSON Schema, as far as keys are concerned. */
+interface Node {
+  properties?: Record<string, Node>;
+  items?: Node;
+  oneOf?: Node[];
+  anyOf?: Node[];
+  const?: unknown;
+}
+
+let schema: Node | null = null;
+
+/** The keys that the block at `path` may have, and those of them that the input does not give. */
+function keysAt(input: unknown, path: Path): { valid: string[]; missing: string[] } {
+  schema ??= z.toJSONSchema(recipeObject, { io: "input" }) as Node;
+  const valid = [...new Set(blocksAt(schema, input, path).flatMap((block) => Object.keys(block)))];
   const present = keysOf(valueAt(input, path));
-  return validKeys(schema, input, path).filter((key) => !present.includes(key));
+  return { valid, missing: valid.filter((key) => !present.includes(key)) };
 }
 
-function validKeys(schema: z.ZodType, input: unknown, path: Path): string[] {
-  return [...new Set(objectsAt(schema, input, path).flatMap((object) => Object.keys(object.shape)))];
-}
-
-/** The object schemas that may stand at `path`, narrowed by the discriminators that the input gives. */
-function objectsAt(schema: unknown, input: unknown, path: Path): z.ZodObject[] {
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodNullable) {
-    return objectsAt(schema.unwrap(), input, path);
-  }
-  if (schema instanceof z.ZodPipe) return objectsAt(schema.out, input, path);
-  if (schema instanceof z.ZodUnion) {
-    const { discriminator } = schema.def as { discriminator?: string };
-    const chosen = discriminator === undefined ? undefined : valueAt(input, [discriminator]);
-    const fits = (option: unknown): boolean => {
-      const tag = option instanceof z.ZodObject ? option.shape[discriminator ?? ""] : undefined;
-      return tag instanceof z.ZodLiteral && tag.value === chosen;
-    };
-    const options = schema.options.some(fits) ? schema.options.filter(fits) : schema.options;
-    return options.flatMap((option) => objectsAt(option, input, path));
+/** The properties of each block that the schema allows at `path`, narrowed by what the input says of its kind. */
+function blocksAt(node: Node, input: unknown, path: Path): Record<string, Node>[] {
+  const options = node.oneOf ?? node.anyOf;
+  if (options !== undefined) {
+    const chosen = options.filter(({ properties = {} }) =>
+      Object.entries(properties).some(
+        ([key, { const: tag }]) => tag !== undefined && tag === valueAt(input, [key]),
+      ),
+    );
+    return (chosen.length > 0 ? chosen : options).flatMap((option) => blocksAt(option, input, path));
   }
   const [first, ...rest] = path;
-  if (schema instanceof z.ZodArray) return objectsAt(schema.element, valueAt(input, [first!]), rest);
-  if (!(schema instanceof z.ZodObject)) return [];
-  if (first === undefined) return [schema];
-  return objectsAt(schema.shape[String(first)], valueAt(input, [first]), rest);
+  if (first === undefined) return node.properties === undefined ? [] : [node.properties];
+  const next = node.items ?? node.properties?.[String(first)];
+  return next === undefined ? [] : blocksAt(next, valueAt(input, [first]), rest);
 }

@@ -6,9 +6,18 @@ import { z } from "zod";
 import { isUserError } from "../lib/errors.ts";
 import { checkConfig } from "../models/architectures.ts";
 import { languageModelSteps } from "../train/options.ts";
-import { expandPresets } from "./presets.ts";
-import { type DenseShape, type Recipe, recipeObject, type TaskOptions, type V3Shape } from "./schema.ts";
-import type { EvaluateStage, GrpoStage, PretrainStage, SftStage } from "./stage-schemas.ts";
+import { expandPreset, isObject } from "../train/presets.ts";
+import {
+  type DenseShape,
+  type EvaluateStage,
+  type GrpoStage,
+  type PretrainStage,
+  type Recipe,
+  recipeObject,
+  type SftStage,
+  type TaskOptions,
+  type V3Shape,
+} from "./schema.ts";
 
 type Path = (string | number)[];
 type Refuse = (path: Path, message: string) => void;
@@ -33,6 +42,17 @@ function validate(recipe: Recipe, context: z.RefinementCtx): void {
       if (stage.task !== undefined) checkSplit(stage.task, (path, message) => at(["task", ...path], message));
     } else checkLanguageModelling(stage, shape, at);
   });
+}
+
+/**
+ * Fills the presets of a recipe's stages, and the tokenizer of a model that brings one. What it does not understand it
+ * leaves to the schema.
+ */
+export function expandPresets(recipe: unknown): unknown {
+  if (!isObject(recipe)) return recipe;
+  const made = isObject(recipe.model) && "layers" in recipe.model;
+  const filled = made ? recipe : { tokenizer: { kind: "model" }, ...recipe };
+  return Array.isArray(recipe.stages) ? { ...filled, stages: recipe.stages.map(expandPreset) } : filled;
 }
 
 /** Checks a recipe completely, as it is written, and fills its defaults. */
@@ -190,7 +210,7 @@ function checkGrpo(stage: GrpoStage, model: DenseShape | V3Shape | null, refuse:
   if (stage.miniBatches > samples) {
     refuse(
       ["miniBatches"],
-      `${samples} answers a step (problemsPerStep x groupSize) cannot be split into ${stage.miniBatches} mini-batches: use at most ${samples}.`,
+      `${samples} completions a step (problemsPerStep x groupSize) cannot be split into ${stage.miniBatches} mini-batches: use at most ${samples}.`,
     );
   }
   if (stage.kl === 0 && stage.referenceEvery > 0) {
@@ -202,13 +222,13 @@ function checkGrpo(stage: GrpoStage, model: DenseShape | V3Shape | null, refuse:
   if (stage.ratio === "sequence" && stage.sharedPrefix) {
     refuse(
       ["sharedPrefix"],
-      "A sequence ratio is a mean over a row, and this puts several answers into one: leave sharedPrefix out.",
+      "A sequence ratio is a mean over a row, and this puts several completions into one: leave sharedPrefix out.",
     );
   }
   if (stage.ratio === "sequence" && stage.clip.high > 0.1) {
     refuse(
       ["clip", "high"],
-      "A sequence ratio is a mean over the answer's tokens and hardly leaves 1, so this range would never clip: GSPO uses low: 0.0003, high: 0.0004.",
+      "A sequence ratio is a mean over the completion's tokens and hardly leaves 1, so this range would never clip: GSPO uses low: 0.0003, high: 0.0004.",
     );
   }
   if (stage.aggregation !== "constant" && stage.aggregationLength !== undefined) {
@@ -221,13 +241,13 @@ function checkGrpo(stage: GrpoStage, model: DenseShape | V3Shape | null, refuse:
   if (accuracy + format + validity === 0) {
     refuse(
       ["rewards"],
-      "All rewards have weight 0, so every answer is worth the same and nothing can be learned: give accuracy a weight.",
+      "All rewards have weight 0, so every completion is worth the same and nothing can be learned: give accuracy a weight.",
     );
   }
   if (stage.overlong?.mode === "soft" && stage.overlong.buffer >= stage.maxNewTokens) {
     refuse(
       ["overlong", "buffer"],
-      `The penalty begins ${stage.overlong.buffer} tokens before the limit of ${stage.maxNewTokens}, so every answer would be punished: use a smaller buffer.`,
+      `The penalty begins ${stage.overlong.buffer} tokens before the limit of ${stage.maxNewTokens}, so every completion would be punished: use a smaller buffer.`,
     );
   }
   checkOptimizer(stage, refuse);
@@ -239,7 +259,7 @@ function checkEvaluate(stage: EvaluateStage, model: DenseShape | V3Shape | null,
   if (stage.temperature === 0 && stage.samples > 1) {
     refuse(
       ["samples"],
-      `At temperature 0 all ${stage.samples} answers to a problem are the same: use samples: 1, or a temperature above 0.`,
+      `At temperature 0 all ${stage.samples} completions to a problem are the same: use samples: 1, or a temperature above 0.`,
     );
   }
   if (stage.maxNewTokens !== undefined) checkLimit(stage.maxNewTokens, model, refuse);
@@ -250,7 +270,7 @@ function checkLimit(maxNewTokens: number, model: DenseShape | V3Shape | null, re
   if (model === null || maxNewTokens < model.maxPositions) return;
   refuse(
     ["maxNewTokens"],
-    `An answer of ${maxNewTokens} tokens and its prompt do not fit the model's ${model.maxPositions} positions: lower maxNewTokens or raise model.maxPositions.`,
+    `A completion of ${maxNewTokens} tokens and its prompt do not fit the model's ${model.maxPositions} positions: lower maxNewTokens or raise model.maxPositions.`,
   );
 }
 
@@ -262,7 +282,7 @@ export function recipeWarnings(recipe: Recipe): string[] {
     if (stage.kind === "pretrain" || stage.kind === "sft") longestRow = Math.max(longestRow, stage.sequence);
     if (stage.kind !== "grpo" || longestRow === 0 || stage.maxNewTokens <= longestRow) continue;
     warnings.push(
-      `Stage "${stage.name}" lets answers grow to ${stage.maxNewTokens} tokens, but no training row before it is longer than ${longestRow}: beyond the positions that were trained, thoughts turn into noise. Use a sequence of at least ${stage.maxNewTokens}.`,
+      `Stage "${stage.name}" lets completions grow to ${stage.maxNewTokens} tokens, but no training row before it is longer than ${longestRow}: beyond the positions that were trained, thoughts turn into noise. Use a sequence of at least ${stage.maxNewTokens}.`,
     );
   }
   return warnings;

@@ -2,9 +2,9 @@
 import fs from "node:fs";
 import { resolve } from "node:path";
 import type { LoadedShape } from "../checkpoint/folder.ts";
-import { userError } from "../lib/errors.ts";
-import { examPart, trainedFiles } from "../recipe/evaluation.ts";
+import { usageError } from "../lib/errors.ts";
 import { loadRecipe } from "../recipe/load.ts";
+import { evaluationPart, largestCompletion, trainedFiles } from "../recipe/resolve.ts";
 import type { EvaluateStage, Recipe } from "../recipe/schema.ts";
 import { samplingFor } from "../sample/defaults.ts";
 import type { ListPart } from "../tasks/problem.ts";
@@ -50,10 +50,8 @@ export interface EvaluationSettings {
   notes: string[];
 }
 
-/** Answers of a model without a recipe: as `chat` has it for piped lines. */
+/** Completions of a model without a recipe: as `chat` has it for piped lines. */
 const USUAL_LIMIT = 1024;
-/** Share of the positions that an answer may take where nobody says; the rest is for the prompt. */
-const ANSWER_SHARE = 0.75;
 const USUAL_PROBLEMS = 200;
 const USUAL_SAMPLES = 4;
 
@@ -64,23 +62,21 @@ export function evaluationSettings(
   wishes: EvaluationWishes,
 ): EvaluationSettings {
   const recipe = recipeOf(found);
-  const stage = recipe === null ? null : examOf(recipe);
+  const stage = recipe === null ? null : evaluationOf(recipe);
   const notes: string[] = [];
   const chosen = chooseTask(recipe, stage, wishes);
   const { prompt, promptSource, task } = choosePrompt(chosen, shape, wishes);
-  // The exam's numbers are about the exam's task.
+  // The evaluation's numbers are about the evaluation's task.
   const own = chosen.fromRecipe ? stage : null;
   const model = samplingFor(shape.generation ?? {}, {});
   const temperature = wishes.temperature ?? stage?.temperature ?? model.temperature;
   const samples = wishes.samples ?? (temperature === 0 ? 1 : (stage?.samples ?? USUAL_SAMPLES));
   if (temperature === 0 && samples > 1)
-    throw userError(
-      "usage",
-      "At temperature 0 all answers to a problem are the same.",
+    throw usageError(
+      "At temperature 0 all completions to a problem are the same.",
       "Add --samples 1, or a temperature.",
     );
-  const positions = shape.config.maxPositions;
-  const share = Math.max(1, Math.floor(positions * ANSWER_SHARE));
+  const share = largestCompletion(shape);
   const said = shape.generation?.max_new_tokens;
   const ownLimit = Number.isInteger(said) && (said as number) > 0 ? (said as number) : USUAL_LIMIT;
   const given = wishes.maxTokens ?? stage?.maxNewTokens;
@@ -106,15 +102,15 @@ function recipeOf({ run }: FoundModel): Recipe | null {
   return fs.existsSync(recipe) ? loadRecipe(recipe) : null;
 }
 
-/** The exam that a run ends with: the last one on the task that it trained. */
-function examOf({ stages }: Recipe): EvaluateStage | null {
-  const exams = stages.filter((stage): stage is EvaluateStage => stage.kind === "evaluate");
-  return exams.findLast((stage) => stage.task === undefined) ?? exams.at(-1) ?? null;
+/** The evaluation that a run ends with: the last one on the task that it trained. */
+function evaluationOf({ stages }: Recipe): EvaluateStage | null {
+  const evaluations = stages.filter((stage): stage is EvaluateStage => stage.kind === "evaluate");
+  return evaluations.findLast((stage) => stage.task === undefined) ?? evaluations.at(-1) ?? null;
 }
 
 interface ChosenTask {
   task: TaskOptions;
-  /** Of the recipe's kind and file, so that its exam's numbers hold. */
+  /** Of the recipe's kind and file, so that its evaluation's numbers hold. */
   fromRecipe: boolean;
   /** The recipe's template holds too. */
   templateKnown: boolean;
@@ -131,8 +127,7 @@ function chooseTask(
   const chosen = ((): ChosenTask => {
     if (task === undefined) {
       if (own !== null) return { task: own, fromRecipe: true, templateKnown: true };
-      throw userError(
-        "usage",
+      throw usageError(
         "The model comes without a recipe, so its task is not known.",
         "Add --task countdown, arithmetic, equations, word-problems, or jsonl:FILE.",
       );
@@ -140,8 +135,7 @@ function chooseTask(
     const kind = KINDS.find((known) => known === task);
     const file = /^jsonl:(.+)$/s.exec(task)?.[1];
     if (kind === undefined && file === undefined)
-      throw userError(
-        "usage",
+      throw usageError(
         `There is no task "${task}".`,
         "Choose countdown, arithmetic, equations, word-problems, or jsonl:FILE.",
       );
@@ -169,8 +163,7 @@ function chooseTask(
   })();
   if (numbers === undefined) return chosen;
   if (chosen.task.kind !== "countdown")
-    throw userError(
-      "usage",
+    throw usageError(
       `--numbers is about countdown, and the task is ${chosen.task.kind}.`,
       "Leave --numbers out, or add --task countdown.",
     );
@@ -186,10 +179,10 @@ function choosePrompt(
   const chats = chatOf(tokenizerConfig ?? {}) !== null;
   const wished = template === "none" ? "plain" : template;
   if (wished === "chat" && !chats)
-    throw userError("usage", "The model has no chat template.", "Use --template plain, or r1.");
+    throw usageError("The model has no chat template.", "Use --template plain, or r1.");
   const prompt = wished ?? (templateKnown ? (task.template ?? "plain") : chats ? "chat" : "plain");
   if (task.kind === "countdown" && prompt === "r1")
-    throw userError("usage", "Countdown has no prompt of R1's form.", "Use --template plain, or chat.");
+    throw usageError("Countdown has no prompt of R1's form.", "Use --template plain, or chat.");
   const promptSource =
     wished !== undefined
       ? "as asked for"
@@ -211,7 +204,7 @@ function choosePart(
   if (split !== undefined) return split;
   if (task.kind !== "jsonl")
     return fromRecipe && stage !== null && stage.split !== "all" ? stage.split : "test";
-  if (named === undefined && recipe !== null) return stage === null ? "test" : examPart(recipe, stage);
+  if (named === undefined && recipe !== null) return stage === null ? "test" : evaluationPart(recipe, stage);
   if (recipe !== null && trainedFiles(recipe).has(resolve(task.file)))
     notes.push(
       `rows of ${task.file} were trained on: this asks all of them, and --split test only those that were held out`,

@@ -6,12 +6,12 @@ import { pulledModel } from "../checkpoint/download.ts";
 import { holdsModel } from "../checkpoint/model.ts";
 import { latestCheckpoint } from "../checkpoint/resume.ts";
 import type { EvaluationRecord } from "../events.ts";
-import { type UserError, userError } from "../lib/errors.ts";
+import { type UserError, usageError } from "../lib/errors.ts";
+import { readJournal } from "../lib/journal.ts";
 import { loadRecipe } from "../recipe/load.ts";
-import type { TaskOptions } from "../recipe/schema.ts";
+import { type TaskOptions, taskOptions } from "../tasks/registry.ts";
 import { readJson, runPaths } from "./folder.ts";
 import type { RunInfo } from "./info.ts";
-import { readJournal } from "./journal.ts";
 import { recipeOfRun } from "./reader.ts";
 
 export interface FoundModel {
@@ -45,8 +45,7 @@ export function findModel(target?: string, root = "runs"): FoundModel {
     const saved = latestCheckpoint(runPaths(folder).checkpoints, (message) => skipped.push(message));
     if (saved !== null) return { folder: join(saved.path, "model"), run: folder, step: saved.step };
     const why = skipped.length > 0 ? skipped.join("; ") : "no checkpoint has been saved yet";
-    throw userError(
-      "usage",
+    throw usageError(
       `The run ${folder} has no model to load: ${why}.`,
       "Run its recipe again: the run goes on and saves one.",
     );
@@ -58,15 +57,13 @@ export function findModel(target?: string, root = "runs"): FoundModel {
 
 function notFound(target: string | undefined, root: string): UserError {
   if (target === undefined) {
-    return userError(
-      "usage",
+    return usageError(
       `The shipped model is missing (${SHIPPED}).`,
       "Name a run, or train one with: sputnik start",
     );
   }
   if (fs.existsSync(target))
-    return userError(
-      "usage",
+    return usageError(
       `${target} holds no model: expected a folder with config.json, a run, a checkpoint or a GGUF file.`,
       "Name one of these.",
     );
@@ -78,7 +75,7 @@ function notFound(target: string | undefined, root: string): UserError {
   const hub = /^[^/]+\/[^/]+$/.test(target)
     ? `If it is on the Hugging Face Hub: sputnik pull ${target}\n`
     : "";
-  return userError("usage", `There is no run and no model called "${target}".`, `${hub}${remedy}`);
+  return usageError(`There is no run and no model called "${target}".`, `${hub}${remedy}`);
 }
 
 export function listRuns(root = "runs"): string[] {
@@ -91,16 +88,14 @@ export function listRuns(root = "runs"): string[] {
 
 /** The task that a model was trained on; Countdown where nobody says. */
 export function trainedTask({ run }: FoundModel): TaskOptions {
-  const fallback: TaskOptions = {
-    ...{ kind: "countdown", numbers: [3], numberRange: [1, 99], targetRange: [10, 100], maxResult: 200 },
-  } as TaskOptions;
+  const fallback = taskOptions.parse({ kind: "countdown" });
   if (run === null) return fallback;
   const { recipe, info } = runPaths(run);
   if (!fs.existsSync(recipe)) return fallback;
   return recipeOfRun(loadRecipe(recipe), readJson<RunInfo>(info) ?? {}).task;
 }
 
-/** Its last exam, or `null`. */
-export function lastExam({ run }: FoundModel): EvaluationRecord | null {
+/** Its last evaluation, or `null`. */
+export function lastEvaluation({ run }: FoundModel): EvaluationRecord | null {
   return run === null ? null : (readJournal<EvaluationRecord>(runPaths(run).evaluations).at(-1) ?? null);
 }

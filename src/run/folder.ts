@@ -9,14 +9,15 @@ import { dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
 import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
 import { type BillEntry, type BillFile, entriesOf } from "../ledger/bill.ts";
+import { differences } from "../lib/differences.ts";
 import { makeFolder, onDisk, replaceFile } from "../lib/disk.ts";
 import { userError } from "../lib/errors.ts";
+import { Journal, readJournal } from "../lib/journal.ts";
 import { readText } from "../lib/text-file.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "../recipe/name.ts";
 import type { Recipe } from "../recipe/schema.ts";
-import { describeRun, differences, hashRecipe, type RunInfo } from "./info.ts";
-import { Journal, readJournal } from "./journal.ts";
+import { describeRun, hashRecipe, type RunInfo } from "./info.ts";
 import { acquireLock, type Lock } from "./lock.ts";
 
 /** A line of metrics.jsonl. */
@@ -267,9 +268,7 @@ function setAside(folder: string): string {
 }
 
 function refuseAnother(recipe: Recipe, previous: RunInfo, folder: string, name: string): void {
-  if (previous.recipeHash === hashRecipe(recipe)) return;
-  const differ = differences(recipeOf(folder), recipe);
-  // An older version made the hash of other keys and defaults.
+  const differ = differencesFromRun(folder, previous, recipe);
   if (differ.length === 0) return;
   const shown = differ.slice(0, 5).map((line) => `\n  ${line}`);
   const more = differ.length > shown.length ? `\n  and ${differ.length - shown.length} more` : "";
@@ -278,6 +277,13 @@ function refuseAnother(recipe: Recipe, previous: RunInfo, folder: string, name: 
     `${folder} holds a run of another recipe, so it cannot be resumed with this one:${shown.join("")}${more}\n`,
     `Give this run a name of its own (--name ${name}-2), or start again with --fresh, which keeps the old run as ${folder}.1.`,
   );
+}
+
+/** Where a recipe differs from the one that the folder's run has. */
+export function differencesFromRun(folder: string, info: RunInfo, recipe: Recipe): string[] {
+  if (info.recipeHash === hashRecipe(recipe)) return [];
+  // An older version made the hash of other keys and defaults: the recipes themselves are compared.
+  return differences(recipeOf(folder), recipe);
 }
 
 /** An older version's recipe may no longer be valid: then all of it differs. */

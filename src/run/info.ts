@@ -55,23 +55,6 @@ function sorted(value: unknown): unknown {
   return Object.fromEntries(entries.map(([key, inner]) => [key, sorted(inner)]));
 }
 
-/** Where two recipes differ, as `stages.2.steps: 140 there, 200 here`. */
-export function differences(there: unknown, here: unknown, path = ""): string[] {
-  const bothObjects = [there, here].every((value) => typeof value === "object" && value !== null);
-  if (!bothObjects) {
-    const show = (value: unknown): string => (value === undefined ? "absent" : JSON.stringify(value));
-    return Object.is(there, here) ? [] : [`${path}: ${show(there)} there, ${show(here)} here`];
-  }
-  const keys = new Set([...Object.keys(there as object), ...Object.keys(here as object)]);
-  return [...keys].flatMap((key) =>
-    differences(
-      Reflect.get(there as object, key),
-      Reflect.get(here as object, key),
-      path === "" ? key : `${path}.${key}`,
-    ),
-  );
-}
-
 function packageVersion(path: string): string {
   try {
     const { version } = createRequire(import.meta.url)(path) as { version?: unknown };

@@ -1,6 +1,7 @@
 /** Starts a run in a thread of its own, hands its events on, and can ask it to stop after the step in flight. */
 import type { RunEvent } from "../events.ts";
 import { type Failure, FailureError } from "../lib/failure.ts";
+import type { EngineOptions } from "../runtime/engine.ts";
 import { startThread } from "../runtime/thread.ts";
 import type { RunOutcome } from "./run.ts";
 
@@ -14,7 +15,8 @@ export interface RunOrder {
   fresh?: boolean;
   /** The folder of all runs, "runs" where it is left out. */
   root?: string;
-  threads?: number;
+  /** What computes; all that this process may use where it is left out. */
+  engine?: EngineOptions;
 }
 
 export interface EngineData {

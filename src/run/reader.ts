@@ -4,12 +4,12 @@ import { join } from "node:path";
 import type { EvaluationRecord } from "../events.ts";
 import { BillBook, type BillEntry, type BillFile } from "../ledger/bill.ts";
 import { userError } from "../lib/errors.ts";
+import { readJournal } from "../lib/journal.ts";
 import { parseRecipe, readRecipe } from "../recipe/load.ts";
 import { resolvePaths } from "../recipe/paths.ts";
 import type { Recipe } from "../recipe/schema.ts";
 import { type MetricsLine, readJson, runPaths, type SamplesLine } from "./folder.ts";
 import type { RunInfo } from "./info.ts";
-import { readJournal } from "./journal.ts";
 
 export interface RunData {
   folder: string;

@@ -2,10 +2,10 @@
 import type { RunEvent } from "../events.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
-import { recipeShape } from "../recipe/options.ts";
+import { recipeShape } from "../recipe/model.ts";
+import { stageInfos } from "../recipe/resolve.ts";
 import { runPaths } from "./folder.ts";
 import type { RunData } from "./reader.ts";
-import { stageInfos } from "./run.ts";
 
 /** In the order of the run; the last one is `done` for a finished run. */
 export function* replay(run: RunData): Generator<RunEvent> {
@@ -17,14 +17,14 @@ export function* replay(run: RunData): Generator<RunEvent> {
   for (const [index, stage] of stages.entries()) {
     const metrics = run.metrics.filter((line) => line.stage === stage.name);
     const planned = recipe.stages[index];
-    const exam =
+    const evaluation =
       planned.kind === "evaluate" ? run.evaluations.find(({ label }) => label === planned.label) : undefined;
-    if (metrics.length === 0 && exam === undefined) continue;
+    if (metrics.length === 0 && evaluation === undefined) continue;
     yield { type: "stage", index, stage };
     for (const line of metrics) yield { type: "metrics", ...line, secondsLeft: null };
     for (const line of run.samples.filter((sample) => sample.stage === stage.name))
       yield { type: "samples", ...line };
-    if (exam !== undefined) yield { type: "evaluation", evaluation: exam };
+    if (evaluation !== undefined) yield { type: "evaluation", evaluation: evaluation };
   }
   if (run.bill !== null) yield { type: "bill", bill: run.bill };
   if (info.finishedAt !== null) yield { type: "done", folder, report: runPaths(folder).report };

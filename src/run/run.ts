@@ -5,8 +5,9 @@
 import { join } from "node:path";
 import { saveAdapter } from "../checkpoint/peft.ts";
 import { latestCheckpoint, loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "../checkpoint/resume.ts";
-import { exam } from "../eval/evaluate.ts";
-import type { RunEvent, StageInfo } from "../events.ts";
+import { documentSource } from "../data/sources.ts";
+import { evaluate } from "../eval/evaluate.ts";
+import type { RunEvent } from "../events.ts";
 import { BillBook } from "../ledger/bill.ts";
 import { EnergyMeter } from "../ledger/energy.ts";
 import { ratesFor } from "../ledger/prices.ts";
@@ -14,20 +15,24 @@ import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import type { Note } from "../recipe/check-data.ts";
-import { examPart, largestCompletion } from "../recipe/evaluation.ts";
-import { asParameters, asValues, initialModel, openModel, stageSeed } from "../recipe/options.ts";
-import type { EvaluateStage, Recipe, Stage } from "../recipe/schema.ts";
-import { documentSource } from "../recipe/sources.ts";
+import { asParameters, asValues, initialModel, openModel } from "../recipe/model.ts";
+import {
+  type ResolvedEvaluate,
+  type ResolvedRecipe,
+  type ResolvedStage,
+  resolve,
+  stageInfos,
+} from "../recipe/resolve.ts";
+import type { Recipe } from "../recipe/schema.ts";
 import { recipeWarnings } from "../recipe/validate.ts";
 import { coreWatch } from "../runtime/contention.ts";
-import { Engine } from "../runtime/engine.ts";
+import type { Engine } from "../runtime/engine.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
 import { Sampler } from "../sample/engine.ts";
-import { type TaskInput, taskFrom } from "../tasks/registry.ts";
+import { taskFrom } from "../tasks/registry.ts";
 import { NonFiniteError } from "../train/diagnose.ts";
 import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
-import { languageModelSteps } from "../train/options.ts";
 import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
 import type { JournalPosition, RunFolder } from "./folder.ts";
 import { writeReport } from "./report/report.ts";
@@ -36,7 +41,7 @@ export interface RunHooks {
   emit: (event: RunEvent) => void;
   /** Asked after each step: true saves a checkpoint and stops. */
   shouldStop: () => boolean;
-  threads?: number;
+  engine: Engine;
   /** What the checks before the run have to say. */
   notes?: readonly Note[];
 }
@@ -51,34 +56,21 @@ interface RunState {
   journals: JournalPosition;
 }
 
-/** Steps that a stage takes. */
-export function stageSteps(stage: Stage): number {
-  return stage.kind === "evaluate" ? 1 : stage.kind === "grpo" ? stage.steps : languageModelSteps(stage);
-}
-
-export function stageInfos(recipe: Recipe): StageInfo[] {
-  return recipe.stages.map((stage) => ({
-    name: stage.name,
-    kind: stage.kind,
-    totalSteps: stageSteps(stage),
-  }));
-}
-
 /** Milliseconds between charges while a step takes longer: what a kill can leave unbilled. */
 const CHARGE_EVERY = 5000;
 
-/** By threads: measuring takes a second, and a process that runs several recipes needs it once. */
-const matmulRates = new Map<number | undefined, Promise<number>>();
+/** By engine: measuring takes a second, and a process that runs several recipes needs it once. */
+const matmulRates = new WeakMap<Engine, Promise<number>>();
 
-function matmulRate(threads?: number): Promise<number> {
-  const known = matmulRates.get(threads) ?? measureMatmulRate(new Engine({ threads }));
-  matmulRates.set(threads, known);
+function matmulRate(engine: Engine): Promise<number> {
+  const known = matmulRates.get(engine) ?? measureMatmulRate(engine);
+  matmulRates.set(engine, known);
   return known;
 }
 
 /** One run in progress. */
 export class Run {
-  private readonly recipe: Recipe;
+  private readonly recipe: ResolvedRecipe;
   private readonly folder: RunFolder;
   private readonly hooks: RunHooks;
   private readonly book: BillBook;
@@ -94,7 +86,7 @@ export class Run {
   private coresTaken = false;
 
   constructor(recipe: Recipe, folder: RunFolder, hooks: RunHooks) {
-    this.recipe = recipe;
+    this.recipe = resolve(recipe);
     this.folder = folder;
     this.hooks = hooks;
     this.meter = EnergyMeter.open();
@@ -102,7 +94,7 @@ export class Run {
     const rates = ratesFor({ hardware: recipe.hardware, measuresEnergy: this.meter !== null });
     this.book = new BillBook(rates, folder.info.sessions, folder.charges());
     this.payer = payerOf(recipe.stages[0].name);
-    this.model = initialModel(recipe);
+    this.model = initialModel(recipe, this.recipe.shape);
   }
 
   /** Runs what is left of the recipe and writes the report. */
@@ -137,7 +129,7 @@ export class Run {
     });
     for (const warning of recipeWarnings(recipe)) this.notice("warning", warning);
     for (const { level, message } of hooks.notes ?? []) this.notice(level, message);
-    this.matmulRate = await matmulRate(hooks.threads);
+    this.matmulRate = await matmulRate(hooks.engine);
     for (let index = start.stage; index < recipe.stages.length; index++) {
       hooks.emit({ type: "stage", index, stage: stages[index] });
       const snapshot = index === start.stage ? start.snapshot : undefined;
@@ -193,18 +185,14 @@ export class Run {
   }
 
   private createStage(
-    stage: Exclude<Stage, EvaluateStage>,
+    stage: Exclude<ResolvedStage, ResolvedEvaluate>,
     snapshot?: StageSnapshot,
   ): Promise<TrainingStage> {
-    const { recipe, model, hooks } = this;
-    const { threads } = hooks;
-    const seed = stageSeed(recipe.seed, stage.name);
-    if (stage.kind === "grpo") {
-      const task = taskFrom(recipe.task as TaskInput);
-      return GrpoStage.create(model, task, stage, { seed, threads }, snapshot);
-    }
-    const source = documentSource(stage.data, model, { seed, stage: stage.kind });
-    return LanguageModelStage.create(model, source, stage, { seed, threads }, snapshot);
+    const { model, hooks } = this;
+    const context = { seed: stage.seed, threads: hooks.engine.threads };
+    if (stage.kind === "grpo") return GrpoStage.create(model, taskFrom(stage.task), stage, context, snapshot);
+    const source = documentSource(stage.data, model, { seed: stage.seed, stage: stage.kind });
+    return LanguageModelStage.create(model, source, stage, context, snapshot);
   }
 
   private async trainStage(index: number, name: string, stage: TrainingStage): Promise<RunOutcome> {
@@ -285,27 +273,27 @@ export class Run {
     }
   }
 
-  /** An exam that is interrupted leaves nothing behind: it is sat again from its beginning. */
-  private async evaluate(stage: EvaluateStage): Promise<RunOutcome> {
-    const { recipe, model, folder, hooks } = this;
-    const task = taskFrom((stage.task ?? recipe.task) as TaskInput);
-    const sampler = await Sampler.create(model.config, new Engine({ threads: hooks.threads }));
-    const interrupted = new Error("the exam was interrupted");
+  /** An evaluation that is interrupted leaves nothing behind: a resumed run begins it again. */
+  private async evaluate(stage: ResolvedEvaluate): Promise<RunOutcome> {
+    const { model, folder, hooks } = this;
+    const sampler = await Sampler.create(model.config, hooks.engine);
+    const interrupted = new Error("the evaluation was interrupted");
     try {
       this.payer.work = () => sampler.work;
       this.payer.step = 1;
-      const { record } = await exam({ ...model, generate: sampler.with(model.parameters) }, task, {
-        ...stage,
-        sampling: { temperature: stage.temperature, topP: stage.topP, topK: stage.topK },
-        seed: recipe.seed,
-        split: examPart(recipe, stage),
-        maxNewTokens: stage.maxNewTokens ?? largestCompletion(model),
-        signal: {
-          throwIfAborted: () => {
-            if (hooks.shouldStop()) throw interrupted;
+      const { record } = await evaluate(
+        { ...model, generate: sampler.with(model.parameters) },
+        taskFrom(stage.task),
+        {
+          ...stage,
+          sampling: { temperature: stage.temperature, topP: stage.topP, topK: stage.topK },
+          signal: {
+            throwIfAborted: () => {
+              if (hooks.shouldStop()) throw interrupted;
+            },
           },
         },
-      });
+      );
       this.charge(true);
       folder.appendEvaluation(record);
       hooks.emit({ type: "evaluation", evaluation: record });
@@ -321,7 +309,7 @@ export class Run {
 
   private save(stage: number, done: number, snapshot: StageSnapshot | null): void {
     const { folder, model } = this;
-    const before = this.recipe.stages.slice(0, stage).reduce((total, s) => total + stageSteps(s), 0);
+    const before = this.recipe.stages.slice(0, stage).reduce((total, { steps }) => total + steps, 0);
     const state: RunState = { stage, stageState: snapshot?.state ?? null, journals: folder.position() };
     const extra = [...(snapshot?.tensors ?? [])].filter(([name]) => !model.parameters.has(name));
     saveCheckpoint(folder.paths.checkpoints, before + done, {

@@ -4,6 +4,7 @@ import { toFailure } from "../lib/failure.ts";
 import { checkSources } from "../recipe/check.ts";
 import { parseRecipe } from "../recipe/load.ts";
 import { resolvePaths } from "../recipe/paths.ts";
+import { Engine } from "../runtime/engine.ts";
 import { runFailure } from "./failure.ts";
 import { resumeOrCreate } from "./folder.ts";
 import type { EngineData, EngineMessage } from "./launch.ts";
@@ -27,7 +28,7 @@ async function work(): Promise<EngineMessage> {
     const run = new Run(resolved, folder, {
       emit: (event) => post({ type: "event", event }),
       shouldStop: () => Atomics.load(stop, 0) === 1,
-      threads: order.threads,
+      engine: new Engine(order.engine),
       notes,
     });
     return { type: "ended", outcome: await run.run() };

@@ -7,7 +7,7 @@ import { readShape } from "../checkpoint/model.ts";
 import { checkpointName } from "../checkpoint/resume.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
-import { type FoundModel, findModel, lastExam, SHIPPED, trainedTask } from "../run/find-model.ts";
+import { type FoundModel, findModel, lastEvaluation, SHIPPED, trainedTask } from "../run/find-model.ts";
 import { runPaths } from "../run/folder.ts";
 import { startThread } from "../runtime/thread.ts";
 import type { Precision } from "../sample/quantise.ts";
@@ -204,12 +204,12 @@ function knows(found: FoundModel, kind: ChatModel["kind"]): string {
 
 function describe(id: string, found: FoundModel, { parameters, kind }: ModelShape): ChatModel {
   const size = parameters.toLocaleString("en-US");
-  const exam = lastExam(found);
-  const unmarked = kind === "conversation" ? "It has a chat template." : "It has not taken an exam yet.";
+  const evaluation = lastEvaluation(found);
+  const unmarked = kind === "conversation" ? "It has a chat template." : "It has not been evaluated yet.";
   const grade =
-    exam === null
+    evaluation === null
       ? unmarked
-      : `It solved ${(100 * exam.passAt1).toFixed(0)} % of ${exam.problems} ${exam.task} problems in its last exam (${exam.label}; 95 % interval ${exam.interval.map((end) => (100 * end).toFixed(0)).join(" to ")} %).`;
+      : `It solved ${(100 * evaluation.passAt1).toFixed(0)} % of ${evaluation.problems} ${evaluation.task} problems in its last evaluation (${evaluation.label}; 95 % interval ${evaluation.interval.map((end) => (100 * end).toFixed(0)).join(" to ")} %).`;
   const label =
     id === "shipped"
       ? "shipped model"

@@ -1,7 +1,7 @@
 /** The thread that answers chats: a model a folder, one question after another, token by token. */
 import { parentPort, workerData } from "node:worker_threads";
 import { encodePrompt } from "../data/prompt.ts";
-import { userError } from "../lib/errors.ts";
+import { usageError } from "../lib/errors.ts";
 import { toFailure } from "../lib/failure.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
 import { samplingFor } from "../sample/defaults.ts";
@@ -91,8 +91,7 @@ async function solve(
   const prompt = encodePrompt(model, question.prompt);
   const { maxPositions } = model.config;
   if (prompt.length >= maxPositions)
-    throw userError(
-      "usage",
+    throw usageError(
       `The problem takes ${prompt.length} tokens, and the model has room for ${maxPositions}, the answer among them.`,
       "Ask a shorter one.",
     );

@@ -1,7 +1,7 @@
 /** From the messages of a conversation to what the model reads, cut to what it has room for. */
 import { setImmediate } from "node:timers/promises";
 import type { ModelShape } from "../checkpoint/folder.ts";
-import { userError } from "../lib/errors.ts";
+import { usageError } from "../lib/errors.ts";
 import {
   type Chat,
   type ChatPart,
@@ -69,8 +69,7 @@ export async function readConversation(
       : await firstThatFits(last, fits);
   const prompt = read.get(found ?? last) as number[];
   if (found === null)
-    throw userError(
-      "usage",
+    throw usageError(
       `The message takes ${prompt.length} tokens with its frame, and the model has room for ${maxPositions}.`,
       "Send a shorter one.",
     );

@@ -1,11 +1,11 @@
 /** What a person typed, as a problem with its verifier: Countdown in its own form, other tasks as text. */
 import type { TaskOptions } from "../recipe/schema.ts";
-import { countdown, parseUserProblem } from "../tasks/countdown.ts";
+import { countdown, countdownOptions, parseUserProblem } from "../tasks/countdown.ts";
 import { solve } from "../tasks/countdown-solve.ts";
 import { extract } from "../tasks/extract.ts";
-import { unscored } from "../tasks/judge.ts";
 import type { Verdict } from "../tasks/problem.ts";
 import { thinkPrompt } from "../tasks/prompt.ts";
+import { unscored } from "../tasks/verdict.ts";
 
 export interface Question {
   prompt: string;
@@ -28,10 +28,7 @@ export function readQuestion(text: string, task: TaskOptions): Question {
 
 function countdownQuestion(text: string): Question {
   const problem = parseUserProblem(text);
-  const ranges = { numberRange: [1, 99], targetRange: [10, 100], maxResult: 200 } as const;
-  const task = countdown({ kind: "countdown", numbers: [3], ...structuredClone(ranges) } as Parameters<
-    typeof countdown
-  >[0]);
+  const task = countdown(countdownOptions.parse({ kind: "countdown" }));
   return {
     prompt: problem.prompt,
     verify: (completion) => {

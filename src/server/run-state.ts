@@ -2,7 +2,8 @@
  * A run so far, as one value: the fold of its events. The server folds to answer a page that has
  * just been opened, the page folds to stay current, so both see the same run by construction.
  */
-import type { Bill, EvaluationRecord, GroupRecord, RunEvent, StageInfo } from "../events.ts";
+import type { EvaluationRecord, GroupRecord, RunEvent, StageInfo } from "../events.ts";
+import type { Bill } from "../ledger/bill.ts";
 
 /** One stage's metrics by column; every column is as long as `steps`, absent values are `null`. */
 export interface Curves {

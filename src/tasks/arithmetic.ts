@@ -3,11 +3,11 @@ import type { Fraction } from "fraction.js";
 import { z } from "zod";
 import type { Random } from "../lib/random.ts";
 import { expression } from "./expression.ts";
-import { checkBlock, judgeAgainst } from "./judge.ts";
-import { judgeNumber } from "./number-answer.ts";
+import { verifyNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
+import { checkBlock, verifyAgainst } from "./verdict.ts";
 
 const sizes = (low: number, high: number, usual: number) =>
   z.array(z.int().min(low).max(high)).min(1).default([usual]);
@@ -56,8 +56,8 @@ export function arithmetic(options: ArithmeticOptions): Task<ArithmeticProblem> 
     content: (problem) => canonical(problem.expression),
     verify: (problem, completion) =>
       options.template === "chat"
-        ? judgeNumber(completion, problem.answer, options.template)
-        : judgeAgainst(problem.answer, completion, checkBlock),
+        ? verifyNumber(completion, problem.answer, options.template)
+        : verifyAgainst(problem.answer, completion, checkBlock),
   };
 }
 

@@ -5,6 +5,7 @@
  */
 import { Random } from "../lib/random.ts";
 import type { CountdownProblem } from "./countdown.ts";
+import { OPERATORS, operations, type Step } from "./countdown-generate.ts";
 import type { Task } from "./problem.ts";
 
 export interface AttemptOptions {
@@ -30,9 +31,6 @@ export interface AttemptDocument {
   completion: string;
 }
 
-type Operator = "+" | "-" | "*" | "/";
-const OPERATORS: readonly Operator[] = ["+", "-", "*", "/"];
-
 interface Part {
   value: number;
   /** The expression that made it, e.g. "82 - 27". */
@@ -46,56 +44,47 @@ interface Attempt {
   value: number;
 }
 
-/** The value of `a op b` if it is whole, not negative and at most `maxResult`; else `null`. */
-export function validResult(a: number, op: Operator, b: number, maxResult: number): number | null {
-  const result =
-    op === "+" ? a + b : op === "-" ? a - b : op === "*" ? a * b : b !== 0 && a % b === 0 ? a / b : -1;
-  return result >= 0 && result <= maxResult ? result : null;
-}
-
 const grouped = (part: Part): string => (part.composite ? `(${part.text})` : part.text);
 
-function combine(a: Part, op: Operator, b: Part, result: number): { part: Part; equation: string } {
-  return {
-    part: { value: result, text: `${grouped(a)} ${op} ${grouped(b)}`, composite: true },
-    equation: `${a.value} ${op} ${b.value} = ${result}`,
-  };
-}
-
-/** A random walk: two numbers at a time, in random order, by a random valid operation; `null` at a dead end. */
-function walk(numbers: readonly number[], random: Random, maxResult: number): Attempt | null {
+/** An attempt from the given numbers, of which `next` takes two and names their operation; `null` at a dead end. */
+function attempt(
+  numbers: readonly number[],
+  next: (parts: Part[]) => { a: Part; b: Part; step: Step } | null,
+): Attempt | null {
   const parts: Part[] = numbers.map((value) => ({ value, text: String(value), composite: false }));
   const equations: string[] = [];
   while (parts.length > 1) {
-    const [a, b] = [
-      parts.splice(random.integer(0, parts.length - 1), 1)[0],
-      parts.splice(random.integer(0, parts.length - 1), 1)[0],
-    ];
-    const valid = OPERATORS.filter((op) => validResult(a.value, op, b.value, maxResult) !== null);
-    if (valid.length === 0) return null;
-    const op = random.pick(valid);
-    const { part, equation } = combine(a, op, b, validResult(a.value, op, b.value, maxResult) as number);
-    parts.push(part);
-    equations.push(equation);
+    const taken = next(parts);
+    if (taken === null) return null;
+    const { a, b, step } = taken;
+    parts.push({ value: step.result, text: `${grouped(a)} ${step.op} ${grouped(b)}`, composite: true });
+    equations.push(`${step.left} ${step.op} ${step.right} = ${step.result}`);
   }
   return { equations, expression: parts[0].text, value: parts[0].value };
 }
 
+/** A random walk: two numbers at a time, in random order, by a random valid operation. */
+function walk(numbers: readonly number[], random: Random, maxResult: number): Attempt | null {
+  const draw = (parts: Part[]): Part => parts.splice(random.integer(0, parts.length - 1), 1)[0];
+  return attempt(numbers, (parts) => {
+    const [a, b] = [draw(parts), draw(parts)];
+    const valid = operations(a.value, b.value, maxResult);
+    return valid.length === 0 ? null : { a, b, step: random.pick(valid) };
+  });
+}
+
 /** The known solution as an attempt. */
-function solutionAttempt(problem: CountdownProblem): Attempt {
-  const parts: Part[] = problem.numbers.map((value) => ({ value, text: String(value), composite: false }));
-  const take = (value: number): Part => {
+function solutionAttempt({ numbers, steps }: CountdownProblem): Attempt {
+  const take = (parts: Part[], value: number): Part => {
     // A result of an earlier step is preferred to an equal given number that a later step may need.
     const index = parts.findIndex((part) => part.value === value && part.composite);
     return parts.splice(index >= 0 ? index : parts.findIndex((part) => part.value === value), 1)[0];
   };
-  const equations: string[] = [];
-  for (const { left, op, right, result } of problem.steps) {
-    const { part, equation } = combine(take(left), op, take(right), result);
-    parts.push(part);
-    equations.push(equation);
-  }
-  return { equations, expression: parts[0].text, value: parts[0].value };
+  const left = [...steps];
+  return attempt(numbers, (parts) => {
+    const step = left.shift() as Step;
+    return { a: take(parts, step.left), b: take(parts, step.right), step };
+  }) as Attempt;
 }
 
 /** One equation whose operation is drawn evenly, with operands that keep the result within `maxResult`. */
@@ -147,7 +136,7 @@ export function attemptDocument(
   const problem = drawProblem(task, options, random, seed, index);
   const lines: string[] = [];
   const tried = new Set<string>();
-  let attempt: Attempt | null = null;
+  let last: Attempt | null = null;
   for (let count = 0; count < options.maxAttempts; count++) {
     const next =
       random.uniform() < options.hint
@@ -157,14 +146,13 @@ export function attemptDocument(
     const written = next.equations.join(", ");
     if (options.distinct && tried.has(written)) continue;
     tried.add(written);
-    attempt = next;
-    const hit = attempt.value === problem.target;
+    last = next;
+    const hit = next.value === problem.target;
     lines.push(`${written}${hit ? ", yes!" : ", no."}\n`);
     if (hit || random.uniform() >= options.goOn) break;
   }
-  const last = attempt ?? solutionAttempt(problem);
   return {
     prompt: problem.prompt,
-    completion: `${lines.join("")}</think>\n<answer>${last.expression}</answer>`,
+    completion: `${lines.join("")}</think>\n<answer>${(last ?? solutionAttempt(problem)).expression}</answer>`,
   };
 }

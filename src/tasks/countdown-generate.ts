@@ -2,6 +2,7 @@
 import type { Random } from "../lib/random.ts";
 
 export type Operator = "+" | "-" | "*" | "/";
+export const OPERATORS: readonly Operator[] = ["+", "-", "*", "/"];
 
 export interface Step {
   left: number;
@@ -29,17 +30,18 @@ export interface DrawOptions {
   maxResult: number;
 }
 
-/** What `left op right` may be: whole, not negative, at most `maxResult`. Two to four steps, "+" to "/". */
+/** The value of `left op right` if it is whole, not negative and at most `maxResult`; else `null`. */
+export function validResult(left: number, op: Operator, right: number, maxResult: number): number | null {
+  const results = { "+": left + right, "-": left - right, "*": left * right, "/": left / right };
+  return Number.isInteger(results[op]) && results[op] >= 0 && results[op] <= maxResult ? results[op] : null;
+}
+
+/** The valid operations on two numbers in this order: two to four steps, "+" to "/". */
 export function operations(left: number, right: number, maxResult: number): Step[] {
-  const results: [Operator, number][] = [
-    ["+", left + right],
-    ["-", left - right],
-    ["*", left * right],
-    ["/", right === 0 ? Number.NaN : left / right],
-  ];
-  return results
-    .filter(([, result]) => Number.isInteger(result) && result >= 0 && result <= maxResult)
-    .map(([op, result]) => ({ left, op, right, result }));
+  return OPERATORS.flatMap((op) => {
+    const result = validResult(left, op, right, maxResult);
+    return result === null ? [] : [{ left, op, right, result }];
+  });
 }
 
 /**

@@ -7,10 +7,10 @@ import { type DrawOptions, drawCountdown, type Step } from "./countdown-generate
 import { parseCountdown } from "./countdown-input.ts";
 import { expression } from "./expression.ts";
 import type { Extraction } from "./extract.ts";
-import { type Finding, judge, unparsed, unscored } from "./judge.ts";
 import { showNumber } from "./number.ts";
 import type { Problem, StreamKey, Task, Verdict } from "./problem.ts";
 import { drawInSplit, problemId } from "./stream.ts";
+import { type Finding, unparsed, unscored, verifyCompletion } from "./verdict.ts";
 
 const range = z.tuple([z.int().min(1), z.int().max(1_000_000)]).refine(([low, high]) => low <= high, {
   error: "The first end of a range must not be above the second.",
@@ -53,7 +53,7 @@ export function countdown(options: CountdownOptions): CountdownTask {
     content,
     verify: (problem, completion) =>
       isUsable(problem)
-        ? judge(completion, (found) => check(problem, found))
+        ? verifyCompletion(completion, (found) => check(problem, found))
         : unscored("gold not usable: numbers or target are no whole numbers"),
   };
 }

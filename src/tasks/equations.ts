@@ -2,11 +2,11 @@
 import { Fraction } from "fraction.js";
 import { z } from "zod";
 import type { Random } from "../lib/random.ts";
-import { checkBlock, judgeAgainst } from "./judge.ts";
-import { judgeNumber } from "./number-answer.ts";
+import { verifyNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
+import { checkBlock, verifyAgainst } from "./verdict.ts";
 
 export const equationsOptions = z.strictObject({
   kind: z.literal("equations"),
@@ -49,8 +49,8 @@ export function equationsTask(options: EquationsOptions): Task<EquationsProblem>
     },
     content: ({ equation }) => canonical(equation.split(" = ")),
     verify: (problem, completion) => {
-      if (options.template === "chat") return judgeNumber(completion, problem.answer, options.template);
-      return judgeAgainst(problem.answer, completion, (found, right) => {
+      if (options.template === "chat") return verifyNumber(completion, problem.answer, options.template);
+      return verifyAgainst(problem.answer, completion, (found, right) => {
         const { answer } = found;
         const named = answer === null ? found : { ...found, answer: withoutName(answer) };
         return { ...checkBlock(named, right), extracted: answer ?? found.shown };

@@ -4,11 +4,10 @@
  */
 import { z } from "zod";
 import { Random } from "../lib/random.ts";
-import type { WordProblem } from "./jsonl-file.ts";
-import { answerForm, judgeNumber } from "./number-answer.ts";
+import { canonicalQuestion, type SplitRows, splitRows, splitShares, type WordProblem } from "./jsonl-rows.ts";
+import { answerForm, verifyNumber } from "./number-answer.ts";
 import type { ListPart, Problem, StreamKey, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
-import { canonicalQuestion, type SplitRows, splitRows, splitShares } from "./split-rows.ts";
 import { problemId } from "./stream.ts";
 
 export const jsonlOptions = z.strictObject({
@@ -53,7 +52,7 @@ export function jsonl(options: JsonlOptions): Task<JsonlProblem> {
 
 /** `verify` without the file. */
 export function jsonlVerifier({ template, answer }: JsonlOptions): Task<JsonlProblem>["verify"] {
-  return (problem, completion) => judgeNumber(completion, problem.answer, template, answer);
+  return (problem, completion) => verifyNumber(completion, problem.answer, template, answer);
 }
 
 /** Each pass over a split visits every row once, in an order of its own. */

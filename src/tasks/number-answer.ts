@@ -20,11 +20,11 @@
 import type { Fraction } from "fraction.js";
 import { z } from "zod";
 import { type Extraction, trimBlanks } from "./extract.ts";
-import { checkNumber, type Finding, judgeAgainst, unparsed } from "./judge.ts";
 import { boxes, hashAnswers } from "./marked-answers.ts";
 import { changesValue, clip, isScaled, parseNumber } from "./number.ts";
 import type { Verdict } from "./problem.ts";
 import type { ChatPromptTemplate } from "./prompt.ts";
+import { checkNumber, type Finding, unparsed, verifyAgainst } from "./verdict.ts";
 
 /** "marked": in an answer block, a box or behind ####, or there is no answer; "last-number": else the last number. */
 export const answerForm = z.enum(["marked", "last-number"]);
@@ -32,13 +32,13 @@ export const answerForm = z.enum(["marked", "last-number"]);
 export type AnswerForm = z.infer<typeof answerForm>;
 
 /** `gold` is the right value, "42" or "-7/2"; anything else leaves the sample unscored. */
-export function judgeNumber(
+export function verifyNumber(
   completion: string,
   gold: string,
   template: ChatPromptTemplate,
   form: AnswerForm = "marked",
 ): Verdict {
-  const verdict = judgeAgainst(gold, completion, (found, right) => check(givenAnswers(found, form), right));
+  const verdict = verifyAgainst(gold, completion, (found, right) => check(givenAnswers(found, form), right));
   return template === "chat" && verdict.value !== null
     ? { ...verdict, format: endsInAnswer(completion) }
     : verdict;

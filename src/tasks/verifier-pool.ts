@@ -6,8 +6,8 @@
 import type { Worker } from "node:worker_threads";
 import { UserError } from "../lib/errors.ts";
 import { startThread } from "../runtime/thread.ts";
-import { checkedVerdict, exceeded, fault, oversized } from "./judge.ts";
 import type { Problem, Task, Verdict } from "./problem.ts";
+import { checkedVerdict, exceeded, fault, oversized } from "./verdict.ts";
 import type { TaskSource, WorkerJob, WorkerReply } from "./verifier-worker.ts";
 
 export type { TaskSource } from "./verifier-worker.ts";
@@ -52,7 +52,7 @@ export class VerifierPool {
       while (next < items.length) {
         const at = next++;
         const { problem, completion } = items[at]!;
-        verdicts[at] = oversized(completion) ?? (await this.#judge(problem, completion));
+        verdicts[at] = oversized(completion) ?? (await this.#verify(problem, completion));
       }
     };
     await Promise.all(Array.from({ length: Math.min(this.#limits.size, items.length) }, lane));
@@ -65,7 +65,7 @@ export class VerifierPool {
     await Promise.all([...this.#all].map((worker) => worker.terminate()));
   }
 
-  async #judge(problem: Problem, completion: string): Promise<Verdict> {
+  async #verify(problem: Problem, completion: string): Promise<Verdict> {
     const worker = this.#idle.pop() ?? (await this.#start());
     worker.postMessage({ problem, completion } satisfies WorkerJob);
     const reply = await nextReply(worker, this.#limits.limitMs);

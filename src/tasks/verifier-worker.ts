@@ -1,7 +1,7 @@
 /** The other side of `VerifierPool`: makes the task, then judges one completion a message. */
 import { parentPort, workerData } from "node:worker_threads";
-import { fault } from "./judge.ts";
 import type { Problem, Task, Verdict } from "./problem.ts";
+import { fault } from "./verdict.ts";
 
 /** Where the worker finds its task: `(await import(module))[factory](options)`. */
 export interface TaskSource {

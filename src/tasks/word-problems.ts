@@ -1,7 +1,7 @@
 /** Word problems in the manner of GSM8K (arXiv 2110.14168), made from patterns: whole numbers, one to three steps. */
 import { z } from "zod";
 import type { Random } from "../lib/random.ts";
-import { answerForm, judgeNumber } from "./number-answer.ts";
+import { answerForm, verifyNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
 import { drawInSplit, problemId } from "./stream.ts";
@@ -34,7 +34,7 @@ export function wordProblems(options: WordProblemsOptions): Task<WordProblem> {
     },
     content: canonical,
     verify: (problem, completion) =>
-      judgeNumber(completion, String(problem.answer), options.template, options.answer),
+      verifyNumber(completion, String(problem.answer), options.template, options.answer),
   };
 }
 

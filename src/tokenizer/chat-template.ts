@@ -5,7 +5,7 @@
  * values given to it, and is bounded: by time, by all that it builds, and by the depth of its macros.
  */
 import { UserError } from "../lib/errors.ts";
-import { clocked, OutOfTime } from "./clock.ts";
+import { clocked, OutOfTime } from "./hostile.ts";
 import { Refusal, TooLarge, templateGlobals } from "./jinja/globals.ts";
 import { TemplateSyntaxError } from "./jinja/lexer.ts";
 import { type Execute, Scope, TemplateRun } from "./jinja/run.ts";
@@ -87,3 +87,18 @@ function fault(error: unknown, line: number | null): UserError {
     return chatTemplateError({ line: null, found: `it asks for too much: ${found}`, remedy });
   return chatTemplateError({ line, found, remedy });
 }
+
+/** Chat templates by their names, as `tokenizer_config.json` may hold several: "default", and "tool_use" for tools. */
+export function namedTemplates(field: unknown): ReadonlyMap<string, string> {
+  if (typeof field === "string") return new Map([["default", field]]);
+  if (typeof field !== "object" || field === null) return new Map();
+  const pairs: [unknown, unknown][] = Array.isArray(field)
+    ? field.map((one) => [one?.name, one?.template])
+    : Object.entries(field);
+  return new Map(
+    pairs.filter((pair): pair is [string, string] => pair.every((part) => typeof part === "string")),
+  );
+}
+
+/** What transformers takes where a conversation has tools, if it is there. */
+export const TOOL_USE = "tool_use";

@@ -6,9 +6,8 @@
  * private-use character before rendering. Control tokens that the rendered text still holds are the template's own;
  * the text between them gets its characters back and is encoded as text.
  */
-import { ChatTemplate, chatTemplateError } from "./chat-template.ts";
+import { ChatTemplate, chatTemplateError, namedTemplates, TOOL_USE } from "./chat-template.ts";
 import { inTime } from "./hostile.ts";
-import { namedTemplates, TOOL_USE } from "./named-templates.ts";
 import type { ControlToken, Tokenizer } from "./tokenizer.ts";
 
 /** A message as OpenAI's API and transformers know it. */

@@ -7,8 +7,8 @@ import type { GenerateOptions } from "../sample/engine.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { Sampling } from "../sample/sampler.ts";
 import type { Generation } from "../sample/scheduler.ts";
-import { checkedVerdict } from "../tasks/judge.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
+import { checkedVerdict } from "../tasks/verdict.ts";
 import { completionText } from "../tokenizer/stream.ts";
 import {
   type LocatedEquation,

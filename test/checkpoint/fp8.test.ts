@@ -3,13 +3,24 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { fromFloat8 } from "../../src/checkpoint/dtypes.ts";
 import { type TensorData, writeSafetensors } from "../../src/checkpoint/safetensors.ts";
-import { applyScales, blockSize, readWeights, withOpenWeights } from "../../src/checkpoint/weights.ts";
+import {
+  applyScales,
+  type Block,
+  blockSize,
+  checkedWeights,
+  readAll,
+  withOpenWeights,
+} from "../../src/checkpoint/weights.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const folder = temporaryFolder();
 const file = join(folder, "model.safetensors");
-const read = (block: readonly [number, number] = [128, 128], expected?: Map<string, number[]>) =>
-  readWeights(folder, { tied: false, block, expected });
+const read = (block?: Block, expected?: Map<string, number[]>, from = folder) =>
+  withOpenWeights(
+    from,
+    (tensors) => readAll(from, checkedWeights(tensors, { tied: false, expected }, from)),
+    block,
+  );
 
 describe("E4M3", () => {
   it.each([
@@ -61,7 +72,7 @@ describe("block scales", () => {
     expect(found.get("x.weight")).toEqual({ shape: [rows, columns], data: wanted });
     // Parts of some rows, which need not end with a block.
     const step = 3 * columns;
-    withOpenWeights(folder, [128, 128], (open) => {
+    withOpenWeights(folder, (open) => {
       for (let start = 0; start < wanted.length; start += step) {
         const count = Math.min(step, wanted.length - start);
         const part = open.get("x.weight")!.read(start, count, new Float32Array(step));
@@ -97,7 +108,7 @@ describe("block scales", () => {
     }
     fs.writeFileSync(join(other, "model.safetensors.index.json"), JSON.stringify({ weight_map }));
     writeSafetensors(file, tensors);
-    expect(readWeights(other, { tied: false, block: [128, 128] })).toEqual(read());
+    expect(read(undefined, undefined, other)).toEqual(read());
   });
 
   it("missing and mis-shaped scales, and scales of a weight that is not FP8, are named", () => {

@@ -1,7 +1,7 @@
 /** Downloads from a real server on this machine that redirects, breaks off, and lies. */
 import fs from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   checksum,
   type DownloadOptions,
@@ -26,6 +26,7 @@ const hub = new FakeHub({
 });
 beforeAll(() => hub.start());
 afterAll(() => hub.stop());
+afterEach(() => vi.restoreAllMocks());
 
 let folder: string;
 const root = temporaryFolder();

@@ -1,6 +1,6 @@
 /** Loads the folder of the first argument and prints its own memory, in bytes, as JSON. */
 import { loadModel } from "../../src/checkpoint/folder.ts";
-import { expectedShapes } from "../../src/recipe/options.ts";
+import { expectedShapes } from "../../src/checkpoint/weights.ts";
 
 const before = process.memoryUsage.rss();
 const { parameters } = loadModel(process.argv[2]!, expectedShapes);

@@ -6,8 +6,8 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
 import { type TensorData, writeSafetensors } from "../../src/checkpoint/safetensors.ts";
+import { expectedShapes } from "../../src/checkpoint/weights.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { expectedShapes } from "../../src/recipe/options.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { temporaryFolder } from "./temporary.ts";
 

@@ -5,7 +5,6 @@ import { describe, expect, it } from "vitest";
 import { readJson } from "../../src/checkpoint/json.ts";
 import { openModelFiles, readShape } from "../../src/checkpoint/model.ts";
 import { isUserError } from "../../src/lib/errors.ts";
-import { expectedShapes } from "../../src/recipe/options.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const root = temporaryFolder();
@@ -57,7 +56,7 @@ describe.each(["config.json", "tokenizer.json", "generation_config.json", "model
       const path = name.endsWith(".gguf") ? join(folder, name) : folder;
       let error: unknown;
       try {
-        openModelFiles(path, expectedShapes);
+        openModelFiles(path);
       } catch (caught) {
         error = caught;
       }
@@ -71,6 +70,6 @@ it("a folder or a pipe in a file's place is named, and nobody waits for it", () 
   const folder = withFile("x.gguf", Buffer.alloc(0));
   fs.rmSync(join(folder, "model.safetensors"));
   fs.mkdirSync(join(folder, "model.safetensors"));
-  expect(() => openModelFiles(folder, expectedShapes)).toThrow(/expected a safetensors file, found a folder/);
+  expect(() => openModelFiles(folder)).toThrow(/expected a safetensors file, found a folder/);
   expect(() => readJson("/dev/zero")).toThrow(/found a pipe or a device/);
 });

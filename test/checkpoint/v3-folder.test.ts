@@ -7,8 +7,8 @@ import { expect, it } from "vitest";
 import { loadModel, saveModel } from "../../src/checkpoint/folder.ts";
 import type { Parameter } from "../../src/checkpoint/safetensors.ts";
 import { writeSafetensors } from "../../src/checkpoint/safetensors.ts";
+import { expectedShapes } from "../../src/checkpoint/weights.ts";
 import { allParameters, type ModelConfig } from "../../src/models/architectures.ts";
-import { expectedShapes } from "../../src/recipe/options.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 

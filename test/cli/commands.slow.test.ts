@@ -142,7 +142,7 @@ test("report makes the same report again", async () => {
   fs.rmSync(file);
   const { code, stdout } = await sputnik(["report", "tiny"], { cwd });
   expect(code).toBe(0);
-  expect(stdout).toContain("Exams");
+  expect(stdout).toContain("Evaluations");
   expect(fs.readFileSync(file, "utf8")).toBe(before);
 });
 

@@ -77,7 +77,7 @@ describe("the recipe", () => {
     );
     for (const flags of [["--dry-run"], []]) {
       const room = expectScreen(await sputnik(["train", "tiny.yaml", ...flags], { cwd }));
-      expect(room).toMatch(/tiny\.yaml:15:\d+: Stage "base-exam", maxNewTokens: Answers of 90 tokens/);
+      expect(room).toMatch(/tiny\.yaml:15:\d+: Stage "base-exam", maxNewTokens: Completions of 90 tokens/);
       const rows = expectScreen(await sputnik(["train", "data/tiny.yaml", ...flags], { cwd }));
       expect(rows).toContain("data/rows.jsonl: none of its 1 rows falls into the test split");
       expect(rows).toContain("test: FILE");

@@ -28,7 +28,7 @@ test("time left: the other answers at the speed so far, as long as those that en
     now.mockReturnValue(15_000);
     progress.completion(ended(30));
     // 20 tokens in 10 s are 2 a second; 8 answers of 30 tokens.
-    expect(written).toEqual(["3 of 11 answers, 2 tokens/s, about 2 min left\n"]);
+    expect(written).toEqual(["3 of 11 completions, 2 tokens/s, about 2 min left\n"]);
   } finally {
     now.mockRestore();
   }

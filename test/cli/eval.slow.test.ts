@@ -4,11 +4,11 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
 import { evaluate as command, type EvalOptions } from "../../src/cli/eval.ts";
+import { readStored } from "../../src/eval/stored.ts";
 import type { EvaluationRecord } from "../../src/events.ts";
 import { allParameters, checkConfig } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
-import { asParameters } from "../../src/recipe/options.ts";
-import { readStored } from "../../src/run/stored.ts";
+import { asParameters } from "../../src/recipe/model.ts";
 import { tokenizerFrom } from "../../src/tokenizer/load.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 import { launch, sputnik, TINY, temporaryFolder, until, writeRecipe } from "./command.ts";
@@ -49,11 +49,11 @@ test("a run's own exam again: its task, numbers, problems, limit and seed (U1)",
   expect(code, stderr).toBe(0);
   expect(stderr).toContain('settings of the recipe "tiny"\n');
   expect(stderr).toContain("prompt: the plain form (as the recipe has it)");
-  expect(stderr).toContain("countdown: 12 problems x 2 answers of at most 60 tokens, temperature 0.6");
+  expect(stderr).toContain("countdown: 12 problems x 2 completions of at most 60 tokens, temperature 0.6");
   expect(stdout).toMatch(/pass@1 +\d.*95 % interval/);
   expect(stdout).toMatch(/pass@2 +\d/);
   expect(stdout).toMatch(/maj@2 +\d/);
-  expect(stdout).toMatch(/answers +\d+ right, \d+ wrong, \d+ that could not be read, 0 without a score/);
+  expect(stdout).toMatch(/completions +\d+ right, \d+ wrong, \d+ that could not be read, 0 without a score/);
   const again = await evaluate("tiny");
   expect(again).toMatchObject({ problems: 12, samplesPerProblem: 2, temperature: 0.6, maxNewTokens: 60 });
   expect(keys(again)).toEqual(keys(records[1] as EvaluationRecord));
@@ -254,7 +254,7 @@ describe("what is compared", () => {
 describe("what cannot be", () => {
   const tiny = () => join(cwd, "runs", "tiny");
   test.each<[EvalOptions, RegExp]>([
-    [{ maxTokens: 200 }, /Answers of 200 tokens and the longest prompt of \d+ .* exceed the model's 96/],
+    [{ maxTokens: 200 }, /Completions of 200 tokens and the longest prompt of \d+ .* exceed the model's 96/],
     [{ problems: 100_000 }, /100000 problems were asked for, and the test split .* about \d+ different/],
     [{ template: "chat" }, /no chat template/],
     [{ from: "a.jsonl" }, /--from and a model cannot go together/],

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
-import { asParameters } from "../../src/recipe/options.ts";
+import { asParameters } from "../../src/recipe/model.ts";
 import { SHIPPED } from "../../src/run/find-model.ts";
 import { complete } from "../../src/sample/complete.ts";
 import { PAIRS, start, tail, trainFiller, trainTalker } from "../sample/filler.ts";

@@ -16,7 +16,7 @@ import { thisProcess } from "../../src/lib/owner.ts";
 import { allParameters } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { initialise } from "../../src/models/layers.ts";
-import { asParameters } from "../../src/recipe/options.ts";
+import { asParameters } from "../../src/recipe/model.ts";
 import { SHIPPED } from "../../src/run/find-model.ts";
 import { tokenizerFrom } from "../../src/tokenizer/load.ts";
 import { withRule } from "../checkpoint/gguf/rules.ts";

@@ -3,13 +3,13 @@ import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { exam } from "../../src/eval/evaluate.ts";
+import { evaluate } from "../../src/eval/evaluate.ts";
 import { chooseProblems } from "../../src/eval/problems.ts";
 import type { InferenceModel } from "../../src/sample/inference.ts";
 import type { Generation } from "../../src/sample/scheduler.ts";
-import { unscored } from "../../src/tasks/judge.ts";
 import type { Problem, Task } from "../../src/tasks/problem.ts";
 import { taskFrom } from "../../src/tasks/registry.ts";
+import { unscored } from "../../src/tasks/verdict.ts";
 import { tokenizerFrom } from "../../src/tokenizer/load.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 
@@ -83,7 +83,7 @@ const script = (texts: Record<number, string[]>) => (prompt: string, sample: num
   texts[Number(/^(\d+)/.exec(prompt)![1])]![sample]!;
 
 test("pass@1, maj@k, pass@k, counts and tallies, by hand", async () => {
-  const { record, flops } = await exam(
+  const { record, flops } = await evaluate(
     model(
       script({
         // 2 of 4, and right and 2 tie: half a point for the vote.
@@ -124,7 +124,7 @@ test("pass@1, maj@k, pass@k, counts and tallies, by hand", async () => {
 });
 
 test("one sample: no vote; the interval is Clopper and Pearson's over problems", async () => {
-  const { record } = await exam(
+  const { record } = await evaluate(
     model((prompt) => (/^[0-2] /.test(prompt) ? "1" : "2")),
     numbered(),
     {
@@ -140,26 +140,26 @@ test("one sample: no vote; the interval is Clopper and Pearson's over problems",
 test("mean length, cut completions and the truth of the thoughts", async () => {
   // In tokens: thought 9 and 3; equations true, false, true.
   const texts = script({ 0: ["1 + 1 = 2\n2 + 2 = 5\n</think>\n1"], 1: ["3 - 1 = 2"] });
-  const { record } = await exam(model(texts, true), numbered(), { ...settings, problems: 2 });
+  const { record } = await evaluate(model(texts, true), numbered(), { ...settings, problems: 2 });
   expect(record.truncated).toBe(1);
   expect(record.thoughtValidity).toBeCloseTo(2 / 3, 12);
   const lengths = [texts("0 ", 0), texts("1 ", 0)].map(
     (text) => tokenizer.encode(text, { specials: true }).length,
   );
   expect(record.meanTokens).toBe((lengths[0]! + lengths[1]!) / 2);
-  expect((await exam(model(texts), numbered(), { ...settings, problems: 2 })).record.truncated).toBe(0);
+  expect((await evaluate(model(texts), numbered(), { ...settings, problems: 2 })).record.truncated).toBe(0);
 });
 
 test("completions that are heard token by token are those that come at the end, cut ones too", async () => {
   const texts = script({ 0: ["1 + 1 = 2\n</think>\n1"], 1: ["1"] });
   const ask = (cut: boolean, heard: boolean, maxNewTokens: number) =>
-    exam(model(texts, cut, heard), numbered(), { ...settings, problems: 2, maxNewTokens });
+    evaluate(model(texts, cut, heard), numbered(), { ...settings, problems: 2, maxNewTokens });
   const ended = await ask(false, true, 64);
   expect(ended.record).toEqual((await ask(false, false, 64)).record);
   expect([ended.record.truncated, ended.record.passAt1]).toEqual([0, 1]);
   // "1" alone is one token: the limit of one cuts it.
   const one = { ...settings, problems: 1, maxNewTokens: 1 };
-  const { record } = await exam(
+  const { record } = await evaluate(
     model(() => "1", true, true),
     numbered(),
     one,
@@ -168,7 +168,7 @@ test("completions that are heard token by token are those that come at the end, 
 });
 
 test("nothing that can be scored is no score of 0", async () => {
-  const asked = exam(
+  const asked = evaluate(
     model(() => "77"),
     numbered(),
     { ...settings, problems: 3 },
@@ -183,7 +183,7 @@ describe("votes go to values", () => {
       ...task,
       generate: (key) => ({ ...task.generate(key), numbers: [82, 27, 11], target: 44 }) as Problem,
     };
-    const { record } = await exam(
+    const { record } = await evaluate(
       model((_, sample) => `</think>\n<answer>${answers[sample]}</answer>`),
       one,
       { ...settings, problems: 1, samples: answers.length },
@@ -243,7 +243,7 @@ describe("which problems", () => {
     const list = [0, 1, 0, 0].map(
       (n, i): Numbered => ({ id: `row ${i}`, prompt: `${n} make 1\n<think>\n`, n }),
     );
-    const { record } = await exam(
+    const { record } = await evaluate(
       model(script({ 0: ["1", "1", "2"], 1: ["2"] })),
       { ...numbered(), list: () => list },
       { ...settings, split: "all" },

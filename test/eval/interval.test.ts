@@ -1,8 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { bisect } from "../../src/eval/bisect.ts";
-import { exceedance, meanInterval, saddlePoint } from "../../src/eval/interval.ts";
-import { studentReach } from "../../src/eval/student.ts";
+import { bisect, exceedance, meanInterval, saddlePoint, studentReach } from "../../src/eval/interval.ts";
 
 const repeat = (count: number, value: number): number[] => Array.from({ length: count }, () => value);
 

@@ -9,7 +9,7 @@ import { readJson } from "../../src/checkpoint/json.ts";
 import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { decodeText, readLines, readText, visible } from "../../src/lib/text-file.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { recipeShape } from "../../src/recipe/options.ts";
+import { recipeShape } from "../../src/recipe/model.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 const folder = temporaryFolder();

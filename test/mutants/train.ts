@@ -18,6 +18,7 @@ const policy = mutant("src/train/policy.ts", "train/lora");
 const loss = mutant("src/train/grpo-loss.ts", "train/grpo-loss");
 const run = mutant("src/run/run.ts", "run/bill");
 const resume = mutant("src/checkpoint/resume.ts", "checkpoint/resume");
+const resolve = mutant("src/recipe/resolve.ts", "run/bill");
 const folder = mutant("src/run/folder.ts", "run/folder");
 
 export const trainMutants: readonly Mutant[] = [
@@ -118,7 +119,7 @@ export const trainMutants: readonly Mutant[] = [
     "const report = await stage.advance();\n      this.charge(true);",
     "const report = await stage.advance();\n      this.charge();",
   ),
-  run("const seed = stageSeed(recipe.seed, stage.name);", "const { seed } = recipe;"),
+  resolve("const seed = stageSeed(recipe.seed, stage.name);", "const { seed } = recipe;"),
   run('this.charge();\n      return "stopped";', 'return "stopped";'),
   // Checkpoints and journals.
   resume("b.step - a.step", "a.step - b.step"),

@@ -12,6 +12,7 @@ import { parseRecipe } from "../../src/recipe/load.ts";
 import type { Recipe } from "../../src/recipe/schema.ts";
 import { resumeOrCreate } from "../../src/run/folder.ts";
 import { Run } from "../../src/run/run.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { TINY_DATA } from "../run/tiny-run.ts";
 
 const root = fs.mkdtempSync(join(os.tmpdir(), "sputnik-plan-"));
@@ -46,7 +47,11 @@ ${stages.map((stage, i) => `  - name: s${i}\n    ${stage}\n`).join("")}`,
 async function billed(given: Recipe): Promise<{ bill: BillFile; events: RunEvent[] }> {
   const folder = resumeOrCreate(given, { root });
   const events: RunEvent[] = [];
-  const hooks = { threads: 1, emit: (event: RunEvent) => void events.push(event), shouldStop: () => false };
+  const hooks = {
+    engine: new Engine({ threads: 1 }),
+    emit: (event: RunEvent) => void events.push(event),
+    shouldStop: () => false,
+  };
   expect(await new Run(given, folder, hooks).run()).toBe("finished");
   folder.close();
   return { bill: JSON.parse(fs.readFileSync(folder.paths.bill, "utf8")) as BillFile, events };

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import type { ModelConfig } from "../../src/models/architectures.ts";
 import { checkSources } from "../../src/recipe/check.ts";
-import { largestCompletion } from "../../src/recipe/evaluation.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
+import { largestCompletion } from "../../src/recipe/resolve.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 import { tinyModelFolder } from "../run/tiny-run.ts";
 import { tinyConfig } from "../train/tiny.ts";
@@ -48,7 +48,7 @@ describe("answers and their prompts", () => {
   it("that do not fit the positions of a model from a folder are refused at the recipe's line (D7)", () => {
     // BOS, two numbers of two digits at most, their commas, " make ", two digits, "\n", "<think>\n".
     expect(() => check(COUNTDOWN, grpo(63))).toThrow(
-      /^r\.yaml is not a valid recipe: 1 problem\.\nr\.yaml:7:\d+: Stage "z", maxNewTokens: Answers of 63 tokens and the longest prompt \(11 tokens\) do not fit the model's 64 positions\. Lower it: maxNewTokens can be at most 53\./,
+      /^r\.yaml is not a valid recipe: 1 problem\.\nr\.yaml:7:\d+: Stage "z", maxNewTokens: Completions of 63 tokens and the longest prompt \(11 tokens\) do not fit the model's 64 positions\. Lower it: maxNewTokens can be at most 53\./,
     );
     expect(check(COUNTDOWN, grpo(53))).toEqual([]);
     expect(() => check(COUNTDOWN, exam("maxNewTokens: 63"))).toThrow(

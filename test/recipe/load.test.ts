@@ -5,7 +5,7 @@ import { isMap, isScalar, LineCounter, parseDocument, visit } from "yaml";
 import { isUserError, UserError } from "../../src/lib/errors.ts";
 import { architectureOf, type DecoderConfig } from "../../src/models/config.ts";
 import { loadRecipe, parseRecipe, problemsOf, type RecipeProblem } from "../../src/recipe/load.ts";
-import { recipeShape } from "../../src/recipe/options.ts";
+import { recipeShape } from "../../src/recipe/model.ts";
 import type { GrpoStage, Recipe } from "../../src/recipe/schema.ts";
 import { recipeWarnings } from "../../src/recipe/validate.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
@@ -168,7 +168,7 @@ describe("sense", () => {
     [
       "too many mini-batches",
       [["miniBatches: 1", "miniBatches: 129"]],
-      /128 answers a step .* use at most 128/,
+      /128 completions a step .* use at most 128/,
     ],
     ["answers past the positions", [["maxNewTokens: 360", "maxNewTokens: 512"]], /512 positions/],
     ["rows past the positions", [["sequence: 384", "sequence: 513"]], /Rows of 513 tokens/],
@@ -209,7 +209,7 @@ describe("sense", () => {
     [
       "penalty from the first token",
       [["epochs: 1", "epochs: 1\n    overlong: { mode: soft, buffer: 360 }"]],
-      /every answer would be punished/,
+      /every completion would be punished/,
     ],
   ];
   test.each(cases)("%s is refused with a sentence", (_, edits, pattern) => {

@@ -10,7 +10,7 @@ import { readShape } from "../../src/checkpoint/model.ts";
 import { allParameters } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { asParameters, recipeShape } from "../../src/recipe/options.ts";
+import { asParameters, recipeShape } from "../../src/recipe/model.ts";
 import { beginIds } from "../../src/tokenizer/around.ts";
 import { trainingRule } from "../../src/tokenizer/bpe.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";

@@ -5,11 +5,12 @@ import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import type { RunEvent } from "../../src/events.ts";
 import type { BillEntry, BillFile } from "../../src/ledger/bill.ts";
+import { readJournal } from "../../src/lib/journal.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { type RunFolder, resumeOrCreate } from "../../src/run/folder.ts";
-import { readJournal } from "../../src/run/journal.ts";
 import { readRun } from "../../src/run/reader.ts";
 import { Run, type RunOutcome } from "../../src/run/run.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { TINY_DATA } from "./tiny-run.ts";
 
 const HEAD = `name: billed
@@ -72,7 +73,7 @@ async function session(text: string, root: string, given: Given = {}): Promise<S
   let outcome: Session["outcome"] = "killed";
   try {
     outcome = await new Run(recipe, folder, {
-      ...{ threads: 1, emit, shouldStop: () => given.stopAt?.(events) ?? false },
+      ...{ engine: new Engine({ threads: 1 }), emit, shouldStop: () => given.stopAt?.(events) ?? false },
     }).run();
   } catch (error) {
     if (!(error instanceof Kill)) throw error;

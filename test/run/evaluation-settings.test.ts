@@ -4,8 +4,13 @@ import os from "node:os";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import type { LoadedShape } from "../../src/checkpoint/folder.ts";
-import { examPart, examProblems } from "../../src/recipe/evaluation.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
+import {
+  evaluationPart,
+  evaluationProblems,
+  type ResolvedEvaluate,
+  resolve,
+} from "../../src/recipe/resolve.ts";
 import type { EvaluateStage, Recipe } from "../../src/recipe/schema.ts";
 import { type EvaluationWishes, evaluationSettings } from "../../src/run/evaluation-settings.ts";
 import type { FoundModel } from "../../src/run/find-model.ts";
@@ -73,7 +78,7 @@ describe("a run's own exam", () => {
   test("temperature 0 asks once, and not four times by mistake", () => {
     expect(settings(run, { temperature: 0 }).samples).toBe(1);
     expect(() => settings(run, { temperature: 0, samples: 2 })).toThrow(
-      "all answers to a problem are the same",
+      "all completions to a problem are the same",
     );
   });
 
@@ -151,28 +156,27 @@ describe("which part of a file", () => {
     `  - { name: e, kind: evaluate, label: e, samples: 1, temperature: 0, maxNewTokens: 40${more} }\n`;
   const grpo = `  - { name: g, kind: grpo, preset: grpo, steps: 1, problemsPerStep: 1, groupSize: 2, maxNewTokens: 40, temperature: 1, rewards: { accuracy: 1, format: 0 }, optimizer: { kind: adamw, lr: 0.001 }, schedule: { kind: constant } }\n`;
   const last = ({ stages }: Recipe) => stages.at(-1) as EvaluateStage;
+  const problemsOf = (given: Recipe) => evaluationProblems(resolve(given).stages.at(-1) as ResolvedEvaluate);
   const [own, other] = [rows("own.jsonl", 40), rows("other.jsonl", 30)];
 
   test("all of one that nothing trained on, the held-out split of one that was", () => {
     const alone = recipe(exam(), own);
-    expect(examPart(alone, last(alone))).toBe("all");
-    expect(examProblems(alone, last(alone))).toHaveLength(40);
+    expect(evaluationPart(alone, last(alone))).toBe("all");
+    expect(problemsOf(alone)).toHaveLength(40);
     const trained = recipe(grpo + exam(), own);
-    expect(examPart(trained, last(trained))).toBe("test");
-    expect(examProblems(trained, last(trained)).length).toBeLessThan(20);
+    expect(evaluationPart(trained, last(trained))).toBe("test");
+    expect(problemsOf(trained).length).toBeLessThan(20);
     const elsewhere = recipe(grpo + exam(`, task: { kind: jsonl, file: ${other} }`), own);
-    expect(examProblems(elsewhere, last(elsewhere))).toHaveLength(30);
+    expect(problemsOf(elsewhere)).toHaveLength(30);
     const held = recipe(exam(", split: validation"), own);
-    expect(examPart(held, last(held))).toBe("validation");
+    expect(evaluationPart(held, last(held))).toBe("validation");
     const whole = recipe(grpo + exam(", split: all"), own);
-    expect(examProblems(whole, last(whole))).toHaveLength(40);
+    expect(problemsOf(whole)).toHaveLength(40);
   });
 
   test("more than there is, is refused", () => {
     const asked = recipe(exam(", problems: 200"), own);
-    expect(() => examProblems(asked, last(asked))).toThrow(
-      "200 problems were asked for, and the file has 40.",
-    );
+    expect(() => problemsOf(asked)).toThrow("200 problems were asked for, and the file has 40.");
   });
 
   test("a file that is named is asked whole, with a word where it was trained on", () => {

@@ -5,7 +5,7 @@ import { expect, test, vi } from "vitest";
 import { pullFolder, rememberPulled } from "../../src/checkpoint/download.ts";
 import { UserError } from "../../src/lib/errors.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { initialModel, recipeShape } from "../../src/recipe/options.ts";
+import { initialModel, recipeShape } from "../../src/recipe/model.ts";
 import { findModel, listRuns } from "../../src/run/find-model.ts";
 import { tinyConfig } from "../train/tiny.ts";
 import { tinyModelFolder } from "./tiny-run.ts";

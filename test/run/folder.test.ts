@@ -6,9 +6,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { EvaluationRecord } from "../../src/events.ts";
 import { BillBook, type BillFile } from "../../src/ledger/bill.ts";
 import { UserError } from "../../src/lib/errors.ts";
+import { Journal, readJournal } from "../../src/lib/journal.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
 import { type MetricsLine, type RunFolder, readJson, resumeOrCreate } from "../../src/run/folder.ts";
-import { Journal, readJournal } from "../../src/run/journal.ts";
 import { readRun } from "../../src/run/reader.ts";
 
 const recipe = loadRecipe("recipes/tiny-r1-zero.yaml");

@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { resumeOrCreate } from "../../src/run/folder.ts";
 import { Run } from "../../src/run/run.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 import { TINY_DATA, tinyModelFolder } from "./tiny-run.ts";
 
@@ -24,7 +25,7 @@ stages:
 /** What `generation_config.json` says after a run of one step. */
 async function generationAfter(recipeText: string): Promise<Record<string, unknown>> {
   const folder = resumeOrCreate(parseRecipe(recipeText, "one.yaml"), { root: temporaryFolder() });
-  const hooks = { emit: () => {}, shouldStop: () => false, threads: 1 };
+  const hooks = { emit: () => {}, shouldStop: () => false, engine: new Engine({ threads: 1 }) };
   expect(await new Run(parseRecipe(recipeText, "one.yaml"), folder, hooks).run()).toBe("finished");
   folder.close();
   const model = join(folder.paths.checkpoints, "step-000001", "model");

@@ -4,9 +4,10 @@ import { expect, test } from "vitest";
 import { loadModel } from "../../src/checkpoint/folder.ts";
 import { mergeAdapter } from "../../src/checkpoint/peft.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { asValues, initialModel } from "../../src/recipe/options.ts";
+import { asValues, initialModel } from "../../src/recipe/model.ts";
 import { resumeOrCreate } from "../../src/run/folder.ts";
 import { Run } from "../../src/run/run.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 import { differing, furthest } from "../train/tiny.ts";
 import { TINY_DATA, tinyModelFolder } from "./tiny-run.ts";
@@ -40,7 +41,7 @@ async function run(root: string, stopAfter = Number.POSITIVE_INFINITY): Promise<
       if (type === "metrics") steps++;
     },
     shouldStop: () => steps >= stopAfter,
-    threads: 1,
+    engine: new Engine({ threads: 1 }),
   };
   await new Run(parseRecipe(plain, "one.yaml"), folder, hooks).run();
   folder.close();

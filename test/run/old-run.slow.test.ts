@@ -13,6 +13,7 @@ import { readRun } from "../../src/run/reader.ts";
 import { replay } from "../../src/run/replay.ts";
 import { renderReport } from "../../src/run/report/report.ts";
 import { Run } from "../../src/run/run.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 const OLD = "test/fixtures/old-run";
@@ -37,7 +38,8 @@ async function run(root: string, recipeFile: string): Promise<ReturnType<typeof 
   const recipe = parseRecipe(recipeText, recipeFile);
   const folder = resumeOrCreate(recipe, { root, name: "tiny-stopped", recipeText });
   try {
-    expect(await new Run(recipe, folder, { emit() {}, shouldStop: () => false }).run()).toBe("finished");
+    const hooks = { emit() {}, shouldStop: () => false, engine: new Engine() };
+    expect(await new Run(recipe, folder, hooks).run()).toBe("finished");
   } finally {
     folder.close();
   }

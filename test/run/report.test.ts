@@ -158,7 +158,7 @@ describe("honesty", () => {
     rl(140, { "grad/norm": 0, truncated: 1, "groups/informative": 0 });
     const text = report();
     expect(text).toMatch(
-      /"r1-zero" trained nothing: no update was non-zero.*100\.0 % of the answers were cut off.*raise maxNewTokens/,
+      /"r1-zero" trained nothing: no update was non-zero.*100\.0 % of the completions were cut off.*raise maxNewTokens/,
     );
     expect(text).toContain("this report claims no gain");
   });
@@ -166,7 +166,7 @@ describe("honesty", () => {
   test("equal rewards are named as a cause", () => {
     pretrain();
     rl(10, { "grad/norm": null, truncated: 0, "groups/informative": 0 });
-    expect(report()).toMatch(/In every group all answers had the same reward/);
+    expect(report()).toMatch(/In every group all completions had the same reward/);
   });
 
   test("few groups with a signal are said, with the number and the remedy; from half on nothing is (B7)", () => {
@@ -212,7 +212,7 @@ describe("honesty", () => {
     const text = report();
     expect(text).toContain('"base" did not finish: it stopped at step 57 of 200.');
     expect(text).toContain('The stage "r1-zero" did not start.');
-    expect(text).toContain('The evaluation "final-exam" was not done.');
+    expect(text).toContain('The evaluation "final-evaluation" was not done.');
     expect(text).toContain("No bill was written.");
   });
 
@@ -220,7 +220,7 @@ describe("honesty", () => {
     const group = example("x", false);
     run.appendEvaluation(exam("base", 0.3, 0.03, group));
     run.appendEvaluation(exam("final", 0.32, 0.03, group));
-    expect(report()).toContain("Nothing was learned that this exam can show");
+    expect(report()).toContain("Nothing was learned that this evaluation can show");
     run.truncateTo(null);
     run.appendEvaluation(exam("base", 0.3, 0.02, group));
     run.appendEvaluation(exam("final", 0.1, 0.02, group));

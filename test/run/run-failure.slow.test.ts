@@ -3,6 +3,7 @@ import { expect, it } from "vitest";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { resumeOrCreate } from "../../src/run/folder.ts";
 import { Run } from "../../src/run/run.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 it("a NaN in a step's second update is in the step that the curves show", async () => {
@@ -33,7 +34,7 @@ stages:
     "broken.yaml",
   );
   const folder = resumeOrCreate(recipe, { root: temporaryFolder() });
-  const hooks = { threads: 1, emit: () => {}, shouldStop: () => false };
+  const hooks = { engine: new Engine({ threads: 1 }), emit: () => {}, shouldStop: () => false };
   const failure = await new Run(recipe, folder, hooks).run().catch((error: unknown) => error);
   folder.close();
   expect(failure).toMatchObject({ name: "NonFiniteError", step: 1 });

@@ -7,7 +7,7 @@ import { writeSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { UserError } from "../../src/lib/errors.ts";
 import type { ModelConfig } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { asParameters } from "../../src/recipe/options.ts";
+import { asParameters } from "../../src/recipe/model.ts";
 import { threadCount } from "../../src/runtime/device.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import type { HostValue } from "../../src/runtime/session.ts";

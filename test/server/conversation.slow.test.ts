@@ -8,7 +8,7 @@ import { SPLIT_RULES } from "../../src/checkpoint/gguf/splits.ts";
 import { allParameters } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { initialise } from "../../src/models/layers.ts";
-import { asParameters } from "../../src/recipe/options.ts";
+import { asParameters } from "../../src/recipe/model.ts";
 import type { ChatEvent, ConversationRequest, Message } from "../../src/server/chat.ts";
 import { ThreadChat } from "../../src/server/chat-service.ts";
 import { readConversation } from "../../src/server/conversation.ts";

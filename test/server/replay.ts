@@ -1,5 +1,6 @@
 /** A run made up for tests of the server and the page, with numbers like the default recipe's. */
-import type { Bill, GroupRecord, RunEvent, SampleRecord, StageInfo } from "../../src/events.ts";
+import type { GroupRecord, RunEvent, SampleRecord, StageInfo } from "../../src/events.ts";
+import type { Bill } from "../../src/ledger/bill.ts";
 import type {
   ChatEvent,
   ChatModel,

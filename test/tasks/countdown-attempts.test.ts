@@ -1,12 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { Random } from "../../src/lib/random.ts";
 import { countdown } from "../../src/tasks/countdown.ts";
-import {
-  type AttemptOptions,
-  attemptDocument,
-  singleEquation,
-  validResult,
-} from "../../src/tasks/countdown-attempts.ts";
+import { type AttemptOptions, attemptDocument, singleEquation } from "../../src/tasks/countdown-attempts.ts";
+import { validResult } from "../../src/tasks/countdown-generate.ts";
 
 const task = countdown({
   kind: "countdown",

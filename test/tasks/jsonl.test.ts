@@ -4,7 +4,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
 import { jsonl, jsonlOptions } from "../../src/tasks/jsonl.ts";
-import { readWordProblems } from "../../src/tasks/jsonl-file.ts";
+import { readWordProblems } from "../../src/tasks/jsonl-rows.ts";
 import { equations } from "../../src/tasks/thought-equations.ts";
 import { anyText, textOf } from "./any-text.ts";
 import { NUMBER_ATTACKS, NUMBER_RIGHT } from "./number-attacks.ts";

@@ -1,8 +1,8 @@
 /** Which text of a completion is the answer to a word problem, form by form, and what is said about it. */
 import { describe, expect, it } from "vitest";
-import { answerForm, judgeNumber } from "../../src/tasks/number-answer.ts";
+import { answerForm, verifyNumber } from "../../src/tasks/number-answer.ts";
 
-const judged = (completion: string, gold = "42") => judgeNumber(completion, gold, "plain");
+const judged = (completion: string, gold = "42") => verifyNumber(completion, gold, "plain");
 const thenSays = (text: string) => `Let me see.</think>${text}`;
 const T = "twenty";
 
@@ -163,7 +163,7 @@ describe("what cannot be read as one number is no wrong answer, and no right one
 });
 
 describe("the last number, where the task allows it", () => {
-  const last = (text: string) => judgeNumber(text, "18", "plain", "last-number");
+  const last = (text: string) => verifyNumber(text, "18", "plain", "last-number");
 
   it.each<[text: string, canonical: string]>([
     ["The answer is 18.", "18"],
@@ -206,7 +206,7 @@ describe("the last number, where the task allows it", () => {
   ])("of %j is another than its digits say, and cannot be read", (text, extracted) => {
     // Neither right nor wrong, whatever is right.
     for (const gold of ["18", "345", "1/2", "567", "12345"])
-      expect(judgeNumber(text, gold, "plain", "last-number")).toMatchObject({
+      expect(verifyNumber(text, gold, "plain", "last-number")).toMatchObject({
         ...{ value: 0, kind: "unparsed", canonical: null, extracted },
         reason: "answer is not one plain number (read from last number)",
       });
@@ -239,19 +239,19 @@ describe("the format of a chat: one #### on the last line", () => {
     ["#### 4 ####", false],
     ["a</think><answer>42</answer>", false],
   ])("%j: %s", (completion, format) => {
-    expect(judgeNumber(completion, "42", "chat").format).toBe(format);
+    expect(verifyNumber(completion, "42", "chat").format).toBe(format);
     // Elsewhere it is R1's.
-    expect(judgeNumber(completion, "42", "plain").format).toBe(completion.includes("<answer>"));
+    expect(verifyNumber(completion, "42", "plain").format).toBe(completion.includes("<answer>"));
   });
 
   it("is none where the gold is not usable", () => {
-    expect(judgeNumber("#### 42", "no", "chat")).toMatchObject({ value: null, format: false });
-    expect(judgeNumber("#### 42", "42", "chat")).toMatchObject({ value: 1, canonical: "42" });
+    expect(verifyNumber("#### 42", "no", "chat")).toMatchObject({ value: null, format: false });
+    expect(verifyNumber("#### 42", "42", "chat")).toMatchObject({ value: 1, canonical: "42" });
   });
 });
 
 it("the same value with and without its unit is one answer", () => {
-  const verdict = judgeNumber("a</think>\\boxed{42\\text{ km}} or \\boxed{42}", "42", "plain");
+  const verdict = verifyNumber("a</think>\\boxed{42\\text{ km}} or \\boxed{42}", "42", "plain");
   expect(verdict).toMatchObject({ value: 1, canonical: "42" });
 });
 

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { countdown, countdownOptions } from "../../src/tasks/countdown.ts";
 import { extract } from "../../src/tasks/extract.ts";
 import { jsonl, jsonlOptions } from "../../src/tasks/jsonl.ts";
-import { readWordProblems } from "../../src/tasks/jsonl-file.ts";
+import { readWordProblems } from "../../src/tasks/jsonl-rows.ts";
 import { boxed, hashAnswer } from "../../src/tasks/marked-answers.ts";
 import { parseNumber } from "../../src/tasks/number.ts";
 

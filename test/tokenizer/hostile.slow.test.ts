@@ -2,12 +2,12 @@
 import { Tokenizer as Official } from "tokenizers";
 import { describe, expect, it } from "vitest";
 import { SPLIT_RULES } from "../../src/checkpoint/gguf/splits.ts";
-import { plainDocument } from "../../src/recipe/examples.ts";
+import { plainDocument } from "../../src/data/examples.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { bpeJson } from "../../src/tokenizer/bpe-json.ts";
 import { encodeChat, renderChat } from "../../src/tokenizer/chat.ts";
 import { ChatTemplate } from "../../src/tokenizer/chat-template.ts";
-import { clocked, OutOfTime } from "../../src/tokenizer/clock.ts";
+import { clocked, OutOfTime } from "../../src/tokenizer/hostile.ts";
 import { encodePieces, FIM_TOKENS, promptPieces } from "../../src/tokenizer/infill.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 import { sentencePiece, sentencePieceJson } from "./sentencepiece.ts";
@@ -183,7 +183,7 @@ describe("a template", () => {
       expect(taken).toBeLessThan(20);
     }
     const line = `{% raise %}${"{{ x }} ".repeat(50_000)}`;
-    expect(message(() => new ChatTemplate(line))).toMatch(/line 1: Unknown statement type: raise/);
+    expect(message(() => new ChatTemplate(line))).toMatch(/line 1: unknown tag .raise./);
   });
 
   it("whose own words are long is cut short", () => {

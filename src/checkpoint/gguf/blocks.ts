@@ -12,9 +12,12 @@ interface Block {
   /** Elements and bytes of one block; a row is a multiple of them. */
   elements: number;
   bytes: number;
-  /** Writes the block at byte `at` of `raw` to `out` from index `to`; null for plain numbers. */
-  decode: ((raw: DataView, at: number, out: Float32Array, to: number) => void) | null;
+  /** null for plain numbers. */
+  decode: Decode | null;
 }
+
+/** Writes the block at byte `at` of `raw` to `out` from index `to`. */
+type Decode = (raw: DataView, at: number, out: Float32Array, to: number) => void;
 
 const half = (raw: DataView, at: number): number => fromFloat16(raw.getUint16(at, true));
 const { fround } = Math;
@@ -25,24 +28,34 @@ const K = 256;
 /** The values of IQ4's 4 bits: finer near 0, where most weights are. */
 const LEVELS = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
-/** 32 elements of 4 bits: the low halves of 16 bytes are elements 0 to 15, the high ones 16 to 31. */
+/** Writes 32 elements of 4 bits, each `scale` times a level. */
 function decodeLevels(raw: DataView, at: number, scale: number, out: Float32Array, to: number): void {
-  for (let i = 0; i < 16; i++) {
-    const pair = raw.getUint8(at + i);
-    out[to + i] = scale * LEVELS[pair & 15]!;
-    out[to + 16 + i] = scale * LEVELS[pair >> 4]!;
-  }
+  for (let i = 0; i < 32; i++) out[to + i] = scale * LEVELS[fourBits(raw, at, i)]!;
 }
 
 /** The 2 bits of element `i`: 32 bytes hold 128 elements, in the order i, 32 + i, 64 + i, 96 + i. */
 const twoBits = (raw: DataView, at: number, i: number): number =>
   (raw.getUint8(at + 32 * (i >> 7) + (i & 31)) >> (2 * ((i >> 5) & 3))) & 3;
 
-/** The 5 bits of element `i` of 32: the fifth bits in 4 bytes at `at`, then the halves. */
-function fiveBits(raw: DataView, at: number, i: number): number {
-  const low = (raw.getUint8(at + 4 + (i & 15)) >> (4 * (i >> 4))) & 15;
-  return low | (((raw.getUint8(at + (i >> 3)) >> (i & 7)) & 1) << 4);
-}
+/** The 4 bits of element `i` of 32: the low halves of 16 bytes are elements 0 to 15, the high halves 16 to 31. */
+const fourBits = (raw: DataView, at: number, i: number): number =>
+  (raw.getUint8(at + (i & 15)) >> (4 * (i >> 4))) & 15;
+
+/** The 5 bits of element `i` of 32: 4 bytes of fifth bits, then the low 4 bits as in `fourBits`. */
+const fiveBits = (raw: DataView, at: number, i: number): number =>
+  fourBits(raw, at + 4, i) | (((raw.getUint8(at + (i >> 3)) >> (i & 7)) & 1) << 4);
+
+/** A block of 32 as d (q - zero), or as d q + m where `zero` is null: [d f16][m f16, if any][bits of q]. */
+const decode32 =
+  (bits: (raw: DataView, at: number, i: number) => number, zero: number | null): Decode =>
+  (raw, at, out, to) => {
+    const d = half(raw, at);
+    if (zero !== null) for (let i = 0; i < 32; i++) out[to + i] = d * (bits(raw, at + 2, i) - zero);
+    else {
+      const m = half(raw, at + 2);
+      for (let i = 0; i < 32; i++) out[to + i] = fround(d * bits(raw, at + 4, i)) + m;
+    }
+  };
 
 /** Scale and minimum of a group of a K block: 6 bits each, groups 4 to 7 in pieces. */
 function scaleAndMin(raw: DataView, at: number, group: number): [number, number] {
@@ -67,49 +80,15 @@ export const BLOCKS = {
       for (let i = 0; i < 32; i++) out[to + i] = d * raw.getInt8(at + 2 + i);
     },
   },
-  /** d (q - 8), q 4 bits: [d f16][16 bytes: the low halves are elements 0 to 15, the high halves 16 to 31]. */
-  Q4_0: {
-    ...{ id: 2, elements: 32, bytes: 18 },
-    decode: (raw, at, out, to) => {
-      const d = half(raw, at);
-      for (let i = 0; i < 16; i++) {
-        const pair = raw.getUint8(at + 2 + i);
-        out[to + i] = d * ((pair & 15) - 8);
-        out[to + 16 + i] = d * ((pair >> 4) - 8);
-      }
-    },
-  },
-  /** d q + m: [d f16][m f16][16 bytes as in Q4_0]. */
-  Q4_1: {
-    ...{ id: 3, elements: 32, bytes: 20 },
-    decode: (raw, at, out, to) => {
-      const d = half(raw, at);
-      const m = half(raw, at + 2);
-      for (let i = 0; i < 16; i++) {
-        const pair = raw.getUint8(at + 4 + i);
-        out[to + i] = fround(d * (pair & 15)) + m;
-        out[to + 16 + i] = fround(d * (pair >> 4)) + m;
-      }
-    },
-  },
-  /** d (q - 16), q 5 bits: [d f16][32 fifth bits][16 bytes of low halves as in Q4_0]. */
-  Q5_0: {
-    ...{ id: 6, elements: 32, bytes: 22 },
-    decode: (raw, at, out, to) => {
-      const d = half(raw, at);
-      for (let i = 0; i < 32; i++) out[to + i] = d * (fiveBits(raw, at + 2, i) - 16);
-    },
-  },
-  /** d q + m, q as in Q5_0: [d f16][m f16][32 fifth bits][16 bytes]. */
-  Q5_1: {
-    ...{ id: 7, elements: 32, bytes: 24 },
-    decode: (raw, at, out, to) => {
-      const d = half(raw, at);
-      const m = half(raw, at + 2);
-      for (let i = 0; i < 32; i++) out[to + i] = fround(d * fiveBits(raw, at + 4, i)) + m;
-    },
-  },
-  /** d times one of 16 levels: [d f16][16 bytes as in Q4_0]. */
+  /** d (q - 8), q 4 bits: [d f16][16 bytes]. */
+  Q4_0: { ...{ id: 2, elements: 32, bytes: 18 }, decode: decode32(fourBits, 8) },
+  /** d q + m: [d f16][m f16][16 bytes]. */
+  Q4_1: { ...{ id: 3, elements: 32, bytes: 20 }, decode: decode32(fourBits, null) },
+  /** d (q - 16), q 5 bits: [d f16][20 bytes]. */
+  Q5_0: { ...{ id: 6, elements: 32, bytes: 22 }, decode: decode32(fiveBits, 16) },
+  /** d q + m: [d f16][m f16][20 bytes]. */
+  Q5_1: { ...{ id: 7, elements: 32, bytes: 24 }, decode: decode32(fiveBits, null) },
+  /** d times one of 16 levels: [d f16][16 bytes]. */
   IQ4_NL: {
     ...{ id: 20, elements: 32, bytes: 18 },
     decode: (raw, at, out, to) => decodeLevels(raw, at + 2, half(raw, at), out, to),

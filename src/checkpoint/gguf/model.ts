@@ -1,7 +1,6 @@
 /** Models in GGUF files: opened as a Hugging Face folder would be, and exported from a folder or from memory. */
 import { join } from "node:path";
 import {
-  allParameters,
   fromHuggingFace,
   type ModelConfig,
   storedConfig,
@@ -15,18 +14,17 @@ import {
   type LoadedShape,
   type Model,
   readTokenizerConfig,
-  scaleBlock,
 } from "../folder.ts";
 import { readJson } from "../json.ts";
 import {
-  checkMemory,
-  compare,
+  checkedWeights,
+  expectedShapes,
+  readAll,
   type Shapes,
   type StoredTensor,
   sourceOf,
   type TensorSource,
   withOpenWeights,
-  withoutTiedHead,
 } from "../weights.ts";
 import { BLOCKS, type WrittenType } from "./blocks.ts";
 import { layoutOf, toHuggingFaceConfig, toMetadata } from "./config.ts";
@@ -83,14 +81,9 @@ export function withGguf<T>(file: string, use: (content: GgufContent) => T): T {
  */
 export function loadGguf(file: string, expected?: (config: ModelConfig) => Shapes): LoadedModel {
   return withGguf(file, (content) => {
-    const { tensors } = content;
     const shape = shapeOf(content);
-    const tied = shape.config.tieEmbeddings;
-    if (expected !== undefined) compare(tensors, tied, expected(shape.config), file);
-    const stored = tied ? withoutTiedHead(file, tensors) : tensors;
-    checkMemory(file, stored);
-    const parameters = [...stored].map(([name, { shape, read }]) => [name, { shape, data: read() }] as const);
-    return { ...shape, parameters: new Map(parameters) };
+    const wanted = { tied: shape.config.tieEmbeddings, expected: expected?.(shape.config) };
+    return { ...shape, parameters: readAll(file, checkedWeights(content.tensors, wanted, file)) };
   });
 }
 
@@ -131,7 +124,7 @@ export function exportGguf(from: string | Model, file: string, options: ExportOp
   const tokenizerConfig = readTokenizerConfig(from);
   const files = { modelConfig: fields, generationConfig: json("generation_config.json"), tokenizerConfig };
   const tokenizer = options.tokenizer === false ? null : tokenizerFrom(json("tokenizer.json"), files);
-  return withOpenWeights(from, scaleBlock(from), (source, weights) => {
+  return withOpenWeights(from, (source, weights) => {
     const config = storedConfig(fromHuggingFace(fields), new Set(source.keys()));
     return write(file, { config, tokenizer, tokenizerConfig, source, searched: weights.join(", ") }, options);
   });
@@ -164,10 +157,9 @@ function write(
   const { dtype = "F16", name } = options;
   // Only ever the config as it was understood: absent fields mean other things to other readers.
   const fields = toHuggingFace(config, { bosId: null, eosIds: [], padId: null });
-  const shapes = new Map(allParameters(config).map(({ name, shape }) => [name, shape]));
-  compare(source, config.tieEmbeddings, shapes, searched);
+  const wanted = { tied: config.tieEmbeddings, expected: expectedShapes(config) };
+  const stored = checkedWeights(source, wanted, searched);
   if (tokenizer !== null) checkVocabulary(searched, config, tokenizer);
-  const stored = config.tieEmbeddings ? withoutTiedHead(searched, source) : source;
   const tensors = toGgufTensors(file, stored, layoutOf(file, fields)).map(
     (tensor): GgufTensor => ({ ...tensor, type: typeOf(tensor, dtype) }),
   );

@@ -1,10 +1,11 @@
 /** The tokenizer of a GGUF file, from and to the content of Hugging Face's `tokenizer.json` and its config. */
 import { isDeepStrictEqual } from "node:util";
 import { addedToken, bpeJson } from "../../tokenizer/bpe-json.ts";
+import { namedTemplates, TOOL_USE } from "../../tokenizer/chat-template.ts";
 import { compactTokenizerJson } from "../../tokenizer/compact.ts";
-import { namedTemplates, TOOL_USE } from "../../tokenizer/named-templates.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { mismatch } from "../errors.ts";
+import { templateField } from "../folder.ts";
 import { ruleName, SAME_RULE, SPLIT_RULES, type SplitRule } from "./splits.ts";
 import { flag, i32s, type Metadata, type MetadataValue, text, texts, u32 } from "./values.ts";
 
@@ -14,6 +15,7 @@ type Json = Record<string, unknown>;
 const KIND = { normal: 1, control: 3, added: 4, unused: 5 };
 const KEY = "tokenizer.ggml";
 const TEMPLATE = "tokenizer.chat_template";
+const TOOL_TEMPLATE = `${TEMPLATE}.${TOOL_USE}`;
 
 /** What a Hugging Face folder has beside the weights, as far as a GGUF file has it too. */
 export interface TokenizerContent {
@@ -66,7 +68,9 @@ export function toTokenizerContent(metadata: Metadata): TokenizerContent {
       ),
       add_eos_token: metadata.flag(`${KEY}.add_eos_token`, false),
       clean_up_tokenization_spaces: false,
-      ...chatTemplates(metadata),
+      ...(metadata.has(TEMPLATE) && {
+        chat_template: templateField(metadata.text(TEMPLATE), metadata.text(TOOL_TEMPLATE, null)),
+      }),
     },
     ids: {
       bos_token_id: bos,
@@ -76,35 +80,14 @@ export function toTokenizerContent(metadata: Metadata): TokenizerContent {
   };
 }
 
-/** The chat template, or both templates by name if there is one for tools. */
-function chatTemplates(metadata: Metadata): Json {
-  if (!metadata.has(TEMPLATE)) return {};
-  const [template, forTools] = [metadata.text(TEMPLATE), metadata.text(`${TEMPLATE}.${TOOL_USE}`, null)];
-  if (forTools === null) return { chat_template: template };
-  const named = [
-    { name: "default", template },
-    { name: TOOL_USE, template: forTools },
-  ];
-  return { chat_template: named };
-}
-
 /** The compact tokenizer, recognised by its words; `undefined` for others. */
 function compact(metadata: Metadata, words: readonly string[]): Json | undefined {
   const json = compactTokenizerJson();
   const kinds = metadata.integers(`${KEY}.token_type`);
   const { vocab } = json.model as { vocab: Record<string, number> };
-  return isDeepStrictEqual(
-    words.filter((_, id) => kinds?.[id] !== KIND.unused),
-    byId(vocab),
-  )
-    ? json
-    : undefined;
-}
-
-function byId(vocab: Record<string, number>): string[] {
-  return Object.entries(vocab)
-    .sort(([, a], [, b]) => a - b)
-    .map(([word]) => word);
+  const used = words.filter((_, id) => kinds?.[id] !== KIND.unused);
+  const own = Object.keys(vocab).sort((a, b) => vocab[a]! - vocab[b]!);
+  return isDeepStrictEqual(used, own) ? json : undefined;
 }
 
 /** @param ends ids that end a completion: as in llama.cpp they are control tokens, whatever their kind says */
@@ -112,7 +95,8 @@ function bpe(metadata: Metadata, words: readonly string[], ends: ReadonlySet<num
   const rule = knownSplit(metadata);
   const kinds = metadata.integers(`${KEY}.token_type`) ?? new Int32Array(words.length).fill(KIND.normal);
   if (kinds.length !== words.length) throw metadata.wrong(`${KEY}.token_type`, `${words.length} numbers`);
-  const twice = words.find((word, id) => kinds[id] !== KIND.unused && firstId(words).get(word) !== id);
+  const lastId = new Map(words.map((word, id) => [word, id]));
+  const twice = words.find((word, id) => kinds[id] !== KIND.unused && lastId.get(word) !== id);
   if (twice !== undefined)
     throw metadata.wrong(`${KEY}.tokens`, `each token once, ${JSON.stringify(twice)} too`);
   const vocab: [string, number][] = [];
@@ -125,13 +109,6 @@ function bpe(metadata: Metadata, words: readonly string[], ends: ReadonlySet<num
   const { pre_tokenizer: preTokenizer, normalizer, ignoreMerges } = rule;
   const merges = metadata.texts(`${KEY}.merges`);
   return bpeJson({ added, vocab, merges, preTokenizer, normalizer, ignoreMerges });
-}
-
-const firstIds = new WeakMap<readonly string[], Map<string, number>>();
-function firstId(words: readonly string[]): Map<string, number> {
-  const known = firstIds.get(words) ?? new Map(words.map((word, id) => [word, id]));
-  firstIds.set(words, known);
-  return known;
 }
 
 interface TokenizerJson {
@@ -186,9 +163,7 @@ export function tokenizerMetadata(
     [`${KEY}.add_eos_token`, flag(adds(tokenizer.eosId, config.add_eos_token, tokenizer.around.after))],
     [`${KEY}.add_space_prefix`, flag(false)],
     ...(template === undefined ? [] : [[TEMPLATE, text(template)] as [string, MetadataValue]]),
-    ...(forTools === undefined
-      ? []
-      : [[`${TEMPLATE}.${TOOL_USE}`, text(forTools)] as [string, MetadataValue]]),
+    ...(forTools === undefined ? [] : [[TOOL_TEMPLATE, text(forTools)] as [string, MetadataValue]]),
   ];
 }
 
@@ -221,21 +196,14 @@ function adds(id: number | null, configured: unknown, around: readonly number[])
   return typeof configured === "boolean" ? configured : around.includes(id);
 }
 
-const END_TEXTS = new Set([
-  ...[
-    "<|eot_id|>",
-    "<|im_end|>",
-    "<|end|>",
-    "<|return|>",
-    "<|call|>",
-    "<|flush|>",
-    "<|calls|>",
-    "<eos>",
-    "</s>",
-  ],
-  ...["<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_turn>"],
-  ...["<end_of_utterance>", "<turn|>", "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~["],
-]);
+/** Texts of tokens that end a completion. */
+const END_TEXTS = new Set(
+  [
+    "<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <eos> </s> <|endoftext|> <|eom_id|> <EOT>",
+    "_<EOT> [EOT] [EOS] <|end_of_text|> <end_of_turn> <end_of_utterance> <turn|> <|tool_response> [e~[",
+    "<｜end▁of▁sentence｜>",
+  ].flatMap((line) => line.split(" ")),
+);
 
 /** Texts of fill-in-the-middle tokens without a key; each of them ends a completion too. */
 const FIM_TEXTS = {

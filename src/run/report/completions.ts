@@ -1,17 +1,17 @@
-/** Answers to the same problems before and after RL, side by side with their verdicts. */
+/** Completions to the same problems before and after RL, side by side with their verdicts. */
 import { bracket } from "../../eval/compare.ts";
 import type { EvaluationRecord, GroupRecord, SampleRecord } from "../../events.ts";
 import type { RunData } from "../reader.ts";
 import { htmlText } from "./markdown-text.ts";
 
 const PAIRS = 4;
-/** Characters of an answer that are shown; the middle of a longer one is left out. */
+/** Characters of a completion that are shown; the middle of a longer one is left out. */
 const LONGEST = 900;
 
 /** Markdown, or a sentence that says what is missing. */
 export function answersSection(run: RunData): string {
-  const exams = bracket(run.evaluations);
-  const pairs = exams === null ? [] : pairUp(...exams);
+  const compared = bracket(run.evaluations);
+  const pairs = compared === null ? [] : pairUp(...compared);
   if (pairs.length > 0) {
     const tables = pairs.map(([before, after]) => table(before, after, "Before RL", "After RL"));
     return `The first held-out problems, answered before and after.\n\n${tables.join("\n\n")}`;
@@ -19,7 +19,7 @@ export function answersSection(run: RunData): string {
   const names = new Set(run.recipe.stages.filter(({ kind }) => kind === "grpo").map(({ name }) => name));
   const lines = run.samples.filter(({ stage }) => names.has(stage));
   const [first, last] = [lines[0], lines.at(-1)];
-  if (first === undefined || last === undefined) return "No answers were recorded.";
+  if (first === undefined || last === undefined) return "No completions were recorded.";
   const tables = first.groups.slice(0, PAIRS).flatMap((group, index) => {
     const other = last.groups[index];
     return other === undefined ? [] : [table(group, other, `Step ${first.step}`, `Step ${last.step}`)];
@@ -53,7 +53,7 @@ const row = (left: string, right: string): string =>
   `<tr><td valign="top">${left}</td><td valign="top">${right}</td></tr>`;
 
 function answer(sample: SampleRecord | undefined): string {
-  if (sample === undefined) return "no answer";
+  if (sample === undefined) return "no completion";
   const { value, reason } = sample.verdict;
   const mark = value === null ? "unscored" : value === 1 ? "right" : "wrong";
   const why = reason === mark ? "" : `: ${htmlText(reason)}`;

@@ -25,7 +25,7 @@ const grpoPlans: Plan[] = [
   {
     key: "reward",
     title: "Reward",
-    yLabel: "mean reward of an answer",
+    yLabel: "mean reward of a completion",
     // The parts add up to the total.
     metrics: {
       ...{ "reward/mean": "total", "reward/accuracy": "accuracy", "reward/format": "format" },
@@ -41,7 +41,7 @@ const grpoPlans: Plan[] = [
   },
   {
     key: "length",
-    title: "Length of the answers",
+    title: "Length of the completions",
     yLabel: "tokens",
     metrics: {
       "length/mean": "mean",
@@ -65,10 +65,10 @@ const grpoPlans: Plan[] = [
   },
   {
     key: "signal",
-    title: "Groups that teach, answers cut off",
+    title: "Groups that teach, completions cut off",
     yLabel: "share",
     percent: true,
-    metrics: { "groups/informative": "informative groups", truncated: "truncated answers" },
+    metrics: { "groups/informative": "informative groups", truncated: "truncated completions" },
   },
 ];
 
@@ -116,7 +116,7 @@ export function validityFigure(run: RunData): Figure[] {
   }));
   return figure("validity-by-position.svg", {
     title: "Truth of the thoughts by position",
-    xLabel: "tokens from the start of the answer",
+    xLabel: "tokens from the start of the completion",
     yLabel: "true equations",
     series,
     percent: true,
@@ -124,14 +124,14 @@ export function validityFigure(run: RunData): Figure[] {
   });
 }
 
-/** pass@k by k, one line per evaluation that has several answers to a problem. */
+/** pass@k by k, one line per evaluation that has several completions to a problem. */
 export function passFigure(run: RunData): Figure[] {
   const series = run.evaluations.flatMap(({ label, passAtK = [] }: EvaluationRecord) =>
     passAtK.length < 2 ? [] : [{ name: label, points: passAtK.map(({ k, value }) => [k, value] as const) }],
   );
   return figure("pass-at-k.svg", {
     title: "pass@k",
-    xLabel: "answers to a problem",
+    xLabel: "completions to a problem",
     yLabel: "problems solved by one of k",
     series,
     percent: true,

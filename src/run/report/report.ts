@@ -2,8 +2,8 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { bracket } from "../../eval/compare.ts";
-import type { Bill, EvaluationRecord } from "../../events.ts";
-import type { BillFile } from "../../ledger/bill.ts";
+import type { EvaluationRecord } from "../../events.ts";
+import type { Bill, BillFile } from "../../ledger/bill.ts";
 import { onDisk, replaceFile } from "../../lib/disk.ts";
 import { runPaths } from "../folder.ts";
 import { type RunData, readRun } from "../reader.ts";
@@ -49,14 +49,14 @@ export function renderReport(run: RunData): { markdown: string; figures: Figure[
     `# ${run.info.name}`,
     inlineText(run.recipe.description ?? ""),
     summary(run),
-    "## Exams",
+    "## Evaluations",
     evaluationTable(run.evaluations),
     ...curves.flatMap(({ stage, figures }) =>
       figures.length === 0 ? [] : [`## Stage ${stage.name} (${stage.kind})`, ...figures.map(embed)],
     ),
     ...passSection(run.evaluations, passAtK),
     ...positionSection(run.evaluations, byPosition),
-    "## Answers",
+    "## Completions",
     answersSection(run),
     "## Bill",
     billSection(run.bill),
@@ -70,33 +70,33 @@ export function renderReport(run: RunData): { markdown: string; figures: Figure[
 }
 
 function summary(run: RunData): string {
-  const exams = bracket(run.evaluations);
+  const compared = bracket(run.evaluations);
   const gain =
-    exams === null
-      ? "There are no two exams to compare, so this report claims no gain."
-      : gainVerdict(...exams);
+    compared === null
+      ? "There are no two evaluations to compare, so this report claims no gain."
+      : gainVerdict(...compared);
   const admissions = run.recipe.stages.flatMap((stage) => stageVerdict(stage, run));
   return [gain, ...admissions.map((sentence) => `- ${sentence}`)].join("\n\n");
 }
 
 function evaluationTable(evaluations: EvaluationRecord[]): string {
-  if (evaluations.length === 0) return "No exam was taken.";
-  const rows = evaluations.map((exam) => [
-    inlineText(exam.label),
-    inlineText(exam.task),
-    `${exam.problems} x ${exam.samplesPerProblem}`,
-    String(exam.temperature),
-    percent(exam.passAt1),
-    `${percent(exam.interval[0])} to ${percent(exam.interval[1])}`,
-    exam.majAtK === null ? "-" : percent(exam.majAtK),
-    exam.thoughtValidity === null ? "-" : percent(exam.thoughtValidity),
-    exam.meanTokens.toFixed(1),
-    percent(exam.truncated),
-    share(exam, "unparsed"),
-    share(exam, "unscored"),
+  if (evaluations.length === 0) return "No evaluation was made.";
+  const rows = evaluations.map((evaluation) => [
+    inlineText(evaluation.label),
+    inlineText(evaluation.task),
+    `${evaluation.problems} x ${evaluation.samplesPerProblem}`,
+    String(evaluation.temperature),
+    percent(evaluation.passAt1),
+    `${percent(evaluation.interval[0])} to ${percent(evaluation.interval[1])}`,
+    evaluation.majAtK === null ? "-" : percent(evaluation.majAtK),
+    evaluation.thoughtValidity === null ? "-" : percent(evaluation.thoughtValidity),
+    evaluation.meanTokens.toFixed(1),
+    percent(evaluation.truncated),
+    share(evaluation, "unparsed"),
+    share(evaluation, "unscored"),
   ]);
   const head = [
-    ...["exam", "task", "problems x answers", "temperature", "pass@1", "95 % interval", "maj@k"],
+    ...["evaluation", "task", "problems x completions", "temperature", "pass@1", "95 % interval", "maj@k"],
     ...["true equations", "mean tokens", "truncated", "unread", "unscored"],
   ];
   return markdownTable(head, rows);
@@ -109,7 +109,7 @@ function share({ counts }: EvaluationRecord, kind: "unparsed" | "unscored"): str
   return all === 0 ? "-" : percent(counts[kind] / all);
 }
 
-/** pass@k by k, for exams with several answers to a problem. */
+/** pass@k by k, for evaluations with several completions to a problem. */
 function passSection(evaluations: EvaluationRecord[], figures: Figure[]): string[] {
   const curves = evaluations.filter(({ passAtK = [] }) => passAtK.some(({ k }) => k > 1));
   if (curves.length === 0) return [];
@@ -126,9 +126,9 @@ function passSection(evaluations: EvaluationRecord[], figures: Figure[]): string
   ]);
   return [
     "## pass@k",
-    "Probability that at least one of k answers is right: the unbiased estimator, averaged over problems, with 95 % intervals.",
+    "Probability that at least one of k completions is right: the unbiased estimator, averaged over problems, with 95 % intervals.",
     ...figures.map(embed),
-    markdownTable(["exam", ...ks.map((k) => `k = ${k}`)], rows),
+    markdownTable(["evaluation", ...ks.map((k) => `k = ${k}`)], rows),
   ];
 }
 
@@ -139,18 +139,18 @@ function positionSection(evaluations: EvaluationRecord[], figures: Figure[]): st
   }
   if (spans.size === 0) return [];
   const columns = [...spans].sort((a, b) => a[1] - b[1]);
-  const rows = evaluations.map((exam) => [
-    inlineText(exam.label),
+  const rows = evaluations.map((evaluation) => [
+    inlineText(evaluation.label),
     ...columns.map(([, start]) => {
-      const bin = exam.validityByPosition.find(({ from }) => from === start);
+      const bin = evaluation.validityByPosition.find(({ from }) => from === start);
       return bin === undefined || bin.equations === 0 ? "-" : `${percent(bin.share)} of ${bin.equations}`;
     }),
   ]);
   return [
     "## Truth of the thoughts by position",
-    "Share of the equations in the thoughts that are true, by their position in the answer (in tokens). A thought that grows past the positions that pretraining showed turns into noise, which the reward cannot see.",
+    "Share of the equations in the thoughts that are true, by their position in the completion (in tokens). A thought that grows past the positions that pretraining showed turns into noise, which the reward cannot see.",
     ...figures.map(embed),
-    markdownTable(["exam", ...columns.map(([name]) => name)], rows),
+    markdownTable(["evaluation", ...columns.map(([name]) => name)], rows),
   ];
 }
 

@@ -64,10 +64,10 @@ function cause(lines: MetricsLine[]): string {
   const truncated = average(lines, "truncated");
   const informative = average(lines, "groups/informative");
   if (truncated !== null && truncated > CUT_LIMIT) {
-    return ` ${percent(truncated)} of the answers were cut off before they ended: raise maxNewTokens, or begin with a model that answers more briefly.`;
+    return ` ${percent(truncated)} of the completions were cut off before they ended: raise maxNewTokens, or begin with a model whose completions are shorter.`;
   }
   if (informative === 0) {
-    return " In every group all answers had the same reward: use easier problems, a better base, larger groups or a higher temperature.";
+    return " In every group all completions had the same reward: use easier problems, a better base, larger groups or a higher temperature.";
   }
   return "";
 }
@@ -91,13 +91,13 @@ export function gainVerdict(before: EvaluationRecord, after: EvaluationRecord): 
   const comparable =
     before.task === after.task && before.temperature === after.temperature
       ? ""
-      : " The two exams differ in task or temperature, so this compares more than the training.";
+      : " The two evaluations differ in task or temperature, so this compares more than the training.";
   if (!significant) {
     const more =
       problemsNeeded === null || problemsNeeded <= after.problems
         ? ""
         : ` About ${problemsNeeded.toLocaleString("en-US")} problems would settle a difference of this size.`;
-    return `Nothing was learned that this exam can show: pass@1 went ${change}, which is inside the noise.${more}${comparable}`;
+    return `Nothing was learned that this evaluation can show: pass@1 went ${change}, which is inside the noise.${more}${comparable}`;
   }
   return mean > 0
     ? `pass@1 on held-out problems rose ${change}.${comparable}`

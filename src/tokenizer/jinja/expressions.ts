@@ -31,6 +31,8 @@ const noArguments: Arguments = () => ({ args: [], named: new Map() });
 
 export class TagReader extends TokenReader {
   readonly #mention: (name: string) => void;
+  /** The call that was read last, for `call` tags. */
+  lastCall: { evaluate: Evaluate; callee: Evaluate; given: Arguments } | null = null;
 
   /** `mention` hears of the names that the expressions look up. */
   constructor(tokens: readonly Token[], mention: (name: string) => void) {
@@ -183,11 +185,18 @@ export class TagReader extends TokenReader {
   #postfix(given: Evaluate): Evaluate {
     let value = given;
     for (;;) {
-      if (this.is("(")) value = called(value, this.arguments());
+      if (this.is("(")) value = this.#called(value);
       else if (this.skip(".")) value = this.#attribute(value);
       else if (this.skip("[")) value = this.#subscript(value);
       else return value;
     }
+  }
+
+  #called(callee: Evaluate): Evaluate {
+    const given = this.#arguments();
+    const evaluate: Evaluate = (scope) => scope.run.call(callee(scope), given(scope));
+    this.lastCall = { evaluate, callee, given };
+    return evaluate;
   }
 
   #attribute(object: Evaluate): Evaluate {
@@ -216,14 +225,16 @@ export class TagReader extends TokenReader {
     return (scope) => scope.run.item(object(scope), key(scope));
   }
 
-  arguments(): Arguments {
+  #arguments(): Arguments {
     const fill: ((scope: Scope, given: ReturnType<Arguments>) => void)[] = [];
     let onlyNamed = false;
     this.expect("(");
     this.list(")", () => {
       if (this.skip("*")) {
         const items = this.expression();
-        fill.push((scope, { args }) => args.push(...iterate(items(scope))));
+        fill.push((scope, { args }) => {
+          for (const item of iterate(items(scope))) args.push(item);
+        });
       } else if (this.skip("**")) {
         const entries = this.expression();
         fill.push((scope, { named }) => {
@@ -257,7 +268,7 @@ export class TagReader extends TokenReader {
         const [operand, filter] = [value, this.#filter()];
         value = (scope) => filter(scope, operand(scope));
       } else if (this.skip("is")) value = this.#test(value);
-      else if (this.is("(")) value = called(value, this.arguments());
+      else if (this.is("(")) value = this.#called(value);
       else return value;
     }
   }
@@ -271,7 +282,7 @@ export class TagReader extends TokenReader {
   /** `name` or `name(arguments)`. */
   #filter(): Filtering {
     const name = this.#dottedName();
-    const given = this.is("(") ? this.arguments() : noArguments;
+    const given = this.is("(") ? this.#arguments() : noArguments;
     return (scope, value) => scope.run.filter(name, value, given(scope));
   }
 
@@ -287,7 +298,7 @@ export class TagReader extends TokenReader {
     const negated = this.skip("not");
     const name = this.#dottedName();
     let given = noArguments;
-    if (this.is("(")) given = this.arguments();
+    if (this.is("(")) given = this.#arguments();
     else if (this.#beginsArgument()) {
       const argument = this.#postfix(this.#primary());
       given = (scope) => ({ args: [argument(scope)], named: new Map() });
@@ -301,21 +312,6 @@ export class TagReader extends TokenReader {
     return token.type === "operator"
       ? "[{".includes(token.text)
       : token.type !== "name" || !NO_ARGUMENT.includes(token.text);
-  }
-
-  /** `f(a)(b)`: what is called, and the arguments of the last call. */
-  call(): { callee: Evaluate; given: Arguments } {
-    let callee = this.#primary();
-    for (;;) {
-      while (!this.is("(")) {
-        if (this.skip(".")) callee = this.#attribute(callee);
-        else if (this.skip("[")) callee = this.#subscript(callee);
-        else this.fail(`expected a call, found ${this.found()}`);
-      }
-      const given = this.arguments();
-      if (this.atEnd) return { callee, given };
-      callee = called(callee, given);
-    }
   }
 
   /** What a value is assigned to: a name, a namespace's field, or several in a tuple. */
@@ -368,8 +364,3 @@ const tupleOf =
   (items: readonly Evaluate[]): Evaluate =>
   (scope) =>
     tuple(items.map((item) => item(scope)));
-
-const called =
-  (callee: Evaluate, given: Arguments): Evaluate =>
-  (scope) =>
-    scope.run.call(callee(scope), given(scope));

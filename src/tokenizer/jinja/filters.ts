@@ -1,9 +1,7 @@
 /** Jinja's filters (jinja2/filters.py), those that make sense in a chat, with transformers' `tojson`. */
 import { argument, type Call, capitalized, method, replaceText, splitLines, stripped } from "./methods.ts";
-import { real, rounded, whole } from "./numbers.ts";
-import { escaped } from "./operators.ts";
-import { TESTS } from "./tests.ts";
-import { jsonOptions, percent, toJson, toText } from "./text.ts";
+import { escaped, TESTS } from "./operators.ts";
+import { jsonOptions, percent, real, rounded, toJson, toText, whole } from "./text.ts";
 import {
   asNumber,
   characterCount,
@@ -197,9 +195,7 @@ export const FILTERS: Record<string, Filter> = {
       else groups.push({ key: key(item), first: part(item, path, call), items: [item] });
     }
     return groups.map(({ first, items }) => {
-      const group = new Group();
-      group.push(first, items);
-      return group;
+      return Group.of(first, items);
     });
   },
   indent: indented,
@@ -313,16 +309,8 @@ const at = (items: readonly Value[], index: number, otherwise: string): Value =>
   return item === undefined ? new Undefined(otherwise) : item;
 };
 
-/** They hand a marked text on as it is. */
-export const KEEPS_MARKUP: readonly string[] = [
-  "default",
-  "d",
-  "escape",
-  "e",
-  "forceescape",
-  "safe",
-  "string",
-];
+/** Names of the filters that return a marked text as it is. */
+export const KEEPS_MARKUP = /^(default|d|escape|e|forceescape|safe|string)$/;
 
 function lengthOf(value: Value): number {
   if (value instanceof Map) return value.size;

@@ -1,12 +1,15 @@
-/** Python's operators on a template's values. */
+/** Python's operators on a template's values, and Jinja's tests (jinja2/tests.py): the names that may follow `is`. */
 import { percent, toText } from "./text.ts";
 import {
   asNumber,
+  Callable,
   compare,
   contains,
   Float,
   isEqual,
   isNumber,
+  keyOf,
+  Lazy,
   Markup,
   missing,
   plain,
@@ -22,34 +25,25 @@ import {
 
 type Spend = (length: number) => void;
 
+const COMPARISONS: Record<string, (a: Value, b: Value) => boolean> = {
+  "==": isEqual,
+  "!=": (a, b) => !isEqual(a, b),
+  "<": (a, b) => compare(a, b) < 0,
+  "<=": (a, b) => compare(a, b) <= 0,
+  ">": (a, b) => compare(a, b) > 0,
+  ">=": (a, b) => compare(a, b) >= 0,
+  in: (a, b) => contains(b, a),
+  "not in": (a, b) => !contains(b, a),
+};
+
 /** @throws TemplateRuntimeError for operands that Python refuses */
 export function binary(operator: string, a: Value, b: Value, spend: Spend): Value {
-  switch (operator) {
-    case "==":
-      return isEqual(a, b);
-    case "!=":
-      return !isEqual(a, b);
-    case "<":
-      return compare(a, b) < 0;
-    case "<=":
-      return compare(a, b) <= 0;
-    case ">":
-      return compare(a, b) > 0;
-    case ">=":
-      return compare(a, b) >= 0;
-    case "in":
-      return contains(b, a);
-    case "not in":
-      return !contains(b, a);
-    case "~": {
-      // Marked or not: a chat is no HTML, so these are joined as they are.
-      const text = toText(a) + toText(b);
-      spend(text.length);
-      return text;
-    }
-    default:
-      return arithmetic(operator, a, b, spend);
-  }
+  if (Object.hasOwn(COMPARISONS, operator)) return COMPARISONS[operator](a, b);
+  if (operator !== "~") return arithmetic(operator, a, b, spend);
+  // Marked or not, these are joined as they are: a chat is no HTML.
+  const text = toText(a) + toText(b);
+  spend(text.length);
+  return text;
 }
 
 const ESCAPES: Record<string, string> = {
@@ -158,3 +152,54 @@ export function sliced(value: Value, ends: readonly Value[], spend: Spend): Valu
   spend(items.length);
   return value instanceof Tuple ? tuple(items) : items;
 }
+
+export type Test = (value: Value, args: readonly Value[]) => boolean;
+
+const remainder = (value: Value, by: Value): number => {
+  if (isNumber(value) && isNumber(by) && asNumber(by) !== 0) return asNumber(value) % asNumber(by);
+  throw new TemplateRuntimeError(
+    isNumber(value) && isNumber(by)
+      ? "integer modulo by zero"
+      : `unsupported operand type(s) for %: '${typeName(value)}' and '${typeName(by)}'`,
+  );
+};
+const isContainer = (value: Value): boolean =>
+  typeof value === "string" || Array.isArray(value) || value instanceof Map;
+export const TESTS: Record<string, Test> = {
+  boolean: (value) => typeof value === "boolean",
+  callable: (value) => value instanceof Callable,
+  defined: (value) => !(value instanceof Undefined),
+  divisibleby: (value, [by]) => remainder(value, by) === 0,
+  even: (value) => remainder(value, 2) === 0,
+  escaped: () => false,
+  false: (value) => value === false,
+  float: (value) => value instanceof Float,
+  integer: (value) => typeof value === "number",
+  iterable: (value) => isContainer(value) || value instanceof Undefined || value instanceof Lazy,
+  lower: (value) =>
+    toText(value) !== toText(value).toUpperCase() && toText(value) === toText(value).toLowerCase(),
+  mapping: (value) => value instanceof Map,
+  none: (value) => value === null,
+  number: isNumber,
+  odd: (value) => Math.abs(remainder(value, 2)) === 1,
+  // Texts and small numbers that are equal are one object in Python.
+  sameas: (value, [other]) =>
+    typeof value === "object" && value !== null
+      ? value === other
+      : typeName(value) === typeName(other) && keyOf(value) === keyOf(other),
+  sequence: (value) =>
+    (isContainer(value) && !(value instanceof View && !value.isIndexed)) || value instanceof Undefined,
+  string: (value) => typeof value === "string",
+  true: (value) => value === true,
+  undefined: (value) => value instanceof Undefined,
+  upper: (value) =>
+    toText(value) !== toText(value).toLowerCase() && toText(value) === toText(value).toUpperCase(),
+};
+
+const COMPARING_TESTS: Record<string, readonly string[]> = {
+  ...{ "==": ["eq", "equalto"], "!=": ["ne"], "<": ["lt", "lessthan"], "<=": ["le"] },
+  ...{ ">": ["gt", "greaterthan"], ">=": ["ge"], in: [] },
+};
+for (const [operator, names] of Object.entries(COMPARING_TESTS))
+  for (const name of [operator, ...names])
+    TESTS[name] = (value, [other]) => COMPARISONS[operator](value, other);

@@ -171,7 +171,7 @@ export class TemplateRun {
   readonly filter = (name: string, value: Value, { args, named }: Given): Value => {
     if (!Object.hasOwn(FILTERS, name)) throw new TemplateRuntimeError(`No filter named '${name}'.`);
     const { spend, attribute, filter } = this;
-    const operand = KEEPS_MARKUP.includes(name) ? value : plain(value);
+    const operand = KEEPS_MARKUP.test(name) ? value : plain(value);
     return this.#counted(FILTERS[name](operand, { args, named, spend, attribute, filter }));
   };
 

@@ -185,12 +185,15 @@ class Compiler {
   #call(tag: TagReader): Execute {
     const mentioned = new Set<string>();
     const parameters = tag.is("(") ? this.#mentioning(mentioned, () => tag.parameters()) : [];
-    const { callee, given } = tag.call();
+    const evaluate = tag.expression();
+    tag.end();
+    const call = tag.lastCall;
+    if (call?.evaluate !== evaluate) throw new Error("expected a call");
     const body = this.#mentioning(mentioned, () => this.#body("endcall"));
     return (scope) => {
-      const { args, named } = given(scope);
+      const { args, named } = call.given(scope);
       named.set("caller", macro({ name: "caller", parameters, body, mentioned }, scope));
-      scope.run.write(toText(scope.run.call(callee(scope), { args, named })));
+      scope.run.write(toText(scope.run.call(call.callee(scope), { args, named })));
     };
   }
 

@@ -35,17 +35,11 @@ export class View extends Fixed {
 }
 
 export function view(kind: string, items: readonly Value[], text: string | null = null): View {
-  const made = new View();
-  for (const item of items) made.push(item);
-  made.kind = kind;
-  made.text = text;
-  return made;
+  return Object.assign(View.from(items) as View, { kind, text });
 }
 
 export function tuple(items: readonly Value[]): Tuple {
-  const made = new Tuple();
-  for (const item of items) made.push(item);
-  return made;
+  return Tuple.from(items) as Tuple;
 }
 
 /** What was looked up and is not there. */

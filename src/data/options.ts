@@ -1,9 +1,9 @@
-/** Parts of a recipe: how rotary positions are scaled, and training data. */
+/** The training data that a pretraining or SFT stage may name. */
 import { z } from "zod";
 import { count, fraction } from "../lib/schema.ts";
 
 /** How many numbers a Countdown problem has; several entries are drawn evenly. */
-export const numbers = z.array(z.int().min(2).max(6)).min(1);
+const numbers = z.array(z.int().min(2).max(6)).min(1);
 
 /** Attempts, right and wrong alike, generated on the fly: every equation in them is true. */
 const countdownAttempts = z.strictObject({
@@ -18,15 +18,15 @@ const countdownAttempts = z.strictObject({
   goOn: fraction,
   /** Largest intermediate result. */
   maxResult: count,
-  /** Share of problems whose known solution multiplies or divides; 0: as they come, one in twelve for 3 numbers. */
+  /** Share of problems whose known solution multiplies or divides; 0: as they are drawn, one in twelve for 3 numbers. */
   products: fraction.default(0),
   /** No attempt twice in one thought. */
   distinct: z.boolean().default(false),
 });
 
 /**
- * The files below a folder, those that imports hold together as one document in the order of their imports
- * (DeepSeek-Coder, 2401.14196, section 2.2), and cut for fill-in-the-middle (section 3.1.2) where `fim` stands.
+ * The files below a folder, those that import one another as one document, imported files first
+ * (DeepSeek-Coder, 2401.14196, section 2.2), and cut for fill-in-the-middle (section 3.1.2) where there is `fim`.
  */
 const repository = z.strictObject({
   kind: z.literal("repository"),
@@ -37,13 +37,12 @@ const repository = z.strictObject({
   fim: z.strictObject({ rate: fraction.default(0.5), spm: fraction.default(0) }).optional(),
 });
 
-/** Files are relative to the directory where the command runs. */
 export const dataSchema = z.discriminatedUnion("kind", [
   countdownAttempts,
   z.strictObject({
     kind: z.literal("jsonl"),
     file: z.string().min(1),
-    /** Left out, SFT uses the model's chat template where it has one; `plain` takes prompt and completion as they stand. */
+    /** Left out, SFT uses the model's chat template where it has one; `plain` takes prompt and completion as they are. */
     template: z.enum(["chat", "plain"]).optional(),
   }),
   z.strictObject({ kind: z.literal("text"), file: z.string().min(1) }),

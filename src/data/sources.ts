@@ -1,20 +1,20 @@
 /** Where pretraining and SFT get their documents: generated attempts, a text file, JSONL, or code. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { fimDocument } from "../data/fill-in-the-middle.ts";
-import type { DocumentSource } from "../data/packing.ts";
-import { repositoryDocuments, type SourceFile } from "../data/repository.ts";
 import { isUserError } from "../lib/errors.ts";
 import { Random } from "../lib/random.ts";
 import { readText, textFault } from "../lib/text-file.ts";
-import { countdown } from "../tasks/countdown.ts";
+import { countdown, countdownOptions } from "../tasks/countdown.ts";
 import { attemptDocument } from "../tasks/countdown-attempts.ts";
 import { dataSetError, readDataText } from "../tasks/rows.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type Example, plainDocument, readExamples, type TextModel, usualTemplate } from "./examples.ts";
-import type { TrainingData } from "./schema.ts";
+import { fimDocument } from "./fill-in-the-middle.ts";
+import type { TrainingData } from "./options.ts";
+import type { DocumentSource } from "./packing.ts";
+import { repositoryDocuments, type SourceFile } from "./repository.ts";
 
 /** What a stage asks of its documents. */
 export interface SourceOptions {
@@ -32,13 +32,7 @@ export function documentSource(
   switch (data.kind) {
     case "countdown-attempts": {
       const { numbers, maxResult } = data;
-      const task = countdown({
-        kind: "countdown",
-        numbers,
-        numberRange: [1, 99],
-        targetRange: [10, 100],
-        maxResult,
-      });
+      const task = countdown(countdownOptions.parse({ kind: "countdown", numbers, maxResult }));
       return (index) => {
         const { prompt, completion } = attemptDocument(task, data, seed, index);
         return plainDocument(model, prompt, completion);

@@ -1,13 +1,13 @@
 /** Rows of a person's training file as documents: conversations, prompts with completions, or plain texts. */
 import type { ModelShape } from "../checkpoint/folder.ts";
-import { chatDocuments } from "../data/chat-example.ts";
-import type { Document } from "../data/packing.ts";
-import { encodePrompt } from "../data/prompt.ts";
 import { isUserError } from "../lib/errors.ts";
 import { visible } from "../lib/text-file.ts";
 import { kindOf, type Row, readRows } from "../tasks/rows.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
 import { type Chat, type ChatMessage, chatOf } from "../tokenizer/chat.ts";
+import { chatDocuments } from "./chat-example.ts";
+import type { Document } from "./packing.ts";
+import { encodePrompt } from "./prompt.ts";
 
 export type TextModel = Pick<ModelShape, "tokenizer" | "tokenizerConfig">;
 

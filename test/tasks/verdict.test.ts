@@ -5,18 +5,18 @@ import { arithmetic, arithmeticOptions } from "../../src/tasks/arithmetic.ts";
 import { countdown, countdownOptions } from "../../src/tasks/countdown.ts";
 import { equationsOptions, equationsTask } from "../../src/tasks/equations.ts";
 import { extract } from "../../src/tasks/extract.ts";
+import { verifyNumber } from "../../src/tasks/number-answer.ts";
+import type { Task, Verdict } from "../../src/tasks/problem.ts";
 import {
   COMPLETION_LIMIT,
   checkBlock,
   checkedVerdict,
   checkNumber,
   fault,
-  judge,
   oversized,
   unparsed,
-} from "../../src/tasks/judge.ts";
-import { judgeNumber } from "../../src/tasks/number-answer.ts";
-import type { Task, Verdict } from "../../src/tasks/problem.ts";
+  verifyCompletion,
+} from "../../src/tasks/verdict.ts";
 import { wordProblems, wordProblemsOptions } from "../../src/tasks/word-problems.ts";
 
 const UNSCORED = { value: null, kind: "unscored", extracted: null, canonical: null, format: false };
@@ -26,8 +26,8 @@ const verifyWith = (task: unknown, gold: unknown, completion: string): Verdict =
   (task as Task).verify({ id: "", prompt: "", answer: gold } as never, completion);
 
 const byText = {
-  words: { verify: ({ answer }: { answer: string }, text: string) => judgeNumber(text, answer, "plain") },
-  chat: { verify: ({ answer }: { answer: string }, text: string) => judgeNumber(text, answer, "chat") },
+  words: { verify: ({ answer }: { answer: string }, text: string) => verifyNumber(text, answer, "plain") },
+  chat: { verify: ({ answer }: { answer: string }, text: string) => verifyNumber(text, answer, "chat") },
   arithmetic: arithmetic(arithmeticOptions.parse({ kind: "arithmetic" })),
   equations: equationsTask(equationsOptions.parse({ kind: "equations" })),
 };
@@ -114,10 +114,10 @@ describe("Countdown with a problem that is none", () => {
   });
 });
 
-describe("judge", () => {
+describe("verifyCompletion", () => {
   it("says that the verifier failed, not the completion", () => {
     const broken = (thrown: unknown) =>
-      judge("a</think><answer>1</answer>", () => {
+      verifyCompletion("a</think><answer>1</answer>", () => {
         throw thrown;
       });
     expect(broken(new Error("a bug"))).toEqual({ ...UNSCORED, reason: "verifier fault: a bug" });
@@ -132,7 +132,7 @@ describe("judge", () => {
       seen.push(answer);
       return { right: true, extracted: "x".repeat(1001), canonical: "y".repeat(1000), reason: "fine" };
     };
-    expect(judge(text(COMPLETION_LIMIT), check)).toEqual({
+    expect(verifyCompletion(text(COMPLETION_LIMIT), check)).toEqual({
       value: 1,
       kind: "right",
       extracted: `${"x".repeat(1000)}…`,
@@ -140,7 +140,7 @@ describe("judge", () => {
       format: true,
       reason: "fine",
     });
-    expect(judge(text(COMPLETION_LIMIT + 1), check)).toMatchObject({
+    expect(verifyCompletion(text(COMPLETION_LIMIT + 1), check)).toMatchObject({
       value: 0,
       kind: "unparsed",
       format: false,
@@ -233,10 +233,13 @@ describe("a finding", () => {
   });
 
   it("becomes a verdict", () => {
-    expect(judge("</think>", () => unparsed(null, "none"))).toEqual({
+    expect(verifyCompletion("</think>", () => unparsed(null, "none"))).toEqual({
       ...{ value: 0, kind: "unparsed", extracted: null, canonical: null, format: false, reason: "none" },
     });
-    expect(judge("</think>", () => checkNumber("2", half))).toMatchObject({ value: 0, kind: "wrong" });
+    expect(verifyCompletion("</think>", () => checkNumber("2", half))).toMatchObject({
+      value: 0,
+      kind: "wrong",
+    });
     expect(oversized("a".repeat(COMPLETION_LIMIT))).toBeNull();
     expect(oversized("a".repeat(COMPLETION_LIMIT + 1))?.reason).toBe(
       "completion longer than 1000000 characters",

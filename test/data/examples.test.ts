@@ -3,12 +3,12 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readFolder } from "../../src/checkpoint/folder.ts";
+import { readExamples, usualTemplate } from "../../src/data/examples.ts";
+import { fileExamples } from "../../src/data/sources.ts";
 import { checkData } from "../../src/recipe/check-data.ts";
-import { readExamples, usualTemplate } from "../../src/recipe/examples.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { recipeShape } from "../../src/recipe/options.ts";
+import { recipeShape } from "../../src/recipe/model.ts";
 import type { PretrainStage, SftStage } from "../../src/recipe/schema.ts";
-import { fileExamples } from "../../src/recipe/sources.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 

@@ -1,4 +1,4 @@
-/** From a recipe's stage to the options of the code that runs it, and from its model block to a model. */
+/** From a recipe's model and tokenizer to a model. */
 import fs from "node:fs";
 import { pulledModel } from "../checkpoint/download.ts";
 import { mismatch } from "../checkpoint/errors.ts";
@@ -9,8 +9,7 @@ import { readJson } from "../checkpoint/json.ts";
 import { holdsModel, openModelFiles, readShape } from "../checkpoint/model.ts";
 import { mergeAdapter } from "../checkpoint/peft.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
-import { Random } from "../lib/random.ts";
-import { allParameters, checkConfig, configOf, type ModelConfig } from "../models/architectures.ts";
+import { allParameters, checkConfig, configOf } from "../models/architectures.ts";
 import { initialise } from "../models/layers.ts";
 import { f32, type HostValue } from "../runtime/session.ts";
 import { readDataText } from "../tasks/rows.ts";
@@ -33,14 +32,9 @@ export function asParameters(values: ReadonlyMap<string, HostValue>): Map<string
   return new Map([...values].map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array }]));
 }
 
-/** Shapes by name, as a folder's tensors are checked against. */
-export function expectedShapes(config: ModelConfig): Map<string, readonly number[]> {
-  return new Map(allParameters(config).map(({ name, shape }) => [name, shape]));
-}
-
 /** A model folder, or a GGUF file, as a model that is trained; with a LoRA adapter's folder, that adapter merged in. */
 export function openModel(path: string, adapter?: string): Model {
-  const { parameters, ...model } = openModelFiles(path, expectedShapes);
+  const { parameters, ...model } = openModelFiles(path);
   if (adapter !== undefined) mergeAdapter(adapter, parameters);
   return { ...model, parameters: asValues(parameters) };
 }
@@ -61,9 +55,9 @@ export function placeOf(from: string): string {
 }
 
 /** The model before the first stage: fresh weights, or those of a folder. */
-export function initialModel(recipe: Recipe): Model {
+export function initialModel(recipe: Recipe, shape?: ModelShape): Model {
   if ("from" in recipe.model) return openModel(placeOf(recipe.model.from), recipe.model.adapter);
-  const { config, tokenizer } = recipeShape(recipe);
+  const { config, tokenizer } = shape ?? recipeShape(recipe);
   return { config, tokenizer, parameters: initialise(allParameters(config), recipe.seed) };
 }
 
@@ -98,9 +92,3 @@ function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {
       );
   }
 }
-
-/**
- * The seed of a stage's own streams: its problems or documents, its samples, its adapter. Two stages of a recipe draw from
- * different streams, however alike they are; exams have the recipe's seed, so that they compare.
- */
-export const stageSeed = (seed: number, stage: string): number => new Random(seed, "stage", stage).uint32();

@@ -44,7 +44,7 @@ export function exceeded(reason: string): Verdict {
  * Extracts and checks. Never throws: a check that does is a verifier's fault, and the sample is unscored.
  * The prompts of all tasks here end in `<think>`, so a completion begins inside the thought.
  */
-export function judge(completion: string, check: (found: Extraction) => Finding): Verdict {
+export function verifyCompletion(completion: string, check: (found: Extraction) => Finding): Verdict {
   const tooLong = oversized(completion);
   if (tooLong) return tooLong;
   try {
@@ -78,7 +78,7 @@ export function fault(error: unknown): Verdict {
  * `judge` for answers that are numbers. A right answer that is none (blank, NaN, no string, a list) is the
  * problem's fault: the sample is unscored, whatever the completion says.
  */
-export function judgeAgainst(
+export function verifyAgainst(
   gold: unknown,
   completion: string,
   check: (found: Extraction, right: Fraction) => Finding,
@@ -86,7 +86,7 @@ export function judgeAgainst(
   if (typeof gold !== "string") return unscored(`gold not usable: ${typeof gold}, not a string`);
   const right = parseNumber(gold, { length: GOLD_LIMIT });
   if (!right.ok) return unscored(`gold not usable: ${right.reason} ("${clip(gold, 40)}")`);
-  return judge(completion, (found) => check(found, right.value));
+  return verifyCompletion(completion, (found) => check(found, right.value));
 }
 
 /** Compares the number of the one answer block exactly with the right value: for tasks without other forms. */

@@ -2,7 +2,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { splitRows, splitShares } from "../../src/tasks/split-rows.ts";
+import { splitRows, splitShares } from "../../src/tasks/jsonl-rows.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 const folder = temporaryFolder();

@@ -5,15 +5,15 @@
 import fs from "node:fs";
 import { dirname } from "node:path";
 import { z } from "zod";
-import { type Completion, completionKey } from "../eval/completions.ts";
-import { evaluationRecord, judgeCompletions } from "../eval/evaluate.ts";
-import type { EvaluatedProblem } from "../eval/problems.ts";
 import type { EvaluationRecord } from "../events.ts";
-import { userError } from "../lib/errors.ts";
+import { differences } from "../lib/differences.ts";
+import { usageError } from "../lib/errors.ts";
+import { Journal, wholeLines } from "../lib/journal.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { type TaskInput, taskOptions, verifierFrom } from "../tasks/registry.ts";
-import { differences } from "./info.ts";
-import { Journal, wholeLines } from "./journal.ts";
+import { type Completion, completionKey } from "./completions.ts";
+import { evaluationRecord, verifyCompletions } from "./evaluate.ts";
+import type { EvaluatedProblem } from "./problems.ts";
 
 const FORMAT = "sputnik-evaluation";
 
@@ -101,19 +101,16 @@ function headerIsTorn(file: string): boolean {
 
 /** Reads a file whole; a last line that a kill tore is passed over. @throws UserError naming the line */
 export function readStored(file: string): StoredEvaluation {
-  if (!fs.existsSync(file))
-    throw userError("usage", `There is no file ${file}.`, "Make one with: eval --out FILE");
+  if (!fs.existsSync(file)) throw usageError(`There is no file ${file}.`, "Make one with: eval --out FILE");
   if (!fs.statSync(file).isFile() || !isStoredEvaluation(file))
-    throw userError(
-      "usage",
+    throw usageError(
       `${file} holds no stored completions: its first line is no header of an evaluation.`,
       "Name a file that eval --out FILE made.",
     );
   const problems = new Map<string, EvaluatedProblem>();
   const completions = new Map<string, Completion>();
   const broken = (line: number, found: string, remedy?: string) =>
-    userError(
-      "usage",
+    usageError(
       `${file}, line ${line}: ${found}.`,
       remedy ?? "Remove the line, and its completion is sampled again, or restore the file.",
     );
@@ -131,8 +128,7 @@ export function readStored(file: string): StoredEvaluation {
     if (head === null) {
       head = value as EvaluationHeader;
       if (head.version !== 1)
-        throw userError(
-          "usage",
+        throw usageError(
           `${file} is of version ${String(head.version)}, and this Sputnik reads version 1.`,
           "Use the version that made it.",
         );
@@ -147,8 +143,7 @@ export function readStored(file: string): StoredEvaluation {
       completions.set(completionKey(line.completion.problem, line.completion.sample), line.completion);
     else throw broken(number, "neither a problem nor a completion of one above");
   }
-  if (head === null)
-    throw userError("usage", `${file} ends within its first line.`, "Evaluate again with --out.");
+  if (head === null) throw usageError(`${file} ends within its first line.`, "Evaluate again with --out.");
   return { header: head, problems: [...problems.values()], completions };
 }
 
@@ -180,8 +175,7 @@ export function openStore(file: string, head: EvaluationHeader, problems: Evalua
     // A kill may have torn the list of problems: then nothing was sampled yet.
     const torn = stored.completions.size === 0 && differ.length === 1 && differ[0] === "its problems";
     if (differ.length > 0 && !torn)
-      throw userError(
-        "usage",
+      throw usageError(
         `${file} holds the completions of another evaluation:\n  ${differ.slice(0, 5).join("\n  ")}\n`,
         "Name another file with --out, or remove this one.",
       );
@@ -223,14 +217,14 @@ export function finishedProblems(
 }
 
 /** The record of what is there, judged by the task's verifier as it is now; `null` where no problem is finished. */
-export async function judgeStored(
+export async function verifyStored(
   stored: StoredEvaluation,
   verifier: Pick<Task<Problem>, "verify" | "verifyAll"> = verifierFrom(stored.header.task),
 ): Promise<{ record: EvaluationRecord | null; whole: boolean }> {
   const { samples, temperature, taskName } = stored.header;
   const { problems, completions, whole } = finishedProblems(stored, samples);
   if (problems.length === 0) return { record: null, whole };
-  const verdicts = await judgeCompletions(verifier, problems, completions);
+  const verdicts = await verifyCompletions(verifier, problems, completions);
   const named = { label: "eval", task: taskName, samples, temperature };
   return { record: evaluationRecord(problems, completions, verdicts, named), whole };
 }

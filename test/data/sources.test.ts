@@ -2,11 +2,11 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { documentSource } from "../../src/data/sources.ts";
 import { checkData } from "../../src/recipe/check-data.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { recipeShape } from "../../src/recipe/options.ts";
+import { recipeShape } from "../../src/recipe/model.ts";
 import type { PretrainStage, TrainingData } from "../../src/recipe/schema.ts";
-import { documentSource } from "../../src/recipe/sources.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { FIM_TOKENS } from "../../src/tokenizer/infill.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";

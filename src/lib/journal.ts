@@ -3,8 +3,8 @@
  * so that every line stays JSON that any reader understands; readers show a gap there.
  */
 import fs from "node:fs";
-import { onDisk, writeAll } from "../lib/disk.ts";
-import { userError } from "../lib/errors.ts";
+import { onDisk, writeAll } from "./disk.ts";
+import { userError } from "./errors.ts";
 
 const NEWLINE = 10;
 const CHUNK = 65_536;

@@ -1,7 +1,7 @@
 /** The first row of an SFT stage as the model sees it: control tokens as they are spelt, what is trained between » and «. */
 
-import type { PackedBatch } from "../data/packing.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { PackedBatch } from "./packing.ts";
 
 /** Lines and characters of an example that are shown; a terminal has 24 lines. */
 const LINES = 12;

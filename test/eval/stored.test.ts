@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { Completion } from "../../src/eval/completions.ts";
 import { chooseProblems } from "../../src/eval/problems.ts";
-import { header, judgeStored, openStore, readStored } from "../../src/run/stored.ts";
+import { header, openStore, readStored, verifyStored } from "../../src/eval/stored.ts";
 import { taskFrom, taskOptions } from "../../src/tasks/registry.ts";
 
 const folder = fs.mkdtempSync(join(os.tmpdir(), "sputnik-stored-"));
@@ -57,7 +57,7 @@ test("what was stored is judged again without model and data set", async () => {
   store.close();
   const before = fs.readFileSync(rows, "utf8");
   fs.rmSync(rows);
-  const { record, whole } = await judgeStored(readStored(file));
+  const { record, whole } = await verifyStored(readStored(file));
   fs.writeFileSync(rows, before);
   expect(whole).toBe(true);
   expect(record).toMatchObject({ problems: 3, passAt1: (1 / 2 + 1 + 1 / 2) / 3, majAtK: (0.5 + 1 + 1) / 3 });
@@ -70,19 +70,19 @@ test("an interrupted one counts the problems at the beginning that have all answ
   store.append(completion(0, 0, "#### 2"));
   store.append(completion(2, 0, "#### 6"));
   store.append(completion(2, 1, "#### 6"));
-  expect((await judgeStored(readStored(file))).record).toBeNull();
+  expect((await verifyStored(readStored(file))).record).toBeNull();
   store.append(completion(0, 1, "#### 2"));
   store.close();
   // A kill tore the last line.
   fs.appendFileSync(file, '{"completion":{"problem":"jso');
-  const partial = await judgeStored(readStored(file));
+  const partial = await verifyStored(readStored(file));
   expect(partial).toMatchObject({ whole: false, record: { problems: 1, passAt1: 1 } });
   const again = openStore(file, head, problems);
   expect(again.known.size).toBe(4);
   again.append(completion(1, 0, "#### 4"));
   again.append(completion(1, 1, "#### 4"));
   again.close();
-  expect(await judgeStored(readStored(file))).toMatchObject({ whole: true, record: { passAt1: 1 } });
+  expect(await verifyStored(readStored(file))).toMatchObject({ whole: true, record: { passAt1: 1 } });
 });
 
 test("a link that a person named as the place is meant", () => {
@@ -170,6 +170,6 @@ describe("a stored file that is not as it was written is named by its line", () 
       { problem: { ...problems[0], copies: 2 ** 12 } },
       { completion: completion(0, 0, "#### 2") },
     );
-    expect(await judgeStored(readStored(file))).toEqual({ record: null, whole: false });
+    expect(await verifyStored(readStored(file))).toEqual({ record: null, whole: false });
   });
 });

@@ -1,0 +1,117 @@
+/**
+ * A recipe with every default filled in. The schemas fill those that are constants; here are those that follow from other
+ * keys or from the model: steps from tokens, seeds, and what an evaluation asks. A run and the planner read this alone.
+ */
+import { resolve as absolutePath } from "node:path";
+import type { ModelShape } from "../checkpoint/folder.ts";
+import { chooseProblems, type EvaluatedProblem } from "../eval/problems.ts";
+import type { StageInfo } from "../events.ts";
+import { Random } from "../lib/random.ts";
+import { usablePositions } from "../models/rope.ts";
+import type { ListPart } from "../tasks/problem.ts";
+import { taskFrom } from "../tasks/registry.ts";
+import { languageModelSteps } from "../train/options.ts";
+import { recipeShape } from "./model.ts";
+import type {
+  EvaluateStage,
+  GrpoStage,
+  PretrainStage,
+  Recipe,
+  SftStage,
+  Stage,
+  TaskOptions,
+} from "./schema.ts";
+
+/** Of every stage: its steps, and the seed of its random streams. */
+interface Resolved {
+  steps: number;
+  seed: number;
+}
+
+export type ResolvedPretrain = PretrainStage & Resolved;
+export type ResolvedSft = SftStage & Resolved;
+export type ResolvedGrpo = GrpoStage & Resolved & { task: TaskOptions };
+export type ResolvedEvaluate = EvaluateStage &
+  Resolved & { task: TaskOptions; split: ListPart; maxNewTokens: number };
+export type ResolvedStage = ResolvedPretrain | ResolvedSft | ResolvedGrpo | ResolvedEvaluate;
+
+export interface ResolvedRecipe extends Recipe {
+  stages: ResolvedStage[];
+  /** What the recipe makes, or what a model that it names brings. */
+  shape: ModelShape;
+}
+
+/** @throws UserError where the model or the tokenizer that the recipe names cannot be read */
+export function resolve(recipe: Recipe): ResolvedRecipe {
+  const shape = recipeShape(recipe);
+  return { ...recipe, shape, stages: recipe.stages.map((stage) => resolveStage(stage, recipe, shape)) };
+}
+
+function resolveStage(stage: Stage, recipe: Recipe, shape: ModelShape): ResolvedStage {
+  const steps = stageSteps(stage);
+  const seed = stageSeed(recipe.seed, stage.name);
+  switch (stage.kind) {
+    case "grpo":
+      return { ...stage, steps, seed, task: recipe.task };
+    case "evaluate":
+      return resolveEvaluation(stage, recipe, shape);
+    default:
+      return { ...stage, steps, seed };
+  }
+}
+
+/** Evaluations have the recipe's seed, so that they ask the same problems and can be compared. */
+export const resolveEvaluation = (
+  stage: EvaluateStage,
+  recipe: Recipe,
+  shape: Pick<ModelShape, "config">,
+): ResolvedEvaluate => ({
+  ...stage,
+  ...{ steps: 1, seed: recipe.seed, task: stage.task ?? recipe.task },
+  split: evaluationPart(recipe, stage),
+  maxNewTokens: stage.maxNewTokens ?? largestCompletion(shape),
+});
+
+/** Steps that a stage takes. */
+export function stageSteps(stage: Stage): number {
+  return stage.kind === "evaluate" ? 1 : stage.kind === "grpo" ? stage.steps : languageModelSteps(stage);
+}
+
+export const stageInfos = ({ stages }: Recipe): StageInfo[] =>
+  stages.map((stage) => ({ name: stage.name, kind: stage.kind, totalSteps: stageSteps(stage) }));
+
+/**
+ * The seed of a training stage's streams: its problems or documents, its samples, its adapter. Two stages of a recipe draw
+ * from different streams, however alike they are.
+ */
+export const stageSeed = (seed: number, stage: string): number => new Random(seed, "stage", stage).uint32();
+
+/**
+ * The part of its task's problems that an evaluation asks. A recipe that says which rows are tests is followed. Of a file
+ * that no stage trains on, all rows are asked; of a file that is trained on, the split that no training saw.
+ */
+export function evaluationPart(recipe: Recipe, stage: EvaluateStage): ListPart {
+  const task = stage.task ?? recipe.task;
+  if (task.kind !== "jsonl" || task.test !== undefined || task.split !== undefined) return stage.split;
+  return stage.split === "test" && !trainedFiles(recipe).has(absolutePath(task.file)) ? "all" : stage.split;
+}
+
+/** Files whose rows a stage trains on. */
+export function trainedFiles({ task, stages }: Recipe): Set<string> {
+  const files = stages.flatMap((stage) => {
+    if (stage.kind === "grpo") return task.kind === "jsonl" ? [task.file] : [];
+    return stage.kind !== "evaluate" && "file" in stage.data ? [stage.data.file] : [];
+  });
+  return new Set(files.map((file) => absolutePath(file)));
+}
+
+/** @throws UserError where the stage asks for what its task does not have */
+export const evaluationProblems = ({ task, seed, split, problems }: ResolvedEvaluate): EvaluatedProblem[] =>
+  chooseProblems(taskFrom(task), { seed, part: split, problems });
+
+/** Part of the positions that a completion may take where nothing says how many; the rest is for the prompt. */
+const COMPLETION_POSITIONS = 0.75;
+
+/** The limit of a completion, in tokens, where nothing gives one. */
+export const largestCompletion = ({ config }: Pick<ModelShape, "config">): number =>
+  Math.max(1, Math.floor(usablePositions(config.maxPositions) * COMPLETION_POSITIONS));
