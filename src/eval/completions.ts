@@ -1,9 +1,9 @@
 /** Sampling an evaluation's completions: one request a completion, each with a random stream of its own. */
 
 import { encodeProblem } from "../data/prompt.ts";
-import type { GenerateOptions } from "../sample/engine.ts";
 import type { InferenceModel } from "../sample/inference.ts";
-import type { Sampling } from "../sample/sampler.ts";
+import type { GenerateOptions } from "../sample/requests.ts";
+import type { Sampling } from "../sample/sampling.ts";
 import { completionText } from "../tokenizer/stream.ts";
 import { locateEquations } from "../train/rollout.ts";
 import { type EvaluatedProblem, evaluationError } from "./problems.ts";

@@ -1,7 +1,7 @@
 /** An evaluation: distinct problems, k samples each, every score with its interval, and the truth of the thoughts. */
 import type { EvaluationRecord, GroupRecord, ProblemTally } from "../events.ts";
 import type { InferenceModel } from "../sample/inference.ts";
-import type { Sampling } from "../sample/sampler.ts";
+import type { Sampling } from "../sample/sampling.ts";
 import type { ListPart, Problem, Task, Verdict } from "../tasks/problem.ts";
 import { checkedVerdict } from "../tasks/verdict.ts";
 import { validityByPosition } from "../train/grpo-metrics.ts";

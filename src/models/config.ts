@@ -3,7 +3,7 @@
  * families beside Llama that R1 was distilled into: Qwen2 (arXiv 2407.10671) and Qwen3 (arXiv 2505.09388).
  */
 import { z } from "zod";
-import { count, positive } from "../lib/schema.ts";
+import { count, off, positive } from "../lib/schema.ts";
 import { checkPositive, checkSizes, configError, LIMITS } from "./checks.ts";
 import { ropeScaling } from "./rope.ts";
 
@@ -24,27 +24,28 @@ const TRAITS: Record<Architecture, Traits> = {
 };
 
 /** What a recipe says of a dense decoder. */
-export const denseShape = z.strictObject({
-  layers: count,
-  hiddenSize: count,
-  heads: count,
-  /** Fewer than `heads` is grouped-query attention; left out it equals `heads`. */
-  kvHeads: count.optional(),
-  /** `hiddenSize / heads` where it is left out. Rotary positions turn its dimensions in pairs, so it is even. */
-  headDim: count.optional(),
-  /** Inner width of SwiGLU. */
-  intermediateSize: count,
-  maxPositions: z.int().min(2),
-  ropeTheta: positive.default(10000),
-  /** How the rotary frequencies are stretched beyond the trained length; left out, not at all. */
-  ropeScaling: ropeScaling.optional(),
-  /** Biases of queries, keys and values (Qwen2), or norms of queries and keys (Qwen3); not both. */
-  qkvBias: z.boolean().optional(),
-  qkNorm: z.boolean().optional(),
-  normEps: positive.default(1e-6),
-  /** Whether the output matrix is the embedding itself. */
-  tieEmbeddings: z.boolean().default(false),
-});
+export const denseShape = z
+  .strictObject({
+    layers: count.describe("Transformer blocks."),
+    hiddenSize: count.describe("Width of the residual stream."),
+    heads: count.describe("Query heads."),
+    kvHeads: count
+      .optional()
+      .describe("Key and value heads; fewer than `heads` is grouped-query attention. Default: `heads`."),
+    headDim: count.optional().describe("Width of a head. Default: `hiddenSize / heads`."),
+    intermediateSize: count.describe("Inner width of SwiGLU."),
+    maxPositions: z.int().min(2).describe("Longest sequence in tokens."),
+    ropeTheta: positive.default(10000).describe("Base of the rotary frequencies."),
+    ropeScaling: ropeScaling.optional().describe("Longer sequences than in training."),
+    qkvBias: z.boolean().optional().describe("Biases of queries, keys and values, as in Qwen2."),
+    qkNorm: z
+      .boolean()
+      .optional()
+      .describe("RMSNorm of queries and keys, as in Qwen3; not together with `qkvBias`."),
+    normEps: positive.default(1e-6).describe("RMSNorm's epsilon."),
+    tieEmbeddings: off.describe("The head uses the embedding's weights."),
+  })
+  .describe("A dense decoder like DeepSeek LLM (arXiv 2401.02954, section 2.2), Llama or Qwen.");
 
 /** All sizes are counts; a checked config comes from `checkDecoderConfig` or `fromHuggingFace`. */
 export type DecoderConfig = z.output<typeof denseShape> & {

@@ -7,8 +7,8 @@ import { weight } from "../graph/ops/source.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
 import { count, positive } from "../lib/schema.ts";
 
-const factor = z.number().min(1);
-const originalPositions = count;
+const factor = z.number().min(1).describe("How many times longer the sequences are than in training.");
+const originalPositions = count.describe("Positions in training.");
 
 /** How rotary positions reach beyond the `originalPositions` of training. */
 export const ropeScaling = z.discriminatedUnion("kind", [
@@ -26,23 +26,22 @@ export const ropeScaling = z.discriminatedUnion("kind", [
     kind: z.literal("llama3"),
     factor,
     originalPositions,
-    lowFrequencyFactor: positive.default(1),
-    highFrequencyFactor: positive.default(4),
+    lowFrequencyFactor: positive
+      .default(1)
+      .describe("Dimensions with longer wavelengths are scaled in full."),
+    highFrequencyFactor: positive.default(4).describe("Dimensions with shorter wavelengths are not scaled."),
   }),
   /** YaRN (arXiv 2309.00071, section 3.2 and eq. 22). */
   z.strictObject({
     kind: z.literal("yarn"),
     factor,
     originalPositions,
-    /** Turns within the trained length above which a frequency is kept, and below which it is divided. */
-    betaFast: positive.default(32),
-    betaSlow: positive.default(1),
-    /** Whether the ends of the blend are rounded outwards to whole dimensions; left out, they are. */
-    truncate: z.boolean().optional(),
-    /** Factor of cos and sin; left out, it follows from `factor`, `mscale` and `mscaleAllDim`. */
-    attentionFactor: positive.optional(),
-    mscale: positive.optional(),
-    mscaleAllDim: positive.optional(),
+    betaFast: positive.default(32).describe("Rotations above which a dimension is not scaled."),
+    betaSlow: positive.default(1).describe("Rotations below which a dimension is scaled in full."),
+    truncate: z.boolean().optional().describe("Round the bounds of that range to whole dimensions."),
+    attentionFactor: positive.optional().describe("Factor of the attention's logits instead of YaRN's."),
+    mscale: positive.optional().describe("Factor of YaRN's temperature, numerator."),
+    mscaleAllDim: positive.optional().describe("Factor of YaRN's temperature, denominator."),
   }),
 ]);
 

@@ -1,6 +1,6 @@
 /** The shape of DeepSeek-V3 and R1 (arXiv 2412.19437, section 4.2) and of models of its design, any size. */
 import { z } from "zod";
-import { count, positive } from "../lib/schema.ts";
+import { count, nonNegative, off, positive } from "../lib/schema.ts";
 import {
   checkField,
   checkPositive,
@@ -13,59 +13,57 @@ import {
   writtenEnd,
 } from "./checks.ts";
 
-/** YaRN (Peng et al. 2023, arXiv 2309.00071) as DeepSeek configures it. */
-const yarn = z.strictObject({
-  factor: z.number().min(1),
-  /** Positions of the training before the extension. */
-  originalPositions: count,
-  /** Turns over those positions above which a frequency is kept, and below which it is interpolated. */
-  betaFast: positive.default(32),
-  betaSlow: positive.default(1),
-  /** Factors of ln(factor) / 10 in the scale of the rotated parts and of all scores. */
-  mscale: z.number().min(0).default(1),
-  mscaleAllDim: z.number().min(0).default(1),
-});
-
 /** What a recipe says of a model of DeepSeek-V3's design. */
 export const v3Shape = z.strictObject({
-  architecture: z.literal("deepseek_v3"),
-  layers: count,
-  hiddenSize: count,
-  heads: count,
-  /** Width of the queries' latent, d_c'; left out, queries are projected at once. */
-  queryLoraRank: count.nullable().default(null),
-  /** Width of the latent that keys and values share, d_c. */
-  kvLoraRank: count,
-  /** Widths of a head: the part of query and key without position, the rotated part, and the value. */
-  nopeDim: count,
-  ropeDim: count,
-  valueDim: count,
-  /** Inner width of the SwiGLU of the first `denseLayers` layers. */
-  intermediateSize: count,
-  denseLayers: z.int().min(0).default(1),
-  /** Inner width of one expert. */
-  moeIntermediateSize: count,
-  /** Routed experts, N_r, and how many of them a token uses, K_r. */
-  experts: count,
-  activeExperts: count,
-  /** Experts that every token uses, N_s: one SwiGLU of their joint width. */
-  sharedExperts: count.default(1),
-  /** Groups of routed experts (nodes), and how many of them a token may use. */
-  groups: count.default(1),
-  activeGroups: count.default(1),
-  /** Whether the weights of the chosen experts are made to sum to 1, and what they are then multiplied by. */
-  normaliseWeights: z.boolean().default(true),
-  routedScale: positive.default(2.5),
-  maxPositions: z.int().min(2),
-  ropeTheta: positive.default(10000),
+  architecture: z
+    .literal("deepseek_v3")
+    .describe("DeepSeek-V3 with latent attention and routed experts (arXiv 2412.19437, section 2.1)."),
+  layers: count.describe("Transformer blocks."),
+  hiddenSize: count.describe("Width of the residual stream."),
+  heads: count.describe("Attention heads."),
+  queryLoraRank: count
+    .nullable()
+    .default(null)
+    .describe("Width of the queries' latent; `null`: queries have one projection."),
+  kvLoraRank: count.describe("Width of the latent from which keys and values are computed."),
+  nopeDim: count.describe("Width of a head's part without rotary positions."),
+  ropeDim: count.describe("Width of a head's part with rotary positions."),
+  valueDim: count.describe("Width of a head's values."),
+  intermediateSize: count.describe("Inner width of SwiGLU in the first `denseLayers` blocks."),
+  denseLayers: z.int().min(0).default(1).describe("Blocks without experts, at the start."),
+  moeIntermediateSize: count.describe("Inner width of one expert."),
+  experts: count.describe("Routed experts per block."),
+  activeExperts: count.describe("Routed experts per token."),
+  sharedExperts: count.default(1).describe("Experts that every token uses."),
+  groups: count.default(1).describe("Groups of experts for group-limited routing."),
+  activeGroups: count.default(1).describe("Groups per token."),
+  normaliseWeights: z
+    .boolean()
+    .default(true)
+    .describe("The weights of a token's experts add up to `routedScale`."),
+  routedScale: positive.default(2.5).describe("Factor of the routed experts' output."),
+  maxPositions: z.int().min(2).describe("Longest sequence in tokens."),
+  ropeTheta: positive.default(10000).describe("Base of the rotary frequencies."),
   /** Positions beyond those of training. */
-  yarn: yarn.nullable().default(null),
-  /** Epsilon of RMSNorm. */
-  normEps: positive.default(1e-6),
-  /** Modules for multi-token prediction: 0 or 1. */
-  mtpLayers: z.int().min(0).max(1).default(0),
-  /** Whether the output matrix is the embedding itself. */
-  tieEmbeddings: z.boolean().default(false),
+  yarn: z
+    .strictObject({
+      factor: z.number().min(1).describe("How many times longer the sequences are than in training."),
+      originalPositions: count.describe("Positions in training."),
+      betaFast: positive.default(32).describe("Rotations above which a dimension is not scaled."),
+      betaSlow: positive.default(1).describe("Rotations below which a dimension is scaled in full."),
+      mscale: nonNegative.default(1).describe("Factor of YaRN's temperature, numerator."),
+      mscaleAllDim: nonNegative.default(1).describe("Factor of YaRN's temperature, denominator."),
+    })
+    .nullable()
+    .default(null),
+  normEps: positive.default(1e-6).describe("RMSNorm's epsilon."),
+  mtpLayers: z
+    .int()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe("MTP modules, which predict one token more in pretraining."),
+  tieEmbeddings: off.describe("The head uses the embedding's weights."),
 });
 
 /** All sizes are counts; a checked config comes from `checkV3Config` or `v3FromHuggingFace`. */
@@ -73,7 +71,8 @@ export type V3Config = z.output<typeof v3Shape> & {
   /** Rows of the embedding; at least the tokenizer's vocabulary. */
   vocabSize: number;
 };
-export type Yarn = z.output<typeof yarn>;
+/** YaRN (Peng et al. 2023, arXiv 2309.00071) as DeepSeek configures it. */
+export type Yarn = NonNullable<V3Config["yarn"]>;
 
 function refuse(field: string, expected: string, found: unknown, remedy?: string): never {
   throw configError(field, expected, found === undefined ? "nothing" : JSON.stringify(found), remedy);

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { TRAINED_RULES } from "../checkpoint/gguf/splits.ts";
 import { dataSchema } from "../data/options.ts";
-import { count, fraction, positive } from "../lib/schema.ts";
+import { count, fraction, nonNegative, positive } from "../lib/schema.ts";
 import { denseShape } from "../models/config.ts";
 import { v3Shape } from "../models/v3-config.ts";
 import { taskOptions } from "../tasks/registry.ts";
@@ -15,36 +15,42 @@ import { RUN_NAME, RUN_NAME_RULE } from "./name.ts";
 export type { TrainingData } from "../data/options.ts";
 export type { TaskOptions } from "../tasks/registry.ts";
 
-/**
- * Weights to start from: a folder with config.json and safetensors, or a GGUF file; and a folder with a LoRA adapter in
- * PEFT's format that is merged into them.
- */
-const modelFolderSchema = z.strictObject({
-  from: z.string().min(1),
-  adapter: z.string().min(1).optional(),
-});
+const modelFolderSchema = z
+  .strictObject({
+    from: z.string().min(1).describe("A Hugging Face folder, a GGUF file, or the name of a pulled model."),
+    adapter: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("Folder of a LoRA adapter in PEFT's format, which is merged into the weights."),
+  })
+  .describe("Weights to start from.");
 
 const tokenizerSchema = z.discriminatedUnion("kind", [
-  /** That of a model which is taken `from` somewhere: what such a recipe has where it says nothing. */
-  z.strictObject({ kind: z.literal("model") }),
-  /** The built-in vocabulary of the number tasks. */
-  z.strictObject({ kind: z.literal("compact") }),
-  /** A Hugging Face tokenizer.json. */
-  z.strictObject({ kind: z.literal("file"), path: z.string().min(1) }),
-  /** Byte-level BPE, trained on the text in `file`; 256 bytes and the control tokens come first. */
-  z.strictObject({
-    kind: z.literal("bpe"),
-    vocabSize: z.int().min(272),
-    file: z.string().min(1),
-    /** Where texts are cut before pairs merge, by llama.cpp's name; a model needs one to become a GGUF file. */
-    split: z.enum(TRAINED_RULES).optional(),
-  }),
+  z.strictObject({ kind: z.literal("model") }).describe("The tokenizer of the model that `from` names."),
+  z.strictObject({ kind: z.literal("compact") }).describe("The built-in vocabulary of the number tasks."),
+  z
+    .strictObject({ kind: z.literal("file"), path: z.string().min(1) })
+    .describe("A Hugging Face tokenizer.json."),
+  z
+    .strictObject({
+      kind: z.literal("bpe"),
+      vocabSize: z.int().min(272).describe("Tokens, 256 bytes and the control tokens included."),
+      file: z.string().min(1).describe("Path of the text that the tokenizer is trained on."),
+      split: z
+        .enum(TRAINED_RULES)
+        .optional()
+        .describe("How text is cut before pairs are merged, by llama.cpp's name; needed for export to GGUF."),
+    })
+    .describe("Byte-level BPE, trained on the text in `file`."),
 ]);
 
-/** A stage is the options of src/train with a name and data, or an evaluation. */
-const stageName = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, {
-  error: "A stage's name labels its metrics: letters, digits, '.', '_' and '-' only.",
-});
+const stageName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/, {
+    error: "A stage's name labels its metrics: letters, digits, '.', '_' and '-' only.",
+  })
+  .describe("Labels the stage's metrics.");
 
 const pretrainSchema = z.strictObject({ name: stageName, data: dataSchema, ...pretrainOptions.shape });
 const sftSchema = z.strictObject({ name: stageName, data: dataSchema, ...sftOptions.shape });
@@ -53,39 +59,45 @@ const grpoSchema = z.strictObject({ name: stageName, ...grpoOptions.shape });
 const evaluateSchema = z.strictObject({
   name: stageName,
   kind: z.literal("evaluate"),
-  label: z.string().min(1),
-  /** How many different ones; where it is left out: all of a file's. */
-  problems: count.optional(),
-  /** Completions per problem. */
-  samples: count,
-  temperature: z.number().min(0),
-  topP: fraction.positive().optional(),
-  topK: count.optional(),
-  /** Where it is left out: what the model's positions leave after the prompt. */
-  maxNewTokens: count.optional(),
-  /** Rows that the sampler decodes at once. */
-  maxBatch: count.default(128),
-  /** Of a file that no stage trains on, "test" is all of the file; so is "all" of any file. */
-  split: z.enum(["train", "validation", "test", "all"]).default("test"),
-  task: taskOptions.optional(),
+  label: z.string().min(1).describe("Name of the result, such as base or final."),
+  problems: count.optional().describe("Different problems; default: all of a file."),
+  samples: count.describe("Completions per problem."),
+  temperature: nonNegative.describe("Sampling temperature; 0 takes the most likely token."),
+  topP: fraction
+    .positive()
+    .optional()
+    .describe("Sample from the top tokens that together have this probability."),
+  topK: count.optional().describe("Sample from this many top tokens."),
+  maxNewTokens: count
+    .optional()
+    .describe("Most tokens of a completion; default: all positions after the prompt."),
+  maxBatch: count.default(128).describe("Sequences that the sampler decodes at once."),
+  split: z
+    .enum(["train", "validation", "test", "all"])
+    .default("test")
+    .describe("`test` of a file that no stage trains on is all of it, and `all` is all of any file."),
+  task: taskOptions.optional().describe("Another task than the recipe's."),
 });
 
 const stageSchema = z.discriminatedUnion("kind", [pretrainSchema, sftSchema, grpoSchema, evaluateSchema]);
 
 export const recipeObject = z.strictObject({
-  /** Also the name of the run's folder. */
-  name: z.string().regex(RUN_NAME, { error: RUN_NAME_RULE }),
-  seed: z.int().min(0),
-  description: z.string().optional(),
-  model: z.union([denseShape, v3Shape, modelFolderSchema]),
-  tokenizer: tokenizerSchema,
-  task: taskOptions,
-  stages: z.array(stageSchema).min(1),
-  checkpoint: z.strictObject({ everySteps: count, keep: count }),
-  /** What the machine draws and costs. Left out, energy and cost are unknown, which is not 0. */
+  name: z.string().regex(RUN_NAME, { error: RUN_NAME_RULE }).describe("Also the name of the run's folder."),
+  seed: z.int().min(0).describe("The same seed gives the same numbers on the same machine."),
+  description: z.string().optional().describe("For people."),
+  model: z
+    .union([denseShape, v3Shape, modelFolderSchema])
+    .describe("Sizes of a new model, or weights to start from."),
+  tokenizer: tokenizerSchema.describe("Default with `from`: the model's own."),
+  task: taskOptions.describe("The problems of GRPO and of evaluations."),
+  stages: z.array(stageSchema).min(1).describe("What the run does, in order."),
+  checkpoint: z
+    .strictObject({ everySteps: count, keep: count })
+    .describe("Save every so many steps, and keep so many checkpoints."),
   hardware: z
-    .strictObject({ watts: positive.optional(), dollarsPerHour: z.number().min(0).optional() })
-    .optional(),
+    .strictObject({ watts: positive.optional(), dollarsPerHour: nonNegative.optional() })
+    .optional()
+    .describe("For the bill: the machine's power draw and price. Without them energy and cost are unknown."),
 });
 
 export type DenseShape = z.infer<typeof denseShape>;

@@ -18,14 +18,25 @@ const range = z.tuple([z.int().min(1), z.int().max(1_000_000)]).refine(([low, hi
 
 export const countdownOptions = z.strictObject({
   kind: z.literal("countdown"),
-  /** How many numbers; of several, all are equally likely. */
-  numbers: z.array(z.int().min(2).max(6)).min(1).default([3]),
-  numberRange: range.default([1, 99]),
-  targetRange: range.default([10, 100]),
-  /** Intermediate results of the known solution are whole, not negative and at most this. */
-  maxResult: z.int().min(1).max(1_000_000).default(200),
-  /** "chat": in words, through the model's chat template; else in the compact form that small models learn. */
-  template: z.enum(["plain", "chat"]).optional(),
+  numbers: z
+    .array(z.int().min(2).max(6))
+    .min(1)
+    .default([3])
+    .describe("How many numbers; several entries are drawn evenly."),
+  numberRange: range.default([1, 99]).describe("The smallest and the largest number."),
+  targetRange: range.default([10, 100]).describe("The smallest and the largest target."),
+  maxResult: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(200)
+    .describe("Intermediate results of the known solution are whole, not negative and at most this."),
+  template: z
+    .enum(["plain", "chat"])
+    .optional()
+    .describe(
+      "`chat` asks in words through the model's chat template; default: a compact form for small models.",
+    ),
 });
 
 export type CountdownOptions = z.infer<typeof countdownOptions>;
