@@ -2,7 +2,7 @@
  * The decoder that all designs have in common: embedding, pre-norm blocks of attention and a feed-forward layer, the
  * final norm and the head. Names of parameters are those of Hugging Face's checkpoints.
  */
-import { add, linear, rmsNorm } from "../graph/ops.ts";
+import { add, embedding, linear, rmsNorm } from "../graph/ops.ts";
 import { recomputeAll } from "../graph/recompute.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { type CachedStep, cacheMasks, flatLogits, wantedTokens } from "./cache.ts";
@@ -19,7 +19,6 @@ import type {
   TrunkConfig,
 } from "./design.ts";
 import {
-  embed,
   matrix,
   normWeight,
   type ParameterSpec,
@@ -146,8 +145,8 @@ function recomputed(
   return { x, cache: [], routing: choices && { choices, load, balance } };
 }
 
-export function embedding(parameters: Parameters, ids: Tensor): Tensor {
-  return ids.graph.scope("embed", () => embed(parameter(parameters, `${EMBEDDING}.weight`), ids));
+export function embedTokens(parameters: Parameters, ids: Tensor): Tensor {
+  return ids.graph.scope("embed", () => embedding(parameter(parameters, `${EMBEDDING}.weight`), ids));
 }
 
 export function head(parameters: Parameters, config: TrunkConfig, hidden: Tensor): Tensor {
@@ -161,7 +160,7 @@ function trunk<Config extends TrunkConfig>(
 ): ForwardResult {
   const { config, parameters, options } = run;
   const layers = Array.from({ length: config.layers }, (_, layer) => layer);
-  const blocks = runBlocks(embedding(parameters, ids), { ...run, layers, positions });
+  const blocks = runBlocks(embedTokens(parameters, ids), { ...run, layers, positions });
   const hidden = rmsNormed(blocks.hidden, parameter(parameters, "model.norm.weight"), config);
   return { ...blocks, hidden, logits: head(parameters, config, options.wanted?.(hidden) ?? hidden) };
 }

@@ -1,7 +1,7 @@
 /** What every decoder is made of: named parameters and their initialisation, linear layers, heads, SwiGLU. */
 
 import { input } from "../graph/ops/source.ts";
-import { linear, mul, reshape, swiglu, tableRows, transpose } from "../graph/ops.ts";
+import { linear, mul, reshape, swiglu, transpose } from "../graph/ops.ts";
 import { type Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { Random } from "../lib/random.ts";
 import { allocate, type HostValue } from "../runtime/value.ts";
@@ -136,9 +136,4 @@ export function swigluLayer(x: Tensor, weights: Weights, name: string, rowWeight
     return rowWeights === undefined ? plain : mul(plain, rowWeights);
   });
   return project(hidden, weights, `${name}.down_proj`);
-}
-
-/** Rows of the embedding table [vocab, width] at `ids` [...] -> [..., width]. */
-export function embed(table: Tensor, ids: Tensor): Tensor {
-  return tableRows(table, ids);
 }

@@ -9,7 +9,7 @@ import {
   blockParameters,
   cachedRun,
   cacheLayersOf,
-  embedding,
+  embedTokens,
   head,
   type Run,
   rmsNormed,
@@ -38,7 +38,7 @@ export function mtpModule<Config extends TrunkConfig>(
     const weights = (name: string) => parameter(parameters, `model.layers.${layer}.${name}`);
     const norm = (x: Tensor, name: string) => rmsNormed(x, weights(`${name}.weight`), config, name);
     const joined = graph.scope(`layers.${layer}`, () => {
-      const both = concat([norm(embedding(parameters, ids), "enorm"), norm(hidden, "hnorm")], -1);
+      const both = concat([norm(embedTokens(parameters, ids), "enorm"), norm(hidden, "hnorm")], -1);
       return project(both, weights, "eh_proj");
     });
     const blocks = runBlocks(joined, {
