@@ -146,7 +146,7 @@ async function evaluateModel(name: string | undefined, options: EvalOptions): Pr
     if (verified.whole && out === undefined) removeStore(store.file);
     const file = !store.holds() || (verified.whole && out === undefined) ? null : store.file;
     if (!verified.whole && file !== null)
-      note(`interrupted: the same command goes on with the completions in ${file}`);
+      note(`interrupted: the same command continues with the completions in ${file}`);
     const result = {
       ...verified,
       head,
@@ -248,7 +248,7 @@ function keep(file: string, open: () => OpenStore): OpenStore & { holds: () => b
     lost(error);
   }
   if (store !== null && store.known.size > 0)
-    note(`${store.known.size} completions are in ${file} already: this goes on with the others`);
+    note(`${store.known.size} completions are in ${file} already: the others are sampled`);
   return {
     file,
     known: store?.known ?? new Map(),

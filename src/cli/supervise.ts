@@ -11,7 +11,7 @@ export interface Watchers {
   progress: Progress;
   /** Hears every event too: the page. */
   publish?: (event: RunEvent) => void;
-  /** The command that goes on, as a person would type it. */
+  /** The command that resumes the run, as a person would type it. */
   command: string;
 }
 
@@ -36,7 +36,7 @@ export async function supervise(
   const dieWithTerminal = outliveTerminal();
   try {
     const outcome = await handle.done;
-    if (outcome === "stopped") progress.say(`Saved. To go on: ${color.bold(command)}`);
+    if (outcome === "stopped") progress.say(`Saved. To resume: ${color.bold(command)}`);
     return outcome;
   } catch (error) {
     const { message, remedy } = toFailure(error);

@@ -1,5 +1,5 @@
 /**
- * Nothing that happens to the terminal ends a run: a reader that has seen enough (`| head`), a full disk behind `>`, a
+ * Nothing that happens to the terminal ends a run: a reader that has seen enough (`| head`), a full disk after `>`, a
  * window that is closed, an SSH session that is lost. What was to be printed is lost then; the run's folder has it.
  */
 import fs from "node:fs";

@@ -61,15 +61,15 @@ const denseShapeSchema = z.strictObject({
   tieEmbeddings: z.boolean().default(false),
 });
 
-/** DeepSeek-V3's design (arXiv 2412.19437, section 2.1), in any size; `src/models/v3-config.ts` says more of each size. */
+/** DeepSeek-V3's design (arXiv 2412.19437, section 2.1), in any size; `src/models/v3-config.ts` explains each size. */
 const v3ShapeSchema = z.strictObject({
   architecture: z.literal("deepseek_v3"),
   layers: count,
   hiddenSize: count,
   heads: count,
-  /** Width of the queries' latent; left out, queries are projected at once. */
+  /** Rank of the queries' projection; left out, queries are projected by one matrix. */
   queryLoraRank: count.nullable().default(null),
-  /** Width of the latent that keys and values share, and of a head's three parts. */
+  /** Rank of the projection that keys and values share; then the sizes of a head's three parts. */
   kvLoraRank: count,
   nopeDim: count,
   ropeDim: count,
@@ -101,7 +101,7 @@ const v3ShapeSchema = z.strictObject({
     .nullable()
     .default(null),
   normEps: positive.default(1e-6),
-  /** Modules that predict a further token in pretraining: 0 or 1. */
+  /** MTP modules, which predict one more token in pretraining: 0 or 1. */
   mtpLayers: z.int().min(0).max(1).default(0),
   tieEmbeddings: z.boolean().default(false),
 });
@@ -116,7 +116,7 @@ const modelFolderSchema = z.strictObject({
 });
 
 const tokenizerSchema = z.discriminatedUnion("kind", [
-  /** That of a model which is taken `from` somewhere: what such a recipe has where it says nothing. */
+  /** The tokenizer that a model named by `from` brings: the default of such a recipe. */
   z.strictObject({ kind: z.literal("model") }),
   /** The built-in vocabulary of the number tasks. */
   z.strictObject({ kind: z.literal("compact") }),
@@ -127,7 +127,7 @@ const tokenizerSchema = z.discriminatedUnion("kind", [
     kind: z.literal("bpe"),
     vocabSize: z.int().min(272),
     file: z.string().min(1),
-    /** Where texts are cut before pairs merge, by llama.cpp's name; a model needs one to become a GGUF file. */
+    /** Where texts are split before pairs are merged, by llama.cpp's name; an export to GGUF needs one. */
     split: z.enum(TRAINED_RULES).optional(),
   }),
 ]);
@@ -173,7 +173,7 @@ export const recipeObject = z.strictObject({
   task: taskOptions,
   stages: z.array(stageSchema).min(1),
   checkpoint: z.strictObject({ everySteps: count, keep: count }),
-  /** What the machine draws and costs. Left out, energy and cost are unknown, which is not 0. */
+  /** The power that the machine draws and its price. Left out, energy and cost are unknown, which is not 0. */
   hardware: z
     .strictObject({ watts: positive.optional(), dollarsPerHour: z.number().min(0).optional() })
     .optional(),

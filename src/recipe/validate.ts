@@ -181,7 +181,7 @@ export function idleFactor(
   return null;
 }
 
-/** Muon is for whole matrices (Jordan et al. 2024), and an adapter has none: every tensor of it would train with AdamW. */
+/** Muon updates full matrices (Jordan et al. 2024); an adapter has none, so AdamW would train all of its tensors. */
 function checkOptimizer({ optimizer, lora }: Pick<SftStage, "optimizer" | "lora">, refuse: Refuse): void {
   if (optimizer.kind !== "muon" || lora === undefined) return;
   refuse(
