@@ -7,8 +7,8 @@ import { initialise } from "../src/models/layers.ts";
 import { profileProgram } from "../src/plan/profile.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { measureMatmulRate } from "../src/runtime/measure.ts";
-import { Sampler } from "../src/sample/engine.ts";
 import { traceDecode } from "../src/sample/graphs.ts";
+import { Sampler } from "../src/sample/sampler.ts";
 import { median, type Row } from "./rows.ts";
 import { MODEL } from "./train.ts";
 
@@ -60,7 +60,7 @@ export async function benchDecode(): Promise<Row[]> {
   for (let round = 0; round <= ROUNDS; round++) {
     const before = await measureMatmulRate(undefined, 100, PRODUCTS);
     const start = performance.now();
-    const { flops, tokens } = await sampler.generate(parameters, requests, {
+    const { flops, tokens } = await sampler.with(parameters)(requests, {
       sampling: { temperature: 1 },
       stopIds: new Set(),
     });

@@ -6,11 +6,11 @@
 import { sourceOf } from "../src/checkpoint/weights.ts";
 import { encodePrompt } from "../src/data/prompt.ts";
 import { documentSource } from "../src/data/sources.ts";
-import type { V3Config } from "../src/models/v3-config.ts";
 import { parseRecipe, readRecipe } from "../src/recipe/load.ts";
 import { initialModel } from "../src/recipe/model.ts";
 import { Engine } from "../src/runtime/engine.ts";
-import { SpeculativeSampler } from "../src/sample/speculative.ts";
+import { Sampler } from "../src/sample/sampler.ts";
+import { baked } from "../src/sample/weights.ts";
 import { taskFrom } from "../src/tasks/registry.ts";
 import { LanguageModelStage } from "../src/train/language-model-stage.ts";
 import type { Model } from "../src/train/stage.ts";
@@ -73,13 +73,13 @@ export async function mtpSpeedup(trained?: Model, drafts = 2): Promise<Row> {
   // As a chat decodes: one row, one thread, weights in the graph. Without drafts it is plain decoding.
   const engine = new Engine({ threads: 1 });
   const open = (drafts: number) =>
-    SpeculativeSampler.create(model.config as V3Config, sourceOf(model.parameters), engine, {
-      precision: "f32",
+    Sampler.create(model.config, engine, {
+      weights: baked(sourceOf(model.parameters), { precision: "f32" }),
       drafts,
     });
   const [plain, speculative] = [await open(0), await open(drafts)];
   const asked = requests(model);
-  const timed = async (sampler: SpeculativeSampler) => {
+  const timed = async (sampler: Sampler) => {
     const start = performance.now();
     const result = await sampler.generate(asked, {
       sampling: { temperature: 0 },

@@ -5,8 +5,8 @@ import { causalMask } from "../src/models/masks.ts";
 import { asValues } from "../src/recipe/model.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { host, i32, scalar } from "../src/runtime/session.ts";
-import { type FixedOptions, fixedParameters, openFixed } from "../src/sample/fixed.ts";
-import { Scorer, traceScore } from "../src/sample/logprobs.ts";
+import { Scorer, traceScore } from "../src/sample/scorer.ts";
+import { type BakedOptions, bakedParameters, openBaked } from "../src/sample/weights.ts";
 import { LlamaCpp } from "../test/checkpoint/gguf/llama-cpp.ts";
 import { ggufOf, type Precision } from "./real-model-sides.ts";
 import type { Row } from "./rows.ts";
@@ -41,13 +41,13 @@ export async function perplexity(
 export async function roundedPerplexity(
   { config, parameters }: Pick<LoadedModel, "config" | "parameters">,
   parts: readonly number[][],
-  options: FixedOptions,
+  options: BakedOptions,
 ): Promise<number> {
   const source = sourceOf(parameters);
   const graph = traceScore(config, "shared", (graph, specs) =>
-    fixedParameters(graph, specs, source, options),
+    bakedParameters(graph, specs, source, options),
   );
-  const session = await openFixed(graph, new Engine());
+  const session = await openBaked(graph, new Engine());
   const logProbs: number[] = [];
   for (const part of parts) {
     const { logProbs: found } = await session.run({ ...feedsOf(part), inverseTemperature: scalar(1) });

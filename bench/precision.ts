@@ -2,13 +2,13 @@
 import { readFileSync } from "node:fs";
 import { loadGguf } from "../src/checkpoint/gguf/model.ts";
 import { expectedShapes } from "../src/checkpoint/weights.ts";
-import type { FixedOptions } from "../src/sample/fixed.ts";
+import type { BakedOptions } from "../src/sample/weights.ts";
 import { perplexity, roundedPerplexity, TEXT, windows } from "./perplexity.ts";
 import type { Row } from "./rows.ts";
 import { fetchSmolLm2 } from "./smollm2.ts";
 
 /** As `--precision` opens a GGUF file, in blocks of 32, and a folder. */
-const CASES: Record<string, FixedOptions> = {
+const CASES: Record<string, BakedOptions> = {
   "int8-gguf": { precision: "int8", block: 32 },
   "int4-offset-gguf": { precision: "int4-offset", block: 32 },
   "int4-gguf": { precision: "int4", block: 32 },

@@ -7,7 +7,8 @@ import { type LoadedModel, saveModel } from "../src/checkpoint/folder.ts";
 import { exportGguf } from "../src/checkpoint/gguf/model.ts";
 import { sourceOf } from "../src/checkpoint/weights.ts";
 import { Engine } from "../src/runtime/engine.ts";
-import { Sampler } from "../src/sample/engine.ts";
+import { Sampler } from "../src/sample/sampler.ts";
+import { baked } from "../src/sample/weights.ts";
 import { Peer } from "./peer.ts";
 import { Rate } from "./peers/rate.ts";
 import { CACHE } from "./smollm2.ts";
@@ -41,12 +42,9 @@ const OURS = { F32: "f32", Q8_0: "int8", Q4_1: "int4-offset" } as const;
 export async function ours(precision: Precision, model: LoadedModel, task: Task): Promise<Side> {
   // Blocks as a GGUF file has them.
   const options = { precision: OURS[precision], block: 32 } as const;
-  const sampler = await Sampler.fixed(
-    model.config,
-    sourceOf(model.parameters),
-    new Engine({ threads: task.threads }),
-    options,
-  );
+  const sampler = await Sampler.create(model.config, new Engine({ threads: task.threads }), {
+    weights: baked(sourceOf(model.parameters), options),
+  });
   return {
     async decode(rows) {
       const rate = new Rate(rows);

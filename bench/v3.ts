@@ -4,6 +4,7 @@ import type { DecoderConfig } from "../src/models/config.ts";
 import { countParameters, initialise } from "../src/models/layers.ts";
 import { type V3Config, v3FromHuggingFace } from "../src/models/v3-config.ts";
 import { activeParameters, v3Parameters } from "../src/models/v3-parameters.ts";
+import { host } from "../src/runtime/value.ts";
 import { KvCache } from "../src/sample/cache.ts";
 import { batchFeeds } from "../src/train/language-model.ts";
 import { TrainStep } from "../src/train/step.ts";
@@ -43,7 +44,7 @@ function bytesHeld(config: ModelConfig): number {
   const cache = new KvCache(modelOf(config).cacheLayers);
   cache.reset(ROWS);
   cache.ensure(TOKENS, ROWS);
-  const buffers = new Set(Object.values(cache.feeds(ROWS)).map(({ data }) => data.buffer));
+  const buffers = new Set(Object.values(cache.feeds(ROWS)).map((value) => host(value).data.buffer));
   return [...buffers].reduce((total, { byteLength }) => total + byteLength, 0);
 }
 

@@ -27,13 +27,6 @@ const LAYERS = [
 const KNOWN = [
   "src/eval/completions.ts -> src/train/rollout.ts",
   "src/eval/evaluate.ts -> src/train/grpo-metrics.ts",
-  "src/graph/lower.ts -> src/graph/op.ts",
-  "src/graph/lower.ts -> src/graph/proto.ts",
-  "src/graph/lower.ts -> src/graph/tensor.ts",
-  "src/graph/op.ts -> src/graph/lower.ts",
-  "src/graph/op.ts -> src/graph/tensor.ts",
-  "src/graph/proto.ts -> src/graph/tensor.ts",
-  "src/graph/tensor.ts -> src/graph/op.ts",
 ];
 
 const files = readdirSync("src", { recursive: true, encoding: "utf8" })

@@ -88,7 +88,7 @@ class Reference {
 
   /** Equal parts, such as the optimizer of every stage, have one section. */
   private linkTo(node: Node, path: string): string {
-    const { default: _, ...content } = node;
+    const { default: _default, description: _meaning, ...content } = node;
     const same = this.parts.find(({ node }) => JSON.stringify(node) === JSON.stringify(content));
     const name = path.split(".").at(-1)!;
     const taken = this.parts.some(({ title }) => title === name);

@@ -10,7 +10,7 @@ import { loadRecipe } from "../../src/recipe/load.ts";
 import { recipeShape } from "../../src/recipe/model.ts";
 import type { PretrainStage } from "../../src/recipe/schema.ts";
 import { Engine } from "../../src/runtime/engine.ts";
-import { Sampler } from "../../src/sample/engine.ts";
+import { Sampler } from "../../src/sample/sampler.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
 import { trainedOn } from "../../src/train/language-model-stage.ts";
 import { TrainStep } from "../../src/train/step.ts";
@@ -53,7 +53,7 @@ async function train(): Promise<{ ms: number[]; result: number }> {
 /** Milliseconds of a rollout, and the sum of its log-probabilities. */
 async function decode(): Promise<{ ms: number[]; result: number }> {
   const start = performance.now();
-  const { generations } = await sampler.generate(parameters, requests, {
+  const { generations } = await sampler.with(parameters)(requests, {
     sampling: { temperature: 1 },
     stopIds: new Set(),
   });

@@ -57,10 +57,8 @@ export const FOLDERS: Record<string, readonly Part[]> = {
   data: [
     { mutate: sources("data", ["packing"]), tests: tests("data", ["packed-stream", "packed-examples"]) },
   ],
-  sample: [["scheduler", "sampler", "cache", "likeliest", "prompts", "pieces", "requests", "outputs"]].map(
-    (names) => ({
-      mutate: sources("sample", names),
-      tests: tests("sample", [...names, "logits"]),
-    }),
-  ),
+  sample: [["scheduler", "sampling", "cache", "prompts", "requests", "outputs"]].map((names) => ({
+    mutate: sources("sample", names),
+    tests: tests("sample", [...names, "likeliest", "verify", "pieces", "logits"]),
+  })),
 };

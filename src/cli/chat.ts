@@ -1,8 +1,8 @@
 /** `sputnik chat [MODEL]`: a person talks to a model, or gives it problems and watches it think. */
 import color from "picocolors";
+import type { Precision } from "../checkpoint/quantise.ts";
 import { usageError } from "../lib/errors.ts";
 import { findModel } from "../run/find-model.ts";
-import type { Precision } from "../sample/quantise.ts";
 import { RunBus } from "../server/bus.ts";
 import type { ChatService } from "../server/chat.ts";
 import { ThreadChat } from "../server/chat-service.ts";

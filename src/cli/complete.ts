@@ -1,13 +1,13 @@
 /** `sputnik complete MODEL [FILE]`: continues a text, or fills the hole in it. */
 import fs from "node:fs";
 import color from "picocolors";
+import type { Precision } from "../checkpoint/quantise.ts";
 import { isUserError, usageError } from "../lib/errors.ts";
 import { decodeText } from "../lib/text-file.ts";
 import { findModel } from "../run/find-model.ts";
 import { Engine, type EngineOptions } from "../runtime/engine.ts";
 import { complete } from "../sample/complete.ts";
 import { openForInference } from "../sample/inference.ts";
-import type { Precision } from "../sample/quantise.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { printNotes } from "./notes.ts";

@@ -2,7 +2,7 @@
 import { availableParallelism, loadavg } from "node:os";
 import color from "picocolors";
 import type { Speeds } from "../graph/analyse.ts";
-import type { DType } from "../graph/tensor.ts";
+import type { DType, Shape } from "../graph/tensor.ts";
 import { type Rates, ratesFor } from "../ledger/prices.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters, type ParameterSpec } from "../models/layers.ts";
@@ -132,13 +132,8 @@ function describeStage(stage: StagePlan, speeds: Speeds) {
   };
 }
 
-function typed(
-  name: string,
-  dtype: DType,
-  shape: readonly (number | string)[],
-  sizes: Record<string, number>,
-): string {
-  return `${name} ${dtype} [${shape.map((dim) => (typeof dim === "number" ? dim : (sizes[dim] ?? dim))).join(", ")}]`;
+function typed(name: string, dtype: DType, shape: Shape, sizes: Record<string, number>): string {
+  return `${name} ${dtype} [${shape.map((dim) => (typeof dim === "string" ? (sizes[dim] ?? dim) : dim)).join(", ")}]`;
 }
 
 function printStage(stage: ReturnType<typeof describeStage>): void {

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { dirname, join } from "node:path";
 import color from "picocolors";
+import type { Precision } from "../checkpoint/quantise.ts";
 import { completionKey, longestPrompt, sampleCompletions } from "../eval/completions.ts";
 import { chooseProblems } from "../eval/problems.ts";
 import {
@@ -24,7 +25,6 @@ import { type FoundModel, findModel } from "../run/find-model.ts";
 import { Engine, type EngineOptions } from "../runtime/engine.ts";
 
 import { openForInference, shapeForInference } from "../sample/inference.ts";
-import type { Precision } from "../sample/quantise.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { compare } from "./eval-compare.ts";
 import { EvaluationProgress } from "./eval-progress.ts";

@@ -1,6 +1,6 @@
 /** The training data that a pretraining or SFT stage may name. */
 import { z } from "zod";
-import { count, fraction } from "../lib/schema.ts";
+import { count, fraction, off } from "../lib/schema.ts";
 
 /** How many numbers a Countdown problem has; several entries are drawn evenly. */
 const numbers = z.array(z.int().min(2).max(6)).min(1);
@@ -8,20 +8,14 @@ const numbers = z.array(z.int().min(2).max(6)).min(1);
 /** Attempts, right and wrong alike, generated on the fly: every equation in them is true. */
 const countdownAttempts = z.strictObject({
   kind: z.literal("countdown-attempts"),
-  numbers,
-  /** Probability that an attempt is the known solution. */
-  hint: fraction,
-  /** Share of documents that are one equation. */
-  singles: fraction,
-  maxAttempts: count,
-  /** Probability of another attempt after a miss. */
-  goOn: fraction,
-  /** Largest intermediate result. */
-  maxResult: count,
-  /** Share of problems whose known solution multiplies or divides; 0: as they are drawn, one in twelve for 3 numbers. */
-  products: fraction.default(0),
-  /** No attempt twice in one thought. */
-  distinct: z.boolean().default(false),
+  numbers: numbers.describe("How many numbers a problem has; several entries are drawn evenly."),
+  hint: fraction.describe("Probability that an attempt is the known solution."),
+  singles: fraction.describe("Fraction of documents that are one equation."),
+  maxAttempts: count.describe("Most attempts in one thought."),
+  goOn: fraction.describe("Probability of another attempt after a miss."),
+  maxResult: count.describe("Largest intermediate result."),
+  products: fraction.default(0).describe("Fraction of solutions that multiply or divide; 0: as drawn."),
+  distinct: off.describe("No attempt twice in one thought."),
 });
 
 /**
@@ -30,20 +24,26 @@ const countdownAttempts = z.strictObject({
  */
 const repository = z.strictObject({
   kind: z.literal("repository"),
-  folder: z.string().min(1),
-  /** Endings of the files that are read, without the dot. */
-  extensions: z.array(z.string().regex(/^[A-Za-z0-9+]+$/)).min(1),
-  /** `rate`: share of documents that are cut; `spm`: share of those with the suffix first. */
-  fim: z.strictObject({ rate: fraction.default(0.5), spm: fraction.default(0) }).optional(),
+  folder: z.string().min(1).describe("Path of the folder."),
+  extensions: z
+    .array(z.string().regex(/^[A-Za-z0-9+]+$/))
+    .min(1)
+    .describe("Extensions of the files, without the dot."),
+  fim: z
+    .strictObject({ rate: fraction.default(0.5), spm: fraction.default(0) })
+    .optional()
+    .describe("Fill-in-the-middle: `rate` of documents are cut, `spm` of those have the suffix first."),
 });
 
 export const dataSchema = z.discriminatedUnion("kind", [
   countdownAttempts,
   z.strictObject({
     kind: z.literal("jsonl"),
-    file: z.string().min(1),
-    /** Left out, SFT uses the model's chat template where it has one; `plain` takes prompt and completion as they are. */
-    template: z.enum(["chat", "plain"]).optional(),
+    file: z.string().min(1).describe("Path of the file; rows have `prompt` and `completion`, or `messages`."),
+    template: z
+      .enum(["chat", "plain"])
+      .optional()
+      .describe("Default for SFT: the model's chat template, if any."),
   }),
   z.strictObject({ kind: z.literal("text"), file: z.string().min(1) }),
   repository,

@@ -1,7 +1,6 @@
 /** What a graph costs without running it: FLOPs by line of the model, memory that its values need, and time. */
 import { kernels } from "./lower.ts";
-import type { Op } from "./op.ts";
-import { bindShape, DTYPE_BYTES, type Graph, type Node, type Tensor } from "./tensor.ts";
+import { bindShape, DTYPE_BYTES, type Graph, type Node, sizeOf, type Tensor } from "./tensor.ts";
 
 /** The nodes that the outputs need, composite ops through their bodies, in order. */
 export function neededNodes(graph: Graph): Node[] {
@@ -23,27 +22,22 @@ export function countFlops(
   const byPath = new Map<string, number>();
   let total = 0;
   for (const node of neededNodes(graph)) {
-    const op = node.op as unknown as Op<unknown>;
-    if (op.flops === "body") continue;
-    const flops = op.flops(
-      node.inputs.map((t) => bindShape(t.shape, sizes)),
-      node.outputs.map((t) => bindShape(t.shape, sizes)),
-      node.attrs,
-    );
+    const flops = flopsOf(node, sizes);
+    if (flops === null) continue;
     total += flops;
     byPath.set(node.path, (byPath.get(node.path) ?? 0) + flops);
   }
   return { total, byPath };
 }
 
-/** Ops whose result is there before a run. */
-const GIVEN = new Set(["input", "constant", "weight"]);
+/** `null`: those of the node's body. */
+function flopsOf({ op, inputs, outputs }: Node, sizes: Record<string, number>): number | null {
+  const shapes = (tensors: readonly Tensor[]) => tensors.map(({ shape }) => bindShape(shape, sizes));
+  return op.flops === "body" ? null : op.flops(shapes(inputs), shapes(outputs));
+}
 
 const bytesOf = ({ dtype, shape }: Tensor, sizes: Record<string, number>): number =>
-  DTYPE_BYTES[dtype] * bindShape(shape, sizes).reduce((total, dim) => total * dim, 1);
-
-/** Ops whose result shares its operand's memory. */
-const VIEWS = new Set(["reshape", "detach"]);
+  DTYPE_BYTES[dtype] * sizeOf(bindShape(shape, sizes));
 
 /**
  * Bytes held by inputs and outputs, and the largest sum of intermediate values alive at once when nodes run in order
@@ -62,7 +56,7 @@ export function estimateMemory(
   const resolve = (node: Node): Node => owner.get(node) ?? node;
   const lastUse = new Map<Node, number>();
   for (const [order, node] of nodes.entries()) {
-    const alias = node.body?.[0].node ?? (VIEWS.has(node.op.name) ? node.inputs[0].node : null);
+    const alias = node.body?.[0].node ?? (node.op.memory === "view" ? node.inputs[0].node : null);
     if (alias !== null) owner.set(node, resolve(alias));
     for (const input of node.inputs) lastUse.set(resolve(input.node), order);
     lastUse.set(resolve(node), Math.max(lastUse.get(resolve(node)) ?? order, order));
@@ -72,7 +66,7 @@ export function estimateMemory(
   let alive = 0;
   let peak = 0;
   for (const [order, node] of nodes.entries()) {
-    if (!owner.has(node) && !GIVEN.has(node.op.name) && !outputs.has(node)) {
+    if (!owner.has(node) && node.op.memory !== "source" && !outputs.has(node)) {
       const size = node.outputs.reduce((total, t) => total + bytes(t), 0);
       alive += size;
       const end = lastUse.get(node) ?? order;
@@ -90,18 +84,13 @@ export interface Speeds {
   flops: number;
   /** Elementwise passes, in bytes read and written. */
   bytes: number;
-  /** Nodes so small that nothing else counts, and values that are fed or fetched. */
+  /** Nodes that compute next to nothing, and values that are fed or fetched. */
   nodes: number;
 }
 
-/** Ops that need no kernel: inputs, and those whose result shares its operand's memory. */
-const NO_KERNEL = new Set(["input", "constant", "weight", ...VIEWS]);
-/** Ops that read as much of their first operand as they write. */
-const PARTIAL = new Set(["gather", "gatherLast", "rowsAt", "slice"]);
-
 /**
- * Seconds that one run should take: each kernel the longer of its arithmetic and its memory traffic (the roofline,
- * Williams et al. 2009), and a little for being a kernel. A fused kernel's arithmetic is taken to be the shorter of both.
+ * Seconds that one run should take: each kernel takes the longer of its arithmetic and its memory traffic (the roofline,
+ * Williams et al. 2009), and a fixed time. A fused kernel is taken to be bound by memory.
  */
 export function estimateSeconds(
   graph: Graph,
@@ -111,12 +100,12 @@ export function estimateSeconds(
 ): number {
   let seconds = (graph.inputs.size + graph.outputs.size) / speeds.nodes;
   for (const node of kernels(graph, provider)) {
-    const op = node.op as unknown as Op<unknown>;
-    if (NO_KERNEL.has(op.name)) continue;
-    const shapes = (tensors: readonly Tensor[]) => tensors.map(({ shape }) => bindShape(shape, sizes));
-    const flops = op.flops === "body" ? 0 : op.flops(shapes(node.inputs), shapes(node.outputs), node.attrs);
-    const read = PARTIAL.has(op.name) ? [...node.inputs.slice(1), ...node.outputs] : new Set(node.inputs);
-    const bytes = [...read, ...node.outputs].reduce((total, tensor) => total + bytesOf(tensor, sizes), 0);
+    const { inputs, outputs } = node;
+    const { memory } = node.op;
+    if (memory === "source" || memory === "view") continue;
+    const flops = flopsOf(node, sizes) ?? 0;
+    const read = memory === "partial" ? [...inputs.slice(1), ...outputs] : new Set(inputs);
+    const bytes = [...read, ...outputs].reduce((total, tensor) => total + bytesOf(tensor, sizes), 0);
     seconds += Math.max(flops / speeds.flops, bytes / speeds.bytes) + 1 / speeds.nodes;
   }
   return seconds;

@@ -2,7 +2,6 @@
  * Reverse-mode differentiation: one walk back over the nodes, which alone adds up fan-out and sums over broadcast axes,
  * so that no gradient rule mentions either.
  */
-import type { Op } from "./op.ts";
 import { add } from "./ops/elementwise.ts";
 import { reshape } from "./ops/movement.ts";
 import { sum } from "./ops/reduce.ts";
@@ -10,7 +9,7 @@ import { constant } from "./ops/source.ts";
 import { GraphError, type Node, sameShape, type Tensor } from "./tensor.ts";
 
 /**
- * d loss / d x for each x of `wrt`; `loss` is a scalar. Throws `GraphError` naming an x that the loss does not depend on.
+ * d loss / d x for each x of `wrt`; `loss` is a scalar. @throws GraphError naming an x that the loss does not depend on
  */
 export function grad(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
   if (loss.rank !== 0) throw new GraphError(`the loss must be a scalar, not [${loss.shape}]`);
@@ -47,15 +46,11 @@ export function gradients(
     const incoming = node.outputs.map((output) => flow.get(output) ?? null);
     if (incoming.every((g) => g === null)) continue;
     graph.scopeAt(`${node.path}.grad`, () => {
-      const op = node.op as unknown as Op<unknown>;
-      if (op.grad === "body") {
-        (node.body as readonly Tensor[]).forEach((tensor, i) => {
-          receive(tensor, incoming[i]);
-        });
-        return;
-      }
-      op.grad(node, incoming, node.attrs).forEach((gradient, i) => {
-        receive(node.inputs[i], gradient);
+      const { grad } = node.op;
+      const [targets, gradients] =
+        grad === "body" ? [node.body ?? [], incoming] : [node.inputs, grad(node, incoming)];
+      gradients.forEach((gradient, i) => {
+        receive(targets[i], gradient);
       });
     });
   }

@@ -1,6 +1,7 @@
 /** A graph as text, one typed line a node, for snapshots and for people. */
 import { neededNodes } from "./analyse.ts";
-import type { Graph, Node, Tensor } from "./tensor.ts";
+import { constantValues } from "./ops/source.ts";
+import type { Graph, Tensor } from "./tensor.ts";
 
 /**
  * Lines such as `%3 f32[batch,4] = matmul(%1, weight) {transB} @ layers.0.attn.q`. Only what the outputs need is printed;
@@ -13,15 +14,15 @@ export function printGraph(graph: Graph): string {
   for (const [name, tensor] of graph.inputs) lines.push(`input ${name}: ${typed(tensor)}`);
   let counter = 0;
   for (const node of neededNodes(graph)) {
-    if (node.op.name === "input") continue;
     if (node.body !== null) {
-      node.outputs.forEach((output, i) => {
-        names.set(output, names.get((node.body as readonly Tensor[])[i]) ?? "?");
+      node.body.forEach((part, i) => {
+        names.set(node.outputs[i], names.get(part) ?? "?");
       });
       continue;
     }
-    if (node.op.name === "constant" || node.op.name === "weight") {
-      names.set(node.outputs[0], constantText(node));
+    if (node.op.memory === "source") {
+      const [value] = node.outputs;
+      names.set(value, names.get(value) ?? constantText(value));
       continue;
     }
     for (const output of node.outputs) names.set(output, `%${counter++}`);
@@ -36,9 +37,9 @@ export function printGraph(graph: Graph): string {
 
 const typed = (tensor: Tensor): string => `${tensor.dtype}[${tensor.shape.join(",")}]`;
 
-function constantText(node: Node): string {
-  const { values, shape } = node.attrs as { values?: ArrayLike<number>; shape: readonly number[] };
-  return values?.length === 1 ? String(values[0]) : `${node.op.name}[${shape.join(",")}]`;
+function constantText(tensor: Tensor): string {
+  const values = constantValues(tensor);
+  return values?.length === 1 ? String(values[0]) : `${tensor.node.op.name}[${tensor.shape.join(",")}]`;
 }
 
 function attributeText(attrs: unknown): string {

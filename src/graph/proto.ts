@@ -3,7 +3,7 @@
  * Field numbers are ONNX's public, stable format.
  */
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import type { DType, Shape } from "./tensor.ts";
+import type { DType, Shape } from "./shape.ts";
 
 export type Attribute = number | { float: number } | string | readonly number[];
 
@@ -16,13 +16,13 @@ export interface OnnxNode {
   attributes: Record<string, Attribute>;
 }
 
-/** The bytes of a weight, little-endian, made each time they are asked for; a piece holds until the next one is. */
+/** The bytes of a weight, little-endian, made each time they are asked for; a piece is valid until the next is asked for. */
 export interface WeightBytes {
   length: number;
   pieces(): Iterable<Uint8Array>;
 }
 
-/** The bytes of `whole` from `start` on; several constants may be parts of one whole. */
+/** Bytes of `whole`, from the offset `start`; several constants may be parts of the same bytes. */
 export interface WeightPart {
   whole: WeightBytes;
   start: number;
@@ -34,9 +34,9 @@ export interface OnnxConstant {
   shape: readonly number[];
   /** Raw little-endian bytes; those of a weight are made each time they are asked for. */
   readonly bytes: Uint8Array;
-  /** Of a weight. */
+  /** For a weight: where its bytes come from. */
   part?: WeightPart;
-  /** Where the bytes lie when they are kept outside the model file. */
+  /** Where the bytes are when they are kept outside the model file. */
   external?: { location: string; offset: number; length: number };
 }
 
@@ -133,7 +133,7 @@ function writeValue(writer: BinaryWriter, value: OnnxValue): void {
       integer(tensor, 1, ELEMENT_TYPE[value.dtype]);
       message(tensor, 2, (shape) => {
         for (const dim of value.shape)
-          message(shape, 1, (d) => (typeof dim === "number" ? integer(d, 1, dim) : text(d, 2, dim)));
+          message(shape, 1, (d) => (typeof dim === "number" ? integer(d, 1, dim) : text(d, 2, String(dim))));
       });
     }),
   );
@@ -151,13 +151,11 @@ export function encodeModel(model: OnnxModel): Uint8Array {
     for (const input of model.inputs) message(graph, 11, (w) => writeValue(w, input));
     for (const output of model.outputs) message(graph, 12, (w) => writeValue(w, output));
   });
-  for (const [domain, version] of [
-    ["", model.opset],
-    ["com.microsoft", 1],
-  ] as const)
+  // A model of standard operators names no other domain, which a runtime might refuse.
+  for (const domain of new Set(["", ...model.nodes.map((node) => node.domain)]))
     message(writer, 8, (opset) => {
       text(opset, 1, domain);
-      integer(opset, 2, version);
+      integer(opset, 2, domain === "" ? model.opset : 1);
     });
   return writer.finish();
 }

@@ -1,6 +1,6 @@
 /** Activation recomputation (Chen et al. 2016): a part's inner values are computed again in the backward pass, not kept. */
 import { gradients } from "./grad.ts";
-import { applyComposite, defineOp, type Op, type TensorSpec } from "./op.ts";
+import { defineComposite } from "./op.ts";
 import { add, detach, mul, silu, slice, sum } from "./ops.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -8,26 +8,27 @@ type Part = (inputs: readonly Tensor[]) => Tensor;
 type Parts = (inputs: readonly Tensor[]) => readonly Tensor[];
 
 interface RecomputeAttrs {
+  /** The first pass. */
+  traced: () => readonly Tensor[];
+  /** The part over the op's inputs. */
   part: Parts;
-  outputs: TensorSpec[];
 }
 
-const recomputeOp: Op<RecomputeAttrs> = defineOp<RecomputeAttrs>({
+const recomputeOp = defineComposite<RecomputeAttrs>({
   name: "recompute",
-  shape: (_inputs, { outputs }) => outputs,
-  lower: "body",
-  grad: (node, incoming, { part }) => {
-    const g = incoming.find((one) => one !== null);
-    if (g === undefined || g === null) return node.inputs.map(() => null);
-    const [first, ...rest] = node.inputs;
-    // The copy must differ from the first pass and wait for the gradient, or the engine would merge the two:
-    // its input gets 0 · (a part of the gradient) added, which is not folded away because 0 · NaN is not 0.
-    const wait = mul(g.rank === 0 ? g : sum(slice(g, -1, 0, 1)), 0);
-    // Detached, so that the walk ends at the part's own inputs, whatever they depend on.
-    const inputs = [add(detach(first), wait), ...rest.map(detach)];
-    return gradients(part(inputs), incoming, inputs);
+  body: (_inputs, { traced }) => traced(),
+  grad: {
+    all: (incoming, { inputs: [first, ...rest] }, { part }) => {
+      const g = incoming.find((one) => one !== null);
+      if (g === undefined || g === null) return [];
+      // The copy must differ from the first pass and wait for the gradient, or ONNX Runtime would merge the two:
+      // its input gets 0 · (a part of the gradient) added, which is not folded away because 0 · NaN is not 0.
+      const wait = mul(g.rank === 0 ? g : sum(slice(g, -1, 0, 1)), 0);
+      // Detached, so that the walk ends at the part's inputs, whatever they depend on.
+      const inputs = [add(detach(first), wait), ...rest.map(detach)];
+      return gradients(part(inputs), incoming, inputs);
+    },
   },
-  flops: "body",
   samples: [
     {
       label: "a block",
@@ -52,30 +53,27 @@ export function recompute(inputs: readonly Tensor[], part: Part): Tensor {
 
 /** The same for a part with several results. */
 export function recomputeAll(inputs: readonly Tensor[], part: Parts): readonly Tensor[] {
-  const traced = inputs[0].graph.scope("recompute", () => part(inputs));
-  const outputs = traced.map(({ dtype, shape }) => ({ dtype, shape }));
-  const { leaves, gather } = unmade(inputs);
-  const attrs = { part: (own: readonly Tensor[]) => part(gather(own)), outputs };
-  return applyComposite(recomputeOp, leaves, attrs, () => traced);
+  const { leaves, remake } = unmade(inputs);
+  return recomputeOp.all(leaves, { traced: () => part(inputs), part: (own) => part(remake(own)) });
 }
 
 /**
- * What a weight is made of takes its place among the inputs, and `gather` makes weights of such inputs: gradients end at
- * these, so that a weight that no product needs whole is not made for them either.
+ * The inputs, but for a weight that an op makes the inputs of that op; `remake` makes the weights of such inputs. Gradients
+ * end at them, so that a weight that only `linear` reads is not made for its gradient either.
  */
 function unmade(inputs: readonly Tensor[]) {
   const parts = inputs.map((input) => {
-    const { again } = input.node.op as unknown as Op<unknown>;
-    return again === undefined
-      ? { own: [input], gather: ([only]: readonly Tensor[]) => only }
-      : { own: input.node.inputs, gather: (own: readonly Tensor[]) => again(own, input.node.attrs) };
+    const { remake } = input.node.op;
+    return remake === undefined
+      ? { own: [input], remake: ([only]: readonly Tensor[]) => only }
+      : { own: input.node.inputs, remake };
   });
-  const gather = (leaves: readonly Tensor[]): Tensor[] => {
+  const remake = (leaves: readonly Tensor[]): Tensor[] => {
     let start = 0;
-    return parts.map(({ own, gather }) => {
+    return parts.map(({ own, remake }) => {
       start += own.length;
-      return gather(leaves.slice(start - own.length, start));
+      return remake(leaves.slice(start - own.length, start));
     });
   };
-  return { leaves: parts.flatMap(({ own }) => own), gather };
+  return { leaves: parts.flatMap(({ own }) => own), remake };
 }

@@ -2,8 +2,11 @@
 import { z } from "zod";
 
 export const positive = z.number().positive();
+export const nonNegative = z.number().min(0);
 export const count = z.int().positive();
 export const fraction = z.number().min(0).max(1);
+/** A switch that is off by default. */
+export const off = z.boolean().default(false);
 
 /** Entries of one type that are chosen by name: the names are known to the compiler. */
 export const registry =

@@ -1,7 +1,7 @@
 /** What every decoder shares: named parameters and their initialisation, projections into heads. */
 
 import { input } from "../graph/ops/source.ts";
-import { add, linear, reshape, tableRows, transpose } from "../graph/ops.ts";
+import { add, embedding, linear, reshape, transpose } from "../graph/ops.ts";
 import { type Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { Random } from "../lib/random.ts";
 import { allocate, type HostValue } from "../runtime/value.ts";
@@ -97,5 +97,5 @@ export function mergeHeads(x: Tensor): Tensor {
 
 /** Rows of the embedding table [vocab, width] at `ids` [...] -> [..., width]. */
 export function embed(table: Tensor, ids: Tensor): Tensor {
-  return tableRows(table, ids);
+  return embedding(table, ids);
 }

@@ -6,22 +6,22 @@
 import { constant } from "../graph/ops/source.ts";
 import {
   add,
+  combine,
   detach,
   dispatch,
   div,
   expandLike,
-  gatherLast,
   greater,
   linear,
   mean,
-  mix,
   mul,
   reshape,
   route,
-  scatterLast,
+  scatter,
   sigmoid,
   sum,
   swiglu,
+  takeAlongAxis,
   topK,
   where,
 } from "../graph/ops.ts";
@@ -70,12 +70,12 @@ export function router(u: Tensor, gate: Tensor, bias: Tensor, config: V3Config):
     const grouped = reshape(candidates, [rows, groups, experts / groups]);
     const worth = sum(topK(grouped, 2).values, [-1]);
     const best = topK(worth, activeGroups);
-    const kept = scatterLast(ones(best.values), best.indices, groups);
+    const kept = scatter(ones(best.values), best.indices, groups);
     const inKept = greater(reshape(kept, [rows, groups, 1]), 0);
     candidates = reshape(where(inKept, grouped, Number.NEGATIVE_INFINITY), [rows, experts]);
   }
   const choices = topK(candidates, activeExperts).indices;
-  const chosen = gatherLast(scores, choices);
+  const chosen = takeAlongAxis(scores, choices);
   const shares = config.normaliseWeights ? div(chosen, add(sum(chosen, [-1], true), TINY)) : chosen;
   return { scores, choices, weights: mul(shares, config.routedScale) };
 }
@@ -98,7 +98,7 @@ export function balanceLoss(
   const rows = (x: Tensor) => reshape(x, [batch, seq * activeExperts]);
   const each = fed && reshape(fed, [batch * seq, 1]);
   const counted = (x: Tensor) => (each === undefined ? x : mul(x, each));
-  const counts = scatterLast(rows(counted(ones(best.values))), rows(best.indices), experts);
+  const counts = scatter(rows(counted(ones(best.values))), rows(best.indices), experts);
   const shares = reshape(counted(div(scores, sum(scores, [-1], true))), [batch, seq, experts]);
   if (fed === undefined) {
     const f = mul(counts, experts / (activeExperts * seq));
@@ -136,7 +136,7 @@ export function moe(x: Tensor, weights: Weights, config: V3Config): MoeResult {
       swigluLayer(part, weights, `mlp.experts.${expert}`, shares[expert]),
     ),
   );
-  const mixed = graph.scope("mix", () => mix(results, routing));
+  const mixed = graph.scope("mix", () => combine(results, routing));
   const shared = graph.scope("shared", () => swigluLayer(x, weights, "mlp.shared_experts"));
   const out = graph.scope("mix", () => add(shared, reshape(mixed, x.shape, x)));
   return { ...routed, out, load: routing.counts };

@@ -15,10 +15,10 @@ import {
   resolve,
 } from "../recipe/resolve.ts";
 import type { GrpoStage, Recipe } from "../recipe/schema.ts";
-import { WINDOW_STEP } from "../sample/cache.ts";
+import { CAPACITY_STEP } from "../sample/cache.ts";
 import { traceDecode, tracePrefill } from "../sample/graphs.ts";
-import { traceScore } from "../sample/logprobs.ts";
 import { ladderSize, MOST_ROWS } from "../sample/scheduler.ts";
+import { traceScore } from "../sample/scorer.ts";
 import type { Problem } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
@@ -169,7 +169,7 @@ export function decodeSteps(
       active.push({ done: 0, length: lengths[waiting++] });
     const batch = ladderSize(active.length);
     const longest = promptTokens + Math.max(...active.map(({ done }) => done));
-    window = Math.max(window, Math.ceil(longest / WINDOW_STEP) * WINDOW_STEP);
+    window = Math.max(window, Math.ceil(longest / CAPACITY_STEP) * CAPACITY_STEP);
     steps++;
     rows += batch;
     read += batch * window;

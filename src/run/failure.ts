@@ -1,13 +1,13 @@
 /** What a failed run tells its person: for a NaN, the checkpoint to return to. */
 import { latestCheckpoint } from "../checkpoint/resume.ts";
+import { isUserError } from "../lib/errors.ts";
 import { type Failure, toFailure } from "../lib/failure.ts";
-import { LogitsError } from "../sample/sampler.ts";
 import { NonFiniteError } from "../train/step.ts";
 
 /** The failure of a run whose checkpoints are in the folder `checkpoints`. */
 export function runFailure(error: unknown, checkpoints: string): Failure {
   const failure = toFailure(error);
-  if (!(error instanceof NonFiniteError || error instanceof LogitsError)) return failure;
+  if (!(error instanceof NonFiniteError || isUserError(error, "logits"))) return failure;
   const saved = latestCheckpoint(checkpoints, () => {});
   const back =
     saved === null

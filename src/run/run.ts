@@ -28,7 +28,7 @@ import { recipeWarnings } from "../recipe/validate.ts";
 import { coreWatch } from "../runtime/contention.ts";
 import type { Engine } from "../runtime/engine.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
-import { Sampler } from "../sample/engine.ts";
+import { Sampler } from "../sample/sampler.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { NonFiniteError } from "../train/diagnose.ts";
 import { GrpoStage } from "../train/grpo.ts";

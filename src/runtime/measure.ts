@@ -1,7 +1,7 @@
 /** What an engine does in a second: products of matrices, passes over memory, and nodes. */
 import { countFlops, type Speeds } from "../graph/analyse.ts";
 import { add, input, matmul, mul } from "../graph/ops.ts";
-import { Graph } from "../graph/tensor.ts";
+import { Graph, sizeOf } from "../graph/tensor.ts";
 import { Engine } from "./engine.ts";
 import { f32, type Value } from "./value.ts";
 
@@ -31,8 +31,7 @@ const PASSES = 16;
 /** Nodes of a graph that computes next to nothing, each with its own input and output. */
 const SMALL_NODES = 100;
 
-const half = (shape: readonly number[]): Value =>
-  f32(new Float32Array(shape.reduce((total, dim) => total * dim, 1)).fill(0.5), shape);
+const half = (shape: readonly number[]): Value => f32(new Float32Array(sizeOf(shape)).fill(0.5), shape);
 
 /** The median rate of `runs` runs over all of `products`, in FLOP/s. */
 export async function measureMatmulRate(

@@ -6,7 +6,7 @@ import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync 
 import { basename } from "node:path";
 import type { LoweredGraph } from "../graph/lower.ts";
 import { encodeModel, type OnnxConstant, type WeightBytes } from "../graph/proto.ts";
-import { DTYPE_BYTES } from "../graph/tensor.ts";
+import { DTYPE_BYTES, SymbolicDim, sizeOf } from "../graph/tensor.ts";
 import { writeAll } from "../lib/disk.ts";
 
 /** Constants of this many bytes or more go into `<file>.data`. */
@@ -21,10 +21,7 @@ const NOTHING = new Uint8Array();
 export function modelFileBytes(lowered: LoweredGraph): number {
   const wholes = new Map<unknown, number>();
   for (const { dtype, shape, part, name } of lowered.model.constants)
-    wholes.set(
-      part?.whole ?? name,
-      part?.whole.length ?? DTYPE_BYTES[dtype] * shape.reduce((total, dim) => total * dim, 1),
-    );
+    wholes.set(part?.whole ?? name, part?.whole.length ?? DTYPE_BYTES[dtype] * sizeOf(shape));
   return [...wholes.values()].reduce((total, bytes) => total + bytes, 0);
 }
 
@@ -47,7 +44,7 @@ export function saveModelFile(lowered: LoweredGraph, path: string, externalBytes
   const places = new Map<WeightBytes, number>();
   const constants = lowered.model.constants.map((constant): OnnxConstant => {
     const { name, dtype, shape, part } = constant;
-    const length = DTYPE_BYTES[dtype] * shape.reduce((total, dim) => total * dim, 1);
+    const length = DTYPE_BYTES[dtype] * sizeOf(shape);
     if ((part?.whole.length ?? length) < externalBytes) return { name, dtype, shape, bytes: constant.bytes };
     const { whole, start } = part ?? { whole: { length, pieces: () => [constant.bytes] }, start: 0 };
     const place = places.get(whole) ?? append(whole.pieces());
@@ -86,7 +83,7 @@ export class ModelFileError extends Error {
 export function readModelSignature(path: string): Signature {
   for (const file of [path, `${path}.json`])
     if (!existsSync(file)) throw new ModelFileError(file, "a saved model", "no such file");
-  const signature = JSON.parse(readFileSync(`${path}.json`, "utf8")) as Signature;
+  const signature = JSON.parse(readFileSync(`${path}.json`, "utf8"), SymbolicDim.revive) as Signature;
   if (signature.dataBytes > 0) {
     const file = `${path}.data`;
     const expected = `${signature.dataBytes} bytes`;

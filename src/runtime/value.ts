@@ -3,7 +3,7 @@
  * feed, reads results with `read`, and moves elements with `copyBlocks`. Arrays in this process's memory are the only
  * kind so far; another device adds its case to each function of this file.
  */
-import type { DType } from "../graph/tensor.ts";
+import { type DType, sizeOf } from "../graph/tensor.ts";
 
 /** A handle of a tensor. */
 export interface Value {
@@ -47,8 +47,6 @@ export interface HostValue<D extends DType = DType> extends Value {
 export class RuntimeError extends Error {
   override name = "RuntimeError";
 }
-
-const sizeOf = (shape: readonly number[]): number => shape.reduce((total, dim) => total * dim, 1);
 
 /** The value as an array in memory. @throws RuntimeError if it is on another device: that one must be `read` */
 export function host(value: Value): HostValue {

@@ -1,157 +1,147 @@
 /**
- * The KV cache: one array [rows, heads, window, width] for each plane of the design, such as a layer's keys. Rows are
- * outermost, so the first n of them are one contiguous view; the window grows in place when a row outgrows it.
+ * The KV cache: one value [rows, heads, capacity, width] for each cache layer, such as a decoder layer's keys. Rows are
+ * outermost, so the first n of them are one contiguous view; the capacity grows in place when a row outgrows it.
  */
 import type { CacheLayer } from "../models/architectures.ts";
-import { f32, type HostValue } from "../runtime/value.ts";
+import { allocate, copyBlocks, type Value, view } from "../runtime/value.ts";
 
-/** Windows are multiples of this many tokens, so that the engine sees few shapes. */
-export const WINDOW_STEP = 32;
+/** Capacities are multiples of this many tokens, so that the graphs see few shapes. */
+export const CAPACITY_STEP = 32;
 
-const windowFor = (length: number): number => Math.max(1, Math.ceil(length / WINDOW_STEP)) * WINDOW_STEP;
+const capacityFor = (length: number): number =>
+  Math.max(1, Math.ceil(length / CAPACITY_STEP)) * CAPACITY_STEP;
 
 /** What a cache holds of one prompt, copied into each row that starts from it. */
 export interface PrefixCache {
   length: number;
-  /** [heads, length, width] for each plane. */
-  tensors: Float32Array[];
+  /** [heads, length, width] for each cache layer. */
+  values: Value[];
 }
 
 export class KvCache {
-  window = WINDOW_STEP;
-  private readonly planes: readonly CacheLayer[];
-  private arrays: Float32Array[] = [];
+  /** Tokens that a row can hold. */
+  capacity = CAPACITY_STEP;
+  private readonly layers: readonly CacheLayer[];
+  private values: Value[] = [];
   private rows = 0;
+  /** The views that were fed last: they serve until the batch, the capacity or a value changes. */
+  private fed: { batch: number; capacity: number; values: Value[]; feeds: Record<string, Value> } | null =
+    null;
 
-  constructor(planes: readonly CacheLayer[]) {
-    this.planes = planes;
+  constructor(layers: readonly CacheLayer[]) {
+    this.layers = layers;
   }
 
   private rowSize({ heads, width }: CacheLayer): number {
-    return heads * this.window * width;
+    return heads * this.capacity * width;
   }
 
-  /** Starts over with room for `rows` rows; arrays of an earlier batch are used again. */
+  /** Empties the cache for a batch of `rows` rows; the memory of an earlier batch is used again. */
   reset(rows: number): void {
-    this.window = WINDOW_STEP;
+    this.capacity = CAPACITY_STEP;
     this.rows = rows;
-    this.fit();
+    this.allocate();
   }
 
-  /** Forgets everything, and what is hidden behind masks too. */
+  /** Frees the memory, and with it what masks hide of earlier tokens. */
   clear(): void {
-    this.arrays = [];
-    this.views = null;
+    this.values = [];
+    this.fed = null;
   }
 
-  private fit(): void {
-    this.arrays = this.planes.map((plane, i) => {
-      const [old, length] = [this.arrays[i], this.rows * this.rowSize(plane)];
-      if (old !== undefined && old.length >= length) return old;
-      const grown = new Float32Array(length);
-      if (old !== undefined) grown.set(old);
+  private allocate(): void {
+    this.values = this.layers.map((layer, i) => {
+      const old: Value | undefined = this.values[i];
+      const size = this.rows * this.rowSize(layer);
+      const held = old === undefined ? 0 : old.shape[0];
+      if (held >= size && old !== undefined) return old;
+      const grown = allocate("f32", [size]);
+      if (old !== undefined) copyBlocks(grown, old, { count: 1, width: held });
       return grown;
     });
   }
 
-  /** Starts over with row 0 alone, which keeps its first `length` tokens. */
+  /** Gives every row this capacity; the first `rows` of them keep their first `length` tokens. */
+  private resize(capacity: number, rows: number, length: number): void {
+    const before = this.capacity;
+    this.capacity = capacity;
+    this.allocate();
+    if (rows * length === 0) return;
+    this.layers.forEach(({ heads, width }, i) => {
+      copyBlocks(this.values[i], this.values[i], {
+        ...{ count: rows * heads, width: length * width },
+        ...{ fromStride: before * width, toStride: capacity * width },
+      });
+    });
+  }
+
+  /** Row 0 becomes the only row and keeps its first `length` tokens. */
   keep(length: number): void {
-    const before = this.window;
-    this.window = windowFor(length);
     this.rows = 1;
-    this.fit();
-    this.planes.forEach(({ heads, width }, plane) => {
-      for (let head = 1; head < heads; head++) {
-        const from = head * before * width;
-        this.arrays[plane].copyWithin(head * this.window * width, from, from + length * width);
-      }
-    });
+    this.resize(capacityFor(length), 1, Math.min(length, this.capacity));
   }
 
-  /** Makes room for `length` tokens a row, moving what the first `active` rows hold. */
+  /** Makes each row large enough for `length` tokens; the first `active` rows keep what they hold. */
   ensure(length: number, active: number): void {
-    if (length <= this.window) return;
-    const before = this.window;
-    this.window = windowFor(length);
-    this.fit();
-    // From the end, so that nothing is overwritten before it has moved.
-    this.planes.forEach(({ heads, width }, plane) => {
-      for (let i = active * heads - 1; i >= 0; i--)
-        this.arrays[plane].copyWithin(i * this.window * width, i * before * width, (i + 1) * before * width);
-    });
+    if (length > this.capacity) this.resize(capacityFor(length), active, this.capacity);
   }
 
-  /** Fills row `row` with what the cache holds of a prompt. */
+  /** Fills row `row` with the cache of a prompt. */
   load(row: number, prefix: PrefixCache): void {
-    this.planes.forEach((plane, i) => {
-      const span = prefix.length * plane.width;
-      for (let head = 0; head < plane.heads; head++)
-        this.arrays[i].set(
-          prefix.tensors[i].subarray(head * span, (head + 1) * span),
-          row * this.rowSize(plane) + head * this.window * plane.width,
-        );
-    });
+    this.append(row, 0, prefix.values, prefix.length, prefix.length, 0);
   }
 
   /**
-   * Stores new tokens of row `row` from `position` on; `fresh` are the graph's outputs [batch, heads, seq, width], of which
-   * the first `length` tokens count.
+   * Stores new tokens of row `row` from `position` on. `added` has a value [batch, heads, seq, width] for each cache layer,
+   * of which row `from` counts, and of its tokens the first `length`.
    */
-  append(row: number, position: number, fresh: readonly Float32Array[], length = 1, seq = 1): void {
-    const { planes, arrays, window } = this;
-    for (let plane = 0; plane < planes.length; plane++) {
-      const { heads, width } = planes[plane];
-      const [array, source] = [arrays[plane], fresh[plane]];
-      const first = row * heads * window * width + position * width;
-      for (let head = 0; head < heads; head++) {
-        const from = (row * heads + head) * seq * width;
-        const to = first + head * window * width;
-        for (let i = 0; i < length * width; i++) array[to + i] = source[from + i];
-      }
+  append(row: number, position: number, added: readonly Value[], length = 1, seq = 1, from = row): void {
+    const { layers, values, capacity } = this;
+    for (let i = 0; i < layers.length; i++) {
+      const { heads, width } = layers[i];
+      copyBlocks(values[i], added[i], {
+        count: heads,
+        width: length * width,
+        from: from * heads * seq * width,
+        fromStride: seq * width,
+        to: (row * heads * capacity + position) * width,
+        toStride: capacity * width,
+      });
     }
   }
 
   /** What row `row` holds of its first `length` tokens. */
   prefix(row: number, length: number): PrefixCache {
-    const tensors = this.planes.map((plane, i) => {
-      const { heads, width } = plane;
-      const copy = new Float32Array(heads * length * width);
-      for (let head = 0; head < heads; head++) {
-        const from = row * this.rowSize(plane) + head * this.window * width;
-        copy.set(this.arrays[i].subarray(from, from + length * width), head * length * width);
-      }
+    const values = this.layers.map((layer, i) => {
+      const { heads, width } = layer;
+      const copy = allocate("f32", [heads, length, width]);
+      const blocks = { count: heads, width: length * width, fromStride: this.capacity * width };
+      copyBlocks(copy, this.values[i], { ...blocks, from: row * this.rowSize(layer) });
       return copy;
     });
-    return { length, tensors };
+    return { length, values };
   }
 
   /** Row `from` takes the place of row `to`. */
   move(from: number, to: number): void {
-    this.planes.forEach((plane, i) => {
-      const size = this.rowSize(plane);
-      this.arrays[i].copyWithin(to * size, from * size, (from + 1) * size);
+    this.layers.forEach((layer, i) => {
+      const size = this.rowSize(layer);
+      const blocks = { count: 1, width: size, from: from * size, to: to * size };
+      copyBlocks(this.values[i], this.values[i], blocks);
     });
   }
 
-  /** The last views, which serve until the batch, the window or an array changes. */
-  private views: {
-    batch: number;
-    window: number;
-    arrays: Float32Array[];
-    feeds: Record<string, HostValue>;
-  } | null = null;
-
-  /** The first `batch` rows as graph inputs, by the planes' names. */
-  feeds(batch: number): Record<string, HostValue> {
-    const { window, arrays, views } = this;
-    if (views !== null && views.batch === batch && views.window === window && views.arrays === arrays)
-      return views.feeds;
-    const feeds: Record<string, HostValue> = {};
-    this.planes.forEach((plane, i) => {
-      const shape = [batch, plane.heads, window, plane.width];
-      feeds[plane.name] = f32(arrays[i].subarray(0, batch * this.rowSize(plane)), shape);
-    });
-    this.views = { batch, window, arrays, feeds };
+  /** The first `batch` rows as graph inputs, by the names of the cache layers. */
+  feeds(batch: number): Record<string, Value> {
+    const { capacity, values, fed } = this;
+    if (fed?.batch === batch && fed.capacity === capacity && fed.values === values) return fed.feeds;
+    const feeds = Object.fromEntries(
+      this.layers.map(({ name, heads, width }, i) => [
+        name,
+        view(values[i], [batch, heads, capacity, width]),
+      ]),
+    );
+    this.fed = { batch, capacity, values, feeds };
     return feeds;
   }
 }

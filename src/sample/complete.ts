@@ -3,9 +3,9 @@ import { beginIds } from "../tokenizer/around.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
-import type { GenerateOptions } from "./engine.ts";
 import type { InferenceModel } from "./inference.ts";
-import type { Sampling } from "./sampler.ts";
+import type { GenerateOptions } from "./requests.ts";
+import type { Sampling } from "./sampling.ts";
 
 export interface CompleteOptions {
   sampling: Sampling;

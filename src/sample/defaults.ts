@@ -1,6 +1,6 @@
 /** How a model wants to be sampled, from the content of its `generation_config.json`. */
 import { NEUTRAL } from "../models/generation-settings.ts";
-import type { Sampling } from "./sampler.ts";
+import type { Sampling } from "./sampling.ts";
 
 /** DeepSeek-R1's recommendation, where a model says nothing. */
 const TEMPERATURE = 0.6;

@@ -1,60 +1,141 @@
-/** The two graphs of a sampler: one reads prompts, one decodes a token a row over the cache. */
-import { input } from "../graph/ops/source.ts";
-import { exp, max, mul, sub } from "../graph/ops.ts";
-import { Graph, type Tensor } from "../graph/tensor.ts";
-import { type ModelConfig, modelOf } from "../models/architectures.ts";
-import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
+/** The graphs of a sampler: one decodes over the cache, and one reads whole prompts where the first one takes no chunks. */
+import { constant, input } from "../graph/ops/source.ts";
+import { add, argmax, cast, concat, exp, gather, max, mul, reshape, slice, sub } from "../graph/ops.ts";
+import { type Dim, Graph, GraphError, type Tensor } from "../graph/tensor.ts";
+import { type CacheLayer, type Model, type ModelConfig, modelOf } from "../models/architectures.ts";
+import { type ParameterMaker, type Parameters, parameterInputs } from "../models/layers.ts";
 
-/** The graph that reads prompts and returns what the cache holds of them, by the planes' names. */
-export function tracePrefill(config: ModelConfig, weights: ParameterMaker = parameterInputs): Graph {
+/** The graph that reads prompts: for each cache layer `new.<layer>`, what the cache holds of the tokens. */
+export function tracePrefill(config: ModelConfig, maker: ParameterMaker = parameterInputs): Graph {
   const graph = new Graph();
   const model = modelOf(config);
-  const parameters = weights(graph, model.parameters);
+  const parameters = maker(graph, model.parameters);
   const ids = input(graph, "ids", "i32", ["batch", "seq"]);
   const positions = input(graph, "positions", "i32", ["batch", "seq"]);
   const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
-  const { cache } = model.forward(parameters, { ids, positions, mask });
-  model.cacheLayers.forEach(({ name }, i) => {
-    graph.output(name, cache[i]);
-  });
+  outputNew(graph, model.cacheLayers, model.forward(parameters, { ids, positions, mask }).cache);
   return graph;
+}
+
+export interface DecodeOptions {
+  parameters?: ParameterMaker;
+  /** Takes several new tokens a row, [batch, seq], so that it reads prompts as well. */
+  chunks?: boolean;
+  /** Tokens that the model's MTP module drafts after these, for a batch of one row of chunks. */
+  drafts?: number;
 }
 
 /**
- * The graph that decodes one token a row: `logits` and `weights` = e^(logits · scale - largest) [batch, vocab], and
- * `fresh.<plane>` [batch, heads, 1, width]; with `chunks` of several tokens a row, [batch, heads, seq, width].
+ * The graph that decodes one token a row, or a chunk, over the cache. Outputs: `logits` and `weights` = e^(logits · scale -
+ * largest), [batch, vocab], of a chunk those of its tokens `last`, [last · batch, vocab]; and for each cache layer
+ * `new.<layer>` [batch, heads, seq, width], what the cache stores of the new tokens. With drafts there are also `drafts`
+ * [1, drafts] with `draftLogits` [drafts, vocab] and `hidden` [1, seq + drafts, hiddenSize], which the next run is fed.
  */
-export function traceDecode(
-  config: ModelConfig,
-  weights: ParameterMaker = parameterInputs,
-  chunks = false,
-): Graph {
+export function traceDecode(config: ModelConfig, options: DecodeOptions = {}): Graph {
+  const { parameters: maker = parameterInputs, chunks = false, drafts = 0 } = options;
   const graph = new Graph();
   const model = modelOf(config);
-  const parameters = weights(graph, model.parameters);
+  const own = drafts > 0 ? mtpOf(model).parameters : [];
+  const parameters = maker(graph, [...model.parameters, ...own]);
+  const batch = drafts > 0 ? 1 : "batch";
   const seq = chunks ? "seq" : 1;
-  const ids = input(graph, "ids", "i32", ["batch", seq]);
-  const positions = input(graph, "positions", "i32", ["batch", seq]);
-  const mask = input(graph, "mask", "f32", ["batch", 1, 1, "past"]);
-  const cache = model.cacheLayers.map(({ name, heads, width }) =>
-    input(graph, name, "f32", ["batch", heads, "past", width]),
-  );
-  const chunk = chunks
-    ? { mask: input(graph, "chunkMask", "f32", [1, 1, "seq", "seq"]), last: input(graph, "last", "i32", [1]) }
-    : undefined;
-  const { logits, fresh } = model.decode(parameters, { ids, positions, cache, mask, chunk });
-  outputLogits(graph, logits, input(graph, "scale", "f32", []));
-  model.cacheLayers.forEach(({ name }, i) => {
-    graph.output(`fresh.${name}`, fresh[i]);
+  const total = drafts > 0 ? `(seq+${drafts})` : seq;
+  const scale = input(graph, "scale", "f32", []);
+  let ids = input(graph, "ids", "i32", [batch, seq]);
+  if (drafts > 0) {
+    const drafted = traceDrafts(graph, config, parameters, drafts, scale);
+    ids = concat([ids, drafted], 1);
+  }
+  const { logits, hidden, fresh } = model.decode(parameters, {
+    ids,
+    positions: input(graph, "positions", "i32", [batch, total]),
+    cache: cacheInputs(graph, model.cacheLayers, batch),
+    mask: input(graph, "mask", "f32", [batch, 1, 1, "past"]),
+    chunk: chunks
+      ? {
+          mask: input(graph, "chunkMask", "f32", [1, 1, total, total]),
+          last: input(graph, "last", "i32", [1 + drafts]),
+        }
+      : undefined,
   });
-  return graph;
-}
-
-/** `logits` as an output, and `weights`: what each token weighs at the inverse temperature `scale`, the likeliest 1. */
-export function outputLogits(graph: Graph, logits: Tensor, scale: Tensor): void {
   graph.output("logits", logits);
   graph.scope("sampling", () => {
     const scaled = mul(logits, scale);
     graph.output("weights", exp(sub(scaled, max(scaled, [-1], true))));
   });
+  if (drafts > 0) graph.output("hidden", hidden);
+  outputNew(graph, model.cacheLayers, fresh);
+  return graph;
+}
+
+const cacheInputs = (graph: Graph, layers: readonly CacheLayer[], batch: Dim): Tensor[] =>
+  layers.map(({ name, heads, width }) => input(graph, name, "f32", [batch, heads, "past", width]));
+
+function outputNew(graph: Graph, layers: readonly CacheLayer[], values: readonly Tensor[]): void {
+  layers.forEach(({ name }, i) => {
+    graph.output(`new.${name}`, values[i]);
+  });
+}
+
+/** @throws GraphError if the model has no module */
+function mtpOf({ mtp }: Model) {
+  if (mtp === null) throw new GraphError("the model has no MTP module to draft with");
+  return mtp;
+}
+
+/**
+ * Drafts the tokens that follow the newest one of a single row, [1, drafts] i32, by the model's MTP module (DeepSeek-V3,
+ * arXiv 2412.19437, section 5.4.3). The module reads pairs: what the model made of a token, and the token after it. Inputs
+ * `mtp.*` are the pairs that it has not read yet, of which the last one ends with the newest token. A draft is the largest of
+ * logits · scale + noise: with Gumbel noise it is a sample of their softmax (Gumbel 1954), without noise the likeliest token.
+ * For a draft after the first the module takes its own output in place of the model's.
+ */
+function traceDrafts(
+  graph: Graph,
+  config: ModelConfig,
+  parameters: Parameters,
+  drafts: number,
+  scale: Tensor,
+): Tensor {
+  const mtp = mtpOf(modelOf(config));
+  const { hiddenSize, vocabSize } = config;
+  const real = (name: string, shape: Dim[]) => input(graph, `mtp.${name}`, "f32", shape);
+  const whole = (name: string, shape: Dim[]) => input(graph, `mtp.${name}`, "i32", shape);
+  const last = whole("last", [1]);
+  const noise = real("noise", [drafts, vocabSize]);
+  let cache = cacheInputs(graph, mtp.cacheLayers, 1);
+  let module = mtp.decode(parameters, {
+    hidden: real("hidden", [1, "pairs", hiddenSize]),
+    ids: whole("ids", [1, "pairs"]),
+    positions: whole("positions", [1, "pairs"]),
+    cache,
+    mask: real("mask", [1, 1, 1, "past"]),
+    chunk: { mask: real("chunkMask", [1, 1, "pairs", "pairs"]), last },
+  });
+  outputNew(graph, mtp.cacheLayers, module.fresh);
+  let hidden = reshape(gather(reshape(module.hidden, ["pairs", hiddenSize]), last), [1, 1, hiddenSize]);
+  const ids: Tensor[] = [];
+  const logits: Tensor[] = [];
+  let mask: Tensor | null = null;
+  for (let i = 0; i < drafts; i++) {
+    if (i > 0) {
+      cache = cache.map((past, layer) => concat([past, module.fresh[layer]], 2));
+      mask =
+        mask === null
+          ? real("laterMask", [1, 1, 1, "(past+pairs)"])
+          : concat([mask, constant(graph, 0, [1, 1, 1, 1])], 3);
+      const positions = whole(`position.${i}`, [1, 1]);
+      module = mtp.decode(parameters, { hidden, ids: ids[i - 1], positions, cache, mask });
+      hidden = module.hidden;
+    }
+    graph.scope(`draft.${i}`, () => {
+      logits.push(mul(module.logits, scale));
+      const id = argmax(add(logits[i], slice(noise, 0, i, i + 1)));
+      ids.push(reshape(cast(id, "i32"), [1, 1]));
+    });
+  }
+  const drafted = concat(ids, 1);
+  graph.output("drafts", drafted);
+  graph.output("draftLogits", concat(logits, 0));
+  return drafted;
 }

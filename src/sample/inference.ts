@@ -1,52 +1,53 @@
-/** A model opened to answer: one that does not change, with its weights in the graph at a precision of their own. */
+/** A model opened for inference: its weights do not change, and are baked into the graph at a precision. */
 import type { LoadedShape, ModelShape } from "../checkpoint/folder.ts";
 import { isGguf, readShape, withModel } from "../checkpoint/model.ts";
-import { allParameters, isV3, type ModelConfig } from "../models/architectures.ts";
+import type { Precision } from "../checkpoint/quantise.ts";
+import { allParameters, type ModelConfig, modelOf } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import { usablePositions } from "../models/rope.ts";
 import { threadCount } from "../runtime/device.ts";
 import { Engine } from "../runtime/engine.ts";
-import { type FixedSampler, type Generate, Sampler } from "./engine.ts";
-import type { Precision } from "./quantise.ts";
-import { SpeculativeSampler } from "./speculative.ts";
+import { MTP_DRAFTS } from "./drafter.ts";
+import type { Generate } from "./requests.ts";
+import { MAX_BATCH, Sampler } from "./sampler.ts";
+import { baked } from "./weights.ts";
 
 /** A model, and what samples from it. */
 export interface InferenceModel extends ModelShape {
   generate: Generate;
 }
 
+/** An inference session of a stored model. */
+export interface InferenceSession extends LoadedShape {
+  generate: Generate;
+  release(): Promise<void>;
+}
+
 export interface InferenceOptions {
-  /** Of the weights while they run; f32 unless said. */
+  /** Of the weights while they run; default f32. */
   precision?: Precision;
-  /** One with as many threads as a model of its size makes use of, unless given. */
+  /** Default: an engine with as many threads as a model of this size makes use of. */
   engine?: Engine;
-  /** For many sequences at once; one after another is decoded with drafts, where the model has a module for them. */
+  /** Many sequences are decoded at once. Otherwise the model's MTP module, where there is one, drafts tokens for one sequence. */
   batched?: boolean;
 }
 
 /**
- * Opens a folder or a GGUF file. The weights go from there into the graph one by one: the f32 model is never in memory as
- * a whole, but as the engine keeps it at "f32".
+ * Opens a folder or a GGUF file. The weights are written into the graph one by one, so that they are never in memory twice.
  * @throws what `withModel` throws
  */
 export async function openForInference(
   path: string,
   { precision = "f32", engine, batched = false }: InferenceOptions = {},
-): Promise<LoadedShape & FixedSampler> {
+): Promise<InferenceSession> {
   const { shape, opening } = withModel(path, (stored, weights) => {
     const shape = usable(stored);
     const { config } = shape;
-    const options = {
-      precision,
-      // The blocks of a GGUF file come back code by code.
-      block: isGguf(path) ? (32 as const) : undefined,
-    };
-    const chosen = engine ?? new Engine({ threads: usefulThreads(config, batched ? ROWS : 1) });
-    const opening: Promise<FixedSampler> =
-      isV3(config) && !batched
-        ? SpeculativeSampler.create(config, weights, chosen, options)
-        : Sampler.fixed(config, weights, chosen, options);
-    return { shape, opening };
+    // With blocks of 32, the codes of a GGUF file come back as they were.
+    const source = baked(weights, { precision, block: isGguf(path) ? 32 : undefined });
+    const drafts = batched || modelOf(config).mtp === null ? 0 : MTP_DRAFTS;
+    const chosen = engine ?? new Engine({ threads: usefulThreads(config, batched ? MAX_BATCH : 1) });
+    return { shape, opening: Sampler.create(config, chosen, { weights: source, drafts }) };
   });
   const sampler = await opening;
   return {
@@ -56,7 +57,7 @@ export async function openForInference(
   };
 }
 
-/** What `openForInference` says of a model, without its weights. */
+/** The shape of the model that `openForInference` opens, without its weights. */
 export const shapeForInference = (path: string): LoadedShape => usable(readShape(path));
 
 function usable(stored: LoadedShape): LoadedShape {
@@ -67,13 +68,10 @@ function usable(stored: LoadedShape): LoadedShape {
   return { ...stored, config };
 }
 
-/** Rows of a batch where many sequences wait. */
-const ROWS = 128;
-
 /**
- * Parameters times rows below which one thread computes. Alone on two cores, a second thread decodes one row 3 % slower at
- * 1 million parameters (f32), 24 % faster at 3, 50 % at 15; at int8, 13 % slower at 3 and 18 % faster at 15. Beside another
- * process that keeps the cores busy, as a training run does, it takes a small model 2 to 4 times as long.
+ * Parameters times rows below which one thread computes. On two idle cores, a second thread decodes one row 3 % slower at
+ * 1 million parameters (f32), 24 % faster at 3 and 50 % faster at 15; at int8, 13 % slower at 3 and 18 % faster at 15. If
+ * another process, such as a training run, keeps the cores busy, a second thread makes a small model 2 to 4 times slower.
  */
 const SMALL = 10e6;
 

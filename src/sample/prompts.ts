@@ -1,10 +1,50 @@
-/**
- * Which prompts are read when, and how long their caches are held: one is read when a row is about to take it, a few that
- * are next in line with it, and dropped once no request that comes soon begins with it. A group shares its prompt's cache.
- */
+/** How prompts are read: how many tokens in one pass, which prompts together, and how long their caches are held. */
 import type { PrefixCache } from "./cache.ts";
-import type { GenerationRequest } from "./scheduler.ts";
+import type { GenerationRequest } from "./requests.ts";
 
+/** Least and most tokens of a pass. */
+interface PassBounds {
+  least: number;
+  most: number;
+}
+
+/**
+ * For a graph that reads prompts in chunks. A pass of fewer tokens is bound by memory and hardly shorter. With more tokens,
+ * scores and activations are no longer small beside a model, and 512 are no faster.
+ */
+export const CHUNKS: PassBounds = { least: 16, most: 256 };
+
+/** For a graph that reads whole prompts, several in a pass. Weights that are fed are packed anew for each pass. */
+export const WHOLE_PROMPTS: PassBounds = { least: 512, most: 4096 };
+
+/** What two cores compute in a quarter of a second, and slow ones in half of one: a request that is stopped waits no longer. */
+const PASS_FLOPS = 25e9;
+
+/**
+ * Tokens of a pass: a power of two. It follows from the model alone and not from the machine's speed, since chunks of
+ * another length may round sums differently.
+ * @param flopsOf FLOPs of a pass over so many tokens
+ */
+export function tokensOfPass(flopsOf: (tokens: number) => number, { least, most }: PassBounds): number {
+  const affordable = (PASS_FLOPS * CHUNKS.least) / flopsOf(CHUNKS.least);
+  return Math.min(most, Math.max(least, 2 ** Math.floor(Math.log2(affordable))));
+}
+
+/** The tokens, of `tokens`, that are in full chunks. */
+export const inFullChunks = (tokens: number, chunk: number): number => tokens - (tokens % chunk);
+
+/** How many ids two sequences have in common at their beginnings. */
+export function commonPrefix(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  const end = Math.min(a.length, b.length);
+  let length = 0;
+  while (length < end && a[length] === b[length]) length++;
+  return length;
+}
+
+/**
+ * A prompt is read when a row is about to take it, together with a few that are next in line. Its cache is dropped once no
+ * request that comes soon begins with it. The requests of a group share their prompt's cache.
+ */
 export class PromptCaches {
   private readonly requests: readonly GenerationRequest[];
   private readonly ahead: number;
@@ -35,8 +75,8 @@ export class PromptCaches {
   }
 
   /**
-   * What is to be read so that the requests `from` to `to` - 1 can begin: requests by index, one for each different prompt,
-   * in passes of prompts of like length. A prompt of one token is read by the first step that decodes.
+   * What must be read before the requests `from` to `to` - 1 can begin: requests by index, one for each different prompt, in
+   * passes of prompts of similar length. A prompt of one token is read by the first decode step.
    */
   missing(from: number, to: number): number[][] {
     const chosen = new Map<number, number>();
@@ -46,7 +86,7 @@ export class PromptCaches {
     };
     for (let index = from; index < to; index++) add(index);
     if (chosen.size === 0) return [];
-    // A pass that has room takes along what comes next.
+    // A pass that is not full takes the next requests along.
     let longest = Math.max(...[...chosen.values()].map((index) => this.length(index)));
     const end = Math.min(to + this.ahead, this.requests.length);
     for (let index = to; index < end && chosen.size < this.ahead; index++) {
@@ -61,7 +101,7 @@ export class PromptCaches {
     const passes: number[][] = [];
     for (const index of indices.sort((a, b) => this.length(a) - this.length(b))) {
       const pass = passes.at(-1);
-      // The newcomer is the longest of its pass.
+      // Sorted by length, so this one is the longest of its pass.
       if (pass !== undefined && (pass.length + 1) * this.length(index) <= this.passTokens) pass.push(index);
       else passes.push([index]);
     }

@@ -1,22 +1,6 @@
-/** Which requests run: a finished row frees its place at once, and the next waiting request takes it. */
+/** Which requests run: a finished row is free at once, and the next waiting request takes it. */
 import { Random } from "../lib/random.ts";
-
-export interface GenerationRequest {
-  /** Prompt ids, at least one. */
-  prompt: readonly number[];
-  maxNewTokens: number;
-  /** Names the row's own random stream: the same key gives the same tokens, whatever shares the batch. */
-  key: readonly (string | number)[];
-}
-
-export interface Generation {
-  /** Sampled ids, with the closing stop id where there is one. */
-  ids: number[];
-  /** Log-probability of each sampled id at the sampling temperature. */
-  logProbs: number[];
-  /** "stop": a stop id ended it; "length": it was cut off. */
-  finish: "stop" | "length";
-}
+import type { GenerationRequest } from "./requests.ts";
 
 export interface Row {
   /** Index of the request. */
@@ -30,7 +14,7 @@ export interface Row {
   logProbs: number[];
 }
 
-/** Batch sizes that the engine runs; the smallest that holds the active rows is used. */
+/** Batch sizes that the sampler runs; the smallest that holds the active rows is used. */
 const LADDER = [1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, 256];
 
 /** The largest batch, whatever `maxBatch` is asked for. */
@@ -61,30 +45,23 @@ export class Scheduler {
     return ladderSize(this.active.length);
   }
 
-  /** Moves waiting requests into free rows; returns the newcomers with their row numbers. */
+  /** Moves waiting requests into free rows; returns the new ones with their row numbers. */
   admit(): { row: number; entry: Row }[] {
     const admitted: { row: number; entry: Row }[] = [];
     while (this.active.length < this.maxBatch && this.waiting < this.requests.length) {
       const index = this.waiting++;
       const request = this.requests[index];
-      const { prompt, key } = request;
-      const position = prompt.length - 1;
-      const entry = {
-        index,
-        request,
-        random: new Random(...(key as [string])),
-        next: prompt[position],
-        position,
-        ids: [],
-        logProbs: [],
-      };
+      const position = request.prompt.length - 1;
+      const random = new Random(...(request.key as [string]));
+      const next = request.prompt[position];
+      const entry = { index, request, random, next, position, ids: [], logProbs: [] };
       this.active.push(entry);
       admitted.push({ row: this.active.length - 1, entry });
     }
     return admitted;
   }
 
-  /** Removes row `row`; the last row moves into its place and is to be moved in the cache: returns its old number. */
+  /** Removes row `row`; the last row takes its number and must be moved in the cache: returns its old number. */
   release(row: number): number | null {
     const last = this.active.length - 1;
     const moved = this.active.pop() as Row;

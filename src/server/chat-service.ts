@@ -4,13 +4,13 @@ import fs from "node:fs";
 import { join } from "node:path";
 import type { Worker } from "node:worker_threads";
 import { readShape } from "../checkpoint/model.ts";
+import type { Precision } from "../checkpoint/quantise.ts";
 import { checkpointName } from "../checkpoint/resume.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import { type FoundModel, findModel, lastEvaluation, SHIPPED, trainedTask } from "../run/find-model.ts";
 import { runPaths } from "../run/folder.ts";
 import { startThread } from "../runtime/thread.ts";
-import type { Precision } from "../sample/quantise.ts";
 import type { ChatEvent, ChatModel, ChatRequest, ChatService } from "./chat.ts";
 import type { ChatMessage, ChatReply, ChatWorkerData } from "./chat-worker.ts";
 

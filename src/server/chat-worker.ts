@@ -1,13 +1,13 @@
 /** The thread that answers chats: a model a folder, one question after another, token by token. */
 import { parentPort, workerData } from "node:worker_threads";
+import type { Precision } from "../checkpoint/quantise.ts";
 import { encodePrompt } from "../data/prompt.ts";
 import { usageError } from "../lib/errors.ts";
 import { toFailure } from "../lib/failure.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
 import { samplingFor } from "../sample/defaults.ts";
 import { openForInference } from "../sample/inference.ts";
-import type { Precision } from "../sample/quantise.ts";
-import type { Generation } from "../sample/scheduler.ts";
+import type { Generation } from "../sample/requests.ts";
 import { completionText, TextStream } from "../tokenizer/stream.ts";
 import { ThoughtSplitter } from "../tokenizer/thought.ts";
 import type { ChatEvent, ChatRequest, ConversationRequest, ProblemRequest } from "./chat.ts";

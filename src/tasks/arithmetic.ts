@@ -15,15 +15,16 @@ const sizes = (low: number, high: number, usual: number) =>
 /** Difficulty is the number of digits and of terms. Of several choices all are equally likely. */
 export const arithmeticOptions = z.strictObject({
   kind: z.literal("arithmetic"),
-  /** Digits of each number, drawn for each anew. */
-  digits: sizes(1, 12, 2),
-  /** Numbers in the chain. */
-  terms: sizes(2, 6, 2),
+  digits: sizes(1, 12, 2).describe("Digits of each number, drawn anew for each."),
+  terms: sizes(2, 6, 2).describe("Numbers in the chain."),
   operations: z
     .array(z.enum(["+", "-", "*"]))
     .min(1)
-    .default(["+", "-"]),
-  template: chatPromptTemplate.default("plain"),
+    .default(["+", "-"])
+    .describe("Operators, drawn evenly."),
+  template: chatPromptTemplate
+    .default("plain")
+    .describe("`plain`: the question alone; `r1`: R1-Zero's template; `chat`: the model's chat template."),
 });
 
 export type ArithmeticOptions = z.infer<typeof arithmeticOptions>;
@@ -63,7 +64,7 @@ export function arithmetic(options: ArithmeticOptions): Task<ArithmeticProblem> 
 
 interface Chain {
   numbers: number[];
-  /** One fewer: `operators[i]` stands before `numbers[i + 1]`. */
+  /** One fewer: `operators[i]` precedes `numbers[i + 1]`. */
   operators: string[];
 }
 

@@ -18,19 +18,30 @@ const range = z.tuple([z.int().min(1), z.int().max(1_000_000)]).refine(([low, hi
 
 export const countdownOptions = z.strictObject({
   kind: z.literal("countdown"),
-  /** How many numbers; of several, all are equally likely. */
-  numbers: z.array(z.int().min(2).max(6)).min(1).default([3]),
-  numberRange: range.default([1, 99]),
-  targetRange: range.default([10, 100]),
-  /** Intermediate results of the known solution are whole, not negative and at most this. */
-  maxResult: z.int().min(1).max(1_000_000).default(200),
-  /** "chat": in words, through the model's chat template; else in the compact form that small models learn. */
-  template: z.enum(["plain", "chat"]).optional(),
+  numbers: z
+    .array(z.int().min(2).max(6))
+    .min(1)
+    .default([3])
+    .describe("How many numbers; several entries are drawn evenly."),
+  numberRange: range.default([1, 99]).describe("The smallest and the largest number."),
+  targetRange: range.default([10, 100]).describe("The smallest and the largest target."),
+  maxResult: z
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(200)
+    .describe("Intermediate results of the known solution are whole, not negative and at most this."),
+  template: z
+    .enum(["plain", "chat"])
+    .optional()
+    .describe(
+      "`chat` asks in words through the model's chat template; default: a compact form for small models.",
+    ),
 });
 
 export type CountdownOptions = z.infer<typeof countdownOptions>;
 
-/** What the verifier needs; a problem that a person typed has no more. */
+/** The fields that the verifier needs; a problem that a person typed has no others. */
 export interface CountdownQuestion extends Problem {
   numbers: number[];
   target: number;
@@ -69,7 +80,7 @@ export function parseUserProblem(text: string): CountdownQuestion {
   return { id: "countdown/user", prompt: countdownPrompt(numbers, target), numbers, target };
 }
 
-/** The order of the numbers makes no other problem. */
+/** Equal for problems that differ in the order of the numbers. */
 function content({ numbers, target }: Pick<CountdownQuestion, "numbers" | "target">): string {
   return `${numbers.toSorted((a, b) => a - b).join(" ")} = ${target}`;
 }
@@ -93,7 +104,7 @@ function generate(
   return options.template === "chat" ? { ...asked, messages: chatMessages(numbers, target) } : asked;
 }
 
-/** Without this a target that is missing would be paid at the value 0. */
+/** A missing target would otherwise equal the value 0. */
 function isUsable({ numbers, target }: CountdownQuestion): boolean {
   const isWhole = (number: unknown) => Number.isSafeInteger(number) && (number as number) >= 0;
   return Array.isArray(numbers) && numbers.length > 0 && [...numbers, target].every(isWhole);
@@ -110,7 +121,7 @@ function check(problem: CountdownQuestion, { answer, shown, reason }: Extraction
     reason,
   });
   const misused = misuse(problem.numbers, parsed.literals);
-  // Of other numbers it is another answer, even at the target's value.
+  // An expression of other numbers is another answer, even if it has the target's value.
   const others = () => `${parsed.value.toFraction()} of ${parsed.literals.toSorted().join(" ")}`;
   if (misused !== null) return finding(false, misused, others());
   if (parsed.value.equals(problem.target)) return finding(true, "right");

@@ -10,14 +10,20 @@ import { checkBlock, verifyAgainst } from "./verdict.ts";
 
 export const equationsOptions = z.strictObject({
   kind: z.literal("equations"),
-  /**
-   * 1: a*x + b = c with positive a and a whole solution. 2: x on both sides, signs free, whole solution.
-   * 3: the same, and the solution may be a fraction. Of several choices all are equally likely.
-   */
-  difficulty: z.array(z.int().min(1).max(3)).min(1).default([1]),
-  /** Largest coefficient; constants and whole solutions go up to it too, or follow from them. */
-  size: z.int().min(3).max(1_000_000).default(12),
-  template: chatPromptTemplate.default("plain"),
+  difficulty: z
+    .array(z.int().min(1).max(3))
+    .min(1)
+    .default([1])
+    .describe("1: ax + b = c with a whole solution; 2: x on both sides, free signs; 3: also fractions."),
+  size: z
+    .int()
+    .min(3)
+    .max(1_000_000)
+    .default(12)
+    .describe("Largest coefficient; constants and whole solutions go up to it too, or follow from them."),
+  template: chatPromptTemplate
+    .default("plain")
+    .describe("`plain`: the question alone; `r1`: R1-Zero's template; `chat`: the model's chat template."),
 });
 
 export type EquationsOptions = z.infer<typeof equationsOptions>;
@@ -90,7 +96,7 @@ function solution([left, right]: Equation): Fraction {
   return new Fraction(BigInt(right.b - left.b), BigInt(left.a - right.a));
 }
 
-/** Swapped sides make no other problem. */
+/** Equal for equations with swapped sides. */
 function canonical(sides: readonly string[]): string {
   return sides.toSorted().join(" = ");
 }

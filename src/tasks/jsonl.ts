@@ -12,17 +12,22 @@ import { problemId } from "./stream.ts";
 
 export const jsonlOptions = z.strictObject({
   kind: z.literal("jsonl"),
-  /** Path of the file, relative to the recipe's folder, or else to the directory of the command. */
-  file: z.string().min(1),
-  /** A file of rows for the test split alone; then no row of `file` is a test row. */
-  test: z.string().min(1).optional(),
-  /** Shares of the rows that validate and test; a tenth each where it is left out. */
-  split: splitShares.optional(),
-  /** Only the first so many rows. */
-  limit: z.int().min(1).optional(),
-  template: chatPromptTemplate.default("plain"),
-  /** Which forms of an answer count: see number-answer.ts. */
-  answer: answerForm.default("marked"),
+  file: z.string().min(1).describe("Path of the file; rows have `question` and `answer`."),
+  test: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("A file with the rows of the test split; then no row of `file` is a test row."),
+  split: splitShares
+    .optional()
+    .describe("Fractions of the rows for validation and test; default: a tenth each."),
+  limit: z.int().min(1).optional().describe("Only this many rows from the start."),
+  template: chatPromptTemplate
+    .default("plain")
+    .describe("`plain`: the question alone; `r1`: R1-Zero's template; `chat`: the model's chat template."),
+  answer: answerForm
+    .default("marked")
+    .describe("`last-number` also accepts the last number of a completion without a marked answer."),
 });
 
 export type JsonlOptions = z.infer<typeof jsonlOptions>;
@@ -55,7 +60,7 @@ export function jsonlVerifier({ template, answer }: JsonlOptions): Task<JsonlPro
   return (problem, completion) => verifyNumber(completion, problem.answer, template, answer);
 }
 
-/** Each pass over a split visits every row once, in an order of its own. */
+/** Each pass over a split visits every row once, in a new order. */
 function rowOrder(rows: SplitRows): (key: StreamKey) => WordProblem {
   let held: { name: string; order: WordProblem[] } | null = null;
   return ({ seed, split, index }) => {

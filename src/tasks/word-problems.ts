@@ -8,13 +8,18 @@ import { drawInSplit, problemId } from "./stream.ts";
 
 export const wordProblemsOptions = z.strictObject({
   kind: z.literal("word-problems"),
-  /** Calculations that a problem takes; of several choices all are equally likely. */
-  steps: z.array(z.int().min(1).max(3)).min(1).default([1, 2]),
-  /** Largest number of a sum; factors go up to 9. */
-  size: z.int().min(10).max(1000).default(30),
-  template: chatPromptTemplate.default("plain"),
-  /** Which forms of an answer count: see number-answer.ts. */
-  answer: answerForm.default("marked"),
+  steps: z
+    .array(z.int().min(1).max(3))
+    .min(1)
+    .default([1, 2])
+    .describe("Calculations per problem; several entries are drawn evenly."),
+  size: z.int().min(10).max(1000).default(30).describe("Largest number of a sum; factors go up to 9."),
+  template: chatPromptTemplate
+    .default("plain")
+    .describe("`plain`: the question alone; `r1`: R1-Zero's template; `chat`: the model's chat template."),
+  answer: answerForm
+    .default("marked")
+    .describe("`last-number` also accepts the last number of a completion without a marked answer."),
 });
 
 export type WordProblemsOptions = z.infer<typeof wordProblemsOptions>;
@@ -43,7 +48,7 @@ interface Drawn {
   answer: number;
 }
 
-/** Who and what are colour: the same numbers in the same story are in the same split. */
+/** Equal for stories that differ in names and things only, which so are in the same split. */
 function canonical({ question }: Pick<Drawn, "question">): string {
   return question.replaceAll(new RegExp([...NAMES, ...THINGS].join("|"), "g"), "_");
 }
@@ -51,7 +56,7 @@ function canonical({ question }: Pick<Drawn, "question">): string {
 const NAMES = ["Anna", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Henry", "Ivy", "Jack"];
 const THINGS = ["apples", "books", "marbles", "stickers", "pencils", "cookies", "shells", "cards"];
 
-/** What a story is told with: a name, a thing, numbers for sums, and small factors. */
+/** What fills a story: names, a thing, numbers for sums, and small factors. */
 interface Words {
   who: string;
   other: string;

@@ -1,8 +1,8 @@
 /** Finds where a NaN or an infinity was born: the step runs again, a part of its values kept at a time. */
 import { neededNodes } from "../graph/analyse.ts";
+import { sizesIn } from "../graph/run-flops.ts";
 import { bindShape, Graph, type Tensor } from "../graph/tensor.ts";
 import { type HostValue, host, Session } from "../runtime/session.ts";
-import { sizesIn } from "./run-flops.ts";
 
 export class NonFiniteError extends Error {
   override name = "NonFiniteError";

@@ -1,7 +1,7 @@
 /** How evenly tokens use the experts of each routed layer: what a stage logs of a mixture-of-experts model. */
 
 import type { Metrics } from "../events.ts";
-import { expandLike, reshape, scatterLast, sum } from "../graph/ops.ts";
+import { expandLike, reshape, scatter, sum } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 
 /** The output that holds each expert's tokens [experts] of a layer. */
@@ -42,5 +42,5 @@ export class ExpertLoads {
  */
 export function loadOf(choices: Tensor, fed: Tensor, experts: number): Tensor {
   const counted = expandLike(reshape(fed, [fed.shape[0], 1]), choices);
-  return sum(scatterLast(counted, choices, experts), [0]);
+  return sum(scatter(counted, choices, experts), [0]);
 }

@@ -14,6 +14,7 @@ import {
   div,
   entropy,
   exp,
+  gatherRows,
   greater,
   less,
   max,
@@ -22,7 +23,6 @@ import {
   mul,
   neg,
   reshape,
-  rowsAt,
   sub,
   sum,
   tokenLogProbs,
@@ -165,7 +165,8 @@ export function grpoLoss(
       sequenceInputs(graph, { batch: "batch", seq: "seq", mask: options.mask ?? "shared" }),
       {
         recompute: options.recompute,
-        wanted: (hidden) => rowsAt(reshape(hidden, [product(["batch", "seq"]), hidden.shape[2]]), at, back),
+        wanted: (hidden) =>
+          gatherRows(reshape(hidden, [product(["batch", "seq"]), hidden.shape[2]]), at, back),
       },
     );
     const targets = chosen("chosenTargets");
@@ -182,7 +183,7 @@ export function grpoLoss(
       const tempered = mul(logits, input(graph, "inverseTemperature", "f32", []));
       const perCompletion = tokenLogProbs(tempered, targets);
       const placed = (x: Tensor) =>
-        reshape(rowsAt(reshape(x, ["chosen", 1]), back, at), ["batch", "seq"], weights);
+        reshape(gatherRows(reshape(x, ["chosen", 1]), back, at), ["batch", "seq"], weights);
       const logProbs = placed(perCompletion.logProbs);
       const advantage = perToken("advantage");
       const result = policyLoss(

@@ -1,27 +1,28 @@
 /** The optimizers that a stage may use, as a recipe describes them. */
 import { z } from "zod";
-import { fraction, positive } from "../lib/schema.ts";
+import { fraction, nonNegative, positive } from "../lib/schema.ts";
 
 const shared = {
-  /** Peak learning rate: of every parameter for AdamW, of the matrices in the blocks for Muon. */
-  lr: positive,
-  /** DeepSeek LLM's (arXiv 2401.02954, section 2.3). */
-  betas: z.tuple([fraction, fraction]).default([0.9, 0.95]),
-  epsilon: positive.default(1e-8),
-  weightDecay: z.number().min(0).default(0),
-  /** Largest global gradient norm; `null` switches clipping off. */
-  clip: positive.nullable().default(1),
+  lr: positive.describe("Peak learning rate, for Muon that of the matrices in the blocks."),
+  betas: z
+    .tuple([fraction, fraction])
+    .default([0.9, 0.95])
+    .describe("Decay of AdamW's moments; default: DeepSeek LLM's."),
+  epsilon: positive.default(1e-8).describe("AdamW's epsilon."),
+  weightDecay: nonNegative.default(0).describe("Decoupled weight decay."),
+  clip: positive.nullable().default(1).describe("Largest global norm of the gradient; `null`: any."),
 };
 
 export const optimizerSchema = z.discriminatedUnion("kind", [
-  /** AdamW with decoupled decay (arXiv 1711.05101). */
-  z.strictObject({ kind: z.literal("adamw"), ...shared }),
+  z
+    .strictObject({ kind: z.literal("adamw"), ...shared })
+    .describe("AdamW with decoupled decay (arXiv 1711.05101)."),
   /** Muon for the matrices in the blocks, AdamW at `adamLr` for embeddings, head and norms. */
   z.strictObject({
     kind: z.literal("muon"),
     ...shared,
-    adamLr: positive,
-    momentum: fraction.default(0.95),
+    adamLr: positive.describe("Peak learning rate of AdamW: embeddings, head and norms."),
+    momentum: fraction.default(0.95).describe("Muon's momentum."),
   }),
 ]);
 

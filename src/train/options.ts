@@ -1,45 +1,45 @@
 /** What a training stage is told. The schemas are the types, and hold every default; a recipe's stages consist of them. */
 import { z } from "zod";
-import { count, fraction, keyOf, positive } from "../lib/schema.ts";
+import { count, fraction, keyOf, nonNegative, off, positive } from "../lib/schema.ts";
 import { advantages, aggregations, importanceLevels } from "./advantages.ts";
 import { ratios } from "./grpo-loss.ts";
 import { optimizerSchema } from "./optimizer.ts";
 import { presetSchema } from "./presets.ts";
 import { scheduleSchema } from "./schedule.ts";
 
-/** LoRA (2106.09685): an adapter of this rank beside the layers named, or beside all projections; the rest is frozen. */
+/** LoRA (2106.09685): an adapter beside linear layers; all other parameters are frozen. */
 const lora = z
-  .strictObject({ rank: count, alpha: positive, targets: z.array(z.string().min(1)).default([]) })
-  .optional();
+  .strictObject({
+    rank: count.describe("Rank of the adapter's two matrices."),
+    alpha: positive.describe("The adapter's output is multiplied by alpha / rank."),
+    targets: z.array(z.string().min(1)).default([]).describe("Names of layers; default: all projections."),
+  })
+  .optional()
+  .describe("Train a LoRA adapter (2106.09685) and freeze the model.");
 
-/**
- * Factors of DeepSeek-V3's training (arXiv 2412.19437, section 4.2), for models of that family. Each has the value that
- * V3's pretraining begins with where it is left out.
- */
+/** Each factor defaults to the value at the start of V3's pretraining. */
 const v3 = z
   .strictObject({
-    /** γ: how far a router's bias moves in a step towards an even load; 0.001. It is 0 for the last 3.4 % of a stage. */
-    biasRate: z.number().min(0).optional(),
-    /** α: weight of the sequence-wise balance loss; 0.0001. */
-    balanceFactor: z.number().min(0).optional(),
-    /** λ: weight of the MTP loss; 0.3. V3 lowered it to 0.1 after two thirds: a second stage can. */
-    mtpFactor: z.number().min(0).optional(),
+    biasRate: nonNegative
+      .optional()
+      .describe("γ: how far a router's bias moves per step; 0.001, and 0 at the end."),
+    balanceFactor: nonNegative.optional().describe("α: weight of the sequence-wise balance loss; 0.0001."),
+    mtpFactor: nonNegative
+      .optional()
+      .describe("λ: weight of the MTP loss; 0.3, and 0.1 late in V3's training."),
   })
-  .optional();
+  .optional()
+  .describe("Factors of DeepSeek-V3's training (arXiv 2412.19437, section 4.2), for its architecture.");
 
 /** A step trains on `batch * accumulate` rows of `sequence` tokens. Give `tokens` or `steps`, not both. */
 const languageModelling = {
-  sequence: z.int().min(2),
-  /** Rows per forward pass. */
-  batch: count,
-  /** Forward passes whose gradients are summed into one update. */
-  accumulate: count.default(1),
-  tokens: count.optional(),
-  steps: count.optional(),
-  /** Packed documents do not attend to one another. */
-  documentMask: z.boolean().default(false),
-  /** Recompute activations in the backward pass: less memory, about a third more FLOPs. */
-  recompute: z.boolean().default(false),
+  sequence: z.int().min(2).describe("Tokens of a packed sequence."),
+  batch: count.describe("Sequences per forward pass."),
+  accumulate: count.default(1).describe("Forward passes whose gradients are summed into one update."),
+  tokens: count.optional().describe("Tokens to train on, instead of `steps`."),
+  steps: count.optional().describe("Updates, instead of `tokens`."),
+  documentMask: off.describe("Packed documents do not attend to one another."),
+  recompute: off.describe("Recompute activations in the backward pass: less memory, a third more FLOPs."),
   v3,
   optimizer: optimizerSchema,
   schedule: scheduleSchema,
@@ -51,7 +51,7 @@ export const pretrainOptions = z.strictObject({ kind: z.literal("pretrain"), ...
 export const sftOptions = z.strictObject({
   kind: z.literal("sft"),
   ...languageModelling,
-  documentMask: z.boolean().default(true),
+  documentMask: z.boolean().default(true).describe("Packed examples do not attend to one another."),
   lora,
 });
 
@@ -68,60 +68,71 @@ export function languageModelSteps({
 
 const overlong = z.discriminatedUnion("mode", [
   /** DAPO (2503.14476): from 0 down to -penalty over the last `buffer` tokens before the limit. */
-  z.strictObject({ mode: z.literal("soft"), buffer: count, penalty: positive.default(1) }),
-  /** A truncated completion leaves the loss. */
-  z.strictObject({ mode: z.literal("mask") }),
+  z.strictObject({
+    mode: z.literal("soft"),
+    buffer: count.describe("Tokens before the limit."),
+    penalty: positive.default(1).describe("The largest penalty."),
+  }),
+  z.strictObject({ mode: z.literal("mask") }).describe("A truncated completion leaves the loss."),
 ]);
 
 export const grpoOptions = z.strictObject({
   kind: z.literal("grpo"),
-  steps: count,
-  problemsPerStep: count,
-  groupSize: z.int().min(2, {
-    error: "A group needs at least 2 answers: each is judged against the others, and one alone has none.",
-  }),
-  maxNewTokens: count,
-  temperature: z.number().positive({
-    error: "RL needs a temperature above 0: at 0 all answers of a group are the same and teach nothing.",
-  }),
-  topP: fraction.positive().optional(),
-  topK: count.optional(),
+  steps: count.describe("Rollouts, each with its updates."),
+  problemsPerStep: count.describe("Problems per rollout."),
+  groupSize: z
+    .int()
+    .min(2, {
+      error: "A group needs at least 2 answers: each is judged against the others, and one alone has none.",
+    })
+    .describe("Completions per problem: GRPO's group."),
+  maxNewTokens: count.describe("Most tokens of a completion."),
+  temperature: z
+    .number()
+    .positive({
+      error: "RL needs a temperature above 0: at 0 all answers of a group are the same and teach nothing.",
+    })
+    .describe("Sampling temperature, also of the log-probabilities in the loss."),
+  topP: fraction
+    .positive()
+    .optional()
+    .describe("Sample from the top tokens that together have this probability."),
+  topK: count.optional().describe("Sample from this many top tokens."),
   rewards: z.strictObject({
-    accuracy: z.number().min(0),
-    format: z.number().min(0),
+    accuracy: nonNegative,
+    format: nonNegative,
     /** Weight of the share of true equations in the thought. */
-    validity: z.number().min(0).default(0),
+    validity: nonNegative.default(0),
   }),
-  preset: presetSchema.optional(),
-  /** (r - mean) / std, r - mean, or r - mean of the others. */
-  advantage: keyOf(advantages),
-  /** Per token (PPO), per sequence (GSPO), or clipped weights without dropped tokens (CISPO, 2506.13585). */
-  ratio: keyOf(ratios),
-  aggregation: keyOf(aggregations),
-  /** The divisor of `aggregation: constant`, in tokens; `maxNewTokens` where it is left out. */
-  aggregationLength: count.optional(),
-  /** The ratio is clipped to [1 - low, 1 + high]. R1 uses 10 (2501.12948 v2). */
-  clip: z.strictObject({ low: z.number().min(0), high: positive }),
-  /** Weight of the KL divergence to the reference policy (k3, in the loss); 0 switches it off. */
-  kl: z.number().min(0),
-  /** The policy becomes its own reference every so many steps; 0 never. R1-Zero: 400. */
-  referenceEvery: z.int().min(0).default(0),
-  /** Passes over each step's completions. */
-  epochs: count.default(1),
-  /** Updates per pass. */
-  miniBatches: count.default(1),
-  /** Draw more problems, at most so often, until the step is full of groups with a signal (DAPO). */
-  dynamicSampling: z.strictObject({ maxRounds: count }).optional(),
-  overlong: overlong.optional(),
-  /** Truncated importance sampling between sampler and trainer; `cap` bounds the weight. */
-  importance: z.strictObject({ level: keyOf(importanceLevels), cap: z.number().min(1) }).optional(),
-  /** Rows that the sampler decodes at once. */
-  maxBatch: count.default(128),
-  recompute: z.boolean().default(false),
-  /** Padded tokens of a forward pass: fewer take less memory. */
-  microBatchTokens: count.default(4096),
-  /** Completions of one prompt share a row that holds the prompt once: for prompts longer than the completions. */
-  sharedPrefix: z.boolean().default(false),
+  preset: presetSchema.optional().describe("A paper's objective, which fills the absent keys."),
+  advantage: keyOf(advantages).describe("(r - mean) / std, r - mean, or r - mean of the others."),
+  ratio: keyOf(ratios).describe("Per token (PPO), per sequence (GSPO), or clipped weights (CISPO)."),
+  aggregation: keyOf(aggregations).describe("How the tokens' losses become one: see grpo-loss.ts."),
+  aggregationLength: count.optional().describe("Divisor of `constant`, in tokens; default: `maxNewTokens`."),
+  clip: z
+    .strictObject({ low: nonNegative, high: positive })
+    .describe("The ratio is clipped to [1 - low, 1 + high]. R1 uses 10 (2501.12948 v2)."),
+  kl: nonNegative.describe("Weight of the KL divergence (k3, in the loss) to the reference policy; 0: none."),
+  referenceEvery: z
+    .int()
+    .min(0)
+    .default(0)
+    .describe("Steps until the policy becomes its own reference; 0: never. R1-Zero: 400."),
+  epochs: count.default(1).describe("Passes over the completions of a step."),
+  miniBatches: count.default(1).describe("Updates per pass."),
+  dynamicSampling: z
+    .strictObject({ maxRounds: count })
+    .optional()
+    .describe("Draw problems until enough groups have a signal (DAPO)."),
+  overlong: overlong.optional().describe("What happens to completions that reach the limit."),
+  importance: z
+    .strictObject({ level: keyOf(importanceLevels), cap: z.number().min(1) })
+    .optional()
+    .describe("Truncated importance sampling between sampler and trainer."),
+  maxBatch: count.default(128).describe("Sequences that the sampler decodes at once."),
+  recompute: off.describe("Recompute activations in the backward pass: less memory, a third more FLOPs."),
+  microBatchTokens: count.default(4096).describe("Tokens of a forward pass, with padding."),
+  sharedPrefix: off.describe("A group shares one copy of the prompt: for long prompts."),
   lora,
   optimizer: optimizerSchema,
   schedule: scheduleSchema,

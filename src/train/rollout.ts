@@ -3,10 +3,9 @@
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { encodeProblem } from "../data/prompt.ts";
 import type { GroupRecord } from "../events.ts";
-import type { GenerateOptions } from "../sample/engine.ts";
 import type { InferenceModel } from "../sample/inference.ts";
-import type { Sampling } from "../sample/sampler.ts";
-import type { Generation } from "../sample/scheduler.ts";
+import type { GenerateOptions, Generation } from "../sample/requests.ts";
+import type { Sampling } from "../sample/sampling.ts";
 import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
 import { checkedVerdict } from "../tasks/verdict.ts";
 import { completionText } from "../tokenizer/stream.ts";

@@ -2,18 +2,28 @@
 import { z } from "zod";
 import { fraction } from "../lib/schema.ts";
 
-/** Steps over which the learning rate climbs linearly from 0. */
-const warmup = z.int().min(0).default(0);
-/** The last learning rate, as a fraction of the peak. */
-const minLrRatio = fraction.default(0.1);
+const warmup = z
+  .int()
+  .min(0)
+  .default(0)
+  .describe("Steps over which the learning rate rises linearly from 0.");
+const minLrRatio = fraction.default(0.1).describe("The last learning rate, as a fraction of the peak.");
+const decayFraction = fraction.default(0.1).describe("Fraction of the steps that decay.");
 
 export const scheduleSchema = z.discriminatedUnion("kind", [
-  /** x 0.316 after 80 % and x 0.1 after 90 % of the steps (DeepSeek LLM, arXiv 2401.02954, section 2.3). */
-  z.strictObject({ kind: z.literal("multi-step"), warmup }),
-  /** Loshchilov and Hutter 2017, eq. 5. */
-  z.strictObject({ kind: z.literal("cosine"), warmup, minLrRatio }),
-  /** Warm-up, stable, decay: flat until the last `decayFraction` of the steps (MiniCPM, 2404.06395). */
-  z.strictObject({ kind: z.literal("wsd"), warmup, minLrRatio, decayFraction: fraction.default(0.1) }),
+  z
+    .strictObject({ kind: z.literal("multi-step"), warmup })
+    .describe(
+      "x 0.316 after 80 % and x 0.1 after 90 % of the steps (DeepSeek LLM, arXiv 2401.02954, section 2.3).",
+    ),
+  z
+    .strictObject({ kind: z.literal("cosine"), warmup, minLrRatio })
+    .describe("Loshchilov and Hutter 2017, eq. 5."),
+  z
+    .strictObject({ kind: z.literal("wsd"), warmup, minLrRatio, decayFraction })
+    .describe(
+      "Warm-up, stable, decay: flat until the last `decayFraction` of the steps (MiniCPM, 2404.06395).",
+    ),
   z.strictObject({ kind: z.literal("linear"), warmup, minLrRatio }),
   z.strictObject({ kind: z.literal("constant"), warmup }),
 ]);

@@ -16,6 +16,7 @@ import {
   stepScalars,
   stepScalarValues,
 } from "../graph/optim.ts";
+import { RunFlops } from "../graph/run-flops.ts";
 import { Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { isProjection, type ParameterSpec, type Parameters, parameterInputs } from "../models/layers.ts";
 import { DoubleBuffer } from "../runtime/buffers.ts";
@@ -23,7 +24,6 @@ import { allocate, type HostValue, Session, scalar } from "../runtime/session.ts
 import { locateNonFinite, NonFiniteError } from "./diagnose.ts";
 import { numbers, vectors } from "./measurements.ts";
 import type { Optimizer } from "./optimizer.ts";
-import { RunFlops } from "./run-flops.ts";
 
 export { NonFiniteError };
 

@@ -7,9 +7,8 @@ import {
   sampleCompletions,
 } from "../../src/eval/completions.ts";
 import type { EvaluatedProblem } from "../../src/eval/problems.ts";
-import type { GenerateOptions } from "../../src/sample/engine.ts";
 import type { InferenceModel } from "../../src/sample/inference.ts";
-import type { GenerationRequest } from "../../src/sample/scheduler.ts";
+import type { GenerateOptions, GenerationRequest } from "../../src/sample/requests.ts";
 import { tokenizerFrom } from "../../src/tokenizer/load.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 
@@ -36,7 +35,14 @@ function speaker(asked: Asked[], { cut = false, silent = false } = {}): Inferenc
       });
     const finish = cut ? ("length" as const) : ("stop" as const);
     const generations = requests.map(() => ({ ids, logProbs: ids.map(() => 0), finish }));
-    return { generations, flops: 3 * requests.length, tokens: ids.length * requests.length, steps: 1 };
+    return {
+      generations,
+      flops: 3 * requests.length,
+      tokens: ids.length * requests.length,
+      steps: 1,
+      drafted: 0,
+      accepted: 0,
+    };
   };
   return { tokenizer, generate } as unknown as InferenceModel;
 }

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { evaluate } from "../../src/eval/evaluate.ts";
 import { chooseProblems } from "../../src/eval/problems.ts";
 import type { InferenceModel } from "../../src/sample/inference.ts";
-import type { Generation } from "../../src/sample/scheduler.ts";
+import type { Generation } from "../../src/sample/requests.ts";
 import type { Problem, Task } from "../../src/tasks/problem.ts";
 import { taskFrom } from "../../src/tasks/registry.ts";
 import { unscored } from "../../src/tasks/verdict.ts";
@@ -39,7 +39,7 @@ function model(
         return { ids, logProbs: ids.map(() => 0), finish: cut ? "length" : "stop" };
       });
       const tokens = generations.reduce((sum, { ids }) => sum + ids.length, 0);
-      return { generations, flops: 7, tokens, steps: 1 };
+      return { generations, flops: 7, tokens, steps: 1, drafted: 0, accepted: 0 };
     },
   };
 }

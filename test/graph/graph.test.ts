@@ -14,6 +14,7 @@ import {
   linear,
   log,
   matmul,
+  max,
   mean,
   mul,
   relu,
@@ -31,33 +32,63 @@ import {
   type Dim,
   Graph,
   GraphError,
+  partDim,
   product,
+  SymbolicDim,
+  sameShape,
+  sumDims,
   type Tensor,
 } from "../../src/graph/tensor.ts";
 import { f32, host, RuntimeError, Session } from "../../src/runtime/session.ts";
 
 describe("sizes", () => {
-  it.each<[Dim[], Dim]>([
-    [[], 1],
-    [[2, 3, 4], 24],
-    [["seq", "batch"], "batch*seq"],
-    [["batch", 4, "seq", 2], "8*batch*seq"],
-    [["2*batch", "3*seq"], "6*batch*seq"],
-    [["batch", 0], 0],
-    [["batch", 1], "batch"],
-    [["(past+1)", 2], "2*(past+1)"],
-    [["(batch*seq+1)", "batch"], "(batch*seq+1)*batch"],
-  ])("product(%j) = %j", (dims, expected) => {
-    expect(product(dims)).toBe(expected);
+  const next = sumDims(["past", 1]);
+  const tokens = product(["batch", "seq"]);
+
+  it.each<[Dim, string | number]>([
+    [product([]), 1],
+    [product([2, 3, 4]), 24],
+    [product(["seq", "batch"]), "batch*seq"],
+    [product(["batch", 4, "seq", 2]), "8*batch*seq"],
+    [product([product([2, "batch"]), product([3, "seq"])]), "6*batch*seq"],
+    [product(["batch", 0]), 0],
+    [product(["batch", 1]), "batch"],
+    [product([next, 2]), "2*(past+1)"],
+    [product([sumDims([tokens, 1]), "batch"]), "(batch*seq+1)*batch"],
+    [sumDims([]), 0],
+    [sumDims([2, 3]), 5],
+    [sumDims(["past", 0]), "past"],
+    [sumDims([1, next, "batch"]), "(batch+past+2)"],
+    [sumDims(["a", "a", product([3, "a"])]), "5*a"],
+    [sumDims([product(["seq", 2, "batch"]), tokens]), "3*batch*seq"],
+    [partDim(3, 8, tokens), "part(3,8,batch*seq)"],
+    [partDim(0, 1, tokens), "batch*seq"],
+  ])("%s", (dim, expected) => {
+    expect(typeof dim === "number" ? dim : String(dim)).toBe(expected);
+    expect(typeof dim === "object").toBe(/[*+(]/.test(String(expected)));
+  });
+
+  it("that are equal are the same, however they were made", () => {
+    expect(sumDims(["a", "b"])).toBe(sumDims(["b", "a"]));
+    expect(sumDims([1, sumDims(["a", product(["c", "b"])])])).toBe(sumDims([product(["b", "c"]), 1, "a"]));
+    expect(product(["a", sumDims(["b", 1])])).toBe(product([sumDims([1, "b"]), "a"]));
+    expect(sameShape([tokens, 2], [product(["seq", "batch"]), 2])).toBe(true);
+    expect(sumDims(["a", "b"])).not.toBe(product(["a", "b"]));
+    for (const dim of [tokens, next, partDim(1, 2, tokens), product([2, next])])
+      expect(JSON.parse(JSON.stringify({ shape: [dim, 3] }), SymbolicDim.revive).shape).toEqual([
+        expect.toSatisfy((found) => found === dim),
+        3,
+      ]);
   });
 
   it("are bound to numbers", () => {
     const sizes = { batch: 3, seq: 5, past: 7 };
-    expect(bindShape([2, "batch", "batch*seq", "4*batch", "(past+1)", "2*(past+1)*seq"], sizes)).toEqual([
-      2, 3, 15, 12, 8, 80,
+    expect(bindShape([2, "batch", tokens, product([4, "batch"]), next], sizes)).toEqual([2, 3, 15, 12, 8]);
+    expect(bindShape([product([2, next, "seq"]), sumDims(["past", "batch", 1])], sizes)).toEqual([80, 11]);
+    expect(bindShape([product([sumDims([tokens, 1]), "batch"]), partDim(3, 4, tokens)], sizes)).toEqual([
+      48, 3.75,
     ]);
-    expect(bindShape(["((past+batch)+1)", "(batch*seq+1)*batch"], sizes)).toEqual([11, 48]);
-    expect(() => bindDim("batch*heads", sizes)).toThrow(
+    expect(() => bindDim(product(["batch", "heads"]), sizes)).toThrow(
       'size "heads" has no value; give it one, e.g. { heads: 8 }',
     );
   });
@@ -136,6 +167,18 @@ describe("grad", () => {
       graph.output(["dx", "dy"][i], g);
     });
     expect(await run(graph, { x: [1, 3], y: [10] })).toEqual({ dx: [13, 19], dy: [4] });
+  });
+
+  it("of a maximum goes to the largest elements, evenly where several are equal", async () => {
+    const graph = new Graph();
+    const x = input(graph, "x", "f32", [6]);
+    const rows = reshape(x, [2, 3]);
+    graph.output("dx", grad(sum(mul(max(rows, [1]), constant(graph, [10, 20], [2]))), [x])[0]);
+    graph.output("dAll", grad(max(rows), [x])[0]);
+    expect(await run(graph, { x: [1, 3, 3, -2, -5, -7] })).toEqual({
+      dx: [0, 5, 5, 20, 0, 0],
+      dAll: [0, 0.5, 0.5, 0, 0, 0],
+    });
   });
 
   it("refuses what has no gradient, by name", () => {
@@ -256,7 +299,7 @@ describe("lowering", () => {
   it("reshapes symbolic sizes, also where only another tensor tells them", async () => {
     const graph = new Graph();
     const [x, like] = [
-      input(graph, "x", "f32", ["batch*seq", 2]),
+      input(graph, "x", "f32", [product(["batch", "seq"]), 2]),
       input(graph, "like", "f32", ["batch", "seq"]),
     ];
     graph.output(
@@ -273,11 +316,14 @@ describe("lowering", () => {
     expect(result.sizes.shape).toEqual([2, 3, 2]);
     await session.release();
     const ambiguous = new Graph();
-    const flat = input(ambiguous, "x", "f32", ["batch*seq"]);
+    const flat = input(ambiguous, "x", "f32", [product(["batch", "seq"])]);
     ambiguous.output("out", reshape(flat, ["batch", "seq"]));
     expect(() => lower(ambiguous)).toThrow(/ambiguous; give a tensor of the wanted shape/);
     const other = new Graph();
-    const [x1, like1] = [input(other, "x", "f32", ["batch*seq"]), input(other, "like", "f32", ["batch"])];
+    const [x1, like1] = [
+      input(other, "x", "f32", [product(["batch", "seq"])]),
+      input(other, "like", "f32", ["batch"]),
+    ];
     other.output("out", reshape(x1, ["batch", "seq"], like1));
     expect(() => lower(other)).toThrow(/no size of \[batch\] is "seq"/);
   });

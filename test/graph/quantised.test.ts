@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { lower } from "../../src/graph/lower.ts";
-import { PRODUCT_BYTES, tableRows } from "../../src/graph/ops/quantised.ts";
+import { embedding, PRODUCT_BYTES } from "../../src/graph/ops/quantised.ts";
 import { weight } from "../../src/graph/ops/source.ts";
 import { dequantised, input, linear } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
@@ -47,7 +47,7 @@ it("gives the numbers of the whole, and a table of the same bytes its rows", asy
     { bits: 8, activations: "f32" },
   );
   graph.output("products", linear(input(graph, "x", "f32", [1, WIDTH]), table));
-  graph.output("rows", tableRows(table, input(graph, "ids", "i32", [2])));
+  graph.output("rows", embedding(table, input(graph, "ids", "i32", [2])));
   const lowered = lower(graph, { provider: "cpu" });
   expect(lowered.model.nodes.filter(({ opType }) => opType === "MatMulNBits")).toHaveLength(3);
 

@@ -84,24 +84,17 @@ function reduce(
   return { shape: keepDims ? kept : x.shape.filter((_, axis) => !reduced.includes(axis)), data };
 }
 
-function matmul(a: Array64, b: Array64, transA: boolean, transB: boolean, alpha: number): Array64 {
-  const last = (x: Array64, transposed: boolean): [number, number] => {
-    const [rows, cols] = x.shape.slice(-2);
-    return transposed ? [cols, rows] : [rows, cols];
-  };
-  const [m, inner] = last(a, transA);
-  const [, n] = last(b, transB);
+function matmul(a: Array64, b: Array64): Array64 {
+  const [m, inner] = a.shape.slice(-2);
+  const n = b.shape[b.shape.length - 1];
   const shape = [...broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2)), m, n];
   // An axis of size 1 is what `at` repeats, so an inner size of 1 is read with index 0 as well.
   return fill(shape, (index) => {
     const lead = index.slice(0, -2);
     const [row, col] = index.slice(-2);
     let total = 0;
-    for (let k = 0; k < inner; k++)
-      total +=
-        at(a, [...lead, ...(transA ? [k, row] : [row, k])]) *
-        at(b, [...lead, ...(transB ? [col, k] : [k, col])]);
-    return alpha * total;
+    for (let k = 0; k < inner; k++) total += at(a, [...lead, row, k]) * at(b, [...lead, k, col]);
+    return total;
   });
 }
 
@@ -156,9 +149,7 @@ const rules: Record<string, Rule> = {
     map(x, (v) =>
       to === CAST_TO_BOOL ? Number(v !== 0) : CAST_TO_INTEGER.includes(to as number) ? Math.trunc(v) : v,
     ),
-  MatMul: ([a, b]) => matmul(a, b, false, false, 1),
-  FusedMatMul: ([a, b], { transA, transB, alpha }) =>
-    matmul(a, b, number(transA, 0) === 1, number(transB, 0) === 1, number(alpha, 1)),
+  MatMul: ([a, b]) => matmul(a, b),
   ReduceSum: ([x, axes], { keepdims }) => reduce(x, ints(axes), keepdims === 1, total),
   ReduceMean: ([x, axes], { keepdims }) =>
     reduce(x, ints(axes), keepdims === 1, (values) => total(values) / values.length),

@@ -75,6 +75,8 @@ describe("forms", () => {
       attention: { fused: 0, composed: { "no fused form on cpu": 4 } },
       attend: { fused: 0, composed: { "no fused form on cpu": 4 } },
       silu: { fused: 4, composed: {} },
+      // Seven projections and the scores of a layer, and the head; the scores times values are a plain product.
+      matmul: { fused: 33, composed: { "nothing to transpose or scale": 4 } },
     });
   });
 

@@ -13,9 +13,9 @@ import { causalMask } from "../../src/models/masks.ts";
 import { rotaryFrequencies, rotaryTables } from "../../src/models/rope.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
-import { Sampler } from "../../src/sample/engine.ts";
-import { generateNaively } from "../../src/sample/naive.ts";
+import { Sampler } from "../../src/sample/sampler.ts";
 import { sequenceInputs } from "../../src/train/language-model.ts";
+import { generateNaively } from "../sample/naive.ts";
 import { json, tensors } from "../train/fixture.ts";
 import { furthest } from "../train/tiny.ts";
 
@@ -92,7 +92,7 @@ async function cachedEqualsNaive(config: DecoderConfig, parameters: Map<string, 
   }));
   for (const temperature of [0, 1]) {
     const options = { sampling: { temperature }, stopIds: new Set<number>() };
-    const { generations } = await sampler.generate(parameters, requests, options);
+    const { generations } = await sampler.with(parameters)(requests, options);
     const naive = await generateNaively(config, parameters, requests, options);
     generations.forEach((generation, i) => {
       expect(generation.ids).toEqual(naive[i].ids);

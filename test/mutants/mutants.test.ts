@@ -20,7 +20,7 @@ describe("what StrykerJS mutates", () => {
   it("is all of training and sampling that needs no session", () => {
     const pure = ["advantages.ts", "microbatch.ts", "schedule.ts", "rewards.ts"];
     for (const file of [...pure, "grpo-metrics.ts"]) expect(mutated("train")).toContain(`src/train/${file}`);
-    for (const name of ["scheduler", "sampler", "cache"])
+    for (const name of ["scheduler", "sampling", "cache"])
       expect(mutated("sample")).toContain(`src/sample/${name}.ts`);
   });
 

@@ -1,173 +1,155 @@
-/** Mutants of decoding: the engine, and speculative decoding. */
-import { type Mutant, testFile } from "./mutant.ts";
+/** Mutants of decoding: the sampler, its cache and its drafts. */
+import type { Mutant } from "./mutant.ts";
 
-const ENGINE = "src/sample/engine.ts";
-const SPECULATIVE = "src/sample/speculative.ts";
+const of =
+  (file: string) =>
+  (test: string, find: string, replace: string): Mutant => ({
+    file: `src/sample/${file}.ts`,
+    find,
+    replace,
+    test: `test/sample/${test}.test.ts`,
+  });
 
-const engine = (test: string, find: string, replace: string): Mutant => ({
-  file: ENGINE,
-  find,
-  replace,
-  test: testFile(`sample/${test}`),
-});
-
-const speculative = (find: string, replace: string, test = "speculative"): Mutant => ({
-  file: SPECULATIVE,
-  find,
-  replace,
-  test: testFile(`sample/${test}`),
-});
+const sampler = of("sampler");
+const drafter = of("drafter");
+const sampling = of("sampling");
 
 export const sampleMutants: readonly Mutant[] = [
   // Scheduling.
-  engine(
-    "engine",
+  sampler(
+    "sampler",
     "const admitted = scheduler.admit();",
     "const admitted = scheduler.active.length > 0 ? [] : scheduler.admit();",
   ),
-  engine("engine", "new Scheduler(requests, options.maxBatch ?? 128)", "new Scheduler(requests, 1)"),
-  engine("engine", "for (const i of finished.reverse()) {", "for (const i of finished) {"),
-  engine("engine", "if (moved !== null) this.cache.move(moved, i);", ""),
-  engine(
-    "engine",
+  sampler("sampler", "this.drafter === null ? (options.maxBatch ?? MAX_BATCH) : 1", "1"),
+  sampler("sampler", "for (const i of finished.reverse()) {", "for (const i of finished) {"),
+  sampler("sampler", "if (moved !== null) this.cache.move(moved, i);", ""),
+  sampler(
+    "sampler",
     "if (moved !== null) this.cache.move(moved, i);",
     "if (moved !== null) this.cache.move(i, moved);",
   ),
-  engine("engine", "result.steps++;", "result.steps += 2;"),
+  sampler("sampler", "result.steps++;", "result.steps += 2;"),
   // Masks, positions and what is fed.
-  engine("engine", "mask.fill(MASKED, i * window + row.position, (i + 1) * window);", ""),
-  engine(
-    "engine",
-    "mask.fill(MASKED, i * window + row.position, (i + 1) * window);",
-    "mask.fill(MASKED, i * window + row.position + 1, (i + 1) * window);",
+  sampler("sampler", "mask.fill(MASKED, row * capacity + start, (row + 1) * capacity);", ""),
+  sampler(
+    "sampler",
+    "mask.fill(MASKED, row * capacity + start, (row + 1) * capacity);",
+    "mask.fill(MASKED, row * capacity + start + 1, (row + 1) * capacity);",
   ),
-  engine("engine", "positions[i] = row.position;", "positions[i] = row.position + 1;"),
-  engine("engine", "ids[i] = row.next;", "ids[i] = row.ids.at(-2) ?? row.next;"),
-  engine("engine", "scale: scalar(logitScale(options.sampling)),", "scale: scalar(1),"),
-  engine("reuse", "start + (i % seq));", "i % seq);"),
-  engine("engine", "start + (i % seq));", "start + i);"),
+  sampler("sampler", "Math.min(start + i, last)", "Math.min(start + i + 1, last)"),
+  sampler("sampler", "ids[i] = row.next;", "ids[i] = row.ids.at(-2) ?? row.next;"),
+  sampler("sampler", "scale: scalar(logitScale(sampling)),", "scale: scalar(1),"),
+  sampler("reuse.slow", "Math.min(start + i, last)", "Math.min(i, last)"),
+  sampler("sampler", "Math.min(start + i, last)", "Math.min(start + row * total + i, last)"),
   // The cache.
-  engine(
-    "engine",
-    "this.cache.append(i, row.position, fresh);",
-    "this.cache.append(i, row.position + 1, fresh);",
+  sampler("sampler", "this.cache.append(i, position, added", "this.cache.append(i, position + 1, added"),
+  sampler(
+    "sampler",
+    "this.cache.append(i, position, added, row.position - position, 1 + drafts.length);",
+    "",
   ),
-  engine("engine", "this.cache.append(i, row.position, fresh);", ""),
-  engine("engine", "if (prefix !== undefined) this.cache.load(row, prefix);", ""),
-  engine(
-    "engine",
-    "this.reading.prefix(row, texts[row].length - 1)",
-    "this.reading.prefix(0, texts[row].length - 1)",
+  sampler("sampler", "if (prefix !== undefined) this.cache.load(row, prefix);", ""),
+  sampler(
+    "sampler",
+    "this.staging.prefix(row, texts[row].length - 1)",
+    "this.staging.prefix(0, texts[row].length - 1)",
   ),
-  engine("engine", "const prefix = prompts.take(entry.index);", "const prefix = prompts.take(0);"),
-  engine(
-    "reuse",
-    "const held = last === null ? [] : [...last.request.prompt, ...last.ids].slice(0, last.position);",
-    "const held = last === null ? [] : [...last.request.prompt, ...last.ids].slice(0, last.position + 1);",
+  sampler("sampler", "const prefix = prompts.take(entry.index);", "const prefix = prompts.take(0);"),
+  sampler("reuse.slow", ".slice(0, last.position);", ".slice(0, last.position + 1);"),
+  sampler(
+    "reuse.slow",
+    "let shared = commonPrefix(held, prompt.slice(0, -1));",
+    "let shared = Math.min(held.length, prompt.length - 1);",
   ),
-  engine(
-    "reuse",
-    "const shared = commonPrefix(held, prompt.slice(0, -1));",
-    "const shared = Math.min(held.length, prompt.length - 1);",
+  sampler(
+    "reuse.slow",
+    "let shared = commonPrefix(held, prompt.slice(0, -1));",
+    "let shared = 0 * held.length;",
   ),
-  engine(
-    "reuse",
-    "const shared = commonPrefix(held, prompt.slice(0, -1));",
-    "const shared = 0 * held.length;",
-  ),
-  engine("reuse", "mask.fill(MASKED, row * cache.window + start, (row + 1) * cache.window);", ""),
-  {
-    ...engine("reuse", "last: i32([seq - 1]),\n    scale", "last: i32([0]),\n    scale"),
-    equivalent: "the logits behind a piece of a prompt are not looked at: its last token is decoded",
-  },
-  engine("reuse", "this.exact && last !== null", "last !== null && last === null"),
-  engine("not-finite", "if (this.last === null || error instanceof LogitsError) this.forget();", ""),
+  sampler("reuse.slow", "row * capacity + start, (row + 1)", "row * capacity + start + seq, (row + 1)"),
+  sampler("reuse.slow", "this.exact && last !== null", "last !== null && last === null"),
+  sampler("not-finite", 'if (this.last === null || isUserError(error, "logits")) this.forget();', ""),
   // What comes out.
-  engine("engine", "row.logProbs.push(logProb);", "row.logProbs.push(-logProb);"),
-  engine("engine", "row.logProbs.push(logProb);", "row.logProbs.unshift(logProb);"),
-  engine(
-    "engine",
-    'const finish = options.stopIds.has(row.next) ? "stop" : "length";',
-    'const finish = row.ids.length < row.request.maxNewTokens ? "stop" : "length";',
+  sampler("sampler", "row.logProbs.push(token.logProb);", "row.logProbs.push(-token.logProb);"),
+  sampler("sampler", "row.logProbs.push(token.logProb);", "row.logProbs.unshift(token.logProb);"),
+  sampler(
+    "sampler",
+    'const finish = options.stopIds.has(next) ? "stop" : "length";',
+    'const finish = ids.length < active[i].request.maxNewTokens ? "stop" : "length";',
   ),
-  engine("engine", "row.ids.length >= row.request.maxNewTokens", "row.ids.length > row.request.maxNewTokens"),
-  engine("engine", "options.stopIds.has(id) || ", ""),
-  engine("engine", "result.tokens++;", "result.tokens += row.ids.length > 1 ? 1 : 0;"),
-  engine("engine", "options.onToken?.(row.index, id);", "options.onToken?.(i, id);"),
-  engine("engine", "result.generations[row.index] =", "result.generations[i] ="),
-  engine("engine", "call.options.signal?.throwIfAborted();", ""),
-  engine("engine", "checkRequests(this.config, requests, options);", ""),
+  sampler(
+    "sampler",
+    "row.ids.length >= row.request.maxNewTokens",
+    "row.ids.length > row.request.maxNewTokens",
+  ),
+  sampler("sampler", "stopIds.has(token.id) || ", ""),
+  sampler("sampler", "result.tokens++;", "result.tokens += row.ids.length > 1 ? 1 : 0;"),
+  sampler("sampler", "options.onToken?.(row.index, token.id);", "options.onToken?.(i, token.id);"),
+  sampler("sampler", "result.generations[index] =", "result.generations[i] ="),
+  sampler(
+    "sampler",
+    "options.signal?.throwIfAborted();\n    const { active } = scheduler;",
+    "const { active } = scheduler;",
+  ),
+  sampler("sampler", "checkRequests(this.config, requests, options);", ""),
 
   // Speculative decoding.
-  speculative("const last = i === this.drafts;", "const last = i === this.drafts - 1;"),
-  speculative("const offset = i * vocabSize;", "const offset = 0;"),
-  speculative("accepted = token.accepted;", "accepted = !last;"),
-  speculative("if (!last) result.drafted++;", "result.drafted++;"),
-  speculative("this.keep([newest, ...next.slice(0, -1)], step);", "this.keep([newest, ...next], step);"),
-  speculative("this.keep([newest, ...next.slice(0, -1)], step);", "this.keep([newest], step);"),
-  speculative("newest = next[next.length - 1];", "newest = next[0];"),
-  speculative('if (options.stopIds.has(token.id)) generation.finish = "stop";', ""),
-  speculative(
-    'if (generation.finish === "stop" || generation.ids.length === maxNewTokens) break;',
-    "if (generation.ids.length === maxNewTokens) break;",
+  sampler(
+    "speculative.slow",
+    "draft < drafts.length\n            ?",
+    "draft < drafts.length - 1\n            ?",
   ),
-  speculative(
-    'if (generation.finish === "stop" || generation.ids.length === maxNewTokens) break;',
-    'if (generation.finish === "stop") break;',
+  sampler("speculative.slow", "const offset = (i + draft) * vocabSize;", "const offset = i * vocabSize;"),
+  sampler("speculative.slow", "accepted = token.accepted;", "accepted = draft < drafts.length;"),
+  sampler("speculative.slow", "if (draft < drafts.length) result.drafted++;", "result.drafted++;"),
+  sampler("speculative.slow", "...row.ids.slice(known, -1)], outputs", "...row.ids.slice(known)], outputs"),
+  sampler("speculative.slow", "...row.ids.slice(known, -1)], outputs", "], outputs"),
+  sampler("speculative.slow", "row.next = token.id;", "row.next = row.ids[known];"),
+  sampler("speculative.slow", "ended = stopIds.has(token.id)", "ended = stopIds.has(newest)"),
+  sampler(
+    "speculative.slow",
+    "accepted && !ended;",
+    "accepted && row.ids.length < row.request.maxNewTokens;",
   ),
-  speculative("generation.logProbs.push(token.logProb);", "generation.logProbs.push(token.logProb / 2);"),
-  speculative(
-    "if (decoding) fillGumbel(noise, options.sampling.temperature, random);",
-    "if (decoding) noise.fill(0);",
+  sampler("speculative.slow", "accepted && !ended;", "accepted && !stopIds.has(row.next);"),
+  sampler("speculative.slow", "row.logProbs.push(token.logProb);", "row.logProbs.push(token.logProb / 2);"),
+  sampler(
+    "speculative.slow",
+    "scale: scalar(logitScale(sampling)),",
+    "scale: scalar(sampling.temperature || 1),",
   ),
-  speculative("scale: scalar(logitScale(options.sampling)),", "scale: scalar(1),"),
-  speculative(
-    "mask: sequenceMask(position, this.trunk.window, rows),",
-    "mask: sequenceMask(position + 1, this.trunk.window, rows),",
+  sampler(
+    "speculative.slow",
+    "row * capacity + start, (row + 1)",
+    "row * capacity + start + drafts, (row + 1)",
   ),
-  speculative("mask.fill(MASKED, row * length + window + row + 1, (row + 1) * length);", ""),
+  sampler(
+    "speculative.slow",
+    "chunkMask: causalMask(seq + drafts),",
+    "chunkMask: f32(new Float32Array((seq + drafts) ** 2), [1, 1, seq + drafts, seq + drafts]),",
+  ),
+  sampler("speculative.slow", "(_, i) => seq - 1 + i", "() => seq - 1"),
   {
-    ...speculative(
-      "last: i32(Array.from({ length: 1 + drafts }, (_, i) => known.length - 1 + i)),",
-      "last: i32(Array.from({ length: 1 + drafts }, (_, i) => i)),",
-      "reuse",
-    ),
-    equivalent: "decoding knows one token, and the logits of a prompt that is read are not looked at",
+    ...sampler("reuse.slow", "(_, i) => seq - 1 + i", "(_, i) => i"),
+    equivalent: "decoding feeds one token, and the logits of a prompt that is read are not used",
   },
-  speculative(
-    '"pairs.next": i32([...ids.slice(read + 1), known[0]], [pairs, 1]),',
-    '"pairs.next": i32([...ids.slice(read + 1), 0], [pairs, 1]),',
+  sampler("speculative.slow", "1 + drafts.length);", "1);"),
+  sampler("reuse.slow", "drafter.held, prompt.length - 2));", "drafter.held, prompt.length - 1));"),
+  sampler("reuse.slow", "Math.min(shared - 1, drafter.held", "Math.min(held.length, drafter.held"),
+  sampler("reuse.slow", "options.signal?.throwIfAborted();\n      const end", "const end"),
+  drafter(
+    "speculative.slow",
+    "if (decoding !== undefined) fillGumbel(noise, decoding.sampling.temperature, decoding.random);",
+    "if (decoding !== undefined) noise.fill(0);",
   ),
-  speculative(
-    "sequence.read = this.drafts > 0 ? before : sequence.ids.length;",
-    "sequence.read = sequence.ids.length;",
+  drafter("speculative.slow", "i32([...unread.slice(1), first]", "i32([...unread.slice(1), 0]"),
+  drafter("speculative.slow", "this.read += pairs;", "this.read += pairs + ids.length;"),
+  sampling("verify", "if (random.uniform() * drafted[draft.id] < p)", "if (random.uniform() < p)"),
+  sampling("verify", "Math.max(0, weights[offset + id] / mass - drafted[id])", "weights[offset + id] / mass"),
+  sampling(
+    "verify",
+    "const p = allowed ? weights[offset + draft.id] / mass : 0;",
+    "const p = weights[offset + draft.id] / mass;",
   ),
-  speculative("prompt.length - 2));", "prompt.length - 1));", "reuse"),
-  speculative("commonPrefix(ids, prompt) - 1", "ids.length", "reuse"),
-  speculative("options.signal?.throwIfAborted();\n      const step", "const step"),
-  speculative(
-    "if (error instanceof LogitsError || result.tokens === tokens) this.forget();",
-    "",
-    "not-finite",
-  ),
-  {
-    ...speculative("if (random.uniform() * drafted[draft.id] < p)", "if (random.uniform() < p)", "verify"),
-    file: "src/sample/verify.ts",
-  },
-  {
-    ...speculative(
-      "Math.max(0, weights[offset + id] / mass - drafted[id])",
-      "weights[offset + id] / mass",
-      "verify",
-    ),
-    file: "src/sample/verify.ts",
-  },
-  {
-    ...speculative(
-      "const p = allowed ? weights[offset + draft.id] / mass : 0;",
-      "const p = weights[offset + draft.id] / mass;",
-      "verify",
-    ),
-    file: "src/sample/verify.ts",
-  },
 ];

@@ -1,57 +1,64 @@
 import { describe, expect, it } from "vitest";
+import { f32, host, type Value } from "../../src/runtime/value.ts";
 import { KvCache } from "../../src/sample/cache.ts";
 
-const planes = [
+const layers = [
   { name: "keys.0", heads: 2, width: 3 },
   { name: "values.0", heads: 2, width: 3 },
 ];
 
-/** A value that names its plane, row, head, position and dimension. */
-const label = (plane: number, row: number, head: number, position: number, dim: number): number =>
-  plane * 100_000 + row * 10_000 + head * 1000 + position * 10 + dim;
+/** A value that names its layer, row, head, position and dimension. */
+const label = (layer: number, row: number, head: number, position: number, dim: number): number =>
+  layer * 100_000 + row * 10_000 + head * 1000 + position * 10 + dim;
 
-/** What stands at (row, head, position) of both planes. */
+const numbers = (value: Value): Float32Array => host(value).data as Float32Array;
+
+/** What stands at (row, head, position) of both layers. */
 function read(cache: KvCache, rows: number, row: number, head: number, position: number): number[][] {
   const feeds = cache.feeds(rows);
   return ["keys.0", "values.0"].map((name) => {
-    const start = ((row * 2 + head) * cache.window + position) * 3;
-    return Array.from(feeds[name].data.subarray(start, start + 3) as Float32Array);
+    const start = ((row * 2 + head) * cache.capacity + position) * 3;
+    return Array.from(numbers(feeds[name]).subarray(start, start + 3));
   });
 }
 
 const expected = (row: number, head: number, position: number): number[][] =>
-  [0, 1].map((plane) => [0, 1, 2].map((dim) => label(plane, row, head, position, dim)));
+  [0, 1].map((layer) => [0, 1, 2].map((dim) => label(layer, row, head, position, dim)));
 
 function prefix(row: number, length: number) {
-  const tensors = [0, 1].map((plane) =>
-    Float32Array.from({ length: 2 * length * 3 }, (_, i) =>
-      label(plane, row, Math.floor(i / (length * 3)), Math.floor(i / 3) % length, i % 3),
+  const values = [0, 1].map((layer) =>
+    f32(
+      Float32Array.from({ length: 2 * length * 3 }, (_, i) =>
+        label(layer, row, Math.floor(i / (length * 3)), Math.floor(i / 3) % length, i % 3),
+      ),
     ),
   );
-  return { length, tensors };
+  return { length, values };
 }
 
 /** The graph's outputs for one new token of each of `rows` rows, at a position each. */
-const fresh = (positions: number[]): Float32Array[] =>
-  [0, 1].map((plane) =>
-    Float32Array.from({ length: positions.length * 6 }, (_, i) => {
-      const row = Math.floor(i / 6);
-      return label(plane, row, Math.floor(i / 3) % 2, positions[row], i % 3);
-    }),
+const fresh = (positions: number[]): Value[] =>
+  [0, 1].map((layer) =>
+    f32(
+      Float32Array.from({ length: positions.length * 6 }, (_, i) => {
+        const row = Math.floor(i / 6);
+        return label(layer, row, Math.floor(i / 3) % 2, positions[row], i % 3);
+      }),
+    ),
   );
 
 describe("KvCache", () => {
-  it("feeds the first rows as one view of [rows, kvHeads, window, headDim]", () => {
-    const cache = new KvCache(planes);
+  it("feeds the first rows as one view of [rows, kvHeads, capacity, headDim]", () => {
+    const cache = new KvCache(layers);
     cache.reset(4);
     const feeds = cache.feeds(2);
     expect(Object.keys(feeds)).toEqual(["keys.0", "values.0"]);
     expect(feeds["keys.0"].shape).toEqual([2, 2, 32, 3]);
-    expect(feeds["keys.0"].data.length).toBe(2 * 2 * 32 * 3);
+    expect(numbers(feeds["keys.0"]).length).toBe(2 * 2 * 32 * 3);
   });
 
   it("holds prompts and new tokens where they belong, and moves a row whole", () => {
-    const cache = new KvCache(planes);
+    const cache = new KvCache(layers);
     cache.reset(3);
     [0, 1, 2].forEach((row) => {
       cache.load(row, prefix(row, 5));
@@ -69,14 +76,14 @@ describe("KvCache", () => {
     expect(read(cache, 3, 1, 1, 5)).toEqual(expected(1, 1, 5));
   });
 
-  it("keeps every value when the window grows, again and again, and when a batch starts over", () => {
-    const cache = new KvCache(planes);
+  it("keeps every value when the capacity grows, again and again, and when a batch starts over", () => {
+    const cache = new KvCache(layers);
     cache.reset(3);
     cache.ensure(60, 0);
     [0, 1, 2].forEach((row) => {
       cache.load(row, prefix(row, 60));
     });
-    for (const [length, window] of [
+    for (const [length, capacity] of [
       [64, 64],
       [65, 96],
       [96, 96],
@@ -84,7 +91,7 @@ describe("KvCache", () => {
       [400, 416],
     ]) {
       cache.ensure(length, 3);
-      expect(cache.window).toBe(window);
+      expect(cache.capacity).toBe(capacity);
       for (const row of [0, 1, 2])
         for (const head of [0, 1])
           for (const position of [0, 31, 59])
@@ -93,38 +100,38 @@ describe("KvCache", () => {
     // What fits already changes nothing.
     for (const length of [10, 416]) {
       cache.ensure(length, 3);
-      expect(cache.window).toBe(416);
+      expect(cache.capacity).toBe(416);
     }
     cache.reset(2);
-    expect(cache.window).toBe(32);
+    expect(cache.capacity).toBe(32);
     cache.ensure(60, 0);
     cache.load(1, prefix(1, 60));
     expect(read(cache, 2, 1, 1, 59)).toEqual(expected(1, 1, 59));
   });
 
-  it("keeps planes of different widths apart", () => {
+  it("keeps layers of different widths apart", () => {
     const cache = new KvCache([
       { name: "a", heads: 1, width: 5 },
       { name: "b", heads: 2, width: 1 },
     ]);
     cache.reset(2);
-    const count = (length: number, from: number) => Float32Array.from({ length }, (_, i) => from + i);
+    const count = (length: number, from: number) => f32(Float32Array.from({ length }, (_, i) => from + i));
     cache.append(0, 3, [count(10, 0), count(4, 100)]);
     cache.append(1, 3, [count(10, 0), count(4, 100)]);
     cache.ensure(200, 2);
     const { a, b } = cache.feeds(2);
     expect([a.shape, b.shape]).toEqual([
-      [2, 1, cache.window, 5],
-      [2, 2, cache.window, 1],
+      [2, 1, cache.capacity, 5],
+      [2, 2, cache.capacity, 1],
     ]);
-    const second = (cache.window + 3) * 5;
-    expect([...(a.data as Float32Array).subarray(second, second + 5)]).toEqual([5, 6, 7, 8, 9]);
-    expect([1, 2, 3].map((head) => b.data[head * cache.window + 3])).toEqual([101, 102, 103]);
+    const second = (cache.capacity + 3) * 5;
+    expect([...numbers(a).subarray(second, second + 5)]).toEqual([5, 6, 7, 8, 9]);
+    expect([1, 2, 3].map((head) => numbers(b)[head * cache.capacity + 3])).toEqual([101, 102, 103]);
   });
 
-  it("keeps the beginning of row 0 alone, in a window that fits it", () => {
-    const cache = new KvCache(planes);
-    for (const [held, kept, window] of [
+  it("keeps the beginning of row 0 alone, in a capacity that fits it", () => {
+    const cache = new KvCache(layers);
+    for (const [held, kept, capacity] of [
       [100, 70, 96],
       [100, 33, 64],
       [40, 64, 64],
@@ -137,8 +144,8 @@ describe("KvCache", () => {
         cache.load(row, prefix(row, held));
       });
       cache.keep(kept);
-      expect(cache.window).toBe(window);
-      expect(cache.feeds(1)["keys.0"].shape).toEqual([1, 2, window, 3]);
+      expect(cache.capacity).toBe(capacity);
+      expect(cache.feeds(1)["keys.0"].shape).toEqual([1, 2, capacity, 3]);
       for (const head of [0, 1])
         for (const position of [0, 31, Math.min(held, kept) - 1].filter(
           (p) => p >= 0 && p < Math.min(held, kept),
@@ -148,7 +155,7 @@ describe("KvCache", () => {
   });
 
   it("gives back what a row holds of its first tokens", () => {
-    const cache = new KvCache(planes);
+    const cache = new KvCache(layers);
     cache.reset(3);
     cache.ensure(50, 0);
     [0, 1, 2].forEach((row) => {
@@ -156,25 +163,33 @@ describe("KvCache", () => {
     });
     for (const row of [0, 1, 2])
       for (const length of [1, 7, 50]) {
-        const { tensors, ...rest } = cache.prefix(row, length);
+        const { values, ...rest } = cache.prefix(row, length);
         expect(rest).toEqual({ length });
-        for (const [plane, tensor] of tensors.entries())
+        for (const [layer, value] of values.entries())
           for (const head of [0, 1])
             for (const position of [0, length - 1])
               expect([
-                ...tensor.subarray((head * length + position) * 3, (head * length + position + 1) * 3),
-              ]).toEqual([0, 1, 2].map((dim) => label(plane, row, head, position, dim)));
-        expect(tensors.map((tensor) => tensor.length)).toEqual([6 * length, 6 * length]);
+                ...numbers(value).subarray(
+                  (head * length + position) * 3,
+                  (head * length + position + 1) * 3,
+                ),
+              ]).toEqual([0, 1, 2].map((dim) => label(layer, row, head, position, dim)));
+        expect(values.map((value) => value.shape)).toEqual([
+          [2, length, 3],
+          [2, length, 3],
+        ]);
       }
   });
 
   it("appends several tokens of one row, and touches nothing else", () => {
-    const cache = new KvCache(planes);
+    const cache = new KvCache(layers);
     cache.reset(3);
     // [3 rows, 2 heads, 4 tokens, 3]: a pass that read four tokens of each row.
-    const chunk = [0, 1].map((plane) =>
-      Float32Array.from({ length: 3 * 2 * 4 * 3 }, (_, i) =>
-        label(plane, Math.floor(i / 24), Math.floor(i / 12) % 2, 5 + (Math.floor(i / 3) % 4), i % 3),
+    const chunk = [0, 1].map((layer) =>
+      f32(
+        Float32Array.from({ length: 3 * 2 * 4 * 3 }, (_, i) =>
+          label(layer, Math.floor(i / 24), Math.floor(i / 12) % 2, 5 + (Math.floor(i / 3) % 4), i % 3),
+        ),
       ),
     );
     cache.append(1, 5, chunk, 3, 4);
@@ -192,7 +207,7 @@ describe("KvCache", () => {
   });
 
   it("loads one row and touches nothing else; moves to any row", () => {
-    const cache = new KvCache(planes);
+    const cache = new KvCache(layers);
     cache.reset(4);
     cache.load(2, prefix(2, 32));
     for (const row of [0, 1, 3])
@@ -204,34 +219,34 @@ describe("KvCache", () => {
     for (const row of [0, 3]) expect(read(cache, 4, row, 0, 0)[0]).toEqual([0, 0, 0]);
   });
 
-  it("feeds the same views until batch, window or arrays change", () => {
-    const cache = new KvCache(planes);
+  it("feeds the same views until batch, capacity or arrays change", () => {
+    const cache = new KvCache(layers);
     cache.reset(4);
     const feeds = cache.feeds(2);
     expect(cache.feeds(2)).toBe(feeds);
     expect(cache.feeds(3)["keys.0"].shape).toEqual([3, 2, 32, 3]);
     expect(cache.feeds(2)["keys.0"].shape).toEqual([2, 2, 32, 3]);
-    // Rows that fit the arrays: the window alone is another.
+    // Rows that fit the arrays: the capacity alone is another.
     cache.reset(1);
     cache.feeds(1);
     cache.ensure(64, 1);
     expect(cache.feeds(1)["keys.0"].shape).toEqual([1, 2, 64, 3]);
-    expect(cache.feeds(1)["keys.0"].data.length).toBe(2 * 64 * 3);
-    // The same batch and window over arrays that have grown.
+    expect(numbers(cache.feeds(1)["keys.0"]).length).toBe(2 * 64 * 3);
+    // The same batch and capacity over arrays that have grown.
     cache.reset(1);
-    const small = cache.feeds(1)["keys.0"].data.buffer;
+    const small = numbers(cache.feeds(1)["keys.0"]).buffer;
     cache.reset(500);
-    const large = cache.feeds(1)["keys.0"].data.buffer;
+    const large = numbers(cache.feeds(1)["keys.0"]).buffer;
     expect(large).not.toBe(small);
     // Smaller batches use them again.
     cache.reset(499);
-    expect(cache.feeds(1)["keys.0"].data.buffer).toBe(large);
+    expect(numbers(cache.feeds(1)["keys.0"]).buffer).toBe(large);
     cache.reset(500);
-    expect(cache.feeds(1)["keys.0"].data.buffer).toBe(large);
+    expect(numbers(cache.feeds(1)["keys.0"]).buffer).toBe(large);
   });
 
   it("forgets everything, what lies beyond the tokens of a row too", () => {
-    const cache = new KvCache(planes);
+    const cache = new KvCache(layers);
     cache.reset(2);
     cache.load(0, prefix(7, 32));
     cache.load(1, prefix(8, 32));

@@ -1,8 +1,7 @@
 /** Partial selection against a sort of everything. */
 import { describe, expect, it } from "vitest";
 import { Random } from "../../src/lib/random.ts";
-import { likeliestFirst } from "../../src/sample/likeliest.ts";
-import { type Sampling, sampleToken } from "../../src/sample/sampler.ts";
+import { likeliestIds, type Sampling, sampleToken } from "../../src/sample/sampling.ts";
 
 const VOCABULARY = 3000;
 
@@ -43,7 +42,7 @@ describe("the likeliest ids", () => {
       const row = logits(1, tied);
       const all = sorted(row);
       for (const count of [1, 2, 64, 500, 749, 750, 2999, VOCABULARY])
-        expect(Array.from(likeliestFirst(row)(count))).toEqual(all.slice(0, count));
+        expect(Array.from(likeliestIds(row, count))).toEqual(all.slice(0, count));
     });
 
   it.each<Sampling>([

@@ -8,9 +8,9 @@ import { weight } from "../../src/graph/ops/source.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { modelFileBytes, saveModelFile } from "../../src/runtime/model-file.ts";
-import { openFixed } from "../../src/sample/fixed.ts";
 import { openForInference } from "../../src/sample/inference.ts";
 import { modelNotes } from "../../src/sample/model-notes.ts";
+import { openBaked } from "../../src/sample/weights.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 const root = temporaryFolder();
@@ -26,8 +26,8 @@ it("a model that the disk cannot hold is refused before a byte is written", asyn
   const graph = graphOf(2 ** 40, () => {
     throw new Error("asked for");
   });
-  await expect(async () => openFixed(graph, new Engine({ threads: 1 }))).rejects.toThrow(
-    /expected room for the weights while they run, found .* GB, where 4503599.6 GB are needed. Free some space/,
+  await expect(async () => openBaked(graph, new Engine({ threads: 1 }))).rejects.toThrow(
+    /expected space for the weights while they run, found .* GB, where 4503599.6 GB are needed. Free some space/,
   );
 });
 

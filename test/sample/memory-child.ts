@@ -1,8 +1,10 @@
 /** Opens a synthetic model at the precision of the first argument, decodes, and prints its own memory in bytes as JSON. */
+
+import type { Precision } from "../../src/checkpoint/quantise.ts";
 import { decoderParameters } from "../../src/models/dense.ts";
 import { Engine } from "../../src/runtime/engine.ts";
-import { Sampler } from "../../src/sample/engine.ts";
-import type { Precision } from "../../src/sample/quantise.ts";
+import { Sampler } from "../../src/sample/sampler.ts";
+import { baked } from "../../src/sample/weights.ts";
 import { config } from "./memory-model.ts";
 
 /** Every part of a weight is another piece of the same noise: equal ones the engine would keep once. */
@@ -18,8 +20,8 @@ const source = new Map(
   }),
 );
 const before = process.memoryUsage.rss();
-const sampler = await Sampler.fixed(config, source, new Engine({ threads: 1 }), {
-  precision: process.argv[2] as Precision,
+const sampler = await Sampler.create(config, new Engine({ threads: 1 }), {
+  weights: baked(source, { precision: process.argv[2] as Precision }),
 });
 const requests = [{ prompt: [1, 2, 3], maxNewTokens: 4, key: ["memory"] }];
 const { tokens } = await sampler.generate(requests, { sampling: { temperature: 0 }, stopIds: new Set() });

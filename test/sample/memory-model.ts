@@ -1,7 +1,7 @@
+import { bitsOf } from "../../src/checkpoint/quantise.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import type { ParameterSpec } from "../../src/models/layers.ts";
-import { type FixedOptions, roundingOf } from "../../src/sample/fixed.ts";
-import { bitsOf } from "../../src/sample/quantise.ts";
+import { type BakedOptions, roundingOf } from "../../src/sample/weights.ts";
 
 /** 238 million parameters, 952 MB in f32. */
 export const config: DecoderConfig = {
@@ -21,7 +21,7 @@ export const config: DecoderConfig = {
 /** Bytes of the weights as they run, each once: codes, scales and offsets, and what stays f32. */
 export function weightBytes(
   specs: readonly ParameterSpec[],
-  options: Pick<FixedOptions, "precision" | "block">,
+  options: Pick<BakedOptions, "precision" | "block">,
 ): number {
   return specs.reduce((total, spec) => {
     const elements = spec.shape.reduce((size, dim) => size * dim, 1);

@@ -3,12 +3,11 @@ import { describe, expect, it } from "vitest";
 import { sourceOf } from "../../src/checkpoint/weights.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import type { HostValue } from "../../src/runtime/value.ts";
-import { Sampler } from "../../src/sample/engine.ts";
-import { generateNaively } from "../../src/sample/naive.ts";
-import { LogitsError } from "../../src/sample/sampler.ts";
-import { SpeculativeSampler } from "../../src/sample/speculative.ts";
+import { Sampler } from "../../src/sample/sampler.ts";
+import { baked } from "../../src/sample/weights.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { livelyParameters, tinyConfig } from "../train/tiny.ts";
+import { generateNaively } from "./naive.ts";
 
 /** Token 13 of the vocabulary is a row of NaN. */
 function spoilt(parameters: Map<string, HostValue>, width: number): Map<string, HostValue> {
@@ -23,27 +22,23 @@ const parameters = spoilt(livelyParameters(config, 7), config.hiddenSize);
 const v3 = { ...tinyV3, maxPositions: 128 };
 const v3Parameters = spoilt(livelyV3(v3, 11), v3.hiddenSize);
 const engine = new Engine({ threads: 1 });
+const f32 = (values: Map<string, HostValue>) => baked(sourceOf(values), { precision: "f32" });
 const options = { sampling: { temperature: 0 }, stopIds: new Set<number>() };
 const clean = [5, 6, 7, 8, 9, 10, 11];
 const ask = (...prompts: number[][]) => prompts.map((prompt, i) => ({ prompt, maxNewTokens: 5, key: [i] }));
 
 describe.each([
   ["training's sampler", () => Sampler.create(config, engine), 2],
-  ["one sequence", () => Sampler.fixed(config, sourceOf(parameters), engine, { precision: "f32" }), 1],
-  [
-    "speculative",
-    () => SpeculativeSampler.create(v3, sourceOf(v3Parameters), engine, { precision: "f32" }),
-    1,
-  ],
+  ["one sequence", () => Sampler.create(config, engine, { weights: f32(parameters) }), 1],
+  ["speculative", () => Sampler.create(v3, engine, { weights: f32(v3Parameters), drafts: 2 }), 1],
 ] as const)("%s", (_name, open, rows) => {
   const among = (prompt: number[]) => ask(...[...Array(rows - 1).fill(clean.slice(0, 3)), prompt]);
 
   it("names request, token and position, and answers as before afterwards", async () => {
     const sampler = await open();
+    // Baked weights are used whatever parameters are given.
     const generate = async (requests: ReturnType<typeof ask>) =>
-      sampler instanceof Sampler
-        ? await sampler.generate(parameters, requests, options)
-        : await sampler.generate(requests, options);
+      await sampler.generate(requests, { ...options, parameters });
     const before = await generate(among(clean));
     for (const bad of [
       [5, 6, 7, 8, 13, 13, 13, 9],
@@ -63,9 +58,7 @@ describe.each([
   it("a reading that was stopped leaves nothing behind either", async () => {
     const sampler = await open();
     const generate = async (prompt: number[], signal?: { throwIfAborted: () => void }) =>
-      sampler instanceof Sampler
-        ? await sampler.generate(parameters, among(prompt), { ...options, signal })
-        : await sampler.generate(among(prompt), { ...options, signal });
+      await sampler.generate(among(prompt), { ...options, parameters, signal });
     let asked = 0;
     const signal = {
       throwIfAborted: () => {
@@ -79,5 +72,7 @@ describe.each([
 });
 
 it("the slow twin says the same", async () => {
-  await expect(generateNaively(config, parameters, ask([5, 13]), options)).rejects.toThrow(LogitsError);
+  await expect(generateNaively(config, parameters, ask([5, 13]), options)).rejects.toMatchObject({
+    kind: "logits",
+  });
 });

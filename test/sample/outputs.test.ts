@@ -1,31 +1,34 @@
 /** A step's arrays: one set for all batch sizes. */
 import { expect, it } from "vitest";
-import type { Session } from "../../src/runtime/session.ts";
+import { bindShape, type DType } from "../../src/graph/tensor.ts";
+import { allocate, host } from "../../src/runtime/value.ts";
 import { StepOutputs } from "../../src/sample/outputs.ts";
 
+const shapes = {
+  logits: ["batch", 10],
+  weights: ["batch", 10],
+  "new.keys.0": ["batch", 2, "seq", 3],
+  "new.values.0": ["batch", 2, 1, 3],
+};
 const session = {
-  outputs: [
-    { name: "logits", dtype: "f32", shape: ["batch", 10] },
-    { name: "weights", dtype: "f32", shape: ["batch", 10] },
-    { name: "fresh.keys.0", dtype: "f32", shape: ["batch", 2, "seq", 3] },
-    { name: "fresh.values.0", dtype: "f32", shape: ["batch", 2, 1, 3] },
-  ],
-} as unknown as Session;
-const planes = ["keys.0", "values.0"].map((name) => ({ name, heads: 2, width: 3 }));
+  outputs: Object.entries(shapes).map(([name, shape]) => ({ name, dtype: "f32" as DType, shape })),
+  allocateOutputs: (names: readonly string[], sizes: Record<string, number> = {}) =>
+    Object.fromEntries(
+      names.map((name) => [name, allocate("f32", bindShape(shapes[name as keyof typeof shapes], sizes))]),
+    ),
+};
 
 it("every batch size has its shapes, and the beginning of the largest one's memory", () => {
-  const outputs = new StepOutputs(session, planes);
+  const outputs = new StepOutputs(session);
   const steps = [1, 4, 64, 2, 16, 64, 1].map((batch) => ({ batch, step: outputs.of(batch) }));
   const buffers = new Set<ArrayBufferLike>();
   for (const { batch, step } of steps.slice(2)) {
-    expect(step.fetches.logits.shape).toEqual([batch, 10]);
-    expect(step.fetches["fresh.keys.0"].shape).toEqual([batch, 2, 1, 3]);
-    expect(step.logits.length).toBe(10 * batch);
-    expect(step.fresh.map(({ length }) => length)).toEqual([6 * batch, 6 * batch]);
-    expect(step.logits).toBe(step.fetches.logits.data);
-    expect(step.weights).toBe(step.fetches.weights.data);
-    expect(step.fresh[1]).toBe(step.fetches["fresh.values.0"].data);
-    for (const { data } of Object.values(step.fetches)) {
+    expect(step.logits.shape).toEqual([batch, 10]);
+    expect(step["new.keys.0"].shape).toEqual([batch, 2, 1, 3]);
+    expect(Object.values(step).map((value) => host(value).data.length)).toEqual(
+      [10, 10, 6, 6].map((width) => width * batch),
+    );
+    for (const { data } of Object.values(step).map(host)) {
       expect(data.byteOffset).toBe(0);
       buffers.add(data.buffer);
     }

@@ -1,19 +1,19 @@
 import { describe, expect, it } from "vitest";
 import { countFlops } from "../../src/graph/analyse.ts";
 import { traceDecode } from "../../src/sample/graphs.ts";
-import { PIECES, tokensOfPass, WHOLE, wholePieces } from "../../src/sample/pieces.ts";
+import { CHUNKS, inFullChunks, tokensOfPass, WHOLE_PROMPTS } from "../../src/sample/prompts.ts";
 
 describe("tokens of a pass", () => {
   const each = (flops: number) => (tokens: number) => tokens * flops;
   it.each([
     // A quarter of a second of two cores, 25 GFLOP, as a power of two.
-    ["8 million", 2 * 8e6, PIECES, 256],
-    ["8 million, whole prompts", 2 * 8e6, WHOLE, 1024],
-    ["1 million, whole prompts", 2 * 1e6, WHOLE, 4096],
-    ["106 million, SmolLM2-135M without its table", 2 * 106e6, PIECES, 64],
-    ["106 million, whole prompts", 2 * 106e6, WHOLE, 512],
-    ["1.3 billion, R1-Distill-Qwen-1.5B without its table", 2 * 1.31e9, PIECES, 16],
-    ["7 billion", 2 * 7e9, PIECES, 16],
+    ["8 million", 2 * 8e6, CHUNKS, 256],
+    ["8 million, whole prompts", 2 * 8e6, WHOLE_PROMPTS, 1024],
+    ["1 million, whole prompts", 2 * 1e6, WHOLE_PROMPTS, 4096],
+    ["106 million, SmolLM2-135M without its table", 2 * 106e6, CHUNKS, 64],
+    ["106 million, whole prompts", 2 * 106e6, WHOLE_PROMPTS, 512],
+    ["1.3 billion, R1-Distill-Qwen-1.5B without its table", 2 * 1.31e9, CHUNKS, 16],
+    ["7 billion", 2 * 7e9, CHUNKS, 16],
   ])("%s parameters", (_name, flops, most, expected) => {
     expect(tokensOfPass(each(flops), most)).toBe(expected);
   });
@@ -30,15 +30,14 @@ describe("tokens of a pass", () => {
     };
     const graph = traceDecode(
       { ...shape, maxPositions: 512, ropeTheta: 10_000, normEps: 1e-6, tieEmbeddings: true, qkvBias: true },
-      undefined,
-      true,
+      { chunks: true },
     );
     const flopsOf = (seq: number) => countFlops(graph, { batch: 1, seq, past: 32 }).total;
-    expect(tokensOfPass(flopsOf, PIECES)).toBe(16);
+    expect(tokensOfPass(flopsOf, CHUNKS)).toBe(16);
   });
 
-  it("what is kept is whole pieces", () => {
-    expect([0, 63, 64, 65, 127, 128, 300].map((tokens) => wholePieces(tokens, 64))).toEqual([
+  it("what is kept is full chunks", () => {
+    expect([0, 63, 64, 65, 127, 128, 300].map((tokens) => inFullChunks(tokens, 64))).toEqual([
       0, 0, 64, 64, 64, 128, 256,
     ]);
   });

@@ -11,7 +11,7 @@ const requestsOf = (prompts: [number, number][]) =>
     key: [i],
   }));
 
-const prefix = (length: number) => ({ length, tensors: [] });
+const prefix = (length: number) => ({ length, values: [] });
 
 /** Runs requests of which each takes as many steps as told: what was read when, and how many caches were held at most. */
 function simulate(prompts: [number, number][], rows: number, tokens: number, steps = (_: number) => 1) {

@@ -1,9 +1,9 @@
 /** What is no token id, no count or no option of sampling is refused by name, with its place. */
 import { describe, expect, it } from "vitest";
 import type { ModelConfig } from "../../src/models/architectures.ts";
-import { RuntimeError } from "../../src/runtime/value.ts";
-import { checkRequests, commonPrefix } from "../../src/sample/requests.ts";
-import type { Sampling } from "../../src/sample/sampler.ts";
+import { commonPrefix } from "../../src/sample/prompts.ts";
+import { checkRequests } from "../../src/sample/requests.ts";
+import type { Sampling } from "../../src/sample/sampling.ts";
 
 const config = { vocabSize: 29, maxPositions: 10 } as ModelConfig;
 const check =
@@ -36,7 +36,7 @@ describe("ids", () => {
     ["a truth value", [true], "true", 0],
     ["negative, in a typed array", Int32Array.of(4, -7), "-7", 1],
   ])("%s: position, value and vocabulary are named", (_name, prompt, value, position) => {
-    expect(check(prompt)).toThrow(RuntimeError);
+    expect(check(prompt)).toThrow(expect.objectContaining({ kind: "generation" }));
     expect(check(prompt)).toThrow(
       `request 1: id ${value} at position ${position} of the prompt is not one of the model's 29 tokens, 0 to 28; is this its tokenizer?`,
     );
@@ -50,7 +50,7 @@ describe("ids", () => {
     ["null", null],
     ["an object", { length: 2, 0: 4, 1: 5 }],
   ])("%s is no list of ids", (_name, prompt) => {
-    expect(check(prompt)).toThrow(RuntimeError);
+    expect(check(prompt)).toThrow(expect.objectContaining({ kind: "generation" }));
     expect(check(prompt)).toThrow("request 1: its prompt is not a list of token ids");
   });
 

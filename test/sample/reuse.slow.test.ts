@@ -1,14 +1,14 @@
 /** A sequence asked for behind another: what both begin with is read once, and the answers stay the same. */
 import { describe, expect, it } from "vitest";
-import { sourceOf } from "../../src/checkpoint/weights.ts";
+import { sourceOf, type TensorSource } from "../../src/checkpoint/weights.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
+import type { V3Config } from "../../src/models/v3-config.ts";
 import { Engine } from "../../src/runtime/engine.ts";
-import { type FixedSampler, Sampler } from "../../src/sample/engine.ts";
-import type { FixedOptions } from "../../src/sample/fixed.ts";
-import { generateNaively } from "../../src/sample/naive.ts";
-import { type SpeculativeResult, SpeculativeSampler } from "../../src/sample/speculative.ts";
+import { Sampler } from "../../src/sample/sampler.ts";
+import { type BakedOptions, baked } from "../../src/sample/weights.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { furthest, livelyParameters, tinyConfig } from "../train/tiny.ts";
+import { generateNaively } from "./naive.ts";
 
 const dense: DecoderConfig = {
   ...tinyConfig,
@@ -20,11 +20,15 @@ const [denseSource, v3Source] = [sourceOf(denseParameters), sourceOf(v3Parameter
 
 const engine = new Engine({ threads: 1 });
 
-const designs: Record<string, (options: FixedOptions) => Promise<FixedSampler>> = {
-  dense: (options) => Sampler.fixed(dense, denseSource, engine, options),
-  "V3 with drafts": (options) => SpeculativeSampler.create(v3, v3Source, engine, options),
-  "V3 without drafts": (options) =>
-    SpeculativeSampler.create(v3, v3Source, engine, { ...options, drafts: 0 }),
+const open =
+  (config: DecoderConfig | V3Config, source: TensorSource, drafts = 0) =>
+  (options: BakedOptions) =>
+    Sampler.create(config, engine, { weights: baked(source, options), drafts });
+
+const designs: Record<string, (options: BakedOptions) => Promise<Sampler>> = {
+  dense: open(dense, denseSource),
+  "V3 with drafts": open(v3, v3Source, 2),
+  "V3 without drafts": open(v3, v3Source),
 };
 
 const greedy = { sampling: { temperature: 0 }, stopIds: new Set<number>() };
@@ -37,7 +41,7 @@ const said = (length: number, seed: number): number[] =>
 const LOG_PROB = 2e-5;
 
 /** Every turn of a conversation by a sampler that goes on, with what another made that began anew. */
-async function converse(open: () => Promise<FixedSampler>) {
+async function converse(open: () => Promise<Sampler>) {
   const kept = await open();
   const turns: { ids: number[][]; accepted: unknown[]; distance: number; share: number }[] = [];
   const turn = async (prompt: readonly number[]): Promise<number[]> => {
@@ -49,7 +53,7 @@ async function converse(open: () => Promise<FixedSampler>) {
     await fresh.release();
     const [a, b] = [own.generations[0], other.generations[0]];
     const distance = furthest(a.logProbs, b.logProbs);
-    const accepted = [own, other].map((result) => (result as Partial<SpeculativeResult>).accepted);
+    const accepted = [own, other].map((result) => result.accepted);
     turns.push({ ids: [a.ids, b.ids], accepted, distance, share: own.flops / other.flops });
     return a.ids;
   };
@@ -71,7 +75,7 @@ async function converse(open: () => Promise<FixedSampler>) {
 describe.each(Object.keys(designs))("%s", (design) => {
   const open = designs[design];
 
-  it.each([{ precision: "f32" }, { precision: "int8", activations: "f32" }] as FixedOptions[])(
+  it.each([{ precision: "f32" }, { precision: "int8", activations: "f32" }] as BakedOptions[])(
     "%o: a conversation, edited and cut, is answered as if read anew",
     async (options) => {
       const turns = await converse(() => open(options));

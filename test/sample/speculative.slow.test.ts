@@ -2,12 +2,11 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { sourceOf } from "../../src/checkpoint/weights.ts";
 import { Engine } from "../../src/runtime/engine.ts";
-import { RuntimeError } from "../../src/runtime/session.ts";
-import { type Generate, type GenerateOptions, Sampler } from "../../src/sample/engine.ts";
-import { Scorer } from "../../src/sample/logprobs.ts";
-import type { Sampling } from "../../src/sample/sampler.ts";
-import type { Generation, GenerationRequest } from "../../src/sample/scheduler.ts";
-import { SpeculativeSampler } from "../../src/sample/speculative.ts";
+import type { Generate, GenerateOptions, Generation, GenerationRequest } from "../../src/sample/requests.ts";
+import { Sampler } from "../../src/sample/sampler.ts";
+import type { Sampling } from "../../src/sample/sampling.ts";
+import { Scorer } from "../../src/sample/scorer.ts";
+import { baked } from "../../src/sample/weights.ts";
 import { microBatchFeeds } from "../../src/train/microbatch.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { furthest } from "../train/tiny.ts";
@@ -19,16 +18,13 @@ const LOG_PROB = 5e-5;
 let plain: Sampler;
 let scorer: Scorer;
 /** By the number of drafts. */
-const speculative = new Map<number, SpeculativeSampler>();
+const speculative = new Map<number, Sampler>();
 beforeAll(async () => {
   plain = await Sampler.create(config, new Engine({ threads: 1 }));
   scorer = await Scorer.create(config, new Engine({ threads: 1 }));
   for (const drafts of [0, 1, 2, 3]) {
-    const options = { precision: "f32", drafts } as const;
-    speculative.set(
-      drafts,
-      await SpeculativeSampler.create(config, sourceOf(parameters), new Engine({ threads: 1 }), options),
-    );
+    const weights = baked(sourceOf(parameters), { precision: "f32" });
+    speculative.set(drafts, await Sampler.create(config, new Engine({ threads: 1 }), { weights, drafts }));
   }
 });
 afterAll(async () => {
@@ -51,14 +47,14 @@ const rowOf = (prompt: readonly number[], { ids, logProbs }: Generation) => ({
 });
 
 describe.each([0, 1, 2, 3])("%i drafts a step", (drafts) => {
-  const sampler = () => speculative.get(drafts) as SpeculativeSampler;
+  const sampler = () => speculative.get(drafts) as Sampler;
 
   it("greedy: the same ids, endings and log-probabilities as plain decoding, in fewer steps", async () => {
     const options: GenerateOptions = { sampling: { temperature: 0 }, stopIds: new Set([3, 17]) };
-    const expected = await plain.generate(parameters, requests, options);
+    const expected = await plain.with(parameters)(requests, options);
     const seen: number[][] = requests.map(() => []);
     const result = await sampler().generate(requests, {
-      ...options,
+      ...{ ...options, maxBatch: 1 },
       onToken: (index, id) => seen[index].push(id),
     });
     result.generations.forEach(({ ids, logProbs, finish }, i) => {
@@ -150,9 +146,9 @@ describe("speculative and plain decoding give the same distribution", () => {
     async (name, drafts, rest) => {
       const options: GenerateOptions = { sampling: { temperature: 1, ...rest }, stopIds: new Set() };
       const expected = await outcomes(plain.with(parameters), options, `plain ${name}`);
-      const sampler = speculative.get(drafts) as SpeculativeSampler;
+      const sampler = speculative.get(drafts) as Sampler;
       const found = await outcomes((...all) => sampler.generate(...all), options, `speculative ${name}`);
-      const { accepted, drafted } = found as unknown as { accepted: number; drafted: number };
+      const { accepted, drafted } = found;
       // Both branches are taken often.
       expect(accepted / drafted).toBeGreaterThan(0.03);
       expect(accepted / drafted).toBeLessThan(0.97);
@@ -164,7 +160,7 @@ describe("speculative and plain decoding give the same distribution", () => {
 });
 
 describe("requests", () => {
-  const sampler = () => speculative.get(2) as SpeculativeSampler;
+  const sampler = () => speculative.get(2) as Sampler;
   const options: GenerateOptions = { sampling: { temperature: 1 }, stopIds: new Set() };
 
   it("equal keys give equal completions, other keys others", async () => {
@@ -204,7 +200,7 @@ describe("requests", () => {
   it("refuses what its vocabulary and positions do not hold", async () => {
     const ask = (prompt: number[], maxNewTokens: number) =>
       sampler().generate([{ prompt, maxNewTokens, key: ["x"] }], options);
-    await expect(ask([29], 1)).rejects.toThrow(RuntimeError);
+    await expect(ask([29], 1)).rejects.toMatchObject({ kind: "generation" });
     await expect(ask([1], 128)).rejects.toThrow("128 positions");
     await expect(ask([], 1)).rejects.toThrow("empty prompt");
   });

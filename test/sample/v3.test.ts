@@ -1,14 +1,14 @@
 /** The sampler on DeepSeek-V3: the cache holds latents, and decoding agrees with its slow twin, id for id. */
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Engine } from "../../src/runtime/engine.ts";
-import { type HostValue, RuntimeError } from "../../src/runtime/session.ts";
-import { type GenerateOptions, Sampler } from "../../src/sample/engine.ts";
-import { Scorer } from "../../src/sample/logprobs.ts";
-import { generateNaively } from "../../src/sample/naive.ts";
-import type { GenerationRequest } from "../../src/sample/scheduler.ts";
+import type { HostValue } from "../../src/runtime/session.ts";
+import type { GenerateOptions, GenerationRequest } from "../../src/sample/requests.ts";
+import { Sampler } from "../../src/sample/sampler.ts";
+import { Scorer } from "../../src/sample/scorer.ts";
 import { microBatchFeeds } from "../../src/train/microbatch.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { furthest } from "../train/tiny.ts";
+import { generateNaively } from "./naive.ts";
 
 const config = { ...tinyV3, maxPositions: 128 };
 const parameters: ReadonlyMap<string, HostValue> = livelyV3(config, 11);
@@ -34,7 +34,7 @@ describe("generate agrees with its slow twin", () => {
     ["one row", { maxBatch: 1 }],
   ])("%s", async (_name, rest) => {
     const options: GenerateOptions = { sampling: { temperature: 1 }, stopIds: new Set([3, 17]), ...rest };
-    const { generations } = await sampler.generate(parameters, requests, options);
+    const { generations } = await sampler.with(parameters)(requests, options);
     const naive = await generateNaively(config, parameters, requests, options);
     generations.forEach((generation, i) => {
       expect(generation.ids, `request ${i}`).toEqual(naive[i].ids);
@@ -44,7 +44,7 @@ describe("generate agrees with its slow twin", () => {
 });
 
 it("the sampler's log-probabilities are those of training's whole sequences", async () => {
-  const { generations } = await sampler.generate(parameters, requests, {
+  const { generations } = await sampler.with(parameters)(requests, {
     sampling: { temperature: 0.7 },
     stopIds: new Set([3]),
   });
@@ -78,6 +78,8 @@ it("the sampler's log-probabilities are those of training's whole sequences", as
 it("refuses what its vocabulary and positions do not hold", async () => {
   const options: GenerateOptions = { sampling: { temperature: 1 }, stopIds: new Set() };
   const request = (prompt: number[], maxNewTokens: number) => [{ prompt, maxNewTokens, key: ["x"] }];
-  await expect(sampler.generate(parameters, request([29], 1), options)).rejects.toThrow(RuntimeError);
-  await expect(sampler.generate(parameters, request([1], 128), options)).rejects.toThrow("128 positions");
+  await expect(sampler.with(parameters)(request([29], 1), options)).rejects.toMatchObject({
+    kind: "generation",
+  });
+  await expect(sampler.with(parameters)(request([1], 128), options)).rejects.toThrow("128 positions");
 });

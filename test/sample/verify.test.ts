@@ -1,8 +1,14 @@
 /** What verification gives is a sample of the target, whatever the draft was drawn from. */
 import { describe, expect, it } from "vitest";
 import { Random } from "../../src/lib/random.ts";
-import { logitScale, narrow, type Sampling, softmaxWeights } from "../../src/sample/sampler.ts";
-import { fillGumbel, verifyDraft } from "../../src/sample/verify.ts";
+import {
+  fillGumbel,
+  keptIds,
+  logitScale,
+  type Sampling,
+  softmaxWeights,
+  verifyDraft,
+} from "../../src/sample/sampling.ts";
 
 const DRAWS = 20_000;
 /** Rows of their own at an offset, so that a wrong offset shows. */
@@ -29,7 +35,7 @@ function run(options: Sampling, random: Random) {
     logProbs[token.id] = token.logProb;
   }
   const whole = weights.subarray(OFFSET).reduce((sum, w) => sum + w, 0);
-  const kept = narrow(logits, OFFSET, VOCABULARY, options, weights) ?? [0, 1, 2, 3, 4, 5];
+  const kept = keptIds(row, options) ?? [0, 1, 2, 3, 4, 5];
   const mass = kept.reduce((sum, id) => sum + weights[OFFSET + id], 0);
   const p = counts.map((_, id) => (kept.includes(id) ? weights[OFFSET + id] / mass : 0));
   return { counts, accepted: accepted / DRAWS, p, logProbs, whole, weights };

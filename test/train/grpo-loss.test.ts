@@ -6,7 +6,7 @@ import { constant, input, mul, sum, tokenLogProbs } from "../../src/graph/ops.ts
 import { Graph } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
 import { f32, type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
-import { sampleToken } from "../../src/sample/sampler.ts";
+import { sampleToken } from "../../src/sample/sampling.ts";
 import { advantages, aggregations, hasSignal, importanceWeights } from "../../src/train/advantages.ts";
 import { k3, LOG_RATIO_BOUND, type PolicyLossOptions, policyLoss } from "../../src/train/grpo-loss.ts";
 import { bundleLength, bundlesOf, microBatchFeeds, type TrainingRow } from "../../src/train/microbatch.ts";

@@ -1,8 +1,8 @@
 /** Operators that work element by element, with NumPy broadcasting. */
-import { apply, defineOp, type Flops, perElement, type Sample } from "../op.ts";
+import { defineOp, likeFirst, onnx, perElement, type Sample } from "../op.ts";
 import { onnxType } from "../proto.ts";
 import { broadcastShapes, type DType, GraphError, type Tensor } from "../tensor.ts";
-import { lift } from "./source.ts";
+import { asTensor } from "./source.ts";
 
 type Operand = Tensor | number;
 
@@ -13,64 +13,53 @@ function sameDtype(inputs: readonly Tensor[]): DType {
   return inputs[0].dtype;
 }
 
-const broadcastPairs: [number[], number[]][] = [
-  [
-    [2, 3],
-    [2, 3],
-  ],
-  [
-    [4, 1, 3],
-    [2, 1],
-  ],
+const pairs = (
+  cases: [number[], number[]][],
+  build: Sample["build"],
+  values?: (random: () => number) => number,
+): Sample[] =>
+  cases.map(([left, right]) => ({
+    label: `[${left}] with [${right}]`,
+    inputs: [{ shape: left }, { shape: right, values }],
+    build,
+  }));
+
+// biome-ignore format: one case a line
+const BROADCAST: [number[], number[]][] = [
+  [[2, 3], [2, 3]],
+  [[4, 1, 3], [2, 1]],
   [[3], []],
-  [
-    [2, 0],
-    [1, 1],
-  ],
-  [
-    [1, 1],
-    [3, 2],
-  ],
+  [[2, 0], [1, 1]],
+  [[1, 1], [3, 2]],
 ];
 
 type Range = (random: () => number) => number;
 const apart: Range = (random) => (random() < 0.5 ? -1 : 1) * (0.5 + random());
 const positive: Range = (random) => 0.5 + random();
 
+/** Two operands, of which one may be a number. */
+function operands(name: string, x: Operand, y: Operand): [Tensor, Tensor] {
+  const like = typeof x === "number" ? y : x;
+  if (typeof like === "number") throw new GraphError(`${name} of two numbers needs no graph`);
+  return [asTensor(x, like), asTensor(y, like)];
+}
+
 interface Binary {
   onnx: string;
-  /** Operations an element; 1 where not said. */
-  cost?: number;
-  grad: (g: Tensor, x: Tensor, y: Tensor, out: Tensor) => [Tensor | null, Tensor | null];
+  grad: (g: Tensor, x: Tensor, y: Tensor, out: Tensor) => [Tensor, Tensor];
   right?: Range;
 }
 
 function binary(name: string, rule: Binary): (x: Operand, y: Operand) => Tensor {
-  const op = defineOp<null>({
+  const op = defineOp({
     name,
     shape: ([x, y]) => [{ dtype: sameDtype([x, y]), shape: broadcastShapes(x.shape, y.shape) }],
-    lower: (ctx, node) => [
-      ctx.emit(
-        rule.onnx,
-        node.inputs.map((t) => ctx.value(t)),
-      ),
-    ],
-    grad: (node, [g]) =>
-      g === null ? [null, null] : rule.grad(g, node.inputs[0], node.inputs[1], node.outputs[0]),
-    flops: perElement(rule.cost),
-    samples: broadcastPairs.map(
-      ([left, right]): Sample => ({
-        label: `[${left}] with [${right}]`,
-        inputs: [{ shape: left }, { shape: right, values: rule.right }],
-        build: (x, y) => build(x, y),
-      }),
-    ),
+    lower: onnx(rule.onnx),
+    grad: (g, { inputs: [x, y], outputs: [out] }) => rule.grad(g, x, y, out),
+    flops: perElement(),
+    samples: pairs(BROADCAST, (x, y) => build(x, y), rule.right),
   });
-  const build = (x: Operand, y: Operand): Tensor => {
-    const like = typeof x === "number" ? (y as Tensor) : x;
-    if (typeof like === "number") throw new GraphError(`${name} of two numbers needs no graph`);
-    return apply(op, [lift(x, like), lift(y, like)], null);
-  };
+  const build = (x: Operand, y: Operand): Tensor => op(operands(name, x, y), null);
   return build;
 }
 
@@ -101,21 +90,18 @@ export const minimum = binary("minimum", {
 
 interface Unary {
   onnx: string;
-  domain?: string;
-  attributes?: Record<string, number | { float: number }>;
+  /** Operations an element; 1 unless given. */
   cost?: number;
   grad: (g: Tensor, x: Tensor, out: Tensor) => Tensor;
   range?: Range;
 }
 
 function unary(name: string, rule: Unary): (x: Tensor) => Tensor {
-  const op = defineOp<null>({
+  const op = defineOp({
     name,
-    shape: ([x]) => [{ dtype: x.dtype, shape: x.shape }],
-    lower: (ctx, node) => [
-      ctx.emit(rule.onnx, [ctx.value(node.inputs[0])], rule.attributes ?? {}, rule.domain),
-    ],
-    grad: (node, [g]) => [g && rule.grad(g, node.inputs[0], node.outputs[0])],
+    shape: likeFirst,
+    lower: onnx(rule.onnx),
+    grad: (g, { inputs: [x], outputs: [out] }) => [rule.grad(g, x, out)],
     flops: perElement(rule.cost),
     samples: [[2, 3], [], [1], [0, 4]].map(
       (shape): Sample => ({
@@ -125,7 +111,7 @@ function unary(name: string, rule: Unary): (x: Tensor) => Tensor {
       }),
     ),
   });
-  const build = (x: Tensor): Tensor => apply(op, [x], null);
+  const build = (x: Tensor): Tensor => op([x], null);
   return build;
 }
 
@@ -168,31 +154,19 @@ export const abs = unary("abs", {
   grad: (g, x) => where(greater(x, 0), g, neg(g)),
 });
 
-function comparison(name: string, onnx: string): (x: Operand, y: Operand) => Tensor {
-  const op = defineOp<null>({
+function comparison(name: string, onnxName: string): (x: Operand, y: Operand) => Tensor {
+  const op = defineOp({
     name,
     shape: ([x, y]) => {
       sameDtype([x, y]);
       return [{ dtype: "bool", shape: broadcastShapes(x.shape, y.shape) }];
     },
-    lower: (ctx, node) => [
-      ctx.emit(
-        onnx,
-        node.inputs.map((t) => ctx.value(t)),
-      ),
-    ],
-    grad: () => [null, null],
+    lower: onnx(onnxName),
+    grad: null,
     flops: perElement(),
-    samples: broadcastPairs.map(([left, right]) => ({
-      label: `[${left}] with [${right}]`,
-      inputs: [{ shape: left }, { shape: right }],
-      build: (x, y) => where(build(x, y), x, y),
-    })),
+    samples: pairs(BROADCAST, (x, y) => where(build(x, y), x, y)),
   });
-  const build = (x: Operand, y: Operand): Tensor => {
-    const like = typeof x === "number" ? (y as Tensor) : x;
-    return apply(op, [lift(x, like), lift(y, like)], null);
-  };
+  const build = (x: Operand, y: Operand): Tensor => op(operands(name, x, y), null);
   return build;
 }
 
@@ -202,41 +176,30 @@ export const lessEqual = comparison("lessEqual", "LessOrEqual");
 export const greater = comparison("greater", "Greater");
 export const greaterEqual = comparison("greaterEqual", "GreaterOrEqual");
 
-function logical(name: string, onnx: string): (x: Tensor, y: Tensor) => Tensor {
-  const op = defineOp<null>({
+function logical(name: string, onnxName: string): (x: Tensor, y: Tensor) => Tensor {
+  const op = defineOp({
     name,
     shape: ([x, y]) => {
       if (sameDtype([x, y]) !== "bool") throw new GraphError(`operands must be bool, not ${x.dtype}`);
       return [{ dtype: "bool", shape: broadcastShapes(x.shape, y.shape) }];
     },
-    lower: (ctx, node) => [
-      ctx.emit(
-        onnx,
-        node.inputs.map((t) => ctx.value(t)),
-      ),
-    ],
-    grad: () => [null, null],
+    lower: onnx(onnxName),
+    grad: null,
     flops: perElement(),
-    samples: [
-      {
-        label: "two masks",
-        inputs: [{ shape: [3, 4] }, { shape: [4] }],
-        build: (x, y) => where(build(greater(x, 0), greater(y, 0)), x, y),
-      },
-    ],
+    samples: pairs([[[3, 4], [4]]], (x, y) => where(build(greater(x, 0), greater(y, 0)), x, y)),
   });
-  const build = (x: Tensor, y: Tensor): Tensor => apply(op, [x, y], null);
+  const build = (x: Tensor, y: Tensor): Tensor => op([x, y], null);
   return build;
 }
 
 export const and = logical("and", "And");
 export const or = logical("or", "Or");
 
-const notOp = defineOp<null>({
+const notOp = defineOp({
   name: "not",
   shape: ([x]) => [{ dtype: "bool", shape: x.shape }],
-  lower: (ctx, node) => [ctx.emit("Not", [ctx.value(node.inputs[0])])],
-  grad: () => [null],
+  lower: onnx("Not"),
+  grad: null,
   flops: perElement(),
   samples: [
     { label: "mask", inputs: [{ shape: [2, 3] }], build: (x) => where(not(greater(x, 0)), x, mul(x, 2)) },
@@ -244,30 +207,20 @@ const notOp = defineOp<null>({
 });
 
 export function not(x: Tensor): Tensor {
-  return apply(notOp, [x], null);
+  return notOp([x], null);
 }
 
-const whereOp = defineOp<null>({
+const whereOp = defineOp({
   name: "where",
   shape: ([condition, x, y]) => {
     if (condition.dtype !== "bool")
       throw new GraphError(`the condition must be bool, not ${condition.dtype}`);
-    return [
-      {
-        dtype: sameDtype([x, y]),
-        shape: broadcastShapes(condition.shape, broadcastShapes(x.shape, y.shape)),
-      },
-    ];
+    const shape = broadcastShapes(condition.shape, broadcastShapes(x.shape, y.shape));
+    return [{ dtype: sameDtype([x, y]), shape }];
   },
-  lower: (ctx, node) => [
-    ctx.emit(
-      "Where",
-      node.inputs.map((t) => ctx.value(t)),
-    ),
-  ],
+  lower: onnx("Where"),
   // The branch that was not taken gets exactly 0, even where the other side is infinite.
-  grad: (node, [g]) =>
-    g === null ? [null, null, null] : [null, where(node.inputs[0], g, 0), where(node.inputs[0], 0, g)],
+  grad: (g, { inputs: [condition] }) => [null, where(condition, g, 0), where(condition, 0, g)],
   flops: perElement(),
   samples: [
     {
@@ -281,20 +234,19 @@ const whereOp = defineOp<null>({
 
 /** `condition ? x : y` element by element; masks go through here and never through a product (0 · inf is NaN). */
 export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
-  const like = typeof x === "number" ? (y as Tensor) : x;
-  return apply(whereOp, [condition, lift(x, like), lift(y, like)], null);
+  const like = typeof x === "number" ? y : x;
+  if (typeof like === "number")
+    throw new GraphError("where needs a tensor among its branches, to know the dtype");
+  return whereOp([condition, asTensor(x, like), asTensor(y, like)], null);
 }
+
+const floating = (dtype: DType): boolean => dtype === "f32" || dtype === "f16" || dtype === "bf16";
 
 const castOp = defineOp<DType>({
   name: "cast",
   shape: ([x], dtype) => [{ dtype, shape: x.shape }],
-  lower: (ctx, node, dtype) => [ctx.emit("Cast", [ctx.value(node.inputs[0])], { to: onnxType(dtype) })],
-  grad: (node, [g], dtype) => {
-    const floating = (d: DType) => d === "f32" || d === "f16" || d === "bf16";
-    return [
-      g !== null && floating(node.inputs[0].dtype) && floating(dtype) ? cast(g, node.inputs[0].dtype) : null,
-    ];
-  },
+  lower: onnx("Cast", (dtype) => ({ to: onnxType(dtype) })),
+  grad: (g, { inputs: [x] }, dtype) => [floating(x.dtype) && floating(dtype) ? cast(g, x.dtype) : null],
   flops: perElement(0),
   samples: [
     {
@@ -307,31 +259,19 @@ const castOp = defineOp<DType>({
 });
 
 export function cast(x: Tensor, dtype: DType): Tensor {
-  return x.dtype === dtype ? x : apply(castOp, [x], dtype);
+  return x.dtype === dtype ? x : castOp([x], dtype);
 }
 
-interface Bounds {
-  low: number;
-  high: number;
-}
-
-const clipFlops: Flops<unknown> = perElement(2);
-
-const clipOp = defineOp<Bounds>({
+const clipOp = defineOp<{ low: number; high: number }>({
   name: "clip",
-  shape: ([x]) => [{ dtype: x.dtype, shape: x.shape }],
-  lower: (ctx, node, { low, high }) => [
-    ctx.emit("Clip", [ctx.value(node.inputs[0]), ctx.float(low), ctx.float(high)]),
-  ],
-  grad: (node, [g], { low, high }) => {
-    const [x] = node.inputs;
-    return [g && where(and(greaterEqual(x, low), lessEqual(x, high)), g, 0)];
-  },
-  flops: clipFlops,
+  shape: likeFirst,
+  lower: (ctx, [x], { low, high }) => [ctx.emit("Clip", [x, ctx.float(low), ctx.float(high)])],
+  grad: (g, { inputs: [x] }, { low, high }) => [where(and(greaterEqual(x, low), lessEqual(x, high)), g, 0)],
+  flops: perElement(2),
   samples: [{ label: "both sides", inputs: [{ shape: [4, 5] }], build: (x) => clip(x, -0.4, 0.3) }],
 });
 
 /** Bounded to [low, high]; no gradient outside. */
 export function clip(x: Tensor, low: number, high: number): Tensor {
-  return apply(clipOp, [x], { low, high });
+  return clipOp([x], { low, high });
 }

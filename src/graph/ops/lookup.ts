@@ -1,11 +1,19 @@
-/** Operators that look things up: embeddings, one-hot vectors, entries along an axis. */
-import { apply, defineOp, free, type Op, size } from "../op.ts";
+/** Operators that look things up: rows of tables, one-hot vectors, entries along the last axis. */
+import { defineOp, free, onnx, type Sample, sizeOf } from "../op.ts";
 import { type Dim, GraphError, product, type Shape, sameShape, type Tensor } from "../tensor.ts";
 import { cast, mul } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { reshape } from "./movement.ts";
 
-const wholeNumber = (below: number) => (random: () => number) => Math.floor(random() * below);
+type Input = Sample["inputs"][number];
+const ids = (shape: number[], below: number): Input => ({
+  ...{ shape, dtype: "i32" },
+  values: (random) => Math.floor(random() * below),
+});
+const listed = (...values: number[]): Input => ({
+  ...{ shape: [values.length], dtype: "i32" },
+  values: (_random, i) => values[i],
+});
 
 const oneHotOp = defineOp<number>({
   name: "oneHot",
@@ -13,19 +21,17 @@ const oneHotOp = defineOp<number>({
     if (ids.dtype !== "i32") throw new GraphError(`ids must be i32, not ${ids.dtype}`);
     return [{ dtype: "f32", shape: [...ids.shape, depth] }];
   },
-  lower: (ctx, node, depth) => [
-    ctx.emit(
-      "OneHot",
-      [ctx.value(node.inputs[0]), ctx.constant("i32", [1], [depth]), ctx.constant("f32", [2], [0, 1])],
-      { axis: -1 },
-    ),
-  ],
-  grad: () => [null],
+  lower: (ctx, [ids], depth) => {
+    const operands = [ids, ctx.constant("i32", [1], [depth]), ctx.constant("f32", [2], [0, 1])];
+    return [ctx.emit("OneHot", operands, { axis: -1 })];
+  },
+  grad: null,
   flops: free,
   samples: [
+    { label: "ids", inputs: [ids([2, 3], 4)], build: (ids) => oneHot(ids, 4), differentiable: [] },
     {
-      label: "ids",
-      inputs: [{ shape: [2, 3], dtype: "i32", values: wholeNumber(4) }, { shape: [2, 3, 4] }],
+      label: "times a tensor",
+      inputs: [ids([2, 3], 4), { shape: [2, 3, 4] }],
       build: (ids, x) => mul(oneHot(ids, 4), x),
       differentiable: [1],
     },
@@ -34,55 +40,49 @@ const oneHotOp = defineOp<number>({
 
 /** 1 at each id, 0 elsewhere: [...] i32 -> [..., depth]. */
 export function oneHot(ids: Tensor, depth: number): Tensor {
-  return apply(oneHotOp, [ids], depth);
+  return oneHotOp([ids], depth);
 }
+
+// ── rows of a table ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Up to this many rows a table's gradient is a product with one-hot rows; beyond, rows are added in place. */
 const ONE_HOT_ROWS = 1024;
 
-const scatterRowsOp = defineOp<number>({
-  name: "scatterRows",
-  shape: ([, rows], count) => [{ dtype: rows.dtype, shape: [count, rows.shape[1]] }],
-  lower: (ctx, node, count) => {
-    const [ids, rows] = node.inputs;
-    const zeros = ctx.emit("Expand", [ctx.float(0), ctx.ints([count, rows.shape[1] as number])]);
-    const indices = ctx.emit("Unsqueeze", [ctx.emit("Cast", [ctx.value(ids)], { to: 7 }), ctx.ints([1])]);
-    return [ctx.emit("ScatterND", [zeros, indices, ctx.value(rows)], { reduction: "add" })];
+const segmentSumOp = defineOp<number>({
+  name: "segmentSum",
+  shape: ([rows], count) => [{ dtype: rows.dtype, shape: [count, rows.shape[1]] }],
+  lower: (ctx, [rows, ids], count, { inputs: [table] }) => {
+    const zeros = ctx.emit("Expand", [ctx.float(0), ctx.ints([count, table.shape[1] as number])]);
+    const indices = ctx.emit("Unsqueeze", [ctx.emit("Cast", [ids], { to: 7 }), ctx.ints([1])]);
+    return [ctx.emit("ScatterND", [zeros, indices, rows], { reduction: "add" })];
   },
-  grad: (node, [g]) => [null, g && gather(g, node.inputs[0])],
-  flops: (inputs) => size(inputs[1]),
+  grad: (g, { inputs: [, ids] }) => [gather(g, ids)],
+  flops: ([rows]) => sizeOf(rows),
   samples: [
     {
       label: "repeated ids",
-      inputs: [{ shape: [5], dtype: "i32", values: wholeNumber(3) }, { shape: [5, 2] }],
-      build: (ids, rows) => scatterRows(ids, rows, 3),
-      differentiable: [1],
+      inputs: [{ shape: [5, 2] }, ids([5], 3)],
+      build: (rows, ids) => segmentSum(rows, ids, 3),
+      differentiable: [0],
     },
   ],
 });
 
 /** Adds row i of `rows` [n, width] to row ids[i] of a zero table [count, width]. */
-export function scatterRows(ids: Tensor, rows: Tensor, count: number): Tensor {
-  return apply(scatterRowsOp, [ids, rows], count);
+export function segmentSum(rows: Tensor, ids: Tensor, count: number): Tensor {
+  return segmentSumOp([rows, ids], count);
 }
 
-const gatherOp = defineOp<null>({
+const gatherOp = defineOp({
   name: "gather",
   shape: ([table, ids]) => {
     if (ids.dtype !== "i32" && ids.dtype !== "i64")
       throw new GraphError(`ids must be i32 or i64, not ${ids.dtype}`);
     return [{ dtype: table.dtype, shape: [...ids.shape, ...table.shape.slice(1)] }];
   },
-  lower: (ctx, node) => [
-    ctx.emit(
-      "Gather",
-      node.inputs.map((t) => ctx.value(t)),
-      { axis: 0 },
-    ),
-  ],
-  grad: (node, [g]) => {
-    if (g === null) return [null, null];
-    const [table, ids] = node.inputs;
+  memory: "partial",
+  lower: onnx("Gather", () => ({ axis: 0 })),
+  grad: (g, { inputs: [table, ids] }) => {
     const count = table.shape[0];
     if (typeof count !== "number")
       throw new GraphError(`a table with a gradient needs a fixed number of rows, not ${count}`);
@@ -92,205 +92,160 @@ const gatherOp = defineOp<null>({
     const flat =
       count <= ONE_HOT_ROWS
         ? matmul(oneHot(flatIds, count), rows, { transA: true })
-        : scatterRows(flatIds, rows, count);
-    return [reshape(flat, table.shape), null];
+        : segmentSum(rows, flatIds, count);
+    return [reshape(flat, table.shape)];
   },
   flops: free,
-  samples: [
-    {
-      label: "embedding",
-      inputs: [{ shape: [5, 3] }, { shape: [2, 4], dtype: "i32", values: wholeNumber(5) }],
-      build: (table, ids) => gather(table, ids),
-      differentiable: [0],
-    },
-    {
-      label: "one id",
-      inputs: [{ shape: [2, 3] }, { shape: [1], dtype: "i32", values: wholeNumber(2) }],
-      build: (table, ids) => gather(table, ids),
-      differentiable: [0],
-    },
-    {
-      label: "a large table",
-      inputs: [{ shape: [1100, 2] }, { shape: [3], dtype: "i32", values: wholeNumber(1100) }],
-      build: (table, ids) => gather(table, ids),
-      differentiable: [0],
-    },
-  ],
+  samples: (
+    [
+      ["embedding", [5, 3], [2, 4]],
+      ["one id", [2, 3], [1]],
+      ["a large table", [1100, 2], [3]],
+    ] as const
+  ).map(([label, table, at]) => ({
+    label,
+    inputs: [{ shape: [...table] }, ids([...at], table[0])],
+    build: gather,
+    differentiable: [0],
+  })),
 });
 
 /** Rows of `table` [rows, ...] at `ids` [...] -> [...ids, ...]. */
 export function gather(table: Tensor, ids: Tensor): Tensor {
-  return apply(gatherOp, [table, ids], null);
+  return gatherOp([table, ids], null);
 }
 
-const rowsAtOp: Op<null> = defineOp<null>({
-  name: "rowsAt",
-  shape: ([x, at, back]) => {
-    if (x.rank !== 2 || at.rank !== 1 || back.rank !== 1)
-      throw new GraphError(`rows of [${x.shape}] at [${at.shape}], back at [${back.shape}]`);
-    return [{ dtype: x.dtype, shape: [at.shape[0], x.shape[1]] }];
+const gatherRowsOp = defineOp({
+  name: "gatherRows",
+  shape: ([x, rows, inverse]) => {
+    if (x.rank !== 2 || rows.rank !== 1 || inverse.rank !== 1)
+      throw new GraphError(`rows [${rows.shape}] of [${x.shape}], with the inverse [${inverse.shape}]`);
+    return [{ dtype: x.dtype, shape: [rows.shape[0], x.shape[1]] }];
   },
-  lower: (ctx, node) => {
-    const [x, at] = node.inputs.map((t) => ctx.value(t));
-    const blank = ctx.emit("Expand", [ctx.float(0), ctx.ints([1, node.inputs[0].shape[1] as number])]);
-    return [ctx.emit("Gather", [ctx.emit("Concat", [x, blank], { axis: 0 }), at], { axis: 0 })];
+  memory: "partial",
+  lower: (ctx, [x, rows], _attrs, { inputs: [table] }) => {
+    const blank = ctx.emit("Expand", [ctx.float(0), ctx.ints([1, table.shape[1] as number])]);
+    return [ctx.emit("Gather", [ctx.emit("Concat", [x, blank], { axis: 0 }), rows], { axis: 0 })];
   },
-  // No row is read twice, so the way back is a lookup as well.
-  grad: (node, [g]) => [g && rowsAt(g, node.inputs[2], node.inputs[1]), null, null],
+  // No row is read twice, so the gradient is a gather as well.
+  grad: (g, { inputs: [, rows, inverse] }) => [gatherRows(g, inverse, rows)],
   flops: free,
   samples: [
     {
       label: "two of three rows",
-      inputs: [
-        { shape: [3, 2] },
-        { shape: [2], dtype: "i32", values: (_, i) => [2, 0][i] },
-        { shape: [3], dtype: "i32", values: (_, i) => [1, 2, 0][i] },
-      ],
-      build: rowsAt,
+      inputs: [{ shape: [3, 2] }, listed(2, 0), listed(1, 2, 0)],
+      build: gatherRows,
       differentiable: [0],
     },
     {
       label: "and back",
-      inputs: [
-        { shape: [2, 1] },
-        { shape: [3], dtype: "i32", values: (_, i) => [1, 2, 0][i] },
-        { shape: [2], dtype: "i32", values: (_, i) => [2, 0][i] },
-      ],
-      build: rowsAt,
+      inputs: [{ shape: [2, 1] }, listed(1, 2, 0), listed(2, 0)],
+      build: gatherRows,
       differentiable: [0],
     },
   ],
 });
 
 /**
- * Some rows of `x` [rows, width], each at most once: row i is x[at[i]], and 0 where at[i] is `rows`; `at` [n] i32.
- * `back` [rows] is the same map the other way round: `rowsAt(rowsAt(x, at, back), back, at)` is x with the others as 0.
+ * A gather of some rows of `x` [count, width], each at most once, whose inverse is known: row i of the result is
+ * x[rows[i]], or 0 where rows[i] is `count`; `rows` [n] i32. `inverse` [count] maps a row of x to its place in the
+ * result, or to n: `gatherRows(gatherRows(x, rows, inverse), inverse, rows)` is x with 0 in the other rows.
  */
-export function rowsAt(x: Tensor, at: Tensor, back: Tensor): Tensor {
-  return apply(rowsAtOp, [x, at, back], null);
+export function gatherRows(x: Tensor, rows: Tensor, inverse: Tensor): Tensor {
+  return gatherRowsOp([x, rows, inverse], null);
 }
 
 // ── entries of the last axis ────────────────────────────────────────────────────────────────────────────────────────
 
-/** Some entries for each row of `x` [..., depth]: the shape of `indices` [..., k]. */
+/** The shape of `indices` [..., k], some entries for each row of `x` [..., depth]. */
 function entryShape(x: Tensor, indices: Tensor): Shape {
-  const whole = indices.dtype === "i32" || indices.dtype === "i64";
-  if (whole && sameShape(indices.shape.slice(0, -1), x.shape.slice(0, -1))) return indices.shape;
-  throw new GraphError(`${indices.dtype} [${indices.shape}] are no places in the rows of [${x.shape}]`);
+  const integers = indices.dtype === "i32" || indices.dtype === "i64";
+  if (integers && sameShape(indices.shape.slice(0, -1), x.shape.slice(0, -1))) return indices.shape;
+  throw new GraphError(`${indices.dtype} [${indices.shape}] cannot index the rows of [${x.shape}]`);
 }
 
-function fixedDepth(x: Tensor): number {
-  const depth = x.shape[x.rank - 1];
-  if (typeof depth !== "number") throw new GraphError(`the last axis of [${x.shape}] must be fixed`);
-  return depth;
-}
-
-const gatherLastOp = defineOp<null>({
-  name: "gatherLast",
+const takeAlongAxisOp = defineOp({
+  name: "takeAlongAxis",
   shape: ([x, indices]) => [{ dtype: x.dtype, shape: entryShape(x, indices) }],
-  lower: (ctx, node) => [
-    ctx.emit(
-      "GatherElements",
-      node.inputs.map((t) => ctx.value(t)),
-      { axis: -1 },
-    ),
-  ],
-  grad: (node, [g]) => {
-    const [x, indices] = node.inputs;
-    return [g && scatterLast(g, indices, fixedDepth(x)), null];
+  memory: "partial",
+  lower: onnx("GatherElements", () => ({ axis: -1 })),
+  grad: (g, { inputs: [x, indices] }) => {
+    const depth = x.shape[x.rank - 1];
+    if (typeof depth !== "number") throw new GraphError(`the last axis of [${x.shape}] must be fixed`);
+    return [scatter(g, indices, depth)];
   },
   flops: free,
   samples: [
     {
       label: "entries of rows",
-      inputs: [{ shape: [3, 5] }, { shape: [3, 2], dtype: "i32", values: wholeNumber(5) }],
-      build: (x, ids) => gatherLast(x, cast(ids, "i64")),
+      inputs: [{ shape: [3, 5] }, ids([3, 2], 5)],
+      build: (x, ids) => takeAlongAxis(x, cast(ids, "i64")),
       differentiable: [0],
     },
   ],
 });
 
 /** Entries of each row of `x` [..., depth] at `indices` [..., k], i32 or i64 -> [..., k]. */
-export function gatherLast(x: Tensor, indices: Tensor): Tensor {
-  return apply(gatherLastOp, [x, indices], null);
+export function takeAlongAxis(x: Tensor, indices: Tensor): Tensor {
+  return takeAlongAxisOp([x, indices], null);
 }
 
-const scatterLastOp = defineOp<number>({
-  name: "scatterLast",
+const scatterOp = defineOp<number>({
+  name: "scatter",
   shape: ([values, indices], depth) => {
     if (values.rank !== indices.rank) throw new GraphError(`[${values.shape}] at [${indices.shape}]`);
     return [{ dtype: values.dtype, shape: [...values.shape.slice(0, -1), depth] }];
   },
-  lower: (ctx, node, depth) => {
-    const [values, indices] = node.inputs.map((t) => ctx.value(t));
+  lower: (ctx, [values, indices], depth) => {
     const rows = ctx.emit("Shape", [values], { start: 0, end: -1 });
     const shape = ctx.emit("Concat", [rows, ctx.ints([depth])], { axis: 0 });
     const zeros = ctx.emit("Expand", [ctx.float(0), shape]);
     return [ctx.emit("ScatterElements", [zeros, indices, values], { axis: -1, reduction: "add" })];
   },
-  grad: (node, [g]) => [g && gatherLast(g, node.inputs[1]), null],
-  flops: (inputs) => size(inputs[0]),
+  grad: (g, { inputs: [, indices] }) => [takeAlongAxis(g, indices)],
+  flops: ([values]) => sizeOf(values),
   samples: [
     {
-      label: "repeated places",
-      inputs: [{ shape: [2, 4] }, { shape: [2, 4], dtype: "i32", values: wholeNumber(3) }],
-      build: (x, ids) => scatterLast(x, cast(ids, "i64"), 3),
+      label: "repeated indices",
+      inputs: [{ shape: [2, 4] }, ids([2, 4], 3)],
+      build: (x, ids) => scatter(x, cast(ids, "i64"), 3),
       differentiable: [0],
     },
     {
       label: "one row",
-      inputs: [{ shape: [4] }, { shape: [4], dtype: "i32", values: wholeNumber(6) }],
-      build: (x, ids) => scatterLast(x, cast(ids, "i64"), 6),
+      inputs: [{ shape: [4] }, ids([4], 6)],
+      build: (x, ids) => scatter(x, cast(ids, "i64"), 6),
       differentiable: [0],
     },
   ],
 });
 
 /** Adds `values` [..., k] f32 into rows of zeros [..., depth] at `indices` [..., k], i32 or i64. */
-export function scatterLast(values: Tensor, indices: Tensor, depth: number): Tensor {
-  return apply(scatterLastOp, [values, indices], depth);
+export function scatter(values: Tensor, indices: Tensor, depth: number): Tensor {
+  return scatterOp([values, indices], depth);
 }
 
-const addLastOp = defineOp<null>({
-  name: "addLast",
+const scatterAddOp = defineOp({
+  name: "scatterAdd",
   shape: ([x, indices, values]) => {
     if (!sameShape(entryShape(x, indices), values.shape))
-      throw new GraphError(`[${values.shape}] values for places [${indices.shape}]`);
+      throw new GraphError(`[${values.shape}] values for indices [${indices.shape}]`);
     return [{ dtype: x.dtype, shape: x.shape }];
   },
-  lower: (ctx, node) => [
-    ctx.emit(
-      "ScatterElements",
-      node.inputs.map((t) => ctx.value(t)),
-      { axis: -1, reduction: "add" },
-    ),
-  ],
-  grad: (node, [g]) => [g, null, g && gatherLast(g, node.inputs[1])],
-  flops: (inputs) => size(inputs[1]),
+  lower: onnx("ScatterElements", () => ({ axis: -1, reduction: "add" })),
+  grad: (g, { inputs: [, indices] }) => [g, null, takeAlongAxis(g, indices)],
+  flops: ([, indices]) => sizeOf(indices),
   samples: [
     {
       label: "entries",
-      inputs: [{ shape: [2, 5] }, { shape: [2, 3], dtype: "i32", values: wholeNumber(5) }, { shape: [2, 3] }],
-      build: (x, indices, values) => addLast(x, indices, values),
+      inputs: [{ shape: [2, 5] }, ids([2, 3], 5), { shape: [2, 3] }],
+      build: scatterAdd,
       differentiable: [0, 2],
     },
   ],
 });
 
 /** `x` [..., depth] with `values` [..., k] added to its entries at `indices` [..., k], i32 or i64. */
-export function addLast(x: Tensor, indices: Tensor, values: Tensor): Tensor {
-  return apply(addLastOp, [x, indices, values], null);
-}
-
-/** [...] -> [..., 1]: one place, or one value, for each row. */
-const column = (x: Tensor): Tensor => reshape(x, [...x.shape, 1]);
-
-/** The entry of `x` [..., depth] at each id of `ids` [...] -> [...]. */
-export function pick(x: Tensor, ids: Tensor): Tensor {
-  return reshape(gatherLast(x, column(ids)), ids.shape);
-}
-
-/** `x` [..., depth] with `values` [...] added to its entries at `ids` [...]. */
-export function addAt(x: Tensor, ids: Tensor, values: Tensor): Tensor {
-  return addLast(x, column(ids), column(values));
+export function scatterAdd(x: Tensor, indices: Tensor, values: Tensor): Tensor {
+  return scatterAddOp([x, indices, values], null);
 }

@@ -1,25 +1,21 @@
 /** A frozen matrix with a trained one of low rank beside it (LoRA, arXiv 2106.09685, section 4.1). */
-import { applyComposite, defineOp, type Op } from "../op.ts";
+import { defineComposite } from "../op.ts";
 import type { Tensor } from "../tensor.ts";
 import { add, mul } from "./elementwise.ts";
 import { linear, matmul } from "./matmul.ts";
 
-const lowRankOp: Op<number> = defineOp<number>({
+const lowRankOp = defineComposite<number>({
   name: "lowRank",
-  shape: ([weight]) => [{ dtype: weight.dtype, shape: weight.shape }],
-  lower: "body",
-  grad: "body",
-  flops: "body",
+  body: ([weight, down, up], scale) => [add(weight, matmul(up, down, { alpha: scale }))],
   // h = W x + s B A x (eq. 3): neither B A nor a gradient of the size of W is ever made.
-  applied: (x, node, scale) => {
-    const [weight, down, up] = node.inputs;
+  linear: (x, { inputs: [weight, down, up] }, scale) => {
     const inner = x.graph.scope("lora", () => mul(matmul(x, down, { transB: true }), scale));
     return add(
       linear(x, weight),
       x.graph.scope("lora", () => matmul(inner, up, { transB: true })),
     );
   },
-  again: ([weight, down, up], scale) => lowRank(weight, down, up, scale),
+  remake: ([weight, down, up], scale) => lowRank(weight, down, up, scale),
   samples: [
     {
       label: "made",
@@ -36,7 +32,5 @@ const lowRankOp: Op<number> = defineOp<number>({
 
 /** W + scale · B A for a weight [out, in], `down` = A [rank, in] and `up` = B [out, rank]. */
 export function lowRank(weight: Tensor, down: Tensor, up: Tensor, scale: number): Tensor {
-  return applyComposite(lowRankOp, [weight, down, up], scale, () => [
-    add(weight, matmul(up, down, { alpha: scale })),
-  ])[0];
+  return lowRankOp([weight, down, up], scale);
 }

@@ -1,13 +1,20 @@
 /** Products of matrices, where nearly all the time of a training step goes. */
-import { apply, defineOp, type Op, size } from "../op.ts";
-import { broadcastShapes, GraphError, product, type Tensor } from "../tensor.ts";
+import type { Emitter } from "../emitter.ts";
+import { defineOp, sizeOf } from "../op.ts";
+import { broadcastShapes, GraphError, product, type Shape, type Tensor } from "../tensor.ts";
 import { reshape } from "./movement.ts";
 
 interface MatmulAttrs {
   transA: boolean;
   transB: boolean;
-  /** The product is scaled by this number at no cost. */
+  /** The product is scaled by this number. */
   alpha: number;
+}
+
+/** Rows and columns of the last two axes, once transposed. */
+function matrix({ shape }: Tensor, transposed: boolean): Shape {
+  const [rows, columns] = shape.slice(-2);
+  return transposed ? [columns, rows] : [rows, columns];
 }
 
 const matmulOp = defineOp<MatmulAttrs>({
@@ -15,48 +22,46 @@ const matmulOp = defineOp<MatmulAttrs>({
   shape: ([a, b], { transA, transB }) => {
     if (a.rank < 2 || b.rank < 2)
       throw new GraphError(`operands [${a.shape}] and [${b.shape}] need two axes at least`);
-    const [m, k] = transA
-      ? [a.shape[a.rank - 1], a.shape[a.rank - 2]]
-      : [a.shape[a.rank - 2], a.shape[a.rank - 1]];
-    const [k2, n] = transB
-      ? [b.shape[b.rank - 1], b.shape[b.rank - 2]]
-      : [b.shape[b.rank - 2], b.shape[b.rank - 1]];
+    const [[m, k], [k2, n]] = [matrix(a, transA), matrix(b, transB)];
     if (k !== k2)
       throw new GraphError(
         `inner sizes of [${a.shape}]${transA ? "ᵀ" : ""} and [${b.shape}]${transB ? "ᵀ" : ""} differ: ${k} and ${k2}`,
       );
-    return [
-      { dtype: a.dtype, shape: [...broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2)), m, n] },
-    ];
+    const batch = broadcastShapes(a.shape.slice(0, -2), b.shape.slice(0, -2));
+    return [{ dtype: a.dtype, shape: [...batch, m, n] }];
   },
-  lower: (ctx, node, { transA, transB, alpha }) => {
-    const names = node.inputs.map((t) => ctx.value(t));
-    if (!transA && !transB && alpha === 1) return [ctx.emit("MatMul", names)];
-    const attributes = { transA: transA ? 1 : 0, transB: transB ? 1 : 0, alpha: { float: alpha } };
-    return [ctx.emit("FusedMatMul", names, attributes, "com.microsoft")];
+  lower: (ctx, [a, b], { transA, transB, alpha }, { inputs }) => {
+    const left = transA ? transposed(ctx, a, inputs[0].rank) : a;
+    const right = transB ? transposed(ctx, b, inputs[1].rank) : b;
+    const result = ctx.emit("MatMul", [left, right]);
+    return [alpha === 1 ? result : ctx.emit("Mul", [result, ctx.float(alpha)])];
   },
-  // C = A B: dA = dC Bᵀ, dB = Aᵀ dC; with op(A) = Aᵀ the roles turn round.
-  grad: (node, [g], { transA, transB, alpha }) => {
-    if (g === null) return [null, null];
-    const [a, b] = node.inputs;
+  fused: {
+    cpu: {
+      reason: (_node, { transA, transB, alpha }) =>
+        transA || transB || alpha !== 1 ? null : "nothing to transpose or scale",
+      lower: (ctx, names, { transA, transB, alpha }) => {
+        const attributes = { transA: transA ? 1 : 0, transB: transB ? 1 : 0, alpha: { float: alpha } };
+        return [ctx.emit("FusedMatMul", names, attributes, "com.microsoft")];
+      },
+    },
+  },
+  // C = A B: dA = dC Bᵀ, dB = Aᵀ dC; where A is transposed, the two change places.
+  grad: (g, { inputs: [a, b] }, { transA, transB, alpha }) => {
     const dA = transA
       ? matmul(b, g, { transA: transB, transB: true, alpha })
       : matmul(g, b, { transB: !transB, alpha });
-    // A matrix shared by a whole batch (a layer's weight): one product over all rows instead of a sum of small ones.
-    if (b.rank === 2 && a.rank > 2 && !transA) {
-      const rows = reshape(a, [product(a.shape.slice(0, -1)), a.shape[a.rank - 1]]);
-      const gradientRows = reshape(g, [product(g.shape.slice(0, -1)), g.shape[g.rank - 1]]);
-      const dB = transB
-        ? matmul(gradientRows, rows, { transA: true, alpha })
-        : matmul(rows, gradientRows, { transA: true, alpha });
-      return [dA, dB];
-    }
+    // A batch times one matrix, such as a layer's weight: one product over all rows, not a sum of small products.
+    const shared = b.rank === 2 && a.rank > 2 && !transA;
+    const rows = (x: Tensor) =>
+      shared ? reshape(x, [product(x.shape.slice(0, -1)), x.shape[x.rank - 1]]) : x;
+    const [left, right] = [rows(a), rows(g)];
     const dB = transB
-      ? matmul(g, a, { transA: true, transB: transA, alpha })
-      : matmul(a, g, { transA: !transA, alpha });
+      ? matmul(right, left, { transA: true, transB: transA, alpha })
+      : matmul(left, right, { transA: !transA, alpha });
     return [dA, dB];
   },
-  flops: ([a], [out], { transA }) => 2 * size(out) * (transA ? a[a.length - 2] : a[a.length - 1]),
+  flops: ([a], [out], { transA }) => 2 * sizeOf(out) * (transA ? a[a.length - 2] : a[a.length - 1]),
   samples: (
     [
       [[3, 4], [4, 2], false, false],
@@ -76,16 +81,21 @@ const matmulOp = defineOp<MatmulAttrs>({
   })),
 });
 
+/** The last two axes change places. */
+function transposed(ctx: Emitter, x: string, rank: number): string {
+  const axes = Array.from({ length: rank }, (_, axis) => axis);
+  return ctx.emit("Transpose", [x], { perm: [...axes.slice(0, -2), rank - 1, rank - 2] });
+}
+
 /**
  * alpha · op(a) · op(b) over the last two axes, [..., m, k] · [..., k, n] -> [..., m, n]; op transposes where asked.
  * Leading axes broadcast.
  */
 export function matmul(a: Tensor, b: Tensor, options: Partial<MatmulAttrs> = {}): Tensor {
-  return apply(matmulOp, [a, b], { transA: false, transB: false, alpha: 1, ...options });
+  return matmulOp([a, b], { transA: false, transB: false, alpha: 1, ...options });
 }
 
-/** x · wᵀ, [..., in] with a weight [out, in] as Hugging Face stores it, or a formula that makes it -> [..., out]. */
+/** x · wᵀ, [..., in] with a weight [out, in] as Hugging Face stores it, or an op that makes one -> [..., out]. */
 export function linear(x: Tensor, weight: Tensor): Tensor {
-  const op = weight.node.op as unknown as Op<unknown>;
-  return op.applied?.(x, weight.node, weight.node.attrs) ?? matmul(x, weight, { transB: true });
+  return weight.node.op.linear?.(x, weight.node) ?? matmul(x, weight, { transB: true });
 }

@@ -1,6 +1,6 @@
 /** Operators that move values without changing them. */
-import type { Lowering } from "../lower.ts";
-import { apply, applyAll, defineOp, free } from "../op.ts";
+import type { Emitter } from "../emitter.ts";
+import { defineOp, free, onnx } from "../op.ts";
 import {
   broadcastShapes,
   type Dim,
@@ -8,38 +8,33 @@ import {
   product,
   type Shape,
   sameShape,
+  sumDims,
   type Tensor,
 } from "../tensor.ts";
 import { add } from "./elementwise.ts";
 
-interface ReshapeAttrs {
-  shape: Shape;
-  /** Whether the second operand gives sizes at run time (where symbols leave no other way). */
-  like: boolean;
-}
+const replaced = (shape: Shape, axis: number, dim: Dim): Dim[] =>
+  shape.map((old, i) => (i === axis ? dim : old));
 
-const reshapeOp = defineOp<ReshapeAttrs>({
+const reshapeOp = defineOp<{ shape: Shape }>({
   name: "reshape",
   shape: ([x], { shape }) => {
     if (product(x.shape) !== product(shape))
       throw new GraphError(`[${x.shape}] does not have the size of [${shape}]`);
     return [{ dtype: x.dtype, shape }];
   },
-  lower: (ctx, node, { shape, like }) => {
-    const [x] = node.inputs;
-    const spec = reshapeSpec(x.shape, shape);
+  memory: "view",
+  lower: (ctx, [x, sizes], { shape }, { inputs: [from, like] }) => {
+    const spec = reshapeSpec(from.shape, shape);
     if (spec !== null)
-      return [ctx.emit("Reshape", [ctx.value(x), ctx.ints(spec)], { allowzero: shape.includes(0) ? 1 : 0 })];
-    if (!like)
+      return [ctx.emit("Reshape", [x, ctx.ints(spec)], { allowzero: shape.includes(0) ? 1 : 0 })];
+    if (like === undefined)
       throw new GraphError(
-        `reshape [${x.shape}] to [${shape}] is ambiguous; give a tensor of the wanted shape`,
+        `reshape [${from.shape}] to [${shape}] is ambiguous; give a tensor of the wanted shape`,
       );
-    return [ctx.emit("Reshape", [ctx.value(x), sizesLike(ctx, shape, node.inputs[1])], { allowzero: 1 })];
+    return [ctx.emit("Reshape", [x, sizesOf(ctx, shape, like, sizes)], { allowzero: 1 })];
   },
-  grad: (node, [g], { like }) => {
-    const [x] = node.inputs;
-    return [g && reshape(g, x.shape, x), ...(like ? [null] : [])];
-  },
+  grad: (g, { inputs: [x] }) => [reshape(g, x.shape, x)],
   flops: free,
   samples: [
     { label: "merge", inputs: [{ shape: [2, 3, 4] }], build: (x) => reshape(x, [6, 4]) },
@@ -51,23 +46,12 @@ const reshapeOp = defineOp<ReshapeAttrs>({
 
 /** ONNX's constant for a reshape: numbers, 0 for "as in the input", one -1; `null` where that does not suffice. */
 function reshapeSpec(from: Shape, to: Shape): number[] | null {
-  let unknown = false;
-  const spec: number[] = [];
-  for (const [i, dim] of to.entries()) {
-    if (typeof dim === "number") spec.push(dim);
-    else if (dim === from[i]) spec.push(0);
-    else if (unknown) return null;
-    else {
-      unknown = true;
-      spec.push(-1);
-    }
-  }
-  return spec;
+  const spec = to.map((dim, i) => (typeof dim === "number" ? dim : dim === from[i] ? 0 : -1));
+  return spec.filter((dim) => dim === -1).length > 1 ? null : spec;
 }
 
-/** The ONNX name of `shape` as a value, its symbols taken from the sizes of `like`. */
-function sizesLike(ctx: Lowering, shape: Shape, like: Tensor): string {
-  const name = ctx.value(like);
+/** The ONNX name of `shape` as a value, whose symbols are sizes of `like`, lowered as `name`. */
+function sizesOf(ctx: Emitter, shape: Shape, like: Tensor, name: string): string {
   if (sameShape(shape, like.shape)) return ctx.emit("Shape", [name]);
   const sizes = shape.map((dim) => {
     if (typeof dim === "number") return ctx.ints([dim]);
@@ -82,7 +66,7 @@ function sizesLike(ctx: Lowering, shape: Shape, like: Tensor): string {
 export function reshape(x: Tensor, shape: Shape, like?: Tensor): Tensor {
   if (sameShape(x.shape, shape)) return x;
   const needed = like !== undefined && reshapeSpec(x.shape, shape) === null;
-  return apply(reshapeOp, needed ? [x, like] : [x], { shape, like: needed });
+  return reshapeOp(needed ? [x, like] : [x], { shape });
 }
 
 const transposeOp = defineOp<readonly number[]>({
@@ -92,11 +76,13 @@ const transposeOp = defineOp<readonly number[]>({
       throw new GraphError(`permutation [${perm}] of [${x.shape}]`);
     return [{ dtype: x.dtype, shape: perm.map((axis) => x.shape[axis]) }];
   },
-  lower: (ctx, node, perm) => [ctx.emit("Transpose", [ctx.value(node.inputs[0])], { perm })],
-  grad: (_node, [g], perm) => {
-    const inverse = perm.map((_, axis) => perm.indexOf(axis));
-    return [g && transpose(g, inverse)];
-  },
+  lower: onnx("Transpose", (perm) => ({ perm })),
+  grad: (g, _node, perm) => [
+    transpose(
+      g,
+      perm.map((_, axis) => perm.indexOf(axis)),
+    ),
+  ],
   flops: free,
   samples: [
     { label: "matrix", inputs: [{ shape: [2, 3] }], build: (x) => transpose(x, [1, 0]) },
@@ -106,7 +92,7 @@ const transposeOp = defineOp<readonly number[]>({
 
 /** Axis i of the result is axis `perm[i]` of x. */
 export function transpose(x: Tensor, perm: readonly number[]): Tensor {
-  return perm.every((axis, i) => axis === i) ? x : apply(transposeOp, [x], perm);
+  return perm.every((axis, i) => axis === i) ? x : transposeOp([x], perm);
 }
 
 const expandOp = defineOp<Shape>({
@@ -116,12 +102,11 @@ const expandOp = defineOp<Shape>({
       throw new GraphError(`[${x.shape}] does not broadcast to [${shape}]`);
     return [{ dtype: x.dtype, shape }];
   },
-  lower: (ctx, node, shape) => {
+  lower: (ctx, [x, like], shape) => {
     const fixed = shape.every((dim) => typeof dim === "number");
-    const target = fixed ? ctx.ints(shape as number[]) : ctx.emit("Shape", [ctx.value(node.inputs[1])]);
-    return [ctx.emit("Expand", [ctx.value(node.inputs[0]), target])];
+    return [ctx.emit("Expand", [x, fixed ? ctx.ints(shape) : ctx.emit("Shape", [like])])];
   },
-  grad: (node, [g]) => [g, ...node.inputs.slice(1).map(() => null)],
+  grad: (g) => [g],
   flops: free,
   samples: [
     {
@@ -141,7 +126,7 @@ const expandOp = defineOp<Shape>({
 
 /** x repeated to the shape of `like`. */
 export function expandLike(x: Tensor, like: Tensor): Tensor {
-  return sameShape(x.shape, like.shape) ? x : apply(expandOp, [x, like], like.shape);
+  return sameShape(x.shape, like.shape) ? x : expandOp([x, like], like.shape);
 }
 
 interface SliceAttrs {
@@ -157,14 +142,13 @@ const sliceOp = defineOp<SliceAttrs>({
     if (typeof dim !== "number") throw new GraphError(`axis ${axis} of [${x.shape}] has no fixed size`);
     if (start < 0 || end > dim || start > end)
       throw new GraphError(`slice ${start}..${end} of axis ${axis} of [${x.shape}]`);
-    return [{ dtype: x.dtype, shape: x.shape.map((d, i) => (i === axis ? end - start : d)) }];
+    return [{ dtype: x.dtype, shape: replaced(x.shape, axis, end - start) }];
   },
-  lower: (ctx, node, { axis, start, end }) => [
-    ctx.emit("Slice", [ctx.value(node.inputs[0]), ctx.ints([start]), ctx.ints([end]), ctx.ints([axis])]),
+  memory: "partial",
+  lower: (ctx, [x], { axis, start, end }) => [
+    ctx.emit("Slice", [x, ctx.ints([start]), ctx.ints([end]), ctx.ints([axis])]),
   ],
-  grad: (node, [g], { axis, start, end }) => [
-    g && pad(g, axis, start, (node.inputs[0].shape[axis] as number) - end),
-  ],
+  grad: (g, { inputs: [x] }, { axis, start, end }) => [pad(g, axis, start, (x.shape[axis] as number) - end)],
   flops: free,
   samples: [
     { label: "middle", inputs: [{ shape: [2, 5] }], build: (x) => slice(x, 1, 1, 4) },
@@ -174,7 +158,7 @@ const sliceOp = defineOp<SliceAttrs>({
 
 /** Elements `start` to `end` (exclusive) along `axis`. */
 export function slice(x: Tensor, axis: number, start: number, end: number): Tensor {
-  return apply(sliceOp, [x], { axis: axis < 0 ? axis + x.rank : axis, start, end });
+  return sliceOp([x], { axis: axis < 0 ? axis + x.rank : axis, start, end });
 }
 
 interface PadAttrs {
@@ -186,55 +170,37 @@ interface PadAttrs {
 const padOp = defineOp<PadAttrs>({
   name: "pad",
   shape: ([x], { axis, before, after }) => [
-    { dtype: x.dtype, shape: x.shape.map((d, i) => (i === axis ? (d as number) + before + after : d)) },
+    { dtype: x.dtype, shape: replaced(x.shape, axis, (x.shape[axis] as number) + before + after) },
   ],
-  lower: (ctx, node, { axis, before, after }) => [
-    ctx.emit("Pad", [ctx.value(node.inputs[0]), ctx.ints([before, after]), ctx.float(0), ctx.ints([axis])]),
+  lower: (ctx, [x], { axis, before, after }) => [
+    ctx.emit("Pad", [x, ctx.ints([before, after]), ctx.float(0), ctx.ints([axis])]),
   ],
-  grad: (node, [g], { axis, before }) => {
-    const length = node.inputs[0].shape[axis] as number;
-    return [g && slice(g, axis, before, before + length)];
-  },
+  grad: (g, { inputs: [x] }, { axis, before }) => [
+    slice(g, axis, before, before + (x.shape[axis] as number)),
+  ],
   flops: free,
   samples: [{ label: "both sides", inputs: [{ shape: [2, 3] }], build: (x) => pad(x, 1, 2, 1) }],
 });
 
 /** Zeros before and after along `axis`. */
 export function pad(x: Tensor, axis: number, before: number, after: number): Tensor {
-  return before === 0 && after === 0 ? x : apply(padOp, [x], { axis, before, after });
+  return before === 0 && after === 0 ? x : padOp([x], { axis, before, after });
 }
 
 const concatOp = defineOp<number>({
   name: "concat",
   shape: (inputs, axis) => {
-    const total = inputs.reduce<Dim>((sum, x) => {
-      const dim = x.shape[axis];
-      if (sum === 0) return dim;
-      if (typeof sum === "number" && typeof dim === "number") return sum + dim;
-      return `(${sum}+${dim})`;
-    }, 0);
     const [first] = inputs;
     for (const x of inputs)
       if (x.rank !== first.rank || x.shape.some((d, i) => i !== axis && d !== first.shape[i]))
         throw new GraphError(`[${x.shape}] does not line up with [${first.shape}] along axis ${axis}`);
-    return [{ dtype: first.dtype, shape: first.shape.map((d, i) => (i === axis ? total : d)) }];
+    const total = sumDims(inputs.map((x) => x.shape[axis]));
+    return [{ dtype: first.dtype, shape: replaced(first.shape, axis, total) }];
   },
-  lower: (ctx, node, axis) => [
-    ctx.emit(
-      "Concat",
-      node.inputs.map((t) => ctx.value(t)),
-      { axis },
-    ),
-  ],
-  grad: (node, [g], axis) => {
-    if (g === null) return node.inputs.map(() => null);
-    return [
-      ...split(
-        g,
-        axis,
-        node.inputs.map((x) => x.shape[axis] as number),
-      ),
-    ];
+  lower: onnx("Concat", (axis) => ({ axis })),
+  grad: (g, { inputs }, axis) => {
+    const sizes = inputs.map((x) => x.shape[axis] as number);
+    return split(g, axis, sizes);
   },
   flops: free,
   samples: [
@@ -247,9 +213,10 @@ const concatOp = defineOp<number>({
   ],
 });
 
+/** The tensors one after another along `axis`. */
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   const positive = axis < 0 ? axis + tensors[0].rank : axis;
-  return tensors.length === 1 ? tensors[0] : apply(concatOp, tensors, positive);
+  return tensors.length === 1 ? tensors[0] : concatOp(tensors, positive);
 }
 
 interface SplitAttrs {
@@ -260,28 +227,23 @@ interface SplitAttrs {
 const splitOp = defineOp<SplitAttrs>({
   name: "split",
   shape: ([x], { axis, sizes }) => {
-    const total = sizes.reduce((a, b) => a + b, 0);
-    if (x.shape[axis] !== total)
+    if (x.shape[axis] !== sumDims(sizes))
       throw new GraphError(`sizes ${sizes} do not add up to axis ${axis} of [${x.shape}]`);
-    return sizes.map((part) => ({ dtype: x.dtype, shape: x.shape.map((d, i) => (i === axis ? part : d)) }));
+    return sizes.map((size) => ({ dtype: x.dtype, shape: replaced(x.shape, axis, size) }));
   },
-  lower: (ctx, node, { axis, sizes }) =>
-    ctx.emitAll("Split", [ctx.value(node.inputs[0]), ctx.ints(sizes)], sizes.length, { axis }),
-  grad: (_node, gradients, { axis, sizes }) => {
-    if (gradients.every((g) => g === null)) return [null];
-    if (gradients.every((g) => g !== null)) return [concat(gradients as Tensor[], axis)];
-    // An unused part has gradient zero: pad the others into place.
-    const total = sizes.reduce((a, b) => a + b, 0);
-    let offset = 0;
-    let result: Tensor | null = null;
-    for (const [i, g] of gradients.entries()) {
-      if (g !== null) {
-        const placed = pad(g, axis, offset, total - offset - sizes[i]);
-        result = result === null ? placed : add(result, placed);
-      }
-      offset += sizes[i];
-    }
-    return [result];
+  lower: (ctx, [x], { axis, sizes }) => ctx.emitAll("Split", [x, ctx.ints(sizes)], sizes.length, { axis }),
+  grad: {
+    all: (gradients, _node, { axis, sizes }) => {
+      const known = gradients.filter((g) => g !== null);
+      if (known.length === gradients.length) return [concat(known, axis)];
+      // An unused part has gradient zero: pad the others into place.
+      const total = sizes.reduce((a, b) => a + b, 0);
+      const starts = sizes.map((_, i) => sizes.slice(0, i).reduce((a, b) => a + b, 0));
+      const placed = gradients.flatMap((g, i) =>
+        g === null ? [] : [pad(g, axis, starts[i], total - starts[i] - sizes[i])],
+      );
+      return [placed.reduce((sum, one) => add(sum, one))];
+    },
   },
   flops: free,
   samples: [
@@ -296,5 +258,5 @@ const splitOp = defineOp<SplitAttrs>({
 
 /** Parts of the given sizes along `axis`. */
 export function split(x: Tensor, axis: number, sizes: readonly number[]): readonly Tensor[] {
-  return applyAll(splitOp, [x], { axis: axis < 0 ? axis + x.rank : axis, sizes });
+  return splitOp.all([x], { axis: axis < 0 ? axis + x.rank : axis, sizes });
 }

@@ -1,74 +1,71 @@
 /**
- * What a transformer is made of, kept whole: each composite op has a composed body, which is its definition,
- * and where a kernel of the execution provider computes the same, a fused form.
+ * What a transformer is made of, as composite ops: the body defines the op, and a kernel of an execution provider that
+ * computes the same is a fused form.
  */
-import { applyComposite, defineOp, type Op } from "../op.ts";
+import { type Apply, defineComposite } from "../op.ts";
 import { GraphError, type Tensor } from "../tensor.ts";
 import { add, exp, mul, neg, reciprocal, sigmoid, sqrt, sub } from "./elementwise.ts";
-import { addAt, gather, pick } from "./lookup.ts";
+import { gather, scatterAdd, takeAlongAxis } from "./lookup.ts";
 import { matmul } from "./matmul.ts";
 import { concat, reshape, slice, split } from "./movement.ts";
 import { logSoftmax, mean, softmax, sum } from "./reduce.ts";
 
-const sameAsFirst = ([x]: readonly Tensor[]) => [{ dtype: x.dtype, shape: x.shape }];
-
 // ── silu ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const siluOp: Op<null> = defineOp<null>({
+const siluOp = defineComposite({
   name: "silu",
-  shape: ([x]) => [x, x].map(({ dtype, shape }) => ({ dtype, shape })),
-  lower: "body",
-  // y = x s: y' = s + y - y s
-  grad: (node, [g]) => {
-    if (g === null) return [null];
-    const [y, s] = node.outputs;
-    return [mul(g, add(s, sub(y, mul(y, s))))];
+  body: ([x]) => {
+    const s = sigmoid(x);
+    return [mul(x, s), s];
   },
-  flops: "body",
+  // y = x s: y' = s + y - y s
+  grad: (g, { outputs: [y, s] }) => [mul(g, add(s, sub(y, mul(y, s))))],
+  fused: {
+    cpu: {
+      outputs: 1,
+      lower: (ctx, [x]) => [ctx.emit("QuickGelu", [x], { alpha: { float: 1 } }, "com.microsoft")],
+    },
+  },
   samples: [[2, 3], [0, 2], []].map((shape) => ({
     label: `[${shape}]`,
     inputs: [{ shape }],
     build: (x) => silu(x),
   })),
-  fused: {
-    cpu: {
-      reason: () => null,
-      outputs: 1,
-      lower: (ctx, node) => [
-        ctx.emit("QuickGelu", [ctx.value(node.inputs[0])], { alpha: { float: 1 } }, "com.microsoft"),
-      ],
-    },
-  },
 });
 
 /** x · sigmoid(x) (Elfwing et al. 2017). */
 export function silu(x: Tensor): Tensor {
-  return applyComposite(siluOp, [x], null, () => {
-    const s = sigmoid(x);
-    return [mul(x, s), s];
-  })[0];
+  return siluOp([x], null);
+}
+
+/** silu(gate) ⊙ up (Shazeer 2020, eq. 6), both [..., intermediate size]. */
+export function swiglu(gate: Tensor, up: Tensor): Tensor {
+  return mul(silu(gate), up);
 }
 
 // ── RMSNorm ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const rmsNormOp: Op<number> = defineOp<number>({
+const rmsNormOp = defineComposite<number>({
   name: "rmsNorm",
-  shape: ([x]) => [
-    { dtype: x.dtype, shape: x.shape },
-    { dtype: x.dtype, shape: [...x.shape.slice(0, -1), 1] },
-  ],
-  lower: "body",
+  body: ([x, weight], epsilon) => {
+    const r = reciprocal(sqrt(add(mean(mul(x, x), [-1], true), epsilon)));
+    return [mul(mul(x, r), weight), r];
+  },
   // y = w ⊙ x r, r = 1/rms(x): dx = r (g w) - x r³ mean(g w x)
-  grad: (node, [g]) => {
-    if (g === null) return [null, null];
-    const [x, weight] = node.inputs;
-    const r = node.outputs[1];
+  grad: (g, { inputs: [x, weight], outputs: [, r] }) => {
     const normed = mul(x, r);
     const gw = mul(g, weight);
     const projection = mean(mul(gw, normed), [-1], true);
     return [mul(r, sub(gw, mul(normed, projection))), mul(g, normed)];
   },
-  flops: "body",
+  fused: {
+    cpu: {
+      lower: (ctx, names, epsilon) =>
+        ctx.emitAll("SimplifiedLayerNormalization", names, 2, {
+          ...{ axis: -1, epsilon: { float: epsilon }, stash_type: 1 },
+        }),
+    },
+  },
   samples: [
     [2, 3, 4],
     [1, 5],
@@ -78,28 +75,11 @@ const rmsNormOp: Op<number> = defineOp<number>({
     inputs: [{ shape }, { shape: shape.slice(-1) }],
     build: (x, w) => rmsNorm(x, w, 1e-6),
   })),
-  fused: {
-    cpu: {
-      reason: () => null,
-      lower: (ctx, node, epsilon) => {
-        const outputs = ctx.emitAll(
-          "SimplifiedLayerNormalization",
-          node.inputs.map((t) => ctx.value(t)),
-          2,
-          { axis: -1, epsilon: { float: epsilon }, stash_type: 1 },
-        );
-        return outputs;
-      },
-    },
-  },
 });
 
 /** w ⊙ x / sqrt(mean(x²) + epsilon) over the last axis (Zhang and Sennrich 2019, eq. 4); x [..., width], w [width]. */
 export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
-  return applyComposite(rmsNormOp, [x, weight], epsilon, () => {
-    const r = reciprocal(sqrt(add(mean(mul(x, x), [-1], true), epsilon)));
-    return [mul(mul(x, r), weight), r];
-  })[0];
+  return rmsNormOp([x, weight], epsilon);
 }
 
 // ── RoPE ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -107,21 +87,41 @@ export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
 interface RopeAttrs {
   /** Rotate by the opposite angle: the backward pass. */
   inverse: boolean;
-  /** Pairs are neighbours (2i, 2i + 1), DeepSeek's layout, and not (i, i + headDim/2), Hugging Face's. */
+  /** Pairs are neighbours (2i, 2i + 1), as DeepSeek stores them; otherwise (i, i + headDim/2), as Hugging Face does. */
   interleaved: boolean;
 }
 
-const ropeOp: Op<RopeAttrs> = defineOp<RopeAttrs>({
+const ropeOp: Apply<RopeAttrs> = defineComposite<RopeAttrs>({
   name: "rope",
-  shape: sameAsFirst,
-  lower: "body",
-  // A rotation's gradient is the opposite rotation.
-  grad: (node, [g], { inverse, interleaved }) => {
-    const [, cos, sin, positions] = node.inputs;
-    const back = { inverse: !inverse, interleaved };
-    return [g && ropeApply(g, cos, sin, positions, back), null, null, null];
+  body: ([x, cosTable, sinTable, positions], { inverse, interleaved }) => {
+    const half = (x.shape[x.rank - 1] as number) / 2;
+    // Neighbours get an axis of their own: [..., half, 2].
+    const pairs = interleaved ? reshape(x, [...x.shape.slice(0, -1), half, 2]) : x;
+    const part = interleaved ? 1 : half;
+    const [left, right] = split(pairs, -1, [part, part]);
+    const [batch, seq] = positions.shape;
+    const angles = [batch, 1, seq, half, ...(interleaved ? [1] : [])];
+    const rows = (table: Tensor) => reshape(gather(table, positions), angles);
+    const cos = rows(cosTable);
+    const sin = inverse ? neg(rows(sinTable)) : rows(sinTable);
+    const turned = concat([sub(mul(left, cos), mul(right, sin)), add(mul(right, cos), mul(left, sin))], -1);
+    return [reshape(turned, x.shape, x)];
   },
-  flops: "body",
+  // A rotation's gradient is the opposite rotation.
+  grad: (g, { inputs: [, cos, sin, positions] }, { inverse, interleaved }) => [
+    ropeOp([g, cos, sin, positions], { inverse: !inverse, interleaved }),
+  ],
+  fused: {
+    cpu: {
+      reason: ({ inputs: [x] }) => (x.rank === 4 ? null : "needs [batch, heads, seq, headDim]"),
+      lower: (ctx, [x, cos, sin, positions], { inverse, interleaved }) => {
+        const sine = inverse ? ctx.emit("Neg", [sin]) : sin;
+        const ids = ctx.emit("Cast", [positions], { to: 7 });
+        const attributes = { interleaved: interleaved ? 1 : 0 };
+        return [ctx.emit("RotaryEmbedding", [x, ids, cos, sine], attributes, "com.microsoft")];
+      },
+    },
+  },
   samples: [false, true].map((interleaved) => ({
     label: interleaved ? "neighbours" : "halves",
     inputs: [
@@ -133,60 +133,40 @@ const ropeOp: Op<RopeAttrs> = defineOp<RopeAttrs>({
     build: (x, cos, sin, positions) => rope(x, cos, sin, positions, interleaved),
     differentiable: [0],
   })),
-  fused: {
-    cpu: {
-      reason: (node) => (node.inputs[0].rank === 4 ? null : "needs [batch, heads, seq, headDim]"),
-      lower: (ctx, node, { inverse, interleaved }) => {
-        const [x, cos, sin, positions] = node.inputs;
-        const sine = inverse ? ctx.emit("Neg", [ctx.value(sin)]) : ctx.value(sin);
-        const ids = ctx.emit("Cast", [ctx.value(positions)], { to: 7 });
-        const operands = [ctx.value(x), ids, ctx.value(cos), sine];
-        const attributes = { interleaved: interleaved ? 1 : 0 };
-        return [ctx.emit("RotaryEmbedding", operands, attributes, "com.microsoft")];
-      },
-    },
-  },
 });
 
-function ropeApply(
-  x: Tensor,
-  cosTable: Tensor,
-  sinTable: Tensor,
-  positions: Tensor,
-  attrs: RopeAttrs,
-): Tensor {
-  return applyComposite(ropeOp, [x, cosTable, sinTable, positions], attrs, () => {
-    const half = (x.shape[x.rank - 1] as number) / 2;
-    // Neighbours stand in an axis of their own: [..., half, 2].
-    const pairs = attrs.interleaved ? reshape(x, [...x.shape.slice(0, -1), half, 2]) : x;
-    const part = attrs.interleaved ? 1 : half;
-    const [left, right] = split(pairs, -1, [part, part]);
-    const [batch, seq] = positions.shape;
-    const angles = [batch, 1, seq, half, ...(attrs.interleaved ? [1] : [])];
-    const rows = (table: Tensor) => reshape(gather(table, positions), angles);
-    const cos = rows(cosTable);
-    const sin = attrs.inverse ? neg(rows(sinTable)) : rows(sinTable);
-    const turned = concat([sub(mul(left, cos), mul(right, sin)), add(mul(right, cos), mul(left, sin))], -1);
-    return [reshape(turned, x.shape, x)];
-  })[0];
-}
-
 /**
- * Rotary position embedding (Su et al. 2021, eq. 34) in Hugging Face's half-split layout, pairs (i, i + headDim/2), or
- * of neighbours. x [batch, heads, seq, headDim]; cos, sin [positions, headDim/2]; positions [batch, seq] i32.
+ * Rotary position embedding (Su et al. 2021, eq. 34) of pairs (i, i + headDim/2) or, `interleaved`, of neighbours.
+ * x [batch, heads, seq, headDim]; cos, sin [positions, headDim/2]; positions [batch, seq] i32.
  */
 export function rope(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, interleaved = false): Tensor {
-  return ropeApply(x, cos, sin, positions, { inverse: false, interleaved });
+  return ropeOp([x, cos, sin, positions], { inverse: false, interleaved });
 }
 
 // ── attention ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const attentionOp: Op<null> = defineOp<null>({
+/** What a masked score gets: finite, so that no row of a softmax is ever all -inf. */
+export const MASKED = -1e9;
+
+/** Queries of one block. Three blocks of a row of 384 do two thirds of the square's work. */
+const QUERY_BLOCK = 128;
+
+const attentionOp = defineComposite({
   name: "attention",
-  shape: ([q, , v]) => [{ dtype: q.dtype, shape: [...q.shape.slice(0, -1), v.shape[v.rank - 1]] }],
-  lower: "body",
-  grad: "body",
-  flops: "body",
+  body: ([q, k, v, mask]) => {
+    const [, heads, seq] = q.shape;
+    const times = (heads as number) / (k.shape[1] as number);
+    const [keys, values] = times === 1 ? [k, v] : [repeatHeads(k, times), repeatHeads(v, times)];
+    if (typeof seq !== "number" || seq < 2 * QUERY_BLOCK || seq % QUERY_BLOCK !== 0)
+      return [attend(q, keys, values, mask)];
+    const blocks = Array.from({ length: seq / QUERY_BLOCK }, (_, i) => {
+      const end = (i + 1) * QUERY_BLOCK;
+      const rows = (x: Tensor) => slice(x, 2, i * QUERY_BLOCK, end);
+      const upTo = (x: Tensor, axis: number) => slice(x, axis, 0, end);
+      return attend(rows(q), upTo(keys, 2), upTo(values, 2), upTo(rows(mask), 3));
+    });
+    return [concat(blocks, 2)];
+  },
   samples: [
     {
       label: "grouped queries",
@@ -194,9 +174,9 @@ const attentionOp: Op<null> = defineOp<null>({
         { shape: [2, 4, 3, 2] },
         { shape: [2, 2, 3, 2] },
         { shape: [2, 2, 3, 2] },
-        { shape: [1, 1, 3, 3], values: causal(3) },
+        { shape: [1, 1, 3, 3], values: (_random, i) => (i % 3 <= Math.floor(i / 3) ? 0 : MASKED) },
       ],
-      build: (q, k, v, mask) => attention(q, k, v, mask),
+      build: attention,
       differentiable: [0, 1, 2],
     },
     {
@@ -207,18 +187,11 @@ const attentionOp: Op<null> = defineOp<null>({
         { shape: [1, 1, 1, 4] },
         { shape: [1, 1, 1, 1], values: () => 0 },
       ],
-      build: (q, k, v, mask) => attention(q, k, v, mask),
+      build: attention,
       differentiable: [0, 1, 2],
     },
   ],
 });
-
-function causal(length: number): (random: () => number, index: number) => number {
-  return (_random, index) => (index % length <= Math.floor(index / length) ? 0 : MASKED);
-}
-
-/** What a masked score gets: finite, so that no row of a softmax is ever all -inf. */
-export const MASKED = -1e9;
 
 /**
  * softmax(q kᵀ / sqrt(headDim) + mask) v (Vaswani et al. 2017, eq. 1), with grouped queries (Ainslie et al. 2023).
@@ -226,55 +199,32 @@ export const MASKED = -1e9;
  * and is causal: long rows of a fixed length are computed in blocks of queries, each with the keys up to its end only.
  */
 export function attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor): Tensor {
-  const [, heads, seq, headDim] = q.shape;
-  const kvHeads = k.shape[1];
+  const [heads, kvHeads, headDim] = [q.shape[1], k.shape[1], q.shape[3]];
   if (
-    typeof heads !== "number" ||
-    typeof kvHeads !== "number" ||
-    typeof headDim !== "number" ||
-    heads % kvHeads !== 0
+    [heads, kvHeads, headDim].some((dim) => typeof dim !== "number") ||
+    (heads as number) % (kvHeads as number) !== 0
   )
     throw new GraphError(`attention: ${heads} query heads over ${kvHeads} key heads of size ${headDim}`);
-  return applyComposite(attentionOp, [q, k, v, mask], null, () => {
-    const [keys, values] =
-      heads === kvHeads ? [k, v] : [repeatHeads(k, heads / kvHeads), repeatHeads(v, heads / kvHeads)];
-    if (typeof seq !== "number" || seq < 2 * QUERY_BLOCK || seq % QUERY_BLOCK !== 0)
-      return [attend(q, keys, values, mask)];
-    const blocks = Array.from({ length: seq / QUERY_BLOCK }, (_, i) => {
-      const end = (i + 1) * QUERY_BLOCK;
-      const rows = (x: Tensor) => slice(x, 2, i * QUERY_BLOCK, end);
-      const upTo = (x: Tensor, axis: number) => slice(x, axis, 0, end);
-      return attend(rows(q), upTo(keys, 2), upTo(values, 2), upTo(rows(mask), 3));
-    });
-    return [concat(blocks, 2)];
-  })[0];
+  return attentionOp([q, k, v, mask], null);
 }
 
-/** Queries of one block. Three blocks of a row of 384 do two thirds of the whole square's work. */
-const QUERY_BLOCK = 128;
-
-const attendOp: Op<number> = defineOp<number>({
+const attendOp = defineComposite<number>({
   name: "attend",
-  shape: ([q, k, v]) => [
-    { dtype: q.dtype, shape: [...q.shape.slice(0, -1), v.shape[v.rank - 1]] },
-    { dtype: q.dtype, shape: [...q.shape.slice(0, -1), k.shape[k.rank - 2]] },
-  ],
-  lower: "body",
+  body: ([q, k, v, mask], scale) => {
+    const scores = q.graph.scope("scores", () => matmul(q, k, { transB: true, alpha: scale }));
+    const p = softmax(add(scores, mask));
+    return [matmul(p, v), p];
+  },
   // FlashAttention's backward pass (Dao et al. 2022, appendix B.2): dS = P ⊙ (dO Vᵀ - rowsum(dO ⊙ O)).
-  grad: (node, [g], scale) => {
-    if (g === null) return [null, null, null, null];
-    const [q, k, v] = node.inputs;
-    const [out, p] = node.outputs;
+  grad: (g, { inputs: [q, k, v], outputs: [out, p] }, scale) => {
     const rows = sum(mul(g, out), [-1], true);
     const ds = mul(p, sub(matmul(g, v, { transB: true }), rows));
     return [
       matmul(ds, k, { alpha: scale }),
       matmul(ds, q, { transA: true, alpha: scale }),
       matmul(p, g, { transA: true }),
-      null,
     ];
   },
-  flops: "body",
   samples: [
     {
       label: "queries of a block",
@@ -282,12 +232,9 @@ const attendOp: Op<number> = defineOp<number>({
         { shape: [2, 3, 2, 4] },
         { shape: [2, 3, 5, 4] },
         { shape: [2, 3, 5, 3] },
-        {
-          shape: [1, 1, 2, 5],
-          values: (_random, index) => (index % 5 <= 2 + Math.floor(index / 5) ? 0 : MASKED),
-        },
+        { shape: [1, 1, 2, 5], values: (_random, i) => (i % 5 <= 2 + Math.floor(i / 5) ? 0 : MASKED) },
       ],
-      build: (q, k, v, mask) => attend(q, k, v, mask),
+      build: attend,
       differentiable: [0, 1, 2],
     },
   ],
@@ -295,49 +242,33 @@ const attendOp: Op<number> = defineOp<number>({
 
 /** softmax(q kᵀ / sqrt(headDim) + mask) v for queries [..., rows, headDim] and keys [..., time, headDim]. */
 function attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor): Tensor {
-  const scale = (q.shape[q.rank - 1] as number) ** -0.5;
-  return applyComposite(attendOp, [q, k, v, mask], scale, () => {
-    const scores = q.graph.scope("scores", () => matmul(q, k, { transB: true, alpha: scale }));
-    const p = softmax(add(scores, mask));
-    return [matmul(p, v), p];
-  })[0];
+  return attendOp([q, k, v, mask], (q.shape[q.rank - 1] as number) ** -0.5);
 }
 
 /** [batch, kvHeads, seq, headDim] -> [batch, kvHeads · times, seq, headDim], each head `times` in a row. */
 function repeatHeads(x: Tensor, times: number): Tensor {
   const [batch, kvHeads, seq, headDim] = x.shape;
   const grouped = reshape(x, [batch, kvHeads, 1, seq, headDim]);
-  const copies = concat(
-    Array.from({ length: times }, () => grouped),
-    2,
-  );
+  const copies = concat(new Array<Tensor>(times).fill(grouped), 2);
   return reshape(copies, [batch, (kvHeads as number) * times, seq, headDim]);
-}
-
-// ── SwiGLU ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** silu(gate) ⊙ up (Shazeer 2020, eq. 6), both [..., ffn]. */
-export function swiglu(gate: Tensor, up: Tensor): Tensor {
-  return mul(silu(gate), up);
 }
 
 // ── log-probabilities of tokens ─────────────────────────────────────────────────────────────────────────────────────
 
-const tokenLogProbsOp: Op<null> = defineOp<null>({
+/** [...] -> [..., 1] */
+const column = (x: Tensor): Tensor => reshape(x, [...x.shape, 1]);
+
+const tokenLogProbsOp = defineComposite({
   name: "tokenLogProbs",
-  shape: ([logits, ids]) => [
-    { dtype: logits.dtype, shape: ids.shape },
-    { dtype: logits.dtype, shape: logits.shape },
-  ],
-  lower: "body",
-  // d log p(id) / d logits = onehot(id) - p
-  grad: (node, [g]) => {
-    if (g === null) return [null, null];
-    const [, ids] = node.inputs;
-    const p = exp(node.outputs[1]);
-    return [addAt(mul(p, neg(reshape(g, [...g.shape, 1]))), ids, g), null];
+  body: ([logits, ids]) => {
+    const all = logSoftmax(logits);
+    return [reshape(takeAlongAxis(all, column(ids)), ids.shape), all];
   },
-  flops: "body",
+  // d log p(id) / d logits = onehot(id) - p
+  grad: (g, { inputs: [, ids], outputs: [, distribution] }) => {
+    const p = exp(distribution);
+    return [scatterAdd(mul(p, neg(column(g))), column(ids), column(g))];
+  },
   samples: [
     {
       label: "batch",
@@ -356,10 +287,7 @@ const tokenLogProbsOp: Op<null> = defineOp<null>({
  * (`distribution` [..., vocab], a measurement through which no gradient flows).
  */
 export function tokenLogProbs(logits: Tensor, ids: Tensor): { logProbs: Tensor; distribution: Tensor } {
-  const [logProbs, distribution] = applyComposite(tokenLogProbsOp, [logits, ids], null, () => {
-    const all = logSoftmax(logits);
-    return [pick(all, ids), all];
-  });
+  const [logProbs, distribution] = tokenLogProbsOp.all([logits, ids], null);
   return { logProbs, distribution };
 }
 

@@ -1,47 +1,48 @@
 /**
- * Weights of few bits: blocks of numbers that share a scale. The formula `dequantised` is the weight; a product with
- * it takes ONNX Runtime's MatMulNBits, which multiplies the packed numbers as they are.
+ * Weights of few bits: blocks of numbers that share a scale. `dequantised` makes the weight; a product with it takes ONNX
+ * Runtime's MatMulNBits, which multiplies the packed numbers without making it.
  */
-import { applyComposite, defineOp, type Op } from "../op.ts";
+import { defineComposite } from "../op.ts";
 import { GraphError, sameShape, type Tensor } from "../tensor.ts";
 import { add, cast, mul, sub } from "./elementwise.ts";
 import { gather } from "./lookup.ts";
 import { matmul } from "./matmul.ts";
 import { concat, reshape } from "./movement.ts";
-import { isWeight, weightRows } from "./source.ts";
+import { weightRows } from "./source.ts";
 
 export interface Quantised {
   bits: 4 | 8;
   /**
-   * What a product with the weight multiplies: "f32", or "int8", which rounds the activations too, block by block
+   * What a product with the weight multiplies: "f32", or "int8", which also rounds the activations, block by block
    * (|x| / 127 of the largest), and is several times faster.
    */
   activations: "f32" | "int8";
 }
 
-/** Numbers that share a scale: as many as the codes of one block, [..., blocks, bytes]. */
+/** Numbers that share a scale: as many as one block has codes; packed [..., blocks, bytes]. */
 const blockOf = (packed: Tensor, bits: number): number =>
   ((packed.shape[packed.rank - 1] as number) * 8) / bits;
 
-/** Code `2^(bits-1)` stands for 0. */
+/** The code of 0. */
 const zeroPoint = (bits: number): number => 2 ** (bits - 1);
 
-const dequantisedOp: Op<Quantised> = defineOp<Quantised>({
+const column = (x: Tensor): Tensor => reshape(x, [...x.shape, 1]);
+
+const dequantisedOp = defineComposite<Quantised>({
   name: "dequantised",
-  shape: ([packed, scales, offsets], { bits }) => {
+  body: ([packed, scales, offsets], { bits }) => {
     const blocks = scales.shape[scales.rank - 1];
     if (packed.dtype !== "u8" || !sameShape(packed.shape.slice(0, -1), scales.shape))
       throw new GraphError(`${packed.dtype} [${packed.shape}] with scales [${scales.shape}] of ${bits} bits`);
     if (offsets !== undefined && !sameShape(offsets.shape, scales.shape))
       throw new GraphError(`offsets [${offsets.shape}] with scales [${scales.shape}]`);
     if (typeof blocks !== "number") throw new GraphError(`the width of [${packed.shape}] must be fixed`);
-    return [{ dtype: "f32", shape: [...scales.shape.slice(0, -1), blocks * blockOf(packed, bits)] }];
+    const scaled = mul(sub(codes(packed, bits), zeroPoint(bits)), column(scales));
+    const shifted = offsets === undefined ? scaled : add(scaled, column(offsets));
+    return [reshape(shifted, [...scales.shape.slice(0, -1), blocks * blockOf(packed, bits)])];
   },
-  lower: "body",
-  grad: "body",
-  flops: "body",
-  applied: (x, node) => quantisedLinear(x, node.outputs[0]),
-  again: ([packed, scales, offsets], attrs) => dequantised(packed, scales, attrs, offsets),
+  linear: (x, { outputs: [weight] }, attrs) => quantisedLinear(x, weight, attrs),
+  remake: ([packed, scales, offsets], attrs) => dequantised(packed, scales, attrs, offsets),
   samples: ([4, 8] as const).flatMap((bits) =>
     [false, true].map((shifted) => ({
       label: `${bits} bits${shifted ? " and offsets" : ""}`,
@@ -60,14 +61,7 @@ const dequantisedOp: Op<Quantised> = defineOp<Quantised>({
  * [..., blocks] -> [..., width]. A byte of 4-bit codes holds the earlier of two neighbours in its low half.
  */
 export function dequantised(packed: Tensor, scales: Tensor, attrs: Quantised, offsets?: Tensor): Tensor {
-  const inputs = offsets === undefined ? [packed, scales] : [packed, scales, offsets];
-  return applyComposite(dequantisedOp, inputs, attrs, () => {
-    const column = (x: Tensor) => reshape(x, [...x.shape, 1]);
-    const scaled = mul(sub(codes(packed, attrs.bits), zeroPoint(attrs.bits)), column(scales));
-    const shifted = offsets === undefined ? scaled : add(scaled, column(offsets));
-    const blocks = scales.shape[scales.rank - 1] as number;
-    return [reshape(shifted, [...scales.shape.slice(0, -1), blocks * blockOf(packed, attrs.bits)])];
-  })[0];
+  return dequantisedOp(offsets === undefined ? [packed, scales] : [packed, scales, offsets], attrs);
 }
 
 /** The codes as numbers, [..., blocks, block]. */
@@ -76,19 +70,42 @@ function codes(packed: Tensor, bits: number): Tensor {
   if (bits === 8) return bytes;
   const high = cast(cast(mul(bytes, 1 / 16), "i32"), "f32");
   const low = sub(bytes, mul(high, 16));
-  const pairs = concat(
-    [low, high].map((half) => reshape(half, [...half.shape, 1])),
-    -1,
-  );
+  const pairs = concat([low, high].map(column), -1);
   return reshape(pairs, [...packed.shape.slice(0, -1), blockOf(packed, bits)]);
 }
 
-const quantisedLinearOp: Op<Quantised> = defineOp<Quantised>({
+interface Product extends Quantised {
+  /** The weight, which `dequantised` made of the other inputs. */
+  weight: Tensor;
+}
+
+const quantisedLinearOp = defineComposite<Product>({
   name: "quantisedLinear",
-  shape: ([x, , scales]) => [{ dtype: x.dtype, shape: [...x.shape.slice(0, -1), scales.shape[0]] }],
-  lower: "body",
-  grad: "body",
-  flops: "body",
+  body: ([x], { weight }) => [matmul(x, weight, { transB: true })],
+  fused: {
+    cpu: {
+      lower: (ctx, [x, packed, scales, offsets], { bits, activations }, { inputs }) => {
+        const [out, blocks] = inputs[2].shape as number[];
+        const block = blockOf(inputs[1], bits);
+        const attributes = { K: blocks * block, N: out, bits, block_size: block };
+        const product = ctx.emit(
+          "MatMulNBits",
+          [x, packed, scales],
+          { ...attributes, accuracy_level: activations === "int8" ? 4 : 1 },
+          "com.microsoft",
+        );
+        if (offsets === undefined) return [product];
+        // x · offset, the same for all numbers of a block: (the sum of the block's x) · offset.
+        const lead = inputs[0].shape.slice(0, -1).map(() => 0);
+        const cut = ctx.emit("Reshape", [x, ctx.ints([...lead, blocks, block])]);
+        // Without any row, as for an expert that no token chose, a reduction that drops its axis drops the others too.
+        const kept = ctx.emit("ReduceSum", [cut, ctx.ints([-1])], { keepdims: 1 });
+        const sums = ctx.emit("Reshape", [kept, ctx.ints([...lead, blocks])]);
+        const shift = ctx.emit("FusedMatMul", [sums, offsets], { transB: 1 }, "com.microsoft");
+        return [ctx.emit("Add", [product, shift])];
+      },
+    },
+  },
   samples: ([4, 8] as const).flatMap((bits) =>
     [false, true].map((shifted) => ({
       label: `${bits} bits${shifted ? " and offsets" : ""}`,
@@ -98,69 +115,45 @@ const quantisedLinearOp: Op<Quantised> = defineOp<Quantised>({
         { shape: [5, 2], values: (random) => random() / 2 ** bits },
         ...(shifted ? [{ shape: [5, 2] }] : []),
       ],
-      build: (x, packed, scales, offsets) =>
-        quantisedLinear(x, dequantised(packed, scales, { bits, activations: "f32" }, offsets)),
+      build: (x, packed, scales, offsets) => {
+        const attrs = { bits, activations: "f32" } as const;
+        return quantisedLinear(x, dequantised(packed, scales, attrs, offsets), attrs);
+      },
     })),
   ),
-  fused: {
-    cpu: {
-      reason: () => null,
-      lower: (ctx, node, { bits, activations }) => {
-        const [x, packed, scales, offsets] = node.inputs;
-        const [out, blocks] = scales.shape as number[];
-        const block = blockOf(packed, bits);
-        const attributes = { K: blocks * block, N: out, bits, block_size: block };
-        const product = ctx.emit(
-          "MatMulNBits",
-          [x, packed, scales].map((t) => ctx.value(t)),
-          { ...attributes, accuracy_level: activations === "int8" ? 4 : 1 },
-          "com.microsoft",
-        );
-        if (offsets === undefined) return [product];
-        // x · offset, the same for all of a block: (the sum of the block's x) · offset.
-        const lead = x.shape.slice(0, -1).map(() => 0);
-        const cut = ctx.emit("Reshape", [ctx.value(x), ctx.ints([...lead, blocks, block])]);
-        // Of no rows at all, such as an expert's that no token chose, a reduction that drops the axis loses the others.
-        const kept = ctx.emit("ReduceSum", [cut, ctx.ints([-1])], { keepdims: 1 });
-        const sums = ctx.emit("Reshape", [kept, ctx.ints([...lead, blocks])]);
-        const shift = ctx.emit("FusedMatMul", [sums, ctx.value(offsets)], { transB: 1 }, "com.microsoft");
-        return [ctx.emit("Add", [product, shift])];
-      },
-    },
-  },
 });
 
 /**
- * Bytes of codes that one product takes, at most. The engine packs a product's codes into memory of its own and has both
- * until it is done: a head of 200 MB, its last product, would be there twice at the peak.
+ * Bytes of codes that one product takes, at most. ONNX Runtime packs a product's codes into other memory and holds both
+ * until it is done: a head of 200 MB, whose product comes last, would be in memory twice at the peak.
  */
 export const PRODUCT_BYTES = 1 << 24;
 
 /** x · wᵀ for a weight that `dequantised` made, by parts of its rows where it is large; x [..., in] -> [..., out]. */
-function quantisedLinear(x: Tensor, weight: Tensor): Tensor {
-  const attrs = weight.node.attrs as Quantised;
+function quantisedLinear(x: Tensor, weight: Tensor, attrs: Quantised): Tensor {
   const { inputs } = weight.node;
   const [rows, blocks, bytes] = inputs[0].shape as number[];
-  const parts = inputs.every(isWeight) ? Math.ceil((rows * blocks * bytes) / PRODUCT_BYTES) : 1;
-  if (parts === 1)
-    return applyComposite(quantisedLinearOp, [x, ...inputs], attrs, () => [
-      matmul(x, weight, { transB: true }),
-    ])[0];
+  const parts = Math.ceil((rows * blocks * bytes) / PRODUCT_BYTES);
   const step = Math.ceil(rows / parts);
-  const products = Array.from({ length: parts }, (_, i) => {
-    const [packed, scales, offsets] = inputs.map((input) =>
-      weightRows(input, i * step, Math.min(rows, (i + 1) * step)),
-    );
-    return quantisedLinear(x, dequantised(packed, scales, attrs, offsets));
+  const pieces = Array.from({ length: parts }, (_, i) => {
+    const to = Math.min(rows, (i + 1) * step);
+    return parts === 1 ? [] : inputs.flatMap((input) => weightRows(input, i * step, to) ?? []);
   });
+  // Only weights that are part of the model can be cut into rows.
+  if (pieces.some((piece) => piece.length < inputs.length))
+    return quantisedLinearOp([x, ...inputs], { weight, ...attrs });
+  const products = pieces.map(([packed, scales, offsets]) =>
+    quantisedLinear(x, dequantised(packed, scales, attrs, offsets), attrs),
+  );
   return concat(products, -1);
 }
 
-/** Rows of a table [rows, width] at `ids` [...] -> [..., width]; of a quantised one these rows alone are decoded. */
-export function tableRows(table: Tensor, ids: Tensor): Tensor {
-  // As weights of their own, whose pages are read where the rows lie: a head of the same numbers packs its own and lets go.
-  const rows = (x: Tensor) => gather(isWeight(x) ? weightRows(x) : x, ids);
-  if (table.node.op.name !== dequantisedOp.name) return rows(table);
-  const [packed, scales, offsets] = table.node.inputs.map(rows);
-  return dequantised(packed, scales, table.node.attrs as Quantised, offsets);
+/** Rows of a weight [rows, width] at `ids` [...] -> [..., width]; of a quantised one only these rows are decoded. */
+export function embedding(weight: Tensor, ids: Tensor): Tensor {
+  // A weight of the model is read by its own copy of the node, so that a head of the same bytes can be freed once packed.
+  const rows = (x: Tensor) => gather(weightRows(x) ?? x, ids);
+  const attrs = dequantisedOp.attrs(weight);
+  if (attrs === undefined) return rows(weight);
+  const [packed, scales, offsets] = weight.node.inputs.map(rows);
+  return dequantised(packed, scales, attrs, offsets);
 }

@@ -1,13 +1,13 @@
 /**
  * Operators that route rows to experts. Pairs (row, choice) are sorted by expert, rows are gathered once, each expert
- * computes its own part, and a row's results are gathered back and added up. `dispatch` and `mix` are each the other's
- * gradient, so nothing is scattered and no dispatch matrix exists. How many rows an expert gets is known at run time
- * only; see `partDim`.
+ * computes its own part, and a row's results are gathered back and added up. `dispatch` and `combine` are each the
+ * other's gradient, so nothing is scattered and no dispatch matrix exists. How many rows an expert gets is known only
+ * when the graph runs; see `partDim`.
  */
-import { apply, applyAll, defineOp, free, size } from "../op.ts";
+import { defineOp, free, sizeOf } from "../op.ts";
 import { type Dim, GraphError, partDim, product, type Tensor } from "../tensor.ts";
 import { cast, mul } from "./elementwise.ts";
-import { scatterLast } from "./lookup.ts";
+import { scatter } from "./lookup.ts";
 import { reshape } from "./movement.ts";
 
 const below = (limit: number) => (random: () => number) => Math.floor(random() * limit);
@@ -26,13 +26,10 @@ const topKOp = defineOp<number>({
       { dtype: "i64", shape },
     ];
   },
-  lower: (ctx, node, k) =>
-    ctx.emitAll("TopK", [ctx.value(node.inputs[0]), ctx.ints([k])], 2, { axis: -1, largest: 1, sorted: 1 }),
-  // Each value goes back to where it was found.
-  grad: (node, [g]) => [
-    g && scatterLast(g, node.outputs[1], node.inputs[0].shape[node.inputs[0].rank - 1] as number),
-  ],
-  flops: (inputs) => size(inputs[0]),
+  lower: (ctx, [x], k) => ctx.emitAll("TopK", [x, ctx.ints([k])], 2, { axis: -1, largest: 1, sorted: 1 }),
+  // The gradient of each value goes back to where the value was found.
+  grad: (g, { inputs: [x], outputs: [, indices] }) => [scatter(g, indices, x.shape[x.rank - 1] as number)],
+  flops: ([x]) => sizeOf(x),
   samples: [
     { label: "two of four", inputs: [{ shape: [3, 4] }], build: (x) => topK(x, 2).values },
     { label: "all", inputs: [{ shape: [2, 2, 3] }], build: (x) => topK(x, 3).values },
@@ -42,21 +39,21 @@ const topKOp = defineOp<number>({
 
 /** The k largest entries of each row, largest first: values [..., k] and their indices [..., k] i64. */
 export function topK(x: Tensor, k: number): { values: Tensor; indices: Tensor } {
-  const [values, indices] = applyAll(topKOp, [x], k);
+  const [values, indices] = topKOp.all([x], k);
   return { values, indices };
 }
 
 // ── the order of pairs ──────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Where (row, choice) pairs go. Pair p is choice p mod k of row floor(p / k). */
+/** The order of (row, choice) pairs by expert. Pair p is choice p mod k of row floor(p / k). */
 export interface Routing {
-  /** The pair at each sorted place, [rows · k] i64: by expert, then by pair. */
+  /** The pairs in order [rows · k] i64: by expert, then by number. */
   order: Tensor;
-  /** The sorted place of each pair, [rows · k] i64. */
+  /** The place of each pair in that order, [rows · k] i64. */
   place: Tensor;
-  /** Pairs of each expert, [experts] i64. */
+  /** How many pairs each expert has, [experts] i64. */
   counts: Tensor;
-  /** Rows, and choices a row. */
+  /** How many rows, and choices of each. */
   rows: Dim;
   k: number;
 }
@@ -69,10 +66,10 @@ const routeOp = defineOp<number>({
     const pairs = product(choices.shape);
     return [[pairs], [pairs], [experts]].map((shape) => ({ dtype: "i64" as const, shape }));
   },
-  lower: (ctx, node, experts) => {
+  lower: (ctx, [choices], experts) => {
     const one = ctx.constant("i64", [], [1]);
     const zero = ctx.constant("i64", [], [0]);
-    const flat = ctx.emit("Reshape", [ctx.value(node.inputs[0]), ctx.ints([-1])]);
+    const flat = ctx.emit("Reshape", [choices, ctx.ints([-1])]);
     const shape = ctx.emit("Shape", [flat]);
     const pairs = ctx.emit("Squeeze", [shape, ctx.ints([0])]);
     const index = ctx.emit("Range", [zero, pairs, one]);
@@ -86,7 +83,7 @@ const routeOp = defineOp<number>({
     const counts = ctx.emit("ScatterElements", [none, flat, ones], { axis: -1, reduction: "add" });
     return [order, place, counts];
   },
-  grad: () => [null],
+  grad: null,
   flops: free,
   samples: (["order", "place", "counts"] as const).map((what) => ({
     label: what,
@@ -98,7 +95,7 @@ const routeOp = defineOp<number>({
 
 /** Sorts the pairs of `choices` [rows, k] i64, the experts chosen by each row, by expert. */
 export function route(choices: Tensor, experts: number): Routing {
-  const [order, place, counts] = applyAll(routeOp, [choices], experts);
+  const [order, place, counts] = routeOp.all([choices], experts);
   return { order, place, counts, rows: choices.shape[0], k: choices.shape[1] as number };
 }
 
@@ -123,22 +120,23 @@ const dispatchOp = defineOp<Pairing>({
       shape: [partDim(part, parts, order.shape[0]), ...x.shape.slice(1)],
     }));
   },
-  lower: (ctx, node, { k }) => {
-    const [x, order, , counts] = node.inputs.map((t) => ctx.value(t));
-    // A quotient of whole numbers is whole; the cast says so to readers that know one kind of number.
+  lower: (ctx, [x, order, , counts], { k }, node) => {
+    // ONNX's quotient of integers is an integer; the cast makes it one for an interpreter that knows floats only.
     const quotient = () => ctx.emit("Div", [order, ctx.constant("i64", [], [k])]);
     const rows = k === 1 ? order : ctx.emit("Cast", [quotient()], { to: 7 });
     const parts = node.outputs.length;
     const gather = (indices: string) => ctx.emit("Gather", [x, indices], { axis: 0 });
-    // The indices are cut, not the rows: those are copied once.
+    // The indices are split, not the rows, which are copied once.
     const pieces = parts === 1 ? [rows] : ctx.emitAll("Split", [rows, counts], parts, { axis: 0 });
     return pieces.map(gather);
   },
-  grad: (node, gradients, pairing) => {
-    const missing = gradients.indexOf(null);
-    if (missing >= 0) throw new GraphError(`nothing depends on part ${missing} of the rows`);
-    const [, order, place, counts] = node.inputs;
-    return [mix(gradients as Tensor[], { order, place, counts, ...pairing }), null, null, null];
+  grad: {
+    all: (gradients, { inputs: [, order, place, counts] }, pairing) => {
+      const known = gradients.filter((g) => g !== null);
+      if (known.length < gradients.length)
+        throw new GraphError(`nothing depends on part ${gradients.indexOf(null)} of the rows`);
+      return [combine(known, { order, place, counts, ...pairing })];
+    },
   },
   flops: free,
   samples: [
@@ -147,7 +145,7 @@ const dispatchOp = defineOp<Pairing>({
       inputs: [{ shape: [5, 3] }, chosen],
       build: (x, choices) => {
         const routing = route(cast(choices, "i64"), 4);
-        return mix(
+        return combine(
           dispatch(x, routing).map((part, i) => mul(part, i + 1)),
           routing,
         );
@@ -159,14 +157,13 @@ const dispatchOp = defineOp<Pairing>({
 
 /** Each expert's rows of `x` [rows, width], once for each pair of a row and that expert: [`partDim`, width] each. */
 export function dispatch(x: Tensor, { order, place, counts, rows, k }: Routing): readonly Tensor[] {
-  return applyAll(dispatchOp, [x, order, place, counts], { rows, k });
+  return dispatchOp.all([x, order, place, counts], { rows, k });
 }
 
-const mixOp = defineOp<Pairing>({
-  name: "mix",
+const combineOp = defineOp<Pairing>({
+  name: "combine",
   shape: ([, , , part], { rows }) => [{ dtype: part.dtype, shape: [rows, ...part.shape.slice(1)] }],
-  lower: (ctx, node, { k }) => {
-    const [, place, , ...parts] = node.inputs.map((t) => ctx.value(t));
+  lower: (ctx, [, place, , ...parts], { k }) => {
     const sorted = parts.length === 1 ? parts[0] : ctx.emit("Concat", parts, { axis: 0 });
     const gather = (places: string) => ctx.emit("Gather", [sorted, places], { axis: 0 });
     if (k === 1) return [gather(place)];
@@ -177,12 +174,11 @@ const mixOp = defineOp<Pairing>({
     );
     return [results.reduce((total, one) => ctx.emit("Add", [total, one]))];
   },
-  grad: (node, [g], pairing) => {
-    const [order, place, counts] = node.inputs;
-    if (g === null) return node.inputs.map(() => null);
-    return [null, null, null, ...applyAll(dispatchOp, [g, order, place, counts], pairing)];
-  },
-  flops: (_inputs, [out], { k }) => (k - 1) * size(out),
+  grad: (g, { inputs: [order, place, counts] }, pairing) => [
+    ...[null, null, null],
+    ...dispatchOp.all([g, order, place, counts], pairing),
+  ],
+  flops: (_inputs, [out], { k }) => (k - 1) * sizeOf(out),
   samples: [
     {
       label: "two results a row",
@@ -190,14 +186,14 @@ const mixOp = defineOp<Pairing>({
       build: (y, choices) => {
         // Pairs as rows that choose one expert each give the parts.
         const pairs = route(cast(reshape(choices, [10, 1]), "i64"), 4);
-        return mix(dispatch(y, pairs), { ...pairs, rows: 5, k: 2 });
+        return combine(dispatch(y, pairs), { ...pairs, rows: 5, k: 2 });
       },
       differentiable: [0],
     },
   ],
 });
 
-/** The sum of each row's results, [rows, width]; `parts` holds them by expert, in the order of `dispatch`. */
-export function mix(parts: readonly Tensor[], { order, place, counts, rows, k }: Routing): Tensor {
-  return apply(mixOp, [order, place, counts, ...parts], { rows, k });
+/** The sum of each row's results [rows, width], of which `parts` has those of each expert, as `dispatch` orders them. */
+export function combine(parts: readonly Tensor[], { order, place, counts, rows, k }: Routing): Tensor {
+  return combineOp([order, place, counts, ...parts], { rows, k });
 }

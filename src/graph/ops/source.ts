@@ -1,7 +1,7 @@
-/** Where values come from: graph inputs, constants, and the two operators that shape gradients. */
-import { apply, defineOp, free } from "../op.ts";
+/** Where values come from: graph inputs, constants and weights. */
+import { defineOp, free, likeFirst } from "../op.ts";
 import type { WeightBytes } from "../proto.ts";
-import { DTYPE_BYTES, type DType, type Graph, GraphError, type Shape, Tensor } from "../tensor.ts";
+import { DTYPE_BYTES, type DType, type Graph, GraphError, type Shape, sizeOf, Tensor } from "../tensor.ts";
 
 interface InputAttrs {
   name: string;
@@ -12,8 +12,10 @@ interface InputAttrs {
 const inputOp = defineOp<InputAttrs>({
   name: "input",
   shape: (_inputs, { dtype, shape }) => [{ dtype, shape }],
-  lower: (ctx, node) => [ctx.value(node.outputs[0])],
-  grad: () => [],
+  memory: "source",
+  // `lower` has named the inputs before.
+  lower: () => [],
+  grad: null,
   flops: free,
   samples: [],
 });
@@ -21,8 +23,7 @@ const inputOp = defineOp<InputAttrs>({
 /** A value that is fed at each run. Sizes may be symbols: `input(graph, "ids", "i32", ["batch", "seq"])`. */
 export function input(graph: Graph, name: string, dtype: DType, shape: Shape): Tensor {
   if (graph.inputs.has(name)) throw new GraphError(`input "${name}" is defined twice`);
-  const tensor = graph.scopeAt(name, () => graph.addNode(inputOp as never, [], { name, dtype, shape }))
-    .outputs[0];
+  const [tensor] = graph.scopeAt(name, () => inputOp.all([], { name, dtype, shape }, graph));
   graph.inputs.set(name, tensor);
   return tensor;
 }
@@ -36,8 +37,9 @@ interface ConstantAttrs {
 const constantOp = defineOp<ConstantAttrs>({
   name: "constant",
   shape: (_inputs, { dtype, shape }) => [{ dtype, shape }],
-  lower: (ctx, _node, { dtype, shape, values }) => [ctx.constant(dtype, shape, values)],
-  grad: () => [],
+  memory: "source",
+  lower: (ctx, _inputs, { dtype, shape, values }) => [ctx.constant(dtype, shape, values)],
+  grad: null,
   flops: free,
   samples: [],
 });
@@ -50,25 +52,40 @@ export function constant(
   dtype: ConstantAttrs["dtype"] = "f32",
 ): Tensor {
   const list = typeof values === "number" ? [values] : values;
-  const expected = shape.reduce((total, dim) => total * dim, 1);
+  const expected = sizeOf(shape);
   if (list.length !== expected)
     throw new GraphError(`a constant of shape [${shape}] needs ${expected} values, got ${list.length}`);
-  return graph.addNode(constantOp as never, [], { dtype, shape, values: list }).outputs[0];
+  return constantOp.all([], { dtype, shape, values: list }, graph)[0];
+}
+
+/** The elements of a constant; `undefined` for any other tensor. */
+export const constantValues = (tensor: Tensor): ArrayLike<number> | undefined =>
+  constantOp.attrs(tensor)?.values;
+
+/** A number becomes a scalar constant of the other operand's dtype. */
+export function asTensor(value: Tensor | number, like: Tensor): Tensor {
+  if (value instanceof Tensor) return value;
+  if (like.dtype === "f16" || like.dtype === "bf16" || like.dtype === "u8")
+    throw new GraphError(`a literal next to ${like.dtype} needs a cast`);
+  return constant(like.graph, value, [], like.dtype);
 }
 
 interface WeightAttrs {
   dtype: DType;
   shape: readonly number[];
   bytes: WeightBytes;
-  /** The first of them that is its own. */
+  /** The offset of this weight in `bytes`. */
   start: number;
 }
 
 const weightOp = defineOp<WeightAttrs>({
   name: "weight",
   shape: (_inputs, { dtype, shape }) => [{ dtype, shape }],
-  lower: (ctx, _node, { dtype, shape, bytes, start }) => [ctx.weight(dtype, shape, { whole: bytes, start })],
-  grad: () => [],
+  memory: "source",
+  lower: (ctx, _inputs, { dtype, shape, bytes, start }) => [
+    ctx.weight(dtype, shape, { whole: bytes, start }),
+  ],
+  grad: null,
   flops: free,
   samples: [],
 });
@@ -82,40 +99,33 @@ export function weight(
   bytes: WeightBytes,
   start = 0,
 ): Tensor {
-  const attrs: WeightAttrs = { dtype, shape, bytes, start };
-  return graph.scopeAt(name, () => graph.addNode(weightOp as never, [], attrs)).outputs[0];
+  return graph.scopeAt(name, () => weightOp.all([], { dtype, shape, bytes, start }, graph))[0];
 }
-
-export const isWeight = ({ node }: Tensor): boolean => node.op === (weightOp as never);
 
 /**
- * Rows `from` to `to` of a weight as a weight of its own over the same bytes, which a saved model holds once. The engine
- * may then drop either as soon as its readers have packed it.
+ * Rows `from` to `to` of a weight as another weight over the same bytes, which a saved model holds once; `undefined` for
+ * any other tensor. ONNX Runtime frees either weight once all nodes that read it have packed it.
  */
-export function weightRows(x: Tensor, from = 0, to = x.shape[0] as number): Tensor {
-  const { dtype, shape, bytes, start } = x.node.attrs as WeightAttrs;
-  const rowBytes = shape.slice(1).reduce((total, dim) => total * dim, DTYPE_BYTES[dtype]);
-  return weight(x.graph, x.node.path, dtype, [to - from, ...shape.slice(1)], bytes, start + from * rowBytes);
+export function weightRows(x: Tensor, from = 0, to?: number): Tensor | undefined {
+  const attrs = weightOp.attrs(x);
+  if (attrs === undefined) return undefined;
+  const { dtype, shape, bytes, start } = attrs;
+  const [rows, ...width] = shape;
+  const offset = start + from * DTYPE_BYTES[dtype] * sizeOf(width);
+  return weight(x.graph, x.node.path, dtype, [(to ?? rows) - from, ...width], bytes, offset);
 }
 
-/** A number becomes a scalar constant of the other operand's dtype. */
-export function lift(value: Tensor | number, like: Tensor): Tensor {
-  if (value instanceof Tensor) return value;
-  if (like.dtype === "f16" || like.dtype === "bf16" || like.dtype === "u8")
-    throw new GraphError(`a literal next to ${like.dtype} needs a cast`);
-  return constant(like.graph, value, [], like.dtype);
-}
-
-const detachOp = defineOp<null>({
+const detachOp = defineOp({
   name: "detach",
-  shape: ([x]) => [x],
-  lower: (ctx, node) => [ctx.value(node.inputs[0])],
-  grad: () => [null],
+  shape: likeFirst,
+  memory: "view",
+  lower: (_ctx, [x]) => [x],
+  grad: null,
   flops: free,
   samples: [{ label: "matrix", inputs: [{ shape: [2, 3] }], build: (x) => detach(x), differentiable: [] }],
 });
 
 /** The same value, through which no gradient flows: sg[x]. */
 export function detach(x: Tensor): Tensor {
-  return apply(detachOp, [x], null);
+  return detachOp([x], null);
 }

@@ -11,7 +11,7 @@ import { loadGguf } from "../../../src/checkpoint/gguf/model.ts";
 import { expectedShapes } from "../../../src/checkpoint/weights.ts";
 import { asValues } from "../../../src/recipe/model.ts";
 import { Engine } from "../../../src/runtime/engine.ts";
-import { Sampler } from "../../../src/sample/engine.ts";
+import { Sampler } from "../../../src/sample/sampler.ts";
 import { type Chat, chatOf, encodeChat } from "../../../src/tokenizer/chat.ts";
 
 /** Of the text's first 512 tokens, by llama.cpp (node-llama-cpp 3.21.1) on the same file. */
@@ -39,8 +39,7 @@ describe.skipIf(file === null)(`SmolLM2-135M-Instruct${reason}`, () => {
     const prompt = encodeChat(model.tokenizer, chat, [{ role: "user", content }], {
       addGenerationPrompt: true,
     });
-    const { generations } = await sampler.generate(
-      asValues(model.parameters),
+    const { generations } = await sampler.with(asValues(model.parameters))(
       [{ prompt, maxNewTokens: 48, key: ["answer"] }],
       { sampling: { temperature: 0 }, stopIds: model.tokenizer.stopIds },
     );

@@ -2,10 +2,11 @@
  * The weights of a model as the bytes of a graph's constants, f32 or blocks of codes. They are read and quantised a few
  * rows at a time in memory that is used again, so that neither the f32 model nor garbage of it is in memory.
  */
-import type { StoredTensor, TensorSource } from "../checkpoint/weights.ts";
+
 import type { WeightBytes } from "../graph/proto.ts";
 import { RuntimeError } from "../runtime/session.ts";
 import { bitsOf, quantise, type Rounding } from "./quantise.ts";
+import type { StoredTensor, TensorSource } from "./weights.ts";
 
 /** Elements that are quantised at once: as f32 they fit a processor's cache. */
 const CHUNK = 1 << 18;

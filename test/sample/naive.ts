@@ -1,16 +1,19 @@
 /** The slow twin of the engine: one sequence at a time, no cache, the whole forward pass for each token. */
-import { input } from "../graph/ops/source.ts";
-import { Graph } from "../graph/tensor.ts";
-import { Random } from "../lib/random.ts";
-import { type ModelConfig, modelOf } from "../models/architectures.ts";
-import { parameterInputs } from "../models/layers.ts";
-import { causalMask } from "../models/masks.ts";
-import { Engine } from "../runtime/engine.ts";
-import { type HostValue, host, i32 } from "../runtime/session.ts";
-import type { GenerateOptions } from "./engine.ts";
-import { checkRequests } from "./requests.ts";
-import { sampleToken } from "./sampler.ts";
-import type { Generation, GenerationRequest } from "./scheduler.ts";
+import { input } from "../../src/graph/ops/source.ts";
+import { Graph } from "../../src/graph/tensor.ts";
+import { Random } from "../../src/lib/random.ts";
+import { type ModelConfig, modelOf } from "../../src/models/architectures.ts";
+import { parameterInputs } from "../../src/models/layers.ts";
+import { causalMask } from "../../src/models/masks.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { type HostValue, host, i32 } from "../../src/runtime/session.ts";
+import {
+  checkRequests,
+  type GenerateOptions,
+  type Generation,
+  type GenerationRequest,
+} from "../../src/sample/requests.ts";
+import { sampleToken } from "../../src/sample/sampling.ts";
 
 /** What `Sampler.generate` computes, in the plainest way: the tests hold the two side by side. */
 export async function generateNaively(

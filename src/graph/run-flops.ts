@@ -1,7 +1,6 @@
 /** FLOPs of a graph's runs, from the sizes of what each run is fed. */
-import { countFlops } from "../graph/analyse.ts";
-import type { Graph } from "../graph/tensor.ts";
-import type { HostValue } from "../runtime/session.ts";
+import { countFlops } from "./analyse.ts";
+import type { Graph } from "./tensor.ts";
 
 /** Inputs that tell a size, by its symbol: the input's name and the axis. */
 function symbolsOf(graph: Graph): Map<string, { name: string; axis: number }> {
@@ -13,12 +12,10 @@ function symbolsOf(graph: Graph): Map<string, { name: string; axis: number }> {
   return symbols;
 }
 
+type Fed = Readonly<Record<string, { shape: readonly number[] }>>;
+
 /** The sizes that a graph's symbols have in a run. */
-export const sizesIn = (
-  graph: Graph,
-  feeds: Record<string, HostValue>,
-  symbols = symbolsOf(graph),
-): Record<string, number> =>
+export const sizesIn = (graph: Graph, feeds: Fed, symbols = symbolsOf(graph)): Record<string, number> =>
   Object.fromEntries(
     [...symbols].map(([symbol, { name, axis }]) => [symbol, feeds[name].shape[axis] as number]),
   );
@@ -33,15 +30,16 @@ export class RunFlops {
     this.symbols = symbolsOf(graph);
   }
 
-  of(feeds: Record<string, HostValue>): number {
+  of(feeds: Fed): number {
     const { chosen, ...sizes } = sizesIn(this.graph, feeds, this.symbols);
-    if (chosen === undefined) return this.count(sizes);
+    if (chosen === undefined) return this.total(sizes);
     // Linear in the completions' tokens, of which every micro-batch has another number: two counts give the line.
-    const none = this.count({ ...sizes, chosen: 0 });
-    return none + chosen * (this.count({ ...sizes, chosen: 1 }) - none);
+    const none = this.total({ ...sizes, chosen: 0 });
+    return none + chosen * (this.total({ ...sizes, chosen: 1 }) - none);
   }
 
-  private count(sizes: Record<string, number>): number {
+  /** With the given sizes. */
+  total(sizes: Record<string, number>): number {
     const key = JSON.stringify(sizes);
     const flops = this.known.get(key) ?? countFlops(this.graph, sizes).total;
     this.known.set(key, flops);

@@ -1,5 +1,5 @@
 /** What blocks of codes stand for, by the definition. */
-import type { Codes } from "../../src/sample/quantise.ts";
+import type { Codes } from "../../src/checkpoint/quantise.ts";
 
 export function decode({ block: size, packed, scales, offsets }: Codes): Float32Array {
   const out = new Float32Array(scales.length * size);

@@ -2,6 +2,13 @@
 import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { describe, expect, it } from "vitest";
+import {
+  allocateCodes,
+  type BlockSize,
+  PRECISIONS,
+  type Precision,
+  quantise,
+} from "../../src/checkpoint/quantise.ts";
 import { sourceOf } from "../../src/checkpoint/weights.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
@@ -10,20 +17,13 @@ import type { ParameterSpec } from "../../src/models/layers.ts";
 import { v3Parameters } from "../../src/models/v3-parameters.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { f32, type HostValue } from "../../src/runtime/session.ts";
-import { Sampler } from "../../src/sample/engine.ts";
-import { fixedParameters, roundingOf } from "../../src/sample/fixed.ts";
-import { generateNaively } from "../../src/sample/naive.ts";
-import {
-  allocateCodes,
-  type BlockSize,
-  PRECISIONS,
-  type Precision,
-  quantise,
-} from "../../src/sample/quantise.ts";
-import type { GenerationRequest } from "../../src/sample/scheduler.ts";
+import type { GenerationRequest } from "../../src/sample/requests.ts";
+import { Sampler } from "../../src/sample/sampler.ts";
+import { baked, bakedParameters, roundingOf } from "../../src/sample/weights.ts";
+import { decode } from "../checkpoint/codes.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { livelyParameters, tinyConfig } from "../train/tiny.ts";
-import { decode } from "./codes.ts";
+import { generateNaively } from "./naive.ts";
 
 /** Rows of whole blocks of 32, grouped queries, a tied head. */
 const config: DecoderConfig = {
@@ -61,12 +61,12 @@ const requests: GenerationRequest[] = Array.from({ length: 5 }, (_, i) => ({
   key: ["fixed", i],
 }));
 
-describe("a sampler with weights of its own", () => {
+describe("a sampler with baked weights", () => {
   it("keeps the embedding, keys and values at 8 bits where the others have 4", () => {
     /** Of a block of 64 where nothing else is said, by the weight's name. */
     const bytes = (precision: Precision) => {
       const graph = new Graph();
-      fixedParameters(graph, decoderParameters(config), source, { precision });
+      bakedParameters(graph, decoderParameters(config), source, { precision });
       return new Map(graph.nodes.map(({ path, outputs }) => [path, outputs[0].shape.at(-1)]));
     };
     const embedding = "model.embed_tokens.weight.packed";
@@ -90,7 +90,9 @@ describe("a sampler with weights of its own", () => {
   const options = { sampling: { temperature: 0 }, stopIds: new Set<number>(), maxBatch: 3 };
 
   it.each(PRECISIONS)("continues as the f32 model of what its codes stand for: %s", async (precision) => {
-    const sampler = await Sampler.fixed(config, source, engine, { precision, activations: "f32" });
+    const sampler = await Sampler.create(config, engine, {
+      weights: baked(source, { precision, activations: "f32" }),
+    });
     const { generations } = await sampler.generate(requests, options);
     await sampler.release();
     const naive = await generateNaively(
@@ -112,7 +114,9 @@ describe("a sampler with weights of its own", () => {
     "is near it where activations are rounded too: %s",
     async (precision) => {
       const logProbs = async (activations: "f32" | "int8") => {
-        const sampler = await Sampler.fixed(config, source, engine, { precision, activations });
+        const sampler = await Sampler.create(config, engine, {
+          weights: baked(source, { precision, activations }),
+        });
         const first = requests.map((request) => ({ ...request, maxNewTokens: 1 }));
         const { generations } = await sampler.generate(first, options);
         await sampler.release();
@@ -130,8 +134,10 @@ describe("a sampler with weights of its own", () => {
   );
 
   it("does so with blocks of 32", async () => {
-    const sampler = await Sampler.fixed(config, source, engine, {
-      ...{ precision: "int4", block: 32, activations: "f32" },
+    const sampler = await Sampler.create(config, engine, {
+      weights: baked(source, {
+        ...{ precision: "int4", block: 32, activations: "f32" },
+      }),
     });
     const { generations } = await sampler.generate(requests, options);
     await sampler.release();
@@ -140,12 +146,14 @@ describe("a sampler with weights of its own", () => {
     expect(generations.map(({ ids }) => ids)).toEqual(naive.map(({ ids }) => ids));
   });
 
-  it("does so in DeepSeek-V3's design, by two graphs", async () => {
+  it("does so in DeepSeek-V3's design", async () => {
     const v3 = { ...tinyV3, hiddenSize: 32, moeIntermediateSize: 32, maxPositions: 100 };
     const values = livelyV3(v3, 5);
     const specs = v3Parameters(v3, { withoutMtp: true });
-    const sampler = await Sampler.fixed(v3, sourceOf(values), engine, {
-      ...{ precision: "int8", activations: "f32" },
+    const sampler = await Sampler.create(v3, engine, {
+      weights: baked(sourceOf(values), {
+        ...{ precision: "int8", activations: "f32" },
+      }),
     });
     const { generations } = await sampler.generate(requests, options);
     await sampler.release();
@@ -158,9 +166,9 @@ describe("a sampler with weights of its own", () => {
     const before = folders();
     const without = new Map(source);
     without.delete("model.norm.weight");
-    await expect(Sampler.fixed(config, without, engine, { precision: "int4" })).rejects.toThrow(
-      'there is no weight "model.norm.weight"',
-    );
+    await expect(
+      Sampler.create(config, engine, { weights: baked(without, { precision: "int4" }) }),
+    ).rejects.toThrow('there is no weight "model.norm.weight"');
     expect(folders().filter((name) => !before.includes(name))).toEqual([]);
   });
 });
