@@ -46,8 +46,8 @@ export const DTYPES: { readonly [D in Dtype]: Element<D> } = {
   F64: same(Float64Array, 8),
   F32: same(Float32Array, 4),
   I32: same(Int32Array, 4),
-  BF16: { bytes: 2, decode: (raw) => widened("BF16", raw), encode: (data) => narrowed(data, toBfloat16) },
-  F16: { bytes: 2, decode: (raw) => widened("F16", raw), encode: (data) => narrowed(data, toFloat16) },
+  BF16: { bytes: 2, decode: (raw) => widened("BF16", raw), encode: narrowBfloat16 },
+  F16: { bytes: 2, decode: (raw) => widened("F16", raw), encode: narrowFloat16 },
   I16: same(Int16Array, 2),
   I8: same(Int8Array, 1),
   U8: same(Uint8Array, 1),
@@ -82,7 +82,10 @@ export function fromBfloat16(bits: number): number {
 
 /** Upper half of the f32, rounded to nearest even; a NaN stays a (quiet) NaN. */
 export function toBfloat16(value: number): number {
-  const bits = bitsOf(value);
+  return upperHalf(bitsOf(value));
+}
+
+function upperHalf(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;
 }
@@ -162,8 +165,15 @@ function widened(dtype: "F16" | "BF16", raw: Uint8Array<ArrayBuffer>): Float32Ar
   return result;
 }
 
-function narrowed(data: Float32Array, convert: (value: number) => number): Uint8Array {
+function narrowBfloat16(data: Float32Array): Uint8Array {
+  const bits = new Uint32Array(data.buffer, data.byteOffset, data.length);
   const words = new Uint16Array(data.length);
-  for (let i = 0; i < words.length; i++) words[i] = convert(data[i]!);
+  for (let i = 0; i < words.length; i++) words[i] = upperHalf(bits[i]!);
+  return bytesOf(words);
+}
+
+function narrowFloat16(data: Float32Array): Uint8Array {
+  const words = new Uint16Array(data.length);
+  for (let i = 0; i < words.length; i++) words[i] = toFloat16(data[i]!);
   return bytesOf(words);
 }

@@ -94,6 +94,24 @@ export function sourceOf(
   );
 }
 
+/** The file of each tensor. @throws UserError if two files hold the same tensor */
+export function holdersOf<F extends { file: string; header: { tensors: ReadonlyMap<string, unknown> } }>(
+  files: readonly F[],
+  remedy: (file: string) => string,
+  ignored?: RegExp,
+): Map<string, F> {
+  const holders = new Map<string, F>();
+  for (const file of files)
+    for (const name of file.header.tensors.keys()) {
+      if (ignored?.test(name)) continue;
+      const found = `another copy in ${holders.get(name)?.file}`;
+      if (holders.has(name))
+        throw mismatch(tensorIn(file.file, name), "each tensor once", found, remedy(file.file));
+      holders.set(name, file);
+    }
+  return holders;
+}
+
 /** Opens a folder's weights, hands the tensors by name to `use` (FP8 with its scales applied), and closes the files. */
 export function withOpenWeights<T>(
   folder: string,
@@ -103,19 +121,8 @@ export function withOpenWeights<T>(
   const files: SafetensorsFile[] = [];
   try {
     for (const file of weightFiles(folder)) files.push(new SafetensorsFile(file));
-    const holders = new Map<string, SafetensorsFile>();
-    for (const file of files)
-      for (const name of file.header.tensors.keys()) {
-        const other = holders.get(name);
-        if (other !== undefined)
-          throw mismatch(
-            tensorIn(file.file, name),
-            "each tensor once",
-            `another copy in ${other.file}`,
-            "Remove the shard that does not belong to this model.",
-          );
-        if (!DERIVED.test(name)) holders.set(name, file);
-      }
+    const remedy = "Remove the shard that does not belong to this model.";
+    const holders = holdersOf(files, () => remedy, DERIVED);
     const scales = takeScales(holders, block);
     const tensors = new Map<string, StoredTensor>();
     for (const [name, file] of holders) {

@@ -28,34 +28,47 @@ const K = 256;
 /** The values of IQ4's 4 bits: finer near 0, where most weights are. */
 const LEVELS = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
+/** The bits of 32 elements, unpacked. */
+const quants = new Uint8Array(32);
+
+/** Unpacks 4 bits each: the low halves of 16 bytes are elements 0 to 15, the high halves 16 to 31. */
+function fourBits(raw: DataView, at: number): void {
+  for (let i = 0; i < 16; i++) {
+    const pair = raw.getUint8(at + i);
+    quants[i] = pair & 15;
+    quants[16 + i] = pair >> 4;
+  }
+}
+
+/** Unpacks 5 bits each: 4 bytes of fifth bits, then the low 4 bits as in `fourBits`. */
+function fiveBits(raw: DataView, at: number): void {
+  fourBits(raw, at + 4);
+  const fifth = raw.getUint32(at, true);
+  for (let i = 0; i < 32; i++) quants[i]! |= ((fifth >>> i) & 1) << 4;
+}
+
+/** A block of 32 as d (q - zero), or as d q + m if `zero` is null: [d f16][m f16, if any][bits of q]. */
+const decode32 =
+  (unpack: (raw: DataView, at: number) => void, zero: number | null): Decode =>
+  (raw, at, out, to) => {
+    const d = half(raw, at);
+    unpack(raw, at + (zero === null ? 4 : 2));
+    if (zero !== null) for (let i = 0; i < 32; i++) out[to + i] = d * (quants[i]! - zero);
+    else {
+      const m = half(raw, at + 2);
+      for (let i = 0; i < 32; i++) out[to + i] = fround(d * quants[i]!) + m;
+    }
+  };
+
 /** Writes 32 elements of 4 bits, each `scale` times a level. */
 function decodeLevels(raw: DataView, at: number, scale: number, out: Float32Array, to: number): void {
-  for (let i = 0; i < 32; i++) out[to + i] = scale * LEVELS[fourBits(raw, at, i)]!;
+  fourBits(raw, at);
+  for (let i = 0; i < 32; i++) out[to + i] = scale * LEVELS[quants[i]!]!;
 }
 
 /** The 2 bits of element `i`: 32 bytes hold 128 elements, in the order i, 32 + i, 64 + i, 96 + i. */
 const twoBits = (raw: DataView, at: number, i: number): number =>
   (raw.getUint8(at + 32 * (i >> 7) + (i & 31)) >> (2 * ((i >> 5) & 3))) & 3;
-
-/** The 4 bits of element `i` of 32: the low halves of 16 bytes are elements 0 to 15, the high halves 16 to 31. */
-const fourBits = (raw: DataView, at: number, i: number): number =>
-  (raw.getUint8(at + (i & 15)) >> (4 * (i >> 4))) & 15;
-
-/** The 5 bits of element `i` of 32: 4 bytes of fifth bits, then the low 4 bits as in `fourBits`. */
-const fiveBits = (raw: DataView, at: number, i: number): number =>
-  fourBits(raw, at + 4, i) | (((raw.getUint8(at + (i >> 3)) >> (i & 7)) & 1) << 4);
-
-/** A block of 32 as d (q - zero), or as d q + m where `zero` is null: [d f16][m f16, if any][bits of q]. */
-const decode32 =
-  (bits: (raw: DataView, at: number, i: number) => number, zero: number | null): Decode =>
-  (raw, at, out, to) => {
-    const d = half(raw, at);
-    if (zero !== null) for (let i = 0; i < 32; i++) out[to + i] = d * (bits(raw, at + 2, i) - zero);
-    else {
-      const m = half(raw, at + 2);
-      for (let i = 0; i < 32; i++) out[to + i] = fround(d * bits(raw, at + 4, i)) + m;
-    }
-  };
 
 /** Scale and minimum of a group of a K block: 6 bits each, groups 4 to 7 in pieces. */
 function scaleAndMin(raw: DataView, at: number, group: number): [number, number] {

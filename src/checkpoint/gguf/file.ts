@@ -5,8 +5,9 @@
  */
 import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { listed, mismatch, tensorIn } from "../errors.ts";
+import { listed, mismatch } from "../errors.ts";
 import { elementsOf, noSuchTensor, openBinary, readExactly } from "../safetensors.ts";
+import { holdersOf } from "../weights.ts";
 import { BLOCKS, decodeBlocks } from "./blocks.ts";
 import { type ByteSource, type GgufHeader, type GgufTensorInfo, parseGguf } from "./header.ts";
 
@@ -140,15 +141,7 @@ const anotherModel = (file: string): string =>
 
 /** Checks that each tensor is there once, and that there are as many as the splitter counted. */
 function checkTensors(parts: readonly GgufFile[]): void {
-  const holders = new Map<string, string>();
-  for (const { file, header } of parts)
-    for (const tensor of header.tensors.keys()) {
-      const other = holders.get(tensor);
-      holders.set(tensor, file);
-      const found = `another copy in ${other}`;
-      if (other !== undefined)
-        throw mismatch(tensorIn(file, tensor), "each tensor once", found, anotherModel(file));
-    }
+  const holders = holdersOf(parts, anotherModel);
   for (const { file, header } of parts) {
     const key = "split.tensors.count";
     if (header.metadata.count(key, holders.size) !== holders.size)
