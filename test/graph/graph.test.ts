@@ -142,6 +142,7 @@ describe("errors name the line of the model", () => {
 
   it("inputs and outputs have one meaning each", () => {
     expect(() => input(graph, "x", "f32", [1])).toThrow('input "x" is defined twice');
+    expect(() => input(graph, "wide", "f32", ["2*batch"])).toThrow('"2*batch" of input "wide" is no symbol');
     graph.output("out", x);
     expect(() => graph.output("out", x)).toThrow('output "out" is defined twice');
     expect(() => constant(graph, [1, 2], [3])).toThrow("a constant of shape [3] needs 3 values, got 2");

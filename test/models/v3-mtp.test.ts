@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { MASKED } from "../../src/graph/ops/nn.ts";
 import { input } from "../../src/graph/ops/source.ts";
-import { Graph, type Tensor } from "../../src/graph/tensor.ts";
+import { Graph, sumDims, type Tensor } from "../../src/graph/tensor.ts";
 import { type MtpModule, modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
@@ -139,7 +139,7 @@ describe.each<[string, Partial<V3Config>]>([
             cache: counted(0, config.layers).map((layer) =>
               input(graph, `past.${layer}`, "f32", ["past", width]),
             ),
-            mask: input(graph, "mask", "f32", [rows, 1, `(past+${rows})`]),
+            mask: input(graph, "mask", "f32", [rows, 1, sumDims(["past", rows])]),
             wanted: (all) => all,
           },
         );
@@ -227,7 +227,7 @@ describe.each<[string, Partial<V3Config>]>([
             positions: input(graph, "positions", "i32", ["pairs", 1]),
             cache: {
               past: input(graph, "module", "f32", ["past", width]),
-              mask: input(graph, "mask", "f32", ["pairs", 1, "(past+pairs)"]),
+              mask: input(graph, "mask", "f32", ["pairs", 1, sumDims(["past", "pairs"])]),
             },
             last: input(graph, "last", "i32", [1]),
             later: input(graph, "later", "i32", [3, 1]),
