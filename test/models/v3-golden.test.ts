@@ -2,15 +2,13 @@
  * DeepSeek-V3 against transformers, with q-LoRA, YaRN and the further prediction, and without: logits, router choices,
  * losses and each named gradient. scripts/fixtures/golden_v3.py made the numbers, in float64.
  */
+
 import { describe, expect, it } from "vitest";
 import { input } from "../../src/graph/ops/source.ts";
 import { Graph } from "../../src/graph/tensor.ts";
+import { allParameters, type MtpModule, modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
-import { v3Decoder } from "../../src/models/v3.ts";
-import { mtpModule } from "../../src/models/v3-mtp.ts";
-import { v3Parameters } from "../../src/models/v3-parameters.ts";
-import { Engine } from "../../src/runtime/engine.ts";
-import { allocate, host } from "../../src/runtime/session.ts";
+import { allocate, host, Session } from "../../src/runtime/session.ts";
 import { sequenceInputs } from "../../src/train/language-model.ts";
 import { traceAccumulation } from "../../src/train/step.ts";
 import { v3Loss } from "../../src/train/v3-loss.ts";
@@ -27,7 +25,7 @@ describe.each([
   ["golden-v3-plain", { balanceFactor: 0, mtpFactor: 0 }],
 ] as const)("%s", (folder, options) => {
   const { config, parameters, expected, feeds } = readFixture(folder);
-  const specs = v3Parameters(config);
+  const specs = allParameters(config);
   const wanted = (name: string): Float32Array => expected.get(name)?.data as Float32Array;
   const [batch, seq] = feeds.ids.shape;
 
@@ -42,20 +40,21 @@ describe.each([
       const graph = new Graph();
       const traced = parameterInputs(graph, specs);
       const inputs = sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" });
-      const result = v3Decoder(traced, config, inputs);
+      const result = modelOf(config).forward(traced, inputs);
       graph.output("logits", result.logits);
       const routing = [...result.routing];
       if (config.mtpLayers > 0) {
         const next = input(graph, "targets", "i32", ["batch", "seq"]);
-        const further = mtpModule(traced, result, { next, mask: inputs.mask });
-        graph.output("mtpLogits", further.logits);
-        routing.push(...further.routing);
+        const pairs = { ...inputs, ids: next, hidden: result.hidden };
+        const module = (modelOf(config).mtp as MtpModule).forward(traced, pairs);
+        graph.output("mtpLogits", module.logits);
+        routing.push(...module.routing);
       }
       for (const { layer, choices, load } of routing) {
         graph.output(`choices.${layer}`, choices);
         graph.output(`load.${layer}`, load);
       }
-      const session = await new Engine({ threads: 1 }).session(graph, "test", { composed });
+      const session = await Session.create(graph, { threads: 1, composed });
       const found = await session.run({ ...Object.fromEntries(parameters), ...feeds });
       for (const name of ["logits", ...(config.mtpLayers > 0 ? ["mtpLogits"] : [])]) {
         expect(found[name].shape).toEqual([batch, seq, config.vocabSize]);
@@ -86,7 +85,7 @@ describe.each([
   ])("gives the losses and every gradient: %s", async (_label, composed, recompute) => {
     const shape = { batch, seq, mask: "shared" as const, recompute };
     const graph = traceAccumulation(specs, v3Loss(config, shape, options));
-    const session = await new Engine({ threads: 1 }).session(graph, "test", { composed });
+    const session = await Session.create(graph, { threads: 1, composed });
     const sums = specs.map((spec) => [`${spec.name}.sum`, allocate("f32", spec.shape)]);
     const result = await session.run({
       ...Object.fromEntries(parameters),

@@ -1,4 +1,5 @@
 /** A graph saved as a file and loaded again computes the same, with its constants inside the file or beside it. */
+
 import { existsSync, mkdtempSync, rmSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,10 +7,9 @@ import { describe, expect, it } from "vitest";
 import { lower } from "../../src/graph/lower.ts";
 import { add, constant, input, matmul } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
-import { Engine } from "../../src/runtime/engine.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import { saveModelFile } from "../../src/runtime/model-file.ts";
-import { allocate, f32, type HostValue, host, scalar } from "../../src/runtime/session.ts";
+import { allocate, f32, type HostValue, host, Session, scalar } from "../../src/runtime/session.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { traceStep } from "../../src/train/step.ts";
 import { livelyParameters, tinyConfig } from "../train/tiny.ts";
@@ -28,7 +28,7 @@ describe("a saved model", () => {
       // The second constant begins where Windows too can map it.
       if (externalBytes === 16) expect(statSync(`${path}.data`).size).toBe(65536 + 32);
 
-      const session = await new Engine({ threads: 1 }).load(path);
+      const session = await Session.load(path, { threads: 1 });
       const { y } = await session.run({ x: f32([1, 1, 0, 1, 1, 0, 0, 0], [4, 2]) });
       // Rows: (1,1)·W = (4,6), (0,1)·W = (3,4), (1,0)·W = (1,2), (0,0)·W = 0; each plus its bias.
       expect([...host(y).data]).toEqual([14, 26, 33, 44, 51, 62, 70, 80]);
@@ -47,7 +47,7 @@ describe("a saved model", () => {
       const path = join(mkdtempSync(join(tmpdir(), "sputnik-onnx-")), "step.onnx");
       saveModelFile(lower(graph), path, 16);
       spoil(`${path}.data`);
-      const loading = new Engine({ threads: 1 }).load(path);
+      const loading = Session.load(path, { threads: 1 });
       await expect(loading).rejects.toThrow(`${path}.data: expected 400 bytes`);
       await expect(loading).rejects.toThrow(found);
     },
@@ -65,7 +65,7 @@ describe("a saved model", () => {
       clip: 1,
       momentum: 0.95,
     };
-    const lowered = lower(traceStep(decoderParameters(tinyConfig), loss, optimizer), { provider: "cpu" });
+    const lowered = lower(traceStep(allParameters(tinyConfig), loss, optimizer), { provider: "cpu" });
     const path = join(mkdtempSync(join(tmpdir(), "sputnik-step-")), "step.onnx");
     saveModelFile(lowered, path);
     const ids = Int32Array.from({ length: 16 }, (_, i) => (7 * i) % tinyConfig.vocabSize);
@@ -83,8 +83,8 @@ describe("a saved model", () => {
     for (const name of ["correction1", "correction2"]) feeds[name] = scalar(10);
 
     const [direct, loaded] = [
-      await new Engine({ threads: 1 }).prepare(lowered),
-      await new Engine({ threads: 1 }).load(path),
+      await Session.fromLowered(lowered, { threads: 1 }),
+      await Session.load(path, { threads: 1 }),
     ];
     const [a, b] = [await direct.run(feeds), await loaded.run(feeds)];
     expect(Object.keys(b)).toEqual(Object.keys(a));
