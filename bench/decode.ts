@@ -2,7 +2,7 @@
  * Batch-64 decoding of the same model, 192 tokens after a prompt of 4, as a share of this machine's MatMul rate at
  * that batch: products of a layer's sizes with 64 rows.
  */
-import { decoderParameters } from "../src/models/dense.ts";
+import { allParameters } from "../src/models/architectures.ts";
 import { initialise } from "../src/models/layers.ts";
 import { profileProgram } from "../src/plan/profile.ts";
 import { Engine } from "../src/runtime/engine.ts";
@@ -48,7 +48,7 @@ async function profile(): Promise<string> {
 }
 
 export async function benchDecode(): Promise<Row[]> {
-  const parameters = initialise(decoderParameters(MODEL), 1);
+  const parameters = initialise(allParameters(MODEL), 1);
   const sampler = await Sampler.create(MODEL, new Engine());
   const requests = Array.from({ length: BATCH }, (_, i) => ({
     prompt: [1, 2, 3, i + 4],

@@ -5,7 +5,7 @@
 
 import type { LanguageModelBatch } from "../src/data/packing.ts";
 import { Random } from "../src/lib/random.ts";
-import { decoderParameters } from "../src/models/dense.ts";
+import { allParameters } from "../src/models/architectures.ts";
 import { initialise } from "../src/models/layers.ts";
 import { measureMatmulRate } from "../src/runtime/measure.ts";
 import { batchFeeds, languageModelLoss } from "../src/train/language-model.ts";
@@ -50,7 +50,7 @@ export function randomRows(): LanguageModelBatch {
 }
 
 export async function benchTrain(): Promise<Row[]> {
-  const specs = decoderParameters(MODEL);
+  const specs = allParameters(MODEL);
   const created = performance.now();
   const step = await TrainStep.create(
     specs,

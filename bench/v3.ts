@@ -1,14 +1,15 @@
 /** DeepSeek-V3's design against what its paper says of it and against the dense design, at sizes that run here. */
-import { type ModelConfig, modelOf } from "../src/models/architectures.ts";
+
+import { allParameters, type ModelConfig, modelOf } from "../src/models/architectures.ts";
 import type { DecoderConfig } from "../src/models/config.ts";
 import { countParameters, initialise } from "../src/models/layers.ts";
 import { type V3Config, v3FromHuggingFace } from "../src/models/v3-config.ts";
-import { activeParameters, v3Parameters } from "../src/models/v3-parameters.ts";
 import { host } from "../src/runtime/value.ts";
 import { KvCache } from "../src/sample/cache.ts";
 import { batchFeeds } from "../src/train/language-model.ts";
 import { TrainStep } from "../src/train/step.ts";
 import { furtherFeeds, v3Loss } from "../src/train/v3-loss.ts";
+import { activeParameters } from "../test/models/v3-tiny.ts";
 import { mtpSpeedup } from "./mtp.ts";
 import { median, type Row } from "./rows.ts";
 import { BATCH, MODEL, OPTIMIZER, ROUNDS, randomRows, SEQ, STEPS } from "./train.ts";
@@ -107,7 +108,7 @@ async function moeStepOverDense(): Promise<Row> {
   const rows = randomRows();
   const feeds = { ...batchFeeds(rows), ...furtherFeeds(rows) };
   const side = async (config: V3Config) => {
-    const specs = v3Parameters(config);
+    const specs = allParameters(config);
     const loss = v3Loss(
       config,
       { batch: BATCH, seq: SEQ, mask: "shared" },
@@ -144,6 +145,6 @@ async function moeStepOverDense(): Promise<Row> {
     unit: "x the dense step",
     atMost: 1.2,
     spread: [Math.min(...ratios), Math.max(...ratios)],
-    note: `${median(times).toFixed(0)} ms dense; ${millions(activeParameters(MOE))} active of ${millions(countParameters(v3Parameters(MOE)))} against ${millions(countParameters(v3Parameters(DENSE)))}`,
+    note: `${median(times).toFixed(0)} ms dense; ${millions(activeParameters(MOE))} active of ${millions(countParameters(allParameters(MOE)))} against ${millions(countParameters(allParameters(DENSE)))}`,
   };
 }

@@ -7,8 +7,8 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import os from "node:os";
 import { dirname, join } from "node:path";
-import { replaceFile, writeAll } from "../lib/disk.ts";
-import { isUserError, systemCode } from "../lib/errors.ts";
+import { makeFolder, onDisk, replaceFile, writeAll } from "../lib/disk.ts";
+import { isUserError, UserError } from "../lib/errors.ts";
 import {
   type Checksum,
   describeFile,
@@ -73,7 +73,7 @@ export async function downloadFiles(
       `The server names no checksum for ${unsummed.map(({ path }) => JSON.stringify(path)).join(", ")}: what arrives could not be compared.`,
       "Use a server that does, such as https://huggingface.co, or accept the sizes alone with --unchecked.",
     );
-  fs.mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const kept = new Map<HubFile, boolean>();
   for (const file of files) kept.set(file, await isThere(folder, file, options.replace ?? false));
   const missing = files.filter((file) => !kept.get(file));
@@ -141,7 +141,7 @@ async function fetchFile(
 ): Promise<void> {
   const { tries = 5, pauseMs = 1000, report } = options;
   const partial = partialOf(folder, model, file);
-  fs.mkdirSync(dirname(partial), { recursive: true });
+  makeFolder(dirname(partial));
   if (sizeOf(partial) > file.bytes) fs.rmSync(partial);
   if (file.bytes === 0) fs.writeFileSync(partial, "");
   for (let failures = 0; sizeOf(partial) < file.bytes; ) {
@@ -165,7 +165,7 @@ async function fetchFile(
       "Run the command again. If it happens twice, a proxy or mirror changes the file: use another network or HF_ENDPOINT.",
     );
   }
-  fs.renameSync(partial, join(folder, file.path));
+  onDisk(partial, () => fs.renameSync(partial, join(folder, file.path)));
   report(file.bytes);
 }
 
@@ -188,27 +188,19 @@ async function fetchRest(
     // A server without ranges sends the entire file again.
     if (response.status !== 206 || !response.headers.get("content-range")?.startsWith(`bytes ${bytes}-`))
       bytes = 0;
-    handle = fs.openSync(partial, bytes > 0 ? "r+" : "w");
+    const opened = onDisk(partial, () => fs.openSync(partial, bytes > 0 ? "r+" : "w"));
+    handle = opened;
     for await (const chunk of response.body ?? []) {
       clearTimeout(timer);
       timer = setTimeout(() => silence.abort(), silenceMs);
-      writeAll(handle, chunk, bytes);
+      onDisk(partial, () => writeAll(opened, chunk, bytes));
       bytes += chunk.byteLength;
       if (bytes > file.bytes)
         throw hubError(`${file.path} is longer than the Hub says.`, "Run the command again.");
       report(bytes);
     }
   } catch (error) {
-    if (isUserError(error, "hub")) throw error;
-    const code = systemCode(error);
-    if (code === "ENOSPC" || code === "EDQUOT")
-      throw hubError(
-        `The disk of ${partial} is full.`,
-        "Free some space and run the same command again: it continues where it stopped.",
-        { cause: error },
-      );
-    // Other system errors concern the folder, not the network.
-    throw code === null ? unreachable(url, error) : error;
+    throw error instanceof UserError ? error : unreachable(url, error);
   } finally {
     clearTimeout(timer);
     if (handle !== null) {

@@ -3,9 +3,14 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { makeFolder, replaceFile } from "../lib/disk.ts";
 import { readText, textFault } from "../lib/text-file.ts";
-import { checkConfig, type ModelConfig, storedConfig } from "../models/architectures.ts";
+import {
+  checkConfig,
+  fromHuggingFace,
+  type ModelConfig,
+  storedConfig,
+  toHuggingFace,
+} from "../models/architectures.ts";
 import { settingsIn } from "../models/generation-settings.ts";
-import { fromHuggingFace, toHuggingFace } from "../models/hugging-face.ts";
 import { TOOL_USE } from "../tokenizer/chat-template.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";

@@ -25,8 +25,7 @@ import { readJson } from "../checkpoint/json.ts";
 import { isGguf } from "../checkpoint/model.ts";
 import { blockSize } from "../checkpoint/weights.ts";
 import { isUserError } from "../lib/errors.ts";
-import { ConfigError } from "../models/config.ts";
-import { fromHuggingFace } from "../models/hugging-face.ts";
+import { fromHuggingFace } from "../models/architectures.ts";
 import { printable, printableJson } from "./printable.ts";
 import { bytes, commandLine, duration } from "./screen.ts";
 
@@ -113,7 +112,7 @@ function checkReadable(model: HubModel, file: string): void {
     fromHuggingFace(config);
     blockSize("config.json", config);
   } catch (error) {
-    if (!(error instanceof ConfigError || isUserError(error, "checkpoint"))) throw error;
+    if (!isUserError(error, "config") && !isUserError(error, "checkpoint")) throw error;
     refuse(`${error.message}`, "Look for another model, or for this one in another form.");
   }
   if (!has("tokenizer.json"))

@@ -2,18 +2,18 @@
 import type { EvaluationRecord, ProblemTally } from "../events.ts";
 import { type Difference, pairedDifference } from "./statistics.ts";
 
-/** What of a record is compared. */
+/** The part of a record that is compared. */
 export type Comparable = Pick<EvaluationRecord, "tallies">;
 
 export type Comparison =
-  /** `problems`: those that have a score in both. */
+  /** `problems`: the number of problems with a score in both. */
   | { paired: true; difference: Difference; problems: number; leftOut: number }
   /** Why the problems cannot be compared one by one, as the end of a sentence. */
   | { paired: false; why: string };
 
 /**
- * pass@1 of the second minus that of the first over the same problems, which may come in another order. A problem
- * without a scored completion in either leaves both.
+ * pass@1 of the second minus that of the first over the same problems, in any order. A problem without a scored
+ * completion in one of them is left out of both.
  */
 export function compareEvaluations(first: Comparable, second: Comparable): Comparison {
   if (first.tallies === undefined || second.tallies === undefined)
@@ -77,7 +77,7 @@ export function bracket(
   return after === undefined || after === before ? null : [before, after];
 }
 
-/** What one evaluation gained over another, with an interval whatever can be compared. */
+/** The gain of one evaluation over another, with its interval. */
 export interface Gain {
   mean: number;
   /** 95 %. */
@@ -89,7 +89,7 @@ export interface Gain {
   problemsNeeded: number | null;
 }
 
-/** Paired where both kept the same problems' tallies, and else as two independent evaluations. */
+/** Paired if both have tallies of the same problems, or else as two independent evaluations. */
 export function gainBetween(first: EvaluationRecord, second: EvaluationRecord): Gain {
   const compared = compareEvaluations(first, second);
   if (compared.paired) {
@@ -107,5 +107,5 @@ export function gainBetween(first: EvaluationRecord, second: EvaluationRecord): 
   };
 }
 
-/** Completions that have a part in the problem's score. */
+/** The number of completions with a score. */
 export const scoredCount = ({ right, wrong, unparsed }: ProblemTally): number => right + wrong + unparsed;

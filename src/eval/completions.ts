@@ -1,12 +1,13 @@
-/** Sampling an evaluation's completions: one request a completion, each with a random stream of its own. */
+/** Samples an evaluation's completions: one request a completion, each with its own random stream. */
 
 import { encodeProblem } from "../data/prompt.ts";
+import { userError } from "../lib/errors.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { GenerateOptions } from "../sample/requests.ts";
 import type { Sampling } from "../sample/sampling.ts";
 import { completionText } from "../tokenizer/stream.ts";
 import { locateEquations } from "../train/rollout.ts";
-import { type EvaluatedProblem, evaluationError } from "./problems.ts";
+import type { EvaluatedProblem } from "./problems.ts";
 
 /** A completion as it is verified and stored: as plain data, without the model. */
 export interface Completion {
@@ -43,9 +44,9 @@ export interface SampleHooks {
 export const completionKey = (problem: string, sample: number): string => `${sample} ${problem}`;
 
 /**
- * Samples what `known` lacks. A completion depends on the problem, its number and the settings alone, so one that
- * was interrupted goes on with what it has. What `signal` throws reaches the caller; completions that ended before
- * it were handed to `onCompletion`.
+ * Samples the completions that `known` lacks. A completion depends only on the problem, its number and the settings, so
+ * an interrupted evaluation can be continued. An error of `signal` reaches the caller, after `onCompletion` got the
+ * completions that had ended.
  */
 export async function sampleCompletions(
   model: InferenceModel,
@@ -116,7 +117,7 @@ export function longestPrompt(
   model: Parameters<typeof encodeProblem>[0],
   problems: readonly EvaluatedProblem[],
 ): { tokens: number; id: string } {
-  if (problems.length === 0) throw evaluationError("There is no problem.", "Ask for at least one.");
+  if (problems.length === 0) throw userError("evaluation", "There is no problem.", "Ask for at least one.");
   return problems
     .map(({ problem }) => ({ tokens: encodeProblem(model, problem).length, id: problem.id }))
     .reduce((a, b) => (b.tokens > a.tokens ? b : a));

@@ -1,5 +1,6 @@
-/** An evaluation: distinct problems, k samples each, every score with its interval, and the truth of the thoughts. */
+/** An evaluation: distinct problems, k completions each, scores with intervals, and the truth of the thoughts. */
 import type { EvaluationRecord, GroupRecord, ProblemTally } from "../events.ts";
+import { userError } from "../lib/errors.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { Sampling } from "../sample/sampling.ts";
 import type { ListPart, Problem, Task, Verdict } from "../tasks/problem.ts";
@@ -7,28 +8,28 @@ import { checkedVerdict } from "../tasks/verdict.ts";
 import { validityByPosition } from "../train/grpo-metrics.ts";
 import { type Completion, type SampleHooks, sampleCompletions } from "./completions.ts";
 import { meanInterval } from "./interval.ts";
-import { chooseProblems, type EvaluatedProblem, evaluationError } from "./problems.ts";
+import { chooseProblems, type EvaluatedProblem } from "./problems.ts";
 import { type Majority, majority, passAt1, passCurve } from "./statistics.ts";
 
 export interface EvaluateOptions extends Pick<SampleHooks, "maxBatch" | "signal"> {
   label: string;
   seed: number;
-  /** Of a task that generates: a split; of a list: a split, or all of it. */
+  /** A split, or all problems of a list. */
   split: ListPart;
-  /** How many different ones; absent: all of a list. */
+  /** Number of distinct problems; absent: all of a list. */
   problems?: number;
   samples: number;
   sampling: Sampling;
   maxNewTokens: number;
 }
 
-/** Problems whose samples are kept, to be read and to be compared between evaluations. */
+/** Problems whose completions are kept, to be read and to be compared between evaluations. */
 const EXAMPLES = 6;
 
 /** Characters of a problem's most frequent answer that a tally keeps. */
 const ANSWER_LIMIT = 80;
 
-/** @throws UserError where there are fewer problems than asked for, or none can be scored */
+/** @throws UserError if there are fewer problems than asked for, or none can be scored */
 export async function evaluate(
   model: InferenceModel,
   task: Task,
@@ -52,7 +53,7 @@ interface Verified {
   verdict: Verdict;
 }
 
-/** A verdict for each completion, by its problem; a verifier that may hang judges them in threads that can be ended. */
+/** A verdict for each completion; a verifier that may hang runs in threads that can be ended. */
 export async function verifyCompletions(
   task: Pick<Task, "verify" | "verifyAll">,
   problems: readonly EvaluatedProblem[],
@@ -70,8 +71,8 @@ export async function verifyCompletions(
 }
 
 /**
- * Sums verified completions up. One rule for those without a score: they leave pass@1, pass@k and maj@k,
- * and a problem without any other leaves too. Problems without a completion have no part.
+ * The record of verified completions. Completions without a score are left out of pass@1, pass@k and maj@k, and so are
+ * problems without any scored completion.
  * @throws UserError where nothing has a score
  */
 export function evaluationRecord(
@@ -98,12 +99,13 @@ export function evaluationRecord(
   const scores = tallies.map(({ right, wrong, unparsed }) => ({ right, samples: right + wrong + unparsed }));
   const score = passAt1(scores);
   if (score.problems === 0)
-    throw evaluationError(
+    throw userError(
+      "evaluation",
       `No completion has a score: ${verified[0]?.verdict.reason ?? "there is none"}.`,
-      "See the task's own answers and its verifier.",
+      "See the task's right answers and its verifier.",
     );
   const votes = results.flatMap(({ vote }, i) => (scores[i]!.samples === 0 ? [] : [vote.score]));
-  // Rows that a list repeats make several samples of one problem, even where each is asked for one.
+  // A problem in several rows of a list has several completions, even if each row has one.
   const voted = tallies.some((tally) => tally.right + tally.wrong + tally.unparsed + tally.unscored > 1);
   const equations = verified.flatMap(({ completion }) => completion.equations);
   const count = (kind: Verdict["kind"]): number =>

@@ -1,30 +1,26 @@
-/** The problems of an evaluation: each once, in an order that only the task, the seed and the part decide. */
+/** The problems of an evaluation: each once, in an order that depends only on the task, the seed and the part. */
 import { createHash } from "node:crypto";
-import { UserError } from "../lib/errors.ts";
+import { userError } from "../lib/errors.ts";
 import type { ListPart, Problem, Task } from "../tasks/problem.ts";
-
-/** An evaluation cannot be made as it was asked for. */
-export const evaluationError = (what: string, remedy: string): UserError =>
-  new UserError({ kind: "evaluation", what, remedy });
 
 export interface EvaluatedProblem {
   problem: Problem;
   /** See `ProblemTally.key`. */
   key: string;
-  /** Names its random streams: the index it was drawn with, or its place in the list. */
+  /** Part of the key of its random streams: the index that it was drawn with, or its index in the list. */
   index: number;
-  /** Rows of the list that hold it: each is asked for its own samples, and all of them are samples of one problem. */
+  /** Rows of the list with this problem: each gets its samples, and all are samples of this problem. */
   copies: number;
 }
 
 export interface ProblemChoice {
   seed: number;
   part: ListPart;
-  /** How many different ones; absent: all of a list. */
+  /** Number of distinct problems; absent: all of a list. */
   problems?: number;
 }
 
-/** Draws that bring nothing new before a generator counts as exhausted. */
+/** Repeated problems in a row after which a generator counts as exhausted. */
 const REPEATS = 1000;
 
 /** Digest of a problem's content. */
@@ -53,9 +49,10 @@ function listed(task: Task, rows: readonly Problem[], { part, problems }: Proble
   if (wanted > found.size) {
     const repeated = rows.length - found.size;
     const there = part === "all" ? "the file has" : `the ${part} split of its file has`;
-    throw evaluationError(
+    throw userError(
+      "evaluation",
       `${wanted} problems were asked for, and ${there} ${found.size}${repeated > 0 ? ` different ones in ${rows.length} rows` : ""}.`,
-      `Ask for at most ${found.size}; for several answers to each, raise the samples.`,
+      `Ask for at most ${found.size}; for several completions of each, raise the samples.`,
     );
   }
   return [...found.values()].slice(0, wanted);
@@ -63,12 +60,14 @@ function listed(task: Task, rows: readonly Problem[], { part, problems }: Proble
 
 function drawn(task: Task, { seed, part, problems }: ProblemChoice): EvaluatedProblem[] {
   if (part === "all")
-    throw evaluationError(
+    throw userError(
+      "evaluation",
       `The task ${task.name} generates its problems and has no list of all of them.`,
       "Choose the split train, validation or test.",
     );
   if (problems === undefined)
-    throw evaluationError(
+    throw userError(
+      "evaluation",
       `The task ${task.name} generates problems without end.`,
       "Say how many problems are asked for.",
     );
@@ -80,7 +79,8 @@ function drawn(task: Task, { seed, part, problems }: ProblemChoice): EvaluatedPr
       found.set(key, { problem, key, index, copies: 1 });
       repeats = 0;
     } else if (++repeats === REPEATS)
-      throw evaluationError(
+      throw userError(
+        "evaluation",
         `${problems} problems were asked for, and the ${part} split of the task ${task.name} has about ${found.size} different ones: ${REPEATS} further draws gave none.`,
         `Ask for at most ${found.size}, or widen the ranges of the task's options.`,
       );

@@ -1,6 +1,6 @@
 /**
- * Scores with their uncertainty. The denominator is always the number of samples that are held, and one rule
- * holds for samples without a score: they leave every mean, and a problem without any scored sample leaves too.
+ * Scores with their uncertainty. Samples without a score are left out of every mean, and so is a problem without any
+ * scored sample; the denominator is the number of scored samples.
  */
 import { type Interval, meanInterval, studentReach } from "./interval.ts";
 
@@ -8,13 +8,13 @@ export type { Interval } from "./interval.ts";
 
 /** One problem's completions. */
 export interface Tally {
-  /** Scored ones: those that are unscored are not among them. */
+  /** Scored completions. */
   samples: number;
   right: number;
 }
 
 /**
- * Unbiased probability that at least one of k answers is right, from n answers of which c are (Codex,
+ * Unbiased probability that at least one of k completions is right, from n completions of which c are (Codex,
  * arXiv 2107.03374, eq. 1): 1 - C(n-c, k) / C(n, k), as a product, which neither overflows nor cancels, and has a factor of 0
  * where fewer than k are wrong.
  * Throws a `RangeError` for k > n: samples that do not exist cannot be counted.
@@ -30,7 +30,7 @@ export function passAtK({ samples, right }: Tally, k: number): number {
   return 1 - allWrong;
 }
 
-/** pass@k averaged over problems; problems without a scored answer are left out. NaN if none is left. */
+/** pass@k averaged over problems; problems without a scored completion are left out. NaN if none is left. */
 export function meanPassAtK(tallies: readonly Tally[], k: number): number {
   return mean(scored(tallies).map((tally) => passAtK(tally, k)));
 }
@@ -60,7 +60,7 @@ export function passCurve(tallies: readonly Tally[]): CurvePoint[] {
 export interface ScoreEstimate {
   /** NaN where no problem has a score. */
   mean: number;
-  /** Of the mean over problems; answers to one problem are not independent, so problems are the unit. NaN below two. */
+  /** Of the mean over problems, since completions of one problem are not independent. NaN below two problems. */
   standardError: number;
   /** 95 %, `meanInterval` over the problems. */
   interval: Interval;
@@ -68,7 +68,7 @@ export interface ScoreEstimate {
   samples: number;
 }
 
-/** pass@1 clustered by problem: the mean of each problem's share of right answers. */
+/** pass@1 clustered by problem: the mean over problems of the fraction of right completions. */
 export function passAt1(tallies: readonly Tally[]): ScoreEstimate {
   const known = scored(tallies);
   const shares = known.map(({ samples, right }) => right / samples);
@@ -81,25 +81,25 @@ export function passAt1(tallies: readonly Tally[]): ScoreEstimate {
   };
 }
 
-/** One scored answer. */
+/** The answer of one scored completion. */
 export interface Vote {
   /** The answer's value, equal for equal answers (`Verdict.canonical`); `null` where none could be read. */
   answer: string | null;
   right: boolean;
 }
 
-/** A majority vote over one problem's answers. */
+/** A majority vote over the answers to one problem. */
 export interface Majority {
-  /** 1 if the winner is right, 0 if not, and for a tie the share of right ones among the winners. */
+  /** 1 if the winner is right, 0 if not; for a tie, the fraction of right ones among the winners. */
   score: number;
-  /** The winning value, the one that was given first of several; `null` where nothing could be read. */
+  /** The winning value, of several the one that was given first; `null` if no answer could be read. */
   answer: string | null;
 }
 
 /**
  * Majority vote (self-consistency, arXiv 2203.11171), by value. Answers that could not be read do not vote, and
- * without any vote the problem counts as 0. A tie counts as the share of right ones among the winners: the
- * order of sampling is no judge.
+ * without any vote the problem counts as 0. A tie counts as the fraction of right ones among the winners, so the
+ * order of sampling decides nothing.
  */
 export function majority(votes: readonly Vote[]): Majority {
   const counts = new Map<string, { count: number; right: boolean }>();
@@ -129,7 +129,7 @@ export interface Difference {
   interval: Interval;
   /** 0 lies outside the interval. */
   significant: boolean;
-  /** Problems at which a difference of this size would stand outside the noise; `null` if it is 0. */
+  /** Problems that would make a difference of this size significant; `null` if it is 0. */
   problemsNeeded: number | null;
 }
 
@@ -137,7 +137,7 @@ export interface Difference {
 const ENOUGH_FOR_T = 30;
 
 /**
- * Two scorings of the same problems, problem by problem: shares of right answers, in the same order. The interval
+ * Compares two evaluations problem by problem: fractions of right completions, in the same order of problems. The interval
  * is the exact one of `meanInterval` over differences from -1 to 1; from 30 problems on Student's t over the
  * differences, whose squares add up to at least three of the largest one seen (of 1 where no problem differs): by the
  * rule of three, what was not seen in n problems may still happen in 3 of n. So a few equal differences, whose

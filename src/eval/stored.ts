@@ -1,6 +1,6 @@
 /**
  * An evaluation's completions in a JSONL file: a header with every setting, the problems, and each completion as it
- * ended. With it a verdict can be repeated without the model, and an interrupted evaluation goes on.
+ * ended. With it completions can be verified again without the model, and an interrupted evaluation can be continued.
  */
 import fs from "node:fs";
 import { dirname } from "node:path";
@@ -156,7 +156,7 @@ export interface OpenStore {
 }
 
 /**
- * Begins the file, or goes on with one of the same settings and problems.
+ * Begins the file, or continues one of the same settings and problems.
  * @throws UserError where it holds something else, naming what differs; UserError where it cannot be written
  */
 export function openStore(file: string, head: EvaluationHeader, problems: EvaluatedProblem[]): OpenStore {
@@ -216,7 +216,7 @@ export function finishedProblems(
   return { problems: [...problems], completions: finished, whole: true };
 }
 
-/** The record of what is there, judged by the task's verifier as it is now; `null` where no problem is finished. */
+/** The record of the stored completions, verified again; `null` if no problem is finished. */
 export async function verifyStored(
   stored: StoredEvaluation,
   verifier: Pick<Task<Problem>, "verify" | "verifyAll"> = verifierFrom(stored.header.task),

@@ -1,22 +1,48 @@
-/** The table of architectures: what sampling and training need of a model, whatever its design. */
-import type { Tensor } from "../graph/tensor.ts";
-import type { CachedStep } from "./cache.ts";
-import { checkDecoderConfig, type DecoderConfig } from "./config.ts";
-import { cachedDecoder, type DecoderInputs, decoder, decoderParameters, type WholeOptions } from "./dense.ts";
-import type { ParameterSpec, Parameters } from "./layers.ts";
-import { type LayerRouting, v3CachedDecoder, v3Decoder } from "./v3.ts";
-import { checkV3Config, type V3Config } from "./v3-config.ts";
-import { mtpDecode } from "./v3-mtp.ts";
-import { v3Parameters } from "./v3-parameters.ts";
+/** The table of architectures, and what is asked of a model of any of them. A new design is a file and a line here. */
+import type { z } from "zod";
+import { configError, type Fields, type TokenIds } from "./checks.ts";
+import { architectureOf, type DecoderConfig, type denseShape } from "./config.ts";
+import { cacheLayersOf, decode, forward, trunkParameters } from "./decoder.ts";
+import { llama, qwen2, qwen3 } from "./dense.ts";
+import type { Architecture, Model } from "./design.ts";
+import type { ParameterSpec } from "./layers.ts";
+import { mtpModule } from "./mtp.ts";
+import { deepseekV3 } from "./v3.ts";
+import type { V3Config, v3Shape } from "./v3-config.ts";
+
+export type { CacheLayer, LayerRouting, Model, MtpModule } from "./design.ts";
+
+export const architectures = { llama, qwen2, qwen3, deepseek_v3: deepseekV3 };
 
 export type ModelConfig = DecoderConfig | V3Config;
 
-export const isV3 = (config: ModelConfig): config is V3Config =>
-  "architecture" in config && config.architecture === "deepseek_v3";
+/** A shape as a recipe gives it. */
+export type ModelShape = z.output<typeof denseShape> | z.output<typeof v3Shape>;
 
-/** @throws ConfigError naming the first impossible field and what would work. */
-export const checkConfig = (config: ModelConfig): ModelConfig =>
-  isV3(config) ? checkV3Config(config) : checkDecoderConfig(config);
+const known: readonly Architecture<ModelConfig>[] = Object.values(architectures);
+
+/** The record of a config's architecture. */
+export const architectureFor = (config: ModelConfig): Architecture<ModelConfig> =>
+  architectures[config.architecture === "deepseek_v3" ? config.architecture : architectureOf(config)];
+
+/** The config of a shape that a recipe gives. */
+export function configOf(shape: ModelShape, vocabSize: number): ModelConfig {
+  if ("architecture" in shape) return { ...shape, vocabSize };
+  const { heads, kvHeads = heads, headDim = shape.hiddenSize / heads } = shape;
+  return { ...shape, vocabSize, kvHeads, headDim };
+}
+
+export function modelOf(config: ModelConfig): Model {
+  const { design } = architectureFor(config);
+  const layers = Array.from({ length: config.layers }, (_, layer) => layer);
+  return {
+    parameters: trunkParameters(design, config),
+    cacheLayers: cacheLayersOf(design, config, layers),
+    mtp: mtpModule(design, config),
+    forward: (parameters, inputs, options) => forward(design, config, parameters, inputs, options),
+    decode: (parameters, step) => decode(design, config, parameters, step),
+  };
+}
 
 /** Everything that training may read and a checkpoint holds. */
 export function allParameters(config: ModelConfig): ParameterSpec[] {
@@ -24,104 +50,57 @@ export function allParameters(config: ModelConfig): ParameterSpec[] {
   return [...parameters, ...(mtp?.parameters ?? [])];
 }
 
+/** @throws UserError naming the first impossible field and what would work */
+export const checkConfig = (config: ModelConfig): ModelConfig => architectureFor(config).check(config);
+
 /**
- * The config of what is really stored: transformers keeps `num_nextn_predict_layers` in V3's config and leaves the
- * module itself out.
+ * The config of what is really stored: transformers keeps `num_nextn_predict_layers` in the config and leaves the MTP
+ * module out.
  */
 export function storedConfig(config: ModelConfig, stored: ReadonlySet<string>): ModelConfig {
-  const whole = !isV3(config) || stored.has(`model.layers.${config.layers}.eh_proj.weight`);
-  return whole ? config : { ...config, mtpLayers: 0 };
+  const mtp = modelOf(config).mtp?.parameters ?? [];
+  const complete = !("mtpLayers" in config) || mtp.some(({ name }) => stored.has(name));
+  return complete ? config : { ...config, mtpLayers: 0 };
 }
 
-/** One tensor of the KV cache, [rows, heads, slots, width]. */
-export interface CacheLayer {
-  /** Unique, such as `keys.3`: the name of the graphs' inputs and outputs. */
-  name: string;
-  heads: number;
-  width: number;
+/** The content of `config.json`. */
+export function toHuggingFace(config: ModelConfig, ids: TokenIds): Record<string, unknown> {
+  const { className, modelTypes, toHuggingFace } = architectureFor(config);
+  return { architectures: [className], model_type: modelTypes[0], ...toHuggingFace(config, ids) };
 }
 
-/** What a step over the cache gives. */
-export interface Decoded {
-  /** Of the newest token of each row, [batch, vocab]; of a chunk's chosen tokens, [wanted · batch, vocab] (token by token). */
-  logits: Tensor;
-  /** After the final norm, [batch, seq, hiddenSize]. */
-  hidden: Tensor;
-  /** What the cache stores of the new tokens: [batch, heads, seq, width] for each cache layer. */
-  fresh: Tensor[];
-}
-
-export interface Model {
-  /** What the logits depend on. */
-  parameters: ParameterSpec[];
-  cacheLayers: CacheLayer[];
-  /** Multi-token prediction, where the model has it: read by pretraining, and by speculative decoding as its draft. */
-  mtp: MtpModule | null;
-  /**
-   * Sequences from their beginning: logits [batch, seq, vocab] (or of what is wanted), [batch, heads, seq, width] for each
-   * cache layer, and what each routed layer chose.
-   */
-  forward(
-    parameters: Parameters,
-    inputs: DecoderInputs,
-    options?: WholeOptions,
-  ): { logits: Tensor; cache: Tensor[]; routing: readonly LayerRouting[] };
-  /** New tokens over a cache: one a row, or a chunk. */
-  decode(parameters: Parameters, step: CachedStep): Decoded;
-}
-
-export interface MtpModule {
-  /** What the module has beside the model's own parameters. */
-  parameters: ParameterSpec[];
-  /** What the module's own attention caches. */
-  cacheLayers: CacheLayer[];
-  /** As `Model.decode`, where `ids` are the tokens that follow those of `hidden`; logits of the token after these. */
-  decode(parameters: Parameters, step: CachedStep & { hidden: Tensor }): Decoded;
-}
-
-export function modelOf(config: ModelConfig): Model {
-  return isV3(config) ? v3(config) : dense(config);
-}
-
-const perLayer = (layers: readonly number[], planes: readonly CacheLayer[]): CacheLayer[] =>
-  layers.flatMap((layer) => planes.map((plane) => ({ ...plane, name: `${plane.name}.${layer}` })));
-
-const counted = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
-
-function dense(config: DecoderConfig): Model {
-  const { layers, kvHeads: heads, headDim: width } = config;
-  return {
-    parameters: decoderParameters(config),
-    cacheLayers: perLayer(counted(layers), [
-      { name: "keys", heads, width },
-      { name: "values", heads, width },
-    ]),
-    mtp: null,
-    forward(parameters, inputs, options) {
-      const { logits, cache } = decoder(parameters, config, inputs, options);
-      return { logits, cache: cache.flatMap(({ keys, values }) => [keys, values]), routing: [] };
-    },
-    decode: (parameters, step) => cachedDecoder(parameters, config, step),
-  };
-}
-
-function v3(config: V3Config): Model {
-  const parameters = v3Parameters(config, { withoutMtp: true });
-  const trunk = new Set(parameters.map(({ name }) => name));
-  const latents = (layers: readonly number[]) =>
-    perLayer(layers, [{ name: "latent", heads: 1, width: config.kvLoraRank + config.ropeDim }]);
-  return {
-    parameters,
-    cacheLayers: latents(counted(config.layers)),
-    mtp:
-      config.mtpLayers === 0
-        ? null
-        : {
-            parameters: v3Parameters(config).filter(({ name }) => !trunk.has(name)),
-            cacheLayers: latents([config.layers]),
-            decode: (traced, step) => mtpDecode(traced, config, step),
-          },
-    forward: (traced, inputs, options) => v3Decoder(traced, config, inputs, options),
-    decode: (traced, step) => v3CachedDecoder(traced, config, step),
-  };
+/**
+ * Reads the shape from the content of `config.json`. What this program does not implement is refused: a model that is
+ * read at all computes what transformers computes with it.
+ * @throws UserError for an architecture that is not known, or whatever its reader refuses
+ */
+export function fromHuggingFace(json: unknown): ModelConfig {
+  if (typeof json !== "object" || json === null || Array.isArray(json))
+    throw configError(
+      "config.json",
+      "an object",
+      json === null ? "null" : Array.isArray(json) ? "a list" : typeof json,
+      "Point at a Hugging Face model folder.",
+    );
+  const fields = json as Fields;
+  const { model_type: type, architectures: names } = fields;
+  const classes = Array.isArray(names) ? names.map(String) : [];
+  if (classes.length > 0 && !classes.some((name) => name.includes("CausalLM")))
+    throw configError(
+      "architectures",
+      "a language model, such as LlamaForCausalLM",
+      JSON.stringify(classes).slice(0, 100),
+      "Embedding, reward and classification models have no output matrix over the vocabulary.",
+    );
+  const found = known.find(({ modelTypes }) => modelTypes.includes(type as string));
+  if (found !== undefined) return found.fromHuggingFace(fields);
+  throw configError(
+    "model_type",
+    known
+      .flatMap(({ modelTypes }) => modelTypes)
+      .map((one) => JSON.stringify(one))
+      .join(" or "),
+    type === undefined ? "nothing" : JSON.stringify(type),
+    "This program does not implement that architecture; loading it would compute something else.",
+  );
 }

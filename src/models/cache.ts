@@ -49,7 +49,10 @@ export interface CacheMasks {
   joined?: Tensor;
 }
 
-export function cacheMasks({ mask, chunk }: CachedStep, headsPerKey: number): CacheMasks {
+export function cacheMasks(
+  { mask, chunk }: Pick<CachedStep, "mask" | "chunk">,
+  headsPerKey: number,
+): CacheMasks {
   if (chunk === undefined) return { mask };
   const { mask: one } = chunk;
   return one.graph.scope("chunk", () => {

@@ -2,11 +2,10 @@
  * The shape of a dense decoder: DeepSeek LLM (arXiv 2401.02954, section 2.2), which is the Llama block, and the two
  * families beside Llama that R1 was distilled into: Qwen2 (arXiv 2407.10671) and Qwen3 (arXiv 2505.09388).
  */
-import { ConfigError } from "./config-error.ts";
-import { checkSizes, LIMITS } from "./limits.ts";
-import type { RopeScaling } from "./rope.ts";
-
-export { ConfigError } from "./config-error.ts";
+import { z } from "zod";
+import { count, off, positive } from "../lib/schema.ts";
+import { checkPositive, checkSizes, configError, LIMITS } from "./checks.ts";
+import { ropeScaling } from "./rope.ts";
 
 /** Hugging Face's name of a family; DeepSeek LLM, DeepSeek-Coder, Llama 3, SmolLM2 and Mistral are all "llama". */
 export type Architecture = "llama" | "qwen2" | "qwen3";
@@ -24,71 +23,71 @@ const TRAITS: Record<Architecture, Traits> = {
   qwen3: { qkvBias: false, qkNorm: true },
 };
 
+/** What a recipe says of a dense decoder. */
+export const denseShape = z
+  .strictObject({
+    layers: count.describe("Transformer blocks."),
+    hiddenSize: count.describe("Width of the residual stream."),
+    heads: count.describe("Query heads."),
+    kvHeads: count
+      .optional()
+      .describe("Key and value heads; fewer than `heads` is grouped-query attention. Default: `heads`."),
+    headDim: count.optional().describe("Width of a head. Default: `hiddenSize / heads`."),
+    intermediateSize: count.describe("Inner width of SwiGLU."),
+    maxPositions: z.int().min(2).describe("Longest sequence in tokens."),
+    ropeTheta: positive.default(10000).describe("Base of the rotary frequencies."),
+    ropeScaling: ropeScaling.optional().describe("Longer sequences than in training."),
+    qkvBias: z.boolean().optional().describe("Biases of queries, keys and values, as in Qwen2."),
+    qkNorm: z
+      .boolean()
+      .optional()
+      .describe("RMSNorm of queries and keys, as in Qwen3; not together with `qkvBias`."),
+    normEps: positive.default(1e-6).describe("RMSNorm's epsilon."),
+    tieEmbeddings: off.describe("The head uses the embedding's weights."),
+  })
+  .describe("A dense decoder like DeepSeek LLM (arXiv 2401.02954, section 2.2), Llama or Qwen.");
+
 /** All sizes are counts; a checked config comes from `checkDecoderConfig` or `fromHuggingFace`. */
-export interface DecoderConfig extends Partial<Traits> {
+export type DecoderConfig = z.output<typeof denseShape> & {
   /** Follows from `qkvBias` and `qkNorm` where it is left out. */
   architecture?: Architecture;
   /** Rows of the embedding; at least the tokenizer's vocabulary. */
   vocabSize: number;
-  layers: number;
-  /** Model width (hidden size). */
-  hiddenSize: number;
-  heads: number;
-  /** Key and value heads; fewer than `heads` is grouped-query attention. */
   kvHeads: number;
-  /** Width of one head; rotary positions turn its dimensions in pairs, so it is even. */
   headDim: number;
-  /** Inner width of the SwiGLU block. */
-  intermediateSize: number;
-  maxPositions: number;
-  ropeTheta: number;
-  /** How the rotary frequencies are stretched beyond the trained length; left out, not at all. */
-  ropeScaling?: RopeScaling;
-  /** Epsilon of RMSNorm. */
-  normEps: number;
-  /** Whether the output matrix is the embedding itself. */
-  tieEmbeddings: boolean;
-}
-
-/** Ids that go into `config.json` beside the shape. */
-export interface TokenIds {
-  bosId: number | null;
-  eosIds: readonly number[];
-  padId: number | null;
-}
+};
 
 /**
  * The family that a shape belongs to.
- * @throws ConfigError if there is none with these traits, or if the config names another.
+ * @throws UserError if there is none with these traits, or if the config names another.
  */
 export function architectureOf(config: Pick<DecoderConfig, "architecture" | keyof Traits>): Architecture {
   const { qkvBias = false, qkNorm = false } = config;
   const found = Object.entries(TRAITS).find(([, t]) => t.qkvBias === qkvBias && t.qkNorm === qkNorm)?.[0];
   if (found !== undefined && (config.architecture ?? found) === found) return found as Architecture;
-  throw new ConfigError({
-    field: "architecture",
-    expected: Object.entries(TRAITS)
-      .map(([name, t]) => `${name} (qkvBias ${t.qkvBias}, qkNorm ${t.qkNorm})`)
-      .join(", "),
-    found: `${config.architecture ?? "none"} (qkvBias ${qkvBias}, qkNorm ${qkNorm})`,
-    remedy: "Set the traits of one family, and leave architecture out or name that family.",
-  });
+  const families = Object.entries(TRAITS);
+  throw configError(
+    "architecture",
+    families.map(([name, t]) => `${name} (qkvBias ${t.qkvBias}, qkNorm ${t.qkNorm})`).join(", "),
+    `${config.architecture ?? "none"} (qkvBias ${qkvBias}, qkNorm ${qkNorm})`,
+    "Set the traits of one family, and leave architecture out or name that family.",
+  );
 }
 
 /**
  * Returns `config` if a decoder of that shape can be built.
- * @throws ConfigError naming the first impossible field and a value that would work.
+ * @throws UserError naming the first impossible field and a value that would work.
  */
 export function checkDecoderConfig(config: DecoderConfig): DecoderConfig {
   const { hiddenSize: width, heads, headDim } = config;
   checkSizes({ hiddenSize: [width, LIMITS.width], heads: [heads, LIMITS.heads] });
   if (width % heads !== 0 && headDim === width / heads)
-    throw new ConfigError({
-      field: "heads",
-      expected: `a divisor of hiddenSize ${width}`,
-      found: String(heads),
-      remedy: `Use ${nearestDivisor(width, heads)} heads, or change hiddenSize.`,
-    });
+    throw configError(
+      "heads",
+      `a divisor of hiddenSize ${width}`,
+      String(heads),
+      `Use ${nearestDivisor(width, heads)} heads, or change hiddenSize.`,
+    );
   checkSizes({
     vocabSize: [config.vocabSize, LIMITS.vocabSize],
     layers: [config.layers, LIMITS.layers],
@@ -97,30 +96,21 @@ export function checkDecoderConfig(config: DecoderConfig): DecoderConfig {
     intermediateSize: [config.intermediateSize, LIMITS.width],
     maxPositions: [config.maxPositions, Number.MAX_SAFE_INTEGER],
   });
-  for (const field of ["ropeTheta", "normEps"] as const) {
-    const value = config[field];
-    if (!Number.isFinite(value) || value <= 0)
-      throw new ConfigError({
-        field,
-        expected: "a positive number",
-        found: String(value),
-        remedy: "Correct it.",
-      });
-  }
+  checkPositive({ ropeTheta: config.ropeTheta, normEps: config.normEps });
   if (config.heads % config.kvHeads !== 0)
-    throw new ConfigError({
-      field: "kvHeads",
-      expected: `a divisor of heads ${config.heads}`,
-      found: String(config.kvHeads),
-      remedy: `Use ${nearestDivisor(config.heads, config.kvHeads)} key and value heads.`,
-    });
+    throw configError(
+      "kvHeads",
+      `a divisor of heads ${config.heads}`,
+      String(config.kvHeads),
+      `Use ${nearestDivisor(config.heads, config.kvHeads)} key and value heads.`,
+    );
   if (config.headDim % 2 !== 0)
-    throw new ConfigError({
-      field: "headDim",
-      expected: "an even number (rotary positions turn dimensions in pairs)",
-      found: String(config.headDim),
-      remedy: "Change hiddenSize or heads so that hiddenSize / heads is even, or set headDim.",
-    });
+    throw configError(
+      "headDim",
+      "an even number (rotary positions turn dimensions in pairs)",
+      String(config.headDim),
+      "Change hiddenSize or heads so that hiddenSize / heads is even, or set headDim.",
+    );
   architectureOf(config);
   checkRopeScaling(config);
   return config;
@@ -137,12 +127,8 @@ function nearestDivisor(total: number, wanted: number): number {
 function checkRopeScaling({ ropeScaling: scaling, headDim, maxPositions }: DecoderConfig): void {
   if (scaling === undefined) return;
   const refuse = (field: string, expected: string, found: number): never => {
-    throw new ConfigError({
-      field: `ropeScaling.${field}`,
-      expected,
-      found: String(found),
-      remedy: "Correct it, or leave ropeScaling out.",
-    });
+    const remedy = "Correct it, or leave ropeScaling out.";
+    throw configError(`ropeScaling.${field}`, expected, String(found), remedy);
   };
   for (const [field, value] of Object.entries(scaling))
     if (typeof value === "number" && !(Number.isFinite(value) && value > 0))

@@ -1,230 +1,120 @@
 /**
- * The dense DeepSeek LLM decoder (arXiv 2401.02954, section 2.2; Llama's block): pre-norm RMSNorm, attention with RoPE
- * and MHA or grouped queries, SwiGLU; on request with Qwen2's biases or Qwen3's norms of queries and keys. Parameter
- * names are those of Hugging Face's LlamaForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM.
+ * The dense decoder of DeepSeek LLM (arXiv 2401.02954, section 2.2), which is Llama's block: attention with RoPE and MHA
+ * or grouped queries, and SwiGLU; Qwen2 adds biases and Qwen3 norms of queries and keys.
  */
-import { add, attention, linear, reshape, rmsNorm, rope, swiglu } from "../graph/ops.ts";
-import { recompute } from "../graph/recompute.ts";
+import { add, attention, linear, reshape, rmsNorm, rope } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import { cachedAttention } from "./cache.ts";
+import { checkDecoderConfig, type DecoderConfig, type Architecture as Family } from "./config.ts";
+import { denseFromHuggingFace, denseToHuggingFace } from "./dense-hugging-face.ts";
+import type { Architecture, AttentionContext, Design } from "./design.ts";
 import {
-  type CachedStep,
-  cachedAttention,
-  cacheMasks,
-  flatLogits,
-  type KeysValues,
-  wantedTokens,
-} from "./cache.ts";
-import type { DecoderConfig } from "./config.ts";
-import { embed, mergeHeads, type ParameterSpec, type Parameters, parameter, projectHeads } from "./layers.ts";
-import { type RotaryTables, rotaryTables } from "./rope.ts";
+  matrix,
+  mergeHeads,
+  normWeight,
+  type ParameterSpec,
+  project,
+  residualStd,
+  splitHeads,
+  swigluLayer,
+  swigluParameters,
+  type Weights,
+} from "./layers.ts";
 
-/** Standard deviation of the initial matrices; those that write into the residual stream get it / sqrt(2 layers). */
-const INIT_STD = 0.02;
+const design: Design<DecoderConfig> = {
+  attentionParameters({ layers, hiddenSize, heads, kvHeads, headDim, qkvBias, qkNorm }) {
+    const projection = (name: "q" | "k" | "v", count: number): ParameterSpec[] => {
+      const out = count * headDim;
+      const role = name === "q" ? "projection" : "kvProjection";
+      return [
+        matrix(`self_attn.${name}_proj`, [out, hiddenSize], { role }),
+        ...(qkvBias
+          ? [{ name: `self_attn.${name}_proj.bias`, role: "bias", shape: [out], init: 0 } as const]
+          : []),
+        ...(qkNorm && name !== "v" ? [normWeight(`self_attn.${name}_norm`, headDim)] : []),
+      ];
+    };
+    return [
+      ...projection("q", heads),
+      ...projection("k", kvHeads),
+      ...projection("v", kvHeads),
+      matrix("self_attn.o_proj", [hiddenSize, heads * headDim], { init: residualStd(layers) }),
+    ];
+  },
 
-type BlockParameter =
-  | `${"input" | "post_attention"}_layernorm.weight`
-  | `self_attn.${"q" | "k" | "v" | "o"}_proj.weight`
-  | `mlp.${"gate" | "up" | "down"}_proj.weight`;
-/** What only some families have. */
-type FamilyParameter = `self_attn.${"q" | "k" | "v"}_proj.bias` | `self_attn.${"q" | "k"}_norm.weight`;
+  feedForwardParameters: (config) => swigluParameters("mlp", config, config.intermediateSize),
 
-type BlockWeights = Record<BlockParameter, Tensor> & Partial<Record<FamilyParameter, Tensor>>;
+  cacheLayers: ({ kvHeads: heads, headDim: width }) => [
+    { name: "keys", heads, width },
+    { name: "values", heads, width },
+  ],
 
-/** The parameters of one block, named without the block. */
-function blockParameters(config: DecoderConfig): (ParameterSpec & { name: keyof BlockWeights })[] {
-  const {
-    layers,
-    hiddenSize: width,
-    heads,
-    kvHeads,
-    headDim,
-    intermediateSize: ffn,
-    qkvBias,
-    qkNorm,
-  } = config;
-  const residual = INIT_STD / Math.sqrt(2 * layers);
-  const projection = (name: "q" | "k" | "v", count: number) => [
-    {
-      name: `self_attn.${name}_proj.weight`,
-      role: name === "q" ? "projection" : "kvProjection",
-      shape: [count * headDim, width],
-      init: INIT_STD,
-    } as const,
-    ...(qkvBias
-      ? [{ name: `self_attn.${name}_proj.bias`, role: "bias", shape: [count * headDim], init: 0 } as const]
-      : []),
-  ];
-  const headNorm = (name: "q" | "k") =>
-    qkNorm
-      ? [{ name: `self_attn.${name}_norm.weight`, role: "norm", shape: [headDim], init: "ones" } as const]
-      : [];
-  return [
-    { name: "input_layernorm.weight", role: "norm", shape: [width], init: "ones" },
-    ...projection("q", heads),
-    ...headNorm("q"),
-    ...projection("k", kvHeads),
-    ...headNorm("k"),
-    ...projection("v", kvHeads),
-    { name: "self_attn.o_proj.weight", role: "projection", shape: [width, heads * headDim], init: residual },
-    { name: "post_attention_layernorm.weight", role: "norm", shape: [width], init: "ones" },
-    { name: "mlp.gate_proj.weight", role: "projection", shape: [ffn, width], init: INIT_STD },
-    { name: "mlp.up_proj.weight", role: "projection", shape: [ffn, width], init: INIT_STD },
-    { name: "mlp.down_proj.weight", role: "projection", shape: [width, ffn], init: residual },
-  ];
-}
+  rotary: (config) => config,
 
-export function decoderParameters(config: DecoderConfig): ParameterSpec[] {
-  const { vocabSize, layers, hiddenSize: width } = config;
-  const blocks = Array.from({ length: layers }, (_, layer) =>
-    blockParameters(config).map((spec) => ({ ...spec, name: `model.layers.${layer}.${spec.name}` })),
-  );
-  const specs: ParameterSpec[] = [
-    { name: "model.embed_tokens.weight", role: "embedding", shape: [vocabSize, width], init: INIT_STD },
-    ...blocks.flat(),
-    { name: "model.norm.weight", role: "norm", shape: [width], init: "ones" },
-  ];
-  if (!config.tieEmbeddings)
-    specs.push({ name: "lm_head.weight", role: "head", shape: [vocabSize, width], init: INIT_STD });
-  return specs;
-}
+  attention(x, weights, context) {
+    const { heads, kvHeads, headDim } = context.config;
+    const q = rotatedHeads(x, weights, "q", context);
+    const keys = rotatedHeads(x, weights, "k", context);
+    const values = projectedHeads(x, weights, "v", kvHeads, context.config);
+    const { over } = context;
+    const merged = (): Tensor => {
+      if ("mask" in over) return mergeHeads(attention(q, keys, values, over.mask));
+      const past = { keys: over.cache[0], values: over.cache[1] };
+      const out = cachedAttention(q, { keys, values }, past, over.masks, headDim ** -0.5);
+      const [batch, , seq] = q.shape;
+      return seq === 1 ? reshape(out, [batch, 1, heads * headDim]) : mergeHeads(reshape(out, q.shape, q));
+    };
+    return { out: project(merged(), weights, "self_attn.o_proj"), cache: [keys, values] };
+  },
 
-interface BlockContext {
-  config: DecoderConfig;
-  tables: RotaryTables;
-  positions: Tensor;
-  /** What differs between whole sequences and one cached token. */
-  attend: (q: Tensor, kv: KeysValues) => Tensor;
-}
+  feedForward: (x, weights) => ({ out: swigluLayer(x, weights, "mlp") }),
+};
 
-/** x [batch, seq, width] + attention(norm(x)), then + SwiGLU(norm(.)). */
-function block(
+/** x [batch, seq, hiddenSize] -> [batch, heads, seq, headDim]. */
+function projectedHeads(
   x: Tensor,
-  weights: BlockWeights,
-  { config, tables, positions, attend }: BlockContext,
+  weights: Weights,
+  name: "q" | "k" | "v",
+  heads: number,
+  { qkvBias }: DecoderConfig,
 ): Tensor {
-  const { graph } = x;
-  const mixed = graph.scope("attn", () => {
-    const normed = graph.scope("norm", () => rmsNorm(x, weights["input_layernorm.weight"], config.normEps));
-    const heads = (name: "q" | "k" | "v", count: number) =>
-      graph.scope(name, () => {
-        const weight = weights[`self_attn.${name}_proj.weight`];
-        return projectHeads(normed, weight, count, config.headDim, weights[`self_attn.${name}_proj.bias`]);
-      });
-    const rotated = (name: "q" | "k", count: number) => {
-      const projected = heads(name, count);
-      return graph.scope(name, () => {
-        const norm = weights[`self_attn.${name}_norm.weight`];
-        const scaled = norm === undefined ? projected : rmsNorm(projected, norm, config.normEps);
-        return rope(scaled, tables.cos, tables.sin, positions);
-      });
-    };
-    const q = rotated("q", config.heads);
-    const context = attend(q, { keys: rotated("k", config.kvHeads), values: heads("v", config.kvHeads) });
-    return add(
-      x,
-      graph.scope("o", () => linear(context, weights["self_attn.o_proj.weight"])),
-    );
-  });
-  return graph.scope("mlp", () => {
-    const normed = graph.scope("norm", () =>
-      rmsNorm(mixed, weights["post_attention_layernorm.weight"], config.normEps),
-    );
-    const gate = graph.scope("gate", () => linear(normed, weights["mlp.gate_proj.weight"]));
-    const up = graph.scope("up", () => linear(normed, weights["mlp.up_proj.weight"]));
-    const hidden = graph.scope("swiglu", () => swiglu(gate, up));
-    return add(
-      mixed,
-      graph.scope("down", () => linear(hidden, weights["mlp.down_proj.weight"])),
-    );
+  return x.graph.scope(name, () => {
+    const product = linear(x, weights(`self_attn.${name}_proj.weight`));
+    return splitHeads(qkvBias ? add(product, weights(`self_attn.${name}_proj.bias`)) : product, heads);
   });
 }
 
-type Attend = (layer: number, q: Tensor, kv: KeysValues) => Tensor;
-
-/** Embedding, blocks and the final norm: [batch, seq, width]. */
-function trunk(
-  parameters: Parameters,
-  config: DecoderConfig,
-  { ids, positions }: Pick<DecoderInputs, "ids" | "positions">,
-  attend: Attend,
-  recomputed = false,
+/** Queries or keys after their norm, where there is one, and the rotation. */
+function rotatedHeads(
+  x: Tensor,
+  weights: Weights,
+  name: "q" | "k",
+  { config, tables, positions }: AttentionContext<DecoderConfig>,
 ): Tensor {
-  const { graph } = ids;
-  const tables = rotaryTables(graph, config);
-  const names = blockParameters(config).map(({ name }) => name);
-  let x = graph.scope("embed", () => embed(parameter(parameters, "model.embed_tokens.weight"), ids));
-  for (let layer = 0; layer < config.layers; layer++) {
-    const context = {
-      config,
-      tables,
-      positions,
-      attend: (q: Tensor, kv: KeysValues) => attend(layer, q, kv),
-    };
-    const weights = names.map((name) => parameter(parameters, `model.layers.${layer}.${name}`));
-    const make = ([input, ...own]: readonly Tensor[]) =>
-      block(input, Object.fromEntries(names.map((name, i) => [name, own[i]])) as BlockWeights, context);
-    x = graph.scope(`layers.${layer}`, () =>
-      recomputed ? recompute([x, ...weights], make) : make([x, ...weights]),
-    );
-  }
-  return graph.scope("norm", () => rmsNorm(x, parameter(parameters, "model.norm.weight"), config.normEps));
-}
-
-function head(parameters: Parameters, config: DecoderConfig, hidden: Tensor): Tensor {
-  const name = config.tieEmbeddings ? "model.embed_tokens.weight" : "lm_head.weight";
-  return hidden.graph.scope("head", () => linear(hidden, parameter(parameters, name)));
-}
-
-export interface DecoderInputs {
-  /** Token ids, [batch, seq] i32. */
-  ids: Tensor;
-  /** Positions, [batch, seq] i32, below `maxPositions`. */
-  positions: Tensor;
-  /** 0 where a query may look and `MASKED` where not; broadcasts to [batch, heads, seq, seq]. */
-  mask: Tensor;
-}
-
-export interface WholeOptions {
-  /** Compute each block again in the backward pass instead of keeping its activations. */
-  recompute?: boolean;
-  /** What the head reads of the hidden states [batch, seq, width], where not all of them. */
-  wanted?: (hidden: Tensor) => Tensor;
-}
-
-/** Whole sequences: logits [batch, seq, vocab], and the keys and values of each layer for a cache. */
-export function decoder(
-  parameters: Parameters,
-  config: DecoderConfig,
-  inputs: DecoderInputs,
-  options: WholeOptions = {},
-): { logits: Tensor; cache: KeysValues[] } {
-  const cache: KeysValues[] = [];
-  const attend: Attend = (layer, q, kv) => {
-    cache[layer] = kv;
-    return mergeHeads(attention(q, kv.keys, kv.values, inputs.mask));
-  };
-  const hidden = trunk(parameters, config, inputs, attend, options.recompute);
-  return { logits: head(parameters, config, options.wanted?.(hidden) ?? hidden), cache };
-}
-
-/** New tokens over a cache: see `Model.decode`. */
-export function cachedDecoder(
-  parameters: Parameters,
-  config: DecoderConfig,
-  step: CachedStep,
-): { logits: Tensor; hidden: Tensor; fresh: Tensor[] } {
-  const fresh: Tensor[] = [];
-  const { chunk, cache } = step;
-  const [batch] = step.ids.shape;
-  const { heads, kvHeads, headDim } = config;
-  const masks = cacheMasks(step, heads / kvHeads);
-  const hidden = trunk(parameters, config, step, (layer, q, kv) => {
-    fresh.push(kv.keys, kv.values);
-    const past = { keys: cache[2 * layer], values: cache[2 * layer + 1] };
-    const context = cachedAttention(q, kv, past, masks, headDim ** -0.5);
-    if (chunk === undefined) return reshape(context, [batch, 1, heads * headDim]);
-    return mergeHeads(reshape(context, q.shape, q));
+  const projected = projectedHeads(x, weights, name, name === "q" ? config.heads : config.kvHeads, config);
+  return x.graph.scope(name, () => {
+    const scaled = config.qkNorm
+      ? rmsNorm(projected, weights(`self_attn.${name}_norm.weight`), config.normEps)
+      : projected;
+    return rope(scaled, tables.cos, tables.sin, positions);
   });
-  const logits = head(parameters, config, chunk === undefined ? hidden : wantedTokens(hidden, chunk.last));
-  return { logits: flatLogits(logits), hidden, fresh };
 }
+
+const family = (
+  name: Family,
+  className: string,
+  aliases: readonly string[] = [],
+): Architecture<DecoderConfig> => ({
+  design,
+  className,
+  modelTypes: [name, ...aliases],
+  gguf: { architecture: name, pairedHeads: name === "llama" },
+  check: checkDecoderConfig,
+  fromHuggingFace: denseFromHuggingFace,
+  toHuggingFace: denseToHuggingFace,
+});
+
+/** A Mistral without its window is Llama's block, and is written as such. */
+export const llama = family("llama", "LlamaForCausalLM", ["mistral"]);
+export const qwen2 = family("qwen2", "Qwen2ForCausalLM");
+export const qwen3 = family("qwen3", "Qwen3ForCausalLM");

@@ -1,7 +1,7 @@
-/** What every decoder shares: named parameters and their initialisation, projections into heads. */
+/** What every decoder is made of: named parameters and their initialisation, linear layers, heads, SwiGLU. */
 
 import { input } from "../graph/ops/source.ts";
-import { add, embedding, linear, reshape, transpose } from "../graph/ops.ts";
+import { linear, mul, reshape, swiglu, transpose } from "../graph/ops.ts";
 import { type Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { Random } from "../lib/random.ts";
 import { allocate, type HostValue } from "../runtime/value.ts";
@@ -36,10 +36,43 @@ export interface ParameterSpec {
   mtp?: true;
 }
 
+/** Standard deviation of the initial matrices. */
+const INIT_STD = 0.02;
+/** Of those that write into the residual stream. */
+export const residualStd = (layers: number): number => INIT_STD / Math.sqrt(2 * layers);
+
+/** The weight of a linear layer, [out, in]. */
+export const matrix = (
+  name: string,
+  shape: readonly [number, number],
+  { role = "projection", init = INIT_STD }: Partial<Pick<ParameterSpec, "role" | "init">> = {},
+): ParameterSpec => ({ name: `${name}.weight`, role, shape, init });
+
+export const normWeight = (name: string, size: number): ParameterSpec => ({
+  name: `${name}.weight`,
+  role: "norm",
+  shape: [size],
+  init: "ones",
+});
+
+/** The parameters of `swigluLayer`. */
+export const swigluParameters = (
+  name: string,
+  { hiddenSize, layers }: { hiddenSize: number; layers: number },
+  inner: number,
+): ParameterSpec[] => [
+  matrix(`${name}.gate_proj`, [inner, hiddenSize]),
+  matrix(`${name}.up_proj`, [inner, hiddenSize]),
+  matrix(`${name}.down_proj`, [hiddenSize, inner], { init: residualStd(layers) }),
+];
+
 export const isProjection = ({ role }: Pick<ParameterSpec, "role">): boolean =>
   role === "projection" || role === "kvProjection" || role === "kvUpProjection";
 
 export type Parameters = ReadonlyMap<string, Tensor>;
+
+/** Looks up a parameter of a block by its name inside the block, such as `self_attn.o_proj.weight`. */
+export type Weights = (name: string) => Tensor;
 
 /** How a graph gets its parameters: as inputs, or as part of it. */
 export type ParameterMaker = (graph: Graph, specs: readonly ParameterSpec[]) => Parameters;
@@ -74,28 +107,33 @@ export function countParameters(specs: readonly ParameterSpec[]): number {
   return specs.reduce((total, { shape }) => total + shape.reduce((size, dim) => size * dim, 1), 0);
 }
 
-/** x Wᵀ, plus a bias where there is one, cut into heads: [batch, seq, width] -> [batch, heads, seq, headDim]. */
-export function projectHeads(
-  x: Tensor,
-  weight: Tensor,
-  heads: number,
-  headDim: number,
-  bias?: Tensor,
-): Tensor {
-  const [batch, seq] = x.shape;
-  const product = linear(x, weight);
-  const projected = bias === undefined ? product : add(product, bias);
-  return transpose(reshape(projected, [batch, seq, heads, headDim]), [0, 2, 1, 3]);
+/** x Wᵀ for the layer of this name, which gives the scope: `self_attn.q_proj` is "q", `self_attn.kv_a_proj_with_mqa` "kvA". */
+export function project(x: Tensor, weights: Weights, name: string): Tensor {
+  const [scope] = (name.split(".").at(-1) as string).split("_proj");
+  const camel = scope.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+  return x.graph.scope(camel, () => linear(x, weights(`${name}.weight`)));
 }
 
-/** The inverse of cutting into heads: [batch, heads, seq, headDim] -> [batch, seq, heads · headDim]. */
+/** [batch, seq, heads · width] -> [batch, heads, seq, width]. */
+export function splitHeads(x: Tensor, heads: number): Tensor {
+  const [batch, seq, width] = x.shape;
+  return transpose(reshape(x, [batch, seq, heads, (width as number) / heads]), [0, 2, 1, 3]);
+}
+
+/** The inverse of `splitHeads`: [batch, heads, seq, headDim] -> [batch, seq, heads · headDim]. */
 export function mergeHeads(x: Tensor): Tensor {
   const [batch, heads, seq, headDim] = x.shape;
   const bySeq = seq === 1 ? x : transpose(x, [0, 2, 1, 3]);
   return reshape(bySeq, [batch, seq, (heads as number) * (headDim as number)]);
 }
 
-/** Rows of the embedding table [vocab, width] at `ids` [...] -> [..., width]. */
-export function embed(table: Tensor, ids: Tensor): Tensor {
-  return embedding(table, ids);
+/** down(swiglu(gate(x), up(x))) (arXiv 2002.05202), times a weight a row, [rows, 1], where there is one. */
+export function swigluLayer(x: Tensor, weights: Weights, name: string, rowWeights?: Tensor): Tensor {
+  const [gate, up] = [project(x, weights, `${name}.gate_proj`), project(x, weights, `${name}.up_proj`)];
+  const hidden = x.graph.scope("swiglu", () => {
+    const plain = swiglu(gate, up);
+    // The projection is linear, and its input is narrower than its output.
+    return rowWeights === undefined ? plain : mul(plain, rowWeights);
+  });
+  return project(hidden, weights, `${name}.down_proj`);
 }

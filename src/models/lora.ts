@@ -4,7 +4,7 @@
  */
 import { lowRank } from "../graph/ops.ts";
 import { Graph } from "../graph/tensor.ts";
-import { ConfigError } from "./config.ts";
+import { configError } from "./checks.ts";
 import { isProjection, type ParameterSpec, type Parameters, parameter, parameterInputs } from "./layers.ts";
 
 export interface LoraOptions {
@@ -32,7 +32,7 @@ export function weightOf(name: string): { weight: string; which: "A" | "B" } | n
 const isLinear = (spec: ParameterSpec): boolean =>
   isProjection(spec) || spec.role === "router" || spec.role === "head";
 
-/** The weights beside which an adapter goes. @throws ConfigError for a target that names none of them */
+/** The weights beside which an adapter goes. @throws UserError for a target that names none of them */
 export function adaptedWeights(specs: readonly ParameterSpec[], targets: readonly string[]): ParameterSpec[] {
   const linear = specs.filter(isLinear);
   if (targets.length === 0) return linear.filter(isProjection);
@@ -41,12 +41,7 @@ export function adaptedWeights(specs: readonly ParameterSpec[], targets: readonl
     const found = linear.filter(({ name }) => `.${module(name)}`.endsWith(`.${target}`));
     if (found.length === 0) {
       const known = [...new Set(linear.map(({ name }) => module(name).split(".").at(-1)))].join(", ");
-      throw new ConfigError({
-        field: "lora.targets",
-        expected: "linear layers of this model",
-        found: `"${target}"`,
-        remedy: `It has ${known}.`,
-      });
+      throw configError("lora.targets", "linear layers of this model", `"${target}"`, `It has ${known}.`);
     }
     for (const spec of found) chosen.add(spec);
   }

@@ -18,11 +18,20 @@ import {
   transpose,
 } from "../graph/ops.ts";
 import { product, type Tensor } from "../graph/tensor.ts";
-import { type CacheMasks, cachedAttention } from "./cache.ts";
-import { mergeHeads } from "./layers.ts";
-import { type RotarySettings, type RotaryTables, yarnMagnitude } from "./rope.ts";
+import { cachedAttention } from "./cache.ts";
+import type { AttentionContext } from "./design.ts";
+import {
+  matrix,
+  mergeHeads,
+  normWeight,
+  type ParameterSpec,
+  project,
+  residualStd,
+  splitHeads,
+  type Weights,
+} from "./layers.ts";
+import { type RotarySettings, yarnMagnitude } from "./rope.ts";
 import type { V3Config, Yarn } from "./v3-config.ts";
-import type { Weights } from "./v3-parameters.ts";
 
 /** Epsilon of the norms on latents; the reference leaves it at its default, whatever the config says of the others. */
 const LATENT_EPSILON = 1e-6;
@@ -38,22 +47,44 @@ export function scoreFactor(yarn: Yarn | null): number {
   return yarn === null || yarn.mscaleAllDim === 0 ? 1 : yarnMagnitude(yarn.factor, yarn.mscaleAllDim) ** 2;
 }
 
-export interface MlaContext {
-  config: V3Config;
-  tables: RotaryTables;
-  /** [batch, seq] i32. */
-  positions: Tensor;
+type MlaContext = AttentionContext<V3Config>;
+type CachedOver = Extract<MlaContext["over"], { cache: unknown }>;
+
+export function mlaParameters(config: V3Config): ParameterSpec[] {
+  const {
+    hiddenSize,
+    heads,
+    queryLoraRank: queryRank,
+    kvLoraRank: rank,
+    nopeDim,
+    ropeDim,
+    valueDim,
+  } = config;
+  const queries = heads * (nopeDim + ropeDim);
+  return [
+    ...(queryRank === null
+      ? [matrix("self_attn.q_proj", [queries, hiddenSize])]
+      : [
+          matrix("self_attn.q_a_proj", [queryRank, hiddenSize]),
+          normWeight("self_attn.q_a_layernorm", queryRank),
+          matrix("self_attn.q_b_proj", [queries, queryRank]),
+        ]),
+    matrix("self_attn.kv_a_proj_with_mqa", [rank + ropeDim, hiddenSize], { role: "kvProjection" }),
+    normWeight("self_attn.kv_a_layernorm", rank),
+    matrix("self_attn.kv_b_proj", [heads * (nopeDim + valueDim), rank], { role: "kvUpProjection" }),
+    matrix("self_attn.o_proj", [hiddenSize, heads * valueDim], { init: residualStd(config.layers) }),
+  ];
 }
 
 /** Queries of all heads, [batch, seq, heads · (nope + rope)] (eq. 6 to 8). */
 function queries(x: Tensor, weights: Weights, { queryLoraRank: queryRank }: V3Config): Tensor {
   const { graph } = x;
-  if (queryRank === null) return graph.scope("q", () => linear(x, weights("self_attn.q_proj.weight")));
-  const down = graph.scope("qA", () => linear(x, weights("self_attn.q_a_proj.weight")));
+  if (queryRank === null) return project(x, weights, "self_attn.q_proj");
+  const down = project(x, weights, "self_attn.q_a_proj");
   const normed = graph.scope("qNorm", () =>
     rmsNorm(down, weights("self_attn.q_a_layernorm.weight"), LATENT_EPSILON),
   );
-  return graph.scope("qB", () => linear(normed, weights("self_attn.q_b_proj.weight")));
+  return project(normed, weights, "self_attn.q_b_proj");
 }
 
 /** The latent [batch, seq, latent] after its norm and the shared key [batch, 1, seq, rope] after its rotation (eq. 1, 3). */
@@ -61,7 +92,7 @@ function compress(x: Tensor, weights: Weights, context: MlaContext): { latent: T
   const { graph } = x;
   const { kvLoraRank: rank, ropeDim } = context.config;
   const [batch, seq] = x.shape;
-  const both = graph.scope("kvA", () => linear(x, weights("self_attn.kv_a_proj_with_mqa.weight")));
+  const both = project(x, weights, "self_attn.kv_a_proj_with_mqa");
   const [raw, rawKey] = graph.scope("kvA", () => split(both, -1, [rank, ropeDim]));
   const latent = graph.scope("kvNorm", () =>
     rmsNorm(raw, weights("self_attn.kv_a_layernorm.weight"), LATENT_EPSILON),
@@ -79,29 +110,23 @@ function cacheEntry({ latent, key }: { latent: Tensor; key: Tensor }): Tensor {
   return latent.graph.scope("cache", () => concat([reshape(latent, [batch, 1, seq, rank]), key], -1));
 }
 
-/** Heads of [batch, seq, heads · width] -> [batch, heads, seq, width]. */
-function cutHeads(x: Tensor, heads: number): Tensor {
-  const [batch, seq, width] = x.shape;
-  return transpose(reshape(x, [batch, seq, heads, (width as number) / heads]), [0, 2, 1, 3]);
-}
-
 /** The expanded form over whole sequences: x [batch, seq, width] -> the same, and what a cache would hold. */
 export function expandedAttention(
   x: Tensor,
   weights: Weights,
   mask: Tensor,
   context: MlaContext,
-): { out: Tensor; cache: Tensor } {
+): { out: Tensor; cache: Tensor[] } {
   const { graph } = x;
   const { heads, nopeDim, ropeDim, valueDim, yarn } = context.config;
   const projected = queries(x, weights, context.config);
   const compressed = compress(x, weights, context);
   const q = graph.scope("q", () => {
-    const [plain, turned] = split(cutHeads(projected, heads), -1, [nopeDim, ropeDim]);
+    const [plain, turned] = split(splitHeads(projected, heads), -1, [nopeDim, ropeDim]);
     return { plain, turned: rotate(turned, context) };
   });
   const expanded = graph.scope("kvB", () =>
-    cutHeads(linear(compressed.latent, weights("self_attn.kv_b_proj.weight")), heads),
+    splitHeads(linear(compressed.latent, weights("self_attn.kv_b_proj.weight")), heads),
   );
   const mixed = graph.scope("heads", () => {
     const [plainKeys, values] = split(expanded, -1, [nopeDim, valueDim]);
@@ -111,21 +136,9 @@ export function expandedAttention(
     const scaled = yarn === null ? joined : mul(joined, scoreFactor(yarn));
     return attention(scaled, keys, values, mask);
   });
-  const out = graph.scope("o", () => linear(mergeHeads(mixed), weights("self_attn.o_proj.weight")));
-  return { out, cache: cacheEntry(compressed) };
+  const out = project(mergeHeads(mixed), weights, "self_attn.o_proj");
+  return { out, cache: [cacheEntry(compressed)] };
 }
-
-/**
- * Attention of queries [batch, heads, seq, width] over a cache and over their own entries [batch, 1, seq, width] ->
- * [batch, 1, heads · seq, width].
- */
-export type AttendLatent = (queries: Tensor, own: Tensor, scale: number) => Tensor;
-
-/** Attention over the cache of one layer, [batch, 1, past, latent + rope], where all heads share one key head. */
-export const overCache =
-  (past: Tensor, masks: CacheMasks): AttendLatent =>
-  (queries, own, scale) =>
-    cachedAttention(queries, { keys: own, values: own }, { keys: past, values: past }, masks, scale);
 
 /**
  * The absorbed form for new tokens over a cache: x [batch, seq, hiddenSize]. With W_UK and W_UV the rows of kv_b_proj,
@@ -135,15 +148,15 @@ export const overCache =
 export function absorbedAttention(
   x: Tensor,
   weights: Weights,
-  attend: AttendLatent,
+  { cache, masks }: CachedOver,
   context: MlaContext,
-): { out: Tensor; cache: Tensor } {
+): { out: Tensor; cache: Tensor[] } {
   const { graph } = x;
   const { heads, nopeDim, ropeDim, valueDim, kvLoraRank: latent, yarn } = context.config;
   const { positions } = context;
   const [batch, seq] = x.shape;
   const tokens = product([batch, seq]);
-  const cache = cacheEntry(compress(x, weights, context));
+  const entry = cacheEntry(compress(x, weights, context));
   const [upKeys, upValues] = graph.scope("kvB", () =>
     split(reshape(weights("self_attn.kv_b_proj.weight"), [heads, nopeDim + valueDim, latent]), 1, [
       nopeDim,
@@ -164,13 +177,13 @@ export function absorbedAttention(
   });
   const mixed = graph.scope("heads", () => {
     const scale = scoreFactor(yarn) * (nopeDim + ropeDim) ** -0.5;
-    const attended = attend(q, cache, scale);
+    const [own, past] = [entry, cache[0]].map((both) => ({ keys: both, values: both }));
+    const attended = cachedAttention(q, own, past, masks, scale);
     const inLatent = reshape(slice(attended, -1, 0, latent), [batch, heads, seq, latent]);
     const byHead = transpose(inLatent, [1, 0, 2, 3]);
     // [heads, batch · seq, latent] · [heads, latent, value]
     const values = matmul(reshape(byHead, [heads, tokens, latent]), upValues, { transB: true });
     return reshape(transpose(values, [1, 0, 2]), [batch, seq, heads * valueDim], positions);
   });
-  const out = graph.scope("o", () => linear(mixed, weights("self_attn.o_proj.weight")));
-  return { out, cache };
+  return { out: project(mixed, weights, "self_attn.o_proj"), cache: [entry] };
 }

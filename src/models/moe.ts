@@ -20,31 +20,26 @@ import {
   scatter,
   sigmoid,
   sum,
-  swiglu,
   takeAlongAxis,
   topK,
   where,
 } from "../graph/ops.ts";
 import { product, type Tensor } from "../graph/tensor.ts";
+import { matrix, type ParameterSpec, swigluLayer, swigluParameters, type Weights } from "./layers.ts";
 import type { V3Config } from "./v3-config.ts";
-import type { Weights } from "./v3-parameters.ts";
 
 /** Keeps the weights of a token whose affinities are all 0 finite. */
 const TINY = 1e-20;
 
-/** down(swiglu(gate(x), up(x))), times a weight a row [rows, 1] where there is one. */
-export function swigluLayer(x: Tensor, weights: Weights, name: string, share?: Tensor): Tensor {
-  const { graph } = x;
-  const part = (which: string, input: Tensor) =>
-    graph.scope(which, () => linear(input, weights(`${name}.${which}_proj.weight`)));
-  const [gate, up] = [part("gate", x), part("up", x)];
-  const hidden = graph.scope("swiglu", () => {
-    const plain = swiglu(gate, up);
-    // The product with the matrix is linear: the narrower of its two sides is weighted.
-    return share === undefined ? plain : mul(plain, share);
-  });
-  return part("down", hidden);
-}
+/** The parameters of `moe`. */
+export const moeParameters = (config: V3Config): ParameterSpec[] => [
+  matrix("mlp.gate", [config.experts, config.hiddenSize], { role: "router" }),
+  { name: "mlp.gate.e_score_correction_bias", role: "routerBias", shape: [config.experts], init: 0 },
+  ...Array.from({ length: config.experts }, (_, expert) =>
+    swigluParameters(`mlp.experts.${expert}`, config, config.moeIntermediateSize),
+  ).flat(),
+  ...swigluParameters("mlp.shared_experts", config, config.sharedExperts * config.moeIntermediateSize),
+];
 
 /** What the router decides for rows [rows, width]. */
 export interface RouterResult {

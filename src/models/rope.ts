@@ -2,42 +2,50 @@
  * Rotary positions (Su et al. 2021, arXiv 2104.09864, eq. 15) and the ways to stretch them beyond the trained length,
  * each as transformers computes it: its models are what our logits are compared with.
  */
+import { z } from "zod";
 import { weight } from "../graph/ops/source.ts";
 import type { Graph, Tensor } from "../graph/tensor.ts";
+import { count, positive } from "../lib/schema.ts";
 
-export type RopeScaling =
+const factor = z.number().min(1).describe("How many times longer the sequences are than in training.");
+const originalPositions = count.describe("Positions in training.");
+
+/** How rotary positions reach beyond the `originalPositions` of training. */
+export const ropeScaling = z.discriminatedUnion("kind", [
   /** All frequencies divided by `factor` (Chen et al. 2023, arXiv 2306.15595); DeepSeek-Coder has factor 4. */
-  | { kind: "linear"; factor: number }
+  z.strictObject({ kind: z.literal("linear"), factor }),
   /**
    * A larger base for longer sequences (YaRN, arXiv 2309.00071, section 3.3). A position gets the frequencies of a
-   * sequence that ends with it, which is what transformers computes token by token over its cache. Given a whole
-   * sequence, transformers rotates every position by the frequencies of the longest row of the batch, so that its
-   * own cached and uncached forms differ beyond `originalPositions`; ours are one.
+   * sequence that ends with it, which is what transformers computes token by token over its cache. Given several tokens
+   * at once, transformers rotates every position by the frequencies of the longest row of the batch, so that its own
+   * cached and uncached forms differ beyond `originalPositions`; ours are one.
    */
-  | { kind: "dynamic"; factor: number; originalPositions: number }
+  z.strictObject({ kind: z.literal("dynamic"), factor, originalPositions }),
   /** Llama 3.1: low frequencies divided by `factor`, high ones kept, a blend between. */
-  | {
-      kind: "llama3";
-      factor: number;
-      originalPositions: number;
-      lowFrequencyFactor: number;
-      highFrequencyFactor: number;
-    }
+  z.strictObject({
+    kind: z.literal("llama3"),
+    factor,
+    originalPositions,
+    lowFrequencyFactor: positive
+      .default(1)
+      .describe("Dimensions with longer wavelengths are scaled in full."),
+    highFrequencyFactor: positive.default(4).describe("Dimensions with shorter wavelengths are not scaled."),
+  }),
   /** YaRN (arXiv 2309.00071, section 3.2 and eq. 22). */
-  | {
-      kind: "yarn";
-      factor: number;
-      originalPositions: number;
-      /** Turns within the trained length above which a frequency is kept, and below which it is divided. */
-      betaFast: number;
-      betaSlow: number;
-      /** Whether the ends of the blend are rounded outwards to whole dimensions; left out, they are. */
-      truncate?: boolean;
-      /** Factor of cos and sin; left out, it follows from `factor`, `mscale` and `mscaleAllDim`. */
-      attentionFactor?: number;
-      mscale?: number;
-      mscaleAllDim?: number;
-    };
+  z.strictObject({
+    kind: z.literal("yarn"),
+    factor,
+    originalPositions,
+    betaFast: positive.default(32).describe("Rotations above which a dimension is not scaled."),
+    betaSlow: positive.default(1).describe("Rotations below which a dimension is scaled in full."),
+    truncate: z.boolean().optional().describe("Round the bounds of that range to whole dimensions."),
+    attentionFactor: positive.optional().describe("Factor of the attention's logits instead of YaRN's."),
+    mscale: positive.optional().describe("Factor of YaRN's temperature, numerator."),
+    mscaleAllDim: positive.optional().describe("Factor of YaRN's temperature, denominator."),
+  }),
+]);
+
+export type RopeScaling = z.output<typeof ropeScaling>;
 
 export interface FrequencySettings {
   /** Width of what is rotated. */

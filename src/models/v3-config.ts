@@ -1,72 +1,86 @@
 /** The shape of DeepSeek-V3 and R1 (arXiv 2412.19437, section 4.2) and of models of its design, any size. */
-import { ConfigError, type TokenIds } from "./config.ts";
-import { checkSizes, LIMITS } from "./limits.ts";
+import { z } from "zod";
+import { count, nonNegative, off, positive } from "../lib/schema.ts";
+import {
+  checkField,
+  checkPositive,
+  checkSizes,
+  configError,
+  type Fields,
+  LIMITS,
+  readNumber,
+  type TokenIds,
+  writtenEnd,
+} from "./checks.ts";
 
-/** YaRN (Peng et al. 2023, arXiv 2309.00071) as DeepSeek configures it. */
-export interface Yarn {
-  factor: number;
-  /** Positions of the training before the extension. */
-  originalPositions: number;
-  /** Rotations over those positions above which a frequency is kept, and below which it is interpolated. */
-  betaFast: number;
-  betaSlow: number;
-  /** Factors of ln(factor) / 10 in the scale of the rotated parts and of all scores. */
-  mscale: number;
-  mscaleAllDim: number;
-}
+/** What a recipe says of a model of DeepSeek-V3's design. */
+export const v3Shape = z.strictObject({
+  architecture: z
+    .literal("deepseek_v3")
+    .describe("DeepSeek-V3 with latent attention and routed experts (arXiv 2412.19437, section 2.1)."),
+  layers: count.describe("Transformer blocks."),
+  hiddenSize: count.describe("Width of the residual stream."),
+  heads: count.describe("Attention heads."),
+  queryLoraRank: count
+    .nullable()
+    .default(null)
+    .describe("Width of the queries' latent; `null`: queries have one projection."),
+  kvLoraRank: count.describe("Width of the latent from which keys and values are computed."),
+  nopeDim: count.describe("Width of a head's part without rotary positions."),
+  ropeDim: count.describe("Width of a head's part with rotary positions."),
+  valueDim: count.describe("Width of a head's values."),
+  intermediateSize: count.describe("Inner width of SwiGLU in the first `denseLayers` blocks."),
+  denseLayers: z.int().min(0).default(1).describe("Blocks without experts, at the start."),
+  moeIntermediateSize: count.describe("Inner width of one expert."),
+  experts: count.describe("Routed experts per block."),
+  activeExperts: count.describe("Routed experts per token."),
+  sharedExperts: count.default(1).describe("Experts that every token uses."),
+  groups: count.default(1).describe("Groups of experts for group-limited routing."),
+  activeGroups: count.default(1).describe("Groups per token."),
+  normaliseWeights: z
+    .boolean()
+    .default(true)
+    .describe("The weights of a token's experts add up to `routedScale`."),
+  routedScale: positive.default(2.5).describe("Factor of the routed experts' output."),
+  maxPositions: z.int().min(2).describe("Longest sequence in tokens."),
+  ropeTheta: positive.default(10000).describe("Base of the rotary frequencies."),
+  /** Positions beyond those of training. */
+  yarn: z
+    .strictObject({
+      factor: z.number().min(1).describe("How many times longer the sequences are than in training."),
+      originalPositions: count.describe("Positions in training."),
+      betaFast: positive.default(32).describe("Rotations above which a dimension is not scaled."),
+      betaSlow: positive.default(1).describe("Rotations below which a dimension is scaled in full."),
+      mscale: nonNegative.default(1).describe("Factor of YaRN's temperature, numerator."),
+      mscaleAllDim: nonNegative.default(1).describe("Factor of YaRN's temperature, denominator."),
+    })
+    .nullable()
+    .default(null),
+  normEps: positive.default(1e-6).describe("RMSNorm's epsilon."),
+  mtpLayers: z
+    .int()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe("MTP modules, which predict one token more in pretraining."),
+  tieEmbeddings: off.describe("The head uses the embedding's weights."),
+});
 
 /** All sizes are counts; a checked config comes from `checkV3Config` or `v3FromHuggingFace`. */
-export interface V3Config {
-  architecture: "deepseek_v3";
+export type V3Config = z.output<typeof v3Shape> & {
   /** Rows of the embedding; at least the tokenizer's vocabulary. */
   vocabSize: number;
-  layers: number;
-  /** Model width (hidden size). */
-  hiddenSize: number;
-  heads: number;
-  /** Width of the queries' latent, d_c'; `null`: queries are projected at once. */
-  queryLoraRank: number | null;
-  /** Width of the latent that keys and values share, d_c. */
-  kvLoraRank: number;
-  /** Widths of a head: the part of query and key without position, the rotated part, and the value. */
-  nopeDim: number;
-  ropeDim: number;
-  valueDim: number;
-  /** Inner width of the SwiGLU of the first `denseLayers` layers. */
-  intermediateSize: number;
-  denseLayers: number;
-  /** Inner width of one expert. */
-  moeIntermediateSize: number;
-  /** Routed experts, N_r, and how many of them a token uses, K_r. */
-  experts: number;
-  activeExperts: number;
-  /** Experts that every token uses, N_s: one SwiGLU of their joint width. */
-  sharedExperts: number;
-  /** Groups of routed experts (nodes), and how many of them a token may use. */
-  groups: number;
-  activeGroups: number;
-  /** Whether the weights of the chosen experts are made to sum to 1, and what they are then multiplied by. */
-  normaliseWeights: boolean;
-  routedScale: number;
-  maxPositions: number;
-  ropeTheta: number;
-  yarn: Yarn | null;
-  /** Epsilon of RMSNorm. */
-  normEps: number;
-  /** Modules that predict a further token: 0 or 1. */
-  mtpLayers: number;
-  /** Whether the output matrix is the embedding itself. */
-  tieEmbeddings: boolean;
-}
+};
+/** YaRN (Peng et al. 2023, arXiv 2309.00071) as DeepSeek configures it. */
+export type Yarn = NonNullable<V3Config["yarn"]>;
 
-function refuse(field: string, expected: string, found: unknown, remedy = "Correct it."): never {
-  const text = found === undefined ? "nothing" : JSON.stringify(found);
-  throw new ConfigError({ field, expected, found: text, remedy });
+function refuse(field: string, expected: string, found: unknown, remedy?: string): never {
+  throw configError(field, expected, found === undefined ? "nothing" : JSON.stringify(found), remedy);
 }
 
 /**
  * Returns `config` if a model of that shape can be built.
- * @throws ConfigError naming the first impossible field and what would work.
+ * @throws UserError naming the first impossible field and what would work.
  */
 export function checkV3Config(config: V3Config): V3Config {
   const { width, heads, headDim, experts: most } = LIMITS;
@@ -97,9 +111,8 @@ export function checkV3Config(config: V3Config): V3Config {
       tensors,
       "No model of that size is built here.",
     );
-  for (const field of ["ropeTheta", "normEps", "routedScale"] as const)
-    if (!Number.isFinite(config[field]) || config[field] <= 0)
-      refuse(field, "a positive number", config[field]);
+  const { ropeTheta, normEps, routedScale } = config;
+  checkPositive({ ropeTheta, normEps, routedScale });
   if (!Number.isSafeInteger(config.denseLayers) || config.denseLayers < 0)
     refuse("denseLayers", "a whole number, 0 or more", config.denseLayers);
   if (config.ropeDim % 2 !== 0) refuse("ropeDim", "an even number (pairs are turned)", config.ropeDim);
@@ -125,8 +138,6 @@ export function checkV3Config(config: V3Config): V3Config {
 export function v3ToHuggingFace(config: V3Config, ids: TokenIds): Record<string, unknown> {
   const { yarn } = config;
   return {
-    architectures: ["DeepseekV3ForCausalLM"],
-    model_type: "deepseek_v3",
     hidden_act: "silu",
     hidden_size: config.hiddenSize,
     intermediate_size: config.intermediateSize,
@@ -167,36 +178,19 @@ export function v3ToHuggingFace(config: V3Config, ids: TokenIds): Record<string,
     },
     rms_norm_eps: config.normEps,
     attention_bias: false,
-    attention_dropout: 0,
-    initializer_range: 0.02,
-    tie_word_embeddings: config.tieEmbeddings,
-    torch_dtype: "float32",
-    use_cache: true,
-    bos_token_id: ids.bosId,
-    eos_token_id: ids.eosIds.length > 1 ? [...ids.eosIds] : (ids.eosIds[0] ?? null),
-    pad_token_id: ids.padId,
+    ...writtenEnd(config, ids),
   };
 }
 
 /**
  * Reads the shape from the content of a `config.json` of DeepseekV3ForCausalLM, DeepSeek's or transformers 5's, whose
  * defaults absent fields take.
- * @throws ConfigError for a variant that would compute something else, a field of the wrong type, or an impossible shape.
+ * @throws UserError for a variant that would compute something else, a field of the wrong type, or an impossible shape.
  */
-export function v3FromHuggingFace(json: Readonly<Record<string, unknown>>): V3Config {
-  const number = (field: string, fallback?: number, from = json): number => {
-    const value = from[field] ?? fallback;
-    return typeof value === "number"
-      ? value
-      : refuse(field, "a number", value, "Is it DeepSeek-V3's config?");
-  };
-  const only = (field: string, allowed: unknown, from = json): void => {
-    const value = from[field] ?? allowed;
-    if (value !== allowed)
-      refuse(field, JSON.stringify(allowed), value, "This program does not implement that variant.");
-  };
-  if (json.model_type !== "deepseek_v3") refuse("model_type", '"deepseek_v3"', json.model_type);
-  if (json.hidden_act !== "swish") only("hidden_act", "silu");
+export function v3FromHuggingFace(json: Fields): V3Config {
+  const number = (field: string, fallback?: number, from = json): number => readNumber(from, field, fallback);
+  const only = (field: string, allowed: unknown): void => checkField(json, field, [allowed]);
+  checkField(json, "hidden_act", ["silu", "swish"]);
   only("attention_bias", false);
   only("rope_interleave", true);
   // Without a routed layer there is nothing to choose.

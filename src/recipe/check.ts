@@ -9,7 +9,7 @@ import type { ModelShape } from "../checkpoint/folder.ts";
 import { withModel } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
 import { isUserError, usageError } from "../lib/errors.ts";
-import { isV3, modelOf } from "../models/architectures.ts";
+import { modelOf } from "../models/architectures.ts";
 import { adaptedWeights } from "../models/lora.ts";
 import { usablePositions } from "../models/rope.ts";
 import { checkData, type Note } from "./check-data.ts";
@@ -22,7 +22,7 @@ import { idleFactor } from "./validate.ts";
 /**
  * @param source where the recipe is from, so that its mistakes are shown where they stand
  * @returns what a person should know before the run
- * @throws DataSetError naming the file and the line, StageError (RecipeError with a `source`) and ConfigError for what the
+ * @throws DataSetError naming the file and the line, StageError (RecipeError with a `source`) and UserError for what the
  *   model has no use or room for, UserError for a model or an adapter that cannot be opened
  */
 export function checkSources(recipe: Recipe, source?: RecipeSource): Note[] {
@@ -59,7 +59,7 @@ function checkStage(stage: Stage, recipe: Recipe, model: ModelShape): Note[] {
 }
 
 function checkLanguageModelling(stage: PretrainStage | SftStage, { config }: ModelShape): void {
-  const idle = idleFactor(stage, isV3(config) ? config : null);
+  const idle = idleFactor(stage, "mtpLayers" in config ? config : null);
   if (idle !== null) throw stageError(stage.name, idle.path, idle.message, idle.remedy);
   const maxPositions = usablePositions(config.maxPositions);
   if (stage.sequence > maxPositions)

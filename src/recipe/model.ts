@@ -9,7 +9,7 @@ import { readJson } from "../checkpoint/json.ts";
 import { holdsModel, openModelFiles, readShape } from "../checkpoint/model.ts";
 import { mergeAdapter } from "../checkpoint/peft.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
-import { allParameters, checkConfig } from "../models/architectures.ts";
+import { allParameters, checkConfig, configOf } from "../models/architectures.ts";
 import { initialise } from "../models/layers.ts";
 import { f32, type HostValue } from "../runtime/session.ts";
 import { readDataText } from "../tasks/rows.ts";
@@ -66,10 +66,7 @@ export function recipeShape(recipe: Recipe): ModelShape {
   if ("from" in recipe.model) return readShape(placeOf(recipe.model.from));
   const tokenizer = recipeTokenizer(recipe);
   const { vocabSize } = tokenizer;
-  if ("architecture" in recipe.model)
-    return { config: checkConfig({ ...recipe.model, vocabSize }), tokenizer };
-  const { heads, kvHeads = heads, headDim = recipe.model.hiddenSize / heads } = recipe.model;
-  return { config: checkConfig({ ...recipe.model, vocabSize, kvHeads, headDim }), tokenizer };
+  return { config: checkConfig(configOf(recipe.model, vocabSize)), tokenizer };
 }
 
 function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {

@@ -5,118 +5,15 @@
 import { z } from "zod";
 import { TRAINED_RULES } from "../checkpoint/gguf/splits.ts";
 import { dataSchema } from "../data/options.ts";
-import { count, fraction, nonNegative, off, positive } from "../lib/schema.ts";
+import { count, fraction, nonNegative, positive } from "../lib/schema.ts";
+import { denseShape } from "../models/config.ts";
+import { v3Shape } from "../models/v3-config.ts";
 import { taskOptions } from "../tasks/registry.ts";
 import { grpoOptions, pretrainOptions, sftOptions } from "../train/options.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "./name.ts";
 
 export type { TrainingData } from "../data/options.ts";
 export type { TaskOptions } from "../tasks/registry.ts";
-
-const factor = z.number().min(1).describe("How many times longer the sequences are than in training.");
-const originalPositions = count.describe("Positions in training.");
-
-/** How rotary positions reach beyond the `originalPositions` of training: src/models/rope.ts has each formula's paper. */
-const ropeScalingSchema = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("linear"), factor }),
-  z.strictObject({ kind: z.literal("dynamic"), factor, originalPositions }),
-  z.strictObject({
-    kind: z.literal("llama3"),
-    factor,
-    originalPositions,
-    lowFrequencyFactor: positive
-      .default(1)
-      .describe("Dimensions with longer wavelengths are scaled in full."),
-    highFrequencyFactor: positive.default(4).describe("Dimensions with shorter wavelengths are not scaled."),
-  }),
-  z.strictObject({
-    kind: z.literal("yarn"),
-    factor,
-    originalPositions,
-    betaFast: positive.default(32).describe("Rotations above which a dimension is not scaled."),
-    betaSlow: positive.default(1).describe("Rotations below which a dimension is scaled in full."),
-    truncate: z.boolean().optional().describe("Round the bounds of that range to whole dimensions."),
-    attentionFactor: positive.optional().describe("Factor of the attention's logits instead of YaRN's."),
-    mscale: positive.optional().describe("Factor of YaRN's temperature, numerator."),
-    mscaleAllDim: positive.optional().describe("Factor of YaRN's temperature, denominator."),
-  }),
-]);
-
-const denseShapeSchema = z
-  .strictObject({
-    layers: count.describe("Transformer blocks."),
-    hiddenSize: count.describe("Width of the residual stream."),
-    heads: count.describe("Query heads."),
-    kvHeads: count
-      .optional()
-      .describe("Key and value heads; fewer than `heads` is grouped-query attention. Default: `heads`."),
-    headDim: count.optional().describe("Width of a head. Default: `hiddenSize / heads`."),
-    intermediateSize: count.describe("Inner width of SwiGLU."),
-    maxPositions: z.int().min(2).describe("Longest sequence in tokens."),
-    ropeTheta: positive.default(10000).describe("Base of the rotary frequencies."),
-    ropeScaling: ropeScalingSchema.optional().describe("Longer sequences than in training."),
-    qkvBias: z.boolean().optional().describe("Biases of queries, keys and values, as in Qwen2."),
-    qkNorm: z
-      .boolean()
-      .optional()
-      .describe("RMSNorm of queries and keys, as in Qwen3; not together with `qkvBias`."),
-    normEps: positive.default(1e-6).describe("RMSNorm's epsilon."),
-    tieEmbeddings: off.describe("The head uses the embedding's weights."),
-  })
-  .describe("A dense decoder like DeepSeek LLM (arXiv 2401.02954, section 2.2), Llama or Qwen.");
-
-/** DeepSeek-V3's design (arXiv 2412.19437, section 2.1), in any size; `src/models/v3-config.ts` says more of each size. */
-const v3ShapeSchema = z.strictObject({
-  architecture: z
-    .literal("deepseek_v3")
-    .describe("DeepSeek-V3 with latent attention and routed experts (arXiv 2412.19437, section 2.1)."),
-  layers: count.describe("Transformer blocks."),
-  hiddenSize: count.describe("Width of the residual stream."),
-  heads: count.describe("Attention heads."),
-  queryLoraRank: count
-    .nullable()
-    .default(null)
-    .describe("Width of the queries' latent; `null`: queries have one projection."),
-  kvLoraRank: count.describe("Width of the latent from which keys and values are computed."),
-  nopeDim: count.describe("Width of a head's part without rotary positions."),
-  ropeDim: count.describe("Width of a head's part with rotary positions."),
-  valueDim: count.describe("Width of a head's values."),
-  intermediateSize: count.describe("Inner width of SwiGLU in the first `denseLayers` blocks."),
-  denseLayers: z.int().min(0).default(1).describe("Blocks without experts, at the start."),
-  moeIntermediateSize: count.describe("Inner width of one expert."),
-  experts: count.describe("Routed experts per block."),
-  activeExperts: count.describe("Routed experts per token."),
-  sharedExperts: count.default(1).describe("Experts that every token uses."),
-  groups: count.default(1).describe("Groups of experts for group-limited routing."),
-  activeGroups: count.default(1).describe("Groups per token."),
-  normaliseWeights: z
-    .boolean()
-    .default(true)
-    .describe("The weights of a token's experts add up to `routedScale`."),
-  routedScale: positive.default(2.5).describe("Factor of the routed experts' output."),
-  maxPositions: z.int().min(2).describe("Longest sequence in tokens."),
-  ropeTheta: positive.default(10000).describe("Base of the rotary frequencies."),
-  /** Positions beyond those of training. */
-  yarn: z
-    .strictObject({
-      factor: z.number().min(1).describe("How many times longer the sequences are than in training."),
-      originalPositions: count.describe("Positions in training."),
-      betaFast: positive.default(32).describe("Rotations above which a dimension is not scaled."),
-      betaSlow: positive.default(1).describe("Rotations below which a dimension is scaled in full."),
-      mscale: nonNegative.default(1).describe("Factor of YaRN's temperature, numerator."),
-      mscaleAllDim: nonNegative.default(1).describe("Factor of YaRN's temperature, denominator."),
-    })
-    .nullable()
-    .default(null),
-  normEps: positive.default(1e-6).describe("RMSNorm's epsilon."),
-  mtpLayers: z
-    .int()
-    .min(0)
-    .max(1)
-    .default(0)
-    .describe("MTP modules, which predict one token more in pretraining."),
-  tieEmbeddings: off.describe("The head uses the embedding's weights."),
-});
 
 const modelFolderSchema = z
   .strictObject({
@@ -189,7 +86,7 @@ export const recipeObject = z.strictObject({
   seed: z.int().min(0).describe("The same seed gives the same numbers on the same machine."),
   description: z.string().optional().describe("For people."),
   model: z
-    .union([denseShapeSchema, v3ShapeSchema, modelFolderSchema])
+    .union([denseShape, v3Shape, modelFolderSchema])
     .describe("Sizes of a new model, or weights to start from."),
   tokenizer: tokenizerSchema.describe("Default with `from`: the model's own."),
   task: taskOptions.describe("The problems of GRPO and of evaluations."),
@@ -203,8 +100,8 @@ export const recipeObject = z.strictObject({
     .describe("For the bill: the machine's power draw and price. Without them energy and cost are unknown."),
 });
 
-export type DenseShape = z.infer<typeof denseShapeSchema>;
-export type V3Shape = z.infer<typeof v3ShapeSchema>;
+export type DenseShape = z.infer<typeof denseShape>;
+export type V3Shape = z.infer<typeof v3Shape>;
 export type Recipe = z.infer<typeof recipeObject>;
 export type PretrainStage = z.infer<typeof pretrainSchema>;
 export type SftStage = z.infer<typeof sftSchema>;

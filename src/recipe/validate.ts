@@ -3,8 +3,8 @@
  * and what to write instead.
  */
 import { z } from "zod";
-import { ConfigError } from "../models/config.ts";
-import { checkV3Config } from "../models/v3-config.ts";
+import { isUserError } from "../lib/errors.ts";
+import { checkConfig } from "../models/architectures.ts";
 import { languageModelSteps } from "../train/options.ts";
 import { expandPreset, isObject } from "../train/presets.ts";
 import {
@@ -84,10 +84,11 @@ function checkDense(model: DenseShape, refuse: Refuse): void {
 function checkV3(model: V3Shape, refuse: Refuse): void {
   try {
     // The vocabulary is the tokenizer's, which is not loaded to check a recipe.
-    checkV3Config({ ...model, vocabSize: 1 });
+    checkConfig({ ...model, vocabSize: 1 });
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    const { field, expected, found, remedy } = error;
+    if (!isUserError(error, "config")) throw error;
+    const { expected, found, remedy } = error;
+    const field = String(error.data.field);
     refuse(["model", field], `"${field}" is ${found}. Expected ${expected}. ${remedy}`);
   }
 }
@@ -146,7 +147,7 @@ function checkLanguageModelling(
     checkWarmup(stage.schedule.warmup, steps, refuse);
   }
   if ("lora" in stage) checkOptimizer(stage, refuse);
-  const idle = idleFactor(stage, model === null ? undefined : "architecture" in model ? model : null);
+  const idle = idleFactor(stage, model === null ? undefined : "mtpLayers" in model ? model : null);
   if (idle !== null) refuse(idle.path, `${idle.message} ${idle.remedy}`);
   if (model !== null && stage.sequence > model.maxPositions) {
     refuse(

@@ -64,7 +64,7 @@ export function arithmetic(options: ArithmeticOptions): Task<ArithmeticProblem> 
 
 interface Chain {
   numbers: number[];
-  /** One fewer: `operators[i]` stands before `numbers[i + 1]`. */
+  /** One fewer: `operators[i]` precedes `numbers[i + 1]`. */
   operators: string[];
 }
 

@@ -1,7 +1,7 @@
 /**
- * The base model's diet for Countdown: attempts, right and wrong alike. An attempt is a random walk over valid
- * operations that uses all numbers, and its verdict; after a miss the thought goes on or gives up. A model of these
- * documents can compute, check, go on and give up, but finds a solution seldom: what is left for RL to learn.
+ * Pretraining documents for Countdown: attempts, right and wrong. An attempt is a random walk over valid operations that
+ * uses all numbers, with its verdict; after a miss the thought tries again or gives up. A model of these documents can
+ * compute, check, try again and give up, but seldom finds a solution: RL has to teach that.
  */
 import { Random } from "../lib/random.ts";
 import type { CountdownProblem } from "./countdown.ts";
@@ -11,15 +11,15 @@ import type { Task } from "./problem.ts";
 export interface AttemptOptions {
   /** Probability that an attempt is the known solution rather than a random walk. */
   hint: number;
-  /** Share of documents that are a single equation, so that arithmetic is learned evenly. */
+  /** Fraction of documents that are a single equation, so that every operation is learned. */
   singles: number;
   /** Attempts in one thought, at most. */
   maxAttempts: number;
-  /** Probability of going on after a miss. */
+  /** Probability of another attempt after a miss. */
   goOn: number;
   /** Largest intermediate result. */
   maxResult: number;
-  /** Share of problems redrawn until their known solution multiplies or divides. */
+  /** Fraction of problems redrawn until their known solution multiplies or divides. */
   products: number;
   /** Whether a thought never holds the same attempt twice. */
   distinct: boolean;

@@ -15,7 +15,7 @@ export interface Step {
 export interface Draw {
   numbers: number[];
   target: number;
-  /** An expression of all the numbers: operands that are results stand in parentheses, "(82-27)-11". */
+  /** An expression of all the numbers, with results in parentheses: "(82-27)-11". */
   solution: string;
   /** The same, one operation after the other. */
   steps: Step[];

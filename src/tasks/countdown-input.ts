@@ -7,7 +7,7 @@ export interface CountdownInput {
   target: number;
 }
 
-/** What a person may ask for; a model was trained on less, and may still try. */
+/** Limits of a person's problem, which may exceed those of the training problems. */
 export const INPUT_LIMITS = {
   length: 200,
   numbers: [2, SOLVE_LIMIT],
@@ -15,7 +15,7 @@ export const INPUT_LIMITS = {
   target: [1, 999],
 } as const;
 
-/** Between numbers and target; also what the prompt itself says. */
+/** Separates numbers and target, also in the prompt's own spelling. */
 export const SEPARATOR = /(?:=>|->|=|→|:|\bmakes?\b|\bto\b)/i;
 
 /**

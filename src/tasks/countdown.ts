@@ -41,7 +41,7 @@ export const countdownOptions = z.strictObject({
 
 export type CountdownOptions = z.infer<typeof countdownOptions>;
 
-/** What the verifier needs; a problem that a person typed has no more. */
+/** The fields that the verifier needs; a problem that a person typed has no others. */
 export interface CountdownQuestion extends Problem {
   numbers: number[];
   target: number;
@@ -80,7 +80,7 @@ export function parseUserProblem(text: string): CountdownQuestion {
   return { id: "countdown/user", prompt: countdownPrompt(numbers, target), numbers, target };
 }
 
-/** The order of the numbers makes no other problem. */
+/** Equal for problems that differ in the order of the numbers. */
 function content({ numbers, target }: Pick<CountdownQuestion, "numbers" | "target">): string {
   return `${numbers.toSorted((a, b) => a - b).join(" ")} = ${target}`;
 }
@@ -104,7 +104,7 @@ function generate(
   return options.template === "chat" ? { ...asked, messages: chatMessages(numbers, target) } : asked;
 }
 
-/** Without this a target that is missing would be paid at the value 0. */
+/** A missing target would otherwise equal the value 0. */
 function isUsable({ numbers, target }: CountdownQuestion): boolean {
   const isWhole = (number: unknown) => Number.isSafeInteger(number) && (number as number) >= 0;
   return Array.isArray(numbers) && numbers.length > 0 && [...numbers, target].every(isWhole);
@@ -121,7 +121,7 @@ function check(problem: CountdownQuestion, { answer, shown, reason }: Extraction
     reason,
   });
   const misused = misuse(problem.numbers, parsed.literals);
-  // Of other numbers it is another answer, even at the target's value.
+  // An expression of other numbers is another answer, even if it has the target's value.
   const others = () => `${parsed.value.toFraction()} of ${parsed.literals.toSorted().join(" ")}`;
   if (misused !== null) return finding(false, misused, others());
   if (parsed.value.equals(problem.target)) return finding(true, "right");

@@ -96,7 +96,7 @@ function solution([left, right]: Equation): Fraction {
   return new Fraction(BigInt(right.b - left.b), BigInt(left.a - right.a));
 }
 
-/** Swapped sides make no other problem. */
+/** Equal for equations with swapped sides. */
 function canonical(sides: readonly string[]): string {
   return sides.toSorted().join(" = ");
 }

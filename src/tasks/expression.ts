@@ -6,12 +6,12 @@
  *     operand = integer | "(" sum ")"
  *
  * An integer is ASCII digits without a leading zero, so each number has one spelling. Signs are no part
- * of the grammar: "-3", "3*-2" and "+3" are refused. Only spaces, tabs and line breaks may stand between
+ * of the grammar: "-3", "3*-2" and "+3" are refused. Only spaces, tabs and line breaks may separate
  * tokens; digits on both sides of a space are two numbers, which is an error, never one.
  */
 import { Fraction } from "fraction.js";
 
-/** Whatever exceeds them is refused, which bounds the time and the size of every value. */
+/** Limits on the time and the size of every value: a text that exceeds one is refused. */
 export const EXPRESSION_LIMITS = {
   /** Characters, spaces included. */
   length: 1000,
@@ -47,7 +47,7 @@ export function named(text: string, at: number): string {
   return plain ? `"${text[at]}"` : `U+${code.toString(16).toUpperCase().padStart(4, "0")}`;
 }
 
-/** Reads and values the whole text. Never throws; linear in the text, which has a limit anyway. */
+/** Parses the complete text. Never throws; linear in the text. */
 export function expression(text: string): Expression {
   if (text.length > EXPRESSION_LIMITS.length) {
     return { ok: false, reason: `expression longer than ${EXPRESSION_LIMITS.length} characters` };
@@ -136,7 +136,7 @@ class Reader {
     return this.#peek() === undefined;
   }
 
-  /** What stands at this place, for a message. */
+  /** The next character, for a message. */
   here(): string {
     return this.atEnd() ? "the end" : named(this.#text, this.#at);
   }

@@ -1,16 +1,15 @@
 /**
- * Where the thought ends and what the answer is: R1's template, `<think>…</think><answer>…</answer>`
- * (arXiv 2501.12948, Table 1), found tag by tag over the whole completion.
+ * Finds the thought and the answer of a completion in R1's template, `<think>…</think><answer>…</answer>`
+ * (arXiv 2501.12948, Table 1), tag by tag.
  *
  * The format rule. The tags of the completion are exactly these four, once each, in this order, with
  * nothing but blanks before the thought and between thought and answer. Text may follow the answer, as
  * long as it has no further tag. A prompt that ends in `<think>` opens the thought itself; the completion
  * may then repeat that one tag as its very first text.
  *
- * The answer rule, for accuracy, asks less: after the first `</think>` (anywhere, where there is none)
- * stands exactly one `<answer>` and one `</answer>`, in this order. So an answer without a thought can be
- * right, a thought may quote the tags, and two answers are no answer, whichever is right: the last one is
- * shown, and is not compared.
+ * The answer rule, for accuracy, asks less: after the first `</think>` (or anywhere, if there is none) there is exactly
+ * one `<answer>` and one `</answer>`, in this order. So an answer without a thought can be right, a thought may quote
+ * the tags, and two answers are no answer, whichever is right: the last one is shown and not compared.
  */
 
 export type Tag = "<think>" | "</think>" | "<answer>" | "</answer>";
@@ -26,11 +25,11 @@ export interface Extraction {
   thoughtStart: number;
   /** The inside of the one answer block, blanks trimmed, or `null`. */
   answer: string | null;
-  /** The inside of the last complete answer block, also where there are several: to be shown, never compared. */
+  /** The inside of the last of several complete answer blocks, to be shown, never compared. */
   shown: string | null;
   /** Why there is no answer; "" where there is one. */
   reason: string;
-  /** Everything after the first `</think>`, or the whole completion: where other answer forms are sought. */
+  /** The text after the first `</think>`, or else all of it, for other forms of an answer. */
   rest: string;
 }
 
@@ -84,7 +83,7 @@ function noAnswer(tags: FoundTag[]): string {
   return tags.length === 1 ? "answer block not closed" : "answer tags out of order";
 }
 
-/** The template's tags wherever they stand, found from "<" to "<". */
+/** All tags of the template, found from "<" to "<". */
 function findTags(text: string): FoundTag[] {
   const found: FoundTag[] = [];
   for (let at = text.indexOf("<"); at !== -1; at = text.indexOf("<", at + 1)) {

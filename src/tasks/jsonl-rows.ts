@@ -44,7 +44,7 @@ function readRow({ fields, place, refuse }: Row): WordProblem {
   };
   const question = text("question").trim();
   const answer = text("answer");
-  // Read whole or refused: a gold that is cut to the part that parses would reward wrong answers.
+  // A right answer that parses only in part is refused: the part would reward wrong answers.
   const gold = parseNumber(hashAnswer(answer) ?? boxed(answer) ?? answer);
   if (!gold.ok) {
     throw refuse(
@@ -57,7 +57,7 @@ function readRow({ fields, place, refuse }: Row): WordProblem {
 
 const share = z.number().min(0).max(1);
 
-/** Shares of the rows; what is left trains. */
+/** Fractions of the rows; the other rows train. */
 export const splitShares = z
   .strictObject({
     validation: share.optional(),
@@ -80,11 +80,11 @@ export interface SplitRows {
   all: WordProblem[];
   /** @throws UserError for a split without rows */
   of(split: Split): WordProblem[];
-  /** Questions of the test file that `file` has too: they are tested and not trained. */
+  /** Number of questions in both files: they test and do not train. */
   shared: number;
 }
 
-/** The same question in other blanks or capitals belongs to the same split. */
+/** Equal for a question with other blanks or capitals, which so belongs to the same split. */
 export function canonicalQuestion(question: string): string {
   return question.toLowerCase().split(/\s+/).join(" ");
 }

@@ -60,7 +60,7 @@ export function jsonlVerifier({ template, answer }: JsonlOptions): Task<JsonlPro
   return (problem, completion) => verifyNumber(completion, problem.answer, template, answer);
 }
 
-/** Each pass over a split visits every row once, in an order of its own. */
+/** Each pass over a split visits every row once, in a new order. */
 function rowOrder(rows: SplitRows): (key: StreamKey) => WordProblem {
   let held: { name: string; order: WordProblem[] } | null = null;
   return ({ seed, split, index }) => {

@@ -1,19 +1,19 @@
 /**
  * The answer to a word problem: one number, in the first of these forms that the text after the thought has.
  *
- *   answer block   exactly one `<answer>…</answer>`; in it the `\boxed{}`s, or the `####` lines, or else the
- *                  whole is the answer
- *   \boxed{}       what the boxes hold
- *   ####           what stands behind the mark on its line, up to a remark in words ("#### 42 apples"); a
+ *   answer block   exactly one `<answer>…</answer>`; in it the `\boxed{}`s, or the `####` lines, or else all
+ *                  of its text is the answer
+ *   \boxed{}       the content of the boxes
+ *   ####           the text after the mark on its line, up to a remark in words ("#### 42 apples"); a
  *                  remark that has a digit or an operator, or would change the value, is no remark
  *   last number    only where the task says `answer: last-number`: the last number of the text, whatever
  *                  words are around it, unless they scale it ("18 thousand"); a mixed number ("2 1/2") and one
  *                  whose digits are grouped by blanks or apostrophes ("12 345") cannot be read
  *
- * What may stand around a number (bold, dollars, LaTeX's commas): number.ts; a box may hold a unit as LaTeX
- * writes it. A box or a `####` may be repeated with the same value, and an empty one counts only where all are
- * empty. Two values that differ are no answer, whichever is right: to list answers is to give none. The last
- * one then is the extracted one. So what was extracted never depends on the right answer.
+ * For bold, dollars or LaTeX's commas around a number see number.ts; a box may contain a unit as LaTeX writes it. A box
+ * or a `####` may be repeated with the same value, and an empty one counts only if all are empty. Two values that differ
+ * are no answer, whichever is right: a list of answers is none. The last one then is the extracted one. So the extracted
+ * answer never depends on the right answer.
  *
  * The format rule is R1's, and in a chat, where the prompt asks for it, one `####` on the last line.
  */
@@ -26,7 +26,7 @@ import type { Verdict } from "./problem.ts";
 import type { ChatPromptTemplate } from "./prompt.ts";
 import { checkNumber, type Finding, unparsed, verifyAgainst } from "./verdict.ts";
 
-/** "marked": in an answer block, a box or behind ####, or there is no answer; "last-number": else the last number. */
+/** "marked": the answer is in an answer block, a box or after ####; "last-number": or else the last number. */
 export const answerForm = z.enum(["marked", "last-number"]);
 
 export type AnswerForm = z.infer<typeof answerForm>;
@@ -49,7 +49,7 @@ function endsInAnswer(completion: string): boolean {
   return completion.split("####").length === 2 && last.startsWith("####");
 }
 
-/** What one form has to offer. */
+/** The answers in one form. */
 interface Given {
   rule: string;
   answers: string[];
@@ -121,7 +121,7 @@ function withoutRemark(line: string): string {
   return withoutBold(text.slice(0, end).replace(/[,;:!]$/, ""));
 }
 
-/** A digit, an operator behind a blank, or a dash before a single letter. */
+/** A digit, an operator after a blank, or a dash before a single letter. */
 const NO_REMARK = /\p{N}|[ \t][+*/=^<>×÷±·√]|[ \t][-−–][ \t]*(?:\p{L}(?!\p{L})|$)/u;
 
 function withoutBold(text: string): string {
@@ -150,7 +150,7 @@ function lastNumber(text: string): string | null {
   const part = cut?.exec(before);
   if (part) return part[0] + found;
   const end = last.index + found.length;
-  const behind = text.slice(end, end + NEAR);
+  const after = text.slice(end, end + NEAR);
   if (found.endsWith(",")) return found.slice(0, -1);
-  return isScaled(behind) ? trimBlanks(found + behind) : found;
+  return isScaled(after) ? trimBlanks(found + after) : found;
 }

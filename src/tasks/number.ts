@@ -1,21 +1,21 @@
 /**
- * A final numeric answer, read whole and valued exactly. Accepted are
+ * The exact value of a final numeric answer. Accepted are
  *
  *     42   -3   +3   1,234   0.5   .5   3/4   \frac{3}{4}   (also \dfrac, \tfrac)
  *
- * in ASCII digits without leading zeros; a thousands comma stands before exactly three digits, so lists
+ * in ASCII digits without leading zeros; a thousands comma precedes exactly three digits, so lists
  * such as "4,5" are no numbers, and may be written as LaTeX writes it: `1{,}234`, `1,\!234`, `1\,234`.
- * Around the number, and without effect on its value, may stand: mathematics' marks (`$…$`, `$$…$$`,
- * `\(…\)`, `\[…\]`), bold and other type (`**…**`, `\textbf{…}`), LaTeX's spaces, one currency sign in
- * front or behind, a percent sign behind (50% reads as 50, as GSM8K's answers do, and never as 1/2), one
- * full stop at the end, and where the task allows units, one in LaTeX's text: `42\text{ km}`, `90^\circ`.
+ * These may surround the number without effect on its value: mathematics' marks (`$…$`, `$$…$$`, `\(…\)`, `\[…\]`),
+ * bold and other type (`**…**`, `\textbf{…}`), LaTeX's spaces, one currency sign before or after it, a percent sign
+ * after it (50% is 50, as in GSM8K's answers, and never 1/2), one full stop at the end, and, if the task allows units,
+ * one in LaTeX's text: `42\text{ km}`, `90^\circ`.
  * Everything else is refused: unit words ("5 thousand" is not 5), scientific notation, hexadecimal,
  * powers, roots, ±, ratios, mixed numbers, a second number.
  */
 import { Fraction } from "fraction.js";
 
 export const NUMBER_LIMITS = {
-  /** Characters, with whatever may stand around the number. */
+  /** Characters, with all that may surround the number. */
   length: 200,
 } as const;
 
@@ -37,7 +37,7 @@ const SPACES = /^(?:[ \t\r\n~]|\\[,:;! ])+|(?:[ \t\r\n~]|\\[,:;! ])+$/g;
 const UNIT =
   /(?:\\[,:; ]|[ ~])*(?:\\(?:text|mathrm|textrm|mbox)\{([a-zA-Z ~./]+)\}(?:\^(?:[23]|\{[23]\}))?|\^(?:\\circ|\{\\circ\})|°)$/;
 
-/** What may stand around a number without effect on its value. Longer marks come first. */
+/** Marks that may surround a number without effect on its value, longer ones first. */
 const WRAPPERS: readonly (readonly [string, string])[] = [
   ["$$", "$$"],
   ["$", "$"],
@@ -53,7 +53,7 @@ const WRAPPERS: readonly (readonly [string, string])[] = [
 export interface NumberOptions {
   /** Characters; more is refused. */
   length?: number;
-  /** Whether a unit in LaTeX's text may stand behind. */
+  /** Whether a unit in LaTeX's text may follow. */
   units?: boolean;
 }
 
@@ -63,7 +63,7 @@ const SCALE = [
   "halves|thirds|fifths|sixths|sevenths|eighths|ninths|tenths|elevenths|twelfths|twentieths",
   "hundredths|thousandths|[mb]illionths|and (?:an? )?(?:half|third|quarter|fifth)",
 ].join("|");
-/** Where only a unit or a remark is expected: what is also the name of a thing, and what computes or names a second number. */
+/** Words that count only where a unit or a remark is expected: names of things, and words that compute or name a number. */
 const OTHERS =
   "tens|scores?|gross|grand|pairs?|half|third|quarters?|tenth|hundredth|squared|cubed|factorial|fold|halved|doubled|tripled|twice|plus|minus|times|over|point|divided|mod|modulo|or|to|by|out of|in base";
 const MAGNITUDE = new RegExp(`^[ .(~]*(?:${SCALE}|${OTHERS})\\b`, "i");
@@ -71,12 +71,12 @@ const MAGNITUDE = new RegExp(`^[ .(~]*(?:${SCALE}|${OTHERS})\\b`, "i");
 const ABBREVIATED = /^[ .(~]*[MB]\b/;
 const SCALED = new RegExp(`^(?:[ \\t\u00a0]+|-)(?:${SCALE})\\b`, "i");
 
-/** Whether words behind a number would make it another one, or name a second. */
+/** Whether the words after a number change its value or name a second number. */
 export function changesValue(words: string): boolean {
   return MAGNITUDE.test(words) || ABBREVIATED.test(words);
 }
 
-/** The same of prose behind a number, with its blank, where most words are just words. */
+/** The same for prose after a number, with its blank; in prose fewer words count. */
 export function isScaled(prose: string): boolean {
   return SCALED.test(prose);
 }
@@ -103,7 +103,7 @@ export function parseNumber(text: string, options: NumberOptions = {}): ParsedNu
   return { ok: true, value: sign === "" || sign === "+" ? value : value.neg() };
 }
 
-/** Without blanks, marks, type, one full stop and perhaps one unit, in whatever order they are nested. */
+/** Removes blanks, marks, type, one full stop and perhaps one unit, in any order of nesting. */
 function undressed(text: string, units: boolean): string {
   let body = text;
   let stop = false;

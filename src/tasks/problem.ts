@@ -3,8 +3,8 @@
  */
 
 /**
- * Where a problem comes from. Each key is a random stream of its own. Which split a problem belongs to
- * follows from its content alone, so whatever the seeds, no problem is in two splits.
+ * Names a generated problem: each key has its own random stream. A problem's split depends on its content alone, so
+ * whatever the seeds, no problem is in two splits.
  */
 export interface StreamKey {
   seed: number;
@@ -16,25 +16,25 @@ export interface StreamKey {
 export interface Problem {
   /** Unique within the task: name, seed, split and index, such as "countdown/1/test/17". */
   id: string;
-  /** What the model reads, as text; it ends where the thought begins. */
+  /** The text that the model reads; it ends where the thought begins. */
   prompt: string;
-  /** For a chat model: what it reads instead, through its own template. */
+  /** For a chat model: the messages that it reads instead, through its chat template. */
   messages?: { role: "system" | "user" | "assistant"; content: string }[];
 }
 
 /**
  * How a verdict came about; an evaluation counts each kind apart.
  * "right" and "wrong": one answer was read, and compared. "unparsed": no single answer could be read (none was
- * found, it is not in the task's form, two differ, or a limit was exceeded); it counts as 0 all the same.
- * "unscored": the verifier failed, or the problem's own answer is not usable; no part of any mean.
+ * found, it is not in the task's form, two differ, or a limit was exceeded); it counts as 0, like "wrong".
+ * "unscored": the verifier failed, or the problem's right answer is not usable; it is left out of every mean.
  */
 export type VerdictKind = "right" | "wrong" | "unparsed" | "unscored";
 
-/** The judgement of one completion. */
+/** What a verifier says of one completion. */
 export interface Verdict {
   /**
-   * 1 right, 0 wrong, `null` unscored: the verifier failed, and the sample leaves the group. A limit
-   * that the completion itself exceeds (size, time) is 0, or a policy could shed bad samples that way.
+   * 1 right, 0 wrong, `null` unscored: the verifier failed, and the sample leaves its group. A completion that exceeds
+   * a limit (size, time) has 0, or a policy could get rid of bad samples that way.
    */
   value: number | null;
   kind: VerdictKind;
@@ -51,7 +51,7 @@ export interface Verdict {
   reason: string;
 }
 
-/** What an evaluation takes of a list of problems: one split of it, or all, where nothing was trained on it. */
+/** The part of a list of problems that an evaluation takes: a split, or all, if no training used the list. */
 export type ListPart = StreamKey["split"] | "all";
 
 export interface Task<P extends Problem = Problem> {
@@ -69,7 +69,7 @@ export interface Task<P extends Problem = Problem> {
   verify(problem: P, completion: string): Verdict;
   /**
    * Verdicts of many completions, in their order, in threads that can be ended: for a verifier that may hang
-   * (see `inThreads`). A task without it is judged in place, by `verify`.
+   * (see `inThreads`). Without it, `verify` runs in the calling thread.
    */
   verifyAll?(items: { problem: P; completion: string }[]): Promise<Verdict[]>;
 }

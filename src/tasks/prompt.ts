@@ -1,4 +1,4 @@
-/** What a model reads before it thinks. Every prompt but a chat's ends in an open thought. */
+/** The prompts of tasks. Every prompt except a chat's ends with the opening tag of the thought. */
 import { z } from "zod";
 import type { Problem } from "./problem.ts";
 
@@ -26,7 +26,7 @@ export const chatPromptTemplate = z.enum([...promptTemplate.options, "chat"]);
 
 export type ChatPromptTemplate = z.infer<typeof chatPromptTemplate>;
 
-/** The smallest example says what words do not: small models copy a form, and hardly follow an instruction. */
+/** An example shows the form of an answer: small models copy a form and hardly follow an instruction. */
 const CHAT_OPENING: NonNullable<Problem["messages"]> = [
   {
     role: "system",

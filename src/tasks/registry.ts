@@ -1,4 +1,4 @@
-/** All task families in one place: their options as a schema, and the way from options to a task. */
+/** All kinds of tasks: the schema of their options, and the function that makes a task of them. */
 import { z } from "zod";
 import { arithmetic, arithmeticOptions } from "./arithmetic.ts";
 import { countdown, countdownOptions } from "./countdown.ts";
@@ -38,7 +38,7 @@ export function taskFrom(input: TaskInput): Task {
   }
 }
 
-/** The verifier alone: completions that were stored with their problems are judged again without the data set. */
+/** The verifier alone, which verifies stored completions again without the data set. */
 export function verifierFrom(input: TaskInput): Pick<Task, "verify" | "verifyAll"> {
   const options = taskOptions.parse(input);
   if (options.kind !== "jsonl") return taskFrom(options);

@@ -18,7 +18,7 @@ export function dataSetError(
   });
 }
 
-/** One row, and how to refuse it. */
+/** A row, and a function that makes the error to refuse it. */
 export interface Row {
   fields: Record<string, unknown>;
   /** "line 3", or "entry 3" of a list. */
@@ -26,13 +26,13 @@ export interface Row {
   refuse(found: string, remedy?: string | null): UserError;
 }
 
-/** The text of a data file. @throws UserError naming what the file is instead */
+/** The text of a data file. @throws UserError that says what the file is instead */
 export function readDataText(file: string, expected: string, options: { markup?: boolean } = {}): string {
   return asDataSetErrors(expected, () => readText(file, options));
 }
 
 /**
- * Row by row; empty lines are passed over.
+ * Reads row by row; empty lines are skipped.
  * @param expected an example of a row, in words
  * @throws UserError with file, line, and what is there instead of an object
  */
@@ -41,7 +41,7 @@ export function* readRows(file: string, expected: string): Generator<Row> {
   try {
     yield* rowsOf(file, expected, lines);
   } finally {
-    // Closes the file where a reader has seen enough.
+    // Closes the file if the reader stops early.
     lines.return(undefined);
   }
 }
@@ -80,7 +80,7 @@ function* rowsOf(file: string, expected: string, lines: Generator<Line>): Genera
   if (rows === 0) throw dataSetError(file, null, "the file has no rows", expected);
 }
 
-/** A file whose first line is no row of its own: a JSON list of rows, or something over several lines, which is named. */
+/** A file whose first line is not a row: a JSON list of rows, or a value over several lines, which the error names. */
 function readWhole(file: string, expected: string, first: string): Generator<Row> | null {
   if (!/^\s*[[{]/.test(first)) return null;
   let value: unknown;
@@ -133,7 +133,7 @@ function asDataSetErrors<T>(expected: string, read: () => T): T {
 const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-/** A value as people call it: "null", "a list", "the number 5". */
+/** A value in words: "null", "a list", "the number 5". */
 export function kindOf(value: unknown): string {
   if (value === undefined) return "nothing";
   if (value === null) return "null";

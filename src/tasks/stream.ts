@@ -7,19 +7,19 @@ export type Split = StreamKey["split"];
 
 export type Shares = Record<"validation" | "test", number>;
 
-/** Shares of all possible problems; the rest is for training. */
+/** Fractions of all possible problems; all others are for training. */
 export const SPLIT_SHARES: Shares = { validation: 0.1, test: 0.1 };
 
 /** Draws before a generator gives up: a split holds a tenth of the problems, so 10 is typical. */
 const MAX_DRAWS = 20_000;
 
-/** The random stream of one problem: a hash of its whole key, so seed 1, index 2 is not seed 2, index 1. */
+/** The random stream of one problem: a hash of all its key, so seed 1, index 2 is not seed 2, index 1. */
 export function stream(seed: number, task: string, split: Split, index: number): Random {
   return new Random(seed, task, split, index);
 }
 
 /**
- * The split that a problem belongs to, by its content alone: no seed plays a part. `content` must be
+ * The split of a problem, which depends on its content and on no seed. `content` must be
  * canonical, so that two problems that differ in order only are one.
  */
 export function splitOf(task: string, content: string, shares: Shares = SPLIT_SHARES): Split {
@@ -29,7 +29,7 @@ export function splitOf(task: string, content: string, shares: Shares = SPLIT_SH
 }
 
 /**
- * Draws from the key's stream until a problem of its split comes out.
+ * Draws from the key's stream until a problem belongs to its split.
  * @param draw one problem, or `null` where the random choices led nowhere
  * @param content the problem's canonical content, for `splitOf`
  * @throws UserError "generation" after `MAX_DRAWS`: the options leave the split no problem, or next to none

@@ -24,7 +24,7 @@ const SIGNS: ReadonlyMap<string, string> = new Map([
   ["√", "√"],
 ]);
 
-/** LaTeX that stands for one of ours; "" is skipped. */
+/** LaTeX commands by their operator; "" is skipped. */
 const LATEX: ReadonlyMap<string, string> = new Map([
   ["times", "*"],
   ["cdot", "*"],
@@ -114,14 +114,14 @@ function withThousands(tokens: Token[]): Token[] {
   return merged;
 }
 
-/** Whether this number belongs to what stands behind a "=". */
+/** Whether this number belongs to the right side of a "=". */
 function endsSide(tokens: Token[], at: number): boolean {
   let i = at;
   while (isArithmetic(tokens[i])) i--;
   return tokens[i]?.kind === "=";
 }
 
-/** Whether arithmetic that begins here goes on to a "=". */
+/** Whether arithmetic that begins here ends at a "=". */
 export function leadsToEquals(tokens: Token[], at: number): boolean {
   let i = at;
   while (isArithmetic(tokens[i])) i++;

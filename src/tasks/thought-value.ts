@@ -6,7 +6,7 @@
  *     factor  = "-" factor | "√" factor | operand [ "^" integer ]
  *     operand = number | "(" sum ")"
  *
- * Fractions are not reduced, since a comparison needs no lowest terms: time stays in line with the length.
+ * Fractions are not reduced, since a comparison needs no lowest terms: the time is linear in the length.
  */
 import { EXPRESSION_LIMITS } from "./expression.ts";
 import type { Token } from "./thought-tokens.ts";
@@ -21,7 +21,7 @@ export interface Ratio {
 const POWER_BITS = 128;
 const NO_VALUE: Ratio = { n: 0n, d: 0n };
 
-/** What these tokens are worth, and whether anything is computed; `null` where it is beyond this grammar. */
+/** The value of these tokens, and whether they have an operation; `null` if this grammar does not cover them. */
 export function sideValue(tokens: readonly Token[]): { value: Ratio; operation: boolean } | null {
   const reader = new Reader(tokens);
   const value = reader.sum();
@@ -90,7 +90,7 @@ class Reader {
   #power(): Ratio | null {
     const base = this.#operand();
     if (base === null || this.#operator("^") === null) return base;
-    // A side ends in an operand: something is behind the sign.
+    // A side ends in an operand, so a token follows the sign.
     const exponent = this.#tokens[this.#at++]!.text;
     if (!/^\d{1,3}$/.test(exponent)) return null;
     const power = BigInt(exponent);

@@ -1,12 +1,12 @@
-/** The frame of every verifier: limits and faults around one check of the extracted answer. */
+/** What all verifiers do: extract the answer, check it, limit the completion, and turn faults into verdicts. */
 import type { Fraction } from "fraction.js";
 import { type Extraction, extract } from "./extract.ts";
 import { clip, NUMBER_LIMITS, type NumberOptions, parseNumber, showNumber } from "./number.ts";
 import type { Verdict } from "./problem.ts";
 
 /**
- * Characters of a completion that are looked at: above it the value is 0, at no cost. All verifiers are
- * linear, and take milliseconds at this size.
+ * Characters of a completion: a longer one has the value 0 and is not read. All verifiers are linear, and take
+ * milliseconds at this size.
  */
 export const COMPLETION_LIMIT = 1_000_000;
 
@@ -35,13 +35,13 @@ export function oversized(completion: string): Verdict | null {
   return exceeded(`completion longer than ${COMPLETION_LIMIT} characters`);
 }
 
-/** The verdict on a completion that exceeded a limit: 0, since it is the completion's own doing. */
+/** The verdict on a completion that exceeded a limit: 0, not unscored. */
 export function exceeded(reason: string): Verdict {
   return { value: 0, kind: "unparsed", extracted: null, canonical: null, format: false, reason };
 }
 
 /**
- * Extracts and checks. Never throws: a check that does is a verifier's fault, and the sample is unscored.
+ * Extracts and checks the answer. Never throws: where `check` throws, the verifier failed and the sample is unscored.
  * The prompts of all tasks here end in `<think>`, so a completion begins inside the thought.
  */
 export function verifyCompletion(completion: string, check: (found: Extraction) => Finding): Verdict {
@@ -63,7 +63,7 @@ export function verifyCompletion(completion: string, check: (found: Extraction) 
   }
 }
 
-/** Without a score, and so without a part in any mean: nothing is known about the completion. */
+/** The verdict without a score, which is left out of every mean. */
 export function unscored(reason: string): Verdict {
   return { value: null, kind: "unscored", extracted: null, canonical: null, format: false, reason };
 }
@@ -75,8 +75,8 @@ export function fault(error: unknown): Verdict {
 }
 
 /**
- * `judge` for answers that are numbers. A right answer that is none (blank, NaN, no string, a list) is the
- * problem's fault: the sample is unscored, whatever the completion says.
+ * `verifyCompletion` for answers that are numbers. If the right answer is no number (blank, NaN, no string, a list), the
+ * sample is unscored, whatever the completion says.
  */
 export function verifyAgainst(
   gold: unknown,
@@ -104,7 +104,7 @@ export function checkNumber(answer: string, right: Fraction, options: NumberOpti
   return { right: false, extracted: answer, canonical, reason };
 }
 
-/** A verdict from code that is not ours: what it left out is filled in, and a faulty or thrown one is a fault. */
+/** A verdict of a verifier that may be wrong: fields left out are filled in; an error or a value outside 0..1 is a fault. */
 export function checkedVerdict(verify: () => unknown): Verdict {
   try {
     const given = verify() as Partial<Verdict> | null;
@@ -115,7 +115,7 @@ export function checkedVerdict(verify: () => unknown): Verdict {
     const extracted = typeof given.extracted === "string" ? given.extracted : null;
     return {
       value,
-      // By the value, or an evaluation would count otherwise than the reward does; a canonical answer that is none votes for none.
+      // The kind follows the value, so that an evaluation counts as the reward does.
       kind:
         value === null
           ? "unscored"

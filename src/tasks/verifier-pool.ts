@@ -1,7 +1,7 @@
 /**
- * Verdicts from worker threads that can be killed, for tasks whose code is not ours. Our own verifiers are
- * linear and are called directly. A hung verifier blocks its own thread only: the thread is terminated and
- * replaced, and the completion that hung it gets 0, since an unscored sample would be a way out for a policy.
+ * Runs verifiers in worker threads that can be killed, for tasks whose code is not ours; our own verifiers are linear and
+ * are called directly. A hung verifier blocks its thread only: the thread is terminated and replaced, and the completion
+ * that hung it gets 0, since a policy could get rid of a bad sample that is unscored.
  */
 import type { Worker } from "node:worker_threads";
 import { UserError } from "../lib/errors.ts";
@@ -26,7 +26,7 @@ export interface PoolOptions {
 export class VerifierPool {
   /** Completions that hung their verifier: a metric. */
   timeouts = 0;
-  /** Verdicts that failed, and are unscored. */
+  /** Verdicts that failed and are unscored. */
   faults = 0;
   readonly #source: TaskSource;
   readonly #limits: Required<PoolOptions>;
@@ -71,7 +71,7 @@ export class VerifierPool {
     const reply = await nextReply(worker, this.#limits.limitMs);
     if (reply instanceof Failure) {
       await worker.terminate();
-      // Time and memory are the completion's doing; anything else is the verifier's fault.
+      // A completion that takes too much time or memory gets 0; any other failure is the verifier's.
       if (reply.kind === "crash") {
         this.faults++;
         return fault(reply.message);
@@ -93,7 +93,7 @@ export class VerifierPool {
       const at = this.#idle.indexOf(worker);
       if (at !== -1) this.#idle.splice(at, 1);
     });
-    // An error between two verdicts ends the thread, and must not end the process.
+    // An error between two verdicts ends the thread, not the process.
     worker.on("error", () => {});
     const reply = await nextReply(worker, this.#limits.startMs);
     if (reply === "ready") return worker;
@@ -109,8 +109,8 @@ export class VerifierPool {
 }
 
 /**
- * The task with its verifier in threads: what a rollout and an evaluation call for a task whose code is not ours.
- * `source` says how a thread makes the same task. `pool.close()` ends the threads.
+ * The task with its verifier in threads, for rollouts and evaluations of a task whose code is not ours. `source` says
+ * how a thread makes the same task. `pool.close()` ends the threads.
  */
 export function inThreads<P extends Problem>(
   task: Task<P>,
@@ -119,7 +119,7 @@ export function inThreads<P extends Problem>(
 ): Task<P> & { pool: VerifierPool } {
   const pool = new VerifierPool(source, options);
   const verifyAll = (items: { problem: P; completion: string }[]) => pool.verify(items);
-  // All else, methods of classes too, is the task's own.
+  // Everything else, methods of classes too, comes from the task.
   return Object.assign(Object.create(task) as Task<P>, { verifyAll, pool });
 }
 
@@ -133,7 +133,7 @@ class Failure {
   }
 }
 
-/** The thread's next message, or how it failed to send one. */
+/** The thread's next message, or why there is none. */
 function nextReply(worker: Worker, limitMs: number): Promise<WorkerReply | Failure> {
   return new Promise((resolve) => {
     const settle = (reply: WorkerReply | Failure) => {

@@ -1,4 +1,4 @@
-/** The other side of `VerifierPool`: makes the task, then judges one completion a message. */
+/** A thread of `VerifierPool`: makes the task, then verifies one completion a message. */
 import { parentPort, workerData } from "node:worker_threads";
 import type { Problem, Task, Verdict } from "./problem.ts";
 import { fault } from "./verdict.ts";

@@ -48,7 +48,7 @@ interface Drawn {
   answer: number;
 }
 
-/** Who and what are colour: the same numbers in the same story are in the same split. */
+/** Equal for stories that differ in names and things only, which so are in the same split. */
 function canonical({ question }: Pick<Drawn, "question">): string {
   return question.replaceAll(new RegExp([...NAMES, ...THINGS].join("|"), "g"), "_");
 }
@@ -56,7 +56,7 @@ function canonical({ question }: Pick<Drawn, "question">): string {
 const NAMES = ["Anna", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Henry", "Ivy", "Jack"];
 const THINGS = ["apples", "books", "marbles", "stickers", "pencils", "cookies", "shells", "cards"];
 
-/** What a story is told with: a name, a thing, numbers for sums, and small factors. */
+/** What fills a story: names, a thing, numbers for sums, and small factors. */
 interface Words {
   who: string;
   other: string;

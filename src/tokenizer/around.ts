@@ -1,17 +1,17 @@
 /**
- * What a model's own tokenizer puts before and after a text, from `tokenizer.json` and `tokenizer_config.json` and
- * nothing else: models are trained either way, and a BOS that a model has never seen costs it its answers.
+ * What a model's tokenizer puts before and after a text, read from `tokenizer.json` and `tokenizer_config.json` alone:
+ * some models are trained with a BOS and some without, and one that never saw a BOS answers wrongly after it.
  */
 import { UserError } from "../lib/errors.ts";
 import { type Around, NOTHING_AROUND, type Tokenizer } from "./tokenizer.ts";
 
 /**
- * The ids that a text begins with, whoever goes on with it: a prompt, a document, a hole. What the tokenizer puts after
- * a text would end the prompt, so a prompt has none of it.
+ * The ids that every text begins with: a prompt, a document, a prompt with a hole. A prompt gets none of the ids that the
+ * tokenizer puts after a text, since they would end it.
  */
 export const beginIds = (tokenizer: Tokenizer): readonly number[] => tokenizer.around.before;
 
-/** The ids that a training document ends with: the tokenizer's own, and EOS once, so that a model learns to stop. */
+/** The ids that end a training document: those of the tokenizer, and one EOS, so that a model learns to stop. */
 export function endIds({ around: { after }, eosId }: Tokenizer): readonly number[] {
   return eosId === null || after.at(-1) === eosId ? after : [...after, eosId];
 }
@@ -31,9 +31,9 @@ export interface AroundSources {
 }
 
 /**
- * The post-processor counts, as transformers 5 reads it. `add_bos_token` and `add_eos_token`, where they are given, have
- * the last word about their own token, as in transformers 4 and llama.cpp's converter; a token that the config does not
- * name (`bos_token: null`) is never added by them.
+ * The post-processor decides, as in transformers 5. `add_bos_token` and `add_eos_token`, where they are given, override it
+ * for their token, as in transformers 4 and llama.cpp's converter; they add no token that the config does not name
+ * (`bos_token: null`).
  * @throws UserError for a template that names a token which the vocabulary lacks
  */
 export function aroundText({ processor, config, bos, eos, ours, idOf }: AroundSources): Around {

@@ -2,7 +2,7 @@
 
 type Json = Record<string, unknown>;
 
-/** An entry of `added_tokens`, matched as it stands. */
+/** An entry of `added_tokens` that matches its exact spelling. */
 export function addedToken(id: number, content: string, special: boolean): Json {
   return { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special };
 }
@@ -15,16 +15,16 @@ export interface BpeParts {
   merges: readonly string[];
   preTokenizer: Json;
   normalizer?: Json | null;
-  /** Words of the vocabulary are taken whole, whatever the merges say. */
+  /** Whether a word of the vocabulary is one token without any merges. */
   ignoreMerges?: boolean;
 }
 
 export function bpeJson({ added, vocab, merges, preTokenizer, normalizer, ignoreMerges }: BpeParts): Json {
   const words = [...vocab];
-  // Hugging Face's library numbers added tokens from the end of the vocabulary on, whatever their `id` says; those that
-  // stand elsewhere keep their places by being words as well.
-  const behind = added.every(({ id }, i) => id === words.length + i);
-  if (!behind) for (const { content, id } of added) words.push([content as string, id as number]);
+  // Hugging Face's library numbers added tokens after the vocabulary, whatever their `id`; tokens with other ids keep them
+  // because they are words of the vocabulary as well.
+  const atEnd = added.every(({ id }, i) => id === words.length + i);
+  if (!atEnd) for (const { content, id } of added) words.push([content as string, id as number]);
   return {
     version: "1.0",
     truncation: null,

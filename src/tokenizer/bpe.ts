@@ -12,7 +12,7 @@ import { decodeAll } from "./stream.ts";
 import type { Around, ControlToken, EncodeOptions, Tokenizer, TokenStream } from "./tokenizer.ts";
 import { BPE_SPECIALS, type TrainingRule } from "./train.ts";
 
-/** The files that may lie beside `tokenizer.json`, parsed. */
+/** The parsed files beside `tokenizer.json`, as far as they exist. */
 export interface TokenizerFiles {
   tokenizerConfig?: unknown;
   generationConfig?: unknown;
@@ -78,7 +78,7 @@ export class BpeTokenizer implements Tokenizer {
   readonly around: Around;
   readonly controls: readonly ControlToken[];
   private readonly json: unknown;
-  /** No text can make it slow: it needs no clock. */
+  /** No text can make it slow, so `encode` needs no time limit. */
   private readonly harmless: boolean;
   private readonly full: HubTokenizer;
   private readonly encodeFull: Encode;
@@ -125,7 +125,7 @@ export class BpeTokenizer implements Tokenizer {
     const namedBos = idOf("bos_token", names.bos_token);
     this.bosId = namedBos ?? generation.bos_token_id ?? model.bos_token_id ?? null;
     this.eosId = named ?? stops[0] ?? null;
-    // Every file may know an end that the others do not; missing one makes finished samples look truncated.
+    // Each file may name a stop token that the others lack; a missing one makes finished samples look truncated.
     this.stopIds = new Set(named === null ? stops : [named, ...stops]);
     this.padId =
       idOf("pad_token", names.pad_token) ?? generation.pad_token_id ?? model.pad_token_id ?? this.eosId ?? 0;
@@ -140,8 +140,8 @@ export class BpeTokenizer implements Tokenizer {
   /**
    * Adds no bos or eos. A lone surrogate is encoded as U+FFFD (see `wellFormed`).
    * With `specials: false` (the default) control tokens in `text` are spelled out like any other text. A text that
-   * comes after another gets none of the blanks that begin a text: after a control token as the official library does it,
-   * inside a text as if both were encoded in one.
+   * follows another gets none of the blanks that begin a text: after a control token as in the official library,
+   * after text as if both were encoded in one call.
    * @throws UserError where the file's expressions take too long
    */
   encode(text: string, { specials = false, after }: EncodeOptions = {}): number[] {
@@ -184,7 +184,7 @@ function ownNames({ added_tokens }: Json): z.input<typeof TokenizerConfig> {
   };
 }
 
-/** Classes that add nothing of their own: GPT-2's, say, means that the vocabulary serves another model. */
+/** Tokenizer classes that add no tokens themselves; another, such as GPT-2's, means another model's vocabulary. */
 const PLAIN_CLASSES: readonly unknown[] = ["PreTrainedTokenizerFast", "TokenizersBackend"];
 
 /** DeepSeek's own vocabularies have the same spellings at other ids. */

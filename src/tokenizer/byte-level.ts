@@ -3,7 +3,7 @@
  */
 
 /**
- * Where a text may be cut before byte pairs merge, as DeepSeek does it (arXiv 2401.02954, section 2.1):
+ * Where a text is split before byte pairs merge, as DeepSeek does it (arXiv 2401.02954, section 2.1):
  * every digit alone; line breaks, letters, CJK, punctuation and blanks never merge with one another,
  * except that one blank may lead a word or a run of punctuation (GPT-2's habit).
  * The alternatives cover every character. Oniguruma (the official library) and JavaScript read them alike;
@@ -24,7 +24,7 @@ export const SPLIT_PATTERN = (() => {
   ].join("|");
 })();
 
-/** Printable stand-in of each byte, index = byte: itself where printable, else U+0100 onward in order. */
+/** The printable character of each byte: itself if it is printable, else the next of U+0100 onwards. */
 export const BYTE_CHARACTERS: readonly string[] = (() => {
   const printable = (byte: number) =>
     (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;

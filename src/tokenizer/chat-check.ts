@@ -1,6 +1,6 @@
 /**
- * Renders a small conversation of every kind before anyone talks to the model: a template that lacks a filter often
- * fails only once a tool's result is in the history.
+ * Renders a small conversation of every kind when a model is opened: a template that uses an unknown filter often fails
+ * only once a tool's result is in the history.
  */
 import { isUserError, UserError } from "../lib/errors.ts";
 import { type Chat, type ChatMessage, type ChatOptions, renderChat } from "./chat.ts";
@@ -32,7 +32,7 @@ const calls = [{ city: "Paris" }, '{"city": "Paris"}'].flatMap((args) =>
   }),
 );
 
-/** Each kind in the forms of which one has to work. */
+/** Each kind of conversation in several forms, of which one has to work. */
 const KINDS: Record<string, { messages: ChatMessage[]; tools?: unknown[] }[]> = {
   "a question": [{ messages: [user] }],
   "a system message": [{ messages: [system, user] }],

@@ -1,8 +1,8 @@
 /**
  * A model's chat template (Jinja, `chat_template` in `tokenizer_config.json`), rendered as transformers does.
  *
- * A template comes with the weights, from anywhere. It is interpreted, never compiled to JavaScript, sees only the
- * values given to it, and is bounded: by time, by all that it builds, and by the depth of its macros.
+ * A template comes with the weights, from anywhere. It never becomes JavaScript source, sees only the values given to it,
+ * and is limited in time, in the characters that it builds, and in the depth of its macros.
  */
 import { UserError } from "../lib/errors.ts";
 import { clocked, OutOfTime } from "./hostile.ts";
@@ -12,15 +12,15 @@ import { type Execute, Scope, TemplateRun } from "./jinja/run.ts";
 import { compileTemplate } from "./jinja/statements.ts";
 import { fromJs } from "./jinja/values.ts";
 
-/** Milliseconds that one rendering may take; a long conversation takes a few. */
+/** Milliseconds for one rendering; a long conversation takes a few. */
 const TIME_LIMIT_MS = 2000;
-/** Characters that one rendering may build in all, parts of parts counted again; eight for an entry of a list. */
+/** Characters that one rendering may build in all, intermediate texts included; an entry of a list counts as eight. */
 const MAX_BUILT = 1 << 26;
-/** Of a message from a template: nobody reads more. */
+/** Characters of a template's error message that are kept. */
 const MAX_MESSAGE = 1000;
 
 export interface ChatTemplateFault {
-  /** Line of the template, where it can be told. */
+  /** Line of the template, if it is known. */
   line: number | null;
   found: string;
   /** The template itself said no (`raise_exception`): another conversation may do. */
@@ -100,5 +100,5 @@ export function namedTemplates(field: unknown): ReadonlyMap<string, string> {
   );
 }
 
-/** What transformers takes where a conversation has tools, if it is there. */
+/** The name of the template that transformers takes for a conversation with tools. */
 export const TOOL_USE = "tool_use";

@@ -1,10 +1,10 @@
 /**
- * From a conversation to ids. Only the template emits control tokens: what stands in a message, a tool's result or a
- * tool's description is text, whatever it spells.
+ * Encodes a conversation. Only the template emits control tokens: a message, a tool's result or a tool's description is
+ * text, whatever it spells.
  *
- * How: every character that begins a control token ("<" of "<|im_end|>") is replaced, within messages only, by a
- * private-use character before rendering. Control tokens that the rendered text still holds are the template's own;
- * the text between them gets its characters back and is encoded as text.
+ * Before rendering, every character that begins a control token ("<" of "<|im_end|>") is replaced in the messages by a
+ * private-use character. So all control tokens of the rendered text come from the template; in the text between them the
+ * characters are put back before it is encoded.
  */
 import { ChatTemplate, chatTemplateError, namedTemplates, TOOL_USE } from "./chat-template.ts";
 import { inTime } from "./hostile.ts";
@@ -30,7 +30,7 @@ export interface ChatOptions {
 /** Template and names of control tokens, from the content of `tokenizer_config.json`. */
 export interface Chat {
   template: ChatTemplate;
-  /** For conversations with tools, where the model has one of its own for them. */
+  /** For conversations with tools, if the model has another template for them. */
   toolTemplate?: ChatTemplate;
   /** `bos_token`, `eos_token`, ... as templates spell them. */
   tokens: Record<string, string>;
@@ -38,10 +38,10 @@ export interface Chat {
 
 const ROLES: readonly string[] = ["system", "developer", "user", "assistant", "tool", "function"];
 
-/** A model wrote these itself, so in its own turns they are control tokens again, and templates cut at them. */
+/** In the assistant's turns these are control tokens: the model wrote them, and templates split at them. */
 const THOUGHT_TAGS = ["<think>", "</think>"];
 
-/** Read once a model: every problem of a step asks. */
+/** By tokenizer config: a training step asks once for every problem. */
 const chats = new WeakMap<Record<string, unknown>, Chat>();
 
 /** The chat of a model, or `null` where it has no template. @throws UserError if the template is broken */
@@ -64,7 +64,7 @@ export function chatOf(tokenizerConfig: Record<string, unknown>): Chat | null {
   return chat;
 }
 
-/** As transformers chooses: by whether there are tools. */
+/** The template that transformers takes. */
 const chosen = ({ template, toolTemplate }: Chat, tools: unknown): ChatTemplate =>
   (tools === null ? undefined : toolTemplate) ?? template;
 
@@ -74,7 +74,7 @@ export function renderChat(
   messages: readonly ChatMessage[],
   { addGenerationPrompt = false, tools = null, variables = {} }: ChatOptions = {},
 ): string {
-  // Some templates build a control token around the role.
+  // Some templates build a control token from the role.
   for (const { role } of messages)
     if (!ROLES.includes(role))
       throw chatTemplateError({
@@ -86,7 +86,7 @@ export function renderChat(
   return chosen(chat, tools).render({ ...chat.tokens, ...variables, ...fixed });
 }
 
-/** A stretch of a rendered conversation: the template's own control token, or text that spells none. */
+/** A part of a rendered conversation: a control token of the template, or text without any. */
 export interface ChatPart {
   text: string;
   control: boolean;
@@ -107,7 +107,7 @@ export function encodeChat(
 export const encodePart = (tokenizer: Tokenizer, { text, control, after }: ChatPart): number[] =>
   tokenizer.encode(text, { specials: control, after });
 
-/** The same before its parts are encoded: those of a message are equal in every conversation that holds it. */
+/** The parts before they are encoded; a message has the same parts in every conversation, so they can be cached. */
 export function chatParts(
   tokenizer: Tokenizer,
   chat: Chat,
@@ -140,7 +140,7 @@ export function chatParts(
     .filter((part) => part.text !== "");
 }
 
-/** The longest control token at each place; some swallow the blanks beside them. */
+/** Splits at the longest control token of each position; some tokens remove the blanks beside them. */
 function splitAtControls(text: string, controls: readonly ControlToken[]): Omit<ChatPart, "after">[] {
   const byFirst = new Map<string, ControlToken[]>();
   for (const token of [...controls].sort((a, b) => b.content.length - a.content.length)) {
@@ -173,7 +173,7 @@ function splitAtControls(text: string, controls: readonly ControlToken[]): Omit<
 
 const LEADING_BLANKS = /^\p{White_Space}+/u;
 
-/** As a regular expression it would begin anew at every blank. */
+/** A regular expression would start again at every blank, in quadratic time. */
 function withoutTrailingBlanks(text: string): string {
   let end = text.length;
   while (end > 0 && /\p{White_Space}/u.test(text[end - 1])) end--;
@@ -181,8 +181,8 @@ function withoutTrailingBlanks(text: string): string {
 }
 
 /**
- * Whether the prompt ends by opening a thought, so that the completion begins inside it (DeepSeek-R1's template). Tags
- * further up prove nothing: a person may have written them.
+ * Whether the prompt ends with an opening thought tag, so that the completion begins inside the thought (DeepSeek-R1's
+ * template). Earlier tags may come from a person's message.
  */
 export function opensThought(prompt: string): boolean {
   return prompt.trimEnd().endsWith("<think>");

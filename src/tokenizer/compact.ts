@@ -76,7 +76,7 @@ const BY_LENGTH = COMPACT_TOKENS.map((text, id) => ({ text, id }))
   .filter(({ text }) => text !== "")
   .sort((a, b) => b.text.length - a.text.length);
 
-/** The same by first character: pretraining encodes millions of tokens. */
+/** The tokens by their first character, since pretraining encodes millions of them. */
 const BY_FIRST = new Map<string, typeof BY_LENGTH>();
 for (const token of BY_LENGTH) {
   const first = token.text.charAt(0);
@@ -154,7 +154,7 @@ function unknownCharacter(text: string, offset: number): UserError {
 
 /**
  * The same vocabulary as a Hugging Face `tokenizer.json`: the tags are added tokens, everything else is a
- * word list behind a split at the token texts. There is no unknown token, so unknown text is an error there too.
+ * word list after a split at the token texts. There is no unknown token, so unknown text is an error there too.
  */
 export function compactTokenizerJson(): Record<string, unknown> {
   const words = BY_LENGTH.filter(({ id }) => !CONTROL_IDS.includes(id)).map(({ text }) => escapeRegex(text));

@@ -1,13 +1,13 @@
 /**
  * The `decoder` of a `tokenizer.json`, token by token: the steps of Hugging Face's tokenizers
- * (tokenizers/src/decoders), each as a machine that holds back only what a later token may still change. One-shot
- * decoding is the same machine run to its end, so pieces and whole cannot differ.
+ * (tokenizers/src/decoders), each as a machine that holds back only what a later token may still change. Decoding at once
+ * runs the same machine to its end, so the pieces always join to the same text.
  */
 
 import { UserError } from "../lib/errors.ts";
 import { BYTE_CHARACTERS } from "./byte-level.ts";
 
-/** Texts that a step hands on: words for the next step, or stretches of one text once they are joined. */
+/** A step returns texts for the next step: one a token, or stretches of one text after a step that joins them. */
 export interface DecoderStep {
   push(text: string): string[];
   /** What was held back; nothing is pushed afterwards. */
@@ -16,12 +16,12 @@ export interface DecoderStep {
 
 type Json = Record<string, unknown>;
 
-/** @throws UserError for a decoder of another kind: its text would be wrong without a word */
+/** @throws UserError for an unknown kind of decoder, whose text would be wrong */
 export function startDecoder(config: unknown): DecoderStep {
   return stepOf(config as Json | null, { joined: false });
 }
 
-/** `joined`: what comes is one text in stretches, no longer one text a token. */
+/** `joined`: the input is one text in stretches, no longer one text a token. */
 function stepOf(config: Json | null, state: { joined: boolean }): DecoderStep {
   if ((config ?? null) === null) return separated();
   if (state.joined && !readsStretches(config as Json)) return atOnce(() => stepOf(config, { joined: false }));
@@ -52,14 +52,14 @@ function stepOf(config: Json | null, state: { joined: boolean }): DecoderStep {
   }
 }
 
-/** Whether a step gives the same for a text in stretches as for all of it. No published decoder has others behind. */
+/** Whether a step may read a text in stretches. No published decoder has another step after one that joins. */
 function readsStretches({ type, pattern }: Json): boolean {
   if (type !== "Replace") return type === "Fuse" || type === "Strip" || type === "Sequence";
   const { String: found } = (pattern ?? {}) as { String?: string };
   return found === undefined || [...found].length === 1;
 }
 
-/** A step that needs all of the text, so that nothing is told before its end. */
+/** A step that needs the complete text: it returns nothing before the end. */
 function atOnce(start: () => DecoderStep): DecoderStep {
   const step = start();
   let held = "";
@@ -155,7 +155,7 @@ function replace({ pattern, content = "" }: Json): DecoderStep {
   });
 }
 
-/** The first token loses every stand-in of a blank, as one was put before the text. */
+/** `replacement` means a blank; those of the first token are removed, since encoding put one before the text. */
 function metaspace({ replacement = "▁", prepend_scheme: scheme = "always" }: Json): DecoderStep {
   return each((text, i) => text.replaceAll(replacement as string, i === 0 && scheme !== "never" ? "" : " "));
 }
@@ -183,7 +183,7 @@ function strip({ content, start = 0, stop = 0 }: Json, joined: boolean): Decoder
   return {
     push(text) {
       const cut = leading(text, left);
-      // Once another character has come, the beginning is past.
+      // After another character nothing more is cut from the beginning.
       left = cut * mark.length === text.length ? left - cut : 0;
       const rest = held + text.slice(cut * mark.length);
       held = mark.repeat(trailing(rest, stop as number));
@@ -207,7 +207,7 @@ function tidied(text: string): string {
     .replaceAll(" do not", " don't").replaceAll(" 's", "'s").replaceAll(" 've", "'ve").replaceAll(" 're", "'re"); // biome-ignore format: one rule
 }
 
-/** The mark at a word's end is a blank, but for the last word's. */
+/** The suffix of a word becomes a blank, except that of the last word. */
 function suffixed({ suffix = "</w>" }: Json): DecoderStep {
   let last: string | null = null;
   const told = (blank: string): string[] =>

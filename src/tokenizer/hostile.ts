@@ -1,5 +1,5 @@
 /**
- * Bounds for files from anywhere: a template may run for ever; a `tokenizer.json` may have an expression that never ends, a
+ * Limits for files from anywhere: a template may never end; a `tokenizer.json` may have an expression that never ends, a
  * replacement that doubles a text with every step, or words that are read again at every character.
  */
 import vm from "node:vm";
@@ -10,11 +10,11 @@ import { SPLIT_PATTERN } from "./byte-level.ts";
 export const GPT2_SPLIT =
   "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-/** Any machine of today encodes a text ten times as fast as this: milliseconds, and a second for 50,000 characters. */
+/** Milliseconds, plus a second for 50,000 characters: any machine of today encodes ten times as fast. */
 const LEAST_MS = 2000;
 const CHARACTERS_A_MS = 50;
 
-/** @throws UserError where a text of `length` takes far longer than any honest file needs */
+/** @throws UserError where a text of `length` takes far longer than with any published file */
 export function inTime<T>(encode: () => T, length: number): T {
   const limit = LEAST_MS + length / CHARACTERS_A_MS;
   try {
@@ -31,10 +31,10 @@ export function inTime<T>(encode: () => T, length: number): T {
   }
 }
 
-/** Times that the normalizer of any published model may lengthen a text. */
+/** How many times as long the normalizer of a published model may make a text. */
 const MOST_GROWTH = 64;
 
-/** @throws UserError for a normalizer that could make far more of a text */
+/** @throws UserError for a normalizer that could make a text longer than that */
 export function checkGrowth(normalizer: unknown): void {
   const times = growth(normalizer);
   if (times <= MOST_GROWTH) return;
@@ -66,11 +66,11 @@ function growth(step: unknown): number {
   return shortest === 0 ? content.length + 1 : Math.max(1, content.length / shortest);
 }
 
-/** Characters of the longest word that published vocabularies have; searching them costs no more. */
+/** Words of published vocabularies have fewer characters, so comparing them is fast. */
 const LONG_WORD = 1024;
 const KNOWN: readonly unknown[] = [SPLIT_PATTERN, GPT2_SPLIT];
 
-/** No expression but our own, and no word that is long to compare: such a file needs no clock. */
+/** Whether a file has no regular expressions but ours and no long words, so that it needs no time limit. */
 export function isHarmless(json: {
   added_tokens: readonly { content: string }[];
   model: { type?: string; vocab: object };
@@ -90,7 +90,7 @@ function expressions(value: unknown): unknown[] {
   return Object.entries(value).flatMap(([key, one]) => (key === "Regex" ? [one] : expressions(one)));
 }
 
-/** Only a script can be stopped by the clock; it calls back into our code. */
+/** Only a script can be stopped after a time; it calls back into our code. */
 const script = new vm.Script("run()");
 let job: (() => unknown) | null = null;
 const context = vm.createContext({ run: () => job?.() });
@@ -99,8 +99,8 @@ let running = 0;
 export class OutOfTime extends Error {}
 
 /**
- * What `run` returns. @throws OutOfTime where it takes longer than `milliseconds`; inside another clock, that one alone
- * counts for `shared` work
+ * The result of `run`. @throws OutOfTime where it takes longer than `milliseconds`; `shared` work inside another
+ * time limit counts towards that one alone
  */
 export function clocked<T>(run: () => T, milliseconds: number, shared = false): T {
   if (shared && running > 0) return run();
@@ -110,7 +110,7 @@ export function clocked<T>(run: () => T, milliseconds: number, shared = false): 
   try {
     return script.runInContext(context, { timeout: Math.ceil(milliseconds) }) as T;
   } catch (error) {
-    // It belongs to another context and is no `Error` of ours.
+    // It is an error of another context, and so no `Error` here.
     const { code } = (error ?? {}) as { code?: unknown };
     if (code === "ERR_SCRIPT_EXECUTION_TIMEOUT") throw new OutOfTime(`it took more than ${milliseconds} ms`);
     throw error;

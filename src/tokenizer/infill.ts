@@ -5,7 +5,7 @@
 import { isUserError, UserError } from "../lib/errors.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-/** What stands before the prefix, where the middle was cut out, and before the middle. */
+/** The tokens before the prefix, at the hole, and before the middle. */
 export interface FimTokens<Token = string> {
   begin: Token;
   hole: Token;
@@ -28,15 +28,15 @@ const SPELLINGS: readonly FimTokens[] = [
 ];
 
 /**
- * psm: begin prefix hole suffix end middle. spm: begin hole suffix end prefix middle, so that the middle goes on from
- * the prefix without a token between (the paper's variant that shares its tokens with psm, appendix D).
+ * psm: begin prefix hole suffix end middle. spm: begin hole suffix end prefix middle, so that the middle
+ * follows the prefix without a token between (the paper's variant with the tokens of psm, appendix D).
  */
 export type FimOrder = "psm" | "spm";
 
 /** A stretch of text, or one of the three tokens. */
 export type FimPiece = { text: string } | { token: keyof FimTokens };
 
-/** What stands before the middle. */
+/** The prompt: all pieces before the middle. */
 export function promptPieces(prefix: string, suffix: string, order: FimOrder = "psm"): FimPiece[] {
   const [before, after] = [{ text: prefix }, { text: suffix }];
   const [begin, hole, end] = [{ token: "begin" }, { token: "hole" }, { token: "end" }] as const;
@@ -44,7 +44,7 @@ export function promptPieces(prefix: string, suffix: string, order: FimOrder = "
 }
 
 /**
- * Pieces as ids, each text for itself: a spelling of a control token in it stays text.
+ * Pieces as ids, each text encoded alone: a control token that it spells stays text.
  * @throws UserError where the vocabulary has no such tokens
  */
 export function encodePieces(tokenizer: Tokenizer, pieces: readonly FimPiece[]): number[] {
@@ -78,7 +78,7 @@ function controlId(tokenizer: Tokenizer, token: string): number | null {
     const ids = tokenizer.encode(token, { specials: true });
     return ids.length === 1 ? ids[0] : null;
   } catch (error) {
-    // A vocabulary that cannot even spell it has no such token either.
+    // A vocabulary that cannot spell the token does not have it.
     if (isUserError(error, "input")) return null;
     throw error;
   }

@@ -5,7 +5,7 @@ import { CompactTokenizer, compactTokenizerJson } from "./compact.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /**
- * Ours is known by its shape (no other field is read by every tool): a word list equal to the compact one.
+ * The compact one is recognised by its word list, since no other field is read by every tool.
  * @throws UserError for anything that is not a usable `tokenizer.json`.
  */
 export function tokenizerFrom(json: unknown, files: TokenizerFiles = {}): Tokenizer {

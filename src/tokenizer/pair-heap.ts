@@ -33,7 +33,7 @@ export class PairHeap {
       if (count === top.count) {
         return count < least ? undefined : top.key;
       }
-      // A larger count has an entry of its own already.
+      // A pair whose count has grown has a newer entry already.
       if (count < top.count) this.push(top.key);
     }
     return undefined;

@@ -1,12 +1,12 @@
-/** Text of ids as they come, after the prompt that they go on from. */
+/** The text of a completion while it is sampled. */
 import type { Tokenizer, TokenStream } from "./tokenizer.ts";
 
-/** Tokens of the prompt that are looked at: the bytes of a character, and whether there is any text before. */
+/** Last tokens of the prompt that the decoder reads: they may hold a part of a character, or text before a blank. */
 const NEAR = 64;
 
 /**
- * What the ids add to the prompt's text: a blank that a decoder drops at a text's beginning is kept after a prompt. The
- * pieces joined are the text of all ids at once; each is well-formed. Control tokens have no text.
+ * The text that ids add to the prompt's: a blank that a decoder drops at the beginning of a text is kept after a prompt.
+ * Each piece is well-formed, and the pieces join to the text of all ids. Control tokens have no text.
  */
 export class TextStream {
   private readonly stream: TokenStream;
@@ -24,24 +24,24 @@ export class TextStream {
     this.known = after().end().length;
   }
 
-  /** What can be told with this id. */
+  /** The text that is certain after this id. */
   push(id: number): string {
-    return this.tell(this.stream.push(id));
+    return this.added(this.stream.push(id));
   }
 
-  /** What was held back: bytes that became no character. */
+  /** The text that was held back: bytes that form no character. */
   end(): string {
-    return this.tell(this.stream.end());
+    return this.added(this.stream.end());
   }
 
-  private tell(text: string): string {
+  private added(text: string): string {
     const skipped = Math.min(this.known, text.length);
     this.known -= skipped;
     return text.slice(skipped);
   }
 }
 
-/** The text of all ids at once, by the same steps. */
+/** The text of all ids. */
 export function decodeAll(stream: TokenStream, ids: Iterable<number>): string {
   let text = "";
   for (const id of ids) text += stream.push(id);
@@ -49,7 +49,7 @@ export function decodeAll(stream: TokenStream, ids: Iterable<number>): string {
 }
 
 /**
- * A completion's text, without the tokens that end one, and for each id the length of the text that is known with it.
+ * A completion's text without stop tokens, and for each id the length of the text that is certain after it.
  */
 export function completionText(
   tokenizer: Tokenizer,

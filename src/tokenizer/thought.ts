@@ -1,4 +1,4 @@
-/** A chat's completion taken apart while it streams: the thought in its tags, and the answer behind it. */
+/** Splits a chat's completion while it streams into the thought, which is in tags, and the answer after it. */
 
 export interface CompletionPart {
   thought: boolean;
@@ -9,13 +9,13 @@ const OPEN = "<think>";
 const CLOSE = "</think>";
 
 /**
- * A thought begins with the completion, or the prompt has opened it. Its first closing tag ends it, and whatever else
- * looks like a tag is text. The two tags themselves are in no part.
+ * A thought begins with the completion or was opened by the prompt. Its first closing tag ends it; any other tag is text.
+ * The opening and the closing tag belong to no part.
  */
 export class ThoughtSplitter {
   private readonly open: boolean;
   private place: "start" | "thought" | "answer" = "start";
-  /** May yet become a tag. */
+  /** Text that may become a tag. */
   private held = "";
 
   /** `open`: the prompt leaves a thought open (DeepSeek-R1's template); the model may open it once more. */
@@ -23,7 +23,7 @@ export class ThoughtSplitter {
     this.open = open;
   }
 
-  /** The parts that are known by now. */
+  /** The parts that are certain by now. */
   push(text: string): CompletionPart[] {
     this.held += text;
     if (this.place === "start" && !this.begin()) return [];
@@ -36,12 +36,12 @@ export class ThoughtSplitter {
     return [...thought, ...this.take(false, this.held.length)];
   }
 
-  /** What was held back when nothing more comes. */
+  /** The text that was held back. */
   end(): CompletionPart[] {
     return this.take(this.place === "thought" || (this.place === "start" && this.open), this.held.length);
   }
 
-  /** Whether it is known how the completion begins. */
+  /** Whether the beginning of the completion is certain. */
   private begin(): boolean {
     const text = this.held.trimStart();
     if (text.length < OPEN.length && OPEN.startsWith(text)) return false;

@@ -13,35 +13,35 @@ export interface ControlToken {
   rstrip: boolean;
 }
 
-/** A text under way: what is known of it with each id, and what was held back until its end. */
+/** Decodes id by id: `push` returns the text that is certain by now, `end` what was held back. */
 export interface TokenStream {
   push(id: number): string;
   end(): string;
 }
 
 export interface EncodeOptions {
-  /** Control tokens that the text spells are themselves. */
+  /** Whether control tokens that the text spells become control tokens. */
   specials?: boolean;
-  /** What it comes after, a control token or other text; absent: it is a text's beginning. */
+  /** What the text follows: a control token or other text; absent, it begins a prompt or document. */
   after?: "control" | "text" | undefined;
 }
 
-/** What the rest of Sputnik asks of a tokenizer; `bpe` and `compact` implement it. */
+/** A tokenizer as all other code uses it; bpe.ts and compact.ts implement it. */
 export interface Tokenizer {
   vocabSize: number;
   bosId: number | null;
   eosId: number | null;
   padId: number;
-  /** Every id that ends a sequence; sampler and trainer share this one set. */
+  /** Every id that ends a sequence, for the sampler and the trainer alike. */
   stopIds: ReadonlySet<number>;
-  /** What the model's own tokenizer puts before and after a text; `encode` leaves it to `beginIds` and `endIds`. */
+  /** What the model's tokenizer puts before and after a text: see `beginIds` and `endIds`; `encode` adds none of it. */
   around: Around;
-  /** What only `specials: true` turns into one id. */
+  /** Texts that become one id only with `specials: true`. */
   controls: readonly ControlToken[];
   /** Message content is encoded with `specials: false` (the default), so text never becomes a control token. */
   encode(text: string, options?: EncodeOptions): number[];
   decode(ids: Iterable<number>, options?: { skipSpecials?: boolean }): string;
-  /** The same id by id: the pieces joined are what `decode` gives. */
+  /** Decodes id by id: the pieces joined equal what `decode` returns. */
   stream(options?: { skipSpecials?: boolean }): TokenStream;
   /** Content of the Hugging Face `tokenizer.json` that rebuilds this tokenizer. */
   toJSON(): unknown;

@@ -17,13 +17,13 @@ export const BPE_SPECIALS = {
 } as const;
 
 export interface TrainOptions {
-  /** Wanted size, specials and the 256 bytes included; fewer if the text has no more pairs. */
+  /** Size of the vocabulary with specials and 256 bytes; it becomes smaller if the text has no more pairs. */
   vocabSize: number;
   /** A pair seen less often is not merged; default 2. */
   minFrequency?: number;
   /** More control tokens, e.g. "<think>". */
   extra?: readonly string[];
-  /** Where texts are cut before pairs merge; else our own rule (`SPLIT_PATTERN`). */
+  /** How texts are split before pairs merge; absent: by `SPLIT_PATTERN`. */
   rule?: TrainingRule;
 }
 
@@ -43,7 +43,7 @@ interface Word {
 /**
  * Returns the content of a Hugging Face `tokenizer.json`: ids are pad, bos, eos, extra specials, 256 bytes, merges.
  * Deterministic: equal counts go to the pair with the smaller ids, as in Hugging Face's trainer.
- * @throws UserError if `vocabSize` has no room for specials and bytes.
+ * @throws UserError if `vocabSize` is too small for specials and bytes
  */
 export function trainBpe(texts: Iterable<string>, options: TrainOptions): Record<string, unknown> {
   const specials = [BPE_SPECIALS.pad, BPE_SPECIALS.bos, BPE_SPECIALS.eos, ...(options.extra ?? [])];
@@ -55,7 +55,7 @@ export function trainBpe(texts: Iterable<string>, options: TrainOptions): Record
       found: String(options.vocabSize),
       remedy: "Ask for a larger vocabulary.",
     });
-  // Bytes in the order of their stand-ins, which is the order of Hugging Face's trainer.
+  // Bytes in the order of their characters, as in Hugging Face's trainer.
   const tokens = [...specials, ...[...BYTE_CHARACTERS].sort()];
   const ids = new Map(tokens.map((token, id) => [token, id]));
   const { rule = OWN_RULE } = options;
@@ -107,7 +107,7 @@ function mergePairs(
   least: number,
 ): string[] {
   const heap = new PairHeap();
-  /** Words in which a pair has been seen; may be stale, a merge then finds nothing. */
+  /** Words that had a pair when it was counted; a merge skips those that no longer have it. */
   const holders = new Map<number, Set<number>>();
   const changed = new Set<number>();
   const count = (word: Word, index: number, sign: 1 | -1) => {
@@ -138,7 +138,7 @@ function mergePairs(
       id = tokens.push(token) - 1;
       ids.set(token, id);
     }
-    // A shared id can bring a merged pair back; its first rank stands.
+    // A pair with such an id may come back after its merge: it keeps its first rank.
     merges.add(`${tokens[left]} ${tokens[right]}`);
     changed.clear();
     for (const index of holders.get(key) ?? []) {
@@ -148,7 +148,7 @@ function mergePairs(
       count(word, index, 1);
     }
     holders.delete(key);
-    // Only pairs with the new token can have grown; the others' heap entries are upper bounds.
+    // Only counts of pairs with the new token can have grown; entries of other pairs are upper bounds.
     for (const grown of changed)
       if (grown !== key && (Math.floor(grown / KEY_BASE) === id || grown % KEY_BASE === id)) heap.push(grown);
   }

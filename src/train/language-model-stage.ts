@@ -10,7 +10,7 @@ import {
 } from "../data/packing.ts";
 import type { Metrics } from "../events.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
-import { isV3, type ModelConfig, modelOf } from "../models/architectures.ts";
+import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import { documentMask } from "../models/masks.ts";
 import { f32, type HostValue } from "../runtime/session.ts";
 import { ExpertLoads } from "./expert-load.ts";
@@ -44,7 +44,8 @@ export function trainedOn(
     recompute: options.recompute,
     padded: options.kind === "sft",
   };
-  if (!isV3(config)) return { specs: parameters, loss: languageModelLoss(config, shape) };
+  const routed = parameters.some(({ role }) => role === "routerBias");
+  if (!routed && mtp === null) return { specs: parameters, loss: languageModelLoss(config, shape) };
   const factors = { ...V3_FACTORS, ...options.v3 };
   const specs = factors.mtpFactor > 0 ? [...parameters, ...(mtp?.parameters ?? [])] : parameters;
   return { specs, loss: v3Loss(config, shape, factors) };

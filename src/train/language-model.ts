@@ -4,8 +4,7 @@ import type { LanguageModelBatch } from "../data/packing.ts";
 import { input } from "../graph/ops/source.ts";
 import { mul, neg, sum, tokenLogProbs } from "../graph/ops.ts";
 import type { Dim, Graph } from "../graph/tensor.ts";
-import type { DecoderConfig } from "../models/config.ts";
-import { decoder } from "../models/dense.ts";
+import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import type { Parameters } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
 import { f32, type HostValue, i32 } from "../runtime/session.ts";
@@ -39,14 +38,14 @@ export function sequenceInputs(
  * the one denominator (1 / number of trained tokens of the whole update), so micro-batches add up exactly.
  */
 export function languageModelLoss(
-  config: DecoderConfig,
+  config: ModelConfig,
   shape: BatchShape,
 ): (graph: Graph, parameters: Parameters) => LossGraph {
   return (graph, parameters) => {
     const inputs = sequenceInputs(graph, shape);
     const targets = input(graph, "targets", "i32", [shape.batch, shape.seq]);
     const weights = input(graph, "weights", "f32", [shape.batch, shape.seq]);
-    const { logits } = decoder(parameters, config, inputs, { recompute: shape.recompute });
+    const { logits } = modelOf(config).forward(parameters, inputs, { recompute: shape.recompute });
     return graph.scope("loss", () => {
       const { logProbs } = tokenLogProbs(logits, targets);
       return { loss: neg(sum(mul(logProbs, weights))), measurements: {} };

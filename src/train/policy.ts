@@ -4,7 +4,7 @@
  */
 
 import { countFlops } from "../graph/analyse.ts";
-import { ConfigError } from "../models/config.ts";
+import { configError } from "../models/checks.ts";
 import { initialise, type ParameterSpec, parameterInputs } from "../models/layers.ts";
 import { adapted, adaptedWeights, adapterSpecs, type LoraOptions, traceMerge } from "../models/lora.ts";
 import { allocate, type HostValue, Session } from "../runtime/session.ts";
@@ -65,7 +65,7 @@ export class Policy {
 
   /**
    * `parameters` are taken over, not copied. `resume` is what `tensors` gave, and the number of updates made.
-   * @throws ConfigError for an adapter's target that the model does not have, and for an adapter with Muon
+   * @throws UserError for an adapter's target that the model does not have, and for an adapter with Muon
    */
   static async create(
     trained: Trained,
@@ -75,12 +75,12 @@ export class Policy {
   ): Promise<Policy> {
     const { specs, loss } = withAdapter(trained, lora);
     if (specs.some(({ role }) => role === "adapter") && optimizer.kind === "muon")
-      throw new ConfigError({
-        field: "optimizer.kind",
-        expected: "adamw, since an adapter has no whole matrix for Muon",
-        found: "muon",
-        remedy: "Use adamw, or train without lora.",
-      });
+      throw configError(
+        "optimizer.kind",
+        "adamw, since an adapter has no whole matrix for Muon",
+        "muon",
+        "Use adamw, or train without lora.",
+      );
     const start = new Map([...parameters, ...(resume ? tensorsUnder(resume.tensors, FROZEN) : [])]);
     if (lora !== undefined)
       for (const [name, value] of initialise(specs, seed))

@@ -3,10 +3,8 @@ import type { LanguageModelBatch } from "../data/packing.ts";
 import { input } from "../graph/ops/source.ts";
 import { add, cast, mul, neg, reshape, sum, tokenLogProbs } from "../graph/ops.ts";
 import { type Graph, product, type Tensor } from "../graph/tensor.ts";
+import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import type { Parameters } from "../models/layers.ts";
-import { v3Decoder } from "../models/v3.ts";
-import type { V3Config } from "../models/v3-config.ts";
-import { mtpModule } from "../models/v3-mtp.ts";
 import { f32, type HostValue, i32 } from "../runtime/session.ts";
 import { loadName, loadOf } from "./expert-load.ts";
 import { type BatchShape, sequenceInputs } from "./language-model.ts";
@@ -34,7 +32,7 @@ export const V3_FACTORS: V3Factors = { balanceFactor: 1e-4, mtpFactor: 0.3, bias
  * experts as well, and is no part of any load or balance.
  */
 export function v3Loss(
-  config: V3Config,
+  config: ModelConfig,
   shape: BatchShape,
   { balanceFactor, mtpFactor }: V3LossOptions,
 ): (graph: Graph, parameters: Parameters) => LossGraph {
@@ -46,7 +44,8 @@ export function v3Loss(
     const weights = perToken("weights", "f32");
     const fed = shape.padded ? perToken("fed", "f32") : undefined;
     const options = { recompute: shape.recompute, balance: balanceFactor > 0, fed };
-    const trunk = v3Decoder(parameters, config, inputs, options);
+    const { forward, mtp } = modelOf(config);
+    const trunk = forward(parameters, inputs, options);
     const routing = [...trunk.routing];
     const entropy = (logits: Tensor, ids: Tensor, counted: Tensor) =>
       graph.scope("loss", () => neg(sum(mul(tokenLogProbs(logits, ids).logProbs, counted))));
@@ -54,14 +53,14 @@ export function v3Loss(
     const crossEntropy = entropy(trunk.logits, targets, weights);
     const measurements: Record<string, Tensor> = { "cross-entropy": crossEntropy };
     let loss = crossEntropy;
-    if (mtpFactor > 0 && config.mtpLayers > 0) {
-      const further = mtpModule(parameters, trunk, { next: targets, mask: inputs.mask }, options);
+    if (mtpFactor > 0 && mtp !== null) {
+      const further = mtp.forward(parameters, { ...inputs, ids: targets, hidden: trunk.hidden }, options);
       routing.push(...further.routing);
       const [ids, counted] = [perToken("furtherTargets", "i32"), perToken("furtherWeights", "f32")];
       measurements["mtp-cross-entropy"] = entropy(further.logits, ids, counted);
       loss = add(loss, mul(measurements["mtp-cross-entropy"], mtpFactor));
     }
-    const balances = routing.flatMap(({ balance }) => (balance === null ? [] : [balance]));
+    const balances = routing.flatMap(({ balance }) => balance ?? []);
     graph.scope("balance", () => {
       if (balances.length === 0) return;
       measurements.balance = balances.reduce((total, one) => add(total, one));
@@ -70,9 +69,9 @@ export function v3Loss(
     const loads = new Map<string, Tensor>();
     graph.scope("load", () => {
       const flat = fed && reshape(fed, [product([shape.batch, shape.seq])]);
-      for (const { layer, load, choices } of routing) {
-        const counts = flat ? loadOf(choices, flat, config.experts) : cast(load, "f32");
-        loads.set(`model.layers.${layer}.mlp.gate.e_score_correction_bias`, counts);
+      for (const { layer, load, choices, bias } of routing) {
+        const counts = flat ? loadOf(choices, flat, load.shape[0] as number) : cast(load, "f32");
+        loads.set(bias, counts);
         measurements[loadName(layer)] = counts;
       }
     });

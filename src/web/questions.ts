@@ -1,8 +1,8 @@
 /** What a person asked in this tab and what came back, kept over a reload. */
-import { signal } from "@preact/signals";
 import type { ChatEvent } from "../server/chat.ts";
 import type { Verdict } from "../tasks/problem.ts";
 import { askServer } from "./sse.ts";
+import { storedList } from "./stored.ts";
 
 export interface Try {
   state: "waiting" | "thinking" | "done" | "stopped" | "interrupted" | "failed";
@@ -26,15 +26,18 @@ export interface Question {
   tries: Try[];
 }
 
-const STORAGE = "sputnik-questions";
 const KEPT = 20;
 /** Tries of one question that think at once; the rest wait. */
 const AT_ONCE = 4;
 const REPAINT_MS = 40;
 
 /** Grows in place as tokens come; what is shown is a copy, so that components see the change. */
-let drafts = restore();
-export const questions = signal<Question[]>(drafts);
+const stored = storedList<Question>("sputnik-questions", ({ tries, ...question }) => ({
+  ...question,
+  tries: tries.map((attempt) => (isUnfinished(attempt) ? { ...attempt, state: "interrupted" } : attempt)),
+}));
+export const questions = stored.shown;
+let drafts = questions.value;
 const stops = new Map<string, AbortController>();
 let repaint: ReturnType<typeof setTimeout> | undefined;
 
@@ -58,7 +61,11 @@ export function stop(question: Question): void {
 }
 
 export function isBusy(question: Question): boolean {
-  return question.tries.some(({ state }) => state === "waiting" || state === "thinking");
+  return question.tries.some(isUnfinished);
+}
+
+function isUnfinished({ state }: Try): boolean {
+  return state === "waiting" || state === "thinking";
 }
 
 function newTry(): Try {
@@ -75,7 +82,7 @@ async function think(question: Question, index: number, attempt: Try, signal: Ab
       if (event.type === "prompt") began = performance.now();
       take(attempt, event, began);
     }
-    if (attempt.state === "thinking" || attempt.state === "waiting") attempt.state = "interrupted";
+    if (isUnfinished(attempt)) attempt.state = "interrupted";
   } catch {
     if (signal.aborted) attempt.state = "stopped";
     else if (attempt.tokens > 0) attempt.state = "interrupted";
@@ -114,26 +121,4 @@ function show(): void {
   }, REPAINT_MS);
 }
 
-function publish(): void {
-  questions.value = drafts.map((draft) => ({
-    ...draft,
-    tries: draft.tries.map((attempt) => ({ ...attempt })),
-  }));
-  try {
-    sessionStorage.setItem(STORAGE, JSON.stringify(questions.value));
-  } catch {
-    // A full or forbidden storage costs the memory of a reload, not the chat.
-  }
-}
-
-function restore(): Question[] {
-  try {
-    const kept = JSON.parse(sessionStorage.getItem(STORAGE) ?? "[]") as Question[];
-    for (const attempt of kept.flatMap((question) => question.tries)) {
-      if (attempt.state === "waiting" || attempt.state === "thinking") attempt.state = "interrupted";
-    }
-    return kept;
-  } catch {
-    return [];
-  }
-}
+const publish = (): void => stored.publish(drafts);

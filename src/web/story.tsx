@@ -1,4 +1,4 @@
-/** The run as a story: from random weights to a model that thinks, with the two exams as its proof. */
+/** The run as a story: from random weights to a model that thinks, and what it is worth before and after RL. */
 import { bracket, gainBetween } from "../eval/compare.ts";
 import type { EvaluationRecord, StageInfo } from "../events.ts";
 import { run } from "./feed.ts";
@@ -8,10 +8,10 @@ const KINDS: Record<StageInfo["kind"], string> = {
   pretrain: "Pretraining",
   sft: "Fine-tuning",
   grpo: "Reinforcement learning",
-  evaluate: "Exam",
+  evaluate: "Evaluation",
 };
 
-/** What makes a run an R1-Zero: no answer of a teacher comes between the base and RL. */
+/** A run is an R1-Zero if no fine-tuning on a teacher's completions comes between the base and RL. */
 const ZERO = " The base learns to compute; reinforcement learning alone then teaches it to search.";
 
 export function stageTitle(stage: StageInfo): string {
@@ -35,9 +35,9 @@ export function Story() {
         ))}
       </ol>
       {evaluations.length > 0 && (
-        <div class="exams">
+        <div class="evaluations">
           {evaluations.map((evaluation) => (
-            <Exam key={`${evaluation.label} ${evaluation.task}`} evaluation={evaluation} />
+            <Evaluation key={`${evaluation.label} ${evaluation.task}`} evaluation={evaluation} />
           ))}
           {compared !== null && <Gain first={compared[0]} last={compared[1]} />}
         </div>
@@ -46,7 +46,7 @@ export function Story() {
   );
 }
 
-/** Only what the interval carries is called better or worse. */
+/** A change whose interval contains 0 is called neither better nor worse. */
 function Gain({ first, last }: { first: EvaluationRecord; last: EvaluationRecord }) {
   const { mean, interval, significant, how } = gainBetween(first, last);
   const [low, high] = interval;
@@ -75,9 +75,9 @@ function Stage({ stage, index }: { stage: StageInfo; index: number }) {
     : index === at && progress
       ? progress.step / Math.max(progress.totalSteps, 1)
       : 0;
-  // Exams report in the order in which they stand in the recipe.
+  // Evaluations come in the order of their stages.
   const place = info!.stages.slice(0, index).filter((other) => other.kind === "evaluate").length;
-  const exam = stage.kind === "evaluate" ? evaluations[place] : undefined;
+  const evaluation = stage.kind === "evaluate" ? evaluations[place] : undefined;
   const steps = stage.kind === "evaluate" ? "" : `${stage.totalSteps.toLocaleString("en")} steps`;
   return (
     <li class={state} aria-current={state === "present" ? "step" : undefined}>
@@ -87,7 +87,7 @@ function Stage({ stage, index }: { stage: StageInfo; index: number }) {
       <strong>{stageTitle(stage)}</strong>
       <span class="detail">
         {stage.name}
-        {exam ? `: ${percent(exam.passAt1)}` : steps && `, ${steps}`}
+        {evaluation ? `: ${percent(evaluation.passAt1)}` : steps && `, ${steps}`}
       </span>
       <span class="hidden">{state === "past" ? "done" : state === "present" ? "under way" : "to come"}</span>
     </li>
@@ -95,15 +95,15 @@ function Stage({ stage, index }: { stage: StageInfo; index: number }) {
 }
 
 /** A point with its 95 % interval on a scale from 0 to 100 %. */
-function Exam({ evaluation }: { evaluation: EvaluationRecord }) {
+function Evaluation({ evaluation }: { evaluation: EvaluationRecord }) {
   const { label, passAt1, interval, problems, temperature, thoughtValidity, meanTokens, truncated, counts } =
     evaluation;
   const [low, high] = interval;
   const curve = (evaluation.passAtK ?? []).filter(({ k }) => k > 1);
   const range = (of: readonly [number, number]): string => `${percent(of[0])} to ${percent(of[1])}`;
   return (
-    <div class="exam">
-      <div class="exam-head">
+    <div class="evaluation">
+      <div class="evaluation-head">
         <span>{label}</span>
         <strong>{percent(passAt1)}</strong>
         <span class="detail">95 % interval {range(interval)}</span>
@@ -121,7 +121,7 @@ function Exam({ evaluation }: { evaluation: EvaluationRecord }) {
         {thoughtValidity !== null && `; ${percent(thoughtValidity)} of the equations in its thoughts true`}
         {counts !== undefined &&
           counts.unscored > 0 &&
-          `; ${counts.unscored} answers without a score left out`}
+          `; ${counts.unscored} completions without a score left out`}
         {truncated > 0 && `; ${percent(truncated)} cut off`}
         {curve.map(({ k, value, interval: of }) => `; pass@${k} ${percent(value)} (${range(of)})`)}
       </p>

@@ -1,9 +1,9 @@
 /** The conversation of this tab, kept over a reload: what was said, and the answer that is being written. */
-import { signal } from "@preact/signals";
 import type { ChatEvent, Message } from "../server/chat.ts";
 import { MAX_CONVERSATION_BYTES } from "../server/limits.ts";
 import { newestMessages } from "./newest.ts";
 import { askServer } from "./sse.ts";
+import { storedList } from "./stored.ts";
 
 export interface Turn {
   question: string;
@@ -27,12 +27,14 @@ export interface TurnSettings {
   seed: number | null;
 }
 
-const STORAGE = "sputnik-turns";
 const REPAINT_MS = 40;
 /** Of a request, for all but its messages. */
 const ENVELOPE_BYTES = 1024;
 
-export const turns = signal<Turn[]>(restore());
+const stored = storedList<Turn>("sputnik-turns", (turn) =>
+  turn.state === "thinking" ? { ...turn, state: "interrupted" } : turn,
+);
+export const turns = stored.shown;
 let running: AbortController | null = null;
 let repaint: ReturnType<typeof setTimeout> | undefined;
 
@@ -47,7 +49,7 @@ export async function ask(question: string, settings: TurnSettings): Promise<voi
   const messages = newestMessages(first, before, { role: "user", content: question }, room);
   const left = first.length + before.flat().length + 1 - messages.length;
   const turn = { ...newTurn(question), dropped: left };
-  publish([...turns.value, turn]);
+  stored.publish([...turns.value, turn]);
   const stopping = new AbortController();
   running = stopping;
   const body = {
@@ -74,7 +76,7 @@ export function begin(): void {
   running = null;
   clearTimeout(repaint);
   repaint = undefined;
-  publish([]);
+  stored.publish([]);
 }
 
 /** A question without an answer is not said again: templates want them in turn. */
@@ -113,29 +115,10 @@ function show(turn: Turn, after = REPAINT_MS): void {
   if (turn.state !== "thinking" || after === 0) {
     clearTimeout(repaint);
     repaint = undefined;
-    publish([...turns.value.slice(0, -1), turn]);
+    stored.publish([...turns.value.slice(0, -1), turn]);
   } else
     repaint ??= setTimeout(() => {
       repaint = undefined;
-      publish([...turns.value.slice(0, -1), turn]);
+      stored.publish([...turns.value.slice(0, -1), turn]);
     }, REPAINT_MS);
-}
-
-/** What is shown is a copy, so that components see the change. */
-function publish(next: readonly Turn[]): void {
-  turns.value = next.map((turn) => ({ ...turn }));
-  try {
-    sessionStorage.setItem(STORAGE, JSON.stringify(turns.value));
-  } catch {
-    // A full or forbidden storage costs the memory of a reload, not the chat.
-  }
-}
-
-function restore(): Turn[] {
-  try {
-    const kept = JSON.parse(sessionStorage.getItem(STORAGE) ?? "[]") as Turn[];
-    return kept.map((turn) => (turn.state === "thinking" ? { ...turn, state: "interrupted" } : turn));
-  } catch {
-    return [];
-  }
 }

@@ -1,4 +1,5 @@
 /** Models that no run on this machine made, as Hugging Face folders. */
+
 import fs from "node:fs";
 import { basename, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,8 +8,8 @@ import { pullFolder, rememberPulled } from "../../src/checkpoint/download.ts";
 import { loadModel } from "../../src/checkpoint/folder.ts";
 import { exportGguf, loadGguf } from "../../src/checkpoint/gguf/model.ts";
 import { exportModel } from "../../src/cli/export.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { asParameters } from "../../src/recipe/model.ts";
 import { SHIPPED } from "../../src/run/find-model.ts";
@@ -92,7 +93,7 @@ test("a quantised GGUF file becomes a folder with the numbers that its blocks st
   const [file, target] = [join(folder, "tiny.Q8_0.gguf"), join(folder, "out")];
   const tokenizer = tokenizerFrom(withRule("qwen2"));
   const config: DecoderConfig = { ...tinyConfig, hiddenSize: 32, headDim: 8, vocabSize: tokenizer.vocabSize };
-  const parameters = asParameters(initialise(decoderParameters(config), 1));
+  const parameters = asParameters(initialise(allParameters(config), 1));
   const template = "{{ messages }}";
   exportGguf({ config, tokenizer, parameters, tokenizerConfig: { chat_template: template } }, file, {
     dtype: "Q8_0",

@@ -1,4 +1,5 @@
 /** X2: an export replaces what Sputnik wrote, and nothing else. */
+
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import { basename, join, relative } from "node:path";
@@ -12,8 +13,8 @@ import { writeGguf } from "../../src/checkpoint/gguf/write.ts";
 import { exportModel } from "../../src/cli/export.ts";
 import { EXPORTED } from "../../src/cli/target.ts";
 import { thisProcess } from "../../src/lib/owner.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { asParameters } from "../../src/recipe/model.ts";
 import { SHIPPED } from "../../src/run/find-model.ts";
@@ -33,7 +34,7 @@ function forLlamaCpp(width: number): string {
   saveModel(folder, {
     config,
     tokenizer,
-    parameters: asParameters(initialise(decoderParameters(config), 1)),
+    parameters: asParameters(initialise(allParameters(config), 1)),
   });
   return folder;
 }

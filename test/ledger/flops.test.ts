@@ -1,13 +1,13 @@
 /** FLOPs counted from the graphs against closed forms: 6 N for a trained token, 2 N for a read one, and attention (pitfall G5). */
+
 import { expect, it } from "vitest";
 import { countFlops } from "../../src/graph/analyse.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import { countParameters } from "../../src/models/layers.ts";
-import { activeParameters } from "../../src/models/v3-parameters.ts";
 import { traceDecode } from "../../src/sample/graphs.ts";
 import { trainedOn } from "../../src/train/language-model-stage.ts";
 import { traceAccumulation } from "../../src/train/step.ts";
-import { tinyV3 } from "../models/v3-tiny.ts";
+import { activeParameters, tinyV3 } from "../models/v3-tiny.ts";
 import { tinyConfig } from "../train/tiny.ts";
 
 const [VOCABULARY, WIDTH, LAYERS, HEADS, SEQUENCE] = [1000, 256, 4, 4, 256];
@@ -37,7 +37,7 @@ const perToken = (config: Parameters<typeof trainedOn>[0]): number => {
 };
 
 it("a dense decoder: 6 N + 12 L d T, embeddings left out", () => {
-  const parameters = countParameters(decoderParameters(dense)) - VOCABULARY * WIDTH;
+  const parameters = countParameters(allParameters(dense)) - VOCABULARY * WIDTH;
   const expected = 6 * parameters + 12 * LAYERS * WIDTH * SEQUENCE;
   // Norms, softmax and activations are a few hundredths beside the products.
   expect(perToken(dense) / expected).toBeGreaterThan(0.97);

@@ -7,8 +7,7 @@ import { countFlops, estimateMemory, neededNodes } from "../../src/graph/analyse
 import { lower } from "../../src/graph/lower.ts";
 import { input } from "../../src/graph/ops.ts";
 import { bindShape, Graph } from "../../src/graph/tensor.ts";
-import { modelOf } from "../../src/models/architectures.ts";
-import { decoder, decoderParameters } from "../../src/models/dense.ts";
+import { allParameters, modelOf } from "../../src/models/architectures.ts";
 import { countParameters, initialise, parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import * as ort from "../../src/runtime/onnxruntime.ts";
@@ -20,7 +19,7 @@ import { temporaryFolder } from "../checkpoint/temporary.ts";
 import { adamW, furthest, livelyParameters, tinyConfig } from "../train/tiny.ts";
 
 const config = { ...tinyConfig, layers: 4 };
-const specs = decoderParameters(config);
+const specs = allParameters(config);
 const parameters = livelyParameters(config, 1, 0.2);
 const [batch, seq] = [3, 10];
 const symbolic: BatchShape = { batch: "batch", seq: "seq", mask: "shared" };
@@ -45,7 +44,10 @@ function forward(): Graph {
   const ids = input(graph, "ids", "i32", ["batch", "seq"]);
   const positions = input(graph, "positions", "i32", ["batch", "seq"]);
   const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
-  graph.output("logits", decoder(parameterInputs(graph, specs), config, { ids, positions, mask }).logits);
+  graph.output(
+    "logits",
+    modelOf(config).forward(parameterInputs(graph, specs), { ids, positions, mask }).logits,
+  );
   return graph;
 }
 
@@ -121,11 +123,10 @@ describe("twins", () => {
       positions: input(whole, "positions", "i32", ["batch", "seq"]),
       mask: input(whole, "mask", "f32", [1, 1, "seq", "seq"]),
     };
-    const { logits, cache } = decoder(traced, config, inputs);
+    const { logits, cache } = modelOf(config).forward(traced, inputs);
     whole.output("logits", logits);
-    cache.forEach(({ keys, values }, layer) => {
-      whole.output(`keys.${layer}`, keys);
-      whole.output(`values.${layer}`, values);
+    modelOf(config).cacheLayers.forEach(({ name }, i) => {
+      whole.output(name, cache[i]);
     });
     const slow = await Session.create(whole, { threads: 1, composed: true });
     const everything = await slow.run({ ...feeds, mask: causalMask(seq) });
@@ -224,7 +225,7 @@ describe("counts by hand", () => {
   it("parameters", () => {
     const norms = (2 * layers + 1) * width;
     expect(countParameters(specs)).toBe(matrices + vocabSize * width + norms);
-    expect(countParameters(decoderParameters({ ...config, tieEmbeddings: true }))).toBe(matrices + norms);
+    expect(countParameters(allParameters({ ...config, tieEmbeddings: true }))).toBe(matrices + norms);
     for (const [name, { shape }] of initialise(specs, 1))
       expect(shape, name).toEqual(specs.find((s) => s.name === name)?.shape);
   });
@@ -308,7 +309,7 @@ describe("recomputation", () => {
 
   it("lowers the peak", () => {
     const deep = { ...config, layers: 12 };
-    const deepSpecs = decoderParameters(deep);
+    const deepSpecs = allParameters(deep);
     const peak = (recompute: boolean): number =>
       estimateMemory(
         traceAccumulation(

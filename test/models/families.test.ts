@@ -3,11 +3,12 @@
  * cached form against the whole-sequence form. The families' own logits, losses and gradients are in
  * test/train/golden-step.test.ts.
  */
+
 import { describe, expect, it } from "vitest";
 import { Graph } from "../../src/graph/tensor.ts";
+import { allParameters, modelOf, toHuggingFace } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { decoder, decoderParameters } from "../../src/models/dense.ts";
-import { denseFromHuggingFace, denseToHuggingFace } from "../../src/models/dense-hugging-face.ts";
+import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { rotaryFrequencies, rotaryTables } from "../../src/models/rope.ts";
@@ -31,9 +32,9 @@ const [batch, seq] = [ids.length, ids[0].length];
 
 async function logitsOf(config: DecoderConfig): Promise<Float32Array> {
   const graph = new Graph();
-  const traced = parameterInputs(graph, decoderParameters(config));
+  const traced = parameterInputs(graph, allParameters(config));
   const inputs = sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" });
-  graph.output("logits", decoder(traced, config, inputs).logits);
+  graph.output("logits", modelOf(config).forward(traced, inputs).logits);
   const session = await Session.create(graph, new Engine({ threads: 1 }));
   const { logits } = await session.run({
     ...Object.fromEntries(weights),
@@ -53,9 +54,7 @@ describe.each(Object.keys(configs))("rotary positions: %s", (name) => {
 
   it("old and new spelling of config.json say the same, and ours reads back as it was", () => {
     expect(denseFromHuggingFace(configs[name].old)).toEqual(config);
-    expect(denseFromHuggingFace(JSON.parse(JSON.stringify(denseToHuggingFace(config, TOKENS))))).toEqual(
-      config,
-    );
+    expect(denseFromHuggingFace(JSON.parse(JSON.stringify(toHuggingFace(config, TOKENS))))).toEqual(config);
   });
 
   it("gives the logits of transformers beyond the trained length", async () => {
@@ -71,7 +70,7 @@ describe.each(["golden-llama3", "golden-qwen2", "golden-qwen3"])("%s", (folder) 
   const config = denseFromHuggingFace(json(`${folder}/config.json`));
 
   it("writes a config.json that reads back as it was", () => {
-    const written = denseToHuggingFace(config, TOKENS);
+    const written = toHuggingFace(config, TOKENS);
     expect(written.architectures).toEqual(
       json<{ architectures: string[] }>(`${folder}/config.json`).architectures,
     );

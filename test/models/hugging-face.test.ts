@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { fromHuggingFace, toHuggingFace } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
-import { fromHuggingFace, toHuggingFace } from "../../src/models/hugging-face.ts";
 import { shippedShape as config } from "./shipped-shape.ts";
 
 const ids = { bosId: 1, eosIds: [2], padId: 0 };
@@ -231,7 +231,7 @@ describe("Hugging Face config.json", () => {
   it.each([
     [
       { model_type: "gpt2" },
-      /model_type: expected "llama" or "qwen2" or "qwen3" or "mistral" or "deepseek_v3", found "gpt2"/,
+      /model_type: expected "llama" or "mistral" or "qwen2" or "qwen3" or "deepseek_v3", found "gpt2"/,
     ],
     [{ attention_bias: true }, /attention_bias: expected false, found true/],
     [{ mlp_bias: true }, /mlp_bias/],

@@ -1,14 +1,10 @@
 /** V3's config.json, DeepSeek's and transformers 5's, and the shapes that cannot be built. */
 import { describe, expect, it } from "vitest";
-import { ConfigError } from "../../src/models/config.ts";
+import { UserError } from "../../src/lib/errors.ts";
+import { fromHuggingFace, toHuggingFace } from "../../src/models/architectures.ts";
 import { rotarySettings, scoreFactor } from "../../src/models/mla.ts";
 import { type RopeScaling, rotaryFrequencies, yarnAttentionFactor } from "../../src/models/rope.ts";
-import {
-  checkV3Config,
-  type V3Config,
-  v3FromHuggingFace,
-  v3ToHuggingFace,
-} from "../../src/models/v3-config.ts";
+import { checkV3Config, type V3Config, v3FromHuggingFace } from "../../src/models/v3-config.ts";
 import { tinyV3 } from "./v3-tiny.ts";
 
 const ids = { bosId: 0, eosIds: [1], padId: null };
@@ -36,7 +32,7 @@ describe("config.json", () => {
     ["YaRN and q-LoRA", tinyV3],
     ["neither", { ...tinyV3, yarn: null, queryLoraRank: null, mtpLayers: 0 }],
   ] as [string, V3Config][])("round trip: %s", (_label, config) => {
-    expect(v3FromHuggingFace(JSON.parse(JSON.stringify(v3ToHuggingFace(config, ids))))).toEqual(config);
+    expect(v3FromHuggingFace(JSON.parse(JSON.stringify(toHuggingFace(config, ids))))).toEqual(config);
   });
 
   it("reads transformers 5's rope_parameters as DeepSeek's rope_scaling", () => {
@@ -73,8 +69,8 @@ describe("config.json", () => {
     ["factor", { rope_scaling: { type: "yarn" } }],
     ["mtpLayers", { num_nextn_predict_layers: 2 }],
   ])("refuses %s by name", (field, change) => {
-    const read = () => v3FromHuggingFace({ ...R1, ...change });
-    expect(read).toThrow(ConfigError);
+    const read = () => fromHuggingFace({ ...R1, ...change });
+    expect(read).toThrow(UserError);
     expect(read).toThrow(`model ${field}:`);
   });
 

@@ -2,13 +2,12 @@
  * DeepSeek-V3 against transformers, with q-LoRA, YaRN and the further prediction, and without: logits, router choices,
  * losses and each named gradient. scripts/fixtures/golden_v3.py made the numbers, in float64.
  */
+
 import { describe, expect, it } from "vitest";
 import { input } from "../../src/graph/ops/source.ts";
 import { Graph } from "../../src/graph/tensor.ts";
+import { allParameters, type MtpModule, modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
-import { v3Decoder } from "../../src/models/v3.ts";
-import { mtpModule } from "../../src/models/v3-mtp.ts";
-import { v3Parameters } from "../../src/models/v3-parameters.ts";
 import { allocate, host, Session } from "../../src/runtime/session.ts";
 import { sequenceInputs } from "../../src/train/language-model.ts";
 import { traceAccumulation } from "../../src/train/step.ts";
@@ -26,7 +25,7 @@ describe.each([
   ["golden-v3-plain", { balanceFactor: 0, mtpFactor: 0 }],
 ] as const)("%s", (folder, options) => {
   const { config, parameters, expected, feeds } = readFixture(folder);
-  const specs = v3Parameters(config);
+  const specs = allParameters(config);
   const wanted = (name: string): Float32Array => expected.get(name)?.data as Float32Array;
   const [batch, seq] = feeds.ids.shape;
 
@@ -41,14 +40,15 @@ describe.each([
       const graph = new Graph();
       const traced = parameterInputs(graph, specs);
       const inputs = sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" });
-      const result = v3Decoder(traced, config, inputs);
+      const result = modelOf(config).forward(traced, inputs);
       graph.output("logits", result.logits);
       const routing = [...result.routing];
       if (config.mtpLayers > 0) {
         const next = input(graph, "targets", "i32", ["batch", "seq"]);
-        const further = mtpModule(traced, result, { next, mask: inputs.mask });
-        graph.output("mtpLogits", further.logits);
-        routing.push(...further.routing);
+        const pairs = { ...inputs, ids: next, hidden: result.hidden };
+        const module = (modelOf(config).mtp as MtpModule).forward(traced, pairs);
+        graph.output("mtpLogits", module.logits);
+        routing.push(...module.routing);
       }
       for (const { layer, choices, load } of routing) {
         graph.output(`choices.${layer}`, choices);

@@ -1,9 +1,9 @@
 /** A V3 of a few thousand parameters with lively weights. */
 
 import { Random } from "../../src/lib/random.ts";
-import { initialise } from "../../src/models/layers.ts";
+import { allParameters, modelOf } from "../../src/models/architectures.ts";
+import { countParameters, initialise } from "../../src/models/layers.ts";
 import type { V3Config } from "../../src/models/v3-config.ts";
-import { v3Parameters } from "../../src/models/v3-parameters.ts";
 import type { HostValue } from "../../src/runtime/session.ts";
 
 export const tinyV3: V3Config = {
@@ -35,9 +35,15 @@ export const tinyV3: V3Config = {
   tieEmbeddings: false,
 };
 
+/** Parameters that one token uses (a token reads one row of the embedding, which counts in full). */
+export function activeParameters(config: V3Config): number {
+  const idle = (config.experts - config.activeExperts) * 3 * config.hiddenSize * config.moeIntermediateSize;
+  return countParameters(modelOf(config).parameters) - idle * (config.layers - config.denseLayers);
+}
+
 /** Far from a fresh initialisation: matrices N(0, 0.3²), norms near 1, biases of routers around -0.6. */
 export function livelyV3(config: V3Config, seed: number): Map<string, HostValue> {
-  const specs = v3Parameters(config);
+  const specs = allParameters(config);
   const parameters = initialise(specs, seed);
   for (const { name, init, role } of specs) {
     const { data } = parameters.get(name) as HostValue;

@@ -1,7 +1,8 @@
 /** What recipes of a step or two begin from. */
+
 import { join } from "node:path";
 import { type Model, saveModel } from "../../src/checkpoint/folder.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { asParameters } from "../../src/recipe/model.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
@@ -14,7 +15,7 @@ export function tinyModelFolder(fields: Partial<Pick<Model, "generation">> = {})
   saveModel(folder, {
     config: tinyConfig,
     tokenizer: new CompactTokenizer(),
-    parameters: asParameters(initialise(decoderParameters(tinyConfig), 1)),
+    parameters: asParameters(initialise(allParameters(tinyConfig), 1)),
     ...fields,
   });
   return folder;

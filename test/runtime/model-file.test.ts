@@ -1,4 +1,5 @@
 /** A graph saved as a file and loaded again computes the same, with its constants inside the file or beside it. */
+
 import { existsSync, mkdtempSync, rmSync, statSync, truncateSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,7 +7,7 @@ import { describe, expect, it } from "vitest";
 import { lower } from "../../src/graph/lower.ts";
 import { add, constant, input, matmul } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import { saveModelFile } from "../../src/runtime/model-file.ts";
 import { allocate, f32, type HostValue, host, Session, scalar } from "../../src/runtime/session.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
@@ -64,7 +65,7 @@ describe("a saved model", () => {
       clip: 1,
       momentum: 0.95,
     };
-    const lowered = lower(traceStep(decoderParameters(tinyConfig), loss, optimizer), { provider: "cpu" });
+    const lowered = lower(traceStep(allParameters(tinyConfig), loss, optimizer), { provider: "cpu" });
     const path = join(mkdtempSync(join(tmpdir(), "sputnik-step-")), "step.onnx");
     saveModelFile(lowered, path);
     const ids = Int32Array.from({ length: 16 }, (_, i) => (7 * i) % tinyConfig.vocabSize);

@@ -3,8 +3,8 @@
 import { fimDocument } from "../../src/data/fill-in-the-middle.ts";
 import type { DocumentSource } from "../../src/data/packing.ts";
 import { Random } from "../../src/lib/random.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import type { HostValue } from "../../src/runtime/session.ts";
@@ -53,7 +53,7 @@ const options: LanguageModelOptions = {
 };
 const create = (source: DocumentSource, steps = options.steps): Promise<LanguageModelStage> =>
   LanguageModelStage.create(
-    { config, parameters: initialise(decoderParameters(config), 3) },
+    { config, parameters: initialise(allParameters(config), 3) },
     source,
     { ...options, steps },
     { seed: 3 },

@@ -1,7 +1,7 @@
 /** Opens a synthetic model at the precision of the first argument, decodes, and prints its own memory in bytes as JSON. */
 
 import type { Precision } from "../../src/checkpoint/quantise.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { Sampler } from "../../src/sample/sampler.ts";
 import { baked } from "../../src/sample/weights.ts";
@@ -11,7 +11,7 @@ import { config } from "./memory-model.ts";
 const noise = Float32Array.from({ length: 1 << 21 }, (_, i) => Math.sin(i * i) / 20);
 let turn = 0;
 const source = new Map(
-  decoderParameters(config).map(({ name, shape }) => {
+  allParameters(config).map(({ name, shape }) => {
     const read = (_start = 0, count = shape.reduce((product, n) => product * n, 1)): Float32Array => {
       const from = (turn++ * 7919) % (1 << 20);
       return noise.subarray(from, from + count);

@@ -3,7 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import { decoderParameters } from "../../src/models/dense.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import { countParameters } from "../../src/models/layers.ts";
 import { config, weightBytes } from "./memory-model.ts";
 
@@ -15,7 +15,7 @@ const BESIDE = 100e6;
 it.each(["f32", "int8", "int4"] as const)(
   "%s needs its weights once, not twice and not the f32 model",
   (precision) => {
-    const parameters = decoderParameters(config);
+    const parameters = allParameters(config);
     const output = execFileSync(process.execPath, ["--import", "tsx", CHILD, precision], {
       encoding: "utf8",
     });

@@ -1,9 +1,10 @@
 /** The engine against its slow twin, against exact probabilities, and the pitfalls of generation. */
+
 import v8 from "node:v8";
 import vm from "node:vm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { allParameters } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { allocate, type HostValue } from "../../src/runtime/session.ts";
 import { KvCache, type PrefixCache } from "../../src/sample/cache.ts";
@@ -298,9 +299,7 @@ const chainConfig: DecoderConfig = {
 
 function chainParameters(chain: Record<number, Record<number, number>>): Map<string, HostValue> {
   const { hiddenSize: width, vocabSize } = chainConfig;
-  const values = new Map(
-    decoderParameters(chainConfig).map(({ name, shape }) => [name, allocate("f32", shape)]),
-  );
+  const values = new Map(allParameters(chainConfig).map(({ name, shape }) => [name, allocate("f32", shape)]));
   for (const [name, { data }] of values) if (name.includes("norm")) (data as Float32Array).fill(1);
   const matrix = (name: string): Float32Array => values.get(name)?.data as Float32Array;
   const [table, head] = [matrix("model.embed_tokens.weight"), matrix("lm_head.weight")];

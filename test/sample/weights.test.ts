@@ -1,4 +1,5 @@
 /** Samplers with weights of their own: against the plain f32 sampler over what the codes stand for. */
+
 import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { describe, expect, it } from "vitest";
@@ -11,10 +12,9 @@ import {
 } from "../../src/checkpoint/quantise.ts";
 import { sourceOf } from "../../src/checkpoint/weights.ts";
 import { Graph } from "../../src/graph/tensor.ts";
+import { allParameters, modelOf } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
 import type { ParameterSpec } from "../../src/models/layers.ts";
-import { v3Parameters } from "../../src/models/v3-parameters.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { f32, type HostValue } from "../../src/runtime/session.ts";
 import type { GenerationRequest } from "../../src/sample/requests.ts";
@@ -66,7 +66,7 @@ describe("a sampler with baked weights", () => {
     /** Of a block of 64 where nothing else is said, by the weight's name. */
     const bytes = (precision: Precision) => {
       const graph = new Graph();
-      bakedParameters(graph, decoderParameters(config), source, { precision });
+      bakedParameters(graph, allParameters(config), source, { precision });
       return new Map(graph.nodes.map(({ path, outputs }) => [path, outputs[0].shape.at(-1)]));
     };
     const embedding = "model.embed_tokens.weight.packed";
@@ -97,7 +97,7 @@ describe("a sampler with baked weights", () => {
     await sampler.release();
     const naive = await generateNaively(
       config,
-      rounded(parameters, decoderParameters(config), precision),
+      rounded(parameters, allParameters(config), precision),
       requests,
       options,
     );
@@ -141,7 +141,7 @@ describe("a sampler with baked weights", () => {
     });
     const { generations } = await sampler.generate(requests, options);
     await sampler.release();
-    const plain = rounded(parameters, decoderParameters(config), "int4", 32);
+    const plain = rounded(parameters, allParameters(config), "int4", 32);
     const naive = await generateNaively(config, plain, requests, options);
     expect(generations.map(({ ids }) => ids)).toEqual(naive.map(({ ids }) => ids));
   });
@@ -149,7 +149,7 @@ describe("a sampler with baked weights", () => {
   it("does so in DeepSeek-V3's design", async () => {
     const v3 = { ...tinyV3, hiddenSize: 32, moeIntermediateSize: 32, maxPositions: 100 };
     const values = livelyV3(v3, 5);
-    const specs = v3Parameters(v3, { withoutMtp: true });
+    const specs = modelOf(v3).parameters;
     const sampler = await Sampler.create(v3, engine, {
       weights: baked(sourceOf(values), {
         ...{ precision: "int8", activations: "f32" },

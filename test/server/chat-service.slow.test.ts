@@ -1,10 +1,11 @@
 /** The chat's thread with a model of random weights: what it answers is nonsense, how it answers is not. */
+
 import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { asParameters } from "../../src/recipe/model.ts";
 import type { FoundModel } from "../../src/run/find-model.ts";
@@ -37,7 +38,7 @@ function save(folder: string, maxPositions: number): void {
   saveModel(folder, {
     config,
     tokenizer,
-    parameters: asParameters(initialise(decoderParameters(config), 1)),
+    parameters: asParameters(initialise(allParameters(config), 1)),
   });
 }
 

@@ -1,11 +1,12 @@
 /** Conversations with a chat model of random weights: how it is asked and answers, not what. */
+
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
 import { exportGguf } from "../../src/checkpoint/gguf/model.ts";
 import { SPLIT_RULES } from "../../src/checkpoint/gguf/splits.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { asParameters } from "../../src/recipe/model.ts";
 import type { ChatEvent, ConversationRequest, Message } from "../../src/server/chat.ts";
@@ -187,7 +188,7 @@ describe("the chat's thread", () => {
     all.map((event) => (event.type === "token" ? event.text : "")).join("");
 
   beforeAll(() => {
-    const parameters = asParameters(initialise(decoderParameters(config), 1));
+    const parameters = asParameters(initialise(allParameters(config), 1));
     saveModel(folder, { ...model, parameters, generation: { temperature: 0.9, top_k: 40 } });
     exportGguf(folder, `${folder}.gguf`);
     chat = new ThreadChat({ model: { folder, run: null, step: null } });

@@ -3,10 +3,11 @@
  * batch, then ten steps with AdamW and with Muon. test/fixtures/README.md gives the formulas; scripts/fixtures/golden_step.py
  * and golden_families.py made the numbers.
  */
+
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Graph } from "../../src/graph/tensor.ts";
+import { allParameters, modelOf } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { decoder, decoderParameters } from "../../src/models/dense.ts";
 import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { allocate, type HostValue, host, Session } from "../../src/runtime/session.ts";
@@ -60,7 +61,7 @@ describe.each(["golden-step", "golden-tied", "golden-llama3", "golden-qwen2", "g
     const parameters = tensors(`${folder}/model.safetensors`);
     const expected = tensors(`${folder}/expected.safetensors`);
     const batch = json<Batch>(`${folder}/batch.json`);
-    const specs = decoderParameters(config);
+    const specs = allParameters(config);
     const feeds = { ...Object.fromEntries(parameters), ...feedsOf(batch) };
     const wanted = (name: string): Float32Array => expected.get(name)?.data as Float32Array;
 
@@ -72,7 +73,7 @@ describe.each(["golden-step", "golden-tied", "golden-llama3", "golden-qwen2", "g
     it.each([true, false])("gives the logits (composed: %s)", async (composed) => {
       const graph = new Graph();
       const traced = parameterInputs(graph, specs);
-      graph.output("logits", decoder(traced, config, sequenceInputs(graph, symbolicShape)).logits);
+      graph.output("logits", modelOf(config).forward(traced, sequenceInputs(graph, symbolicShape)).logits);
       const session = await Session.create(graph, { threads: 1, composed });
       const { logits } = await session.run(feeds);
       expect(logits.shape).toEqual([3, 12, 40]);
@@ -109,7 +110,7 @@ describe("ten steps", () => {
     "golden-step/steps.json",
   );
   const config: DecoderConfig = denseFromHuggingFace(json("golden-step/config.json"));
-  const specs = decoderParameters(config);
+  const specs = allParameters(config);
   let start: Map<string, HostValue>;
   beforeAll(() => {
     start = tensors("golden-step/model.safetensors");

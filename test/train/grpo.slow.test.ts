@@ -1,7 +1,8 @@
 /** GRPO through its real sampler and trainer on a tiny model: the pitfalls that only the whole loop can show. */
+
 import { describe, expect, it } from "vitest";
 import type { Metrics } from "../../src/events.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import type { HostValue } from "../../src/runtime/session.ts";
 import type { Problem, Task, Verdict } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
@@ -226,7 +227,7 @@ describe("A9: a resumed stage is an undisturbed one", () => {
   /** All but what the clock says. */
   const timeless = (metrics: Metrics): Metrics =>
     Object.fromEntries(Object.entries(metrics).filter(([name]) => !/second/.test(name)));
-  const specs = decoderParameters(tinyConfig);
+  const specs = allParameters(tinyConfig);
 
   it.each<[string, Partial<GrpoOptions>]>([
     ["AdamW", {}],

@@ -1,8 +1,9 @@
 /** A step of pretraining or SFT whose metrics and work are worked out by hand, and resumption of its optimizer. */
+
 import { describe, expect, it } from "vitest";
 import type { DocumentSource } from "../../src/data/packing.ts";
 import { countFlops } from "../../src/graph/analyse.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import { traceMerge } from "../../src/models/lora.ts";
 import { allocate, host, Session } from "../../src/runtime/session.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
@@ -158,7 +159,7 @@ describe("a step's work is what ran (B2)", () => {
       { ...options, lora },
       tinyContext,
     );
-    const merge = countFlops(traceMerge(decoderParameters(tinyConfig), lora)).total;
+    const merge = countFlops(traceMerge(allParameters(tinyConfig), lora)).total;
     expect(merge).toBeGreaterThan(0);
     expect(stage.work()).toMatchObject({ flops: merge, trained: 0 });
     const adapter = withAdapter({ specs, loss }, lora);

@@ -2,6 +2,7 @@
  * Adapters against PEFT (scripts/fixtures/golden_lora.py): logits, loss, the gradient of each half and AdamW steps; then
  * what a stage must keep: the base rests, the policy is base plus adapter, and a resumed stage goes on with the same bits.
  */
+
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,13 +11,12 @@ import { mergeAdapter, saveAdapter } from "../../src/checkpoint/peft.ts";
 import type { Parameter } from "../../src/checkpoint/safetensors.ts";
 import { countFlops, neededNodes } from "../../src/graph/analyse.ts";
 import { Graph } from "../../src/graph/tensor.ts";
+import { UserError } from "../../src/lib/errors.ts";
 import type { ModelConfig } from "../../src/models/architectures.ts";
-import { ConfigError } from "../../src/models/config.ts";
-import { decoder, decoderParameters } from "../../src/models/dense.ts";
+import { allParameters, modelOf } from "../../src/models/architectures.ts";
 import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { adaptedWeights, adapterSpecs, type LoraOptions } from "../../src/models/lora.ts";
-import { v3Parameters } from "../../src/models/v3-parameters.ts";
 import { allocate, type HostValue, host, Session } from "../../src/runtime/session.ts";
 import type { Problem, Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
@@ -103,7 +103,7 @@ describe.each<[string, ModelConfig]>([
 
 describe("against PEFT", () => {
   const config = denseFromHuggingFace(json("golden-llama3/config.json"));
-  const specs = decoderParameters(config);
+  const specs = allParameters(config);
   const base = tensors("golden-llama3/model.safetensors");
   const halves = tensors("golden-lora/adapter_model.safetensors");
   const expected = tensors("golden-lora/expected.safetensors");
@@ -181,7 +181,7 @@ describe("against PEFT", () => {
     mergeAdapter(fixture("."), merged);
     const graph = new Graph();
     const traced = parameterInputs(graph, specs);
-    graph.output("logits", decoder(traced, config, sequenceInputs(graph, shape)).logits);
+    graph.output("logits", modelOf(config).forward(traced, sequenceInputs(graph, shape)).logits);
     const session = await Session.create(graph, { threads: 1 });
     const values = [...merged].map(([name, value]) => [name, { dtype: "f32" as const, ...value }]);
     const { logits } = await session.run({ ...Object.fromEntries(values), ...feeds });
@@ -235,7 +235,7 @@ describe("against PEFT", () => {
 });
 
 describe("which layers", () => {
-  const specs = decoderParameters(tinyConfig);
+  const specs = allParameters(tinyConfig);
   it("adapts the projections of the blocks, or those that are named", () => {
     expect(adaptedWeights(specs, [])).toHaveLength(7 * tinyConfig.layers);
     expect(adaptedWeights(specs, ["q_proj", "lm_head"]).map(({ name }) => name)).toEqual([
@@ -246,11 +246,11 @@ describe("which layers", () => {
     expect(adaptedWeights(specs, ["layers.1.mlp.up_proj"])).toHaveLength(1);
   });
   it("says which there are where one is not", () => {
-    expect(() => adaptedWeights(specs, ["query"])).toThrow(ConfigError);
+    expect(() => adaptedWeights(specs, ["query"])).toThrow(UserError);
     expect(() => adaptedWeights(specs, ["query"])).toThrow(/found "query".*q_proj, k_proj/);
   });
   it("reaches every projection of V3, experts included, and its router only by name", () => {
-    const v3 = v3Parameters(tinyV3);
+    const v3 = allParameters(tinyV3);
     const names = adaptedWeights(v3, []).map(({ name }) => name);
     expect(names.some((name) => name.includes("experts.3.down_proj"))).toBe(true);
     expect(names.some((name) => name.includes("kv_a_proj_with_mqa"))).toBe(true);
@@ -262,7 +262,7 @@ describe("which layers", () => {
 it("costs what the two small products cost: no gradient of a weight's size is made", () => {
   const shape = { batch: 4, seq: 16, mask: "shared" } as const;
   const config = { ...tinyConfig, hiddenSize: 64, headDim: 16, intermediateSize: 128 };
-  const whole = { specs: decoderParameters(config), loss: languageModelLoss(config, shape) };
+  const whole = { specs: allParameters(config), loss: languageModelLoss(config, shape) };
   const small = withAdapter(whole, { rank: 2, alpha: 4, targets: [] });
   const flops = ({ specs, loss }: typeof whole) => countFlops(traceAccumulation(specs, loss)).total;
   // Two passes of products instead of three, and 2 of 64 ranks.
@@ -296,7 +296,7 @@ describe("a stage with an adapter", () => {
     tokenizer: new CompactTokenizer(),
     parameters,
   });
-  const adapted = new Set(adaptedWeights(decoderParameters(tinyConfig), []).map(({ name }) => name));
+  const adapted = new Set(adaptedWeights(allParameters(tinyConfig), []).map(({ name }) => name));
 
   it("moves the adapted weights only, and hands on base plus adapter", async () => {
     const given = copyValues(start);

@@ -1,10 +1,11 @@
 /** What a training step promises beyond its numbers: micro-batches add up, resuming is exact, NaN is found and named. */
+
 import { describe, expect, it, vi } from "vitest";
 import type { Document } from "../../src/data/packing.ts";
 import { input, log, mul, sum } from "../../src/graph/ops.ts";
 import { bindShape, Graph, type Tensor } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
-import { decoder, decoderParameters } from "../../src/models/dense.ts";
+import { allParameters, modelOf } from "../../src/models/architectures.ts";
 import { type ParameterSpec, parameterInputs } from "../../src/models/layers.ts";
 import { causalMask, documentMask } from "../../src/models/masks.ts";
 import { f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
@@ -25,7 +26,7 @@ import {
   tinyContext,
 } from "./tiny.ts";
 
-const specs = decoderParameters(tinyConfig);
+const specs = allParameters(tinyConfig);
 const start = livelyParameters(tinyConfig, 3, 0.15);
 const symbolic = languageModelLoss(tinyConfig, { batch: "batch", seq: "seq", mask: "shared" });
 
@@ -219,7 +220,7 @@ describe("packed documents", () => {
     const ids = input(graph, "ids", "i32", ["batch", "seq"]);
     const positions = input(graph, "positions", "i32", ["batch", "seq"]);
     const mask = input(graph, "mask", "f32", ["batch", 1, "seq", "seq"]);
-    graph.output("logits", decoder(parameters, tinyConfig, { ids, positions, mask }).logits);
+    graph.output("logits", modelOf(tinyConfig).forward(parameters, { ids, positions, mask }).logits);
     const session = await Session.create(graph, { threads: 1 });
     const run = async (tokens: number[], m: HostValue) => {
       const shape = [1, tokens.length];

@@ -1,8 +1,8 @@
 /** A decoder of a few hundred parameters, and what goes with it. */
 
 import { Random } from "../../src/lib/random.ts";
+import { allParameters } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { decoderParameters } from "../../src/models/dense.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { allocate, type HostValue } from "../../src/runtime/session.ts";
 import type { Optimizer } from "../../src/train/optimizer.ts";
@@ -25,7 +25,7 @@ export const tinyConfig: DecoderConfig = {
 
 /** Far from a fresh initialisation: every matrix is N(0, 0.3²), every norm near 1, so that no term is negligible. */
 export function livelyParameters(config: DecoderConfig, seed: number, scale = 0.3): Map<string, HostValue> {
-  const parameters = initialise(decoderParameters(config), seed);
+  const parameters = initialise(allParameters(config), seed);
   for (const [name, { data, shape }] of parameters) {
     const random = new Random(seed, "lively", name);
     for (let i = 0; i < data.length; i++)

@@ -6,7 +6,6 @@ import { Graph } from "../../src/graph/tensor.ts";
 import { modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
-import { v3Decoder } from "../../src/models/v3.ts";
 import { type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
 import type { Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
@@ -242,7 +241,7 @@ describe("GRPO", () => {
     await session.release();
     // Each row alone and without padding, through the decoder itself.
     const alone = new Graph();
-    const { routing } = v3Decoder(parameterInputs(alone, modelOf(tinyV3).parameters), tinyV3, {
+    const { routing } = modelOf(tinyV3).forward(parameterInputs(alone, modelOf(tinyV3).parameters), {
       ...sequenceInputs(alone, { batch: 1, seq: "seq", mask: "shared" }),
     });
     alone.output("counts", routing[0].load);

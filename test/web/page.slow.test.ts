@@ -112,7 +112,7 @@ describe.skipIf(chromium === null)("the page", () => {
     expect(await ink("KL to the base")).toBe(0);
   });
 
-  test("tells how it ended, with the gain between the exams", async () => {
+  test("tells how it ended, with the gain between the evaluations", async () => {
     publish([...replay(140), ...finish()]);
     await page.goto(server.url);
     const main = page.locator("main");
@@ -123,7 +123,7 @@ describe.skipIf(chromium === null)("the page", () => {
     expect(await shownText(page.locator("tfoot"))).toMatch(/unknown\s+unknown/);
   });
 
-  test("an exam with several answers to a problem has its pass@k, with intervals", async () => {
+  test("an evaluation with several completions of a problem has its pass@k, with intervals", async () => {
     const final = evaluation("final") as Extract<RunEvent, { type: "evaluation" }>;
     const passAtK = [
       { k: 1, value: 0.861, interval: [0.838, 0.881] },
@@ -132,7 +132,7 @@ describe.skipIf(chromium === null)("the page", () => {
     publish([...replay(140), { ...final, evaluation: { ...final.evaluation, passAtK } }]);
     await page.goto(server.url);
     await expect
-      .poll(() => shownText(page.locator(".exam").last()))
+      .poll(() => shownText(page.locator(".evaluation").last()))
       .toMatch(/pass@1 on 1,000 .*; pass@4 94\.2\s% \(92\.5\s% to 95\.6\s%\)/s);
   });
 

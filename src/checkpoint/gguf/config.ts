@@ -1,20 +1,16 @@
 /** GGUF metadata <-> the content of a Hugging Face `config.json`, for the architectures that we know. */
+import { architectures } from "../../models/architectures.ts";
 import { mismatch } from "../errors.ts";
 import type { TensorSource } from "../weights.ts";
-import type { Architecture, TensorLayout } from "./names.ts";
+import type { TensorLayout } from "./names.ts";
 import { ropeMetadata, ropeScaling } from "./rope.ts";
 import { f32, flag, type Metadata, type MetadataValue, text, u32 } from "./values.ts";
 
 type Fields = Record<string, unknown>;
 
-/** Hugging Face's `model_type` and class of each architecture. */
-const FAMILIES: Record<Architecture, { type: string; className: string }> = {
-  llama: { type: "llama", className: "LlamaForCausalLM" },
-  qwen2: { type: "qwen2", className: "Qwen2ForCausalLM" },
-  qwen3: { type: "qwen3", className: "Qwen3ForCausalLM" },
-  deepseek2: { type: "deepseek_v3", className: "DeepseekV3ForCausalLM" },
-};
-const known = Object.keys(FAMILIES).join(", ");
+/** The architectures under llama.cpp's names. */
+const KNOWN = new Map(Object.values(architectures).map((one) => [one.gguf.architecture, one]));
+const known = [...KNOWN.keys()].join(", ");
 
 /** Numbers that stand in both under another name. */
 const COUNTS: readonly [gguf: string, hf: string][] = [
@@ -40,26 +36,24 @@ const MOE_COUNTS: readonly [gguf: string, hf: string, fallback: number][] = [
 /** llama.cpp's number for the function that turns V3's router logits into weights; 1 is V2's softmax. */
 const SIGMOID = 2;
 
-/** The architecture of a Hugging Face config. @throws UserError naming those that are known. */
-export function architectureOf(file: string, config: Fields): Architecture {
-  for (const [architecture, { type }] of Object.entries(FAMILIES))
-    if (type === config.model_type) return architecture as Architecture;
+/** llama.cpp's name for the architecture of a Hugging Face config. @throws UserError naming those that are known. */
+export function ggufArchitecture(file: string, { model_type: type }: Fields): string {
+  const found = [...KNOWN].find(([, { modelTypes }]) => modelTypes[0] === type);
+  if (found !== undefined) return found[0];
   throw mismatch(
     `${file}, config.json model_type`,
-    Object.values(FAMILIES)
-      .map(({ type }) => type)
-      .join(", "),
-    JSON.stringify(config.model_type) ?? "nothing",
+    [...KNOWN.values()].map(({ modelTypes }) => modelTypes[0]).join(", "),
+    JSON.stringify(type) ?? "nothing",
     `GGUF is written for the architectures ${known}.`,
   );
 }
 
 /** What the tensor mapping needs. */
-export function layoutOf(architecture: Architecture, config: Fields): TensorLayout {
+export function layoutOf(file: string, config: Fields): TensorLayout {
   const count = (field: string, fallback = 0): number => Number(config[field] ?? fallback);
   const heads = count("num_attention_heads");
   return {
-    architecture,
+    pairedHeads: KNOWN.get(ggufArchitecture(file, config))!.gguf.pairedHeads,
     heads,
     layers: count("num_hidden_layers"),
     kvHeads: count("num_key_value_heads", heads),
@@ -75,7 +69,7 @@ export function layoutOf(architecture: Architecture, config: Fields): TensorLayo
  * @throws UserError for what GGUF cannot express.
  */
 export function toMetadata(file: string, config: Fields): [string, MetadataValue][] {
-  const arch = architectureOf(file, config);
+  const arch = ggufArchitecture(file, config);
   const key = (name: string): string => `${arch}.${name}`;
   const count = (gguf: string, ...fields: string[]): [string, MetadataValue] => [
     key(gguf),
@@ -121,9 +115,9 @@ const latentMetadata = (
 ];
 
 /** @throws UserError for an architecture that is not known here */
-export function knownArchitecture(metadata: Metadata): Architecture {
+export function knownArchitecture(metadata: Metadata): string {
   const arch = metadata.text("general.architecture");
-  if (Object.hasOwn(FAMILIES, arch)) return arch as Architecture;
+  if (KNOWN.has(arch)) return arch;
   throw metadata.wrong(
     "general.architecture",
     `one of ${known}`,
@@ -138,12 +132,12 @@ export function knownArchitecture(metadata: Metadata): Architecture {
  */
 export function toHuggingFaceConfig(metadata: Metadata, tensors: TensorSource): Fields {
   const arch = knownArchitecture(metadata);
-  const { type, className } = FAMILIES[arch];
+  const { className, modelTypes } = KNOWN.get(arch)!;
   const key = (name: string): string => `${arch}.${name}`;
   const heads = metadata.count(key("attention.head_count"));
   const shared: Fields = {
     architectures: [className],
-    model_type: type,
+    model_type: modelTypes[0],
     hidden_act: "silu",
     vocab_size: tensors.get("token_embd.weight")?.shape[0] ?? metadata.count(key("vocab_size")),
     ...Object.fromEntries(COUNTS.map(([gguf, hf]) => [hf, metadata.count(key(gguf))])),

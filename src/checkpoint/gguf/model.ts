@@ -1,7 +1,11 @@
 /** Models in GGUF files: opened as a Hugging Face folder would be, and exported from a folder or from memory. */
 import { join } from "node:path";
-import { isV3, type ModelConfig, storedConfig } from "../../models/architectures.ts";
-import { fromHuggingFace, toHuggingFace } from "../../models/hugging-face.ts";
+import {
+  fromHuggingFace,
+  type ModelConfig,
+  storedConfig,
+  toHuggingFace,
+} from "../../models/architectures.ts";
 import { tokenizerFrom } from "../../tokenizer/load.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import {
@@ -23,7 +27,7 @@ import {
   withOpenWeights,
 } from "../weights.ts";
 import { BLOCKS, type WrittenType } from "./blocks.ts";
-import { architectureOf, layoutOf, toHuggingFaceConfig, toMetadata } from "./config.ts";
+import { layoutOf, toHuggingFaceConfig, toMetadata } from "./config.ts";
 import { openParts } from "./file.ts";
 import { ROPE_FREQS, toGgufTensors, toHuggingFaceTensors } from "./names.ts";
 import { llama3Factors } from "./rope.ts";
@@ -57,7 +61,7 @@ export function withGguf<T>(file: string, use: (content: GgufContent) => T): T {
       ),
     );
     const shape = toHuggingFaceConfig(metadata, source);
-    const tensors = toHuggingFaceTensors(file, source, layoutOf(architectureOf(file, shape), shape));
+    const tensors = toHuggingFaceTensors(file, source, layoutOf(file, shape));
     const content = toTokenizerContent(metadata);
     return use({
       ...content,
@@ -73,7 +77,7 @@ export function withGguf<T>(file: string, use: (content: GgufContent) => T): T {
 /**
  * Reads a model of one GGUF file, or of all its parts, as f32. Memory beyond the result is one matrix.
  * @param expected the caller's shapes for a config; every tensor is compared with them before it is used
- * @throws UserError, ConfigError or TokenizerError, as `loadModel` does
+ * @throws UserError or TokenizerError, as `loadModel` does
  */
 export function loadGguf(file: string, expected?: (config: ModelConfig) => Shapes): LoadedModel {
   return withGguf(file, (content) => {
@@ -83,7 +87,7 @@ export function loadGguf(file: string, expected?: (config: ModelConfig) => Shape
   });
 }
 
-/** The model without its weights. @throws ConfigError or TokenizerError, as `loadModel` does */
+/** The model without its weights. @throws UserError or TokenizerError, as `loadModel` does */
 export function shapeOf(content: GgufContent): LoadedShape {
   const { config, tensors, tokenizer, tokenizerConfig, ids, sampling } = content;
   return {
@@ -107,7 +111,7 @@ export interface ExportOptions {
  * Writes a model folder, or a model in memory, as one GGUF file; a folder is streamed tensor by tensor.
  * @returns what llama.cpp will do otherwise, in sentences
  * @throws UserError for tensors that do not fit the config, a vocabulary larger than the embedding, and a rotary
- *   scaling or split rule that llama.cpp would compute otherwise; ConfigError for an architecture that is not known
+ *   scaling or split rule that llama.cpp would compute otherwise, or for an architecture that is not known
  */
 export function exportGguf(from: string | Model, file: string, options: ExportOptions = {}): string[] {
   if (typeof from !== "string") {
@@ -153,14 +157,13 @@ function write(
   const { dtype = "F16", name } = options;
   // Only ever the config as it was understood: absent fields mean other things to other readers.
   const fields = toHuggingFace(config, { bosId: null, eosIds: [], padId: null });
-  const architecture = architectureOf(file, fields);
   const wanted = { tied: config.tieEmbeddings, expected: expectedShapes(config) };
   const stored = checkedWeights(source, wanted, searched);
   if (tokenizer !== null) checkVocabulary(searched, config, tokenizer);
-  const tensors = toGgufTensors(file, stored, layoutOf(architecture, fields)).map(
+  const tensors = toGgufTensors(file, stored, layoutOf(file, fields)).map(
     (tensor): GgufTensor => ({ ...tensor, type: typeOf(tensor, dtype) }),
   );
-  if (!isV3(config) && config.ropeScaling?.kind === "llama3") {
+  if ("ropeScaling" in config && config.ropeScaling?.kind === "llama3") {
     const factors = llama3Factors(config);
     tensors.push({ name: ROPE_FREQS, shape: [factors.length], type: "F32", pieces: () => [factors] });
   }

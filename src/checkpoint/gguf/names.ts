@@ -8,15 +8,14 @@
  */
 
 import type { UserError } from "../../lib/errors.ts";
-import { LIMITS } from "../../models/limits.ts";
+import { LIMITS } from "../../models/checks.ts";
 import { mismatch, tensorIn } from "../errors.ts";
 import type { StoredTensor, TensorSource } from "../weights.ts";
 
-export type Architecture = "llama" | "qwen2" | "qwen3" | "deepseek2";
-
 /** What the mapping has to know of a model. */
 export interface TensorLayout {
-  architecture: Architecture;
+  /** Whether the rows of queries and keys are stored as the pairs that RoPE turns. */
+  pairedHeads: boolean;
   layers: number;
   heads: number;
   kvHeads: number;
@@ -186,8 +185,8 @@ function missing(file: string, tensor: string): never {
 }
 
 /** Heads whose rows are interleaved in the file; 0 where the order is the same. */
-function pairedHeads(gguf: string, { architecture, heads, kvHeads }: TensorLayout): number {
-  if (architecture !== "llama") return 0;
+function pairedHeads(gguf: string, { pairedHeads, heads, kvHeads }: TensorLayout): number {
+  if (!pairedHeads) return 0;
   return gguf.startsWith("attn_q.") ? heads : gguf.startsWith("attn_k.") ? kvHeads : 0;
 }
 

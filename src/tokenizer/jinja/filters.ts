@@ -24,7 +24,7 @@ import {
   type Value,
 } from "./values.ts";
 
-/** What a filter may ask of the template that runs it. */
+/** What a filter may use of the run. */
 export interface FilterCall extends Call {
   /** By attribute, then by item, as `value.name` does; `value[name]` does it the other way round. */
   attribute: (value: Value, name: Value) => Value;
@@ -63,7 +63,7 @@ const sortKey =
     return keys.length === 1 ? keys[0] : tuple(keys);
   };
 
-/** Nothing to run over is an empty list for filters that choose. */
+/** A value that is not true is an empty list for filters that select. */
 const over = (value: Value): readonly Value[] => (isTrue(value) ? iterate(value) : []);
 
 function reversed(value: Value): Lazy {
@@ -111,7 +111,7 @@ function indented(value: Value, call: FilterCall): Value {
   if (isNumber(width)) call.spend(Math.max(0, asNumber(width)));
   const blanks =
     typeof width === "string" ? width : isNumber(width) ? " ".repeat(Math.max(0, asNumber(width))) : "";
-  // The filter adds a break, so that an empty last line is one.
+  // The filter adds a line break, so that an empty last line counts.
   const lines = splitLines(`${value}\n`);
   call.spend(lines.length * blanks.length);
   const all = flag(call, 2, "blank");
@@ -153,7 +153,7 @@ export const FILTERS: Record<string, Filter> = {
     if (!isNumber(value)) throw new TemplateRuntimeError(`bad operand type for abs(): '${typeName(value)}'`);
     return value instanceof Float ? new Float(Math.abs(value.value)) : Math.abs(Number(value));
   },
-  // Never an item: `{"a": 1} | attr("a")` is not there.
+  // Never an item: `{"a": 1} | attr("a")` is undefined.
   attr: (value, { args: [name = null], spend, attribute }) =>
     typeof name === "string" && value instanceof Map
       ? (method(value, name, spend) ?? new Undefined(`dict object has no attribute '${name}'`))

@@ -1,4 +1,4 @@
-/** What Python's texts, dictionaries and lists can do, as far as a sandboxed template may: nothing changes them. */
+/** The methods of Python's texts, dictionaries and lists that a sandbox allows: none changes its value. */
 import { format, toText } from "./text.ts";
 import {
   asNumber,
@@ -21,7 +21,7 @@ import {
   view,
 } from "./values.ts";
 
-/** Arguments by place or name, told of the length of what is made. */
+/** The arguments of a call; `spend` gets the length of what the call builds. */
 export interface Call {
   args: readonly Value[];
   named: Named;
@@ -91,13 +91,13 @@ function split(text: string, call: Call, fromRight: boolean): Value {
           .split(SPACES)
           .filter((part) => part !== "")
       : text.split(separator);
-  // The last part keeps the blanks at its end, once all splits are used up.
+  // After `most` splits the last part keeps the blanks at its end.
   if (most < 0 || parts.length <= most + (separator === null ? 0 : 1)) return parts;
   if (separator !== null)
     return fromRight
       ? [parts.slice(0, parts.length - most).join(separator), ...parts.slice(parts.length - most)]
       : [...parts.slice(0, most), parts.slice(most).join(separator)];
-  // Blanks inside the part that is left whole stay as they are.
+  // The part that is not split keeps its blanks.
   let rest = stripped(text, null, fromRight ? "right" : "left");
   const taken: string[] = [];
   for (let i = 0; i < most; i++) {
@@ -124,7 +124,7 @@ export function replaceText(
   return count === pieces.length - 1 ? head : `${head}${from}${pieces.slice(count + 1).join(from)}`;
 }
 
-/** `text[start:end]` by the arguments behind the first, and how many characters are before it. */
+/** `text[start:end]` by the second and third argument, and how many characters precede it. */
 function searched(text: string, call: Call): { part: string; before: number } {
   if (call.args.length < 2) return { part: text, before: 0 };
   const characters = [...text];

@@ -41,7 +41,7 @@ export interface Parameter {
 export class Break extends Error {}
 export class Continue extends Error {}
 
-/** Names of one block; what is set in a loop or a macro stays in it. */
+/** The names of one block; names that are set in a loop or a macro end with it. */
 export class Scope {
   readonly names = new Map<string, Value>();
   readonly run: TemplateRun;
@@ -58,7 +58,7 @@ export class Scope {
     return this.#parent === null ? new Undefined(name) : this.#parent.find(name);
   }
 
-  /** The text of a block with names of its own. */
+  /** The text of a block in a new scope. */
   inside(block: Execute): string {
     return this.run.capture(() => block(new Scope(this.run, this)));
   }
@@ -97,7 +97,7 @@ export class TemplateRun {
     try {
       run();
     } finally {
-      // A `break` in the block may end a loop outside of it, whose text goes on.
+      // A `break` in the block may end a loop outside of it, which still writes to `before`.
       this.#out = before;
     }
     const text = own.join("");
@@ -131,7 +131,7 @@ export class TemplateRun {
     }
   }
 
-  /** `object.name`: a method first, then an item; names with a leading underscore are nobody's. */
+  /** `object.name`: a method first, then an item; a name with a leading underscore is never a method. */
   readonly attribute = (of: Value, name: Value): Value => {
     const object = plain(of);
     if (object instanceof Undefined) throw missing(object);
@@ -230,8 +230,8 @@ export interface MacroParts {
 }
 
 /**
- * A macro with the names of the scope that defines it. What its parameters leave over goes to `varargs`, `kwargs` and
- * `caller`, if it mentions them.
+ * A macro that sees the names of the scope that defines it. Arguments without a parameter go to `varargs`, `kwargs` and
+ * `caller`, if the macro mentions these names.
  */
 export function macro({ name, parameters, body, mentioned }: MacroParts, outer: Scope): Callable {
   return new Callable((args, named) => {

@@ -35,7 +35,7 @@ class Compiler {
     return this.#block([]).run;
   }
 
-  /** What is before a tag that begins with one of `ends`, and that tag; without `ends`, all that is left. */
+  /** The segments up to a tag that begins with one of `ends`, and that tag; without `ends`, all segments left. */
   #block(ends: readonly string[]): { run: Execute; end: string; tag: TagReader } {
     const parts: Execute[] = [];
     const run: Execute = (scope) => {
@@ -126,7 +126,7 @@ class Compiler {
     throw new Error(`unknown tag '${name}'`);
   }
 
-  /** A block that only has names of its own. */
+  /** A block that is only a new scope. */
   #inner(end: string): Execute {
     const { run } = this.#block([end]);
     return (scope) => run(new Scope(scope.run, scope));
@@ -197,7 +197,7 @@ class Compiler {
     };
   }
 
-  /** What `read` mentions goes to `names`, and is mentioned outside too. */
+  /** Collects the names that `read` mentions, for the enclosing macro too. */
   #mentioning<T>(names: Set<string>, read: () => T): T {
     this.#mentioned.push(names);
     const result = read();
@@ -224,7 +224,7 @@ class Compiler {
   }
 }
 
-/** Runs a tag's part as that of its line, for errors. */
+/** Notes the tag's line, for errors. */
 const at =
   (line: number, part: Execute): Execute =>
   (scope) => {

@@ -42,7 +42,7 @@ export function toRepr(value: Value): string {
     return `<LoopContext ${value.fields.get("index")}/${value.fields.get("length")}>`;
   if (value instanceof Namespace) return `<Namespace ${toRepr(value.fields)}>`;
   if (value instanceof Markup) return `Markup(${reprText(value.text)})`;
-  // Python writes where it lies in memory.
+  // Python writes its address in memory.
   throw new TemplateRuntimeError(`a ${typeName(value)} has no text of its own`);
 }
 
@@ -94,7 +94,7 @@ export interface JsonOptions {
   sortKeys: boolean;
 }
 
-/** `json.dumps`; `spend` is told of each piece's length. @throws TemplateRuntimeError for what has no JSON */
+/** `json.dumps`; `spend` gets the length of each piece. @throws TemplateRuntimeError for a value without JSON */
 export function toJson(value: Value, options: JsonOptions, spend: (length: number) => void): string {
   const { ensureAscii, indent, sortKeys } = options;
   const [item, colon] = options.separators ?? [indent === null ? ", " : ",", ": "];
@@ -232,7 +232,7 @@ export function percent(format: string, given: Value, pad: (length: number) => v
       );
     },
   );
-  // A dictionary, or a list, may be asked for nothing.
+  // A dictionary or a list need not be used.
   const single = given === null || ["string", "number", "boolean"].includes(typeof given);
   if (at < values.length && (single || given instanceof Tuple || given instanceof Float))
     unknown("not all arguments converted during string formatting");
@@ -282,7 +282,7 @@ export function jsonOptions(argument: (at: number, name: string) => Value | unde
   };
 }
 
-/** Most digits behind the point that JavaScript writes, which is more than a half of any size needs to show itself. */
+/** Most decimals that JavaScript writes; a number that is half-way between two roundings needs fewer. */
 const PLACES = 100;
 
 /** `%.2f` of a number from 0 on: the exact decimal, of two equally near ones the even. */

@@ -1,4 +1,4 @@
-/** The values of a template, which are Python's: what they are called, what is true, equal, less, and inside. */
+/** A template's values, which behave like Python's: their types, truth, equality, order and membership. */
 
 /** Inside a regular expression's class: what Python's `str.isspace` and `\s` mean. */
 export const PYTHON_SPACE =
@@ -12,7 +12,7 @@ export class Float {
   }
 }
 
-/** What is made of it by `slice` and the like is a list. */
+/** An array whose `slice`, `map` and the like return plain lists. */
 class Fixed extends Array<Value> {
   static override get [Symbol.species](): ArrayConstructor {
     return Array;
@@ -24,10 +24,10 @@ export class Tuple extends Fixed {}
 /** A pair of `groupby`, whose parts have names. */
 export class Group extends Tuple {}
 
-/** What `range` gives, and `keys`, `values` and `items` of a dictionary, which have no places to look up. */
+/** A `range`, or the `keys`, `values` or `items` of a dictionary, which cannot be indexed. */
 export class View extends Fixed {
   kind = "";
-  /** As it is written, where that is not a list of what is in it. */
+  /** Its text, if that is no list of its items. */
   text: string | null = null;
   get isIndexed(): boolean {
     return this.kind === "range";
@@ -42,7 +42,7 @@ export function tuple(items: readonly Value[]): Tuple {
   return Tuple.from(items) as Tuple;
 }
 
-/** What was looked up and is not there. */
+/** The result of a lookup that found nothing. */
 export class Undefined {
   readonly name: string;
   constructor(name: string) {
@@ -68,7 +68,7 @@ export class Loop extends Namespace {
 
 export type Named = Map<string, Value>;
 
-/** A text that `safe` has marked: what is joined to it is escaped for HTML, in chats too. */
+/** A text marked by `safe`: text joined to it is escaped for HTML, in chats too. */
 export class Markup {
   readonly text: string;
   constructor(text: string) {
@@ -78,7 +78,7 @@ export class Markup {
 
 export const plain = (value: Value): Value => (value instanceof Markup ? value.text : value);
 
-/** What `map`, `select` and their like give: it can be run over once, and has no length and no text. */
+/** The result of `map`, `select` and their like, a generator: it is read once, and has no length and no text. */
 export class Lazy {
   private items: () => readonly Value[];
   constructor(items: () => readonly Value[]) {
@@ -217,7 +217,7 @@ export function characterCount(text: string): number {
   return count;
 }
 
-/** What `for` runs over. */
+/** The items that `for` loops over. */
 export function iterate(value: Value): readonly Value[] {
   if (Array.isArray(value)) return value;
   if (typeof value === "string") return [...value];

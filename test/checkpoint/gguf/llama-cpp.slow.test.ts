@@ -2,6 +2,7 @@
  * llama.cpp opens our files and says what we say. It runs where the benchmark's peer is installed: `npm ci` in
  * bench/peers/llama-cpp.
  */
+
 import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -11,7 +12,7 @@ import { READ_OTHERWISE, SPLIT_RULES } from "../../../src/checkpoint/gguf/splits
 import { f32 as f32Value, type MetadataValue, text, u32 } from "../../../src/checkpoint/gguf/values.ts";
 import { writeGguf } from "../../../src/checkpoint/gguf/write.ts";
 import { Random } from "../../../src/lib/random.ts";
-import { decoderParameters } from "../../../src/models/dense.ts";
+import { allParameters } from "../../../src/models/architectures.ts";
 import { initialise } from "../../../src/models/layers.ts";
 import { f32, type HostValue } from "../../../src/runtime/session.ts";
 import { CompactTokenizer } from "../../../src/tokenizer/compact.ts";
@@ -42,7 +43,7 @@ function lively(tokenizer: Tokenizer) {
   };
   // Multiples of 1/256 below 2: F16 holds them, so both types are the same model.
   const parameters = new Map<string, HostValue & { data: Float32Array }>();
-  for (const [name, { shape, data }] of initialise(decoderParameters(config), 5)) {
+  for (const [name, { shape, data }] of initialise(allParameters(config), 5)) {
     const random = new Random("lively", name);
     const one = name.includes("norm") ? 1 : 0;
     const rounded = Float32Array.from(

@@ -2,14 +2,13 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { loadModel } from "../../../src/checkpoint/folder.ts";
-import { architectureOf, toHuggingFaceConfig, toMetadata } from "../../../src/checkpoint/gguf/config.ts";
+import { ggufArchitecture, toHuggingFaceConfig, toMetadata } from "../../../src/checkpoint/gguf/config.ts";
 import { GgufFile } from "../../../src/checkpoint/gguf/file.ts";
 import { exportGguf, loadGguf, withGguf } from "../../../src/checkpoint/gguf/model.ts";
 import { Metadata, text, u32 } from "../../../src/checkpoint/gguf/values.ts";
 import { writeGguf } from "../../../src/checkpoint/gguf/write.ts";
 import { withSafetensors, writeSafetensors } from "../../../src/checkpoint/safetensors.ts";
-import { decoderParameters } from "../../../src/models/dense.ts";
-import { fromHuggingFace, toHuggingFace } from "../../../src/models/hugging-face.ts";
+import { allParameters, fromHuggingFace, toHuggingFace } from "../../../src/models/architectures.ts";
 import { initialise } from "../../../src/models/layers.ts";
 import { CompactTokenizer } from "../../../src/tokenizer/compact.ts";
 import { tokenizerFrom } from "../../../src/tokenizer/load.ts";
@@ -38,7 +37,7 @@ const config = {
   ...{ ropeTheta: 5000, normEps: 1e-5, tieEmbeddings: true },
 };
 const parameters = new Map(
-  [...initialise(decoderParameters(config), 3)].map(([name, { shape, data }]) => [
+  [...initialise(allParameters(config), 3)].map(([name, { shape, data }]) => [
     name,
     { shape, data: data as Float32Array },
   ]),
@@ -57,7 +56,7 @@ describe.each(ARCHITECTURES)("%s, a model by transformers", (architecture) => {
       [...header.tensors].map(([name, { shape }]) => [name, { shape, read: () => opened.read(name) }]),
     );
     const fields = toHuggingFaceConfig(header.metadata, source);
-    expect(architectureOf(file, fields)).toBe(architecture);
+    expect(ggufArchitecture(file, fields)).toBe(architecture);
     // Without a tokenizer only the parts can be read, so give it one.
     const whole = join(folder, `${architecture}-whole.gguf`);
     rewrite(file, whole);

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { toHuggingFaceConfig } from "../../../src/checkpoint/gguf/config.ts";
 import { f32, Metadata, type MetadataValue, text, u32 } from "../../../src/checkpoint/gguf/values.ts";
 import type { StoredTensor } from "../../../src/checkpoint/weights.ts";
-import { fromHuggingFace } from "../../../src/models/hugging-face.ts";
+import { fromHuggingFace } from "../../../src/models/architectures.ts";
 
 const HEAD = 8;
 function config(entries: Record<string, MetadataValue>, { arch = "llama", factors = [] as number[] } = {}) {

@@ -1,15 +1,15 @@
 /** DeepSeek-V3's fast forms against their slow twins, and what routing must not depend on. */
+
 import { describe, expect, it } from "vitest";
 import type { LanguageModelBatch } from "../../src/data/packing.ts";
 import { input } from "../../src/graph/ops/source.ts";
 import { Graph, type Tensor } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
+import { allParameters, modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { balanceLoss, router } from "../../src/models/moe.ts";
-import { v3CachedDecoder, v3Decoder } from "../../src/models/v3.ts";
 import type { V3Config } from "../../src/models/v3-config.ts";
-import { v3Parameters } from "../../src/models/v3-parameters.ts";
 import { allocate, f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
 import { loadName } from "../../src/train/expert-load.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
@@ -50,8 +50,8 @@ function wholeSequence(
 ) {
   return evaluate(
     (graph) => {
-      const traced = parameterInputs(graph, v3Parameters(config, { withoutMtp: true }));
-      const { logits, cache } = v3Decoder(traced, config, {
+      const traced = parameterInputs(graph, modelOf(config).parameters);
+      const { logits, cache } = modelOf(config).forward(traced, {
         ids: input(graph, "ids", "i32", ["batch", "seq"]),
         positions: input(graph, "positions", "i32", ["batch", "seq"]),
         mask: input(graph, "mask", "f32", [1, 1, "seq", "seq"]),
@@ -98,8 +98,8 @@ describe.each(VARIANTS)("absorbed and expanded attention agree: %s", (_label, ch
     const ids = feeds.ids.data as Int32Array;
     const result = await evaluate(
       (graph) => {
-        const traced = parameterInputs(graph, v3Parameters(config));
-        const { logits, fresh } = v3CachedDecoder(traced, config, {
+        const traced = parameterInputs(graph, allParameters(config));
+        const { logits, fresh } = modelOf(config).decode(traced, {
           ids: input(graph, "ids", "i32", ["batch", 1]),
           positions: input(graph, "positions", "i32", ["batch", 1]),
           mask: input(graph, "mask", "f32", ["batch", 1, 1, "past"]),
@@ -229,7 +229,7 @@ describe("routing", () => {
     const bias = "model.layers.1.mlp.gate.e_score_correction_bias";
     // Group 3 is never chosen.
     parameters.get(bias)?.data.fill(-9 as never, 6, 8);
-    const specs = v3Parameters(config);
+    const specs = allParameters(config);
     const graph = traceAccumulation(
       specs,
       v3Loss(config, { batch, seq, mask: "shared" }, { balanceFactor: 0, mtpFactor: 0 }),
@@ -274,7 +274,7 @@ describe("routing", () => {
 });
 
 describe("training", () => {
-  const specs = v3Parameters(tinyV3);
+  const specs = allParameters(tinyV3);
   const shape = { batch, seq, mask: "shared" as const };
   const options = { balanceFactor: 1e-3, mtpFactor: 0.3 };
   const bias = "model.layers.1.mlp.gate.e_score_correction_bias";
@@ -294,7 +294,7 @@ describe("training", () => {
     // The load of both micro-batches, counted apart.
     const load = new Float64Array(tinyV3.experts);
     const graph = new Graph();
-    const { routing } = v3Decoder(parameterInputs(graph, specs), tinyV3, {
+    const { routing } = modelOf(tinyV3).forward(parameterInputs(graph, specs), {
       ids: input(graph, "ids", "i32", [batch, seq]),
       positions: input(graph, "positions", "i32", [batch, seq]),
       mask: input(graph, "mask", "f32", [1, 1, seq, seq]),

@@ -1,0 +1,202 @@
+/**
+ * The decoder that all designs have in common: embedding, pre-norm blocks of attention and a feed-forward layer, the
+ * final norm and the head. Names of parameters are those of Hugging Face's checkpoints.
+ */
+import { add, embedding, linear, rmsNorm } from "../graph/ops.ts";
+import { recomputeAll } from "../graph/recompute.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { type CachedStep, cacheMasks, flatLogits, wantedTokens } from "./cache.ts";
+import type {
+  AttentionContext,
+  CacheLayer,
+  Decoded,
+  Design,
+  ForwardInputs,
+  ForwardOptions,
+  ForwardResult,
+  LayerRouting,
+  Routing,
+  TrunkConfig,
+} from "./design.ts";
+import {
+  matrix,
+  normWeight,
+  type ParameterSpec,
+  type Parameters,
+  parameter,
+  type Weights,
+} from "./layers.ts";
+import { rotaryTables } from "./rope.ts";
+
+const EMBEDDING = "model.embed_tokens";
+
+const prefixOf = (layer: number): string => `model.layers.${layer}.`;
+
+/** The parameters of block `layer`, with their whole names. */
+export function blockParameters<Config extends TrunkConfig>(
+  design: Design<Config>,
+  config: Config,
+  layer: number,
+): ParameterSpec[] {
+  const specs = [
+    normWeight("input_layernorm", config.hiddenSize),
+    ...design.attentionParameters(config),
+    normWeight("post_attention_layernorm", config.hiddenSize),
+    ...design.feedForwardParameters(config, layer),
+  ];
+  return specs.map((spec) => ({ ...spec, name: prefixOf(layer) + spec.name }));
+}
+
+export function trunkParameters<Config extends TrunkConfig>(
+  design: Design<Config>,
+  config: Config,
+): ParameterSpec[] {
+  const { vocabSize, hiddenSize } = config;
+  return [
+    matrix(EMBEDDING, [vocabSize, hiddenSize], { role: "embedding" }),
+    ...Array.from({ length: config.layers }, (_, layer) => blockParameters(design, config, layer)).flat(),
+    normWeight("model.norm", hiddenSize),
+    ...(config.tieEmbeddings ? [] : [matrix("lm_head", [vocabSize, hiddenSize], { role: "head" })]),
+  ];
+}
+
+/** What the cache holds of these layers. */
+export const cacheLayersOf = <Config extends TrunkConfig>(
+  design: Design<Config>,
+  config: Config,
+  layers: readonly number[],
+): CacheLayer[] =>
+  layers.flatMap((layer) =>
+    design.cacheLayers(config).map((cached) => ({ ...cached, name: `${cached.name}.${layer}` })),
+  );
+
+export const rmsNormed = (x: Tensor, weight: Tensor, { normEps }: TrunkConfig, scope = "norm"): Tensor =>
+  x.graph.scope(scope, () => rmsNorm(x, weight, normEps));
+
+/** x + attention(norm(x)), then + feedForward(norm(.)). */
+function block<Config extends TrunkConfig>(
+  design: Design<Config>,
+  x: Tensor,
+  weights: Weights,
+  context: AttentionContext<Config>,
+  { layer, ...options }: ForwardOptions & { layer: number },
+): { x: Tensor; cache: Tensor[]; routing?: Routing } {
+  const { graph } = x;
+  const { config } = context;
+  const [mixed, cache] = graph.scope("attn", () => {
+    const input = rmsNormed(x, weights("input_layernorm.weight"), config);
+    const { out, cache } = design.attention(input, weights, context);
+    return [add(x, out), cache];
+  });
+  return graph.scope("mlp", () => {
+    const input = rmsNormed(mixed, weights("post_attention_layernorm.weight"), config);
+    const { out, routing } = design.feedForward(input, weights, { config, layer, ...options });
+    return { x: add(mixed, out), cache, routing };
+  });
+}
+
+/** Blocks over x [batch, seq, hiddenSize]. */
+export interface Run<Config extends TrunkConfig> {
+  design: Design<Config>;
+  config: Config;
+  parameters: Parameters;
+  layers: readonly number[];
+  positions: Tensor;
+  /** What attention of the nth of `layers` sees. */
+  over(n: number): AttentionContext<Config>["over"];
+  options: ForwardOptions;
+}
+
+export function runBlocks<Config extends TrunkConfig>(x: Tensor, run: Run<Config>) {
+  const { design, config, parameters, positions, options } = run;
+  const tables = rotaryTables(x.graph, design.rotary(config));
+  const [cache, routing]: [Tensor[], LayerRouting[]] = [[], []];
+  let hidden = x;
+  for (const [n, layer] of run.layers.entries()) {
+    const specs = blockParameters(design, config, layer);
+    const names = specs.map(({ name }) => name);
+    const context = { config, tables, positions, over: run.over(n) };
+    const make = ([input, ...own]: readonly Tensor[]) => {
+      const byName = new Map(names.map((name, i) => [name, own[i]]));
+      const weights = (name: string) => parameter(byName, prefixOf(layer) + name);
+      return block(design, input, weights, context, { ...options, layer });
+    };
+    const inputs = [hidden, ...names.map((name) => parameter(parameters, name))];
+    const result = x.graph.scope(`layers.${layer}`, () =>
+      options.recompute ? recomputed(inputs, make) : make(inputs),
+    );
+    hidden = result.x;
+    cache.push(...result.cache);
+    const bias = specs.find(({ role }) => role === "routerBias")?.name;
+    if (result.routing !== undefined) routing.push({ ...result.routing, layer, bias: bias as string });
+  }
+  return { hidden, cache, routing };
+}
+
+/** A block whose inner values are computed again in the backward pass. */
+function recomputed(
+  inputs: readonly Tensor[],
+  make: (inputs: readonly Tensor[]) => ReturnType<typeof block>,
+) {
+  const [x, choices, load, balance] = recomputeAll(inputs, (again) => {
+    const { x, routing } = make(again);
+    return [x, routing?.choices, routing?.load, routing?.balance].filter((tensor) => tensor !== undefined);
+  });
+  return { x, cache: [], routing: choices && { choices, load, balance } };
+}
+
+export function embedTokens(parameters: Parameters, ids: Tensor): Tensor {
+  return ids.graph.scope("embed", () => embedding(parameter(parameters, `${EMBEDDING}.weight`), ids));
+}
+
+export function head(parameters: Parameters, config: TrunkConfig, hidden: Tensor): Tensor {
+  const name = config.tieEmbeddings ? EMBEDDING : "lm_head";
+  return hidden.graph.scope("head", () => linear(hidden, parameter(parameters, `${name}.weight`)));
+}
+
+function trunk<Config extends TrunkConfig>(
+  run: Omit<Run<Config>, "layers" | "positions">,
+  { ids, positions }: { ids: Tensor; positions: Tensor },
+): ForwardResult {
+  const { config, parameters, options } = run;
+  const layers = Array.from({ length: config.layers }, (_, layer) => layer);
+  const blocks = runBlocks(embedTokens(parameters, ids), { ...run, layers, positions });
+  const hidden = rmsNormed(blocks.hidden, parameter(parameters, "model.norm.weight"), config);
+  return { ...blocks, hidden, logits: head(parameters, config, options.wanted?.(hidden) ?? hidden) };
+}
+
+/** See `Model.forward`. */
+export function forward<Config extends TrunkConfig>(
+  design: Design<Config>,
+  config: Config,
+  parameters: Parameters,
+  inputs: ForwardInputs,
+  options: ForwardOptions = {},
+): ForwardResult {
+  return trunk({ design, config, parameters, over: () => inputs, options }, inputs);
+}
+
+/** See `Model.decode`. */
+export function decode<Config extends TrunkConfig>(
+  design: Design<Config>,
+  config: Config,
+  parameters: Parameters,
+  step: CachedStep,
+): Decoded {
+  const { over, options } = cachedRun(design, config, step);
+  const { logits, hidden, cache } = trunk({ design, config, parameters, over, options }, step);
+  return { logits: flatLogits(logits), hidden, fresh: cache };
+}
+
+/** How blocks see the cache of a step, and which hidden states the head reads. */
+export function cachedRun<Config extends TrunkConfig>(
+  design: Design<Config>,
+  config: Config,
+  { mask, chunk, cache }: Pick<CachedStep, "mask" | "chunk" | "cache">,
+) {
+  const layers = design.cacheLayers(config);
+  const masks = cacheMasks({ mask, chunk }, config.heads / layers[0].heads);
+  const over = (n: number) => ({ cache: cache.slice(n * layers.length, (n + 1) * layers.length), masks });
+  const wanted = chunk && ((hidden: Tensor) => wantedTokens(hidden, chunk.last));
+  return { over, options: { wanted } };
+}

@@ -1,0 +1,152 @@
+/** What a design (an architecture's way to compute) brings, and what sampling and training get from a model. */
+import type { Tensor } from "../graph/tensor.ts";
+import type { CachedStep, CacheMasks } from "./cache.ts";
+import type { Fields, TokenIds } from "./checks.ts";
+import type { ParameterSpec, Parameters, Weights } from "./layers.ts";
+import type { RotarySettings, RotaryTables } from "./rope.ts";
+
+/** What the trunk reads of a config. */
+export interface TrunkConfig {
+  vocabSize: number;
+  layers: number;
+  hiddenSize: number;
+  heads: number;
+  normEps: number;
+  tieEmbeddings: boolean;
+  /** MTP modules: 0 or 1. */
+  mtpLayers?: number;
+}
+
+/** One tensor of the KV cache, [rows, heads, slots, width]. */
+export interface CacheLayer {
+  /** Unique, such as `keys.3`: the name of the graphs' inputs and outputs. */
+  name: string;
+  heads: number;
+  width: number;
+}
+
+/** What attention reads beside its input. */
+export interface AttentionContext<Config> {
+  config: Config;
+  tables: RotaryTables;
+  /** [batch, seq] i32. */
+  positions: Tensor;
+  /** Sequences from their beginning: a mask [.., seq, seq]; or new tokens over what the layer has cached. */
+  over: { mask: Tensor } | { cache: readonly Tensor[]; masks: CacheMasks };
+}
+
+/** What a layer with experts did. */
+export interface Routing {
+  /** The experts that each token chose, [batch · seq, active] i64, best first. */
+  choices: Tensor;
+  /** Tokens of each expert, [experts] i64. */
+  load: Tensor;
+  /** The sequence-wise balance loss without its factor, where it was asked for. */
+  balance?: Tensor;
+}
+
+export interface LayerRouting extends Routing {
+  layer: number;
+  /** The parameter that balances the experts, [experts]. */
+  bias: string;
+}
+
+/** The parts in which designs differ. Names of parameters and cache layers are those inside a block. */
+export interface Design<Config extends TrunkConfig> {
+  attentionParameters(config: Config): ParameterSpec[];
+  feedForwardParameters(config: Config, layer: number): ParameterSpec[];
+  /** What the cache holds of each block. */
+  cacheLayers(config: Config): CacheLayer[];
+  rotary(config: Config): RotarySettings;
+  /** x [batch, seq, hiddenSize] -> the same, and what the cache stores, [batch, heads, seq, width] each. */
+  attention(x: Tensor, weights: Weights, context: AttentionContext<Config>): { out: Tensor; cache: Tensor[] };
+  /** x [batch, seq, hiddenSize] -> the same. */
+  feedForward(
+    x: Tensor,
+    weights: Weights,
+    context: ForwardOptions & { config: Config; layer: number },
+  ): { out: Tensor; routing?: Routing };
+}
+
+/** What the program knows of a family of models: how its configs are read and written, and what they compute. */
+export interface Architecture<Config extends TrunkConfig> {
+  design: Design<Config>;
+  /** Values of `model_type` in a `config.json` that are read; the first one is written. */
+  modelTypes: readonly string[];
+  /** Name of the class in transformers. */
+  className: string;
+  /** Name in llama.cpp's files, and whether these hold the rows of queries and keys as pairs that RoPE turns. */
+  gguf: { architecture: string; pairedHeads: boolean };
+  /** @throws UserError naming the first impossible field and what would work */
+  check(config: Config): Config;
+  /** @throws UserError for a variant that would compute something else, or an impossible shape */
+  fromHuggingFace(fields: Fields): Config;
+  /** All but `model_type` and `architectures`. */
+  toHuggingFace(config: Config, ids: TokenIds): Record<string, unknown>;
+}
+
+export interface ForwardInputs {
+  /** Token ids, [batch, seq] i32. */
+  ids: Tensor;
+  /** Positions, [batch, seq] i32, below `maxPositions`. */
+  positions: Tensor;
+  /** 0 where a query may look and `MASKED` where not; broadcasts to [batch, heads, seq, seq]. */
+  mask: Tensor;
+}
+
+export interface ForwardOptions {
+  /** Compute each block again in the backward pass instead of keeping its activations; then `cache` is empty. */
+  recompute?: boolean;
+  /** What the head reads of the hidden states [batch, seq, hiddenSize], where not all of them. */
+  wanted?: (hidden: Tensor) => Tensor;
+  /** Trace the balance loss of each layer with experts; sizes must be fixed. */
+  balance?: boolean;
+  /** Where rows end in padding: 1 for a token and 0 for padding, [batch, seq] f32. */
+  fed?: Tensor;
+}
+
+export interface ForwardResult {
+  /** [batch, seq, vocab], or of what is wanted. */
+  logits: Tensor;
+  /** After the final norm, [batch, seq, hiddenSize]. */
+  hidden: Tensor;
+  /** What a cache stores, [batch, heads, seq, width] for each cache layer. */
+  cache: Tensor[];
+  routing: LayerRouting[];
+}
+
+export interface Decoded {
+  /** Of the newest token of each row, [batch, vocab]; of a chunk's chosen tokens, [wanted · batch, vocab] (token by token). */
+  logits: Tensor;
+  /** After the final norm, [batch, seq, hiddenSize]. */
+  hidden: Tensor;
+  /** What the cache stores of the new tokens: [batch, heads, seq, width] for each cache layer. */
+  fresh: Tensor[];
+}
+
+/** A model of one design and size, whose parameters a graph brings. */
+export interface Model {
+  /** What the logits depend on. */
+  parameters: ParameterSpec[];
+  cacheLayers: CacheLayer[];
+  /** Multi-token prediction, where the model has it: pretraining reads it, and speculative decoding as its draft. */
+  mtp: MtpModule | null;
+  /** Sequences from their beginning. */
+  forward(parameters: Parameters, inputs: ForwardInputs, options?: ForwardOptions): ForwardResult;
+  /** New tokens over a cache: one a row, or a chunk. */
+  decode(parameters: Parameters, step: CachedStep): Decoded;
+}
+
+/** As `Model`, where `ids` are the tokens t_{i+1} that follow those of `hidden`, h_i; logits are of t_{i+2}. */
+export interface MtpModule {
+  /** What the module has beside the model's own parameters. */
+  parameters: ParameterSpec[];
+  /** What the module's own attention caches. */
+  cacheLayers: CacheLayer[];
+  forward(
+    parameters: Parameters,
+    inputs: ForwardInputs & { hidden: Tensor },
+    options?: ForwardOptions,
+  ): ForwardResult;
+  decode(parameters: Parameters, step: CachedStep & { hidden: Tensor }): Decoded;
+}

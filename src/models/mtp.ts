@@ -1,0 +1,77 @@
+/**
+ * Multi-token prediction (DeepSeek-V3, arXiv 2412.19437, section 2.2): a module of one block behind the trunk. In
+ * training it gives a second loss, in decoding the draft of tokens that the model then checks all at once (section 5.4.3).
+ */
+import { concat } from "../graph/ops.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import { flatLogits } from "./cache.ts";
+import {
+  blockParameters,
+  cachedRun,
+  cacheLayersOf,
+  embedTokens,
+  head,
+  type Run,
+  rmsNormed,
+  runBlocks,
+} from "./decoder.ts";
+import type { Design, ForwardResult, MtpModule, TrunkConfig } from "./design.ts";
+import { matrix, normWeight, type ParameterSpec, parameter, project } from "./layers.ts";
+
+/** The module of a model, whose embedding and head are the trunk's own; `null` where the config has none. */
+export function mtpModule<Config extends TrunkConfig>(
+  design: Design<Config>,
+  config: Config,
+): MtpModule | null {
+  const { layers: layer, hiddenSize } = config;
+  if ((config.mtpLayers ?? 0) === 0) return null;
+
+  /**
+   * h' = M [RMSNorm(Emb(t_{i+1})) ; RMSNorm(h_i)] in the order of the published weights, then one block, its norm and the
+   * head (eq. 21 to 23).
+   */
+  function run(
+    { parameters, options, over }: Pick<Run<Config>, "parameters" | "options" | "over">,
+    { ids, hidden, positions }: { ids: Tensor; hidden: Tensor; positions: Tensor },
+  ): ForwardResult {
+    const { graph } = ids;
+    const weights = (name: string) => parameter(parameters, `model.layers.${layer}.${name}`);
+    const norm = (x: Tensor, name: string) => rmsNormed(x, weights(`${name}.weight`), config, name);
+    const joined = graph.scope(`layers.${layer}`, () => {
+      const both = concat([norm(embedTokens(parameters, ids), "enorm"), norm(hidden, "hnorm")], -1);
+      return project(both, weights, "eh_proj");
+    });
+    const blocks = runBlocks(joined, {
+      design,
+      config,
+      parameters,
+      layers: [layer],
+      positions,
+      over,
+      options,
+    });
+    const out = graph.scope(`layers.${layer}`, () => norm(blocks.hidden, "shared_head.norm"));
+    return { ...blocks, hidden: out, logits: head(parameters, config, options.wanted?.(out) ?? out) };
+  }
+
+  const named = (spec: ParameterSpec) => ({ ...spec, name: `model.layers.${layer}.${spec.name}` });
+  const joining = [
+    normWeight("enorm", hiddenSize),
+    normWeight("hnorm", hiddenSize),
+    matrix("eh_proj", [hiddenSize, 2 * hiddenSize]),
+  ];
+  const parameters = [
+    ...joining.map(named),
+    ...blockParameters(design, config, layer),
+    named(normWeight("shared_head.norm", hiddenSize)),
+  ];
+  return {
+    parameters: parameters.map((spec) => ({ ...spec, mtp: true })),
+    cacheLayers: cacheLayersOf(design, config, [layer]),
+    forward: (parameters, inputs, options = {}) => run({ parameters, options, over: () => inputs }, inputs),
+    decode(parameters, step) {
+      const { logits, hidden, cache } = run({ parameters, ...cachedRun(design, config, step) }, step);
+      return { logits: flatLogits(logits), hidden, fresh: cache };
+    },
+  };
+}
