@@ -259,7 +259,7 @@ describe("a live page", () => {
     running.child.kill("SIGINT");
     const { code, stderr } = await running.ended;
     expect(code).toBe(130);
-    expect(stderr).toContain("To go on: npm start");
+    expect(stderr).toContain("To resume: npm start");
     expect(fs.existsSync(join(folder, "runs", "tiny-r1-zero", "run.json"))).toBe(true);
   });
 
