@@ -47,7 +47,7 @@ function showVerdict({ value, reason }: Verdict): string {
   return value === 1 ? color.green("\u2713 right") : color.red(`\u2717 wrong: ${printable(reason)}`);
 }
 
-/** The same problem several times, each with a seed of its own. */
+/** The same problem several times, each with another seed. */
 export async function tries(
   service: ChatService,
   problem: string,

@@ -1,4 +1,4 @@
-/** `sputnik complete MODEL [FILE]`: goes on with a text, or fills the hole in it. */
+/** `sputnik complete MODEL [FILE]`: continues a text, or fills the hole in it. */
 import fs from "node:fs";
 import color from "picocolors";
 import type { Precision } from "../checkpoint/quantise.ts";
@@ -90,7 +90,7 @@ function readText(file: string | undefined, { marker, prefix, suffix }: Complete
     ? { prefix: prefix === undefined ? "" : read(prefix), suffix: suffix && read(suffix) }
     : cut(read(file ?? "-"), marker);
   if (text.prefix === "" && text.suffix === undefined)
-    throw usageError("There is no text to go on with.", "Name a file, or send a text to standard input.");
+    throw usageError("There is no text to continue.", "Name a file, or send a text to standard input.");
   return text;
 }
 

@@ -46,7 +46,7 @@ export function show(result: EvaluationResult, json?: boolean): void {
   if (partial) console.log(`${color.yellow("partial")} ${partialSentence(result)}\n`);
   if (record !== null) printRecord(record, result);
   if (file !== null)
-    console.log(`\ncompletions: ${printable(file)}${partial ? ", where the same command goes on" : ""}`);
+    console.log(`\ncompletions: ${printable(file)}${partial ? ", which the same command completes" : ""}`);
 }
 
 function partialSentence({ record, wanted }: EvaluationResult): string {

@@ -32,7 +32,7 @@ import { show } from "./eval-table.ts";
 import { printNotes } from "./notes.ts";
 import { printable } from "./printable.ts";
 import { INTERRUPTED } from "./supervise.ts";
-import { isEcho } from "./terminal.ts";
+import { onInterrupt } from "./terminal.ts";
 import { showLoading } from "./waiting.ts";
 
 export interface EvalOptions extends EvaluationWishes {
@@ -112,7 +112,8 @@ async function evaluateModel(name: string | undefined, options: EvalOptions): Pr
     const completions = new Map(store.known);
     const wanted = settings.samples * problems.reduce((sum, { copies }) => sum + copies, 0);
     const progress = new EvaluationProgress(wanted, settings.maxNewTokens, store.known);
-    const interruption = onInterrupt();
+    const interruption = new AbortController();
+    const ignoreSignals = onInterrupt(() => interruption.abort());
     const start = performance.now();
     let flops: number | null = null;
     try {
@@ -135,7 +136,7 @@ async function evaluateModel(name: string | undefined, options: EvalOptions): Pr
     } catch (error) {
       if (!interruption.signal.aborted) throw error;
     } finally {
-      interruption.release();
+      ignoreSignals();
       progress.end();
       store.close();
     }
@@ -145,7 +146,7 @@ async function evaluateModel(name: string | undefined, options: EvalOptions): Pr
     if (verified.whole && out === undefined) removeStore(store.file);
     const file = !store.holds() || (verified.whole && out === undefined) ? null : store.file;
     if (!verified.whole && file !== null)
-      note(`interrupted: the same command goes on with the completions in ${file}`);
+      note(`interrupted: the same command continues with the completions in ${file}`);
     const result = {
       ...verified,
       head,
@@ -247,7 +248,7 @@ function keep(file: string, open: () => OpenStore): OpenStore & { holds: () => b
     lost(error);
   }
   if (store !== null && store.known.size > 0)
-    note(`${store.known.size} completions are in ${file} already: this goes on with the others`);
+    note(`${store.known.size} completions are in ${file} already: the others are sampled`);
   return {
     file,
     known: store?.known ?? new Map(),
@@ -263,22 +264,4 @@ function keep(file: string, open: () => OpenStore): OpenStore & { holds: () => b
     close: () => store?.close(),
     holds: () => store !== null,
   };
-}
-
-/** The first Ctrl-C ends the sampling, and a second one the process. */
-function onInterrupt(): { signal: AbortSignal; release: () => void } {
-  const controller = new AbortController();
-  let asked: number | null = null;
-  const interrupt = (signal: NodeJS.Signals): void => {
-    if (asked !== null && isEcho(asked)) return;
-    if (asked !== null) {
-      release();
-      process.kill(process.pid, signal);
-    }
-    asked = performance.now();
-    controller.abort();
-  };
-  const release = (): void => void process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
-  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
-  return { signal: controller.signal, release };
 }

@@ -38,7 +38,7 @@ const list = (text: string): number[] => text.split(",").map(whole(2, 6));
 program
   .command("train")
   .argument("<recipe>", "a YAML file, such as recipes/tiny-r1-zero.yaml")
-  .description("run a recipe, or go on with an interrupted run of it")
+  .description("run a recipe, or resume an interrupted run of it")
   .option("--name <name>", "name of the run's folder below runs/ (the recipe's name)", runName)
   .option("--fresh", "begin again; an earlier run is kept under another name")
   .option("--quiet", "a line now and then instead of a progress bar")
@@ -47,7 +47,7 @@ program
   .option("--pass-rate <share>", "with --dry-run: the share of RL's samples that are right", real(0, 1))
   .option("--answer-tokens <count>", "with --dry-run: mean tokens of an answer", whole(1, 1_000_000))
   .option("--profile", "measure some training steps and say where their time goes; write nothing")
-  .option("--serve", "show the run and a chat on a page while it goes on")
+  .option("--serve", "show the run and a chat on a page while it runs")
   .addOption(port("that page"))
   .addOption(threads("all that this process may use"))
   .action(async (recipe, options) => (await import("./train.ts")).train(recipe, withEngine(options)));
@@ -73,12 +73,12 @@ program
 program
   .command("complete")
   .argument("<model>", SOME_MODEL)
-  .argument("[file]", "a text with <FILL> where the hole is, or to be gone on with (standard input)")
-  .description("fill the hole in a text, or go on with it")
+  .argument("[file]", "a text with <FILL> where the hole is, or to be continued (standard input)")
+  .description("fill the hole in a text, or continue it")
   .option("--marker <text>", "marks the hole", "<FILL>")
   .option("--prefix <file>", "the text before the hole, instead of FILE")
-  .option("--suffix <file>", "the text behind it")
-  .option("--hole", "print what fills the hole alone")
+  .option("--suffix <file>", "the text after the hole")
+  .option("--hole", "print only what fills the hole")
   .option("--max-tokens <count>", "longest filling", whole(1), 256)
   .addOption(temperature("").default(0))
   .addOption(topP())
@@ -118,11 +118,19 @@ program
   .option("--seed <seed>", "chooses the problems and the completions (the recipe's, or 1)", whole(0))
   .addOption(precision())
   .addOption(threads("by the size of the model"))
-  .option("--out <file>", "store the completions there, or go on with what it holds")
+  .option("--out <file>", "store the completions there, or continue with those that it holds")
   .option("--from <file>", "verify stored completions again, without a model")
   .option("--compare <evaluations...>", "two stored evaluations or RUN:LABEL, problem by problem")
   .addOption(json())
   .action(async (model, options) => (await import("./eval.ts")).evaluate(model, withEngine(options)));
+
+program
+  .command("graph")
+  .argument("<recipe>", "a YAML file, such as recipes/tiny-r1-zero.yaml")
+  .description("print the typed graph of a stage's step, and which form each op takes and why")
+  .option("--stage <name>", "the stage (the recipe's first)")
+  .addOption(json())
+  .action(async (recipe, options) => (await import("./graph.ts")).graph(recipe, options));
 
 program
   .command("report")
@@ -146,11 +154,14 @@ program
 program
   .command("pull")
   .argument("<name>", "a model on the Hugging Face Hub, such as HuggingFaceTB/SmolLM2-135M-Instruct")
-  .description("download a model, or go on with an interrupted download (HF_ENDPOINT, HF_TOKEN)")
+  .description("download a model, or resume an interrupted download (HF_ENDPOINT, HF_TOKEN)")
   .option("--revision <revision>", "branch, tag or commit (main)")
   .option("--to <folder>", "a new or empty folder (a cache, SPUTNIK_CACHE)")
   .option("--file <file>", "this GGUF file of the model")
-  .option("--unchecked", "weights from a server that names no checksums too: their sizes alone are compared")
+  .option(
+    "--unchecked",
+    "accept weights from a server that names no checksums: only their sizes are compared",
+  )
   .addOption(json())
   .action(async (name, options) => (await import("./pull.ts")).pull(name, options));
 

@@ -18,35 +18,19 @@ export function fail(error: unknown, json = false): number {
   return 1;
 }
 
-/** A table with bare columns, as it fits any terminal; the first row is the head. Numbers stand right. */
+const SIDES = ["top", "bottom", "left", "right", "mid"];
+/** The parts of a table's border, all of which are left out. */
+const BORDERS = SIDES.flatMap((side) => [side, `${side}-mid`, `${side}-left`, `${side}-right`]);
+
+/** A table with bare columns, as it fits any terminal; the first row is the head. Numbers are aligned to the right. */
 export function table(head: string[], rows: string[][]): string {
   const isNumber = (text: string | undefined): boolean => /^[\d.,+-]+( ?[%a-zA-Z/]+)?$|^-$/.test(text ?? "");
   const colAligns = head.map((_, i) =>
     rows.every((row) => isNumber(row[i])) ? ("right" as const) : ("left" as const),
   );
-  const bare = {
-    ...{
-      top: "",
-      "top-mid": "",
-      "top-left": "",
-      "top-right": "",
-      bottom: "",
-      "bottom-mid": "",
-      "bottom-left": "",
-    },
-    ...{
-      "bottom-right": "",
-      left: "",
-      "left-mid": "",
-      mid: "",
-      "mid-mid": "",
-      right: "",
-      "right-mid": "",
-      middle: "  ",
-    },
-  };
+  const chars = { ...Object.fromEntries(BORDERS.map((border) => [border, ""])), middle: "  " };
   const style = { "padding-left": 0, "padding-right": 0, head: [], border: [] };
-  const drawn = new Table({ head: head.map((text) => color.dim(text)), colAligns, chars: bare, style });
+  const drawn = new Table({ head: head.map((text) => color.dim(text)), colAligns, chars, style });
   drawn.push(...rows);
   return drawn.toString();
 }

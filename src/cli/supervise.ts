@@ -5,13 +5,13 @@ import { toFailure } from "../lib/failure.ts";
 import { launchRun, type RunOrder } from "../run/launch.ts";
 import type { RunOutcome } from "../run/run.ts";
 import type { Progress } from "./progress.ts";
-import { isEcho, outliveTerminal } from "./terminal.ts";
+import { onInterrupt, outliveTerminal } from "./terminal.ts";
 
 export interface Watchers {
   progress: Progress;
   /** Hears every event too: the page. */
   publish?: (event: RunEvent) => void;
-  /** The command that goes on, as a person would type it. */
+  /** The command that resumes the run, as a person would type it. */
   command: string;
 }
 
@@ -27,40 +27,24 @@ export async function supervise(
     publish?.(event);
     progress.show(event);
   });
-  let asked: number | null = null;
-  const interrupt = (signal: NodeJS.Signals): void => {
-    if (asked !== null && isEcho(asked)) return;
-    if (asked !== null) endAtOnce(signal);
-    asked = performance.now();
+  const ignoreSignals = onInterrupt(() => {
     handle.stop();
     progress.say(
       `${color.bold("stopping")}: the step in flight ends and is saved. Ctrl-C again stops at once.`,
     );
-  };
-  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  });
   const dieWithTerminal = outliveTerminal();
   try {
     const outcome = await handle.done;
-    if (outcome === "stopped") progress.say(`Saved. To go on: ${color.bold(command)}`);
+    if (outcome === "stopped") progress.say(`Saved. To resume: ${color.bold(command)}`);
     return outcome;
   } catch (error) {
     const { message, remedy } = toFailure(error);
     publish?.({ type: "error", message, remedy });
     throw error;
   } finally {
-    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+    ignoreSignals();
     dieWithTerminal();
     progress.close();
   }
-}
-
-/**
- * Without waiting for the engine's thread, which may be deep in ONNX Runtime: an orderly exit would wait for
- * it. What is on the disk is whole at any moment.
- */
-function endAtOnce(signal: NodeJS.Signals): never {
-  if (process.stderr.isTTY) process.stderr.write("\x1b[?25h\n");
-  process.removeAllListeners(signal);
-  process.kill(process.pid, signal);
-  throw new Error("unreachable: the signal ends the process");
 }

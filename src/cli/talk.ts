@@ -41,7 +41,7 @@ export async function talk(service: ChatService, options: TalkOptions): Promise<
 /** Nobody watches a pipe: an answer that repeats itself ends there. */
 const PIPED_TOKENS = 1024;
 
-/** Each line of a pipe begins a conversation of its own. */
+/** Each line of a pipe begins a new conversation. */
 export async function talkLines(service: ChatService, options: TalkOptions): Promise<void> {
   const { system, maxTokens = PIPED_TOKENS, ...rest } = options;
   await pipedLines(async (content, signal) => {

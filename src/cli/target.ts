@@ -151,7 +151,7 @@ function filesIn(folder: string, prefix = ""): string[] {
   });
 }
 
-/** `target` must not be the source, hold it, or lie in it; compared as the disk does, so through links and by any case. */
+/** `target` must not be the source, contain it, or be inside it. Paths are compared as the disk does, through links. */
 function refuseSource(target: string, there: string, sources: readonly string[]): void {
   for (const source of new Set(sources.flatMap(allFilesOf).map(real))) {
     const [inner, outer] = [`${there}${sep}`, `${source}${sep}`];

@@ -1,5 +1,5 @@
 /**
- * Nothing that happens to the terminal ends a run: a reader that has seen enough (`| head`), a full disk behind `>`, a
+ * Nothing that happens to the terminal ends a run: a reader that has seen enough (`| head`), a full disk after `>`, a
  * window that is closed, an SSH session that is lost. What was to be printed is lost then; the run's folder has it.
  */
 import fs from "node:fs";
@@ -53,11 +53,29 @@ const closedOnPurpose = (code: string | undefined): boolean =>
 const ECHO_MS = 400;
 
 /**
- * Whether a signal is the one before once more: the terminal sends Ctrl-C to all of its programs, and npm and npx, among
- * them, pass it on to the one that they started. @param first when that came, by `performance.now`
+ * Calls `first` at the first Ctrl-C or SIGTERM; the second ends the process. A terminal sends Ctrl-C to all of its programs,
+ * and npm and npx, which are among them, pass it on: a signal right after the first is that one again.
+ * @returns a function that stops listening
  */
-export const isEcho = (first: number): boolean =>
-  process.env.npm_command !== undefined && performance.now() - first < ECHO_MS;
+export function onInterrupt(first: () => void): () => void {
+  let asked: number | null = null;
+  const interrupt = (signal: NodeJS.Signals): void => {
+    if (asked === null) {
+      asked = performance.now();
+      first();
+    } else if (process.env.npm_command === undefined || performance.now() - asked >= ECHO_MS)
+      endAtOnce(signal);
+  };
+  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  return () => void process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+}
+
+/** An orderly exit would wait for the run's thread, which may be deep in ONNX Runtime. The disk is consistent at any moment. */
+function endAtOnce(signal: NodeJS.Signals): void {
+  if (process.stderr.isTTY) process.stderr.write("\x1b[?25h\n");
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+}
 
 /** Until the function that is returned is called, a lost terminal does not end the process, as under `nohup`. */
 export function outliveTerminal(): () => void {

@@ -1,4 +1,4 @@
-/** `sputnik train RECIPE`: runs a recipe, or goes on with an interrupted run of it. */
+/** `sputnik train RECIPE`: runs a recipe, or resumes an interrupted run of it. */
 import { join } from "node:path";
 import color from "picocolors";
 import { usageError } from "../lib/errors.ts";

@@ -10,14 +10,14 @@ const LOADING = "loading the model ...";
 /** Most models are there by then. */
 const PATIENCE_MS = 400;
 
-/** Says so at once, on a terminal; the function that is returned takes the line away. */
+/** Shows the line on a terminal. @returns a function that removes it */
 export function showLoading(out: Terminal = process.stderr): () => void {
   if (!out.isTTY) return () => {};
   out.write(color.dim(LOADING));
   return () => void out.write("\r\x1b[K");
 }
 
-/** The same events; the line is there where the first of them takes long. */
+/** The same events; the line is shown while the first of them takes long. */
 export async function* whileLoading<T>(
   events: AsyncIterable<T>,
   out: Terminal = process.stderr,

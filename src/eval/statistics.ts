@@ -30,11 +30,6 @@ export function passAtK({ samples, right }: Tally, k: number): number {
   return 1 - allWrong;
 }
 
-/** pass@k averaged over problems; problems without a scored completion are left out. NaN if none is left. */
-export function meanPassAtK(tallies: readonly Tally[], k: number): number {
-  return mean(scored(tallies).map((tally) => passAtK(tally, k)));
-}
-
 export interface CurvePoint {
   k: number;
   value: number;
@@ -117,8 +112,6 @@ export function majority(votes: readonly Vote[]): Majority {
     answer: winners[0]![0],
   };
 }
-
-export const majorityAtK = (votes: readonly Vote[]): number => majority(votes).score;
 
 export interface Difference {
   /** second - first, averaged over problems. */

@@ -10,7 +10,7 @@ export interface Rates {
 }
 
 export interface RatesInput {
-  /** The recipe's `hardware` block: the hour of an unnamed CPU has no price of its own. */
+  /** The recipe's `hardware` block: an hour of an unnamed CPU has no known price. */
   hardware?: { watts?: number | undefined; dollarsPerHour?: number | undefined } | undefined;
   /** The machine's own energy counter is being read. */
   measuresEnergy: boolean;

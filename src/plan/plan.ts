@@ -154,8 +154,8 @@ export function answersOfMean(samples: number, mean: number, limit: number): num
 }
 
 /**
- * The decode steps that the scheduler makes of completions: how many, and their mean rows and window. A batch goes on until
- * its longest completion ends, and all its rows read a window as long as the longest of them needed.
+ * The decode steps that the scheduler makes of completions: how many, their mean rows and mean KV cache length. All rows of
+ * a batch read as much of the cache as the longest of them needs.
  */
 export function decodeSteps(
   lengths: readonly number[],
@@ -325,7 +325,7 @@ export interface ProgramCost {
   flopsPerRun: number;
   /** Parameters, moments and batch, in and out: held all the time. */
   persistentBytes: number;
-  /** Activations and gradients alive at once, at most. */
+  /** Most bytes of activations and gradients that are alive together. */
   peakBytes: number;
   secondsPerRun: number;
 }

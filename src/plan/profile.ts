@@ -58,7 +58,7 @@ export async function profileProgram(
   }
 }
 
-/** Ids within the vocabulary, positions from 0 in each row, the first places, and small normal numbers for the rest. */
+/** Ids within the vocabulary, positions from 0 in each row, the first indices, and small normal numbers otherwise. */
 function randomFeeds({ graph, sizes }: Program, vocabulary: number): Record<string, HostValue> {
   const feeds: Record<string, HostValue> = {};
   for (const [name, { dtype, shape }] of graph.inputs) {
@@ -82,7 +82,7 @@ function randomFeeds({ graph, sizes }: Program, vocabulary: number): Record<stri
   return feeds;
 }
 
-/** Sums the fastest run: on a machine that others use too, it is the one that tells about the program. */
+/** Sums the fastest run, which other programs on the machine disturbed least. */
 export function summariseTrace(events: readonly TraceEvent[]): Profile {
   const runs = events.filter(({ name }) => name === "model_run").slice(WARM_UP);
   const kernels = events.filter(({ cat, name }) => cat === "Node" && name.endsWith("_kernel_time"));

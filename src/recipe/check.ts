@@ -20,7 +20,7 @@ import type { PretrainStage, Recipe, SftStage, Stage } from "./schema.ts";
 import { idleFactor } from "./validate.ts";
 
 /**
- * @param source where the recipe is from, so that its mistakes are shown where they stand
+ * @param source where the recipe is from, so that its mistakes are shown with their lines
  * @returns what a person should know before the run
  * @throws DataSetError naming the file and the line, StageError (RecipeError with a `source`) and UserError for what the
  *   model has no use or room for, UserError for a model or an adapter that cannot be opened

@@ -11,10 +11,10 @@ interface Node {
   items?: Node;
 }
 
-/** Draft 7, which YAML's language server reads. What depends on several keys at once (`sense.ts`) is not in it. */
+/** Draft 7, which YAML's language server reads. Rules over several keys (`validate.ts`) are not in it. */
 export function recipeJsonSchema(): Record<string, unknown> {
   const schema = z.toJSONSchema(recipeObject, { io: "input", target: "draft-7" }) as Node;
-  // A model that is taken from somewhere brings its tokenizer.
+  // A model named by `from` brings its tokenizer.
   schema.required = schema.required?.filter((key) => key !== "tokenizer");
   const stages = schema.properties?.stages?.items;
   if (stages?.oneOf !== undefined) stages.oneOf = stages.oneOf.flatMap(withAndWithoutPreset);
@@ -30,7 +30,7 @@ export function recipeJsonSchema(): Record<string, unknown> {
   };
 }
 
-/** A stage that has presets takes one, which fills the objective, or says the whole objective itself. */
+/** A stage that has presets takes one, which fills the objective, or gives every key of the objective itself. */
 function withAndWithoutPreset(stage: Node): Node[] {
   const { preset, ...own } = stage.properties ?? {};
   if (preset === undefined) return [stage];
@@ -42,7 +42,7 @@ function withAndWithoutPreset(stage: Node): Node[] {
   ];
 }
 
-/** JavaScript's largest whole number says nothing to a person. */
+/** Without the bounds of JavaScript's integers, which a person does not need. */
 function withoutBounds(node: unknown): void {
   if (typeof node !== "object" || node === null) return;
   const fields = node as Record<string, unknown>;

@@ -1,4 +1,4 @@
-/** Reads a recipe file. What is wrong with it is shown all at once, on one screen, with its lines. */
+/** Reads a recipe file. One screen shows every mistake with its line. */
 import { existsSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from "yaml";
@@ -11,7 +11,7 @@ import type { Recipe } from "./schema.ts";
 import { expandPresets, recipeSchema } from "./validate.ts";
 
 export interface RecipeProblem {
-  /** From 1; 0 where the whole file is meant. */
+  /** From 1; 0 for a problem of the file itself. */
   line: number;
   column: number;
   /** Dotted, from the top of the recipe; empty for syntax errors. */
@@ -175,10 +175,10 @@ function screen(file: string, problems: RecipeProblem[], text: string): string {
   const head = `${file} is not a valid recipe: ${problems.length === 1 ? "1 problem" : `${problems.length} problems`}.`;
   const blocks = problems.slice(0, SHOWN).map((problem) => {
     const number = String(problem.line);
-    const whole = (source[problem.line - 1] ?? "").replace(/\p{Cc}/gu, " ");
+    const full = (source[problem.line - 1] ?? "").replace(/\p{Cc}/gu, " ");
     // Of a long line, the part that holds the column.
-    const from = whole.length <= LONGEST_LINE ? 0 : Math.max(0, problem.column - LONGEST_LINE / 2);
-    const line = whole.slice(from, from + LONGEST_LINE);
+    const from = full.length <= LONGEST_LINE ? 0 : Math.max(0, problem.column - LONGEST_LINE / 2);
+    const line = full.slice(from, from + LONGEST_LINE);
     const caret = `${" ".repeat(number.length)} | ${" ".repeat(Math.min(problem.column - 1 - from, line.length))}^`;
     return `${file}:${problem.line}:${problem.column}: ${problem.message}\n  ${number} | ${line}\n  ${caret}`;
   });

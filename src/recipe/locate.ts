@@ -1,4 +1,4 @@
-/** Where in a YAML document a value or a key stands. */
+/** The place of a value or a key in a YAML document. */
 import { type Document, isAlias, isMap, isScalar, isSeq, type LineCounter, type Pair } from "yaml";
 
 export interface Place {
@@ -33,7 +33,7 @@ export function locate(document: Document, lines: LineCounter, path: Path, what:
     key = pair?.key ?? null;
     node = next;
   }
-  // The key names a whole block better than the block's first line does.
+  // The key names a block better than the first line in it does.
   const useKey = key !== null && (what === "key" || !deepest || !isScalar(node));
   return place(document, lines, rangeOf(useKey ? key : node) ?? rangeOf(key));
 }

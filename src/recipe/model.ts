@@ -39,7 +39,7 @@ export function openModel(path: string, adapter?: string): Model {
   return { ...model, parameters: asValues(parameters) };
 }
 
-/** Where a recipe's model lies. @throws UserError that says how to get one */
+/** The path of a recipe's model. @throws UserError that says how to get one */
 export function placeOf(from: string): string {
   if (holdsModel(from)) return from;
   const pulled = pulledModel(from);

@@ -1,4 +1,4 @@
-/** Where the files lie that a recipe names: beside the recipe; else, as before, in the directory of the command. */
+/** The files that a recipe names: relative to the recipe, or else to the directory of the command. */
 import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join, normalize } from "node:path";
 import { holdsModel } from "../checkpoint/model.ts";

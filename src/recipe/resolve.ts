@@ -109,7 +109,7 @@ export function trainedFiles({ task, stages }: Recipe): Set<string> {
 export const evaluationProblems = ({ task, seed, split, problems }: ResolvedEvaluate): EvaluatedProblem[] =>
   chooseProblems(taskFrom(task), { seed, part: split, problems });
 
-/** Part of the positions that a completion may take where nothing says how many; the rest is for the prompt. */
+/** Part of the positions that a completion may take by default; the others are for the prompt. */
 const COMPLETION_POSITIONS = 0.75;
 
 /** The limit of a completion, in tokens, where nothing gives one. */

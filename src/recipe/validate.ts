@@ -60,25 +60,22 @@ export const recipeSchema = z.preprocess(expandPresets, recipeObject.superRefine
 
 function checkDense(model: DenseShape, refuse: Refuse): void {
   const { hiddenSize: width, heads, kvHeads = heads } = model;
-  if (model.headDim === undefined && width % heads !== 0) {
+  if (model.headDim === undefined && width % heads !== 0)
     refuse(
       ["model", "heads"],
       `A hiddenSize of ${width} cannot be shared by ${heads} heads: choose a divisor of ${width}, or give headDim.`,
     );
-  }
   const headDim = model.headDim ?? width / heads;
-  if (Number.isInteger(headDim) && headDim % 2 !== 0) {
+  if (Number.isInteger(headDim) && headDim % 2 !== 0)
     refuse(
       ["model", model.headDim === undefined ? "heads" : "headDim"],
       `Heads of ${headDim} numbers do not fit rotary positions, which turn pairs: headDim must be even.`,
     );
-  }
-  if (heads % kvHeads !== 0) {
+  if (heads % kvHeads !== 0)
     refuse(
       ["model", "kvHeads"],
       `${heads} heads cannot share ${kvHeads} key-value heads evenly: kvHeads must divide heads.`,
     );
-  }
 }
 
 function checkV3(model: V3Shape, refuse: Refuse): void {
@@ -105,20 +102,18 @@ function checkUnique(recipe: Recipe, refuse: Refuse): void {
   const names = new Set<string>();
   const labels = new Set<string>();
   recipe.stages.forEach((stage, index) => {
-    if (names.has(stage.name)) {
+    if (names.has(stage.name))
       refuse(
         ["stages", index, "name"],
         `Two stages are called "${stage.name}", so their metrics would mix: rename one.`,
       );
-    }
     names.add(stage.name);
     if (stage.kind !== "evaluate") return;
-    if (labels.has(stage.label)) {
+    if (labels.has(stage.label))
       refuse(
         ["stages", index, "label"],
         `Two evaluations have the label "${stage.label}", so the report cannot tell them apart: change one.`,
       );
-    }
     labels.add(stage.label);
   });
 }
@@ -149,12 +144,11 @@ function checkLanguageModelling(
   if ("lora" in stage) checkOptimizer(stage, refuse);
   const idle = idleFactor(stage, model === null ? undefined : "mtpLayers" in model ? model : null);
   if (idle !== null) refuse(idle.path, `${idle.message} ${idle.remedy}`);
-  if (model !== null && stage.sequence > model.maxPositions) {
+  if (model !== null && stage.sequence > model.maxPositions)
     refuse(
       ["sequence"],
       `Rows of ${stage.sequence} tokens do not fit the model's ${model.maxPositions} positions: shorten sequence or raise model.maxPositions.`,
     );
-  }
 }
 
 /**
@@ -188,7 +182,7 @@ export function idleFactor(
   return null;
 }
 
-/** Muon is for whole matrices (Jordan et al. 2024), and an adapter has none: every tensor of it would train with AdamW. */
+/** Muon updates full matrices (Jordan et al. 2024); an adapter has none, so AdamW would train all of its tensors. */
 function checkOptimizer({ optimizer, lora }: Pick<SftStage, "optimizer" | "lora">, refuse: Refuse): void {
   if (optimizer.kind !== "muon" || lora === undefined) return;
   refuse(
@@ -207,61 +201,53 @@ function checkWarmup(warmup: number, steps: number, refuse: Refuse): void {
 
 function checkGrpo(stage: GrpoStage, model: DenseShape | V3Shape | null, refuse: Refuse): void {
   const samples = stage.problemsPerStep * stage.groupSize;
-  if (stage.miniBatches > samples) {
+  if (stage.miniBatches > samples)
     refuse(
       ["miniBatches"],
       `${samples} completions a step (problemsPerStep x groupSize) cannot be split into ${stage.miniBatches} mini-batches: use at most ${samples}.`,
     );
-  }
-  if (stage.kl === 0 && stage.referenceEvery > 0) {
+  if (stage.kl === 0 && stage.referenceEvery > 0)
     refuse(
       ["referenceEvery"],
       "With kl: 0 there is no reference policy to replace: leave referenceEvery out, or give kl a weight.",
     );
-  }
-  if (stage.ratio === "sequence" && stage.sharedPrefix) {
+  if (stage.ratio === "sequence" && stage.sharedPrefix)
     refuse(
       ["sharedPrefix"],
       "A sequence ratio is a mean over a row, and this puts several completions into one: leave sharedPrefix out.",
     );
-  }
-  if (stage.ratio === "sequence" && stage.clip.high > 0.1) {
+  if (stage.ratio === "sequence" && stage.clip.high > 0.1)
     refuse(
       ["clip", "high"],
       "A sequence ratio is a mean over the completion's tokens and hardly leaves 1, so this range would never clip: GSPO uses low: 0.0003, high: 0.0004.",
     );
-  }
-  if (stage.aggregation !== "constant" && stage.aggregationLength !== undefined) {
+  if (stage.aggregation !== "constant" && stage.aggregationLength !== undefined)
     refuse(
       ["aggregationLength"],
       `aggregationLength is the divisor of aggregation: constant; with ${stage.aggregation} it has no effect: leave it out.`,
     );
-  }
   const { accuracy, format, validity } = stage.rewards;
-  if (accuracy + format + validity === 0) {
+  if (accuracy + format + validity === 0)
     refuse(
       ["rewards"],
       "All rewards have weight 0, so every completion is worth the same and nothing can be learned: give accuracy a weight.",
     );
-  }
-  if (stage.overlong?.mode === "soft" && stage.overlong.buffer >= stage.maxNewTokens) {
+  if (stage.overlong?.mode === "soft" && stage.overlong.buffer >= stage.maxNewTokens)
     refuse(
       ["overlong", "buffer"],
       `The penalty begins ${stage.overlong.buffer} tokens before the limit of ${stage.maxNewTokens}, so every completion would be punished: use a smaller buffer.`,
     );
-  }
   checkOptimizer(stage, refuse);
   checkLimit(stage.maxNewTokens, model, refuse);
   checkWarmup(stage.schedule.warmup, stage.steps, refuse);
 }
 
 function checkEvaluate(stage: EvaluateStage, model: DenseShape | V3Shape | null, refuse: Refuse): void {
-  if (stage.temperature === 0 && stage.samples > 1) {
+  if (stage.temperature === 0 && stage.samples > 1)
     refuse(
       ["samples"],
       `At temperature 0 all ${stage.samples} completions to a problem are the same: use samples: 1, or a temperature above 0.`,
     );
-  }
   if (stage.maxNewTokens !== undefined) checkLimit(stage.maxNewTokens, model, refuse);
 }
 

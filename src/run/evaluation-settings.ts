@@ -155,7 +155,7 @@ function chooseTask(
       };
     const same = resolve(own.file) === resolve(path);
     return {
-      // Which rows are tests, and how many there are, the recipe says of its own file alone.
+      // The recipe's test rows and its limit are about its own file alone.
       task: same ? own : { ...own, file: path, limit: undefined, test: undefined, split: undefined },
       fromRecipe: same,
       templateKnown: true,

@@ -47,7 +47,7 @@ export function findModel(target?: string, root = "runs"): FoundModel {
     const why = skipped.length > 0 ? skipped.join("; ") : "no checkpoint has been saved yet";
     throw usageError(
       `The run ${folder} has no model to load: ${why}.`,
-      "Run its recipe again: the run goes on and saves one.",
+      "Run its recipe again: the run resumes and saves one.",
     );
   }
   const pulled = target === undefined || fs.existsSync(target) ? null : pulledModel(target);

@@ -1,5 +1,5 @@
 /**
- * `runs/NAME/`, the whole memory of a run: recipe.yaml as run, run.json, metrics.jsonl, samples.jsonl,
+ * `runs/NAME/`, all that is kept of a run: recipe.yaml as run, run.json, metrics.jsonl, samples.jsonl,
  * evaluations.jsonl, bill.jsonl, checkpoints/, adapters/, bill.json, report.md. Killing the process at any moment leaves it
  * readable; resuming from a checkpoint cuts the journals back to where that checkpoint saw them, all
  * but the bill's: what ran has been paid.
@@ -133,7 +133,7 @@ export class RunFolder {
 
   /**
    * Call on every resume, with the checkpoint's position, or `null` where there is no checkpoint yet: what
-   * lies beyond is dropped and will be written again. Returns a warning if lines are missing, else `null`.
+   * follows it is dropped and will be written again. Returns a warning if lines are missing, else `null`.
    */
   truncateTo(position: JournalPosition | null): string | null {
     const { metrics, samples, evaluations } = position ?? { metrics: 0, samples: 0, evaluations: 0 };
@@ -229,7 +229,7 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
   }
 }
 
-/** Checkpoints may lie on another disk, behind a link; those of another run would be taken up, and the older ones removed. */
+/** A link may lead to checkpoints on another disk, but not to those of another run, which would be resumed and pruned. */
 function refuseCheckpointsOfAnother(folder: string): void {
   const { checkpoints } = runPaths(folder);
   if (!fs.existsSync(checkpoints)) return;

@@ -1,4 +1,4 @@
-/** Starts a run in a thread of its own, hands its events on, and can ask it to stop after the step in flight. */
+/** Starts a run in a separate thread, forwards its events, and can ask it to stop after the current step. */
 import type { RunEvent } from "../events.ts";
 import { type Failure, FailureError } from "../lib/failure.ts";
 import type { EngineOptions } from "../runtime/engine.ts";
@@ -60,7 +60,7 @@ export function launchRun(order: RunOrder, onEvent: (event: RunEvent) => void): 
           setTimeout(() => resolve(attempt(starts + 1)), PAUSE_MS);
         else reject(error);
       });
-      // Only the thread's end says that ONNX Runtime has let go of everything.
+      // ONNX Runtime has released everything only when the thread has ended.
       worker.on("exit", (code) => {
         if (ended) return;
         if (last?.type === "ended") resolve(last.outcome);
@@ -77,7 +77,7 @@ function died(code: number): Failure {
     kind: "EngineError",
     message: `The training thread ended by itself (code ${code}), most likely for want of memory.`,
     remedy:
-      "Run the same command again: it goes on from the last checkpoint. A smaller batch needs less memory.",
+      "Run the same command again: it resumes from the last checkpoint. A smaller batch needs less memory.",
     stack: null,
     unexpected: false,
   };

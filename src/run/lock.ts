@@ -72,7 +72,7 @@ function held(path: string, run: string, text: string, { beatMs }: Pulse): Lock 
   };
 }
 
-/** In a thread of its own: ONNX Runtime holds the run's thread for as long as a step takes. */
+/** A separate thread beats, because ONNX Runtime blocks the run's thread during a step. */
 const BEAT = `
 const fs = require("node:fs");
 const { path, text, beatMs } = require("node:worker_threads").workerData;
@@ -84,7 +84,7 @@ setInterval(() => {
 
 const ownSuffix = (): string => `${thisProcess().place}.${process.pid}`;
 
-/** The whole file appears at once, or not at all if there is one already. */
+/** Creates the file atomically with its text. @returns false if there is one already */
 function create(path: string, text: string): boolean {
   return onDisk(path, () => {
     // Process ids are equal in many containers.

@@ -1,4 +1,4 @@
-/** A run as its files tell it, finished or still going on. */
+/** A run as its files describe it, finished or not. */
 import fs from "node:fs";
 import { join } from "node:path";
 import type { EvaluationRecord } from "../events.ts";
@@ -22,7 +22,7 @@ export interface RunData {
   bill: BillFile | null;
 }
 
-/** With the paths that its files have from here: the copy in the run's folder says them as the recipe does. */
+/** With paths relative to this process: the copy in the run's folder has them relative to the original recipe. */
 export const recipeOfRun = (recipe: Recipe, { recipeFolder = "." }: Partial<RunInfo>): Recipe =>
   resolvePaths(recipe, join(recipeFolder, "recipe.yaml"), { missing: "kept" }).recipe;
 
@@ -50,7 +50,7 @@ export function readRun(folder: string): RunData {
   };
 }
 
-/** Up to the last charge, which bill.json is behind where a process was killed; `null` where nothing was charged. */
+/** The bill up to the last charge: a killed process may have written it later than bill.json. `null`: no charge. */
 function readBill(folder: string, sessions: readonly string[]): BillFile | null {
   const paths = runPaths(folder);
   const file = readJson<BillFile>(paths.bill);

@@ -1,6 +1,6 @@
 /**
  * A run: the recipe's stages one after another, with everything it says written to its folder and told to `emit`, and a
- * checkpoint from which it goes on with the same numbers after any interruption.
+ * checkpoint from which it resumes with the same numbers after any interruption.
  */
 import { join } from "node:path";
 import { saveAdapter } from "../checkpoint/peft.ts";
@@ -50,13 +50,13 @@ export type RunOutcome = "finished" | "stopped";
 
 /** What a checkpoint says beside the tensors. */
 interface RunState {
-  /** Index of the stage to go on with, and its own state (`null`: it has not begun). */
+  /** Index of the stage to resume, and that stage's state (`null`: it has not begun). */
   stage: number;
   stageState: unknown;
   journals: JournalPosition;
 }
 
-/** Milliseconds between charges while a step takes longer: what a kill can leave unbilled. */
+/** Milliseconds between charges within a long step: a kill leaves at most so much unbilled. */
 const CHARGE_EVERY = 5000;
 
 /** By engine: measuring takes a second, and a process that runs several recipes needs it once. */
@@ -77,9 +77,9 @@ export class Run {
   private readonly meter: EnergyMeter | null;
   private model: Model;
   private matmulRate = 0;
-  /** Everything since then, and since the meter's last reading, is not yet charged. */
+  /** When the last charge was made, by `performance.now`. */
   private clock: number;
-  /** Who is charged for it: the stage under way, and its step (0: opening it; `null`: none of them). */
+  /** What the next charge is for: the stage, and its step (0: opening the stage; `null`: neither). */
   private payer: { stage: string; step: number | null; work: () => Work; charged: Work };
   /** Why a charge between two steps could not be written. */
   private unwritten: unknown = null;
@@ -215,7 +215,7 @@ export class Run {
     return "finished";
   }
 
-  /** A LoRA stage's own product, for those who have the base; the model that goes on has it merged in. */
+  /** Saves the adapter of a LoRA stage, for those who have the base; the next stage's model has it merged in. */
   private keepAdapter(name: string, stage: TrainingStage): void {
     const adapter = stage.adapter();
     if (adapter === null) return;
@@ -230,7 +230,7 @@ export class Run {
     const { folder, hooks } = this;
     const { "flops-per-second": speed, ...metrics } = report.metrics;
     const share = speed == null || this.matmulRate === 0 ? null : speed / this.matmulRate;
-    // Above 1 the rate was measured while other programs computed: no share of anything.
+    // Above 1, the rate was measured while other programs computed: the quotient means nothing.
     metrics.mfu = share !== null && share > 1 ? null : share;
     const step = stage.done;
     const { totalSteps } = stage;
@@ -244,8 +244,8 @@ export class Run {
   }
 
   /**
-   * Everything since the last charge is the payer's: computing, verifying and saving alike. Called before the results are
-   * written: what is billed and was lost is done again, and what is not billed is not known. `ends`: with it a step ends.
+   * Bills everything since the last charge to the payer: computing, verifying and saving alike. It is called before the
+   * results are written, so that no result exists without its bill. @param ends whether a step ends with it
    */
   private charge(ends = false): void {
     if (this.unwritten !== null) throw this.unwritten;
@@ -264,7 +264,7 @@ export class Run {
     this.coresTaken = taken;
   }
 
-  /** As `charge`, where nobody would hear of a failure: the next charge tells. */
+  /** As `charge`, from a timer, where no caller would see a failure: the next charge throws it. */
   private chargeMeanwhile(): void {
     try {
       this.charge();
@@ -273,7 +273,7 @@ export class Run {
     }
   }
 
-  /** An evaluation that is interrupted leaves nothing behind: a resumed run begins it again. */
+  /** An interrupted evaluation is not saved: a resumed run begins it again. */
   private async evaluate(stage: ResolvedEvaluate): Promise<RunOutcome> {
     const { model, folder, hooks } = this;
     const sampler = await Sampler.create(model.config, hooks.engine);

@@ -1,6 +1,6 @@
 /**
- * The first module of the thread in which a run computes: it loads the others a folder at a time. All at once they would
- * have hundreds of files open, and where few may be open the page's visitors hold some of them.
+ * The first module of the thread in which a run computes. It loads the other modules folder by folder: loading all of them
+ * together opens hundreds of files, which may pass the limit of a process that also serves a page.
  */
 const FOLDERS = [
   () => import("../graph/ops.ts"),

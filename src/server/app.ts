@@ -28,7 +28,7 @@ export interface AppOptions {
   token?: string;
 }
 
-/** The page's EventSource waits this long before it tries again. */
+/** Milliseconds after which the page's EventSource reconnects. */
 const RETRY_MS = 1000;
 /** Pages that may follow the run at once. */
 export const MOST_READERS = 32;
@@ -54,9 +54,9 @@ export function createApp({ events, chat, staticDir, host = "127.0.0.1", token }
   return app;
 }
 
-/** Server-Sent Events: `state` frames replace, `run` frames add; a write waits until the reader took it. */
+/** Server-Sent Events: a `state` frame replaces the reader's state, a `run` frame adds to it; writes wait for the reader. */
 function streamEvents(c: Context, events: RunBus, readers: { open: number }): Response {
-  // Each holds a connection, and so a file descriptor that a run may need.
+  // Each takes a file descriptor that a run may need.
   if (readers.open >= MOST_READERS) {
     const message = `${MOST_READERS} pages of this server are open already.`;
     return c.json({ message, remedy: "Close one of them." }, 503);
@@ -100,7 +100,7 @@ async function answer(c: Context, chat: ChatService, schema: z.ZodType<ChatReque
   return streamAnswer(c, chat, parsed.data);
 }
 
-/** Tokens as they are sampled; when the person leaves or presses stop, sampling is told to end. */
+/** Streams tokens as they are sampled; sampling ends when the person leaves or presses stop. */
 function streamAnswer(c: Context, chat: ChatService, request: ChatRequest): Response {
   return streamSSE(c, async (stream) => {
     const gone = new AbortController();
@@ -129,12 +129,12 @@ function refuse(c: Context, message: string, remedy: string | null): Response {
   return c.json({ message, remedy }, 400);
 }
 
-/** Asset names carry a hash of their content. */
+/** Names of assets contain a hash of their content. */
 function keepForEver(_: string, c: Context): void {
   c.header("Cache-Control", "max-age=31536000, immutable");
 }
 
-/** Read afresh each time: a rebuild while the server runs must not leave stale asset names behind. */
+/** Reads the file for each request, since a rebuild changes the names of assets. */
 function sendPage(c: Context, staticDir: string): Response {
   const file = path.join(staticDir, "index.html");
   c.header("Cache-Control", "no-cache");

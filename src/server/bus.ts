@@ -1,9 +1,9 @@
-/** Where a run's events pass on their way to the pages: history for the late, a resume point for the cut off. */
+/** Passes a run's events to the pages: all of the state for a new page, missed events for one that reconnects. */
 import { randomBytes } from "node:crypto";
 import type { RunEvent } from "../events.ts";
 import { apply, emptyRun, GROUPS_KEPT, type RunState } from "./run-state.ts";
 
-/** `state` replaces all that a reader knows, `run` is one event on top of it. */
+/** `state` replaces the reader's state, `run` is one event to add to it. */
 export type Frame = { kind: "state" | "run"; id: string; data: string } | { kind: "heartbeat" };
 
 interface Logged {
@@ -11,12 +11,12 @@ interface Logged {
   data: string;
 }
 
-/** Recent events kept for readers that were cut off; one that missed more gets the whole state. */
+/** Bytes of recent events for readers that reconnect; a reader that missed more gets the complete state. */
 const LOG_BYTES = 4_000_000;
 const HEARTBEAT_MS = 15_000;
 
 export class RunBus {
-  /** Ids carry it: after a restart of the server, an id of the old process matches nothing here. */
+  /** Part of every id, so that ids of an earlier process match nothing. */
   readonly #epoch = randomBytes(4).toString("hex");
   readonly #state: RunState = emptyRun();
   readonly #log: Logged[] = [];
@@ -24,7 +24,7 @@ export class RunBus {
   #logBytes = 0;
   #last = 0;
 
-  /** The run so far; not to be changed by the caller. */
+  /** The run so far, read-only. */
   get state(): RunState {
     return this.#state;
   }
@@ -37,7 +37,7 @@ export class RunBus {
   publish(event: RunEvent): void {
     const trimmed =
       event.type === "samples" ? { ...event, groups: event.groups.slice(0, GROUPS_KEPT) } : event;
-    // Through JSON and back: what is stored is what a reader will see, and NaN or Infinity becomes null.
+    // Through JSON and back, so that the state equals a reader's: NaN and Infinity become null.
     const data = JSON.stringify(trimmed);
     apply(this.#state, JSON.parse(data) as RunEvent);
     this.#append(data);
@@ -45,8 +45,8 @@ export class RunBus {
   }
 
   /**
-   * Frames from `fromId` (a `Last-Event-ID`) on, for ever; without an id that is known here, the
-   * whole state comes first. The reader pulls, and nothing is queued for a slow one.
+   * Frames from `fromId` (a `Last-Event-ID`) on, without end; for an unknown id the
+   * complete state comes first. The reader pulls, so nothing is queued for a slow one.
    */
   async *subscribe(fromId: string | null, signal: AbortSignal): AsyncGenerator<Frame, void> {
     let cursor = this.#find(fromId);
@@ -78,7 +78,7 @@ export class RunBus {
     return Number(number) > this.#last ? null : Number(number);
   }
 
-  /** Waits for an event; true when none came for a heartbeat's time. */
+  /** Waits for an event; true if none came within a heartbeat's time. */
   #quiet(signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve) => {
       const finish = (quiet: boolean): void => {
@@ -96,7 +96,7 @@ export class RunBus {
   }
 }
 
-/** JSON turns NaN and Infinity into null without a word; a person should hear of it. */
+/** Warnings about NaN and Infinity, which JSON turns into null. */
 function notFinite(event: RunEvent): string[] {
   if (event.type !== "metrics") return [];
   return Object.entries(event.metrics)

@@ -1,4 +1,4 @@
-/** `ChatService` over the chat's thread, which answers while training goes on in another one. */
+/** `ChatService` by a thread, which answers while another one trains. */
 import { randomInt } from "node:crypto";
 import fs from "node:fs";
 import { join } from "node:path";
@@ -34,7 +34,7 @@ interface Answer {
   wake: () => void;
 }
 
-/** Newest checkpoints that may vanish before one is loaded. */
+/** Tries to load the newest checkpoint, which may be removed meanwhile. */
 const ATTEMPTS = 5;
 
 export class ThreadChat implements ChatService {
@@ -42,7 +42,7 @@ export class ThreadChat implements ChatService {
   readonly #answers = new Map<number, Answer>();
   #worker: Worker | null = null;
   #next = 0;
-  /** By folder, whose content never changes: a page asks often. */
+  /** By folder, whose content never changes; a page asks often. */
   readonly #shapes = new Map<string, ModelShape>();
 
   constructor(options: ThreadChatOptions) {
@@ -55,7 +55,7 @@ export class ThreadChat implements ChatService {
       const first = this.#found().values().next().value;
       if (first !== undefined) this.#post({ type: "load", folder: first.folder });
     } catch {
-      // A question tells what is wrong; a run beside it goes on.
+      // A question reports the error; a run in this process continues.
     }
   }
 
@@ -78,7 +78,7 @@ export class ThreadChat implements ChatService {
       const answer = this.#answer(request, found, signal);
       const first = await answer.next();
       if (first.done) return;
-      // A run removes its older checkpoints: this one was the newest when it was chosen, and is gone.
+      // The run has removed this checkpoint since it was chosen as the newest.
       const removed = first.value.type === "error" && !fs.existsSync(found.folder);
       if (removed && attempt < ATTEMPTS) continue;
       yield first.value;

@@ -1,4 +1,4 @@
-/** The thread that answers chats: a model a folder, one question after another, token by token. */
+/** The thread of the chat: it loads models by folder, and answers one question after another, token by token. */
 import { parentPort, workerData } from "node:worker_threads";
 import type { Precision } from "../checkpoint/quantise.ts";
 import { encodePrompt } from "../data/prompt.ts";
@@ -29,7 +29,7 @@ export type ChatMessage =
   | { type: "abort"; id: number }
   | { type: "close" }
   | { type: "load"; folder: string };
-/** `event: null` ends an answer. */
+/** `event: null` is the last reply to a question. */
 export type ChatReply = { id: number; event: ChatEvent | null };
 
 export interface ChatWorkerData {
@@ -38,11 +38,11 @@ export interface ChatWorkerData {
 
 type Loaded = Awaited<ReturnType<typeof openForInference>>;
 
-/** The shipped model and the run's newest: an older checkpoint makes room for the next one. */
+/** Models in memory: the shipped one and the run's newest. An older checkpoint is released. */
 const KEPT = 2;
 const loaded = new Map<string, Loaded>();
 const aborts = new Map<number, AbortController>();
-/** Orders wait for one another, loading included: a model is opened once however many questions wait for it. */
+/** Orders run one after another, loading included, so a model is opened once for all questions that wait. */
 let queue: Promise<void> = Promise.resolve();
 
 async function load(folder: string): Promise<Loaded> {
@@ -61,7 +61,7 @@ async function load(folder: string): Promise<Loaded> {
 
 type Send = (event: ChatEvent) => void;
 
-/** Samples one completion; `onText` gets each token with what can be told of it. */
+/** Samples one completion; `onText` gets each token with the text that is certain after it. */
 async function sample(
   model: Loaded,
   request: ChatRequest,
@@ -92,13 +92,13 @@ async function solve(
   const { maxPositions } = model.config;
   if (prompt.length >= maxPositions)
     throw usageError(
-      `The problem takes ${prompt.length} tokens, and the model has room for ${maxPositions}, the answer among them.`,
+      `The problem takes ${prompt.length} tokens, and the model takes at most ${maxPositions} with its answer.`,
       "Ask a shorter one.",
     );
   send({ type: "prompt", text: question.prompt });
-  const room = { prompt, maxNewTokens: maxPositions - prompt.length };
+  const limits = { prompt, maxNewTokens: maxPositions - prompt.length };
   const onText = (text: string, id: number): void => send({ type: "token", text, id });
-  const generation = await sample(model, request, room, { seed, signal, onText });
+  const generation = await sample(model, request, limits, { seed, signal, onText });
   const { text } = completionText(model.tokenizer, prompt, generation.ids);
   send({ type: "verdict", verdict: question.verify(text) });
   return generation;
@@ -147,7 +147,7 @@ async function serve(order: ChatOrder): Promise<void> {
   parentPort?.postMessage({ id: order.id, event: null } satisfies ChatReply);
 }
 
-/** Sessions are released before the thread ends, as ONNX Runtime wants it. */
+/** ONNX Runtime requires that sessions are released before their thread ends. */
 async function close(): Promise<void> {
   for (const { release } of loaded.values()) await release();
   parentPort?.close();
@@ -159,7 +159,7 @@ parentPort?.on("message", (message: ChatMessage) => {
     for (const abort of aborts.values()) abort.abort();
     queue = queue.then(close);
   } else if (message.type === "load")
-    // A question tells what failed.
+    // A question to this model reports the failure.
     queue = queue
       .then(() => load(message.folder))
       .then(

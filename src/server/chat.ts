@@ -1,4 +1,4 @@
-/** The contract between the page's chat and whatever samples from a model. */
+/** The interface between the page's chat and the service that samples from a model. */
 import { z } from "zod";
 import type { Verdict } from "../tasks/problem.ts";
 
@@ -9,12 +9,12 @@ export interface ChatModel {
   label: string;
   /** One sentence: parameters, how it was trained, how good it is. */
   description: string;
-  /** What it answers: a problem of its task, or the messages of a conversation. */
+  /** What it takes: a problem of its task, or the messages of a conversation. */
   kind: "problem" | "conversation";
 }
 
 interface Asked {
-  /** `undefined`: as the model recommends. */
+  /** `undefined`: the model's recommendation. */
   temperature?: number | undefined;
   /** `undefined`: the service draws one. */
   seed?: number | undefined;
@@ -22,9 +22,9 @@ interface Asked {
   model?: string | undefined;
 }
 
-/** What one person asked; every try is one request. */
+/** A person's problem; each completion is one request. */
 export interface ProblemRequest extends Asked {
-  /** As typed, e.g. "82 27 11 = 44". The service parses it, and explains what it cannot read. */
+  /** As typed, e.g. "82 27 11 = 44". The service parses it, or says what is missing. */
   problem: string;
 }
 
@@ -33,22 +33,22 @@ export interface Message {
   content: string;
 }
 
-/** A conversation so far; the last message is the user's. Answers of the model come without their thoughts. */
+/** A conversation; the last message is the user's. Messages of the assistant have no thoughts. */
 export interface ConversationRequest extends Asked {
   messages: Message[];
   topP?: number | undefined;
-  /** Of the answer, thought included. */
+  /** Of the completion, thought included. */
   maxTokens?: number | undefined;
 }
 
 export type ChatRequest = ProblemRequest | ConversationRequest;
 
 export type ChatEvent =
-  /** What the model reads of a problem. The completion begins inside the thought that it opened. */
+  /** The prompt of a problem. It opens the thought, in which the completion begins. */
   | { type: "prompt"; text: string }
-  /** What it reads of a conversation: tokens, and how many of the oldest messages no longer fit. */
+  /** Tokens of a conversation's prompt, and how many of the oldest messages were left out. */
   | { type: "turn"; tokens: number; dropped: number }
-  /** `thought`, in a conversation: whether this is the thought, whose tags are taken out, or the answer. */
+  /** `thought`, in a conversation: whether the text belongs to the thought, whose tags are removed, or to the answer. */
   | { type: "token"; text: string; id: number; thought?: boolean }
   | { type: "verdict"; verdict: Verdict }
   /** "stop": the model ended it; "length": it was cut off. */
@@ -56,9 +56,9 @@ export type ChatEvent =
   | { type: "error"; message: string; remedy: string | null };
 
 export interface ChatService {
-  /** May grow while a run goes on, when its first checkpoint appears. */
+  /** Grows when the first checkpoint of a run appears. */
   models(): ChatModel[];
-  /** Stops sampling soon after `signal` aborts. Errors may be thrown or told as an event. */
+  /** Stops sampling soon after `signal` aborts. An error is thrown or is an event. */
   ask(request: ChatRequest, signal: AbortSignal): AsyncIterable<ChatEvent>;
 }
 

@@ -1,4 +1,4 @@
-/** From the messages of a conversation to what the model reads, cut to what it has room for. */
+/** The prompt of a conversation, without the oldest turns if the model's positions are too few. */
 import { setImmediate } from "node:timers/promises";
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { usageError } from "../lib/errors.ts";
@@ -18,25 +18,25 @@ import type { ConversationRequest, Message } from "./chat.ts";
 
 export interface Turn {
   prompt: number[];
-  /** The prompt leaves a thought open. */
+  /** Whether the prompt opens the thought. */
   thoughtOpen: boolean;
   /** Messages left out, the oldest. */
   dropped: number;
   maxNewTokens: number;
 }
 
-/** Share of the positions that is kept free for the answer, if the request does not ask for less. */
+/** Fraction of the positions reserved for the completion, unless the request asks for less. */
 const ANSWER_SHARE = 0.25;
 
-/** A conversation of at most so many characters a position is tried whole first. */
+/** A conversation with at most this many characters a position is encoded complete first. */
 const CHARACTERS_A_POSITION = 16;
-/** Milliseconds of reading after which others get their turn. */
+/** Milliseconds of encoding after which other events are handled. */
 const BREATH_MS = 20;
 
 /**
- * A turn is a question with what was said until the next one; whole turns are left out, the oldest first, and never
- * the system's message. The newest turns are read first, twice as many each time, so that the work is bounded by the
- * model's room and not by what was sent; each message is encoded once, lengths are sums.
+ * A turn is a question with all messages until the next one. The oldest turns are left out, never the system message.
+ * The newest turns are encoded first, twice as many each time, so that the work depends on the model's positions and not
+ * on the request; each message is encoded once.
  * @throws UserError without a template, with a broken one, or where it refuses such messages
  * @throws UserError where the last question alone is too long
  * @throws what `signal` aborts with, between two messages
@@ -70,7 +70,7 @@ export async function readConversation(
   const prompt = read.get(found ?? last) as number[];
   if (found === null)
     throw usageError(
-      `The message takes ${prompt.length} tokens with its frame, and the model has room for ${maxPositions}.`,
+      `The message takes ${prompt.length} tokens with its template, and the model takes at most ${maxPositions}.`,
       "Send a shorter one.",
     );
   const dropped = messages.length - variants[found]().length;
@@ -79,7 +79,7 @@ export async function readConversation(
 
 const chats = new WeakMap<Record<string, unknown>, Chat>();
 
-/** Read and checked once a model. */
+/** The chat of a model, checked once. */
 function checkedChat(tokenizerConfig: Record<string, unknown>): Chat {
   const known = chats.get(tokenizerConfig);
   if (known !== undefined) return known;
@@ -95,7 +95,7 @@ function checkedChat(tokenizerConfig: Record<string, unknown>): Chat {
   return chat;
 }
 
-/** The smallest number up to `last` that fits, whose successors do too; `null` where `last` does not. */
+/** The smallest number up to `last` that fits, if all larger ones fit too; `null` if `last` does not. */
 async function firstThatFits(
   last: number,
   fits: (variant: number) => Promise<boolean>,
@@ -115,7 +115,7 @@ async function firstThatFits(
   return good;
 }
 
-/** Of the last conversation, which is mostly the beginning of the next one. */
+/** Ids of the last conversation's parts, most of which the next request repeats. */
 const encoded = new WeakMap<Tokenizer, Map<string, number[]>>();
 
 function rememberingEncoder(
@@ -142,7 +142,7 @@ function rememberingEncoder(
   };
 }
 
-/** All messages, then without the oldest turn, the two oldest, ...; the last one has one turn alone. */
+/** All messages, then those without the oldest turn, without the two oldest, ..., and the last turn alone. */
 function withoutOldestTurns(messages: readonly Message[]): (() => readonly Message[])[] {
   const [first = 0, ...later] = messages.flatMap(({ role }, i) => (role === "user" ? [i] : []));
   const system = messages.slice(0, first).filter(({ role }) => role === "system");

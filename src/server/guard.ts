@@ -1,7 +1,7 @@
 /**
- * Why a page on localhost needs a guard: any site that a person visits can make their browser send
- * requests here. A name that was rebound to 127.0.0.1 shows in Host, another site's script in Origin, and a request
- * without Origin, such as an image's, in Sec-Fetch-Site. Where other people can reach the port, a token is asked for.
+ * Protects a server on localhost from other sites: any site that a person visits can make their browser send requests
+ * here. The Host header shows a name that was rebound to 127.0.0.1, Origin another site's script, and Sec-Fetch-Site a
+ * request without Origin, such as an image's. If other people can reach the port, requests need a token.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { isIP } from "node:net";
@@ -22,11 +22,11 @@ const CONTENT_SECURITY_POLICY = [
 export interface GuardOptions {
   /** The name or address that the server is bound to. */
   host: string;
-  /** Must come with a request: in the address of the first, in a cookie from then on, or as a bearer token. */
+  /** Required: in the address of the first request, then in a cookie, or as a bearer token. */
   token?: string;
 }
 
-/** Refuses foreign hosts, origins and sites with 403, a missing token with 401, and sets the headers of every answer. */
+/** Refuses foreign hosts, origins and sites with 403, a missing token with 401, and sets the headers of responses. */
 export function guard({ host, token }: GuardOptions): MiddlewareHandler {
   return async (c, next) => {
     const url = new URL(c.req.url);
@@ -49,9 +49,9 @@ export function guard({ host, token }: GuardOptions): MiddlewareHandler {
   };
 }
 
-/** `null`: it may pass. */
+/** The refusal of a request without the token, or `null`. */
 function checkToken(c: Context, url: URL, token: string): Response | null {
-  // Cookies are a host's, whatever the port: two servers must not take each other's.
+  // Cookies belong to a host, whatever the port, so each server of a host needs its own name.
   const cookie = `sputnik-${ownPort(c, url)}`;
   const given = url.searchParams.get("token");
   const bearer = /^Bearer (.+)$/.exec(c.req.header("authorization") ?? "")?.[1];
@@ -66,7 +66,7 @@ function checkToken(c: Context, url: URL, token: string): Response | null {
     );
   if (given === null) return null;
   setCookie(c, cookie, token, { httpOnly: true, sameSite: "Strict", path: "/" });
-  // Out of the address, and so out of the browser's history.
+  // Removes the token from the address, and so from the browser's history.
   if (c.req.method !== "GET" || url.pathname !== "/") return null;
   return c.redirect("/");
 }
@@ -77,7 +77,7 @@ function equal(one: string, other: string): boolean {
   return timingSafeEqual(a, b);
 }
 
-/** Browsers say it, programs do not. A link that a person followed to the page itself is theirs. */
+/** Browsers send this header, programs do not. A link to the page that a person followed is allowed. */
 function comesFromAnotherSite(c: Context): boolean {
   const site = c.req.header("sec-fetch-site");
   if (site === undefined || site === "same-origin" || site === "none") return false;
@@ -86,13 +86,13 @@ function comesFromAnotherSite(c: Context): boolean {
   return !(followed && c.req.method === "GET" && c.req.path === "/");
 }
 
-/** Of the socket; a proxy's Host header has another one, or none. */
+/** The port of the socket; a proxy's Host header has another or none. */
 function ownPort(c: Context, url: URL): number | string {
   const env = c.env as { incoming?: { socket?: { localPort?: number } } } | undefined;
   return env?.incoming?.socket?.localPort ?? (url.port || 80);
 }
 
-/** An address cannot have been rebound, a name other than localhost or our own can. */
+/** An address cannot be rebound, a name can, except localhost and the server's name. */
 function isOwnHost(hostname: string, host: string): boolean {
   const bare = hostname.replace(/^\[|\]$/g, "");
   return bare === "localhost" || bare === host || isIP(bare) !== 0;

@@ -1,5 +1,5 @@
-/** What a request may weigh, for the server and for the page that asks. */
+/** Limits of requests, for the server and for the page. */
 
-/** A body above this is refused unread. */
+/** A larger body is refused without reading it. */
 export const MAX_PROBLEM_BYTES = 4096;
 export const MAX_CONVERSATION_BYTES = 1 << 20;

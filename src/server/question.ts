@@ -1,4 +1,4 @@
-/** What a person typed, as a problem with its verifier: Countdown in its own form, other tasks as text. */
+/** A person's text as a problem with its verifier: numbers and a target for Countdown, a question for other tasks. */
 import type { TaskOptions } from "../recipe/schema.ts";
 import { countdown, countdownOptions, parseUserProblem } from "../tasks/countdown.ts";
 import { solve } from "../tasks/countdown-solve.ts";

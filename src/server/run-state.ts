@@ -1,11 +1,11 @@
 /**
- * A run so far, as one value: the fold of its events. The server folds to answer a page that has
- * just been opened, the page folds to stay current, so both see the same run by construction.
+ * The state of a run: the fold of its events. The server folds them for a page that opens, and the page folds the events
+ * that follow, so both have the same state.
  */
 import type { EvaluationRecord, GroupRecord, RunEvent, StageInfo } from "../events.ts";
 import type { Bill } from "../ledger/bill.ts";
 
-/** One stage's metrics by column; every column is as long as `steps`, absent values are `null`. */
+/** A stage's metrics by column; every column is as long as `steps`, a missing value is `null`. */
 export interface Curves {
   steps: number[];
   columns: Record<string, (number | null)[]>;
@@ -19,7 +19,7 @@ export interface KeptSamples {
 
 export interface RunState {
   run: Extract<RunEvent, { type: "run" }> | null;
-  /** Index into `run.stages` of the stage under way, `null` before the first. */
+  /** Index into `run.stages` of the current stage, `null` before the first. */
   stageIndex: number | null;
   progress: { stage: string; step: number; totalSteps: number; secondsLeft: number | null } | null;
   curves: Record<string, Curves>;
@@ -29,12 +29,12 @@ export interface RunState {
   bill: Bill | null;
   /** The latest, oldest first. */
   notices: { level: "info" | "warning"; message: string }[];
-  /** Another program takes a core now. */
+  /** Whether another program takes a core now. */
   coresTaken: boolean;
   outcome: Extract<RunEvent, { type: "done" | "error" }> | null;
 }
 
-/** A step keeps this many groups, a stage this many steps with samples. */
+/** Groups kept of a step, and steps with samples kept of a stage. */
 export const GROUPS_KEPT = 4;
 export const SAMPLED_STEPS_KEPT = 24;
 const LATEST_KEPT = 6;
@@ -55,11 +55,11 @@ export function emptyRun(): RunState {
   };
 }
 
-/** Folds one event into `state`, in place: curves are long, and copying them each step is not free. */
+/** Folds one event into `state` in place, since copying long curves at each step is slow. */
 export function apply(state: RunState, event: RunEvent): void {
   switch (event.type) {
     case "run":
-      // The same run taken up again keeps what is known of it; another run starts from nothing.
+      // A resumed run keeps its state; another run starts from an empty one.
       if (event.resumedAt === null || state.run?.folder !== event.folder) Object.assign(state, emptyRun());
       state.run = event;
       state.outcome = null;
@@ -84,7 +84,7 @@ export function apply(state: RunState, event: RunEvent): void {
     }
     case "samples": {
       const { stage, step, groups } = event;
-      // A resumed run repeats steps: what it says now replaces what was said of them before.
+      // A resumed run repeats steps: new samples replace the old ones.
       const others = state.samples.filter((kept) => kept.stage !== stage || kept.step < step);
       state.samples = thin([...others, { stage, step, groups: groups.slice(0, GROUPS_KEPT) }], stage);
       break;
@@ -116,7 +116,7 @@ export function currentStage(state: RunState): StageInfo | null {
 }
 
 function addPoint(curves: Curves, step: number, metrics: Record<string, number | null>): void {
-  // A step at or before the last one comes from a resumed run: its values win, each step counts once.
+  // A resumed run repeats steps: its values replace the old ones from this step on.
   let known = curves.steps.length;
   while (known > 0 && curves.steps[known - 1]! >= step) known--;
   curves.steps.length = known;
@@ -133,8 +133,8 @@ function addPoint(curves: Curves, step: number, metrics: Record<string, number |
 }
 
 /**
- * Keeps a stage's first and latest samples, and among the others drops the one that leaves the
- * smallest gap: early thoughts stay at hand for comparison, evenly spread.
+ * Keeps a stage's first and latest samples, and drops the step between them that leaves the smallest gap, so that the
+ * steps kept are spread evenly.
  */
 function thin(samples: KeptSamples[], stage: string): KeptSamples[] {
   const own = samples.filter((kept) => kept.stage === stage);

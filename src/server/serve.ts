@@ -1,4 +1,4 @@
-/** Binds the page to a port of this machine. */
+/** Listens on a port. */
 import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import { type AddressInfo, isIPv4, isIPv6 } from "node:net";
@@ -10,21 +10,21 @@ import { type AppOptions, createApp, MOST_READERS } from "./app.ts";
 export interface ServeOptions extends AppOptions {
   /** `undefined`: 4848, or the next that is free. 0: any free one. */
   port?: number | undefined;
-  /** Few connections until `widen`: threads that load their modules have hundreds of files open for a moment. */
+  /** Few connections until `widen`, since threads that load their modules have hundreds of files open. */
   narrow?: boolean;
 }
 
 export interface RunningServer {
   url: string;
   port: number;
-  /** Takes as many connections as the process has room for. */
+  /** Allows as many connections as the process has file descriptors for. */
   widen(): void;
   /** Ends open streams too. */
   close(): Promise<void>;
 }
 
 export const DEFAULT_PORT = 4848;
-/** More than the pages that may be open, for what these ask besides. */
+/** Before `widen`; afterwards, more than the pages that may be open, for their other requests. */
 const FEW_CONNECTIONS = 4;
 const MOST_CONNECTIONS = 2 * MOST_READERS;
 /** This many ports from the default one are tried. */
@@ -37,7 +37,7 @@ const portError = (port: number, why: string, remedy: string, cause: unknown): U
 /** @throws UserError "port" when the port is taken or not allowed. */
 export async function startServer(options: ServeOptions): Promise<RunningServer> {
   const host = options.host ?? "127.0.0.1";
-  // Beyond this machine everybody may ask.
+  // Other machines can reach this address, so requests need a token.
   const token = options.token ?? (isLoopback(host) ? undefined : newToken());
   const app = createApp({ ...options, host, token });
   const first = options.port ?? DEFAULT_PORT;
@@ -73,14 +73,14 @@ function listen(server: Server, port: number, host: string): Promise<number> {
     server.once("error", reject);
     server.listen(port, host, () => {
       server.off("error", reject);
-      // A connection that cannot be taken is no reason to end what this process computes.
+      // A failed connection must not end the process, which may train.
       server.on("error", () => {});
       resolve((server.address() as AddressInfo).port);
     });
   });
 }
 
-/** Each connection is a file descriptor: most of those that a process may have are left to the run. */
+/** A quarter of the process's file descriptors, one a connection: the run needs the others. */
 function mostConnections(): number {
   const limit = /^Max open files\s+(\d+)/m.exec(readText("/proc/self/limits") ?? "")?.[1];
   return limit === undefined ? MOST_CONNECTIONS : Math.max(8, Math.min(MOST_CONNECTIONS, Number(limit) >> 2));

@@ -1,11 +1,11 @@
-/** Whether others use this machine too: they reach a port on localhost as well as its owner does. */
+/** Whether other people use this machine, who can reach a port on localhost too. */
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 
-/** Accounts of people begin here on Linux; "nobody" ends them. */
+/** User ids of people on Linux, up to "nobody". */
 const [FIRST, LAST] = [1000, 65_533];
 const isPerson = (uid: number): boolean => uid >= FIRST && uid <= LAST;
 
-/** By the process's number: a container may run under one that has no account, and so no name. */
+/** By user ids, since a container's process may have one without an account. */
 export function isSharedMachine(me = process.getuid?.() ?? -1, root = "/"): boolean {
   if (process.platform === "darwin")
     return names(`${root}Users`).some(
@@ -16,7 +16,7 @@ export function isSharedMachine(me = process.getuid?.() ?? -1, root = "/"): bool
     .filter((name) => /^\d+$/.test(name))
     .map((pid) => owner(`${root}proc/${pid}`));
   if (others.some((uid) => uid !== me && isPerson(uid))) return true;
-  // The accounts of a container's image are nobody's.
+  // Accounts in a container's image belong to no person.
   if (existsSync(`${root}.dockerenv`) || existsSync(`${root}run/.containerenv`)) return false;
   return read(`${root}etc/passwd`)
     .split("\n")

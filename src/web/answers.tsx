@@ -1,4 +1,4 @@
-/** The tries at one question: thoughts as they come, answers, verdicts, and how many were right. */
+/** The completions of one problem: thoughts as they stream, answers, verdicts, and how many were right. */
 import { split, targetOf } from "./completion.ts";
 import { decimal } from "./format.ts";
 import { ask, isBusy, type Question, stop, type Try } from "./questions.ts";
@@ -8,8 +8,8 @@ import { Thought } from "./thought.tsx";
 
 export function Answers({ question }: { question: Question }) {
   const { tries } = question;
-  const judged = tries.filter((attempt) => attempt.verdict !== null);
-  const right = judged.filter((attempt) => attempt.verdict?.value === 1).length;
+  const scored = tries.filter((attempt) => attempt.verdict !== null);
+  const right = scored.filter((attempt) => attempt.verdict?.value === 1).length;
   return (
     <article class="question">
       <header>
@@ -20,7 +20,7 @@ export function Answers({ question }: { question: Question }) {
         </span>
         {tries.length > 1 && (
           <strong role="status">
-            {right} of {judged.length} right
+            {right} of {scored.length} right
           </strong>
         )}
         {isBusy(question) ? (
@@ -31,7 +31,7 @@ export function Answers({ question }: { question: Question }) {
           <button
             key="again"
             type="button"
-            // Not the second click on Stop, which stood here.
+            // Ignores the second click of a double click on Stop, which was here.
             onClick={({ detail }) => detail < 2 && ask(question, tries.length)}
           >
             Ask again

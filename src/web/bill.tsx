@@ -1,4 +1,4 @@
-/** What the run has cost so far, with the way it was reckoned. */
+/** The cost of the run so far, and how it was computed. */
 import { run } from "./feed.ts";
 import { dollars, duration, large, wattHours } from "./format.ts";
 

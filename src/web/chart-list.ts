@@ -1,4 +1,4 @@
-/** Which metrics belong together in one chart, and what a reader should look for in it. */
+/** The charts: which metrics each one shows, and what to look for in it. */
 import type { StageInfo } from "../events.ts";
 
 export interface ChartSpec {
@@ -9,9 +9,9 @@ export interface ChartSpec {
   series: [metric: string, label: string][];
   /** Noisy steps: a moving average is drawn over the raw values. */
   smooth: boolean;
-  /** In the fold below the main charts. */
+  /** Whether it is below the main charts, folded. */
   folded: boolean;
-  /** What it means that steps were made and none has a value. */
+  /** Shown if no step has a value. */
   blank?: string;
 }
 
@@ -44,7 +44,7 @@ const PRETRAIN = [
   ...COMMON,
 ];
 
-/** The parts add up to the total. */
+/** The components add up to the total. */
 const REWARDS = {
   "reward/mean": "total",
   "reward/accuracy": "right answer",
@@ -52,7 +52,8 @@ const REWARDS = {
   "reward/validity": "true equations",
   "reward/overlong": "length penalty",
 };
-const LENGTH = "Tokens. Nothing asks for longer thoughts: they grow by themselves where thinking pays.";
+const LENGTH =
+  "Tokens. No reward asks for longer thoughts; they grow where longer thoughts earn more reward.";
 const LENGTHS = { "length/mean": "mean", "length/mean-finished": "mean of those not cut off" };
 const EXTREMES = {
   "length/min": "shortest",
@@ -60,7 +61,7 @@ const EXTREMES = {
   "length/max": "longest",
 };
 const VALIDITY =
-  "True equations among all. If they fall while reward rises, thoughts have become decoration.";
+  "Fraction of equations that are true. If it falls while reward rises, the thoughts no longer matter.";
 const SPEEDS = { "tokens/rollout-per-second": "sampling", "tokens/train-per-second": "training" };
 const BY_POSITION = "Validity by position";
 
@@ -119,7 +120,7 @@ const GRPO = [
     "folded",
   ),
   chart("number", "Speed", "Tokens a second.", SPEEDS, "folded"),
-  chart("number", "Loss", "The policy's; its height says little.", { loss: "loss" }, "folded"),
+  chart("number", "Loss", "The policy's loss; its value says little.", { loss: "loss" }, "folded"),
   ...COMMON,
 ];
 

@@ -1,4 +1,4 @@
-/** A person's own problem, and the model thinking about it. */
+/** A person's problem, and the model's completions. */
 import { useSignal } from "@preact/signals";
 import { Answers } from "./answers.tsx";
 import { Conversation } from "./conversation.tsx";
@@ -36,7 +36,7 @@ function Problems() {
     const freely = temperature.value ?? DEFAULT_TEMPERATURE;
     const { id, label: modelLabel } = model;
     ask({ problem, temperature: freely, seed: chosenSeed(), model: id, modelLabel }, count);
-    // On a phone the form fills the screen: show where the thought appears.
+    // On a phone the form fills the screen, so the page scrolls to the thought.
     requestAnimationFrame(() => {
       document
         .querySelector(".question")

@@ -1,6 +1,6 @@
 /**
- * A completion taken apart for reading. The prompt opened the thought, so the text is thought until
- * the first `</think>`; only that one counts, and whatever else looks like a tag is text.
+ * Splits a completion for reading. The prompt opened the thought, so the text is thought until the first `</think>`; any
+ * other tag is text.
  */
 import { equations } from "../tasks/thought-equations.ts";
 
@@ -14,7 +14,7 @@ const CLOSE = "</think>";
 const ANSWER = /^\s*<answer>([^<]*)<\/answer>\s*$/;
 const OPEN_ANSWER = /^\s*<answer>([^<]*)$/;
 
-/** While a completion streams in, the start of a tag at its end is held back until it is known. */
+/** While a completion streams, the start of a possible tag at its end is held back. */
 export function split(text: string, streaming = false): Parts {
   const end = text.indexOf(CLOSE);
   if (end < 0) return { thought: streaming ? withoutStart(text, CLOSE) : text, answer: null };
@@ -61,9 +61,9 @@ export function ending(line: string): Ending {
 }
 
 export interface Claims {
-  /** What the problem wants; `null` if unknown. */
+  /** The problem's target; `null` if unknown. */
   target: string | null;
-  /** The verifier has judged, and not found the answer right. */
+  /** The verifier did not find the answer right. */
   refuted: boolean;
 }
 
@@ -72,7 +72,7 @@ export const targetOf = (problem: string): string | null =>
   /(?:=|→|\bmake)\s*(-?\d+)\s*$/.exec(problem)?.[1] ?? null;
 
 /**
- * What a "yes!" is worth: a hit if the line's equations hold and the last one ends in the target, and the verifier has
+ * Whether a "yes!" is true: a hit if the line's equations hold and the last one ends in the target, and the verifier has
  * not refuted the answer; else a claim.
  */
 export function endingOf(line: string, { target, refuted }: Claims): Ending | "claim" {

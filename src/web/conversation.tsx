@@ -44,14 +44,14 @@ export function Conversation() {
               text.value = event.currentTarget.value;
             }}
             onKeyDown={(event) => {
-              // Enter that ends the composing of a character sends nothing.
+              // The Enter that ends the composition of a character does not send.
               if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
               event.preventDefault();
               send();
             }}
           />
         </label>
-        {/* Each in its place: a second click on Stop must not meet what sends the draft. */}
+        {/* Two buttons, so that a double click on Stop does not send the draft. */}
         <button type="submit" class="primary" disabled={model === undefined || answering || gone}>
           Send
         </button>

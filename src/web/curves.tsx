@@ -1,4 +1,4 @@
-/** Each stage's curves, the latest stage first: what is happening now is on top. */
+/** Each stage's curves, the latest stage first. */
 import { useSignal } from "@preact/signals";
 import type { StageInfo } from "../events.ts";
 import type { Curves as StageCurves } from "../server/run-state.ts";

@@ -1,10 +1,10 @@
-/** Problems to begin with. What the shipped model does with them is a test: 8 tries each, test/web/examples.slow.test.ts. */
+/** Example problems. test/web/examples.slow.test.ts tests how often the shipped model solves them. */
 import { SEPARATOR } from "../tasks/countdown-input.ts";
 
 export interface Example {
   numbers: string;
   target: string;
-  /** It mostly fails, and the page says so. */
+  /** The model mostly fails, and the page says so. */
   hard?: boolean;
 }
 
@@ -15,7 +15,7 @@ export const EXAMPLES: readonly [Example, ...Example[]] = [
   { numbers: "12, 30, 5", target: "90", hard: true },
 ];
 
-/** What a person typed into the two fields; numbers may come with their target, as the terminal takes them. */
+/** Reads the two fields; the first may contain the target too, as in the terminal. */
 export function readFields(numbers: string, target: string): Omit<Example, "hard"> {
   const [some, ...rest] = numbers.split(SEPARATOR);
   const own = rest.join("=").trim();

@@ -1,4 +1,4 @@
-/** The run as the server tells it, kept current: the page's only source of truth about it. */
+/** The run's state as the server sends it: the page's only source. */
 import { signal } from "@preact/signals";
 import type { RunEvent } from "../events.ts";
 import type { ChatModel } from "../server/chat.ts";
@@ -7,17 +7,17 @@ import { apply, emptyRun, type RunState } from "../server/run-state.ts";
 export const run = signal<RunState>(emptyRun());
 export const models = signal<ChatModel[]>([]);
 export const connection = signal<"connecting" | "live" | "lost">("connecting");
-/** False until the first state has arrived: before it, "no run" is not known yet. */
+/** False until the first state has arrived: before it, the page does not know whether there is a run. */
 export const known = signal(false);
 
-/** Pretraining sends several steps a second; people do not need more repaints than this. */
+/** Milliseconds between repaints: pretraining sends several steps a second. */
 const REPAINT_MS = 120;
 const RETRY_MS = 2000;
 
 let draft = emptyRun();
 let repaint: ReturnType<typeof setTimeout> | undefined;
 
-/** Opens the stream. The browser resumes it by itself where it broke off; a refusal is retried here. */
+/** Opens the stream. The browser reconnects after a break; after a refusal, this function does. */
 export function connect(): void {
   const source = new EventSource("events");
   source.addEventListener("open", () => {
@@ -44,14 +44,14 @@ function show(): void {
   if (repaint !== undefined) return;
   repaint = setTimeout(() => {
     repaint = undefined;
-    // Curves grow in place; a component that is handed the same object again would not draw anew.
+    // Curves grow in place; a component does not draw the same object again, so it gets a copy.
     const curves = Object.entries(draft.curves).map(([stage, grown]) => [stage, { ...grown }]);
     run.value = { ...draft, curves: Object.fromEntries(curves) };
     known.value = true;
   }, REPAINT_MS);
 }
 
-/** A run's own model appears with its first checkpoint. */
+/** The run's model appears with its first checkpoint. */
 async function refreshModels(): Promise<void> {
   const response = await fetch("api/models").catch(() => null);
   if (!response?.ok) return;

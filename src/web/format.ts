@@ -1,4 +1,4 @@
-/** Numbers for people. An unknown number says so; it is never shown as zero. */
+/** Numbers as text; an unknown number is never shown as zero. */
 
 const MINUS = "\u2212";
 
@@ -16,7 +16,7 @@ export function percent(value: number | null | undefined, digits = 1): string {
   return value === null || value === undefined ? "\u2013" : `${(value * 100).toFixed(digits)}\u202f%`;
 }
 
-/** With its sign always, so that colour is not the only one to tell. */
+/** Always with its sign, so that the sign is not told by colour alone. */
 export function signed(value: number, digits = 2): string {
   return `${value < 0 ? MINUS : "+"}${Math.abs(value).toFixed(digits)}`;
 }

@@ -1,4 +1,4 @@
-/** Who, where, how far: what a glance at the page should tell. */
+/** The name of the run, the views, the connection and the progress. */
 import { currentStage } from "../server/run-state.ts";
 import { connection, known, run } from "./feed.ts";
 import { duration } from "./format.ts";
@@ -30,7 +30,7 @@ export function Header() {
   );
 }
 
-/** As in icon.svg, but in the page's own colour. */
+/** The drawing of icon.svg in the text's colour. */
 function Mark() {
   return (
     <svg viewBox="0 0 32 32" width="28" height="28" aria-hidden="true">

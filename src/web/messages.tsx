@@ -1,4 +1,4 @@
-/** How the run ended, and what it had to say on the way. */
+/** How the run ended, and its latest notices. */
 import { run } from "./feed.ts";
 
 const SHOWN = 3;

@@ -1,13 +1,13 @@
-/** The part of a long talk that a request has room for. */
+/** The newest part of a conversation that fits a request. */
 import type { Message } from "../server/chat.ts";
 
 const utf8 = new TextEncoder();
-/** With the comma behind it. */
+/** Bytes with the comma that follows. */
 const weight = (message: Message): number => utf8.encode(JSON.stringify(message)).length + 1;
 
 /**
- * System message and question, and of the turns between, each a question with its answer, as many of the newest as
- * `bytes` of JSON hold. A talk that has grown too long goes on without its beginning.
+ * System message and question, and of the turns between, each a question with its answer, as many of the newest as fit
+ * `bytes` of JSON.
  */
 export function newestMessages(
   system: readonly Message[],
@@ -15,11 +15,11 @@ export function newestMessages(
   question: Message,
   bytes: number,
 ): Message[] {
-  let room = bytes - [...system, question].reduce((sum, message) => sum + weight(message), 0);
+  let left = bytes - [...system, question].reduce((sum, message) => sum + weight(message), 0);
   let from = turns.length;
   while (from > 0) {
-    room -= turns[from - 1].reduce((sum, message) => sum + weight(message), 0);
-    if (room < 0) break;
+    left -= turns[from - 1].reduce((sum, message) => sum + weight(message), 0);
+    if (left < 0) break;
     from--;
   }
   return [...system, ...turns.slice(from).flat(), question];

@@ -1,4 +1,4 @@
-/** uPlot, set up in this page's colours. Gaps stay gaps. */
+/** uPlot in the page's colours; a missing value is a gap. */
 import uPlot from "uplot";
 import type { ChartSpec } from "./chart-list.ts";
 import { decimal, percent } from "./format.ts";
@@ -12,7 +12,7 @@ export function formatter(spec: ChartSpec): (value: number | null | undefined) =
   return spec.unit === "share" ? (value) => percent(value) : (value) => decimal(value);
 }
 
-/** Columns for uPlot: steps, each metric, and behind them each moving average. */
+/** Columns for uPlot: steps, each metric, then each moving average. */
 export function plotData(
   spec: ChartSpec,
   steps: number[],
@@ -22,7 +22,7 @@ export function plotData(
   return [steps, ...raw, ...(spec.smooth ? raw.map(movingAverage) : [])];
 }
 
-/** Skips missing values without forgetting what came before them. */
+/** Over the values that are not missing. */
 export function movingAverage(values: (number | null)[]): (number | null)[] {
   let mean: number | null = null;
   return values.map((value) => {
@@ -81,14 +81,14 @@ export function createPlot(
   );
 }
 
-/** Points without a neighbour to draw a line to: between two gaps, and the very first. */
+/** Points without a neighbour: between two gaps, and the first of all. */
 function isolated(plot: uPlot, series: number): number[] {
   const values = plot.data[series] ?? [];
   const known = (index: number): boolean => typeof values[index] === "number";
   return Array.from(values.keys()).filter((at) => known(at) && !known(at - 1) && !known(at + 1));
 }
 
-/** Shares stand on their whole scale (or its upper half), all else on zero: no slope is made by the axis. */
+/** Fractions have the scale 0 to 1 (or 0.5 to 1), other values one from zero, so that no axis exaggerates a slope. */
 function yRange(spec: ChartSpec, low: number | null, high: number | null): uPlot.Range.MinMax {
   if (spec.unit === "share") return [low !== null && low > 0.6 ? 0.5 : 0, 1];
   if (low === null || high === null) return [0, 1];

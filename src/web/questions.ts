@@ -1,4 +1,4 @@
-/** What a person asked in this tab and what came back, kept over a reload. */
+/** The problems of this tab with their completions, kept over a reload. */
 import type { ChatEvent } from "../server/chat.ts";
 import type { Verdict } from "../tasks/problem.ts";
 import { askServer } from "./sse.ts";
@@ -9,7 +9,7 @@ export interface Try {
   text: string;
   tokens: number;
   seconds: number;
-  /** The thought or the answer reached the longest length. */
+  /** The completion reached the largest length. */
   cut?: boolean;
   verdict: Verdict | null;
   /** What failed, and what to do. */
@@ -27,11 +27,11 @@ export interface Question {
 }
 
 const KEPT = 20;
-/** Tries of one question that think at once; the rest wait. */
+/** Completions of one problem that are sampled at once; the others wait. */
 const AT_ONCE = 4;
 const REPAINT_MS = 40;
 
-/** Grows in place as tokens come; what is shown is a copy, so that components see the change. */
+/** Changed in place as tokens arrive; `publish` shows a copy, so that components see the change. */
 const stored = storedList<Question>("sputnik-questions", ({ tries, ...question }) => ({
   ...question,
   tries: tries.map((attempt) => (isUnfinished(attempt) ? { ...attempt, state: "interrupted" } : attempt)),
@@ -112,7 +112,7 @@ function fail(attempt: Try, message: string, remedy: string | null): void {
   attempt.error = remedy === null ? message : `${message} ${remedy}`;
 }
 
-/** Tokens come faster than anyone reads: repaint and store now and then. */
+/** Tokens arrive faster than anyone reads: repaint and store now and then. */
 function show(): void {
   if (repaint !== undefined) return;
   repaint = setTimeout(() => {

@@ -1,4 +1,4 @@
-/** One problem's completions side by side, early or late in the run: what the group's reward compares. */
+/** A group: one problem's completions side by side, with rewards and advantages, from any step of the run. */
 import { useSignal } from "@preact/signals";
 import type { GroupRecord, SampleRecord } from "../events.ts";
 import { split, targetOf } from "./completion.ts";
@@ -7,7 +7,7 @@ import { decimal, signed } from "./format.ts";
 import { Thought } from "./thought.tsx";
 
 export function Samples() {
-  // `null` follows the run; a step that the person chose stays until they let go of it.
+  // `null` shows the latest step; a chosen step stays.
   const chosenStep = useSignal<number | null>(null);
   const chosenGroup = useSignal(0);
   const stages = new Set(run.value.samples.map((kept) => kept.stage));
@@ -35,8 +35,8 @@ export function Samples() {
         One group of samples <span class="detail">{stage}</span>
       </h2>
       <p class="lead">
-        Several thoughts about one problem. The ones that did better than their group's mean are made
-        likelier, the others less likely: that is all that the model is told.
+        Several completions of one problem. Training makes those with more reward than the group's mean more
+        likely and the others less likely; the model gets no other signal.
       </p>
       <div class="picker">
         <label>

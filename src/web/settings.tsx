@@ -1,10 +1,10 @@
-/** Which model answers, and how freely: beneath every form of the chat. */
+/** The model, temperature and seed of the chat. */
 import { signal } from "@preact/signals";
 import { connection, models } from "./feed.ts";
 import { decimal } from "./format.ts";
 
 const wanted = signal<string | null>(null);
-/** `null`: not chosen, so a chat model's own. */
+/** `null`: not chosen, so the model's default. */
 export const temperature = signal<number | null>(null);
 const seed = signal("");
 
@@ -67,14 +67,14 @@ export function Settings() {
   );
 }
 
-/** Shown when nothing has come for a while. */
+/** Shown before the first token. */
 export const PATIENCE = "The model is being loaded, or it answers another question first.";
 
-/** A run's server ends with the run, unless a person at a terminal keeps it. */
+/** A run's server ends with the run, unless a person at the terminal keeps it open. */
 export const ServerGone = () =>
   connection.value === "lost" ? (
     <p class="problem-text" role="status">
-      The server does not answer: it has ended, or the connection is lost. This page goes on when it is back;{" "}
-      <code>sputnik chat --serve</code> starts one.
+      The server does not answer: it has ended, or the connection is lost. This page continues when the server
+      is back; <code>sputnik chat --serve</code> starts one.
     </p>
   ) : null;

@@ -1,7 +1,7 @@
 /** Server-Sent Events from a POST, which EventSource cannot send. */
 import type { ChatEvent } from "../server/chat.ts";
 
-/** What the chat says to a request; that it refuses the request is an event too. Throws where nothing answers. */
+/** The events of the response; a refusal is an event too. Throws if the server does not respond. */
 export async function* askServer(
   path: string,
   body: unknown,
@@ -19,7 +19,7 @@ export async function* askServer(
   } else for await (const data of eventData(response.body!)) yield JSON.parse(data) as ChatEvent;
 }
 
-/** The `data` of each event as it arrives. */
+/** The `data` of each event. */
 export async function* eventData(body: ReadableStream<Uint8Array>): AsyncGenerator<string, void> {
   const reader = body.pipeThrough(new TextDecoderStream() as TransformStream<Uint8Array, string>).getReader();
   let pending = "";

@@ -1,4 +1,4 @@
-/** The run as a story: from random weights to a model that thinks, and what it is worth before and after RL. */
+/** The run's stages, and its evaluations before and after RL. */
 import { bracket, gainBetween } from "../eval/compare.ts";
 import type { EvaluationRecord, StageInfo } from "../events.ts";
 import { run } from "./feed.ts";

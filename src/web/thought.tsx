@@ -1,4 +1,4 @@
-/** A thought, attempt by attempt. Everything is text: what a model writes is never mark-up. */
+/** A thought, line by line. A model's text is never mark-up. */
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { type Claims, endingOf, segments } from "./completion.ts";
 
@@ -12,7 +12,7 @@ const UNKNOWN: Claims = { target: null, refuted: false };
 
 export function Thought({ text, open = false, claims = UNKNOWN }: ThoughtProps) {
   const box = useRef<HTMLOListElement>(null);
-  // A long thought scrolls in its box: keep the newest line in sight while it is being written.
+  // Scrolls a long thought to its newest line while it streams.
   useLayoutEffect(() => {
     if (open && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [open, text]);

@@ -1,4 +1,4 @@
-/** The conversation of this tab, kept over a reload: what was said, and the answer that is being written. */
+/** The conversation of this tab, kept over a reload. */
 import type { ChatEvent, Message } from "../server/chat.ts";
 import { MAX_CONVERSATION_BYTES } from "../server/limits.ts";
 import { newestMessages } from "./newest.ts";
@@ -12,11 +12,11 @@ export interface Turn {
   state: "thinking" | "done" | "stopped" | "interrupted" | "failed";
   tokens: number;
   seconds: number;
-  /** The answer reached the end of the model's room. */
+  /** The completion reached the model's last position. */
   cut: boolean;
   /** Oldest messages that the model did not read. */
   dropped: number;
-  /** What failed, and what to do. */
+  /** What failed and what to do. */
   error: string | null;
 }
 
@@ -28,7 +28,7 @@ export interface TurnSettings {
 }
 
 const REPAINT_MS = 40;
-/** Of a request, for all but its messages. */
+/** Bytes of a request for everything except its messages. */
 const ENVELOPE_BYTES = 1024;
 
 const stored = storedList<Turn>("sputnik-turns", (turn) =>
@@ -45,8 +45,8 @@ export async function ask(question: string, settings: TurnSettings): Promise<voi
   const { model, system, temperature, seed } = settings;
   const first: Message[] = system === "" ? [] : [{ role: "system", content: system }];
   const before = turns.value.map(asMessages);
-  const room = MAX_CONVERSATION_BYTES - ENVELOPE_BYTES;
-  const messages = newestMessages(first, before, { role: "user", content: question }, room);
+  const bytes = MAX_CONVERSATION_BYTES - ENVELOPE_BYTES;
+  const messages = newestMessages(first, before, { role: "user", content: question }, bytes);
   const left = first.length + before.flat().length + 1 - messages.length;
   const turn = { ...newTurn(question), dropped: left };
   stored.publish([...turns.value, turn]);
@@ -65,7 +65,7 @@ export async function ask(question: string, settings: TurnSettings): Promise<voi
     else if (turn.tokens > 0) turn.state = "interrupted";
     else Object.assign(turn, { state: "failed", error: "The server does not answer. Is it still running?" });
   }
-  // A conversation that was begun again in the meantime is another one.
+  // A new conversation may have begun meanwhile.
   if (running === stopping) show(turn, 0);
 }
 
@@ -79,7 +79,7 @@ export function begin(): void {
   stored.publish([]);
 }
 
-/** A question without an answer is not said again: templates want them in turn. */
+/** A question without an answer is left out, since templates require alternating roles. */
 function asMessages({ question, answer }: Turn): Message[] {
   const content = answer.trim();
   if (content === "") return [];

@@ -1,9 +1,9 @@
-/** Which of the two views is shown; the address remembers it. */
+/** The view that is shown; the address contains it. */
 import { signal } from "@preact/signals";
 
 export type View = "run" | "chat";
 
-/** `null`: the person has not chosen; the page shows the run if there is one, else the chat. */
+/** `null`: not chosen, so the page shows the run if there is one, or else the chat. */
 export const chosen = signal<View | null>(read());
 export const view = signal<View>(chosen.value ?? "run");
 

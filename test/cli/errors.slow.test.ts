@@ -221,7 +221,7 @@ test("a text that is no text is named before the model is loaded", async () => {
     return sputnik(["complete", SHIPPED, name], { cwd });
   };
   const utf16 = await read("utf16.txt", Buffer.from("\uFEFF", "utf16le"));
-  expect(utf16.stderr).toContain("There is no text to go on with.");
+  expect(utf16.stderr).toContain("There is no text to continue.");
   const archive = await read("notes.txt.gz", gzipSync("notes"));
   expect(archive.stderr).toContain("notes.txt.gz: a gzip archive.");
   expect((await sputnik(["complete", SHIPPED, "."], { cwd })).stderr).toContain("it is a folder");
@@ -235,7 +235,7 @@ describe("Ctrl-C", () => {
     running.child.kill("SIGINT");
     const ended = await running.ended;
     expect(ended.code).toBe(130);
-    expect(ended.stderr).toContain("To go on: sputnik train tiny.yaml");
+    expect(ended.stderr).toContain("To resume: sputnik train tiny.yaml");
     const [saved] = fs
       .readdirSync(join(cwd, "runs", "tiny", "checkpoints"))
       .sort()
@@ -255,7 +255,7 @@ describe("Ctrl-C", () => {
     await until(() => running.output().includes("Ctrl-C again"));
     running.child.kill("SIGINT");
     const { code, stderr } = await running.ended;
-    expect([code, stderr]).toEqual([130, expect.stringContaining("Saved. To go on")]);
+    expect([code, stderr]).toEqual([130, expect.stringContaining("Saved. To resume")]);
   });
 
   test("twice stops at once", async () => {

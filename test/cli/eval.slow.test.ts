@@ -80,7 +80,7 @@ test("the vote is the one of the answers shown", async () => {
   expect(coarse.examples).not.toEqual(result.examples);
 });
 
-test("stored completions are judged again without the model, and compared problem by problem", async () => {
+test("stored completions are verified again without the model, and compared problem by problem", async () => {
   const first = await evaluate("tiny", "--out", "a.jsonl");
   const judged = await evaluate("--from", "a.jsonl");
   expect(judged.tallies).toEqual(first.tallies);
@@ -183,7 +183,7 @@ test("Ctrl-C: what is finished is printed as partial and kept, and the same comm
   running.child.kill("SIGINT");
   const stopped = await running.ended;
   expect(stopped.code, stopped.stderr).toBe(130);
-  expect(stopped.stderr).toContain("interrupted: the same command goes on");
+  expect(stopped.stderr).toContain("interrupted: the same command continues");
   const partial = JSON.parse(stopped.stdout) as Result;
   expect(partial.partial).toBe(true);
   expect(partial.problems).toBeLessThan(100);
@@ -245,7 +245,7 @@ describe("what is compared", () => {
         .replace('"prompt":"plain"', '"prompt":"\\u001b[2J"'),
     );
     const { code, stdout, stderr } = await sputnik(["eval", "--from", theirs], { cwd });
-    expect([code, stderr]).toEqual([0, expect.stringContaining("judged again")]);
+    expect([code, stderr]).toEqual([0, expect.stringContaining("verified again")]);
     expect(stdout).toContain("]0;pwned");
     for (const control of ["\u001b", "\u0007"]) expect(stdout + stderr).not.toContain(control);
   });

@@ -72,7 +72,7 @@ describe("complete", () => {
       return stderr;
     };
     expect(await failure(["filler"], "a<FILL>b<FILL>c")).toContain("one can be filled at a time");
-    expect(await failure(["filler"], "")).toContain("no text to go on with");
+    expect(await failure(["filler"], "")).toContain("no text to continue");
     expect(await failure(["filler", "missing.ts"])).toContain("Check the path");
     // The shipped model's vocabulary is closed: it has no tokens for a hole.
     expect(await failure([SHIPPED], "1<FILL>2")).toMatch(/no tokens for one[\s\S]*--marker/);

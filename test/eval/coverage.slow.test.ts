@@ -9,7 +9,7 @@ describe("coverage by simulation, hard and easy, 16 and 64 samples a problem", (
       expect(covered, `Beta(${difficulty.join()}) x ${samples}`).toBeGreaterThanOrEqual(0.93);
   });
 
-  test.each([2, 5, 30])("equal exams over %i problems are seldom called different", (problems) => {
+  test.each([2, 5, 30])("equal evaluations over %i problems are seldom called different", (problems) => {
     expect(Math.max(...falseAlarms(problems, problems < 30 ? 20 : 100))).toBeLessThan(0.1);
   });
 });

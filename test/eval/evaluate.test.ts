@@ -1,4 +1,4 @@
-/** Exams on fixed completions, with values worked out by hand. */
+/** Evaluations of fixed completions, with values worked out by hand. */
 import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";

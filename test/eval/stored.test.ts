@@ -38,7 +38,7 @@ const completion = (problem: number, sample: number, text: string): Completion =
   },
 });
 
-test("what was stored is judged again without model and data set", async () => {
+test("what was stored is verified again without model and data set", async () => {
   const file = join(folder, "deep", "a.jsonl");
   const store = openStore(file, head, problems);
   for (const [problem, sample, text] of [

@@ -130,5 +130,5 @@ export const trainMutants: readonly Mutant[] = [
     "const complete = saved;",
   ),
   folder("this.#metrics.truncateTo(metrics) +", "0 +"),
-  folder("if (previous.recipeHash === hashRecipe(recipe)) return;", "if (previous !== null) return;"),
+  folder("if (differ.length === 0) return;", "if (previous !== null) return;"),
 ];

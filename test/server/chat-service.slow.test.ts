@@ -91,7 +91,7 @@ test("a problem that the model has no room for is refused in words", async () =>
     expect(all).toEqual([
       {
         ...{ type: "error", remedy: "Ask a shorter one." },
-        message: expect.stringMatching(/^The problem takes \d+ tokens, and the model has room for 4,/),
+        message: expect.stringMatching(/^The problem takes \d+ tokens, and the model takes at most 4 with/),
       },
     ]);
   } finally {

@@ -12,9 +12,9 @@ import type { Verdict } from "../../src/tasks/problem.ts";
 
 export const STAGES: StageInfo[] = [
   { name: "base", kind: "pretrain", totalSteps: 300 },
-  { name: "base-exam", kind: "evaluate", totalSteps: 8 },
+  { name: "base-evaluation", kind: "evaluate", totalSteps: 8 },
   { name: "r1-zero", kind: "grpo", totalSteps: 140 },
-  { name: "final-exam", kind: "evaluate", totalSteps: 8 },
+  { name: "final-evaluation", kind: "evaluate", totalSteps: 8 },
 ];
 
 export const PROMPT = "82, 27, 11 make 44\n<think>\n";

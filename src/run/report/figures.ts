@@ -1,4 +1,4 @@
-/** A run's curves: which metrics stand together in which chart. */
+/** A run's charts: the metrics that each of them shows. */
 import type { EvaluationRecord } from "../../events.ts";
 import type { Stage } from "../../recipe/schema.ts";
 import type { MetricsLine } from "../folder.ts";

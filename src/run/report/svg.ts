@@ -42,7 +42,7 @@ const STYLE = `
 
 type Point = readonly [number, number | null];
 
-/** The whole SVG document, or `null` if no series has a value. */
+/** The SVG document, or `null` if no series has a value. */
 export function lineChart(chart: Chart): string | null {
   const series = chart.series
     .map(({ name, points }) => ({ name, points: thin(points) }))
@@ -153,7 +153,7 @@ export function ticks(low: number, high: number): number[] {
   const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999) ?? 10);
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
-  // Multiplying whole steps, not adding them up, keeps 0.3 from reading 0.30000000000000004.
+  // A product of the step, not a sum of steps: 0.3 must not read 0.30000000000000004.
   const values: number[] = [];
   for (let i = first; i <= last; i++) values.push(Number((i * step).toPrecision(12)));
   return values;
