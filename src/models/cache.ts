@@ -1,5 +1,16 @@
 /** Attention of new tokens over what a cache holds. */
-import { concat, gather, jointAttention, reshape, transpose } from "../graph/ops.ts";
+import {
+  add,
+  concat,
+  gather,
+  jointAttention,
+  matmul,
+  max,
+  mul,
+  reshape,
+  softmax,
+  transpose,
+} from "../graph/ops.ts";
 import { product, type Tensor } from "../graph/tensor.ts";
 
 /** Keys and values of one layer, [batch, kvHeads, seq, width] each. */
@@ -34,6 +45,8 @@ export interface CacheMasks {
   mask: Tensor;
   /** Of a chunk, repeated for all heads that share a key head: [1, 1, heads / kvHeads · seq, seq]. */
   ownMask?: Tensor;
+  /** Both side by side, [batch, 1, heads / kvHeads · seq, seq + past]. */
+  joined?: Tensor;
 }
 
 export function cacheMasks(
@@ -44,7 +57,10 @@ export function cacheMasks(
   const { mask: one } = chunk;
   return one.graph.scope("chunk", () => {
     const copies = concat(Array<Tensor>(headsPerKey).fill(one), 1);
-    return { mask, ownMask: reshape(copies, [1, 1, product([headsPerKey, one.shape[2]]), one.shape[3]]) };
+    const ownMask = reshape(copies, [1, 1, product([headsPerKey, one.shape[2]]), one.shape[3]]);
+    const zeros = (x: Tensor) => mul(max(x, [3], true), 0);
+    const joined = concat([add(ownMask, zeros(mask)), add(mask, zeros(ownMask))], 3);
+    return { mask, ownMask, joined };
   });
 }
 
@@ -56,12 +72,18 @@ export function cachedAttention(
   queries: Tensor,
   own: KeysValues,
   past: KeysValues,
-  { mask, ownMask }: CacheMasks,
+  { mask, ownMask, joined }: CacheMasks,
   scale: number,
 ): Tensor {
   const [batch, heads, seq, width] = queries.shape;
   const kvHeads = own.keys.shape[1] as number;
   const rows = reshape(queries, [batch, kvHeads, product([(heads as number) / kvHeads, seq]), width]);
+  if (joined !== undefined && own.keys === own.values) {
+    // In MLA keys are the values as well. A copy that joins old and new ones is small beside the products of all heads, and
+    // it saves half of the nodes.
+    const both = concat([own.keys, past.keys], 2);
+    return matmul(softmax(add(matmul(rows, both, { transB: true, alpha: scale }), joined)), both);
+  }
   const options = { scale, mask, ownMask };
   return jointAttention(rows, [own.keys, own.values], [past.keys, past.values], options);
 }

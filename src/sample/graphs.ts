@@ -1,7 +1,7 @@
 /** The graphs of a sampler: one decodes over the cache, and one reads whole prompts where the first one takes no chunks. */
 import { constant, input } from "../graph/ops/source.ts";
 import { add, argmax, cast, concat, exp, gather, max, mul, reshape, slice, sub } from "../graph/ops.ts";
-import { type Dim, Graph, GraphError, type Tensor } from "../graph/tensor.ts";
+import { type Dim, Graph, GraphError, sumDims, type Tensor } from "../graph/tensor.ts";
 import { type CacheLayer, type Model, type ModelConfig, modelOf } from "../models/architectures.ts";
 import { type ParameterMaker, type Parameters, parameterInputs } from "../models/layers.ts";
 
@@ -39,7 +39,7 @@ export function traceDecode(config: ModelConfig, options: DecodeOptions = {}): G
   const parameters = maker(graph, [...model.parameters, ...own]);
   const batch = drafts > 0 ? 1 : "batch";
   const seq = chunks ? "seq" : 1;
-  const total = drafts > 0 ? `(seq+${drafts})` : seq;
+  const total = sumDims([seq, drafts]);
   const scale = input(graph, "scale", "f32", []);
   let ids = input(graph, "ids", "i32", [batch, seq]);
   if (drafts > 0) {
@@ -122,7 +122,7 @@ function traceDrafts(
       cache = cache.map((past, layer) => concat([past, module.fresh[layer]], 2));
       mask =
         mask === null
-          ? real("laterMask", [1, 1, 1, "(past+pairs)"])
+          ? real("laterMask", [1, 1, 1, sumDims(["past", "pairs"])])
           : concat([mask, constant(graph, 0, [1, 1, 1, 1])], 3);
       const positions = whole(`position.${i}`, [1, 1]);
       module = mtp.decode(parameters, { hidden, ids: ids[i - 1], positions, cache, mask });
