@@ -23,14 +23,14 @@ const count = z.int().nonnegative();
 const headerSchema = z.object({
   format: z.literal(FORMAT),
   version: z.literal(1),
-  /** Its folder or file, and what tells whether it changed since: step, sizes and times of its weights. */
+  /** Its folder or file; step, sizes and times of its weights show whether it has changed since. */
   model: z.string(),
   step: z.number().nullable(),
   weights: z.string(),
   precision: z.string(),
   taskName: z.string(),
   task: taskOptions,
-  /** The form of the prompt: "chat", "plain" or "r1". */
+  /** How the model was asked: "chat", "plain" or "r1". */
   prompt: z.string(),
   seed: z.number(),
   part: z.string(),
@@ -95,7 +95,7 @@ function headerIsTorn(file: string): boolean {
   return torn;
 }
 
-/** Reads a file whole; a last line that a kill tore is passed over. @throws UserError naming the line */
+/** Reads a file; an incomplete last line is skipped. @throws UserError naming the line */
 export function readStored(file: string): StoredEvaluation {
   if (!fs.existsSync(file)) throw usageError(`There is no file ${file}.`, "Make one with: eval --out FILE");
   if (!fs.statSync(file).isFile() || !isStoredEvaluation(file))
