@@ -11,6 +11,9 @@ import { holdersOf } from "../weights.ts";
 import { BLOCKS, decodeBlocks } from "./blocks.ts";
 import { type ByteSource, type GgufHeader, type GgufTensorInfo, parseGguf } from "./header.ts";
 
+/** Whether a path names a GGUF file. */
+export const isGguf = (path: string): boolean => /\.gguf$/i.test(path);
+
 /** Elements that are decoded or encoded at once; a multiple of every block. */
 export const CHUNK_ELEMENTS = 1 << 20;
 
