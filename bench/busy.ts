@@ -10,7 +10,8 @@ import { loadRecipe } from "../src/recipe/load.ts";
 import { recipeShape } from "../src/recipe/model.ts";
 import type { PretrainStage } from "../src/recipe/schema.ts";
 import type { Watch } from "../src/runtime/contention.ts";
-import { allocate, type HostValue, Session } from "../src/runtime/session.ts";
+import { Engine } from "../src/runtime/engine.ts";
+import { allocate, type HostValue } from "../src/runtime/session.ts";
 import { trainedOn } from "../src/train/language-model-stage.ts";
 import { traceStep } from "../src/train/step.ts";
 import { median, type Row } from "./rows.ts";
@@ -29,7 +30,7 @@ async function openStep(watch?: Watch): Promise<{ tokens: number; run: () => Pro
   const options = recipe.stages[0] as PretrainStage;
   const { specs, loss } = trainedOn(config, options);
   const graph = traceStep(specs, loss, options.optimizer);
-  const session = await Session.fromLowered(lower(graph, { provider: "cpu", name: "train-step" }), { watch });
+  const session = await new Engine({ watch }).prepare(lower(graph, { provider: "cpu", name: "train-step" }));
   const random = new Random(1, "busy");
   const feeds: Record<string, HostValue> = {};
   for (const [name, { dtype, shape }] of graph.inputs) {

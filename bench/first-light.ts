@@ -79,7 +79,7 @@ function withSeed(clone: string, recipe: string, seed: number): string {
   return file;
 }
 
-/** Pools the exams of several seeds: 3 x 1,000 problems, with the 95 % interval of the pooled share. */
+/** Pools the evaluations of several seeds: 3 x 1,000 problems, with the 95 % interval of the pooled share. */
 function pooled(records: readonly EvaluationRecord[]): { value: number; spread: [number, number] } {
   const value = records.reduce((total, r) => total + r.passAt1, 0) / records.length;
   const count = records.reduce((total, r) => total + r.problems, 0);

@@ -1,6 +1,6 @@
 /**
  * Peak memory of a model of 1.5 billion parameters with random weights, opened and run in a process of its own, over the
- * bytes of its weights as they run; and of an exam of a thousand prompts over one of sixteen.
+ * bytes of its weights as they run; and of an evaluation of a thousand prompts over one of sixteen.
  */
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -47,9 +47,9 @@ const EXAMINED: DecoderConfig = {
   },
   ...{ maxPositions: 8192, qkvBias: false },
 };
-/** Prompts, tokens of each, new tokens, and rows decoded together in both exams. */
+/** Prompts, tokens of each, new tokens, and sequences decoded together in both evaluations. */
 const [MANY, FEW, EXAM_PROMPT, EXAM_TOKENS, SLOTS] = [1000, 16, 130, 4, 16];
-const EXAM_CHILD = fileURLToPath(new URL("exam-memory-child.mjs", import.meta.url));
+const EVALUATION_CHILD = fileURLToPath(new URL("evaluation-memory-child.mjs", import.meta.url));
 const SAMPLE_MS = 20;
 /** What V8 keeps for young objects differs by 30 MB from run to run. */
 const ROUNDS = 3;
@@ -157,13 +157,13 @@ async function rowsOf(folder: string, precision: Precision, bare: number): Promi
 async function examRow(): Promise<Row> {
   const peakOf = async (count: number) => {
     const order = JSON.stringify([count, EXAMINED, EXAM_PROMPT, EXAM_TOKENS, SLOTS]);
-    return (await measure([order], EXAM_CHILD)).peak;
+    return (await measure([order], EVALUATION_CHILD)).peak;
   };
   const few: number[] = [];
   for (let round = 0; round < ROUNDS; round++) few.push(await peakOf(FEW));
   const many = await peakOf(MANY);
   return {
-    name: `memory/exam-${MANY}-prompts`,
+    name: `memory/evaluation-${MANY}-prompts`,
     value: many / median(few),
     spread: [many / Math.max(...few), many / Math.min(...few)],
     unit: `x the peak of ${FEW} prompts`,

@@ -1,5 +1,5 @@
 /**
- * GRPO with LoRA on a real model: recipes/smollm2-zero.yaml whole, the exam after it minus the one before it. The command
+ * GRPO with LoRA on a real model: all of recipes/smollm2-zero.yaml, the evaluation after it minus the one before it. The command
  * is the one that a person types; only the model's place is filled in.
  */
 import { execFileSync } from "node:child_process";
@@ -31,7 +31,7 @@ export function rewardGain(model: string): Row {
     .split("\n")
     .map((line) => JSON.parse(line) as EvaluationRecord) as [EvaluationRecord, EvaluationRecord];
   const compared = compareEvaluations(before, after);
-  if (!compared.paired) throw new Error(`The two exams cannot be paired: ${compared.why}.`);
+  if (!compared.paired) throw new Error(`The two evaluations cannot be paired: ${compared.why}.`);
   const { mean: gain, interval } = compared.difference;
   return {
     name: "real-model/reward-gain",

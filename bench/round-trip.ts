@@ -13,7 +13,8 @@ import { allParameters, type ModelConfig, modelOf } from "../src/models/architec
 import { initialise, parameterInputs } from "../src/models/layers.ts";
 import { causalMask } from "../src/models/masks.ts";
 import { asParameters, asValues } from "../src/recipe/model.ts";
-import { host, i32, Session } from "../src/runtime/session.ts";
+import { Engine } from "../src/runtime/engine.ts";
+import { host, i32 } from "../src/runtime/session.ts";
 import { tokenizerFrom } from "../src/tokenizer/load.ts";
 import { trainBpe } from "../src/tokenizer/train.ts";
 import { sequenceInputs } from "../src/train/language-model.ts";
@@ -78,7 +79,7 @@ export async function benchRoundTrip(): Promise<Row[]> {
     const inputs = sequenceInputs(graph, { batch: 1, seq: SEQ, mask: "shared" });
     const traced = parameterInputs(graph, modelOf(config).parameters);
     graph.output("logits", modelOf(config).forward(traced, inputs).logits);
-    const session = await Session.create(graph);
+    const session = await new Engine().session(graph, "test");
     const random = new Random(7, name);
     const ids = Int32Array.from({ length: SEQ }, () => random.integer(0, config.vocabSize - 1));
     const { logits } = await session.run({

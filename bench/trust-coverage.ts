@@ -75,7 +75,7 @@ export function coverage(problems: number, simulations: number, seed = 1): Cover
   );
 }
 
-/** How often two exams of one model, on the same problems, are called different. */
+/** How often two evaluations of one model, on the same problems, are called different. */
 export function falseAlarms(problems: number, simulations: number, seed = 1): number[] {
   return DIFFICULTIES.flatMap((difficulty) =>
     [1, 4, 64].map((samples) => {

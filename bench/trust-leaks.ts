@@ -101,11 +101,11 @@ stages:
     steps: 20
     optimizer: { kind: adamw, lr: 0.002 }
     schedule: { kind: constant }
-  - { name: exam, kind: evaluate, label: exam, problems: 4, samples: 1, temperature: 0.6, maxNewTokens: 40 }
+  - { name: evaluation, kind: evaluate, label: evaluation, problems: 4, samples: 1, temperature: 0.6, maxNewTokens: 40 }
 checkpoint: { everySteps: 10, keep: 2 }
 `;
 
-/** Training, a chat, an exam, an export, and the page. */
+/** Training, a chat, an evaluation, an export, and the page. */
 export const EVERY_COMMAND: readonly Command[] = [
   { args: ["train", "tiny.yaml", "--quiet"] },
   { args: ["chat", MODEL], input: "82 27 11 = 44\n" },

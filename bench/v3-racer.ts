@@ -11,7 +11,8 @@ import { countParameters, initialise, parameterInputs } from "../src/models/laye
 import { loadRecipe } from "../src/recipe/load.ts";
 import { recipeShape } from "../src/recipe/model.ts";
 import type { PretrainStage } from "../src/recipe/schema.ts";
-import { type HostValue, host, Session } from "../src/runtime/session.ts";
+import { Engine } from "../src/runtime/engine.ts";
+import { type HostValue, host } from "../src/runtime/session.ts";
 import { batchFeeds } from "../src/train/language-model.ts";
 import { trainedOn } from "../src/train/language-model-stage.ts";
 import { learningRates } from "../src/train/optimizer.ts";
@@ -87,7 +88,7 @@ async function meanLoss(
 ): Promise<number> {
   const graph = new Graph();
   graph.output("loss", loss(graph, parameterInputs(graph, specs)).loss);
-  const session = await Session.create(graph, { threads: 1 });
+  const session = await new Engine({ threads: 1 }).session(graph, "test");
   let total = 0;
   for (const batch of batches)
     total += host((await session.run({ ...Object.fromEntries(parameters), ...batch })).loss)

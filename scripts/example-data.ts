@@ -7,7 +7,7 @@ function write(name: string, rows: readonly unknown[]): void {
   writeFileSync(`recipes/data/${name}`, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
 }
 
-/** Countdown with two numbers, each with its solution; problems of the train split, so that an exam has others. */
+/** Countdown with two numbers, each with its solution; from the train split, so that an evaluation has other problems. */
 const task = countdown(countdownOptions.parse({ kind: "countdown", numbers: [2] }));
 const solved = new Map<string, { prompt: string; completion: string }>();
 for (let index = 0; solved.size < 200; index++) {

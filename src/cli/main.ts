@@ -125,6 +125,14 @@ program
   .action(async (model, options) => (await import("./eval.ts")).evaluate(model, withEngine(options)));
 
 program
+  .command("graph")
+  .argument("<recipe>", "a YAML file, such as recipes/tiny-r1-zero.yaml")
+  .description("print the typed graph of a stage's step, and which form each op takes and why")
+  .option("--stage <name>", "the stage (the recipe's first)")
+  .addOption(json())
+  .action(async (recipe, options) => (await import("./graph.ts")).graph(recipe, options));
+
+program
   .command("report")
   .argument("<run>", "a run or its folder")
   .description("make report.md again from the run's files")

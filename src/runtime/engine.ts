@@ -38,20 +38,20 @@ export class Engine {
   }
 
   /** Lowers the graph and prepares it to run. @throws RuntimeError on the device "null" */
-  session(graph: Graph, name: string, options: { composed?: boolean } = {}): Promise<Session> {
+  async session(graph: Graph, name: string, options: { composed?: boolean } = {}): Promise<Session> {
     return this.prepare(this.lower(graph, name, options));
   }
 
   /** Prepares a graph that was lowered before. */
-  prepare(lowered: LoweredGraph): Promise<Session> {
+  async prepare(lowered: LoweredGraph): Promise<Session> {
     return Session.open(lowered.bytes, lowered.model.name, lowered, this);
   }
 
   /**
    * Prepares a graph that `saveModelFile` wrote; its weights are mapped from the files.
-   * @throws ModelFileError if a file is missing or has another size than was written
+   * @throws UserError "model-file" if a file is missing or has another size than was written
    */
-  load(path: string): Promise<Session> {
+  async load(path: string): Promise<Session> {
     return Session.open(path, path, readModelSignature(path), this);
   }
 

@@ -2,12 +2,14 @@
  * A compiled step as an open artefact: one `.onnx` file that any runtime can load, with large constants beside it, since
  * a protobuf message ends at 2 GB.
  */
+
 import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { LoweredGraph } from "../graph/lower.ts";
 import { encodeModel, type OnnxConstant, type WeightBytes } from "../graph/proto.ts";
 import { DTYPE_BYTES, SymbolicDim, sizeOf } from "../graph/tensor.ts";
 import { writeAll } from "../lib/disk.ts";
+import { UserError } from "../lib/errors.ts";
 
 /** Constants of this many bytes or more go into `<file>.data`. */
 const EXTERNAL_BYTES = 1 << 12;
@@ -63,33 +65,28 @@ interface Signature extends Pick<LoweredGraph, "inputs" | "outputs" | "forms"> {
   dataBytes: number;
 }
 
-/** A saved model that is not whole. */
-export class ModelFileError extends Error {
-  override name = "ModelFileError";
-  readonly file: string;
-  readonly remedy = "Copy the model's files again, all of them, or save it again.";
-
-  constructor(file: string, expected: string, found: string) {
-    super(`${file}: expected ${expected}, found ${found}`);
-    this.file = file;
-  }
-}
+/** A file of a saved model is missing or incomplete. */
+const modelFileError = (where: string, expected: string, found: string): UserError =>
+  new UserError({
+    ...{ kind: "model-file", where, expected, found },
+    remedy: "Copy all of the model's files again, or save it again.",
+  });
 
 /**
  * What a session has to know about a saved model: its inputs and outputs, by name, with their shapes.
- * @throws ModelFileError if a file is missing or has another size than was written: ONNX Runtime itself would answer
+ * @throws UserError "model-file" if a file is missing or has another size than was written: ONNX Runtime itself would answer
  *   with an offset
  */
 export function readModelSignature(path: string): Signature {
   for (const file of [path, `${path}.json`])
-    if (!existsSync(file)) throw new ModelFileError(file, "a saved model", "no such file");
+    if (!existsSync(file)) throw modelFileError(file, "a saved model", "no such file");
   const signature = JSON.parse(readFileSync(`${path}.json`, "utf8"), SymbolicDim.revive) as Signature;
   if (signature.dataBytes > 0) {
     const file = `${path}.data`;
     const expected = `${signature.dataBytes} bytes`;
-    if (!existsSync(file)) throw new ModelFileError(file, expected, "no such file");
+    if (!existsSync(file)) throw modelFileError(file, expected, "no such file");
     const { size } = statSync(file);
-    if (size !== signature.dataBytes) throw new ModelFileError(file, expected, `${size}`);
+    if (size !== signature.dataBytes) throw modelFileError(file, expected, `${size}`);
   }
   return signature;
 }

@@ -10,7 +10,8 @@ import { Graph } from "../../src/graph/tensor.ts";
 import { modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { asValues } from "../../src/recipe/model.ts";
-import { host, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { host } from "../../src/runtime/session.ts";
 import { batchFeeds, sequenceInputs } from "../../src/train/language-model.ts";
 import { temporaryFolder } from "./temporary.ts";
 
@@ -28,7 +29,7 @@ async function difference(path: string): Promise<number> {
   const traced = parameterInputs(graph, specs);
   const seq = expected.ids.length;
   graph.output("logits", forward(traced, sequenceInputs(graph, { batch: 1, seq, mask: "shared" })).logits);
-  const session = await Session.create(graph, { threads: 1 });
+  const session = await new Engine({ threads: 1 }).session(graph, "test");
   const none = { targets: new Int32Array(seq), weights: new Float32Array(seq) };
   const feeds = batchFeeds({ batch: 1, seq, ids: expected.ids, ...none });
   const { logits } = await session.run({ ...Object.fromEntries(asValues(parameters)), ...feeds });

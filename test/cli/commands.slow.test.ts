@@ -25,7 +25,7 @@ const json = async (args: string[]): Promise<Record<string, unknown>> => {
 
 test("help names every command, and a wrong one gets help", async () => {
   const { stdout } = await sputnik(["--help"], { cwd });
-  for (const name of ["train", "chat", "eval", "report", "export", "doctor", "start"])
+  for (const name of ["train", "chat", "eval", "graph", "report", "export", "doctor", "start"])
     expect(stdout).toContain(`  ${name}`);
   expect((await sputnik(["trian"], { cwd })).stderr).toContain("Did you mean train?");
 });
@@ -100,6 +100,22 @@ describe("train", () => {
     writeRecipe(cwd, TINY.replace(/^model: .*$/m, `model: ${model}`), "seven-billion.yaml");
     const plan = await json(["train", "seven-billion.yaml", "--dry-run"]);
     expect(plan.parameters).toBe(30 * (4 * 4096 ** 2 + 3 * 4096 * 11008 + 2 * 4096) + 4096 + 2 * 29 * 4096);
+  });
+
+  test("graph shows a stage's programs, and why an op is fused or not", async () => {
+    const { stage, programs } = (await json(["graph", "tiny.yaml"])) as {
+      stage: string;
+      programs: { name: string; graph: string; forms: Record<string, { fused: number; composed: object }> }[];
+    };
+    expect(stage).toBe("base");
+    expect(programs.map(({ name }) => name)).toEqual(["training step"]);
+    expect(programs[0].graph).toMatch(/^%\d+ f32\[.*\] = matmul\(.*\) \{transB\} @ layers\.0\.attn\.q$/m);
+    expect(programs[0].forms.rmsNorm).toEqual({ fused: 3, composed: {} });
+    const { stdout } = await sputnik(["graph", "tiny.yaml"], { cwd });
+    expect(stdout).toMatch(/silu +1 +composed +its intermediate results are used/);
+    const { code, stderr } = await sputnik(["graph", "tiny.yaml", "--stage", "none"], { cwd });
+    expect(code).not.toBe(0);
+    expect(stderr).toContain("Choose one of base");
   });
 
   test("--profile reads like the model", async () => {

@@ -39,7 +39,8 @@ import {
   sumDims,
   type Tensor,
 } from "../../src/graph/tensor.ts";
-import { f32, host, RuntimeError, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { f32, host, RuntimeError } from "../../src/runtime/session.ts";
 
 describe("sizes", () => {
   const next = sumDims(["past", 1]);
@@ -141,6 +142,7 @@ describe("errors name the line of the model", () => {
 
   it("inputs and outputs have one meaning each", () => {
     expect(() => input(graph, "x", "f32", [1])).toThrow('input "x" is defined twice');
+    expect(() => input(graph, "wide", "f32", ["2*batch"])).toThrow('"2*batch" of input "wide" is no symbol');
     graph.output("out", x);
     expect(() => graph.output("out", x)).toThrow('output "out" is defined twice');
     expect(() => constant(graph, [1, 2], [3])).toThrow("a constant of shape [3] needs 3 values, got 2");
@@ -149,7 +151,7 @@ describe("errors name the line of the model", () => {
 
 describe("grad", () => {
   const run = async (graph: Graph, feeds: Record<string, number[]>): Promise<Record<string, number[]>> => {
-    const session = await Session.create(graph, { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(graph, "test");
     const values = Object.fromEntries(Object.entries(feeds).map(([name, data]) => [name, f32(data)]));
     const result = await session.run(values);
     await session.release();
@@ -283,7 +285,7 @@ describe("lowering", () => {
       "Identity two.copy",
     ]);
     expect(model.constants.length).toBe(2);
-    const session = await Session.create(graph, { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(graph, "test");
     const result = await session.run({ x: f32([1, 2]) });
     expect(
       Object.entries(result).map(([name, value]) => [name, Array.from(host(value).data as Float32Array)]),
@@ -307,7 +309,7 @@ describe("lowering", () => {
       reshape(x, ["batch", "seq", 2], add(reshape(like, ["batch", "seq", 1]), constant(graph, [0, 0], [2]))),
     );
     graph.output("sizes", reshape(x, [2, "seq", "batch"], like));
-    const session = await Session.create(graph, { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(graph, "test");
     const result = await session.run({
       x: f32([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], [6, 2]),
       like: f32([0, 0, 0, 0, 0, 0], [2, 3]),
@@ -334,7 +336,7 @@ describe("a session", () => {
   graph.output("out", mul(input(graph, "x", "f32", ["batch", 2]), 2));
 
   it("writes into the arrays it is given, and says which input is missing or has another shape", async () => {
-    const session = await Session.create(graph, { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(graph, "test");
     const { out } = session.allocateOutputs(["out"], { batch: 2 });
     expect(out.shape).toEqual([2, 2]);
     const result = await session.run({ x: f32([1, 2, 3, 4], [2, 2]) }, { out });

@@ -11,7 +11,8 @@ import { cast, input, mul, sum } from "../../src/graph/ops.ts";
 import "../../src/graph/recompute.ts";
 import { Graph, GraphError, type Tensor } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
-import { allocate, type HostValue, host, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { allocate, type HostValue, host } from "../../src/runtime/session.ts";
 import { type Array64, interpret, toArray64 } from "./reference.ts";
 
 /** Sources, which have no operands. */
@@ -109,7 +110,7 @@ async function check(sample: Sample, seed: string): Promise<void> {
     Object.fromEntries(Object.entries(feeds).map(([n, v]) => [n, toArray64(v)])),
   );
   for (const composed of [false, true]) {
-    const session = await Session.create(traced.graph, { threads: 1, composed });
+    const session = await new Engine({ threads: 1 }).session(traced.graph, "test", { composed });
     const result = await session.run(feeds);
     for (const [name, { shape, data }] of Object.entries(exact)) {
       const found = result[name];

@@ -2,7 +2,8 @@
 import { expect, it } from "vitest";
 import { dequantised, input, linear } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { allocate, f32, host, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { allocate, f32, host } from "../../src/runtime/session.ts";
 
 it.each([
   [8, false],
@@ -16,7 +17,7 @@ it.each([
   const scales = input(graph, "scales", "f32", [5, 2]);
   const offsets = shifted ? input(graph, "offsets", "f32", [5, 2]) : undefined;
   graph.output("y", linear(x, dequantised(packed, scales, { bits, activations: "f32" }, offsets)));
-  const session = await Session.create(graph, { threads: 1 });
+  const session = await new Engine({ threads: 1 }).session(graph, "test");
   // Codes of 0 stand for -2^(bits-1): every weight is -1, and 2 more with an offset.
   const scale = f32(new Float32Array(10).fill(2 ** (1 - bits)), [5, 2]);
   const feeds = {

@@ -8,8 +8,9 @@ import { embedding, PRODUCT_BYTES } from "../../src/graph/ops/quantised.ts";
 import { weight } from "../../src/graph/ops/source.ts";
 import { dequantised, input, linear } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { saveModelFile } from "../../src/runtime/model-file.ts";
-import { f32, host, i32, Session } from "../../src/runtime/session.ts";
+import { f32, host, i32 } from "../../src/runtime/session.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sputnik-quantised-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -58,7 +59,7 @@ it("gives the numbers of the whole, and a table of the same bytes its rows", asy
   expect(statSync(`${path}.data`).size).toBeGreaterThanOrEqual(bytes);
   expect(statSync(`${path}.data`).size).toBeLessThan(bytes + 2 ** 18);
 
-  const session = await Session.load(path, { threads: 1 });
+  const session = await new Engine({ threads: 1 }).load(path);
   const x = Float32Array.from({ length: WIDTH }, (_, i) => ((i % 9) - 4) / 8);
   const { products, rows } = await session.run({ x: f32(x, [1, WIDTH]), ids: i32([3, ROWS - 1]) });
   const row = (at: number) =>

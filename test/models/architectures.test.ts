@@ -6,7 +6,8 @@ import { Graph } from "../../src/graph/tensor.ts";
 import { type CacheLayer, type ModelConfig, modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
-import { f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { f32, type HostValue, host, i32, type Session } from "../../src/runtime/session.ts";
 import { furthest, livelyParameters, tinyConfig } from "../train/tiny.ts";
 import { livelyV3, tinyV3 } from "./v3-tiny.ts";
 
@@ -86,8 +87,8 @@ describe.each(cases)("%s", (_name, config, parameters) => {
   }
 
   it("greedy decoding over the cache gives the ids of greedy decoding without one", async () => {
-    const whole = await Session.create(traceWhole(), { threads: 1 });
-    const cached = await Session.create(traceCached(1), { threads: 1 });
+    const whole = await new Engine({ threads: 1 }).session(traceWhole(), "test");
+    const cached = await new Engine({ threads: 1 }).session(traceCached(1), "test");
     const likeliest = (logits: Float32Array) => logits.indexOf(Math.max(...logits));
     const prompt = [3, 14, 1, 5];
     const readWhole = (ids: number[]) =>
@@ -138,9 +139,9 @@ describe.each(cases)("%s", (_name, config, parameters) => {
   });
 
   it("a chunk over the cache gives what the sequence gives from its beginning, and what one token at a time gives", async () => {
-    const whole = await Session.create(traceWhole(), { threads: 1 });
-    const chunked = await Session.create(traceCached("seq"), { threads: 1 });
-    const single = await Session.create(traceCached(1), { threads: 1 });
+    const whole = await new Engine({ threads: 1 }).session(traceWhole(), "test");
+    const chunked = await new Engine({ threads: 1 }).session(traceCached("seq"), "test");
+    const single = await new Engine({ threads: 1 }).session(traceCached(1), "test");
     const [batch, length, past, seq] = [3, 9, 12, 4];
     // Row r has filled[r] tokens in the cache and reads the next four; garbage lies behind them.
     const filled = [5, 2, 0];

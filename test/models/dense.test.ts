@@ -10,8 +10,9 @@ import { bindShape, Graph } from "../../src/graph/tensor.ts";
 import { allParameters, modelOf } from "../../src/models/architectures.ts";
 import { countParameters, initialise, parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import * as ort from "../../src/runtime/onnxruntime.ts";
-import { allocate, f32, type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
+import { allocate, f32, type HostValue, host, i32, scalar } from "../../src/runtime/session.ts";
 import { traceDecode } from "../../src/sample/graphs.ts";
 import { type BatchShape, batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { traceAccumulation, traceStep } from "../../src/train/step.ts";
@@ -52,10 +53,11 @@ function forward(): Graph {
 }
 
 async function gradients(shape: BatchShape, composed = false): Promise<Record<string, HostValue>> {
-  const session = await Session.create(traceAccumulation(specs, languageModelLoss(config, shape)), {
-    threads: 1,
-    composed,
-  });
+  const session = await new Engine({ threads: 1 }).session(
+    traceAccumulation(specs, languageModelLoss(config, shape)),
+    "test",
+    { composed },
+  );
   const result = await session.run(feeds);
   await session.release();
   return Object.fromEntries(Object.entries(result).map(([name, value]) => [name, host(value)]));
@@ -128,7 +130,7 @@ describe("twins", () => {
     modelOf(config).cacheLayers.forEach(({ name }, i) => {
       whole.output(name, cache[i]);
     });
-    const slow = await Session.create(whole, { threads: 1, composed: true });
+    const slow = await new Engine({ threads: 1 }).session(whole, "test", { composed: true });
     const everything = await slow.run({ ...feeds, mask: causalMask(seq) });
 
     // Row r has r + 5 tokens in the cache and reads the next one; what lies behind is garbage that the mask hides.
@@ -150,7 +152,7 @@ describe("twins", () => {
       mask.fill(-1e9, row * past + length, (row + 1) * past);
     });
     const ids = feeds.ids.data as Int32Array;
-    const fast = await Session.create(traceDecode(config), { threads: 1 });
+    const fast = await new Engine({ threads: 1 }).session(traceDecode(config), "test");
     const result = await fast.run({
       ...Object.fromEntries(parameters),
       ...cached,

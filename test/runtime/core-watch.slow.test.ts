@@ -9,8 +9,9 @@ import { input, matmul } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
 import { CoreWatch, coreWatch, idleOf, type Watch, waitedSince } from "../../src/runtime/contention.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { InferenceSession } from "../../src/runtime/onnxruntime.ts";
-import { allocate, f32, type HostValue, host, Session } from "../../src/runtime/session.ts";
+import { allocate, f32, type HostValue, host, type Session } from "../../src/runtime/session.ts";
 import { trainedOn } from "../../src/train/language-model-stage.ts";
 import { traceStep } from "../../src/train/step.ts";
 
@@ -61,10 +62,9 @@ describe("a session whose threads yield", () => {
   it("gives every output of a training step bit for bit, on two threads and on three", async () => {
     for (const threads of [2, 3]) {
       const watch = new SetWatch();
-      const session = await Session.fromLowered(lower(graph, { provider: "cpu", name: "step" }), {
-        threads,
-        watch,
-      });
+      const session = await new Engine({ threads, watch }).prepare(
+        lower(graph, { provider: "cpu", name: "step" }),
+      );
       const bits = async () =>
         Object.entries(await session.run(feeds)).map(([name, value]) => {
           const { buffer, byteOffset, byteLength } = host(value).data;
@@ -93,7 +93,7 @@ async function product(
   const graph = new Graph();
   const operand = (name: string) => input(graph, name, "f32", [512, 512]);
   graph.output("product", matmul(operand("a"), operand("b")));
-  const session = await Session.create(graph, { threads: threads ?? undefined, watch });
+  const session = await new Engine({ threads: threads ?? undefined, watch }).session(graph, "test");
   const half = f32(new Float32Array(512 * 512).fill(0.5), [512, 512]);
   return { session, run: async () => host((await session.run({ a: half, b: half })).product) };
 }

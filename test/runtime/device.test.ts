@@ -45,12 +45,13 @@ describe("D2: threads are the smaller of affinity and quota", () => {
     () => {
       const script = `
       const { threadCount } = await import(${JSON.stringify(new URL("src/runtime/device.ts", root).href)});
-      const { Session, f32 } = await import(${JSON.stringify(new URL("src/runtime/session.ts", root).href)});
+      const { Engine } = await import(${JSON.stringify(new URL("src/runtime/engine.ts", root).href)});
+      const { f32 } = await import(${JSON.stringify(new URL("src/runtime/value.ts", root).href)});
       const { Graph } = await import(${JSON.stringify(new URL("src/graph/tensor.ts", root).href)});
       const { input, mul } = await import(${JSON.stringify(new URL("src/graph/ops.ts", root).href)});
       const graph = new Graph();
       graph.output("out", mul(input(graph, "x", "f32", [2]), 2));
-      const session = await Session.create(graph);
+      const session = await new Engine().session(graph, "double");
       const { out } = await session.run({ x: f32([1, 2]) });
       console.log(threadCount(), ...out.data);`;
       const { stdout, stderr } = spawnSync(

@@ -2,7 +2,8 @@
 import { expect, it } from "vitest";
 import { cast, input, reshape } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { type HostValue, host, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { type HostValue, host } from "../../src/runtime/session.ts";
 
 /** 1, the smallest subnormal, the largest number, -0, infinity, a NaN. */
 const BITS = Uint16Array.of(0x3c00, 0x0001, 0x7bff, 0x8000, 0x7c00, 0x7e00);
@@ -12,7 +13,7 @@ it("an f16 input comes out as it went in, and is read as the number it is", asyn
   const x = input(graph, "x", "f16", [6]);
   graph.output("same", reshape(x, [2, 3]));
   graph.output("wide", cast(x, "f32"));
-  const session = await Session.create(graph, { threads: 1 });
+  const session = await new Engine({ threads: 1 }).session(graph, "test");
   const half: HostValue = { device: "host", dtype: "f16", shape: [6], data: BITS };
   const { same, wide } = await session.run({ x: half });
   await session.release();

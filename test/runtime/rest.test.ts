@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { input } from "../../src/graph/ops/source.ts";
 import { add, mul, sum } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { allocate, host, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { allocate, host, type Session } from "../../src/runtime/session.ts";
 
 /** x and y of [rows, size] -> the sum of x (x + y) y², over intermediate values of 4 rows size bytes each. */
 function cubic(size: number, rows: number | string = size): Graph {
@@ -26,7 +27,7 @@ const engine = (session: Session): unknown => Reflect.get(session, "inference");
 
 describe("a session that rests", () => {
   it("gives back the memory of its runs and computes the same afterwards", async () => {
-    const session = await Session.create(cubic(4000), { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(cubic(4000), "test");
     const feeds = values(4000);
     // 2 (2 + 1) 1² for each of 16 million.
     const total = async () => Number(host((await session.run(feeds)).total!).data[0]);
@@ -45,7 +46,7 @@ describe("a session that rests", () => {
   });
 
   it("does nothing where preparing it costs more than a tenth of its runs, or while it runs", async () => {
-    const session = await Session.create(cubic(4), { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(cubic(4), "test");
     const prepared = engine(session);
     await session.rest();
     expect(engine(session)).toBe(prepared);
@@ -64,7 +65,7 @@ describe("a session that rests", () => {
 });
 
 it("runs of several shapes hold what one needs, and no plan of memory beside it", async () => {
-  const session = await Session.create(cubic(3000, "rows"), { threads: 1 });
+  const session = await new Engine({ threads: 1 }).session(cubic(3000, "rows"), "test");
   const feeds = [2600, 2800, 3000].map((rows) => values(3000, rows));
   const before = process.memoryUsage.rss();
   for (let round = 0; round < 3; round++) for (const shape of feeds) await session.run(shape);

@@ -23,6 +23,9 @@ const inputOp = defineOp<InputAttrs>({
 /** A value that is fed at each run. Sizes may be symbols: `input(graph, "ids", "i32", ["batch", "seq"])`. */
 export function input(graph: Graph, name: string, dtype: DType, shape: Shape): Tensor {
   if (graph.inputs.has(name)) throw new GraphError(`input "${name}" is defined twice`);
+  for (const dim of shape)
+    if (typeof dim === "string" && !/^\w+$/.test(dim))
+      throw new GraphError(`"${dim}" of input "${name}" is no symbol; product and sumDims compute sizes`);
   const [tensor] = graph.scopeAt(name, () => inputOp.all([], { name, dtype, shape }, graph));
   graph.inputs.set(name, tensor);
   return tensor;

@@ -1,5 +1,5 @@
 /**
- * Answers as many different prompts as its first argument says, with weights that are fed as in an exam of a run, and prints
+ * Completes as many different prompts as its first argument says, with weights that are fed as in an evaluation of a run, and prints
  * its peak memory in bytes. Plain JavaScript over `dist/`, as in `memory-child.mjs`.
  */
 const [count, shape, promptTokens, newTokens, slots] = JSON.parse(process.argv[2]);
