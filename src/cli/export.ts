@@ -6,8 +6,9 @@
 import fs from "node:fs";
 import { basename, isAbsolute, join, relative } from "node:path";
 import { saveModel } from "../checkpoint/folder.ts";
+import { isGguf } from "../checkpoint/gguf/file.ts";
 import { exportGguf } from "../checkpoint/gguf/model.ts";
-import { isGguf, openModelFiles } from "../checkpoint/model.ts";
+import { openModelFiles } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
 import { type UserError, usageError } from "../lib/errors.ts";
 import { allParameters } from "../models/architectures.ts";

@@ -2,11 +2,11 @@
 import fs from "node:fs";
 import { resolve } from "node:path";
 import type { LoadedShape } from "../checkpoint/folder.ts";
+import { samplingFor } from "../checkpoint/generation-config.ts";
 import { usageError } from "../lib/errors.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { evaluationPart, largestCompletion, trainedFiles } from "../recipe/resolve.ts";
 import type { EvaluateStage, Recipe } from "../recipe/schema.ts";
-import { samplingFor } from "../sample/defaults.ts";
 import type { ListPart } from "../tasks/problem.ts";
 import type { ChatPromptTemplate } from "../tasks/prompt.ts";
 import { type TaskInput, type TaskOptions, taskOptions } from "../tasks/registry.ts";
