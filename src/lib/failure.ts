@@ -41,7 +41,7 @@ const SYSTEM: Record<string, string> = {
   ENFILE: "The system has too many files open: close other programs and run the same command again.",
 };
 
-const OTHERS = new Set(["NonFiniteError", "LogitsError", "ModelFileError"]);
+const OTHERS = new Set(["NonFiniteError", "LogitsError"]);
 
 /** The error as data, its remedy apart from its message. Expected are a `UserError` and a system error of the table. */
 export function toFailure(error: unknown): Failure {
