@@ -3,11 +3,11 @@
  * The header is 8 bytes of length, then JSON that places every tensor. It is compared with the size of the file before
  * anything in it is used. Format: https://github.com/huggingface/safetensors#format
  */
-import fs from "node:fs";
-import { openToRead, readInto, writeDurably } from "../lib/disk.ts";
+import { writeDurably } from "../lib/disk.ts";
 import { foreignContent } from "../lib/foreign-content.ts";
 import { type DataOf, DTYPES, type Dtype, isDtype, isWeightType, WEIGHT_TYPES, widen } from "./dtypes.ts";
 import { mismatch, tensorIn } from "./errors.ts";
+import { CHUNK_ELEMENTS, elementsOf, MAX_HEADER_BYTES, TensorFile } from "./tensor-file.ts";
 
 /** A tensor in memory, row-major; F16 and BF16 are held as f32. */
 export type TensorData = { [D in Dtype]: { dtype: D; shape: readonly number[]; data: DataOf[D] } }[Dtype];
@@ -33,13 +33,7 @@ export interface Header {
   dataStart: number;
 }
 
-/** The reference implementation's limit, in bytes: a longer header is an attack or an accident. */
-export const MAX_HEADER_BYTES = 100_000_000;
-
 const RESTORE = "The file is damaged or was cut short: copy or download it again.";
-
-export const elementsOf = (shape: readonly number[]): number =>
-  shape.reduce((product, size) => product * size, 1);
 
 /**
  * The header's length from the first 8 bytes. `prefix` may be longer: then a file of another format is named.
@@ -169,34 +163,14 @@ function checkLayout(
     );
 }
 
-/** Elements that are converted at once where the file's type is narrower than f32. */
-const CONVERT_ELEMENTS = 1 << 20;
-
 /** An open file whose layout has been checked. Close it when done. */
-export class SafetensorsFile {
-  readonly file: string;
-  readonly header: Header;
-  private readonly handle: number;
-  /** Bytes before their conversion, kept from one read to the next. */
-  private raw = new Uint8Array();
-
+export class SafetensorsFile extends TensorFile<TensorInfo, Header> {
   /** @throws UserError if the file is missing, damaged, or not a safetensors file */
   constructor(file: string) {
-    this.file = file;
-    this.handle = openBinary(file, "a safetensors file");
-    try {
-      const size = fs.fstatSync(this.handle).size;
-      const length = headerLength(file, this.bytes(0, Math.min(512, size)), size);
-      this.header = parseHeader(file, this.bytes(8, length), size);
-    } catch (error) {
-      this.close();
-      throw error;
-    }
-  }
-
-  /** @throws UserError if there is no such tensor */
-  info(tensor: string): TensorInfo {
-    return this.header.tensors.get(tensor) ?? noSuchTensor(this.file, tensor, this.header.tensors.size);
+    super(file, "a safetensors file", (source) => {
+      const length = headerLength(file, source.bytes(0, Math.min(512, source.size)), source.size);
+      return parseHeader(file, source.bytes(8, length), source.size);
+    });
   }
 
   /** @throws UserError if there is no such tensor */
@@ -232,27 +206,10 @@ export class SafetensorsFile {
     const position = this.header.dataStart + begin + start * width;
     if (start < 0 || begin + (start + target.length) * width > end)
       throw new RangeError(`${tensor}: elements ${start} to ${start + target.length} lie outside it`);
-    if (dtype === "F32") {
-      const bytes = new Uint8Array(target.buffer, target.byteOffset, target.byteLength);
-      readExactly(this.file, this.handle, position, bytes);
-      return;
-    }
-    const needed = Math.min(target.length, CONVERT_ELEMENTS) * width;
-    if (this.raw.length < needed) this.raw = new Uint8Array(needed);
-    for (let done = 0; done < target.length; done += CONVERT_ELEMENTS) {
-      const piece = target.subarray(done, done + CONVERT_ELEMENTS);
-      const bytes = this.raw.subarray(0, piece.length * width);
-      readExactly(this.file, this.handle, position + done * width, bytes);
-      widen(dtype, bytes, piece);
-    }
-  }
-
-  close(): void {
-    fs.closeSync(this.handle);
-  }
-
-  private bytes(position: number, length: number): Uint8Array<ArrayBuffer> {
-    return readExactly(this.file, this.handle, position, new Uint8Array(length));
+    if (dtype === "F32")
+      this.fill(position, new Uint8Array(target.buffer, target.byteOffset, target.byteLength));
+    else
+      this.convert(position, { elements: 1, bytes: width }, target, (raw, part) => widen(dtype, raw, part));
   }
 }
 
@@ -264,31 +221,6 @@ export function withSafetensors<T>(file: string, use: (opened: SafetensorsFile) 
   } finally {
     opened.close();
   }
-}
-
-/** A descriptor. @throws UserError if the file is missing or this process may not read it */
-export function openBinary(file: string, expected: string): number {
-  return openToRead(file, (found, cause) =>
-    mismatch(file, expected, found, "Check the path, or copy the file again.", cause),
-  );
-}
-
-/** Fills `target` with the bytes from `position` on and returns it. @throws UserError if the file ends before */
-export function readExactly<T extends Uint8Array>(
-  file: string,
-  handle: number,
-  position: number,
-  target: T,
-): T {
-  const read = readInto(handle, position, target);
-  if (read === target.byteLength) return target;
-  const expected = `${target.byteLength} bytes at ${position}`;
-  throw mismatch(file, expected, `${read}`, "The file was cut short while it was read: try again.");
-}
-
-export function noSuchTensor(file: string, tensor: string, others: number): never {
-  const expected = "the tensor to be in the file";
-  throw mismatch(tensorIn(file, tensor), expected, `${others} others`, "Is this the file of another model?");
 }
 
 const ORDER = Object.keys(DTYPES);
@@ -339,8 +271,8 @@ function* pieces(
   yield header;
   for (const [, { dtype, data }] of tensors) {
     if (dtype === "F16" || dtype === "BF16")
-      for (let start = 0; start < data.length; start += CONVERT_ELEMENTS)
-        yield DTYPES[dtype].encode(data.subarray(start, start + CONVERT_ELEMENTS) as Float32Array);
+      for (let start = 0; start < data.length; start += CHUNK_ELEMENTS)
+        yield DTYPES[dtype].encode(data.subarray(start, start + CHUNK_ELEMENTS) as Float32Array);
     else yield new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
   }
 }

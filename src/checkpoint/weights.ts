@@ -7,8 +7,9 @@ import { join } from "node:path";
 import { allParameters, type ModelConfig } from "../models/architectures.ts";
 import { listed, mismatch, tensorIn } from "./errors.ts";
 import { readJson } from "./json.ts";
-import { elementsOf, type Parameter, SafetensorsFile, withSafetensors } from "./safetensors.ts";
+import { type Parameter, SafetensorsFile, withSafetensors } from "./safetensors.ts";
 import { lostTensors, weightFiles } from "./shards.ts";
+import { elementsOf } from "./tensor-file.ts";
 
 /** Wanted shape by Hugging Face tensor name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;

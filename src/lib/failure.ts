@@ -41,8 +41,6 @@ const SYSTEM: Record<string, string> = {
   ENFILE: "The system has too many files open: close other programs and run the same command again.",
 };
 
-const OTHERS = new Set(["NonFiniteError", "LogitsError"]);
-
 /** The error as data, its remedy apart from its message. Expected are a `UserError` and a system error of the table. */
 export function toFailure(error: unknown): Failure {
   if (error instanceof FailureError) return error.failure;
@@ -54,15 +52,6 @@ export function toFailure(error: unknown): Failure {
     const what = remedy === null ? message : message.slice(0, -remedy.length);
     return { kind, message: what.trim(), remedy, stack, unexpected: false };
   }
-  // TODO: the classes that other folders still have.
-  const given = "remedy" in error && typeof error.remedy === "string" ? error.remedy : null;
-  const remedy = given ?? SYSTEM[systemCode(error) ?? ""] ?? null;
-  const what = given !== null && message.endsWith(given) ? message.slice(0, -given.length) : message;
-  return {
-    kind: name,
-    message: what.trim(),
-    remedy,
-    stack,
-    unexpected: remedy === null && !OTHERS.has(name),
-  };
+  const remedy = SYSTEM[systemCode(error) ?? ""] ?? null;
+  return { kind: name, message: message.trim(), remedy, stack, unexpected: remedy === null };
 }

@@ -2,6 +2,7 @@
  * A compiled step as an open artefact: one `.onnx` file that any runtime can load, with large constants beside it, since
  * a protobuf message ends at 2 GB.
  */
+
 import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import type { LoweredGraph } from "../graph/lower.ts";

@@ -6,34 +6,16 @@
 import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { listed, mismatch } from "../errors.ts";
-import { elementsOf, noSuchTensor, openBinary, readExactly } from "../safetensors.ts";
+import { elementsOf, TensorFile } from "../tensor-file.ts";
 import { holdersOf } from "../weights.ts";
 import { BLOCKS, decodeBlocks } from "./blocks.ts";
-import { type ByteSource, type GgufHeader, type GgufTensorInfo, parseGguf } from "./header.ts";
-
-/** Elements that are decoded or encoded at once; a multiple of every block. */
-export const CHUNK_ELEMENTS = 1 << 20;
+import { type GgufHeader, type GgufTensorInfo, parseGguf } from "./header.ts";
 
 /** An open file whose layout has been checked. Close it when done. */
-export class GgufFile implements ByteSource {
-  readonly file: string;
-  readonly size: number;
-  readonly header: GgufHeader;
-  private readonly handle: number;
-  /** Bytes before they are decoded, kept from one read to the next. */
-  private raw = new Uint8Array();
-
+export class GgufFile extends TensorFile<GgufTensorInfo, GgufHeader> {
   /** @throws UserError if the file is missing, damaged, or not a GGUF file */
   constructor(file: string) {
-    this.file = file;
-    this.handle = openBinary(file, "a GGUF file");
-    try {
-      this.size = fs.fstatSync(this.handle).size;
-      this.header = parseGguf(this);
-    } catch (error) {
-      this.close();
-      throw error;
-    }
+    super(file, "a GGUF file", parseGguf);
   }
 
   /** Row-major shape. @throws UserError if there is no such tensor */
@@ -50,27 +32,9 @@ export class GgufFile implements ByteSource {
     const { elements, bytes } = BLOCKS[type];
     const length = count ?? elementsOf(shape);
     const out = target?.subarray(0, length) ?? new Float32Array(length);
-    const needed = (Math.min(length, CHUNK_ELEMENTS) / elements) * bytes;
-    if (this.raw.length < needed) this.raw = new Uint8Array(needed);
-    for (let done = 0; done < length; done += CHUNK_ELEMENTS) {
-      const part = out.subarray(done, done + CHUNK_ELEMENTS);
-      const raw = this.raw.subarray(0, (part.length / elements) * bytes);
-      readExactly(this.file, this.handle, begin + ((start + done) / elements) * bytes, raw);
-      decodeBlocks(type, raw, part);
-    }
+    const position = begin + (start / elements) * bytes;
+    this.convert(position, { elements, bytes }, out, (raw, part) => decodeBlocks(type, raw, part));
     return out;
-  }
-
-  bytes(position: number, length: number): Uint8Array<ArrayBuffer> {
-    return readExactly(this.file, this.handle, position, new Uint8Array(length));
-  }
-
-  close(): void {
-    fs.closeSync(this.handle);
-  }
-
-  private info(tensor: string): GgufTensorInfo {
-    return this.header.tensors.get(tensor) ?? noSuchTensor(this.file, tensor, this.header.tensors.size);
   }
 }
 

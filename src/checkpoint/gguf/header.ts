@@ -7,7 +7,7 @@
 import { isUtf8 } from "node:buffer";
 import { foreignContent } from "../../lib/foreign-content.ts";
 import { mismatch, tensorIn } from "../errors.ts";
-import { MAX_HEADER_BYTES } from "../safetensors.ts";
+import { type ByteSource, MAX_HEADER_BYTES } from "../tensor-file.ts";
 import { BLOCKS, isTensorType, type TensorType, typeName } from "./blocks.ts";
 import {
   leastBytes,
@@ -34,14 +34,6 @@ export interface GgufHeader {
   version: number;
   metadata: Metadata;
   tensors: Map<string, GgufTensorInfo>;
-}
-
-/** Bytes by position: an open file, or a buffer in tests. */
-export interface ByteSource {
-  file: string;
-  size: number;
-  /** Exactly `length` bytes, in a new buffer or a view; the caller stays within `size`. */
-  bytes(position: number, length: number): Uint8Array;
 }
 
 export const MAGIC = 0x46554747;

@@ -1,9 +1,8 @@
 /** Writes GGUF files (version 3) in pieces, so that memory never holds a file. */
 import { replaceFile } from "../../lib/disk.ts";
 import { mismatch, tensorIn } from "../errors.ts";
-import { elementsOf } from "../safetensors.ts";
+import { CHUNK_ELEMENTS, elementsOf } from "../tensor-file.ts";
 import { BLOCKS, encodeBlocks, type WrittenType } from "./blocks.ts";
-import { CHUNK_ELEMENTS } from "./file.ts";
 import { ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC, padded } from "./header.ts";
 import { bytesOf, Metadata, type MetadataValue, VALUE_TYPES } from "./values.ts";
 

@@ -2,7 +2,6 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { GgufFile } from "../../../src/checkpoint/gguf/file.ts";
-import type { ByteSource } from "../../../src/checkpoint/gguf/header.ts";
 import { parseGguf } from "../../../src/checkpoint/gguf/header.ts";
 import { i32s, type MetadataValue, text, texts, u32 } from "../../../src/checkpoint/gguf/values.ts";
 import { type GgufTensor, writeGguf } from "../../../src/checkpoint/gguf/write.ts";
@@ -12,6 +11,7 @@ import {
   type TensorData,
   writeSafetensors,
 } from "../../../src/checkpoint/safetensors.ts";
+import type { ByteSource } from "../../../src/checkpoint/tensor-file.ts";
 import { isUserError, type UserError } from "../../../src/lib/errors.ts";
 import { Random } from "../../../src/lib/random.ts";
 import { temporaryFolder } from "../temporary.ts";
