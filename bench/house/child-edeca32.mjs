@@ -1,9 +1,9 @@
-/** What child.ts does, for commit edeca32, which has none: the same measurements in the names of that commit. */
+/** What child.ts does, for commit edeca32, which has none. The names are those of that commit: never change them. */
 import { createInterface } from "node:readline";
-import { allParameters } from "../../src/models/architectures.ts";
+import { allParameters } from "../../src/models/architecture.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { loadRecipe } from "../../src/recipe/load.ts";
-import { languageModelOptions, recipeShape } from "../../src/recipe/model.ts";
+import { languageModelOptions, recipeShape } from "../../src/recipe/options.ts";
 import { Random } from "../../src/runtime/random.ts";
 import { Sampler } from "../../src/sample/engine.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";

@@ -40,7 +40,12 @@ export const FOLDERS: Record<string, readonly Part[]> = {
       ["countdown", "countdown-user", "countdown-attempts", "generated", "verdict", "pitfalls"],
     ),
   ],
-  eval: [{ mutate: ["src/eval/*.ts"], tests: ["test/eval/!(*.slow).test.ts"] }],
+  eval: [
+    {
+      mutate: sources("eval", ["compare", "completions", "evaluate", "interval", "problems", "statistics"]),
+      tests: ["test/eval/!(*.slow).test.ts"],
+    },
+  ],
   ledger: [{ mutate: ["src/ledger/*.ts"], tests: ["test/ledger/*.test.ts"] }],
   train: [
     {

@@ -48,7 +48,7 @@ export function exceedance(atoms: readonly Atom[], t: number): number {
   for (let node = 0; ; node++) {
     const [modulus, phase] = integrand(scales, saddle, width * Math.sinh(node * STEP));
     const size = Math.exp(modulus - peak) * Math.cosh(node * STEP);
-    // Both sides of the line are equal, except that its middle is there once.
+    // Both sides of the line are equal, and its middle counts once.
     sum += (node === 0 ? size / 2 : size) * Math.cos(phase);
     // Stryker disable next-line EqualityOperator: a size of exactly the limit does not occur
     if (size < 1e-12) return (Math.exp(peak) * width * STEP * sum) / Math.PI;

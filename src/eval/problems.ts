@@ -30,7 +30,7 @@ export function problemKey(task: Task, problem: Problem): string {
 }
 
 /**
- * The first problems of a list, or of what a task generates for the seed, without repeats.
+ * The first problems of a list, or of those that a task generates for the seed, without repeats.
  * @throws UserError where there are fewer than asked for
  */
 export function chooseProblems(task: Task, choice: ProblemChoice): EvaluatedProblem[] {

@@ -21,7 +21,7 @@ const FORMAT = "sputnik-evaluation";
 export interface EvaluationHeader {
   format: typeof FORMAT;
   version: 1;
-  /** Its folder or file, and what tells whether it changed since: step, sizes and times of its weights. */
+  /** Its folder or file; step, sizes and times of its weights show whether it has changed since. */
   model: string;
   step: number | null;
   weights: string;
@@ -99,7 +99,7 @@ function headerIsTorn(file: string): boolean {
   return torn;
 }
 
-/** Reads a file whole; a last line that a kill tore is passed over. @throws UserError naming the line */
+/** Reads a file; an incomplete last line is skipped. @throws UserError naming the line */
 export function readStored(file: string): StoredEvaluation {
   if (!fs.existsSync(file)) throw usageError(`There is no file ${file}.`, "Make one with: eval --out FILE");
   if (!fs.statSync(file).isFile() || !isStoredEvaluation(file))

@@ -84,6 +84,22 @@ export function readNumber(fields: Fields, field: string, fallback?: number): nu
   throw configError(field, "a number", shown(value), remedy);
 }
 
+/** Our fields by their name in a `config.json`, with the value of an absent one. */
+type NumberTable<Name extends string> = Readonly<Record<Name, readonly [field: string, absent?: number]>>;
+
+const rows = <Name extends string>(table: NumberTable<Name>) =>
+  Object.entries(table) as [Name, NumberTable<Name>[Name]][];
+
+export const readNumbers = <Name extends string>(table: NumberTable<Name>, fields: Fields) =>
+  Object.fromEntries(
+    rows(table).map(([name, [field, absent]]) => [name, readNumber(fields, field, absent)]),
+  ) as Record<Name, number>;
+
+export const writeNumbers = <Name extends string>(
+  table: NumberTable<Name>,
+  values: Readonly<Record<NoInfer<Name>, number>>,
+): Record<string, number> => Object.fromEntries(rows(table).map(([name, [field]]) => [field, values[name]]));
+
 /** @throws UserError for a field with a value that is not allowed: the model would compute something else */
 export function checkField(
   fields: Fields,

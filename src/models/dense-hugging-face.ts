@@ -2,7 +2,16 @@
  * `config.json` as Hugging Face writes it, for the dense families. What this program does not implement is refused in
  * words: a model that is read at all computes what transformers computes with it.
  */
-import { checkField, configError, type Fields, readNumber, type TokenIds, writtenEnd } from "./checks.ts";
+import {
+  checkField,
+  configError,
+  type Fields,
+  readNumber,
+  readNumbers,
+  type TokenIds,
+  writeNumbers,
+  writtenEnd,
+} from "./checks.ts";
 import { architectureOf, checkDecoderConfig, type DecoderConfig } from "./config.ts";
 import type { RopeScaling } from "./rope.ts";
 
@@ -39,23 +48,28 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   mistral: { absent: { kvHeads: 8, maxPositions: 131072 }, fixed: { hidden_act: ACTIVATION } },
 };
 
+/** Numbers under Hugging Face's names. */
+const SIZES = {
+  vocabSize: ["vocab_size"],
+  layers: ["num_hidden_layers"],
+  hiddenSize: ["hidden_size"],
+  heads: ["num_attention_heads"],
+  intermediateSize: ["intermediate_size"],
+  normEps: ["rms_norm_eps", 1e-6],
+} as const;
+
 /** In the spelling that transformers 4 and 5 both read. */
 export function denseToHuggingFace(config: DecoderConfig, ids: TokenIds): Fields {
   const architecture = architectureOf(config);
   const { ropeScaling: scaling } = config;
   return {
     hidden_act: "silu",
-    hidden_size: config.hiddenSize,
-    intermediate_size: config.intermediateSize,
-    num_hidden_layers: config.layers,
-    num_attention_heads: config.heads,
+    ...writeNumbers(SIZES, config),
     num_key_value_heads: config.kvHeads,
     head_dim: config.headDim,
-    vocab_size: config.vocabSize,
     max_position_embeddings: scaling?.kind === "dynamic" ? scaling.originalPositions : config.maxPositions,
     rope_theta: config.ropeTheta,
     rope_scaling: scaling === undefined ? null : writeScaling(scaling),
-    rms_norm_eps: config.normEps,
     // Qwen2 has its biases by design and no such fields.
     ...(architecture !== "qwen2" && { attention_bias: false }),
     ...(architecture === "llama" ? { mlp_bias: false } : { use_sliding_window: false }),
@@ -72,31 +86,26 @@ export function denseFromHuggingFace(fields: Fields): DecoderConfig {
   const type = fields.model_type as string;
   const { absent, fixed, ...traits } = FAMILIES[type];
   for (const [field, allowed] of Object.entries(fixed)) checkField(fields, field, allowed);
-  const width = readNumber(fields, "hidden_size");
-  const heads = readNumber(fields, "num_attention_heads");
+  const sizes = readNumbers(SIZES, fields);
+  const { heads } = sizes;
   const positions = readNumber(fields, "max_position_embeddings", absent.maxPositions);
-  refuseWindow(fields, type, positions, readNumber(fields, "num_hidden_layers"));
-  // As in transformers 5: the old field wins where both stand, and the theta beside it is the default.
+  refuseWindow(fields, type, positions, sizes.layers);
+  // As in transformers 5: where both fields are given, the old one wins, and the theta beside it is the default.
   const rope = (fields.rope_scaling ?? fields.rope_parameters ?? {}) as Fields;
   const ropeScaling = readScaling(rope, fields, positions);
   return checkDecoderConfig({
     ...traits,
-    vocabSize: readNumber(fields, "vocab_size"),
-    layers: readNumber(fields, "num_hidden_layers"),
-    hiddenSize: width,
-    heads,
-    // In the files of old, `null` and no field both mean as many as heads.
+    ...sizes,
+    // In old files `null` and an absent field both mean as many as heads.
     kvHeads: readNumber(
       fields,
       "num_key_value_heads",
       fields.num_key_value_heads === null ? heads : (absent.kvHeads ?? heads),
     ),
-    headDim: readNumber(fields, "head_dim", absent.headDim ?? width / heads),
-    intermediateSize: readNumber(fields, "intermediate_size"),
+    headDim: readNumber(fields, "head_dim", absent.headDim ?? sizes.hiddenSize / heads),
     maxPositions: ropeScaling?.kind === "dynamic" ? Math.floor(ropeScaling.factor * positions) : positions,
     ropeTheta: readNumber(rope, "rope_theta", readNumber(fields, "rope_theta", 10000)),
     ...(ropeScaling && { ropeScaling }),
-    normEps: readNumber(fields, "rms_norm_eps", 1e-6),
     tieEmbeddings: fields.tie_word_embeddings === true,
   });
 }
@@ -162,33 +171,24 @@ function readScaling(rope: Fields, fields: Fields, positions: number): RopeScali
   };
 }
 
-export function writeScaling(scaling: RopeScaling): Fields {
-  const { kind, factor } = scaling;
-  switch (scaling.kind) {
-    case "linear":
-    case "dynamic":
-      return { rope_type: kind, factor };
-    case "llama3":
-      return {
-        rope_type: kind,
-        factor,
-        original_max_position_embeddings: scaling.originalPositions,
-        low_freq_factor: scaling.lowFrequencyFactor,
-        high_freq_factor: scaling.highFrequencyFactor,
-      };
-    case "yarn": {
-      const { truncate, attentionFactor, mscale, mscaleAllDim } = scaling;
-      return {
-        rope_type: kind,
-        factor,
-        original_max_position_embeddings: scaling.originalPositions,
-        beta_fast: scaling.betaFast,
-        beta_slow: scaling.betaSlow,
-        ...(truncate === false && { truncate }),
-        ...(attentionFactor !== undefined && { attention_factor: attentionFactor }),
-        ...(mscale !== undefined && { mscale }),
-        ...(mscaleAllDim !== undefined && { mscale_all_dim: mscaleAllDim }),
-      };
-    }
-  }
+/** What `readScaling` reads, under Hugging Face's names. */
+const SCALING: Readonly<Record<string, string>> = {
+  factor: "factor",
+  originalPositions: "original_max_position_embeddings",
+  lowFrequencyFactor: "low_freq_factor",
+  highFrequencyFactor: "high_freq_factor",
+  betaFast: "beta_fast",
+  betaSlow: "beta_slow",
+  truncate: "truncate",
+  attentionFactor: "attention_factor",
+  mscale: "mscale",
+  mscaleAllDim: "mscale_all_dim",
+};
+
+export function writeScaling({ kind, ...values }: RopeScaling): Fields {
+  // The trained length of "dynamic" is max_position_embeddings, and `truncate` is true where it is absent.
+  const written = Object.entries(values).filter(
+    ([name, value]) => value !== undefined && value !== true && (kind !== "dynamic" || name === "factor"),
+  );
+  return { rope_type: kind, ...Object.fromEntries(written.map(([name, value]) => [SCALING[name], value])) };
 }

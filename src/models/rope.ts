@@ -72,16 +72,24 @@ export const MOST_POSITIONS = 2 ** 18;
 
 export const usablePositions = (maxPositions: number): number => Math.min(maxPositions, MOST_POSITIONS);
 
-/** Tables of the rotary angles; at 131,072 positions they are 67 MB, so they are made when they are written. */
+const tablesOf = new WeakMap<Graph, Map<string, RotaryTables>>();
+
+/** Tables of the rotary angles, once a graph; at 131,072 positions they are 67 MB, so they are made when they are written. */
 export function rotaryTables(graph: Graph, claimed: RotarySettings): RotaryTables {
-  const settings = { ...claimed, maxPositions: usablePositions(claimed.maxPositions) };
-  const shape = [settings.maxPositions, settings.headDim / 2];
+  const { headDim, ropeTheta, ropeScaling } = claimed;
+  const settings = { headDim, ropeTheta, ropeScaling, maxPositions: usablePositions(claimed.maxPositions) };
+  const shape = [settings.maxPositions, headDim / 2];
   const table = (of: "cos" | "sin") =>
     weight(graph, `rotary.${of}`, "f32", shape, {
       length: 4 * shape[0] * shape[1],
       pieces: () => tablePieces(settings, Math[of]),
     });
-  return { cos: table("cos"), sin: table("sin") };
+  const known = tablesOf.get(graph) ?? new Map<string, RotaryTables>();
+  tablesOf.set(graph, known);
+  const key = JSON.stringify(settings);
+  const tables = known.get(key) ?? { cos: table("cos"), sin: table("sin") };
+  known.set(key, tables);
+  return tables;
 }
 
 /** Positions of a table that are made at once. */

@@ -9,7 +9,9 @@ import {
   type Fields,
   LIMITS,
   readNumber,
+  readNumbers,
   type TokenIds,
+  writeNumbers,
   writtenEnd,
 } from "./checks.ts";
 
@@ -134,49 +136,52 @@ export function checkV3Config(config: V3Config): V3Config {
   return config;
 }
 
-/** The content of a Hugging Face `config.json` for this shape, as DeepSeek publishes it. */
+/** Numbers under Hugging Face's names; transformers takes V3's published sizes for absent fields. */
+const SIZES = {
+  hiddenSize: ["hidden_size", 7168],
+  intermediateSize: ["intermediate_size", 18432],
+  moeIntermediateSize: ["moe_intermediate_size", 2048],
+  layers: ["num_hidden_layers", 61],
+  heads: ["num_attention_heads", 128],
+  experts: ["n_routed_experts", 256],
+  sharedExperts: ["n_shared_experts", 1],
+  activeExperts: ["num_experts_per_tok", 8],
+  groups: ["n_group", 8],
+  activeGroups: ["topk_group", 4],
+  routedScale: ["routed_scaling_factor", 2.5],
+  denseLayers: ["first_k_dense_replace", 3],
+  kvLoraRank: ["kv_lora_rank", 512],
+  nopeDim: ["qk_nope_head_dim", 128],
+  ropeDim: ["qk_rope_head_dim", 64],
+  valueDim: ["v_head_dim", 128],
+  vocabSize: ["vocab_size", 129280],
+  maxPositions: ["max_position_embeddings", 4096],
+  normEps: ["rms_norm_eps", 1e-6],
+} as const;
+const YARN = {
+  factor: ["factor"],
+  originalPositions: ["original_max_position_embeddings"],
+  betaFast: ["beta_fast", 32],
+  betaSlow: ["beta_slow", 1],
+  mscale: ["mscale", 0],
+  mscaleAllDim: ["mscale_all_dim", 0],
+} as const;
+
+/** All of a `config.json` but its class, as DeepSeek publishes it. */
 export function v3ToHuggingFace(config: V3Config, ids: TokenIds): Record<string, unknown> {
-  const { yarn } = config;
   return {
     hidden_act: "silu",
-    hidden_size: config.hiddenSize,
-    intermediate_size: config.intermediateSize,
-    moe_intermediate_size: config.moeIntermediateSize,
-    num_hidden_layers: config.layers,
+    ...writeNumbers(SIZES, config),
     num_nextn_predict_layers: config.mtpLayers,
-    num_attention_heads: config.heads,
     num_key_value_heads: config.heads,
-    n_routed_experts: config.experts,
-    n_shared_experts: config.sharedExperts,
-    num_experts_per_tok: config.activeExperts,
-    n_group: config.groups,
-    topk_group: config.activeGroups,
     topk_method: "noaux_tc",
     scoring_func: "sigmoid",
     norm_topk_prob: config.normaliseWeights,
-    routed_scaling_factor: config.routedScale,
-    first_k_dense_replace: config.denseLayers,
     moe_layer_freq: 1,
     q_lora_rank: config.queryLoraRank,
-    kv_lora_rank: config.kvLoraRank,
-    qk_nope_head_dim: config.nopeDim,
-    qk_rope_head_dim: config.ropeDim,
-    v_head_dim: config.valueDim,
-    vocab_size: config.vocabSize,
-    max_position_embeddings: config.maxPositions,
     rope_theta: config.ropeTheta,
     rope_interleave: true,
-    rope_scaling: yarn && {
-      type: "yarn",
-      rope_type: "yarn",
-      factor: yarn.factor,
-      original_max_position_embeddings: yarn.originalPositions,
-      beta_fast: yarn.betaFast,
-      beta_slow: yarn.betaSlow,
-      mscale: yarn.mscale,
-      mscale_all_dim: yarn.mscaleAllDim,
-    },
-    rms_norm_eps: config.normEps,
+    rope_scaling: config.yarn && { type: "yarn", rope_type: "yarn", ...writeNumbers(YARN, config.yarn) },
     attention_bias: false,
     ...writtenEnd(config, ids),
   };
@@ -188,71 +193,37 @@ export function v3ToHuggingFace(config: V3Config, ids: TokenIds): Record<string,
  * @throws UserError for a variant that would compute something else, a field of the wrong type, or an impossible shape.
  */
 export function v3FromHuggingFace(json: Fields): V3Config {
-  const number = (field: string, fallback?: number, from = json): number => readNumber(from, field, fallback);
-  const only = (field: string, allowed: unknown): void => checkField(json, field, [allowed]);
+  const sizes = readNumbers(SIZES, json);
   checkField(json, "hidden_act", ["silu", "swish"]);
-  only("attention_bias", false);
-  only("rope_interleave", true);
-  // Without a routed layer there is nothing to choose.
-  if (number("first_k_dense_replace", 3) < number("num_hidden_layers", 61)) {
-    only("topk_method", "noaux_tc");
-    only("scoring_func", "sigmoid");
-    only("moe_layer_freq", 1);
+  checkField(json, "attention_bias", [false]);
+  checkField(json, "rope_interleave", [true]);
+  // Without a layer of experts there is nothing to choose.
+  if (sizes.denseLayers < sizes.layers) {
+    checkField(json, "topk_method", ["noaux_tc"]);
+    checkField(json, "scoring_func", ["sigmoid"]);
+    checkField(json, "moe_layer_freq", [1]);
   }
-  const heads = number("num_attention_heads", 128);
-  only("num_key_value_heads", heads);
-  // As in transformers 5: the old field wins where both stand.
-  const rope = (json.rope_scaling ?? json.rope_parameters ?? {}) as Record<string, unknown>;
+  checkField(json, "num_key_value_heads", [sizes.heads]);
+  // As in transformers 5: where both fields are given, the old one wins.
+  const rope = (json.rope_scaling ?? json.rope_parameters ?? {}) as Fields;
   const stated = rope.rope_type ?? rope.type ?? "default";
   // All frequencies divided by 1.
   const kind = stated === "linear" && rope.factor === 1 ? "default" : stated;
   if (kind !== "default" && kind !== "yarn") refuse("rope_scaling", '"yarn" or none', kind);
-  const neutral: Record<string, unknown> = {
-    attention_factor: null,
-    partial_rotary_factor: 1,
-    truncate: true,
-  };
-  for (const [field, value] of Object.entries(neutral))
-    if (kind === "yarn" || field === "partial_rotary_factor")
-      if (rope[field] !== undefined && rope[field] !== null && rope[field] !== value)
-        refuse(field, "nothing", rope[field], "This program does not implement that variant.");
+  checkField(rope, "partial_rotary_factor", [1]);
+  if (kind === "yarn") {
+    checkField(rope, "attention_factor", [null]);
+    checkField(rope, "truncate", [true]);
+  }
   return checkV3Config({
     architecture: "deepseek_v3",
-    vocabSize: number("vocab_size", 129280),
-    layers: number("num_hidden_layers", 61),
-    hiddenSize: number("hidden_size", 7168),
-    heads,
+    ...sizes,
     // null says that there is none; only an absent field takes the default.
-    queryLoraRank: json.q_lora_rank === null ? null : number("q_lora_rank", 1536),
-    kvLoraRank: number("kv_lora_rank", 512),
-    nopeDim: number("qk_nope_head_dim", 128),
-    ropeDim: number("qk_rope_head_dim", 64),
-    valueDim: number("v_head_dim", 128),
-    intermediateSize: number("intermediate_size", 18432),
-    denseLayers: number("first_k_dense_replace", 3),
-    moeIntermediateSize: number("moe_intermediate_size", 2048),
-    experts: number("n_routed_experts", 256),
-    activeExperts: number("num_experts_per_tok", 8),
-    sharedExperts: number("n_shared_experts", 1),
-    groups: number("n_group", 8),
-    activeGroups: number("topk_group", 4),
+    queryLoraRank: json.q_lora_rank === null ? null : readNumber(json, "q_lora_rank", 1536),
     normaliseWeights: json.norm_topk_prob === undefined || json.norm_topk_prob === true,
-    routedScale: number("routed_scaling_factor", 2.5),
-    maxPositions: number("max_position_embeddings", 4096),
-    ropeTheta: number("rope_theta", number("rope_theta", 10000), rope),
-    yarn:
-      kind === "default"
-        ? null
-        : {
-            factor: number("factor", undefined, rope),
-            originalPositions: number("original_max_position_embeddings", undefined, rope),
-            betaFast: number("beta_fast", 32, rope),
-            betaSlow: number("beta_slow", 1, rope),
-            mscale: number("mscale", 0, rope),
-            mscaleAllDim: number("mscale_all_dim", 0, rope),
-          },
-    normEps: number("rms_norm_eps", 1e-6),
-    mtpLayers: number("num_nextn_predict_layers", number("num_mtp_layers", 0)),
+    ropeTheta: readNumber(rope, "rope_theta", readNumber(json, "rope_theta", 10000)),
+    yarn: kind === "default" ? null : readNumbers(YARN, rope),
+    mtpLayers: readNumber(json, "num_nextn_predict_layers", readNumber(json, "num_mtp_layers", 0)),
     tieEmbeddings: json.tie_word_embeddings === true,
   });
 }

@@ -1,5 +1,5 @@
 /** How a model wants to be sampled, from the content of its `generation_config.json`. */
-import { NEUTRAL } from "../models/generation-settings.ts";
+import { NEUTRAL } from "../checkpoint/generation-settings.ts";
 import type { Sampling } from "./sampling.ts";
 
 /** DeepSeek-R1's recommendation, where a model says nothing. */

@@ -1,12 +1,12 @@
 /** What a person should know of a model's files before it answers: settings that are not applied, files that are not read. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { settingsIn } from "../checkpoint/generation-settings.ts";
 import { openParts } from "../checkpoint/gguf/file.ts";
 import { samplingOf } from "../checkpoint/gguf/values.ts";
 import { readJson } from "../checkpoint/json.ts";
 import { isGguf } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
-import { settingsIn } from "../models/generation-settings.ts";
 import { MOST_POSITIONS } from "../models/rope.ts";
 import { notApplied } from "./defaults.ts";
 

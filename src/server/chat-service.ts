@@ -181,7 +181,7 @@ export class ThreadChat implements ChatService {
   }
 }
 
-/** By names alone: a page asks often, and the thread checks what it loads. */
+/** By the names of folders alone, since a page asks often; the thread checks the model that it loads. */
 function newestModel(run: string): FoundModel | null {
   const { checkpoints } = runPaths(run);
   if (!fs.existsSync(checkpoints)) return null;

@@ -30,7 +30,7 @@ const MOST_CONNECTIONS = 2 * MOST_READERS;
 /** This many ports from the default one are tried. */
 const PORTS_TRIED = 20;
 
-/** The server cannot listen there: what was tried, and what to do. */
+/** The server cannot listen on this port. */
 const portError = (port: number, why: string, remedy: string, cause: unknown): UserError =>
   new UserError({ kind: "port", what: `Port ${port} ${why}`, remedy, data: { port }, cause });
 

@@ -21,7 +21,7 @@ export interface AttemptOptions {
   maxResult: number;
   /** Fraction of problems redrawn until their known solution multiplies or divides. */
   products: number;
-  /** Whether a thought never holds the same attempt twice. */
+  /** Whether the attempts of a thought are all different. */
   distinct: boolean;
 }
 

@@ -20,7 +20,7 @@ export function solve(numbers: number[], target: number): string | null {
   if (numbers.length === 0 || numbers.length > SOLVE_LIMIT) {
     throw new RangeError(`The search takes 1 to ${SOLVE_LIMIT} numbers; found ${numbers.length}.`);
   }
-  // Then numerators and denominators stay below 2^4 * 500^5 = 5e14, which a double holds exactly.
+  // Then numerators and denominators stay below 2^4 * 500^5 = 5e14, which a double represents exactly.
   const odd = numbers.find((number) => !Number.isInteger(number) || number < 0 || number > 500);
   if (odd !== undefined) throw new RangeError(`The search takes whole numbers from 0 to 500; found ${odd}.`);
   const all = 2 ** numbers.length - 1;
@@ -40,7 +40,7 @@ export function solve(numbers: number[], target: number): string | null {
   return null;
 }
 
-/** All that the subset's numbers can make; smaller subsets' tables are there already. */
+/** All values of the subset's numbers, by the tables of smaller subsets. */
 function* valuesOf(
   subset: number,
   numbers: number[],

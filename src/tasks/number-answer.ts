@@ -72,7 +72,7 @@ function check({ rule, answers, reason, shown }: Given, right: Fraction): Findin
   return { ...finding, reason: `${finding.reason} (read from ${rule})` };
 }
 
-/** Equal for equal values; what is no number equals itself only. */
+/** Equal for equal values; a text that is no number equals itself only. */
 function valueText(answer: string): string {
   const parsed = parseNumber(answer, { units: true });
   return parsed.ok ? parsed.value.toFraction() : `"${answer}"`;
@@ -104,13 +104,13 @@ function givenAnswers(found: Extraction, form: AnswerForm): Given {
   return given("last number", last === null ? [] : [last], `${none}, and no number`);
 }
 
-/** Without the empty ones, unless all are: `\boxed{}` may quote the task, and `#### 42 ####` close the mark. */
+/** The answers that are not empty, unless all are: `\boxed{}` may quote the task, and `#### 42 ####` close the mark. */
 function filled(answers: string[]): string[] {
   const some = answers.filter((answer) => answer !== "");
   return some.length > 0 ? some : answers.slice(-1);
 }
 
-/** The number in front of a remark that leaves it what it is; else the line as it is, for the grammar to refuse. */
+/** The number before a remark that does not change it; else the line as it is, for the grammar to refuse. */
 function withoutRemark(line: string): string {
   // Bold may be opened before the mark, and a token may end the text.
   const text = trimBlanks(withoutBold(line.replace(/(?:<\||<\/s>).*$/, "")));

@@ -15,10 +15,10 @@ export const taskOptions = z.discriminatedUnion("kind", [
   wordProblemsOptions,
 ]);
 
-/** Complete, as the schema gives them. */
+/** With all defaults. */
 export type TaskOptions = z.infer<typeof taskOptions>;
 
-/** As a person writes them: what has a default may be left out. */
+/** As a person writes them: options with a default may be left out. */
 export type TaskInput = z.input<typeof taskOptions>;
 
 /** @throws ZodError for options outside the schema; UserError for a broken data set. */

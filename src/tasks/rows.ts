@@ -34,7 +34,7 @@ export function readDataText(file: string, expected: string, options: { markup?:
 /**
  * Reads row by row; empty lines are skipped.
  * @param expected an example of a row, in words
- * @throws UserError with file, line, and what is there instead of an object
+ * @throws UserError with file, line, and what it found instead of an object
  */
 export function* readRows(file: string, expected: string): Generator<Row> {
   const lines = readLines(file);

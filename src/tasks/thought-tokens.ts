@@ -1,4 +1,4 @@
-/** The arithmetic of a thought as tokens: numbers, operators in all their spellings, and what is neither. */
+/** The arithmetic of a thought as tokens: numbers, operators in all their spellings, words and marks. */
 import { isDigit, OPERATORS } from "./expression.ts";
 
 export type Kind = "number" | "word" | "operator" | "(" | ")" | "=" | "line" | "mark";

@@ -17,7 +17,7 @@ export interface Ratio {
   d: bigint;
 }
 
-/** Of powers, and of what a root is taken of: more is not computed. */
+/** Bits of a power or of the operand of a root; larger ones are not computed. */
 const POWER_BITS = 128;
 const NO_VALUE: Ratio = { n: 0n, d: 0n };
 
@@ -63,7 +63,7 @@ class Reader {
     for (let sign = this.#operator("*/"); total !== null && sign !== null; sign = this.#operator("*/")) {
       const next = this.#factor();
       if (next === null) return null;
-      // By nothing, or by what has no value, there is no value either.
+      // Division by 0 or by no value has no value.
       total =
         sign === "*" || next.d === 0n
           ? { n: total.n * next.n, d: total.d * next.d }

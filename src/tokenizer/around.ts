@@ -40,13 +40,18 @@ export function aroundText({ processor, config, bos, eos, ours, idOf }: AroundSo
   const nothing = (processor ?? null) === null;
   const { before, after } = nothing ? NOTHING_AROUND : processed(processor as Json, idOf);
   return {
-    before: told(config.add_bos_token, bos, nothing && ours !== null ? [ours] : before, true),
-    after: told(config.add_eos_token, eos, after, false),
+    before: configured(config.add_bos_token, bos, nothing && ours !== null ? [ours] : before, true),
+    after: configured(config.add_eos_token, eos, after, false),
   };
 }
 
-/** The ids on one side, with or without `id` as the config says; outermost where it is new. */
-function told(flag: unknown, id: number | null, ids: readonly number[], first: boolean): readonly number[] {
+/** The ids on one side, with or without `id` as the config says; a new one is the outermost. */
+function configured(
+  flag: unknown,
+  id: number | null,
+  ids: readonly number[],
+  first: boolean,
+): readonly number[] {
   if (id === null || typeof flag !== "boolean" || flag === ids.includes(id)) return ids;
   if (!flag) return ids.filter((one) => one !== id);
   return first ? [id, ...ids] : [...ids, id];
@@ -105,7 +110,7 @@ function template({ single, special_tokens: known = {} }: Json, idOf: AroundSour
         where: "tokenizer tokenizer.json post_processor",
         expected: "tokens of its vocabulary",
         found: JSON.stringify(token.id),
-        remedy: "Is the file whole, and of this model?",
+        remedy: "Is the file complete, and of this model?",
       });
     });
   return text < 0

@@ -32,7 +32,7 @@ const TokenizerJson = z.looseObject({
   added_tokens: z.array(AddedToken).default([]),
   model: z.looseObject({
     type: z.string().optional(),
-    // Not z.record, which drops the key "__proto__": a vocabulary of code may hold that word.
+    // Not z.record, which drops the key "__proto__": a vocabulary of code may contain that word.
     vocab: z.custom<Record<string, number> | unknown[]>(isVocab, "an object of ids, or a list"),
     merges: z.array(z.union([z.string(), z.tuple([z.string(), z.string()])])).optional(),
     unk_token: z.string().nullish(),
@@ -44,7 +44,7 @@ function isVocab(value: unknown): boolean {
   return Array.isArray(value) || Object.values(value).every((id) => Number.isSafeInteger(id) && id >= 0);
 }
 
-/** In `tokenizer_config.json` a token is its text, or an object that holds it. */
+/** In `tokenizer_config.json` a token is its text, or an object with it. */
 const TokenName = z
   .union([z.string(), z.looseObject({ content: z.string() }).transform(({ content }) => content)])
   .nullish();
@@ -345,6 +345,6 @@ function parse<T>(file: string, schema: z.ZodType<T>, value: unknown): T {
     where: ["tokenizer", file, ...issue.path.map(String)].join(" "),
     expected: "Hugging Face's format",
     found: issue.message,
-    remedy: "Is the file whole, and of this model?",
+    remedy: "Is the file complete, and of this model?",
   });
 }

@@ -88,7 +88,7 @@ function fault(error: unknown, line: number | null): UserError {
   return chatTemplateError({ line, found, remedy });
 }
 
-/** Chat templates by their names, as `tokenizer_config.json` may hold several: "default", and "tool_use" for tools. */
+/** Chat templates by their names, of which `tokenizer_config.json` may have several: "default", and "tool_use" for tools. */
 export function namedTemplates(field: unknown): ReadonlyMap<string, string> {
   if (typeof field === "string") return new Map([["default", field]]);
   if (typeof field !== "object" || field === null) return new Map();

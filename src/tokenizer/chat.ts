@@ -94,7 +94,7 @@ export interface ChatPart {
   after: "control" | undefined;
 }
 
-/** The conversation as ids; those of messages never hold a control token (thought tags of the assistant excepted). */
+/** The conversation as ids. A message yields no control token, except thought tags of the assistant. */
 export function encodeChat(
   tokenizer: Tokenizer,
   chat: Chat,
@@ -151,7 +151,7 @@ function splitAtControls(text: string, controls: readonly ControlToken[]): Omit<
   const parts: Omit<ChatPart, "after">[] = [];
   let from = 0;
   let swallow = false;
-  const tell = (to: number, lstrip: boolean): void => {
+  const addText = (to: number, lstrip: boolean): void => {
     const plain = text.slice(from, to);
     const left = swallow ? plain.replace(LEADING_BLANKS, "") : plain;
     parts.push({ text: lstrip ? withoutTrailingBlanks(left) : left, control: false });
@@ -160,14 +160,14 @@ function splitAtControls(text: string, controls: readonly ControlToken[]): Omit<
     const token = byFirst.get(text[at])?.find(({ content }) => text.startsWith(content, at));
     if (token === undefined) at++;
     else {
-      tell(at, token.lstrip);
+      addText(at, token.lstrip);
       parts.push({ text: token.content, control: true });
       at += token.content.length;
       from = at;
       swallow = token.rstrip;
     }
   }
-  tell(text.length, false);
+  addText(text.length, false);
   return parts;
 }
 

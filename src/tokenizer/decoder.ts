@@ -210,14 +210,14 @@ function tidied(text: string): string {
 /** The suffix of a word becomes a blank, except that of the last word. */
 function suffixed({ suffix = "</w>" }: Json): DecoderStep {
   let last: string | null = null;
-  const told = (blank: string): string[] =>
+  const finished = (blank: string): string[] =>
     last === null ? [] : [last.replaceAll(suffix as string, () => blank)];
   return {
     push(text) {
-      const before = told(" ");
+      const before = finished(" ");
       last = text;
       return before;
     },
-    end: () => told(""),
+    end: () => finished(""),
   };
 }

@@ -1,7 +1,7 @@
 /** The text of a completion while it is sampled. */
 import type { Tokenizer, TokenStream } from "./tokenizer.ts";
 
-/** Last tokens of the prompt that the decoder reads: they may hold a part of a character, or text before a blank. */
+/** Last tokens of the prompt that the decoder reads: they may end with a part of a character, or text before a blank. */
 const NEAR = 64;
 
 /**
@@ -10,7 +10,7 @@ const NEAR = 64;
  */
 export class TextStream {
   private readonly stream: TokenStream;
-  /** Characters of the prompt that the decoder still holds. */
+  /** Characters of the prompt that the decoder has not returned yet. */
   private known: number;
 
   constructor(tokenizer: Tokenizer, prompt: readonly number[] = []) {

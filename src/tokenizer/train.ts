@@ -1,7 +1,7 @@
 /**
  * Trains a byte-level BPE: the most frequent adjacent pair becomes a token, again and again
  * (Sennrich et al., arXiv 1508.07909, over bytes as in GPT-2). Pairs are counted over unique pre-tokens
- * and kept in a heap, so a merge touches only the words that hold the pair.
+ * and kept in a heap, so a merge touches only the words with the pair.
  */
 
 import { UserError } from "../lib/errors.ts";

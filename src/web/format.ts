@@ -16,7 +16,7 @@ export function percent(value: number | null | undefined, digits = 1): string {
   return value === null || value === undefined ? "\u2013" : `${(value * 100).toFixed(digits)}\u202f%`;
 }
 
-/** Always with its sign, so that the sign is not told by colour alone. */
+/** Always with its sign, which colour alone must not show. */
 export function signed(value: number, digits = 2): string {
   return `${value < 0 ? MINUS : "+"}${Math.abs(value).toFixed(digits)}`;
 }

@@ -1,4 +1,5 @@
 /** The documents name what there is: folders, files and npm commands. */
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 
@@ -44,4 +45,12 @@ describe.each(DOCUMENTS)("%s", (document) => {
     for (const name of matches(text, /npm run (?:-s |--silent )?([a-z:-]+)/g))
       expect(scripts, name).toHaveProperty([name]);
   });
+});
+
+/** Whoever renames a file of src/ everywhere must not rename it there. */
+it("the child of an earlier commit, in bench/house, imports files of that commit", ({ skip }) => {
+  const inCommit = (path: string) => spawnSync("git", ["cat-file", "-e", `edeca32:${path}`]).status === 0;
+  if (!inCommit("package.json")) skip("this clone does not have the commit");
+  for (const path of matches(read("bench/house/child-edeca32.mjs"), /"\.\.\/\.\.\/(src\/[^"]+)"/g))
+    expect(inCommit(path), path).toBe(true);
 });

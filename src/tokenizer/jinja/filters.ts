@@ -71,7 +71,7 @@ function reversed(value: Value): Lazy {
   return new Lazy(() => items);
 }
 
-/** `select("odd")`, `rejectattr("role", "equalto", "user")`: the items whose test holds, or does not. */
+/** `select("odd")`, `rejectattr("role", "equalto", "user")`: the items that pass the test, or do not. */
 function select(wanted: boolean, byAttribute: boolean): Filter {
   return (value, call) => {
     const path = byAttribute ? call.args[0] : undefined;

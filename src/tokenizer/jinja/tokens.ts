@@ -1,4 +1,4 @@
-/** What is inside of a tag: tokens, and a reader of them. */
+/** The tokens inside a tag, and a reader of them. */
 import { stringEnd } from "./lexer.ts";
 import { PYTHON_SPACE } from "./values.ts";
 
@@ -19,7 +19,7 @@ const LEXEMES = new RegExp(
   "iuy",
 );
 
-/** The tokens inside of a tag. @throws Error for what is no Jinja */
+/** The tokens inside a tag. @throws Error for a text that is not Jinja */
 export function tokenize(code: string): Token[] {
   const tokens: Token[] = [];
   for (let at = 0; at < code.length; ) {
