@@ -32,7 +32,7 @@ const EMBEDDING = "model.embed_tokens";
 
 const prefixOf = (layer: number): string => `model.layers.${layer}.`;
 
-/** The parameters of block `layer`, with their whole names. */
+/** The parameters of block `layer`, with their full names. */
 export function blockParameters<Config extends TrunkConfig>(
   design: Design<Config>,
   config: Config,

@@ -114,7 +114,7 @@ export function denseFromHuggingFace(fields: Fields): DecoderConfig {
 function refuseWindow(fields: Fields, type: string, positions: number, layers: number): void {
   const kinds = Array.isArray(fields.layer_types) ? (fields.layer_types as unknown[]).slice(0, layers) : null;
   const other = kinds?.find((kind) => kind !== "full_attention");
-  // Mistral's default is a window; Qwen keeps the number in its files, for the layers behind the first ones.
+  // Mistral's default is a window; Qwen keeps the number in its files, for the layers after the first ones.
   const width = fields.sliding_window === undefined ? 4096 : fields.sliding_window;
   // Where the file does not say which layers, the classes of transformers differ by version.
   const { use_sliding_window: flag, max_window_layers: first } = fields;

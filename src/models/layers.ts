@@ -87,7 +87,7 @@ export function parameter(parameters: Parameters, name: string): Tensor {
   return tensor;
 }
 
-/** Fresh values: each parameter draws from a stream of its own name, so adding one changes no other. */
+/** Initial values. A parameter's name seeds its random numbers, so a new parameter changes no other. */
 export function initialise(specs: readonly ParameterSpec[], seed: number): Map<string, HostValue> {
   return new Map(
     specs.map(({ name, shape, init }) => {

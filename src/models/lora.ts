@@ -1,5 +1,5 @@
 /**
- * LoRA (arXiv 2106.09685): beside each chosen matrix W, which rests, two small ones are trained, W + α/r · B A. Names are
+ * LoRA (arXiv 2106.09685): each chosen matrix W is frozen, and two small ones are trained: W + α/r · B A. Names are
  * those of PEFT's files. For every design alike: a `Parameters` map goes in, and one whose weights are adapted comes out.
  */
 import { lowRank } from "../graph/ops.ts";
@@ -62,7 +62,7 @@ export function adapterSpecs(
   ]);
 }
 
-/** The model's parameters with each adapted one as `lowRank`; both halves stand in `parameters` under their names. */
+/** The model's parameters with each adapted one as `lowRank`; `parameters` has both halves under their names. */
 export function adapted(
   specs: readonly ParameterSpec[],
   parameters: Parameters,

@@ -1,7 +1,7 @@
 /**
  * Multi-head latent attention (DeepSeek-V3, arXiv 2412.19437, section 2.1.1, eq. 1 to 11): keys and values of all heads
- * are made from one latent a token, beside one rotated key that all heads share. The expanded form is for whole
- * sequences; the absorbed form attends in the latent itself, so that a cache holds nothing else.
+ * are made from one latent a token, beside one rotated key that all heads share. The expanded form is for
+ * sequences from their beginning; the absorbed form attends in the latent itself, so that a cache holds nothing else.
  */
 import {
   attention,
@@ -110,7 +110,7 @@ function cacheEntry({ latent, key }: { latent: Tensor; key: Tensor }): Tensor {
   return latent.graph.scope("cache", () => concat([reshape(latent, [batch, 1, seq, rank]), key], -1));
 }
 
-/** The expanded form over whole sequences: x [batch, seq, width] -> the same, and what a cache would hold. */
+/** The expanded form: x [batch, seq, hiddenSize] -> the same, and what a cache would hold. */
 export function expandedAttention(
   x: Tensor,
   weights: Weights,

@@ -71,8 +71,8 @@ export function router(u: Tensor, gate: Tensor, bias: Tensor, config: V3Config):
   }
   const choices = topK(candidates, activeExperts).indices;
   const chosen = takeAlongAxis(scores, choices);
-  const shares = config.normaliseWeights ? div(chosen, add(sum(chosen, [-1], true), TINY)) : chosen;
-  return { scores, choices, weights: mul(shares, config.routedScale) };
+  const weights = config.normaliseWeights ? div(chosen, add(sum(chosen, [-1], true), TINY)) : chosen;
+  return { scores, choices, weights: mul(weights, config.routedScale) };
 }
 
 /**
@@ -94,14 +94,14 @@ export function balanceLoss(
   const each = fed && reshape(fed, [batch * seq, 1]);
   const counted = (x: Tensor) => (each === undefined ? x : mul(x, each));
   const counts = scatter(rows(counted(ones(best.values))), rows(best.indices), experts);
-  const shares = reshape(counted(div(scores, sum(scores, [-1], true))), [batch, seq, experts]);
+  const affinities = reshape(counted(div(scores, sum(scores, [-1], true))), [batch, seq, experts]);
   if (fed === undefined) {
     const f = mul(counts, experts / (activeExperts * seq));
-    return mul(sum(mul(f, mean(shares, [1]))), 1 / batch);
+    return mul(sum(mul(f, mean(affinities, [1]))), 1 / batch);
   }
   const tokens = sum(fed, [1], true);
   const f = div(mul(counts, experts / activeExperts), tokens);
-  return mul(sum(mul(f, div(sum(shares, [1]), tokens))), 1 / batch);
+  return mul(sum(mul(f, div(sum(affinities, [1]), tokens))), 1 / batch);
 }
 
 export interface MoeResult extends RouterResult {
@@ -123,12 +123,12 @@ export function moe(x: Tensor, weights: Weights, config: V3Config): MoeResult {
   const parts = graph.scope("dispatch", () => dispatch(flat, routing));
   // Weights are in the order of pairs, each of which goes to one expert.
   const pairs = routing.order.shape[0];
-  const shares = graph.scope("weights", () =>
+  const rowWeights = graph.scope("weights", () =>
     dispatch(reshape(routed.weights, [pairs, 1]), { ...routing, rows: pairs, k: 1 }),
   );
   const results = parts.map((part, expert) =>
     graph.scope(`experts.${expert}`, () =>
-      swigluLayer(part, weights, `mlp.experts.${expert}`, shares[expert]),
+      swigluLayer(part, weights, `mlp.experts.${expert}`, rowWeights[expert]),
     ),
   );
   const mixed = graph.scope("mix", () => combine(results, routing));

@@ -1,5 +1,5 @@
 /**
- * Multi-token prediction (DeepSeek-V3, arXiv 2412.19437, section 2.2): a module of one block behind the trunk. In
+ * Multi-token prediction (DeepSeek-V3, arXiv 2412.19437, section 2.2): a module of one block after the trunk. In
  * training it gives a second loss, in decoding the draft of tokens that the model then checks all at once (section 5.4.3).
  */
 import { concat } from "../graph/ops.ts";

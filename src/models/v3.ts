@@ -8,7 +8,7 @@ import { absorbedAttention, expandedAttention, mlaParameters, rotarySettings } f
 import { balanceLoss, moe, moeParameters } from "./moe.ts";
 import { checkV3Config, type V3Config, v3FromHuggingFace, v3ToHuggingFace } from "./v3-config.ts";
 
-/** The first layers are dense; the MTP module, behind the last, routes. */
+/** All layers but the first ones have experts, and so has the MTP module. */
 const isRouted = ({ denseLayers }: V3Config, layer: number): boolean => layer >= denseLayers;
 
 const design: Design<V3Config> = {

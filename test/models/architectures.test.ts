@@ -1,4 +1,4 @@
-/** Every architecture of the table decodes over its planes what the whole sequence gives. */
+/** Every architecture of the table decodes over its cache what it gives for the sequence from its beginning. */
 import { describe, expect, it } from "vitest";
 import { MASKED } from "../../src/graph/ops/nn.ts";
 import { input } from "../../src/graph/ops/source.ts";
@@ -70,7 +70,7 @@ describe.each(cases)("%s", (_name, config, parameters) => {
     return f32((data as Float32Array).subarray(row * size, (row + 1) * size), [1, ...shape.slice(1)]);
   };
 
-  /** Puts one token of a plane [1, heads, length, width] at `position` of another. */
+  /** Puts one token of a layer [1, heads, length, width] at `position` of another. */
   function put(
     to: HostValue,
     from: HostValue,
@@ -115,8 +115,8 @@ describe.each(cases)("%s", (_name, config, parameters) => {
       ]),
     );
     const prefix = await readWhole(prompt.slice(0, -1));
-    for (const plane of model.cacheLayers)
-      for (let i = 0; i < prompt.length - 1; i++) put(cache[plane.name], prefix[plane.name], i, i, plane);
+    for (const layer of model.cacheLayers)
+      for (let i = 0; i < prompt.length - 1; i++) put(cache[layer.name], prefix[layer.name], i, i, layer);
     const fast = [...prompt];
     while (fast.length < 20) {
       const position = fast.length - 1;
@@ -128,8 +128,8 @@ describe.each(cases)("%s", (_name, config, parameters) => {
         positions: i32([position], [1, 1]),
         mask: f32(mask, [1, 1, 1, past]),
       });
-      for (const plane of model.cacheLayers)
-        put(cache[plane.name], result[`fresh.${plane.name}`], position, 0, plane);
+      for (const layer of model.cacheLayers)
+        put(cache[layer.name], result[`fresh.${layer.name}`], position, 0, layer);
       fast.push(likeliest(result.logits.data as Float32Array));
     }
     expect(fast).toEqual(slow);

@@ -50,7 +50,7 @@ describe("config.json", () => {
     });
   });
 
-  it("takes the old rotary field where both stand, and null for no normalisation, as transformers 5 does", () => {
+  it("takes the old rotary field where both are given, and null for no normalisation, as transformers 5 does", () => {
     const rope_parameters = { rope_type: "default", rope_theta: 5 };
     expect(v3FromHuggingFace({ ...R1, rope_parameters })).toEqual(v3FromHuggingFace(R1));
     expect(v3FromHuggingFace({ ...R1, norm_topk_prob: undefined }).normaliseWeights).toBe(true);

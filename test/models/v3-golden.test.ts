@@ -1,5 +1,5 @@
 /**
- * DeepSeek-V3 against transformers, with q-LoRA, YaRN and the further prediction, and without: logits, router choices,
+ * DeepSeek-V3 against transformers, with q-LoRA, YaRN and MTP, and without: logits, router choices,
  * losses and each named gradient. scripts/fixtures/golden_v3.py made the numbers, in float64.
  */
 

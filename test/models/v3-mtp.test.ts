@@ -46,14 +46,14 @@ function whole(config: V3Config, parameters: ReadonlyMap<string, HostValue>, ids
       });
       const next = input(graph, "next", "i32", [1, seq]);
       const pairs = { ids: next, hidden: trunk.hidden, positions, mask };
-      const further = (modelOf(config).mtp as MtpModule).forward(traced, pairs);
-      const cache = Object.fromEntries(trunk.cache.map((plane, layer) => [`latent.${layer}`, plane]));
-      return { logits: trunk.logits, hidden: trunk.hidden, further: further.logits, ...cache };
+      const module = (modelOf(config).mtp as MtpModule).forward(traced, pairs);
+      const cache = Object.fromEntries(trunk.cache.map((cached, layer) => [`latent.${layer}`, cached]));
+      return { logits: trunk.logits, hidden: trunk.hidden, mtp: module.logits, ...cache };
     },
     {
       ...Object.fromEntries(parameters),
       ids: i32(ids, [1, seq]),
-      // The last position has no next token: what stands there changes nothing before it.
+      // The last position has no next token: its value changes nothing before it.
       next: i32([...ids.slice(1), 0], [1, seq]),
       positions: i32(counted(0, seq), [1, seq]),
       mask: causalMask(seq),
@@ -61,7 +61,7 @@ function whole(config: V3Config, parameters: ReadonlyMap<string, HostValue>, ids
   );
 }
 
-/** A cache of `past` slots of which the first `filled` hold `entries`, and garbage behind them. */
+/** A cache of `past` slots of which the first `filled` hold `entries`, and garbage after them. */
 function cacheOf(entries: Float32Array, filled: number, past: number, width: number): HostValue {
   const wide = new Float32Array(past * width).fill(1e3);
   wide.set(entries.subarray(0, filled * width));
@@ -154,7 +154,7 @@ describe.each<[string, Partial<V3Config>]>([
         },
       );
       const { vocabSize } = config;
-      const there = expected.further.subarray(filled * vocabSize, (filled + rows) * vocabSize);
+      const there = expected.mtp.subarray(filled * vocabSize, (filled + rows) * vocabSize);
       expect(furthest(result.logits, there)).toBeLessThan(CLOSE);
       expect(furthest(result.fresh, entries.subarray(filled * width, (filled + rows) * width))).toBeLessThan(
         CLOSE,

@@ -20,7 +20,7 @@ describe("DeepSeek-V3 at its published size", () => {
     const trunk = countParameters(modelOf(published).parameters);
     expect(trunk / 1e9).toBeCloseTo(671.0, 1);
     expect(activeParameters(published) / 1e9).toBeCloseTo(37.55, 2);
-    // The files hold the further module too, with copies of embedding and head.
+    // The files hold the MTP module too, with copies of embedding and head.
     const copies = 2 * published.vocabSize * published.hiddenSize;
     expect((countParameters(allParameters(published)) + copies) / 1e9).toBeCloseTo(684.5, 1);
     expect((countParameters(allParameters(published)) - trunk) / 1e9).toBeCloseTo(11.61, 2);

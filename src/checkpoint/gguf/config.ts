@@ -12,7 +12,7 @@ type Fields = Record<string, unknown>;
 const KNOWN = new Map(Object.values(architectures).map((one) => [one.gguf.architecture, one]));
 const known = [...KNOWN.keys()].join(", ");
 
-/** Numbers that stand in both under another name. */
+/** Numbers that both formats have, under different names. */
 const COUNTS: readonly [gguf: string, hf: string][] = [
   ["context_length", "max_position_embeddings"],
   ["embedding_length", "hidden_size"],
@@ -127,7 +127,7 @@ export function knownArchitecture(metadata: Metadata): string {
 
 /**
  * The content of `config.json` for a file's metadata.
- * @param tensors by GGUF name: whether there are biases, and an output matrix of its own, shows only there
+ * @param tensors by GGUF name: only they show whether there are biases and a separate output matrix
  * @throws UserError for an architecture or feature that is not known here, naming the key
  */
 export function toHuggingFaceConfig(metadata: Metadata, tensors: TensorSource): Fields {

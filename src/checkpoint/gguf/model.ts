@@ -197,7 +197,7 @@ function differences(metadata: Metadata, tokenizer: Tokenizer): string[] {
       : []),
     ...(lost.length > 0
       ? [
-          `the format has no room for further ends of an answer: llama.cpp goes on after ${lost.map((id) => words[id]).join(", ")}.`,
+          `the format has no field for more stop tokens: llama.cpp does not stop at ${lost.map((id) => words[id]).join(", ")}.`,
         ]
       : []),
   ];

@@ -210,7 +210,7 @@ function permuteRows(
   return out;
 }
 
-/** Elements of a tensor whose heads' rows are in pairs in the file: whole heads are read, and turned. */
+/** Elements of a tensor whose file has the rows of each head in pairs: complete heads are read and reordered. */
 function readHalves({ shape, read }: StoredTensor, heads: number, start = 0, count?: number): Float32Array {
   const size = shape.reduce((product, n) => product * n, 1);
   const head = size / heads;

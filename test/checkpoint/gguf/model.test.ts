@@ -231,7 +231,7 @@ describe("our model", () => {
     const word = (withRule("qwen2").model as { vocab: Record<string, number> }).vocab;
     const lost = Object.keys(word).find((one) => word[one] === 12)!;
     expect(notes).toEqual([
-      `the format has no room for further ends of an answer: llama.cpp goes on after ${lost}.`,
+      `the format has no field for more stop tokens: llama.cpp does not stop at ${lost}.`,
     ]);
     const { tokenizer: read, tokenizerConfig } = loadGguf(file);
     expect([...read.stopIds].sort((a, b) => a - b)).toEqual([2, 10, 11]);
