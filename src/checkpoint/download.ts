@@ -9,6 +9,7 @@ import os from "node:os";
 import { dirname, join } from "node:path";
 import { makeFolder, onDisk, replaceFile, writeAll } from "../lib/disk.ts";
 import { isUserError, UserError } from "../lib/errors.ts";
+import { isGguf } from "./gguf/file.ts";
 import {
   type Checksum,
   describeFile,
@@ -21,7 +22,7 @@ import {
   request,
   unreachable,
 } from "./hub.ts";
-import { holdsModel, isGguf } from "./model.ts";
+import { holdsModel } from "./model.ts";
 
 export interface Progress {
   file: string;

@@ -14,7 +14,7 @@ import { TOOL_USE } from "../tokenizer/chat-template.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { mismatch } from "./errors.ts";
-import { settingsIn } from "./generation-settings.ts";
+import { settingsIn } from "./generation-config.ts";
 import { readJson } from "./json.ts";
 import type { Parameter } from "./safetensors.ts";
 import { type StoredType, WEIGHTS, writeWeights } from "./shards.ts";

@@ -2,10 +2,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { type LoadedModel, type LoadedShape, loadModel, readFolder } from "./folder.ts";
+import { isGguf } from "./gguf/file.ts";
 import { loadGguf, shapeOf, withGguf } from "./gguf/model.ts";
 import { checkedWeights, expectedShapes, type TensorSource, withOpenWeights } from "./weights.ts";
-
-export const isGguf = (path: string): boolean => /\.gguf$/i.test(path);
 
 /** Whether the path holds something that `openModelFiles` may read. */
 export function holdsModel(path: string): boolean {

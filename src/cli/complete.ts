@@ -12,6 +12,7 @@ import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { printNotes } from "./notes.ts";
 import { pipeable, printable, printableJson } from "./printable.ts";
+import { note } from "./screen.ts";
 import { showLoading } from "./waiting.ts";
 
 export interface CompleteCommand {
@@ -71,9 +72,7 @@ export async function completeText(
     if (process.stdout.isTTY) console.log(color.dim(`\n${filled.tokens} tokens, ${seconds.toFixed(1)} s`));
     const dropped = filled.dropped.prefix + filled.dropped.suffix;
     if (dropped > 0)
-      console.error(
-        `${color.yellow("note")} The text is longer than the model can read: ${dropped} tokens far from the hole were left out.`,
-      );
+      note(`The text is longer than the model can read: ${dropped} tokens far from the hole were left out.`);
   } finally {
     await model.release();
   }

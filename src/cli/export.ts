@@ -5,10 +5,10 @@
  */
 import fs from "node:fs";
 import { basename, isAbsolute, join, relative } from "node:path";
-import color from "picocolors";
 import { saveModel } from "../checkpoint/folder.ts";
+import { isGguf } from "../checkpoint/gguf/file.ts";
 import { exportGguf } from "../checkpoint/gguf/model.ts";
-import { isGguf, openModelFiles } from "../checkpoint/model.ts";
+import { openModelFiles } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
 import { type UserError, usageError } from "../lib/errors.ts";
 import { allParameters } from "../models/architectures.ts";
@@ -18,10 +18,9 @@ import { runPaths } from "../run/folder.ts";
 import { type RunData, readRun } from "../run/reader.ts";
 import { inlineText } from "../run/report/markdown-text.ts";
 import { saveReport } from "../run/report/report.ts";
-import { printable } from "./printable.ts";
 import { evaluationLine } from "./progress.ts";
 import { findRun } from "./report.ts";
-import { bytes, duration } from "./screen.ts";
+import { bytes, duration, note } from "./screen.ts";
 import { writeFolder, writeGgufFile } from "./target.ts";
 
 export interface ExportOptions {
@@ -35,17 +34,17 @@ export function exportModel(run: string, target: string, { dtype, force = false 
   if (isGguf(target)) {
     if (dtype === "BF16") throw wrongType(dtype, "F32, F16 or Q8_0 in a GGUF file");
     const from = findModel(run).folder;
-    strayWeights(from).forEach(tell);
+    strayWeights(from).forEach(note);
     writeGgufFile(target, { sources: [from], force }, (file) =>
       exportGguf(isGguf(from) ? openModelFiles(from) : from, file, { dtype }),
-    ).forEach(tell);
+    ).forEach(note);
     console.log(`${target}: ${bytes(fs.statSync(target).size)}.`);
     return;
   }
   if (dtype === "Q8_0") throw wrongType(dtype, "F32, F16 or BF16 in a folder");
   const source = findRun(run);
   const found = findModel(source ?? run);
-  strayWeights(found.folder).forEach(tell);
+  strayWeights(found.folder).forEach(note);
   const sources = [found.folder, ...(source === null ? [] : [source])];
   const written = writeFolder(target, { sources, force }, (folder) =>
     source === null
@@ -56,8 +55,6 @@ export function exportModel(run: string, target: string, { dtype, force = false 
   const rest = source === null ? "" : ", with bill.json and report.md";
   console.log(`${target}: ${parameters.toLocaleString("en-US")} parameters, ${bytes(size)}${rest}.`);
 }
-
-const tell = (note: string): void => console.error(`${color.yellow("note")} ${printable(note)}`);
 
 type FolderType = "F32" | "F16" | "BF16";
 
@@ -114,7 +111,7 @@ function exportRun(
 /** A link in a stranger's run may lead to what is not the run's, and is not given away with it. */
 function isOwn(path: string): boolean {
   const own = !fs.lstatSync(path).isSymbolicLink();
-  if (!own) console.error(`${color.yellow("note")} ${printable(path)} is a link and was left out.`);
+  if (!own) note(`${path} is a link and was left out.`);
   return own;
 }
 

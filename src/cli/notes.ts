@@ -1,6 +1,6 @@
 /** Notes on a model's files, on standard error: one line each. */
 import color from "picocolors";
-import { modelNotes } from "../sample/model-notes.ts";
+import { modelNotes } from "../checkpoint/generation-config.ts";
 import { printable } from "./printable.ts";
 
 /** @throws UserError for files that cannot be read */

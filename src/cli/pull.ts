@@ -10,6 +10,7 @@ import {
   rememberPulled,
 } from "../checkpoint/download.ts";
 import { BEGINNING_BYTES, refusedByBeginning } from "../checkpoint/gguf/beginning.ts";
+import { isGguf } from "../checkpoint/gguf/file.ts";
 import {
   firstBytes,
   type HubFile,
@@ -22,7 +23,6 @@ import {
 } from "../checkpoint/hub.ts";
 import { indexOf, neededFiles } from "../checkpoint/hub-files.ts";
 import { readJson } from "../checkpoint/json.ts";
-import { isGguf } from "../checkpoint/model.ts";
 import { blockSize } from "../checkpoint/weights.ts";
 import { isUserError } from "../lib/errors.ts";
 import { fromHuggingFace } from "../models/architectures.ts";

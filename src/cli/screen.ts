@@ -22,6 +22,9 @@ const SIDES = ["top", "bottom", "left", "right", "mid"];
 /** The parts of a table's border, all of which are left out. */
 const BORDERS = SIDES.flatMap((side) => [side, `${side}-mid`, `${side}-left`, `${side}-right`]);
 
+/** A sentence beside a command's result, on standard error. */
+export const note = (text: string): void => console.error(`${color.yellow("note")} ${printable(text)}`);
+
 /** A table with bare columns, as it fits any terminal; the first row is the head. Numbers are aligned to the right. */
 export function table(head: string[], rows: string[][]): string {
   const isNumber = (text: string | undefined): boolean => /^[\d.,+-]+( ?[%a-zA-Z/]+)?$|^-$/.test(text ?? "");

@@ -11,7 +11,7 @@ import type { EngineOptions } from "../runtime/engine.ts";
 import { converse } from "./chat.ts";
 import { openPage, type Page } from "./page.ts";
 import { progressFor } from "./progress.ts";
-import { fail } from "./screen.ts";
+import { fail, note } from "./screen.ts";
 import { printSummary } from "./summary.ts";
 import { INTERRUPTED, supervise } from "./supervise.ts";
 import { terminalLost } from "./terminal.ts";
@@ -71,7 +71,7 @@ function greet(url: string): void {
 function pageIsOptional(wanted: boolean): (error: unknown) => Page | null {
   return (error) => {
     if (wanted || !isUserError(error, "port")) throw error;
-    console.error(`${color.yellow("note")} no page: ${error.message}`);
+    note(`no page: ${error.message}`);
     return null;
   };
 }

@@ -4,6 +4,7 @@ import type { ChatService, ConversationRequest, Message } from "../server/chat.t
 import { showError } from "./answer.ts";
 import { printable } from "./printable.ts";
 import { atPrompt, isTerminal, pipedLines, setting } from "./prompt.ts";
+import { note } from "./screen.ts";
 import { whileLoading } from "./waiting.ts";
 
 export interface TalkOptions extends Omit<ConversationRequest, "messages"> {
@@ -90,8 +91,4 @@ async function reply(
   }
   if (signal.aborted) out.write(color.dim("\nstopped\n\n"));
   return answer.trimEnd();
-}
-
-function note(message: string): void {
-  console.error(`${color.yellow("note")} ${message}`);
 }

@@ -10,35 +10,39 @@ import { differences } from "../lib/differences.ts";
 import { usageError } from "../lib/errors.ts";
 import { Journal, wholeLines } from "../lib/journal.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
-import { type TaskInput, taskOptions, verifierFrom } from "../tasks/registry.ts";
+import { taskOptions, verifierFrom } from "../tasks/registry.ts";
 import { type Completion, completionKey } from "./completions.ts";
 import { evaluationRecord, verifyCompletions } from "./evaluate.ts";
 import type { EvaluatedProblem } from "./problems.ts";
 
 const FORMAT = "sputnik-evaluation";
 
+const count = z.int().nonnegative();
+
 /** Every setting that decides the completions. */
-export interface EvaluationHeader {
-  format: typeof FORMAT;
-  version: 1;
+const headerSchema = z.object({
+  format: z.literal(FORMAT),
+  version: z.literal(1),
   /** Its folder or file; step, sizes and times of its weights show whether it has changed since. */
-  model: string;
-  step: number | null;
-  weights: string;
-  precision: string;
-  taskName: string;
-  task: TaskInput;
+  model: z.string(),
+  step: z.number().nullable(),
+  weights: z.string(),
+  precision: z.string(),
+  taskName: z.string(),
+  task: taskOptions,
   /** How the model was asked: "chat", "plain" or "r1". */
-  prompt: string;
-  seed: number;
-  part: string;
-  problems: number;
-  samples: number;
-  temperature: number;
-  topP: number | null;
-  topK: number | null;
-  maxNewTokens: number;
-}
+  prompt: z.string(),
+  seed: z.number(),
+  part: z.string(),
+  problems: count,
+  samples: count.min(1),
+  temperature: z.number(),
+  topP: z.number().nullable(),
+  topK: z.number().nullable(),
+  maxNewTokens: z.number(),
+});
+
+export type EvaluationHeader = z.input<typeof headerSchema>;
 
 export const header = (fields: Omit<EvaluationHeader, "format" | "version">): EvaluationHeader => ({
   ...{ format: FORMAT, version: 1 },
@@ -47,14 +51,6 @@ export const header = (fields: Omit<EvaluationHeader, "format" | "version">): Ev
 
 type Line = { problem: EvaluatedProblem } | { completion: Completion };
 
-const count = z.int().nonnegative();
-const headerSchema = z.looseObject({
-  ...{ format: z.literal(FORMAT), version: z.literal(1) },
-  ...{ model: z.string(), step: z.number().nullable(), weights: z.string(), precision: z.string() },
-  ...{ taskName: z.string(), task: taskOptions, prompt: z.string(), seed: z.number(), part: z.string() },
-  ...{ problems: count, samples: count.min(1), temperature: z.number() },
-  ...{ topP: z.number().nullable(), topK: z.number().nullable(), maxNewTokens: z.number() },
-});
 const lineSchema = z.union([
   z.object({
     problem: z.looseObject({

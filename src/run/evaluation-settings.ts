@@ -2,11 +2,11 @@
 import fs from "node:fs";
 import { resolve } from "node:path";
 import type { LoadedShape } from "../checkpoint/folder.ts";
+import { samplingFor } from "../checkpoint/generation-config.ts";
 import { usageError } from "../lib/errors.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { evaluationPart, largestCompletion, trainedFiles } from "../recipe/resolve.ts";
 import type { EvaluateStage, Recipe } from "../recipe/schema.ts";
-import { samplingFor } from "../sample/defaults.ts";
 import type { ListPart } from "../tasks/problem.ts";
 import type { ChatPromptTemplate } from "../tasks/prompt.ts";
 import { type TaskInput, type TaskOptions, taskOptions } from "../tasks/registry.ts";
@@ -117,6 +117,7 @@ interface ChosenTask {
 }
 
 const KINDS = ["countdown", "arithmetic", "equations", "word-problems"] as const;
+const TASKS = `${KINDS.join(", ")}, or jsonl:FILE`;
 
 function chooseTask(
   recipe: Recipe | null,
@@ -124,43 +125,7 @@ function chooseTask(
   { task, numbers }: EvaluationWishes,
 ): ChosenTask {
   const own = recipe === null ? null : (stage?.task ?? recipe.task);
-  const chosen = ((): ChosenTask => {
-    if (task === undefined) {
-      if (own !== null) return { task: own, fromRecipe: true, templateKnown: true };
-      throw usageError(
-        "The model comes without a recipe, so its task is not known.",
-        "Add --task countdown, arithmetic, equations, word-problems, or jsonl:FILE.",
-      );
-    }
-    const kind = KINDS.find((known) => known === task);
-    const file = /^jsonl:(.+)$/s.exec(task)?.[1];
-    if (kind === undefined && file === undefined)
-      throw usageError(
-        `There is no task "${task}".`,
-        "Choose countdown, arithmetic, equations, word-problems, or jsonl:FILE.",
-      );
-    if (kind !== undefined) {
-      if (own?.kind === kind) return { task: own, fromRecipe: true, templateKnown: true };
-      return {
-        task: taskOptions.parse({ kind } satisfies TaskInput),
-        fromRecipe: false,
-        templateKnown: false,
-      };
-    }
-    const path = file as string;
-    if (own?.kind !== "jsonl")
-      return {
-        task: taskOptions.parse({ kind: "jsonl", file: path } satisfies TaskInput),
-        ...{ fromRecipe: false, templateKnown: false },
-      };
-    const same = resolve(own.file) === resolve(path);
-    return {
-      // The recipe's test rows and its limit are about its own file alone.
-      task: same ? own : { ...own, file: path, limit: undefined, test: undefined, split: undefined },
-      fromRecipe: same,
-      templateKnown: true,
-    };
-  })();
+  const chosen = task === undefined ? recipeTask(own) : namedTask(task, own);
   if (numbers === undefined) return chosen;
   if (chosen.task.kind !== "countdown")
     throw usageError(
@@ -168,6 +133,26 @@ function chooseTask(
       "Leave --numbers out, or add --task countdown.",
     );
   return { ...chosen, task: { ...chosen.task, numbers } };
+}
+
+function recipeTask(own: TaskOptions | null): ChosenTask {
+  if (own !== null) return { task: own, fromRecipe: true, templateKnown: true };
+  throw usageError("The model comes without a recipe, so its task is not known.", `Add --task ${TASKS}.`);
+}
+
+function namedTask(name: string, own: TaskOptions | null): ChosenTask {
+  const foreign = (input: TaskInput): ChosenTask => ({
+    ...{ task: taskOptions.parse(input), fromRecipe: false, templateKnown: false },
+  });
+  const kind = KINDS.find((known) => known === name);
+  if (kind !== undefined) return own?.kind === kind ? recipeTask(own) : foreign({ kind });
+  const file = /^jsonl:(.+)$/s.exec(name)?.[1];
+  if (file === undefined) throw usageError(`There is no task "${name}".`, `Choose ${TASKS}.`);
+  if (own?.kind !== "jsonl") return foreign({ kind: "jsonl", file });
+  if (resolve(own.file) === resolve(file)) return recipeTask(own);
+  // The recipe's test rows and its limit are about its own file alone.
+  const task = { ...own, file, limit: undefined, test: undefined, split: undefined };
+  return { task, fromRecipe: false, templateKnown: true };
 }
 
 /** Each task knows some forms of a prompt; a model that was taught to chat is asked in its own template. */
@@ -220,34 +205,28 @@ function overrides(
   { fromRecipe }: ChosenTask,
 ): string {
   const own = stage?.task ?? recipe.task;
-  const pairs: [name: string, here: unknown, there: unknown][] = [
+  const countdowns = settings.task.kind === "countdown" && own.kind === "countdown";
+  const pairs: (readonly [name: string, here: unknown, there: unknown] | false)[] = [
     ["task", taskName(settings.task), taskName(own)],
-    ...(settings.task.kind === "countdown" && own.kind === "countdown"
-      ? [["numbers", settings.task.numbers.join(","), own.numbers.join(",")] as [string, string, string]]
-      : []),
-    ...(fromRecipe && stage !== null
-      ? [["problems", settings.problems, stage.problems] as [string, unknown, unknown]]
-      : []),
-    ...(stage === null
-      ? []
-      : ([
-          ["samples", settings.samples, stage.samples],
-          ["temperature", settings.temperature, stage.temperature],
-          ["top-p", settings.topP, stage.topP],
-          ["top-k", settings.topK, stage.topK],
-        ] as [string, unknown, unknown][])),
+    countdowns && ["numbers", numbersOf(settings.task), numbersOf(own)],
+    fromRecipe && stage !== null && ["problems", settings.problems, stage.problems],
+    stage !== null && ["samples", settings.samples, stage.samples],
+    stage !== null && ["temperature", settings.temperature, stage.temperature],
+    stage !== null && ["top-p", settings.topP, stage.topP],
+    stage !== null && ["top-k", settings.topK, stage.topK],
     ["prompt", settings.prompt, own.template ?? "plain"],
-    ...(stage?.maxNewTokens === undefined
-      ? []
-      : [["max-tokens", settings.maxNewTokens, stage.maxNewTokens] as [string, unknown, unknown]]),
+    stage?.maxNewTokens !== undefined && ["max-tokens", settings.maxNewTokens, stage.maxNewTokens],
     ["seed", settings.seed, recipe.seed],
   ];
   const show = (value: unknown): string => (value === undefined ? "none" : String(value));
   const changed = pairs
+    .filter((pair) => pair !== false)
     .filter(([, here, there]) => here !== there)
     .map(([name, here, there]) => `${name} ${show(here)} instead of ${show(there)}`);
   return changed.length === 0 ? "" : `, but ${changed.join(", ")}`;
 }
+
+const numbersOf = (task: TaskOptions): string => ("numbers" in task ? task.numbers.join(",") : "");
 
 export function taskName(task: TaskOptions): string {
   return task.kind === "jsonl" ? `jsonl:${task.file}` : task.kind;

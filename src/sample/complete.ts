@@ -1,4 +1,4 @@
-/** Goes on with a text, or fills a hole in it: what an editor asks of a model for code. */
+/** Continues a text or fills in its middle: what an editor asks of a model for code. */
 import { beginIds } from "../tokenizer/around.ts";
 import { fimIds } from "../tokenizer/infill.ts";
 import { TextStream } from "../tokenizer/stream.ts";
@@ -10,12 +10,12 @@ import type { Sampling } from "./sampling.ts";
 export interface CompleteOptions {
   sampling: Sampling;
   prefix: string;
-  /** What stands behind the hole; absent: the text is gone on with. */
+  /** The text after the hole; without it, the prefix is continued. */
   suffix?: string;
-  /** At most half of the model's positions: the rest is for the text. */
+  /** At most half of the model's positions are used for new tokens; the rest is for the text. */
   maxNewTokens: number;
   seed?: number;
-  /** The filling, piece by piece, as it is sampled. */
+  /** Called with each piece of text as it is sampled. */
   onText?: (text: string) => void;
   signal?: GenerateOptions["signal"];
 }
@@ -25,7 +25,7 @@ export interface Completion {
   tokens: number;
   /** "stop": the model ended it; "length": it was cut off. */
   finish: "stop" | "length";
-  /** Tokens far from the hole that the model had no room for. */
+  /** Tokens far from the hole that did not fit the model's positions. */
   dropped: { prefix: number; suffix: number };
 }
 
@@ -38,19 +38,19 @@ export async function complete(
   const begin = beginIds(tokenizer);
   const fim = suffix === undefined ? null : fimIds(tokenizer);
   const limit = Math.max(1, Math.min(maxNewTokens, config.maxPositions >> 1));
-  const room = config.maxPositions - limit - begin.length - (fim === null ? 0 : 3);
+  const space = config.maxPositions - limit - begin.length - (fim === null ? 0 : 3);
   const before = tokenizer.encode(prefix, { after: fim === null ? undefined : "control" });
   const after = tokenizer.encode(suffix ?? "", { after: "control" });
-  // The suffix may take a quarter, and what the prefix leaves.
-  const keptAfter = Math.min(after.length, Math.max(room >> 2, room - before.length));
-  const keptBefore = Math.min(before.length, room - keptAfter);
+  // The suffix gets a quarter of the space, and what the prefix leaves.
+  const keptAfter = Math.min(after.length, Math.max(space >> 2, space - before.length));
+  const keptBefore = Math.min(before.length, space - keptAfter);
   const near = { before: before.slice(before.length - keptBefore), after: after.slice(0, keptAfter) };
   const prompt =
     fim === null
       ? [...begin, ...near.before]
       : [...begin, fim.begin, ...near.before, fim.hole, ...near.after, fim.end];
 
-  // What fills a hole is text: an instruct model may end it with another token than its own turns.
+  // Only text fills a hole, and an instruct model may end it with another control token than its turns.
   const stopIds = new Set([...tokenizer.stopIds, ...(fim === null ? [] : controlIds(tokenizer))]);
   const stream = new TextStream(tokenizer, prompt);
   let text = "";

@@ -1,9 +1,13 @@
 /** The graphs of a sampler: one decodes over the cache, and one reads whole prompts where the first one takes no chunks. */
+import { MASKED } from "../graph/ops/nn.ts";
 import { constant, input } from "../graph/ops/source.ts";
 import { add, argmax, cast, concat, exp, gather, max, mul, reshape, slice, sub } from "../graph/ops.ts";
 import { type Dim, Graph, GraphError, sumDims, type Tensor } from "../graph/tensor.ts";
 import { type CacheLayer, type Model, type ModelConfig, modelOf } from "../models/architectures.ts";
 import { type ParameterMaker, type Parameters, parameterInputs } from "../models/layers.ts";
+import { causalMask } from "../models/masks.ts";
+import { f32, i32, type Value } from "../runtime/value.ts";
+import type { KvCache } from "./cache.ts";
 
 /** The graph that reads prompts: for each cache layer `new.<layer>`, what the cache holds of the tokens. */
 export function tracePrefill(config: ModelConfig, maker: ParameterMaker = parameterInputs): Graph {
@@ -15,6 +19,52 @@ export function tracePrefill(config: ModelConfig, maker: ParameterMaker = parame
   const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
   outputNew(graph, model.cacheLayers, model.forward(parameters, { ids, positions, mask }).cache);
   return graph;
+}
+
+/** New tokens of a batch. */
+export interface TokenBatch {
+  /** [batch, seq]. */
+  ids: Int32Array;
+  /** For each row, how many tokens of its sequence come before; rows after these are padding. */
+  starts: readonly number[];
+  batch: number;
+  maxPositions: number;
+}
+
+/** Inputs of `tracePrefill`. */
+export const prefillFeeds = (tokens: TokenBatch): Record<string, Value> => ({
+  ...tokenFeeds(tokens, 0),
+  mask: causalMask(tokens.ids.length / tokens.batch),
+});
+
+/** Ids and positions, with positions of the drafts that follow. */
+function tokenFeeds({ ids, starts, batch, maxPositions }: TokenBatch, drafts: number): Record<string, Value> {
+  const seq = ids.length / batch;
+  const total = seq + drafts;
+  const [positions, last] = [new Int32Array(batch * total), maxPositions - 1];
+  starts.forEach((start, row) => {
+    // Drafts beyond the last position are never used, so any position will do for them.
+    for (let i = 0; i < total; i++) positions[row * total + i] = Math.min(start + i, last);
+  });
+  return { ids: i32(ids, [batch, seq]), positions: i32(positions, [batch, total]) };
+}
+
+/** Inputs of `traceDecode` but `scale` and those of drafts: the logits of the last token and of the drafts are asked for. */
+export function decodeFeeds(tokens: TokenBatch, cache: KvCache, drafts: number): Record<string, Value> {
+  const { ids, starts, batch } = tokens;
+  const { capacity } = cache;
+  const seq = ids.length / batch;
+  const mask = new Float32Array(batch * capacity);
+  starts.forEach((start, row) => {
+    mask.fill(MASKED, row * capacity + start, (row + 1) * capacity);
+  });
+  return {
+    ...cache.feeds(batch),
+    ...tokenFeeds(tokens, drafts),
+    mask: f32(mask, [batch, 1, 1, capacity]),
+    chunkMask: causalMask(seq + drafts),
+    last: i32(Array.from({ length: 1 + drafts }, (_, i) => seq - 1 + i)),
+  };
 }
 
 export interface DecodeOptions {
@@ -99,18 +149,18 @@ function traceDrafts(
 ): Tensor {
   const mtp = mtpOf(modelOf(config));
   const { hiddenSize, vocabSize } = config;
-  const real = (name: string, shape: Dim[]) => input(graph, `mtp.${name}`, "f32", shape);
-  const whole = (name: string, shape: Dim[]) => input(graph, `mtp.${name}`, "i32", shape);
-  const last = whole("last", [1]);
-  const noise = real("noise", [drafts, vocabSize]);
+  const floats = (name: string, shape: Dim[]) => input(graph, `mtp.${name}`, "f32", shape);
+  const integers = (name: string, shape: Dim[]) => input(graph, `mtp.${name}`, "i32", shape);
+  const last = integers("last", [1]);
+  const noise = floats("noise", [drafts, vocabSize]);
   let cache = cacheInputs(graph, mtp.cacheLayers, 1);
   let module = mtp.decode(parameters, {
-    hidden: real("hidden", [1, "pairs", hiddenSize]),
-    ids: whole("ids", [1, "pairs"]),
-    positions: whole("positions", [1, "pairs"]),
+    hidden: floats("hidden", [1, "pairs", hiddenSize]),
+    ids: integers("ids", [1, "pairs"]),
+    positions: integers("positions", [1, "pairs"]),
     cache,
-    mask: real("mask", [1, 1, 1, "past"]),
-    chunk: { mask: real("chunkMask", [1, 1, "pairs", "pairs"]), last },
+    mask: floats("mask", [1, 1, 1, "past"]),
+    chunk: { mask: floats("chunkMask", [1, 1, "pairs", "pairs"]), last },
   });
   outputNew(graph, mtp.cacheLayers, module.fresh);
   let hidden = reshape(gather(reshape(module.hidden, ["pairs", hiddenSize]), last), [1, 1, hiddenSize]);
@@ -122,9 +172,9 @@ function traceDrafts(
       cache = cache.map((past, layer) => concat([past, module.fresh[layer]], 2));
       mask =
         mask === null
-          ? real("laterMask", [1, 1, 1, sumDims(["past", "pairs"])])
+          ? floats("laterMask", [1, 1, 1, sumDims(["past", "pairs"])])
           : concat([mask, constant(graph, 0, [1, 1, 1, 1])], 3);
-      const positions = whole(`position.${i}`, [1, 1]);
+      const positions = integers(`position.${i}`, [1, 1]);
       module = mtp.decode(parameters, { hidden, ids: ids[i - 1], positions, cache, mask });
       hidden = module.hidden;
     }

@@ -1,6 +1,7 @@
 /** A model opened for inference: its weights do not change, and are baked into the graph at a precision. */
 import type { LoadedShape, ModelShape } from "../checkpoint/folder.ts";
-import { isGguf, readShape, withModel } from "../checkpoint/model.ts";
+import { isGguf } from "../checkpoint/gguf/file.ts";
+import { readShape, withModel } from "../checkpoint/model.ts";
 import type { Precision } from "../checkpoint/quantise.ts";
 import { allParameters, type ModelConfig, modelOf } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";

@@ -2,19 +2,17 @@
  * Batched generation with a KV cache: schedule, run, postprocess. Training uses the sampled ids and their log-probabilities
  * as they are; text is made from them for verifiers alone.
  */
-import { MASKED } from "../graph/ops/nn.ts";
 import { RunFlops } from "../graph/run-flops.ts";
 import type { Graph } from "../graph/tensor.ts";
 import { sumWork, type Work } from "../ledger/work.ts";
 import { isUserError } from "../lib/errors.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
-import { causalMask } from "../models/masks.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { Session } from "../runtime/session.ts";
-import { f32, i32, read, scalar, type Value } from "../runtime/value.ts";
+import { read, scalar, type Value } from "../runtime/value.ts";
 import { KvCache } from "./cache.ts";
 import { type Drafter, MtpDrafter } from "./drafter.ts";
-import { traceDecode, tracePrefill } from "./graphs.ts";
+import { decodeFeeds, prefillFeeds, traceDecode, tracePrefill } from "./graphs.ts";
 import { StepOutputs } from "./outputs.ts";
 import { CHUNKS, commonPrefix, inFullChunks, PromptCaches, tokensOfPass, WHOLE_PROMPTS } from "./prompts.ts";
 import {
@@ -58,6 +56,8 @@ export class Sampler {
   /** Reads whole prompts; `null` where the decode graph reads them in chunks. */
   private readonly prefill: Program | null;
   private readonly drafter: Drafter | null;
+  /** Tokens drafted at each step. */
+  private readonly drafts: number;
   /** Whether what the cache holds of one request serves the next: the weights never change. */
   private readonly reuses: boolean;
   /** Whether completions must be equal bit for bit, whatever was asked before. */
@@ -86,6 +86,7 @@ export class Sampler {
     this.decoder = decoder;
     this.prefill = prefill;
     this.drafter = drafts > 0 ? new MtpDrafter(config, drafts) : null;
+    this.drafts = drafts;
     this.reuses = weights.kind === "baked";
     this.exact = roundsActivations(weights);
     this.added = cacheLayers.map(({ name }) => `new.${name}`);
@@ -117,7 +118,7 @@ export class Sampler {
       flops: new RunFlops(graph),
     });
     const decoder = await open("decode", traceDecode(config, { parameters, chunks, drafts }));
-    // With weights that are fed, whole prompts of a batch are read faster than chunks of them.
+    // Weights that are fed are packed anew in each pass, so many prompts are read in one.
     const prefill = chunks ? null : await open("prefill", tracePrefill(config, parameters));
     return new Sampler(config, decoder, prefill, { weights, drafts });
   }
@@ -239,7 +240,8 @@ export class Sampler {
     from: number,
     { weights, options, result }: Call,
   ): Promise<void> {
-    const { prefill, decoder, drafter } = this;
+    const { prefill, decoder, drafter, drafts } = this;
+    const { maxPositions } = this.config;
     const batch = prompts.length;
     const length = prompts.reduce((most, prompt) => Math.max(most, prompt.length), 0) - 1;
     const chunk = prefill === null ? Math.ceil(this.passTokens / batch) : length;
@@ -248,78 +250,48 @@ export class Sampler {
       const end = Math.min(start + chunk, length);
       const seq = end - start;
       cache.ensure(end, batch);
-      /** Tokens of each row in this pass; the other ones are padding. */
-      const tokens = prompts.map((prompt) => prompt.slice(start, Math.min(end, prompt.length - 1)));
+      /** Ids of each row in this pass; the other ones are padding. */
+      const pieces = prompts.map((prompt) => prompt.slice(start, Math.min(end, prompt.length - 1)));
       const ids = new Int32Array(batch * seq);
-      tokens.forEach((own, row) => {
+      pieces.forEach((own, row) => {
         ids.set(own, row * seq);
       });
-      const starts = prompts.map(() => start);
+      const tokens = { ids, starts: prompts.map(() => start), batch, maxPositions };
       const feeds = {
         ...weights,
-        ...(prefill === null
-          ? this.decodeFeeds(cache, ids, starts, batch)
-          : {
-              ...tokenFeeds(ids, starts, [batch, seq], this.config.maxPositions - 1),
-              mask: causalMask(seq),
-            }),
+        ...(prefill === null ? decodeFeeds(tokens, cache, drafts) : prefillFeeds(tokens)),
         scale: scalar(1),
         ...drafter?.draft(ids[0], cache.capacity),
       };
       const program = prefill ?? decoder;
       const outputs = await program.session.run(feeds);
-      const prefilled = tokens.reduce((sum, own) => sum + own.length, 0);
+      const prefilled = pieces.reduce((sum, own) => sum + own.length, 0);
       this.count(result, { flops: program.flops.of(feeds), prefilled });
       const added = this.added.map((name) => outputs[name]);
-      tokens.forEach((own, row) => {
-        cache.append(row, start, added, own.length, seq + (drafter?.drafts ?? 0));
+      pieces.forEach((own, row) => {
+        cache.append(row, start, added, own.length, seq + drafts);
       });
-      drafter?.accept(tokens[0], outputs);
+      drafter?.accept(pieces[0], outputs);
     }
-  }
-
-  /**
-   * Feeds of the decode graph: ids [batch, seq], where row `i` continues the first `starts[i]` tokens that it has cached. The
-   * drafts follow them. Rows without a start are padding.
-   */
-  private decodeFeeds(
-    cache: KvCache,
-    ids: Int32Array,
-    starts: readonly number[],
-    batch: number,
-  ): Record<string, Value> {
-    const drafts = this.drafter?.drafts ?? 0;
-    const { capacity } = cache;
-    const seq = ids.length / batch;
-    const mask = new Float32Array(batch * capacity);
-    starts.forEach((start, row) => {
-      mask.fill(MASKED, row * capacity + start, (row + 1) * capacity);
-    });
-    return {
-      ...cache.feeds(batch),
-      ...tokenFeeds(ids, starts, [batch, seq], this.config.maxPositions - 1, drafts),
-      mask: f32(mask, [batch, 1, 1, capacity]),
-      chunkMask: causalMask(seq + drafts),
-      last: i32(Array.from({ length: 1 + drafts }, (_, i) => seq - 1 + i)),
-    };
   }
 
   /** One run of the decode graph: each row's newest token, and a new token for each row, or several where drafts are accepted. */
   private async step(scheduler: Scheduler, { weights, options, result }: Call): Promise<void> {
     options.signal?.throwIfAborted();
     const { active } = scheduler;
-    const { cache, drafter, decoder } = this;
+    const { cache, drafter, drafts, decoder } = this;
+    const { maxPositions } = this.config;
     const { sampling } = options;
     const batch = scheduler.batchSize();
-    const positions = active.map((row) => row.position);
-    cache.ensure(Math.max(...positions) + 1 + (drafter?.drafts ?? 0), active.length);
+    const starts = active.map((row) => row.position);
+    cache.ensure(Math.max(...starts) + 1 + drafts, active.length);
     const ids = new Int32Array(batch);
     active.forEach((row, i) => {
       ids[i] = row.next;
     });
     const feeds = {
       ...weights,
-      ...this.decodeFeeds(cache, ids, positions, batch),
+      ...decodeFeeds({ ids, starts, batch, maxPositions }, cache, drafts),
       scale: scalar(logitScale(sampling)),
       ...drafter?.draft(ids[0], cache.capacity, { sampling, random: active[0].random }),
     };
@@ -389,21 +361,4 @@ export class Sampler {
     await this.decoder.session.release();
     await this.prefill?.session.release();
   }
-}
-
-/** Ids [batch, seq] and the positions of these and of the drafts after them, [batch, seq + drafts]. */
-function tokenFeeds(
-  ids: Int32Array,
-  starts: readonly number[],
-  [batch, seq]: readonly [number, number],
-  last: number,
-  drafts = 0,
-): Record<string, Value> {
-  const total = seq + drafts;
-  const positions = new Int32Array(batch * total);
-  starts.forEach((start, row) => {
-    // Drafts beyond the last position are never asked for: any position will do.
-    for (let i = 0; i < total; i++) positions[row * total + i] = Math.min(start + i, last);
-  });
-  return { ids: i32(ids, [batch, seq]), positions: i32(positions, [batch, total]) };
 }

@@ -1,13 +1,14 @@
-/** Log-probabilities of given sequences under given parameters: the reference policy, or the trainer's view of the sampler. */
-import { countFlops } from "../graph/analyse.ts";
+/** Log-probabilities of given sequences: of the reference policy, or of the sampler's tokens as the trainer sees them. */
 import { input } from "../graph/ops/source.ts";
 import { mul, tokenLogProbs } from "../graph/ops.ts";
+import { RunFlops } from "../graph/run-flops.ts";
 import { Graph } from "../graph/tensor.ts";
 import { sumWork, type Work } from "../ledger/work.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { type HostValue, host, type Session, scalar } from "../runtime/session.ts";
+import type { Session } from "../runtime/session.ts";
+import { read, scalar, type Value } from "../runtime/value.ts";
 
 /** The graph that gives `logProbs` [batch, seq] of `targets`; `mask` is one for all rows or one each. */
 export function traceScore(
@@ -32,12 +33,12 @@ export function traceScore(
 
 export class Scorer {
   private readonly session: Session;
-  private readonly graph: Graph;
-  /** Counted so far; padding is not. */
+  private readonly flops: RunFlops;
+  /** Computed so far; padding is not counted as scored. */
   work: Work = sumWork();
 
   private constructor(graph: Graph, session: Session) {
-    this.graph = graph;
+    this.flops = new RunFlops(graph);
     this.session = session;
   }
 
@@ -51,28 +52,22 @@ export class Scorer {
   }
 
   /**
-   * log p(target) at the temperature, [batch · seq]; `rows` are the feeds ids, positions, mask and targets, of which `scored`
-   * tokens are no padding.
+   * log p(target) at the temperature, [batch · seq].
+   * @param rows feeds `ids`, `positions`, `mask` and `targets`
+   * @param scored tokens that are not padding; all unless given
    */
   async score(
-    parameters: ReadonlyMap<string, HostValue>,
-    rows: Record<string, HostValue>,
+    parameters: ReadonlyMap<string, Value>,
+    rows: Record<string, Value>,
     temperature: number,
-    scored = rows.ids.data.length,
+    scored = rows.ids.shape.reduce((size, dim) => size * dim, 1),
   ): Promise<Float32Array> {
     const { ids, positions, mask, targets } = rows;
-    const [batch, seq] = ids.shape;
-    const feeds = {
-      ...Object.fromEntries(parameters),
-      ids,
-      positions,
-      mask,
-      targets,
-      inverseTemperature: scalar(1 / temperature),
-    };
+    const inverseTemperature = scalar(1 / temperature);
+    const feeds = { ...Object.fromEntries(parameters), ids, positions, mask, targets, inverseTemperature };
     const { logProbs } = await this.session.run(feeds);
-    this.work = sumWork(this.work, { flops: countFlops(this.graph, { batch, seq }).total, scored });
-    return host(logProbs).data as Float32Array;
+    this.work = sumWork(this.work, { flops: this.flops.of(feeds), scored });
+    return read(logProbs, "f32");
   }
 
   async release(): Promise<void> {

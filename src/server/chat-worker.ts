@@ -1,11 +1,11 @@
 /** The thread of the chat: it loads models by folder, and answers one question after another, token by token. */
 import { parentPort, workerData } from "node:worker_threads";
+import { samplingFor } from "../checkpoint/generation-config.ts";
 import type { Precision } from "../checkpoint/quantise.ts";
 import { encodePrompt } from "../data/prompt.ts";
 import { usageError } from "../lib/errors.ts";
 import { toFailure } from "../lib/failure.ts";
 import type { TaskOptions } from "../recipe/schema.ts";
-import { samplingFor } from "../sample/defaults.ts";
 import { openForInference } from "../sample/inference.ts";
 import type { Generation } from "../sample/requests.ts";
 import { completionText, TextStream } from "../tokenizer/stream.ts";

@@ -3,10 +3,10 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { loadModel, saveModel } from "../../src/checkpoint/folder.ts";
+import { modelNotes } from "../../src/checkpoint/generation-config.ts";
 import { openModelFiles, withModel } from "../../src/checkpoint/model.ts";
 import { INDEX, weightFiles } from "../../src/checkpoint/shards.ts";
 import { isUserError, type UserError } from "../../src/lib/errors.ts";
-import { modelNotes } from "../../src/sample/model-notes.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const shipped = loadModel(new URL("../../models/tiny-r1-zero", import.meta.url).pathname);

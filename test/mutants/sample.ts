@@ -11,6 +11,7 @@ const of =
   });
 
 const sampler = of("sampler");
+const graphs = of("graphs");
 const drafter = of("drafter");
 const sampling = of("sampling");
 
@@ -31,17 +32,17 @@ export const sampleMutants: readonly Mutant[] = [
   ),
   sampler("sampler", "result.steps++;", "result.steps += 2;"),
   // Masks, positions and what is fed.
-  sampler("sampler", "mask.fill(MASKED, row * capacity + start, (row + 1) * capacity);", ""),
-  sampler(
+  graphs("sampler", "mask.fill(MASKED, row * capacity + start, (row + 1) * capacity);", ""),
+  graphs(
     "sampler",
     "mask.fill(MASKED, row * capacity + start, (row + 1) * capacity);",
     "mask.fill(MASKED, row * capacity + start + 1, (row + 1) * capacity);",
   ),
-  sampler("sampler", "Math.min(start + i, last)", "Math.min(start + i + 1, last)"),
+  graphs("sampler", "Math.min(start + i, last)", "Math.min(start + i + 1, last)"),
   sampler("sampler", "ids[i] = row.next;", "ids[i] = row.ids.at(-2) ?? row.next;"),
   sampler("sampler", "scale: scalar(logitScale(sampling)),", "scale: scalar(1),"),
-  sampler("reuse.slow", "Math.min(start + i, last)", "Math.min(i, last)"),
-  sampler("sampler", "Math.min(start + i, last)", "Math.min(start + row * total + i, last)"),
+  graphs("reuse.slow", "Math.min(start + i, last)", "Math.min(i, last)"),
+  graphs("sampler", "Math.min(start + i, last)", "Math.min(start + row * total + i, last)"),
   // The cache.
   sampler("sampler", "this.cache.append(i, position, added", "this.cache.append(i, position + 1, added"),
   sampler(
@@ -67,7 +68,7 @@ export const sampleMutants: readonly Mutant[] = [
     "let shared = commonPrefix(held, prompt.slice(0, -1));",
     "let shared = 0 * held.length;",
   ),
-  sampler("reuse.slow", "row * capacity + start, (row + 1)", "row * capacity + start + seq, (row + 1)"),
+  graphs("reuse.slow", "row * capacity + start, (row + 1)", "row * capacity + start + seq, (row + 1)"),
   sampler("reuse.slow", "this.exact && last !== null", "last !== null && last === null"),
   sampler("not-finite", 'if (this.last === null || isUserError(error, "logits")) this.forget();', ""),
   // What comes out.
@@ -119,19 +120,19 @@ export const sampleMutants: readonly Mutant[] = [
     "scale: scalar(logitScale(sampling)),",
     "scale: scalar(sampling.temperature || 1),",
   ),
-  sampler(
+  graphs(
     "speculative.slow",
     "row * capacity + start, (row + 1)",
     "row * capacity + start + drafts, (row + 1)",
   ),
-  sampler(
+  graphs(
     "speculative.slow",
     "chunkMask: causalMask(seq + drafts),",
     "chunkMask: f32(new Float32Array((seq + drafts) ** 2), [1, 1, seq + drafts, seq + drafts]),",
   ),
-  sampler("speculative.slow", "(_, i) => seq - 1 + i", "() => seq - 1"),
+  graphs("speculative.slow", "(_, i) => seq - 1 + i", "() => seq - 1"),
   {
-    ...sampler("reuse.slow", "(_, i) => seq - 1 + i", "(_, i) => i"),
+    ...graphs("reuse.slow", "(_, i) => seq - 1 + i", "(_, i) => i"),
     equivalent: "decoding feeds one token, and the logits of a prompt that is read are not used",
   },
   sampler("speculative.slow", "1 + drafts.length);", "1);"),

@@ -2,6 +2,7 @@
 import fs from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import { modelNotes } from "../../src/checkpoint/generation-config.ts";
 import { checkMemory } from "../../src/checkpoint/weights.ts";
 import { lower } from "../../src/graph/lower.ts";
 import { weight } from "../../src/graph/ops/source.ts";
@@ -9,7 +10,6 @@ import { Graph } from "../../src/graph/tensor.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { modelFileBytes, saveModelFile } from "../../src/runtime/model-file.ts";
 import { openForInference } from "../../src/sample/inference.ts";
-import { modelNotes } from "../../src/sample/model-notes.ts";
 import { openBaked } from "../../src/sample/weights.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 

@@ -11,6 +11,9 @@ import { holdersOf } from "../weights.ts";
 import { BLOCKS, decodeBlocks } from "./blocks.ts";
 import { type GgufHeader, type GgufTensorInfo, parseGguf } from "./header.ts";
 
+/** Whether a path names a GGUF file. */
+export const isGguf = (path: string): boolean => /\.gguf$/i.test(path);
+
 /** An open file whose layout has been checked. Close it when done. */
 export class GgufFile extends TensorFile<GgufTensorInfo, GgufHeader> {
   /** @throws UserError if the file is missing, damaged, or not a GGUF file */

@@ -2,6 +2,7 @@
  * Jinja's expressions (jinja2/parser.py, method for method), compiled to functions of a scope. A `TagReader` reads the
  * tokens of one tag.
  */
+import { test } from "./filters.ts";
 import { binary, sign, sliced } from "./operators.ts";
 import type { Arguments, Assign, Evaluate, Filtering, Parameter, Scope } from "./run.ts";
 import { toText } from "./text.ts";
@@ -13,6 +14,7 @@ import {
   keyOf,
   Loop,
   Namespace,
+  plain,
   TemplateRuntimeError,
   tuple,
   Undefined,
@@ -303,7 +305,7 @@ export class TagReader extends TokenReader {
       const argument = this.#postfix(this.#primary());
       given = (scope) => ({ args: [argument(scope)], named: new Map() });
     }
-    return (scope) => scope.run.test(name, value(scope), given(scope).args) !== negated;
+    return (scope) => test(name)(plain(value(scope)), given(scope).args) !== negated;
   }
 
   #beginsArgument(): boolean {

@@ -1,5 +1,5 @@
 /** A template's run: the text so far, the names of each block, and lookups in a sandbox that changes no value. */
-import { FILTERS, KEEPS_MARKUP, test } from "./filters.ts";
+import { FILTERS, KEEPS_MARKUP } from "./filters.ts";
 import { method } from "./methods.ts";
 import {
   asNumber,
@@ -174,10 +174,6 @@ export class TemplateRun {
     const operand = KEEPS_MARKUP.test(name) ? value : plain(value);
     return this.#counted(FILTERS[name](operand, { args, named, spend, attribute, filter }));
   };
-
-  test(name: string, value: Value, args: readonly Value[]): boolean {
-    return test(name)(plain(value), args);
-  }
 
   call(callee: Value, { args, named }: Given): Value {
     if (callee instanceof Loop && callee.again !== null) return callee.again(args[0] ?? null);

@@ -113,14 +113,10 @@ class Compiler {
         tag.name();
         return this.#inner("endblock");
       case "break":
-        tag.end();
-        return () => {
-          throw new Break();
-        };
       case "continue":
         tag.end();
         return () => {
-          throw new Continue();
+          throw name === "break" ? new Break() : new Continue();
         };
     }
     throw new Error(`unknown tag '${name}'`);

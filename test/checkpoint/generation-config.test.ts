@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { samplingFor } from "../../src/sample/defaults.ts";
+import { samplingFor } from "../../src/checkpoint/generation-config.ts";
 
 const nothing = { topP: undefined, topK: undefined };
 it.each([

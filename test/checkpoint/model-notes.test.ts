@@ -3,13 +3,12 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { readFolder } from "../../src/checkpoint/folder.ts";
+import { modelNotes, notApplied, samplingFor } from "../../src/checkpoint/generation-config.ts";
 import { GgufFile } from "../../src/checkpoint/gguf/file.ts";
 import { exportGguf, loadGguf } from "../../src/checkpoint/gguf/model.ts";
 import { f32 } from "../../src/checkpoint/gguf/values.ts";
 import { writeGguf } from "../../src/checkpoint/gguf/write.ts";
-import { notApplied, samplingFor } from "../../src/sample/defaults.ts";
-import { modelNotes } from "../../src/sample/model-notes.ts";
-import { temporaryFolder } from "../checkpoint/temporary.ts";
+import { temporaryFolder } from "./temporary.ts";
 
 describe("notApplied", () => {
   it.each<[Record<string, unknown>, string[]]>([
