@@ -20,7 +20,7 @@ export function grad(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
   });
 }
 
-/** Gradients with respect to `wrt`, given those of `outputs`; `null` where nothing flows. */
+/** Gradients with respect to `wrt`, given those of `outputs`; `null` where the outputs do not depend on it. */
 export function gradients(
   outputs: readonly Tensor[],
   seeds: readonly (Tensor | null)[],

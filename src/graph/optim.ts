@@ -1,6 +1,6 @@
 /**
- * Optimizers are more graph: from parameters, gradients and moments to the next parameters and moments. Rates and the
- * step's corrections are scalar inputs, so a schedule never makes a new graph.
+ * Optimizers as graphs: from parameters, gradients and moments to the next parameters and moments. Learning rates and
+ * bias corrections are scalar inputs, so a schedule never makes a new graph.
  */
 
 import { input } from "./ops/source.ts";
@@ -82,7 +82,7 @@ export function clipFactor(norm: Tensor, limit: number): Tensor {
 /**
  * AdamW (Loshchilov and Hutter 2019, algorithm 2): decoupled decay, bias correction.
  * m ← β₁m + (1-β₁)g; v ← β₂v + (1-β₂)g²; θ ← θ(1 - ηλ) - η m̂ / (sqrt(v̂) + ε), where g is `gradient` times `factor`.
- * Scalars are gathered, so that the tensors are passed over as seldom as possible.
+ * Scalars are multiplied first, so that few operations pass over the tensors.
  */
 export function adamW(
   parameter: Tensor,
@@ -177,7 +177,7 @@ export function muon(
   return result;
 }
 
-/** Matrices that become one stack: the same two sizes, in either order. */
+/** Groups of matrices that can be stacked: those of the same two sizes, in either order. */
 function groupByShape(members: readonly MuonGroupMember[]): MuonGroupMember[][] {
   const groups = new Map<string, MuonGroupMember[]>();
   for (const member of members) {

@@ -23,7 +23,7 @@ const known: readonly Architecture<ModelConfig>[] = Object.values(architectures)
 
 /** The record of a config's architecture. */
 export const architectureFor = (config: ModelConfig): Architecture<ModelConfig> =>
-  architectures[config.architecture === "deepseek_v3" ? config.architecture : architectureOf(config)];
+  architectures[config.architecture === undefined ? architectureOf(config) : config.architecture];
 
 /** The config of a shape that a recipe gives. */
 export function configOf(shape: ModelShape, vocabSize: number): ModelConfig {
@@ -54,7 +54,7 @@ export function allParameters(config: ModelConfig): ParameterSpec[] {
 export const checkConfig = (config: ModelConfig): ModelConfig => architectureFor(config).check(config);
 
 /**
- * The config of what is really stored: transformers keeps `num_nextn_predict_layers` in the config and leaves the MTP
+ * The config of what is stored: transformers keeps `num_nextn_predict_layers` in the config and leaves the MTP
  * module out.
  */
 export function storedConfig(config: ModelConfig, stored: ReadonlySet<string>): ModelConfig {

@@ -60,13 +60,13 @@ export function mtpModule<Config extends TrunkConfig>(
     normWeight("hnorm", hiddenSize),
     matrix("eh_proj", [hiddenSize, 2 * hiddenSize]),
   ];
-  const parameters = [
+  const specs = [
     ...joining.map(named),
     ...blockParameters(design, config, layer),
     named(normWeight("shared_head.norm", hiddenSize)),
   ];
   return {
-    parameters: parameters.map((spec) => ({ ...spec, mtp: true })),
+    parameters: specs.map((spec) => ({ ...spec, mtp: true })),
     cacheLayers: cacheLayersOf(design, config, [layer]),
     forward: (parameters, inputs, options = {}) => run({ parameters, options, over: () => inputs }, inputs),
     decode(parameters, step) {

@@ -1,6 +1,6 @@
 /**
- * State that a step replaces: two arrays a tensor, one read and one written, which change places after the step.
- * Writing in place would be faster and wrong: the engine may overwrite a value before its last reader.
+ * State that a step replaces: two values for each tensor, one that is read and one that is written, swapped after the step.
+ * Writing in place would be faster and wrong: ONNX Runtime may overwrite a value before its last reader.
  */
 import { allocateLike, type Value } from "./value.ts";
 
@@ -14,7 +14,7 @@ export class DoubleBuffer<V extends Value = Value> {
     this.back = new Map([...values].map(([name, value]) => [name, allocateLike(value)]));
   }
 
-  /** The current values, by name; they are overwritten by the step after the next. */
+  /** The current values, by name; the step after the next overwrites them. */
   values(): ReadonlyMap<string, V> {
     return this.front;
   }
@@ -23,7 +23,7 @@ export class DoubleBuffer<V extends Value = Value> {
     return Object.fromEntries(this.front);
   }
 
-  /** Where the next values go: outputs are named `<name>.next`. */
+  /** The values that the next step writes, by the names of its outputs: `<name>.next`. */
   fetches(): Record<string, V> {
     return Object.fromEntries([...this.back].map(([name, value]) => [`${name}.next`, value]));
   }

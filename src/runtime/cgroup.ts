@@ -1,7 +1,7 @@
 /** Limits that a container or a service manager sets, in both versions of Linux control groups. */
 import { readFileSync } from "node:fs";
 
-/** A file's text, or `null` if it cannot be read. Tests hand in a machine of their own. */
+/** A file's text, or `null` if it cannot be read; tests give the files of another machine. */
 export type ReadText = (path: string) => string | null;
 
 export const readText: ReadText = (path) => {
@@ -14,7 +14,7 @@ export const readText: ReadText = (path) => {
 
 const ROOT = "/sys/fs/cgroup";
 
-/** CPU time per time, in cores; `null` without a quota. A parent's quota binds its children. */
+/** The CPU quota in cores, the smallest of the group's and its parents'; `null` without one. */
 export function cgroupCpuQuota(read: ReadText): number | null {
   const groups = memberships(read);
   const quotas: number[] = [];
@@ -65,7 +65,7 @@ function ancestors(mount: string, path: string): string[] {
 const number = (text: string | null): number | null =>
   text === null || text.trim() === "" ? null : Number(text);
 
-/** "max" and absent files have become NaN on the way, and -1 a negative number. */
+/** `null` where no value is a limit: "max" and absent files have become NaN, and -1 stands for none. */
 function smallest(values: number[]): number | null {
   const known = values.filter((value) => Number.isFinite(value) && value > 0);
   return known.length === 0 ? null : Math.min(...known);

@@ -49,7 +49,7 @@ export class Engine {
 
   /**
    * Prepares a graph that `saveModelFile` wrote; its weights are mapped from the files.
-   * @throws UserError "model-file" if a file is missing or has another size than was written
+   * @throws UserError if a file is missing or has another size than was written
    */
   async load(path: string): Promise<Session> {
     return Session.open(path, path, readModelSignature(path), this);

@@ -19,7 +19,7 @@ const ALIGNMENT = 1 << 16;
 
 const NOTHING = new Uint8Array();
 
-/** Bytes of constants that a saved graph holds, shared ones once: nearly all of its files. */
+/** Bytes of the constants of a saved graph, with shared ones counted once: nearly all of its files. */
 export function modelFileBytes(lowered: LoweredGraph): number {
   const wholes = new Map<unknown, number>();
   for (const { dtype, shape, part, name } of lowered.model.constants)
@@ -27,12 +27,12 @@ export function modelFileBytes(lowered: LoweredGraph): number {
   return [...wholes.values()].reduce((total, bytes) => total + bytes, 0);
 }
 
-/** Saves a lowered graph as `path`, and as `path.data` what is large. */
+/** Saves a lowered graph as `path`, its large constants as `path.data`, and its signature as `path.json`. */
 export function saveModelFile(lowered: LoweredGraph, path: string, externalBytes = EXTERNAL_BYTES): void {
   const location = `${basename(path)}.data`;
   let data: number | null = null;
   let end = 0;
-  /** Where the pieces begin in the data file. */
+  /** Writes the pieces; returns their offset in the data file. */
   const append = (pieces: Iterable<Uint8Array>): number => {
     data ??= openSync(`${path}.data`, "w");
     end = Math.ceil(end / ALIGNMENT) * ALIGNMENT;
@@ -65,28 +65,23 @@ interface Signature extends Pick<LoweredGraph, "inputs" | "outputs" | "forms"> {
   dataBytes: number;
 }
 
-/** A file of a saved model is missing or incomplete. */
-const modelFileError = (where: string, expected: string, found: string): UserError =>
-  new UserError({
-    ...{ kind: "model-file", where, expected, found },
-    remedy: "Copy all of the model's files again, or save it again.",
-  });
-
 /**
- * What a session has to know about a saved model: its inputs and outputs, by name, with their shapes.
- * @throws UserError "model-file" if a file is missing or has another size than was written: ONNX Runtime itself would answer
- *   with an offset
+ * Inputs, outputs and forms of a saved model, which a session needs beside the model itself.
+ * @throws UserError of kind "model-file" if a file is missing or has another size than was written, for which ONNX
+ *   Runtime's own message would be an offset
  */
 export function readModelSignature(path: string): Signature {
-  for (const file of [path, `${path}.json`])
-    if (!existsSync(file)) throw modelFileError(file, "a saved model", "no such file");
+  const check = (file: string, expected: string, bytes?: number): void => {
+    const size = existsSync(file) ? statSync(file).size : null;
+    if (size !== null && (bytes === undefined || size === bytes)) return;
+    throw new UserError({
+      ...{ kind: "model-file", where: file, expected, found: size === null ? "no such file" : String(size) },
+      remedy: "Copy the model's files again, all of them, or save it again.",
+    });
+  };
+  for (const file of [path, `${path}.json`]) check(file, "a saved model");
   const signature = JSON.parse(readFileSync(`${path}.json`, "utf8"), SymbolicDim.revive) as Signature;
-  if (signature.dataBytes > 0) {
-    const file = `${path}.data`;
-    const expected = `${signature.dataBytes} bytes`;
-    if (!existsSync(file)) throw modelFileError(file, expected, "no such file");
-    const { size } = statSync(file);
-    if (size !== signature.dataBytes) throw modelFileError(file, expected, `${size}`);
-  }
+  const { dataBytes } = signature;
+  if (dataBytes > 0) check(`${path}.data`, `${dataBytes} bytes`, dataBytes);
   return signature;
 }

@@ -1,8 +1,8 @@
 /**
- * Imported before anything that loads ONNX Runtime, and in a process's main thread. onnxruntime-node 1.30's Linux and
- * macOS binaries report each session to Microsoft unless this variable is set when they are loaded
- * (onnxruntime/core/platform/posix/telemetry.cc); they read the process's own environment, of which a worker thread has
- * a copy alone, so that setting it there is too late.
+ * Must be imported before anything that loads ONNX Runtime, in the main thread of a process. The Linux and macOS binaries
+ * of onnxruntime-node 1.30 report each session to Microsoft unless this variable is set when they are loaded
+ * (onnxruntime/core/platform/posix/telemetry.cc). They read the environment of the process, and a worker thread can only
+ * change its copy.
  */
 import { isMainThread } from "node:worker_threads";
 

@@ -7,6 +7,7 @@ import { describe, expect, it, test } from "vitest";
 import { renderMarkdown } from "../../src/cli/markdown.ts";
 import { pipeable, printable, printableJson } from "../../src/cli/printable.ts";
 import { fail } from "../../src/cli/screen.ts";
+import { usageError } from "../../src/lib/errors.ts";
 import { SHIPPED } from "../../src/run/find-model.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 import { sputnik } from "./command.ts";
@@ -57,7 +58,7 @@ test("an error's message and remedy are printed without it", () => {
   const [log, error] = [console.log, console.error];
   console.error = console.log = (text: string) => void written.push(text);
   try {
-    fail(Object.assign(new Error(`no ${TITLE}`), { remedy: `see \u009b2J` }), true);
+    fail(usageError(`no ${TITLE}`, `see \u009b2J`), true);
   } finally {
     [console.log, console.error] = [log, error];
   }
