@@ -2,12 +2,11 @@
  * One ONNX Runtime session: a lowered graph that is ready to run on a device. An output is written into the caller's value
  * where one is given. (The binding, onnxruntime-node 1.30, still copies every output once, which is garbage after the run.)
  */
-import { type LoweredGraph, lower } from "../graph/lower.ts";
-import { bindShape, type DType, type Graph, type Shape } from "../graph/tensor.ts";
+import type { LoweredGraph } from "../graph/lower.ts";
+import { bindShape, type DType, type Shape } from "../graph/tensor.ts";
 import { debug, debugs } from "../lib/debug.ts";
-import { coreWatch, type Watch } from "./contention.ts";
-import { type Device, type DeviceName, devices, threadCount } from "./device.ts";
-import { readModelSignature } from "./model-file.ts";
+import type { Watch } from "./contention.ts";
+import { type Device, type DeviceName, devices } from "./device.ts";
 import * as ort from "./onnxruntime.ts";
 import {
   allocate,
@@ -123,28 +122,6 @@ export class Session {
     const seconds = (performance.now() - start) / 1000;
     debug(2, () => `session ${name}: ${seconds.toFixed(2)} s on ${settings.device}, ${formsText(signature)}`);
     return new Session(model, name, signature, settings, inference, seconds);
-  }
-
-  /** @deprecated `engine.session` */
-  static async create(
-    graph: Graph,
-    {
-      composed,
-      name = "sputnik",
-      ...given
-    }: Partial<SessionSettings> & { composed?: boolean; name?: string } = {},
-  ): Promise<Session> {
-    return Session.fromLowered(lower(graph, { provider: composed ? undefined : "cpu", name }), given);
-  }
-
-  /** @deprecated `engine.prepare` */
-  static async fromLowered(lowered: LoweredGraph, given: Partial<SessionSettings> = {}): Promise<Session> {
-    return Session.open(lowered.bytes, lowered.model.name, lowered, settled(given));
-  }
-
-  /** @deprecated `engine.load` */
-  static async load(path: string, given: Partial<SessionSettings> = {}): Promise<Session> {
-    return Session.open(path, path, readModelSignature(path), settled(given));
   }
 
   /**
@@ -263,13 +240,6 @@ export class Session {
 
 const fits = (sizes: readonly number[], shape: Shape): boolean =>
   sizes.length === shape.length && shape.every((dim, i) => typeof dim !== "number" || dim === sizes[i]);
-
-const settled = (given: Partial<SessionSettings>): SessionSettings => ({
-  ...given,
-  device: "cpu",
-  watch: given.watch ?? coreWatch,
-  threads: given.threads ?? threadCount(),
-});
 
 function prepare(
   model: Uint8Array | string,

@@ -3,7 +3,8 @@ import { neededNodes } from "../graph/analyse.ts";
 import { sizesIn } from "../graph/run-flops.ts";
 import { bindShape, Graph, type Tensor } from "../graph/tensor.ts";
 import { UserError } from "../lib/errors.ts";
-import { type HostValue, host, Session } from "../runtime/session.ts";
+import { Engine } from "../runtime/engine.ts";
+import { type HostValue, host } from "../runtime/session.ts";
 
 /**
  * The error of an update whose loss or gradient norm is not finite. Its data: the step, the node (`null` where none was
@@ -78,7 +79,7 @@ async function firstIn(
   const probe = Object.assign(Object.create(Graph.prototype), graph, {
     outputs: new Map(part.map(({ name, tensor }) => [name, tensor])),
   }) as Graph;
-  const session = await Session.create(probe, { composed: true });
+  const session = await new Engine().session(probe, "probe", { composed: true });
   try {
     const results = await session.run(feeds);
     for (const { name, tensor } of part)

@@ -10,7 +10,8 @@ import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { balanceLoss, router } from "../../src/models/moe.ts";
 import type { V3Config } from "../../src/models/v3-config.ts";
-import { allocate, f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { allocate, f32, type HostValue, host, i32 } from "../../src/runtime/session.ts";
 import { loadName } from "../../src/train/expert-load.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
 import { createTrainStep } from "../../src/train/step.ts";
@@ -38,7 +39,7 @@ async function evaluate(
 ): Promise<Record<string, HostValue>> {
   const graph = new Graph();
   for (const [name, tensor] of Object.entries(build(graph))) graph.output(name, tensor);
-  const session = await Session.create(graph, { threads: 1 });
+  const session = await new Engine({ threads: 1 }).session(graph, "test");
   const result = await session.run(feeds);
   await session.release();
   return Object.fromEntries(Object.entries(result).map(([name, value]) => [name, host(value)]));
@@ -235,7 +236,7 @@ describe("routing", () => {
       specs,
       v3Loss(config, { batch, seq, mask: "shared" }, { balanceFactor: 0, mtpFactor: 0 }),
     );
-    const session = await Session.create(graph, { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(graph, "test");
     const sums = specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)]);
     const feeds = {
       ...Object.fromEntries(parameters),
@@ -300,7 +301,7 @@ describe("training", () => {
       mask: input(graph, "mask", "f32", [1, 1, seq, seq]),
     });
     graph.output("load", routing[0].load);
-    const session = await Session.create(graph, { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(graph, "test");
     for (const one of micro) {
       const { load: counts } = await session.run({ ...Object.fromEntries(start), ...feedsOf(one) });
       host(counts).data.forEach((count, e) => {

@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { input } from "../../src/graph/ops/source.ts";
 import { Graph } from "../../src/graph/tensor.ts";
-import { f32, host, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { f32, host } from "../../src/runtime/session.ts";
 import { policyLoss } from "../../src/train/grpo-loss.ts";
 import { measureCut, measureLoss, UPDATE_METRICS } from "../../src/train/grpo-metrics.ts";
 import {
@@ -135,7 +136,7 @@ describe("what is reported of a loss", () => {
       { ratio, clip: { low: 0.2, high: 0.2 }, kl: 0.5 },
     );
     for (const [name, tensor] of Object.entries({ loss, ...measurements })) graph.output(name, tensor);
-    const session = await Session.create(graph, { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(graph, "test");
     const feeds = Object.entries(fed).map(([name, values]) => [name, f32(values, [1, 6])]);
     const outputs = await session.run(Object.fromEntries(feeds));
     await session.release();

@@ -6,7 +6,8 @@ import { Graph } from "../../src/graph/tensor.ts";
 import { modelOf } from "../../src/models/architectures.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
-import { type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { type HostValue, host, i32, scalar } from "../../src/runtime/session.ts";
 import type { Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { loadName } from "../../src/train/expert-load.ts";
@@ -228,7 +229,7 @@ describe("GRPO", () => {
     const options = { ratio: "token" as const, clip: grpo.clip, kl: 0 };
     const { measurements } = grpoLoss(tinyV3, options)(graph, parameters);
     graph.output("load", measurements[loadName(1)]);
-    const session = await Session.create(graph, { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(graph, "test");
     const feeds = microBatchFeeds({ packed: rows.map((one) => [one]), seq: 16 });
     const { load } = await session.run({
       ...Object.fromEntries(start),
@@ -242,7 +243,7 @@ describe("GRPO", () => {
       ...sequenceInputs(alone, { batch: 1, seq: "seq", mask: "shared" }),
     });
     alone.output("counts", routing[0].load);
-    const counting = await Session.create(alone, { threads: 1 });
+    const counting = await new Engine({ threads: 1 }).session(alone, "test");
     const totals = new Array<number>(tinyV3.experts).fill(0);
     for (const { prompt, ids } of rows) {
       const read = [...prompt, ...ids.slice(0, -1)];
