@@ -7,7 +7,7 @@ import { countFlops } from "../graph/analyse.ts";
 import { configError } from "../models/checks.ts";
 import { initialise, type ParameterSpec, parameterInputs } from "../models/layers.ts";
 import { adapted, adaptedWeights, adapterSpecs, type LoraOptions, traceMerge } from "../models/lora.ts";
-import { allocate, type HostValue, type Session } from "../runtime/session.ts";
+import { allocate, allocateLike, copyBlocks, type HostValue, type Session } from "../runtime/session.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { type StageContext, type StageSnapshot, type TrainedAdapter, tensorsUnder } from "./stage.ts";
 import { createTrainStep, type TrainStep } from "./step.ts";
@@ -151,4 +151,14 @@ export class Policy {
     await this.step.release();
     await this.merging?.session.release();
   }
+}
+
+export function copyParameters(parameters: ReadonlyMap<string, HostValue>): Map<string, HostValue> {
+  return new Map(
+    [...parameters].map(([name, value]) => {
+      const fresh = allocateLike(value);
+      copyBlocks(fresh, value, { count: 1, width: value.data.length });
+      return [name, fresh];
+    }),
+  );
 }

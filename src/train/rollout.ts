@@ -107,10 +107,10 @@ export async function rollout(
 export function rolloutMetrics(groups: readonly Group[]): Metrics {
   const meter = new Meter([
     ...["reward/mean", "pass@1", "format", "length/min", "length/max", "length/mean", "truncated"],
-    ...["length/mean-finished", "length/min-finished", "groups/informative"],
+    ...["length/mean-finished", "length/min-finished", "groups/signal"],
   ]);
   for (const { samples } of groups) {
-    meter.mean("groups/informative", hasSignal(samples.map(({ reward }) => reward)) ? 1 : 0);
+    meter.mean("groups/signal", hasSignal(samples.map(({ reward }) => reward)) ? 1 : 0);
     for (const { ids, finish, verdict, reward, components, steps } of samples) {
       meter.mean("length/mean", ids.length);
       meter.min("length/min", ids.length);
@@ -153,4 +153,13 @@ export function groupRecord(group: Group, advantages: readonly number[]): GroupR
       advantage: advantages[i],
     })),
   };
+}
+
+/** Groups kept for the page and the journal. */
+const SHOWN_GROUPS = 2;
+
+/** The first groups that carry a signal, then the first ones that do not. */
+export function shown<T extends { advantages: readonly number[] }>(all: readonly T[]): T[] {
+  const teaches = ({ advantages: own }: T): boolean => own.some((advantage) => advantage !== 0);
+  return [...all.filter(teaches), ...all.filter((one) => !teaches(one))].slice(0, SHOWN_GROUPS);
 }

@@ -2,10 +2,14 @@
 
 import type { ModelShape } from "../checkpoint/folder.ts";
 import type { GroupRecord, Metrics } from "../events.ts";
-import type { Work } from "../ledger/work.ts";
+import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import type { LoraOptions } from "../models/lora.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { HostValue } from "../runtime/session.ts";
+import { learningRates, type Optimizer } from "./optimizer.ts";
+import type { Policy } from "./policy.ts";
+import { lrFactor, type Schedule } from "./schedule.ts";
+import type { Rates } from "./step.ts";
 
 /** A model between stages, of any architecture. */
 export interface Model extends ModelShape {
@@ -19,15 +23,18 @@ export interface StageContext {
   engine: Engine;
 }
 
-/** A step's own work is part of it. */
-export interface StepReport extends Work {
+/** What a step found out. */
+export interface StepResult {
   metrics: Metrics;
   groups: GroupRecord[];
   /** What the person should know: above all that, and why, a step could not learn. */
   notices: string[];
 }
 
-/** Everything needed to go on as if the stage had never stopped. */
+/** The same with the step's work. */
+export type StepReport = StepResult & Work;
+
+/** Everything needed to continue as if the stage had never stopped. */
 export interface StageSnapshot {
   tensors: Map<string, HostValue>;
   state: unknown;
@@ -52,6 +59,77 @@ export interface TrainingStage {
   /** What an adapter's stage trained; `null` where all parameters are. */
   adapter(): TrainedAdapter | null;
   release(): Promise<void>;
+}
+
+/** What GRPO and language modelling have in common: a policy that is trained step by step, on a schedule of learning rates. */
+export abstract class PolicyStage implements TrainingStage {
+  readonly totalSteps: number;
+  done: number;
+  protected readonly policy: Policy;
+  /** Tokens of the rows that were trained. */
+  protected trained = 0;
+  private readonly peak: { optimizer: Optimizer; schedule: Schedule };
+
+  protected constructor(
+    policy: Policy,
+    peak: { optimizer: Optimizer; schedule: Schedule },
+    totalSteps: number,
+    done = 0,
+  ) {
+    this.policy = policy;
+    this.peak = peak;
+    this.totalSteps = totalSteps;
+    this.done = done;
+  }
+
+  /** One step at these learning rates. */
+  protected abstract step(rates: Rates): Promise<StepResult>;
+
+  /** What a snapshot holds beside the policy, as JSON. */
+  protected abstract state(): object;
+
+  async advance(): Promise<StepReport> {
+    const { optimizer, schedule } = this.peak;
+    const before = this.work();
+    const start = performance.now();
+    const factor = lrFactor(schedule, this.done, this.totalSteps);
+    const { metrics, groups, notices } = await this.step(learningRates(optimizer, factor));
+    this.done++;
+    const work = workSince(this.work(), before);
+    const flopsPerSecond = work.flops / ((performance.now() - start) / 1000);
+    return {
+      metrics: {
+        ...metrics,
+        lr: factor * optimizer.lr,
+        "flops-per-second": work.flops === 0 ? null : flopsPerSecond,
+      },
+      groups,
+      notices,
+      ...work,
+    };
+  }
+
+  work(): Work {
+    return sumWork({ flops: this.policy.flops, trained: this.trained });
+  }
+
+  parameters(): ReadonlyMap<string, HostValue> {
+    return this.policy.parameters();
+  }
+
+  snapshot(): StageSnapshot {
+    const { done, policy } = this;
+    const state = { done, updates: policy.step.stepCount, ...this.state() };
+    return { tensors: policy.tensors(), state };
+  }
+
+  adapter(): TrainedAdapter | null {
+    return this.policy.adapter();
+  }
+
+  async release(): Promise<void> {
+    await this.policy.release();
+  }
 }
 
 /** What lies under `prefix` in a snapshot, without the prefix. */
