@@ -135,7 +135,7 @@ const MAX_TOO_LONG = 1000;
 export const rowLength = ({ ids }: Document): number => ids.length - 1;
 
 /**
- * Rows of complete examples: what is trained of an example always sees its prompt. Where no waiting example fits, the rest of
+ * Rows of complete examples: the trained part of an example always sees its prompt. Where no waiting example fits, the rest of
  * the row is padding.
  */
 export class PackedExamples implements Packing {

@@ -27,11 +27,6 @@ export function atStep({ data }: UserError, step: number): UserError {
 /** Bytes that one run keeps, unless a single value is larger: a step's values together may be many times the memory. */
 const KEPT_BYTES = 2 ** 30;
 
-interface Watched {
-  name: string;
-  tensor: Tensor;
-}
-
 /**
  * The path and op of the first node, in order, whose result is not finite though its operands are; `null` where all
  * values are finite. `feeds` are those of the step that failed; a run keeps `most` bytes.
@@ -46,7 +41,7 @@ export async function locateNonFinite(
     if (value.data instanceof Float32Array && !value.data.every(Number.isFinite))
       return `the input "${name}"`;
   const sizes = sizesIn(graph, feeds);
-  const parts: Watched[][] = [];
+  const parts: { name: string; tensor: Tensor }[][] = [];
   let left = 0;
   for (const node of neededNodes(graph))
     for (const [i, tensor] of node.outputs.entries())
@@ -65,30 +60,18 @@ export async function locateNonFinite(
         parts[parts.length - 1].push({ name: `probe:${node.id}:${i}`, tensor });
       }
   for (const part of parts) {
-    const found = await firstIn(part, engine, graph, feeds);
-    if (found !== null) return found;
+    const probe = Object.assign(Object.create(Graph.prototype), graph, {
+      outputs: new Map(part.map(({ name, tensor }) => [name, tensor])),
+    }) as Graph;
+    const session = await engine.session(probe, "probe", { composed: true });
+    try {
+      const results = await session.run(feeds);
+      for (const { name, tensor } of part)
+        if (!(host(results[name]).data as Float32Array).every(Number.isFinite))
+          return `"${tensor.node.path}" (${tensor.node.op.name}, [${tensor.shape}])`;
+    } finally {
+      await session.release();
+    }
   }
   return null;
-}
-
-/** The first of these values, in order, that is not finite. */
-async function firstIn(
-  part: readonly Watched[],
-  engine: Engine,
-  graph: Graph,
-  feeds: Record<string, HostValue>,
-): Promise<string | null> {
-  const probe = Object.assign(Object.create(Graph.prototype), graph, {
-    outputs: new Map(part.map(({ name, tensor }) => [name, tensor])),
-  }) as Graph;
-  const session = await engine.session(probe, "probe", { composed: true });
-  try {
-    const results = await session.run(feeds);
-    for (const { name, tensor } of part)
-      if (!(host(results[name]).data as Float32Array).every(Number.isFinite))
-        return `"${tensor.node.path}" (${tensor.node.op.name}, [${tensor.shape}])`;
-    return null;
-  } finally {
-    await session.release();
-  }
 }

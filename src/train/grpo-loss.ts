@@ -31,8 +31,7 @@ import {
 import { product, type Tensor } from "../graph/tensor.ts";
 import { registry } from "../lib/schema.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
-import { loadName, loadOf } from "./expert-load.ts";
-import { sequenceInputs } from "./language-model.ts";
+import { loadName, loadOf, sequenceInputs } from "./language-model.ts";
 import type { BuildLoss, LossGraph } from "./trace-step.ts";
 
 export interface Clip {
@@ -148,7 +147,7 @@ export function policyLoss(tokens: PolicyTokens, options: PolicyLossOptions): Lo
   return { loss, measurements };
 }
 
-/** Traces the policy loss of a decoder on what `microBatchFeeds` feeds; the temperature is the sampler's. */
+/** Traces the policy loss of a decoder on the inputs of `microBatchFeeds`; the temperature is the sampler's. */
 export function grpoLoss(
   config: ModelConfig,
   options: PolicyLossOptions & { recompute?: boolean; mask?: "shared" | "each" },

@@ -1,12 +1,11 @@
 /**
- * Group relative policy optimization (DeepSeekMath, arXiv 2402.03300, algorithm 1; R1, arXiv 2501.12948, section 2), step by
- * step: sample groups, reward them, turn rewards into advantages, and maximise the objective over mini-batches. The
- * objective's parts are in advantages.ts (plain numbers) and grpo-loss.ts (the traced loss).
+ * Group relative policy optimization (DeepSeekMath, arXiv 2402.03300, algorithm 1; R1, arXiv 2501.12948, section 2): sample
+ * groups, reward them, turn rewards into advantages, and maximise the objective over mini-batches. The parts of the
+ * objective are in advantages.ts (plain numbers) and grpo-loss.ts (the traced loss).
  *
- * RL leaves the biases that balance a V3's experts as they are and logs the load. V3 moves them while it pretrains and stops
- * before the end (arXiv 2412.19437, section 4.2). They move by no gradient, so the policy would change between sampling and
- * update without any ratio seeing it, towards an even load over one task's problems. NVIDIA's NeMo RL freezes them too
- * (`moe_router_bias_update_rate: 0.0`).
+ * RL does not move the biases that balance the experts of a DeepSeek-V3, and logs the load. V3 moves them during pretraining
+ * and stops before its end (arXiv 2412.19437, section 4.2). No gradient moves them: the policy would change between sampling
+ * and update, and no ratio would show it. NVIDIA's NeMo RL freezes them too (`moe_router_bias_update_rate: 0.0`).
  */
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { modelOf } from "../models/architectures.ts";
@@ -17,20 +16,20 @@ import type { Task } from "../tasks/problem.ts";
 import { advantages, hasSignal } from "./advantages.ts";
 import { grpoLoss } from "./grpo-loss.ts";
 import { measureLoss, UPDATE_METRICS } from "./grpo-metrics.ts";
-import { hasAdvantage, microBatches, type RewardedGroup, trainingBatches } from "./grpo-rows.ts";
+import { hasAdvantage, type RewardedGroup, type Scoring, trainingBatches } from "./grpo-rows.ts";
 import { type LearningState, learningNotices, signalsFrom } from "./learning.ts";
 import { Meter } from "./meter.ts";
-import { fedTokens, microBatchFeeds, type TrainingRow } from "./microbatch.ts";
+import { fedTokens, microBatches, microBatchFeeds, type TrainingRow } from "./microbatch.ts";
 import type { GrpoOptions } from "./options.ts";
 import { copyParameters, Policy } from "./policy.ts";
 import { rewardsOf, type WeightedReward } from "./rewards.ts";
 import { groupRecord, rollout, rolloutMetrics, shown } from "./rollout.ts";
 import {
   type Model,
-  PolicyStage,
   type StageContext,
   type StageSnapshot,
   type StepResult,
+  TrainingStage,
   tensorsUnder,
 } from "./stage.ts";
 import type { Feeds, Rates } from "./step.ts";
@@ -49,22 +48,25 @@ interface Parts {
   options: GrpoOptions;
   seed: number;
   rewards: readonly WeightedReward[];
-  policy: Policy;
   sampler: Sampler;
   /** Where the reference's log-probabilities are needed, or the trainer's own before it moves. */
   scorer: Scorer | null;
 }
 
-export class GrpoStage extends PolicyStage {
+export class GrpoStage extends TrainingStage {
   private readonly parts: Parts;
   /** A frozen copy of the policy; `null` without a KL term. */
   private reference: ReadonlyMap<string, HostValue> | null;
   private nextProblem: number;
   private learning: LearningState;
 
-  private constructor(parts: Parts, reference: GrpoStage["reference"], state: Partial<State> = {}) {
-    const { done, nextProblem = 0, idleSteps = 0, signals } = state;
-    super(parts.policy, parts.options, parts.options.steps, done);
+  private constructor(
+    policy: Policy,
+    parts: Parts,
+    reference: GrpoStage["reference"],
+    { done, nextProblem = 0, idleSteps = 0, signals }: Partial<State> = {},
+  ) {
+    super(policy, parts.options, parts.options.steps, done);
     this.parts = parts;
     this.reference = reference;
     this.nextProblem = nextProblem;
@@ -98,32 +100,28 @@ export class GrpoStage extends PolicyStage {
     const sampler = await Sampler.create(model.config, engine);
     const scored = kl > 0 || options.importance !== undefined;
     const scorer = scored ? await Scorer.create(model.config, engine, { mask }) : null;
-    const parts = { model, task, options, seed, rewards, policy, sampler, scorer };
-    return new GrpoStage(parts, reference, resume?.state as State | undefined);
+    const parts = { model, task, options, seed, rewards, sampler, scorer };
+    return new GrpoStage(policy, parts, reference, resume?.state as State | undefined);
   }
 
+  /** The body of algorithm 1's inner loop: lines 5 to 9 in `sample`, 10 and 11 in `update`, and line 3 where it is due. */
   protected async step(rates: Rates): Promise<StepResult> {
-    const { policy } = this;
-    const { model, options, scorer } = this.parts;
+    const { options } = this.parts;
     const meter = new Meter(UPDATE_METRICS);
     const before = this.work();
     const start = performance.now();
     const { all, kept, rounds } = await this.sample();
     const sampled = performance.now();
     const { generated } = workSince(this.work(), before);
-    const scoring = scorer && {
-      ...{ scorer, reference: this.reference, policy: policy.parameters() },
-      maxPositions: model.config.maxPositions,
-    };
-    const batches = await trainingBatches(kept, options, scoring, meter);
+    const batches = await trainingBatches(kept, options, this.scoring(), meter);
     const tokens = await this.update(batches, rates, meter);
-    // Rollout and update take turns, so each leaves its memory to the other: see `sample`.
-    await policy.step.rest();
+    // Rollout and update take turns, so each frees its memory for the other: see `sample`.
+    await this.policy.step.rest();
     const seconds = { rollout: (sampled - start) / 1000, train: (performance.now() - sampled) / 1000 };
-    const { referenceEvery, kl } = options;
     const done = this.done + 1;
-    if (referenceEvery > 0 && kl > 0 && done % referenceEvery === 0)
-      this.reference = copyParameters(policy.parameters());
+    if (this.reference !== null && options.referenceEvery > 0 && done % options.referenceEvery === 0)
+      this.reference = copyParameters(this.parameters());
+
     const groups = all.map(({ group }) => group);
     const metrics = {
       ...rolloutMetrics(groups),
@@ -144,8 +142,8 @@ export class GrpoStage extends PolicyStage {
   /**
    * Groups of completions with rewards and advantages: all that were sampled, and those that are trained on. With dynamic
    * sampling (DAPO, 2503.14476, section 3.2) these are the first that carry a signal, and more are drawn until there are
-   * enough. Without it every group counts in the denominators: dropping the others would weigh problems by difficulty, which
-   * is what Dr. GRPO removes.
+   * enough. Without it every group counts in the denominators: without the others, problems would be weighed by difficulty,
+   * which Dr. GRPO removes.
    */
   private async sample(): Promise<{ all: RewardedGroup[]; kept: RewardedGroup[]; rounds: number }> {
     const { model, task, options, seed, rewards, sampler } = this.parts;
@@ -157,8 +155,8 @@ export class GrpoStage extends PolicyStage {
     while (rounds <= (dynamicSampling?.maxRounds ?? 0) && kept.length < problemsPerStep) {
       rounds++;
       const indices = Array.from({ length: problemsPerStep }, () => this.nextProblem++);
-      const sampling = { seed, split: "train" as const, sampling: options, rewards };
-      for (const group of await rollout(current, task, indices, { ...options, ...sampling })) {
+      const settings = { ...options, seed, rewards, sampling: options };
+      for (const group of await rollout(current, task, indices, settings)) {
         const scores = group.samples.map(({ reward }) => reward);
         const rewarded = { group, advantages: advantages[options.advantage](scores) };
         all.push(rewarded);
@@ -168,6 +166,14 @@ export class GrpoStage extends PolicyStage {
     if (dynamicSampling === undefined) kept = [...all];
     sampler.forget();
     return { all, kept: kept.slice(0, problemsPerStep), rounds };
+  }
+
+  /** Whose log-probabilities the rows need beside the sampler's. */
+  private scoring(): Scoring | null {
+    const { model, scorer } = this.parts;
+    if (scorer === null) return null;
+    const { maxPositions } = model.config;
+    return { scorer, reference: this.reference, policy: this.parameters(), maxPositions };
   }
 
   /** Epochs over the mini-batches, one update each. @returns the completion tokens that were trained */

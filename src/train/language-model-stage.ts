@@ -1,4 +1,4 @@
-/** Pretraining and SFT: packed rows, weighted cross-entropy, one update after another. They differ in data alone. */
+/** Pretraining and SFT, which differ in their data: packed rows, weighted cross-entropy, one update a step. */
 
 import {
   type DocumentSource,
@@ -24,10 +24,16 @@ import { Meter } from "./meter.ts";
 import { type LanguageModelOptions, languageModelSteps } from "./options.ts";
 import { Policy, type Trained } from "./policy.ts";
 import { biasFactor } from "./schedule.ts";
-import { type Model, PolicyStage, type StageContext, type StageSnapshot, type StepResult } from "./stage.ts";
+import {
+  type Model,
+  type StageContext,
+  type StageSnapshot,
+  type StepResult,
+  TrainingStage,
+} from "./stage.ts";
 import type { Feeds, Rates } from "./step.ts";
 
-/** What a language model of this design is trained on, and which parameters that needs. */
+/** The loss of a model of this architecture, and the parameters that it trains. */
 export function trainedOn(
   config: ModelConfig,
   options: Pick<LanguageModelOptions, "batch" | "sequence" | "documentMask" | "recompute" | "v3"> &
@@ -53,7 +59,7 @@ interface State {
   packing: unknown;
 }
 
-export class LanguageModelStage extends PolicyStage {
+export class LanguageModelStage extends TrainingStage {
   private readonly options: LanguageModelOptions;
   private readonly batches: Packing;
 
@@ -117,8 +123,8 @@ export class LanguageModelStage extends PolicyStage {
   ): Promise<void> {
     const { options, policy } = this;
     const biasRate = biasFactor(this.done, this.totalSteps) * (options.v3?.biasRate ?? V3_FACTORS.biasRate);
-    // The mean over MTP's targets has a denominator of its own: eq. 24 divides by all T tokens of a row that is trained from
-    // end to end, which is the same but for its last one or two.
+    // MTP has fewer targets, so its mean has another denominator. Eq. 24 divides by all T tokens of a fully trained row,
+    // which has one or two targets less.
     const mtpTrained = batches.reduce((total, batch) => total + mtpTokens(batch), 0);
     const feeds = this.feeds(batches, trained, mtpTrained);
     const { norm, measured } = await policy.step.update(feeds, { ...rates, biasRate });

@@ -2,12 +2,11 @@
 
 import type { LanguageModelBatch } from "../data/packing.ts";
 import { input } from "../graph/ops/source.ts";
-import { add, cast, mul, neg, reshape, sum, tokenLogProbs } from "../graph/ops.ts";
+import { add, cast, expandLike, mul, neg, reshape, scatter, sum, tokenLogProbs } from "../graph/ops.ts";
 import { type Dim, type Graph, product, type Tensor } from "../graph/tensor.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import { causalMask } from "../models/masks.ts";
 import { f32, type HostValue, i32 } from "../runtime/session.ts";
-import { loadName, loadOf } from "./expert-load.ts";
 import type { BuildLoss } from "./trace-step.ts";
 
 export interface BatchShape {
@@ -21,7 +20,7 @@ export interface BatchShape {
   padded?: boolean;
 }
 
-/** Inputs that every whole-sequence graph has: ids, positions and mask. */
+/** Inputs of every graph that reads sequences from their beginning: ids, positions and mask. */
 export function sequenceInputs(
   graph: Graph,
   { batch, seq, mask }: Pick<BatchShape, "batch" | "seq" | "mask">,
@@ -51,7 +50,7 @@ export const V3_FACTORS: V3Factors = { balanceFactor: 1e-4, mtpFactor: 0.3, bias
 
 /**
  * Weighted cross-entropy: loss = -sum w_t log p(target_t), where the weights [batch, seq] carry both the loss mask and
- * the one denominator (1 / number of trained tokens of the whole update), so micro-batches add up exactly.
+ * the one denominator (1 / number of trained tokens of the update), so micro-batches add up exactly.
  *
  * With `factors`, as DeepSeek-V3 is trained: + λ · the cross-entropy of the token after the next (eq. 24, 25) + α · the
  * balance losses of all routed layers (eq. 17 to 20). The latter count a micro-batch by the weight of its tokens. Padding
@@ -108,6 +107,21 @@ export function languageModelLoss(
     });
     return { loss, measurements, loads };
   };
+}
+
+/**
+ * The output that holds each expert's tokens [experts] of a layer. A stage logs `experts/LAYER/max-load`, the fullest
+ * expert's tokens over the mean: 1 where the load is even, experts / active where all tokens choose the same experts.
+ */
+export const loadName = (layer: number): string => `experts/${layer}`;
+
+/**
+ * Tokens of each expert, [experts] f32, from `choices` [rows, active] i64 of rows that are partly padding: `fed` [rows]
+ * is 1 for a token and 0 for padding, which chooses experts as well.
+ */
+export function loadOf(choices: Tensor, fed: Tensor, experts: number): Tensor {
+  const counted = expandLike(reshape(fed, [fed.shape[0], 1]), choices);
+  return sum(scatter(counted, choices, experts), [0]);
 }
 
 /** The feeds of a batch whose rows share the causal mask and count positions from 0. */

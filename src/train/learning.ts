@@ -1,4 +1,4 @@
-/** Is this run learning? Counts the groups that carry a signal, and says in words what is wrong and what to do. */
+/** Whether a run learns: counts the groups that carry a signal, and tells a person the cause and the remedy. */
 import type { Metrics } from "../events.ts";
 import { hasSignal } from "./advantages.ts";
 import type { GrpoOptions } from "./options.ts";
@@ -7,14 +7,14 @@ import type { Group } from "./rollout.ts";
 /** From this fraction of cut completions on, the remedy is to raise maxNewTokens. */
 export const CUT_LIMIT = 0.5;
 
-/** Below this fraction of groups with a signal, most of what is sampled teaches nothing, and the person is told. */
+/** Below this fraction of groups with a signal, most samples teach nothing, and the person is told. */
 export const FEW_SIGNALS = 0.5;
 
 /** Groups that a notice is drawn from, at least, and steps between two notices. */
 const LEAST_GROUPS = 24;
 const PAUSE = 50;
 
-/** Counted over steps since the last notice. */
+/** Counts of the steps since the last notice. */
 export interface Signals {
   steps: number;
   groups: number;
@@ -86,14 +86,14 @@ export function signalRemedy(pass1: number, groupSize: number, cut: number, redr
   return `at a pass@1 of ${percent(pass1)}, groups of ${size} would carry one in about ${percent(share)}: raise groupSize (now ${groupSize})${further}`;
 }
 
-/** The notice that is due after a step, and what is counted from then on. `last`: the stage ends with this step. */
+/** The notice that is due after a step, and the counts for the next one. `last`: the stage ends with this step. */
 export function fewSignals(
   signals: Signals,
   { groupSize, last, redrawn }: { groupSize: number; last: boolean; redrawn?: boolean },
 ): { notices: string[]; signals: Signals } {
   const { steps, groups, withSignal: carrying, told } = signals;
   const enough = told ? steps >= PAUSE : groups >= LEAST_GROUPS || last;
-  // Where no group carries one, `whyNothingWasLearned` speaks.
+  // `whyNothingWasLearned` gives the notice where no group carries one.
   if (!enough || carrying === 0) return { notices: [], signals };
   const share = carrying / groups;
   if (share >= FEW_SIGNALS) return { notices: [], signals: steps >= PAUSE ? noSignals(told) : signals };

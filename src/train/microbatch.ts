@@ -3,6 +3,7 @@
 import { MASKED } from "../graph/ops/nn.ts";
 import { causalMask } from "../models/masks.ts";
 import { f32, type HostValue, i32 } from "../runtime/session.ts";
+import type { GrpoOptions } from "./options.ts";
 
 /** Row lengths are rounded up to this, so that the engine sees few shapes. */
 const LENGTH_STEP = 16;
@@ -42,7 +43,7 @@ export interface MicroBatch<Row extends Sequence = TrainingRow> {
 
 /**
  * The completions of each prompt together, up to `tokens` a packed row. The row holds the prompt once: all of it but the
- * last token, which each completion repeats as its own first input and predicts its first token from. With prompts longer
+ * last token, which each completion repeats as its first input and predicts its first token from. With prompts longer
  * than the completions this saves most of an update.
  */
 export function packByPrefix<Row extends Sequence>(rows: readonly Row[], tokens: number): Row[][] {
@@ -89,9 +90,10 @@ export function planMicroBatches(
 }
 
 /** Micro-batches of up to `tokens` padded tokens; `sharedPrefix` packs completions of one prompt into one row. */
-export function microBatchesOf<Row extends Sequence>(
+export function microBatches<Row extends Sequence>(
   rows: readonly Row[],
-  { tokens, maxPositions, sharedPrefix }: { tokens: number; maxPositions: number; sharedPrefix: boolean },
+  { microBatchTokens: tokens, sharedPrefix }: Pick<GrpoOptions, "microBatchTokens" | "sharedPrefix">,
+  maxPositions: number,
 ): MicroBatch<Row>[] {
   const packed = sharedPrefix
     ? packByPrefix(rows, Math.min(tokens, maxPositions))

@@ -1,4 +1,4 @@
-/** What a training stage is to the run around it: it advances step by step, can be saved at any step, and is released. */
+/** A training stage: it advances step by step, can be saved after each step, and is released. */
 
 import type { ModelShape } from "../checkpoint/folder.ts";
 import type { GroupRecord, Metrics } from "../events.ts";
@@ -23,7 +23,7 @@ export interface StageContext {
   engine: Engine;
 }
 
-/** What a step found out. */
+/** The result of a step. */
 export interface StepResult {
   metrics: Metrics;
   groups: GroupRecord[];
@@ -46,24 +46,10 @@ export interface TrainedAdapter {
   tensors: ReadonlyMap<string, HostValue>;
 }
 
-export interface TrainingStage {
+/** A policy that is trained step by step, on a schedule of learning rates: by GRPO or by language modelling. */
+export abstract class TrainingStage {
   readonly totalSteps: number;
   /** Steps done. */
-  readonly done: number;
-  advance(): Promise<StepReport>;
-  /** All that was computed so far, in the step under way too. */
-  work(): Work;
-  /** The current parameters; valid until the next `advance`. */
-  parameters(): ReadonlyMap<string, HostValue>;
-  snapshot(): StageSnapshot;
-  /** What an adapter's stage trained; `null` where all parameters are. */
-  adapter(): TrainedAdapter | null;
-  release(): Promise<void>;
-}
-
-/** What GRPO and language modelling have in common: a policy that is trained step by step, on a schedule of learning rates. */
-export abstract class PolicyStage implements TrainingStage {
-  readonly totalSteps: number;
   done: number;
   protected readonly policy: Policy;
   /** Tokens of the rows that were trained. */
@@ -109,10 +95,12 @@ export abstract class PolicyStage implements TrainingStage {
     };
   }
 
+  /** All that was computed so far, with the current step. */
   work(): Work {
     return sumWork({ flops: this.policy.flops, trained: this.trained });
   }
 
+  /** The current parameters; valid until the next `advance`. */
   parameters(): ReadonlyMap<string, HostValue> {
     return this.policy.parameters();
   }
@@ -123,6 +111,7 @@ export abstract class PolicyStage implements TrainingStage {
     return { tensors: policy.tensors(), state };
   }
 
+  /** The trained adapter; `null` where all parameters are trained. */
   adapter(): TrainedAdapter | null {
     return this.policy.adapter();
   }
@@ -132,7 +121,7 @@ export abstract class PolicyStage implements TrainingStage {
   }
 }
 
-/** What lies under `prefix` in a snapshot, without the prefix. */
+/** The tensors of a snapshot whose names begin with `prefix`, named without it. */
 export function tensorsUnder(
   tensors: ReadonlyMap<string, HostValue>,
   prefix: string,

@@ -121,7 +121,7 @@ function traceGradients(
   return { parameters, gradients };
 }
 
-/** The whole step in one graph: batch, parameters and moments in; next parameters and moments, loss and norm out. */
+/** The step in one graph: batch, parameters and moments in; next parameters and moments, loss and norm out. */
 export function traceStep(
   specs: readonly ParameterSpec[],
   buildLoss: BuildLoss,
