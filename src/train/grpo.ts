@@ -24,15 +24,9 @@ import type { GrpoOptions } from "./options.ts";
 import { copyParameters, Policy } from "./policy.ts";
 import { rewardsOf, type WeightedReward } from "./rewards.ts";
 import { groupRecord, rollout, rolloutMetrics, shown } from "./rollout.ts";
-import {
-  type Model,
-  type StageContext,
-  type StageSnapshot,
-  type StepResult,
-  TrainingStage,
-  tensorsUnder,
-} from "./stage.ts";
+import { type Model, type StageContext, type StageSnapshot, type StepResult, tensorsUnder } from "./stage.ts";
 import type { Feeds, Rates } from "./step.ts";
+import { TrainingStage } from "./training-stage.ts";
 
 /** The state in a snapshot; checkpoints of older versions lack some of it. */
 interface State extends Partial<LearningState> {

@@ -24,14 +24,9 @@ import { Meter } from "./meter.ts";
 import { type LanguageModelOptions, languageModelSteps } from "./options.ts";
 import { Policy, type Trained } from "./policy.ts";
 import { biasFactor } from "./schedule.ts";
-import {
-  type Model,
-  type StageContext,
-  type StageSnapshot,
-  type StepResult,
-  TrainingStage,
-} from "./stage.ts";
+import type { Model, StageContext, StageSnapshot, StepResult } from "./stage.ts";
 import type { Feeds, Rates } from "./step.ts";
+import { TrainingStage } from "./training-stage.ts";
 
 /** The loss of a model of this architecture, and the parameters that it trains. */
 export function trainedOn(

@@ -11,7 +11,7 @@ const mutant =
   });
 
 const grpo = mutant("src/train/grpo.ts", "train/grpo-step");
-const stage = mutant("src/train/stage.ts", "train/language-model-step");
+const stage = mutant("src/train/training-stage.ts", "train/language-model-step");
 const rollouts = mutant("src/train/rollout.ts", "train/grpo-step");
 const language = mutant("src/train/language-model-stage.ts", "train/language-model-step");
 const rows = mutant("src/train/grpo-rows.ts", "train/grpo-step");
