@@ -63,10 +63,11 @@ export function recomputeAll(inputs: readonly Tensor[], part: Parts): readonly T
  */
 function unmade(inputs: readonly Tensor[]) {
   const parts = inputs.map((input) => {
-    const { remake } = input.node.op;
+    const { op, attrs, inputs } = input.node;
+    const { remake } = op;
     return remake === undefined
       ? { own: [input], remake: ([only]: readonly Tensor[]) => only }
-      : { own: input.node.inputs, remake };
+      : { own: inputs, remake: (own: readonly Tensor[]) => remake(own, attrs) };
   });
   const remake = (leaves: readonly Tensor[]): Tensor[] => {
     let start = 0;

@@ -2,7 +2,7 @@
  * Symbolic values: a `Tensor` has a dtype and a shape but no data. Ops connect tensors into a `Graph`, which is
  * differentiated (grad.ts), printed (print.ts), counted (analyse.ts) and lowered to ONNX (lower.ts).
  */
-import type { Emitter } from "./emitter.ts";
+import type { Op } from "./op.ts";
 import { type DType, GraphError, type Shape } from "./shape.ts";
 
 export * from "./shape.ts";
@@ -35,42 +35,14 @@ export class Tensor {
   }
 }
 
-export type Gradients = readonly (Tensor | null)[];
-
-/** Emits ONNX nodes for the inputs of these names; returns the names of the outputs. */
-export type Lower = (ctx: Emitter, inputs: string[], node: Node) => string[];
-
-/** A form of an op that one execution provider runs as a single kernel, or a few. */
-export interface FusedForm {
-  /** Why this node cannot take the form, in words, or `null` where it can. */
-  reason: (node: Node) => string | null;
-  lower: Lower;
-  /** How many of the op's outputs the form gives (default: all); where a later one is used, it is not taken. */
-  outputs?: number;
-}
-
-/** An op with its attributes, as one node applies it; `defineOp` in op.ts says what each part is. */
-export interface Op {
-  readonly name: string;
-  /** Where the result's memory comes from: see `OpRule`. */
-  readonly memory?: "view" | "source" | "partial";
-  readonly lower: Lower | "body";
-  readonly grad: ((node: Node, gradients: Gradients) => Gradients) | "body";
-  readonly flops: ((inputs: number[][], outputs: number[][]) => number) | "body";
-  /** By the name of the execution provider. */
-  readonly fused: Readonly<Record<string, FusedForm>>;
-  readonly linear?: (x: Tensor, node: Node) => Tensor;
-  readonly remake?: (inputs: readonly Tensor[]) => Tensor;
-}
-
 /** One application of an op. `body` holds the outputs of a composite op as its parts make them. */
 export interface Node {
   readonly graph: Graph;
   readonly id: number;
   readonly op: Op;
   readonly inputs: readonly Tensor[];
-  /** For people: see `printGraph`. */
-  readonly attrs: unknown;
+  /** Of the type that the op's rules take, which alone can read them. */
+  readonly attrs: never;
   /** The line of the model that made it, such as `layers.3.attn.qNope`; in the backward pass it ends with `.grad`. */
   readonly path: string;
   readonly outputs: readonly Tensor[];
@@ -109,23 +81,22 @@ export class Graph {
     return this.path.join(".");
   }
 
-  /** `shapes` gives the outputs' types; an error of it, or of an operand, names the line of the model. */
-  addNode(
-    { op, inputs, attrs, body }: Pick<Node, "op" | "inputs" | "attrs" | "body">,
-    shapes: () => readonly TensorSpec[],
-  ): Node {
+  /** Applies an op. An error of its shape rule, or of an operand, names the line of the model. */
+  addNode<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Node {
     const path = this.currentPath();
     if (inputs.some((input) => input.graph !== this))
       throw new GraphError(`${op.name} at "${path}": an operand belongs to another graph`);
+    const body = "body" in op ? this.scope(op.name, () => op.body(inputs, attrs)) : null;
     let specs: readonly TensorSpec[];
     try {
-      specs = shapes();
+      specs = "shape" in op ? op.shape(inputs, attrs) : (body ?? []);
     } catch (error) {
       if (!(error instanceof GraphError)) throw error;
       throw new GraphError(`${path === "" ? "" : `${path}: `}${op.name}: ${error.message}`);
     }
     const outputs: Tensor[] = [];
-    const node: Node = { graph: this, id: this.nodes.length, op, inputs, attrs, path, outputs, body };
+    const made = { graph: this, id: this.nodes.length, path, inputs, outputs, body };
+    const node: Node = { ...made, op, attrs: attrs as never };
     specs.forEach((spec, i) => {
       outputs.push(new Tensor(node, i, spec));
     });

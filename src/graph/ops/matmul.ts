@@ -97,5 +97,6 @@ export function matmul(a: Tensor, b: Tensor, options: Partial<MatmulAttrs> = {})
 
 /** x · wᵀ, [..., in] with a weight [out, in] as Hugging Face stores it, or an op that makes one -> [..., out]. */
 export function linear(x: Tensor, weight: Tensor): Tensor {
-  return weight.node.op.linear?.(x, weight.node) ?? matmul(x, weight, { transB: true });
+  const { op, attrs } = weight.node;
+  return op.linear?.(x, weight.node, attrs) ?? matmul(x, weight, { transB: true });
 }
