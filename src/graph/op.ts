@@ -4,32 +4,11 @@
  */
 import type { Emitter } from "./emitter.ts";
 import type { Attribute } from "./proto.ts";
-import { type DType, sizeOf } from "./shape.ts";
+import { completeSample, type Sample, type SampleRule } from "./samples.ts";
+import { sizeOf } from "./shape.ts";
 import type { Graph, Node, Tensor, TensorSpec } from "./tensor.ts";
 
 export { sizeOf } from "./shape.ts";
-
-/** An operand of a sample: f32 unless `dtype` says otherwise; `values` draws each element (default: uniform in [-1, 1)). */
-export interface SampleInput {
-  shape: readonly number[];
-  dtype?: DType;
-  values?: (random: () => number, index: number) => number;
-}
-
-/** A case on which the op is checked: its operands, and how to call it. */
-export interface Sample {
-  label: string;
-  inputs: SampleInput[];
-  build: (...inputs: Tensor[]) => Tensor;
-  /** Which inputs have a gradient to check; default: every f32 input. */
-  differentiable?: number[];
-}
-
-/** A sample as an op lists it: a shape alone is an operand of f32, and the label is the shapes unless given. */
-type SampleCase = Omit<Sample, "label" | "inputs"> & {
-  label?: string;
-  inputs: readonly (SampleInput | readonly number[])[];
-};
 
 /** Emits ONNX nodes for inputs of these names; returns the names of the outputs. */
 type Lower<A> = (ctx: Emitter, inputs: string[], attrs: A, node: Node) => string[];
@@ -46,7 +25,7 @@ export interface FusedForm<A = never> {
 
 interface CommonRule<A> {
   name: string;
-  samples: readonly SampleCase[];
+  samples: readonly SampleRule[];
   /** By the name of an execution provider (a device of runtime's table): a form that this provider runs faster. */
   fused?: Readonly<Record<string, FusedForm<A>>>;
   /** For an op that makes a weight [out, in]: x · weightᵀ without making the weight first. */
@@ -118,7 +97,7 @@ export function registeredOps(): RegisteredOp[] {
 function define<A>(op: Op<A>): Apply<A> {
   const { name, samples, fused = {} } = op;
   if (registry.has(name)) throw new Error(`op "${name}" is defined twice`);
-  registry.set(name, { name, samples: samples.map(completed), providers: Object.keys(fused) });
+  registry.set(name, { name, samples: samples.map(completeSample), providers: Object.keys(fused) });
   const attrsOf = new WeakMap<Node, A>();
   const all = (inputs: readonly Tensor[], attrs: A, graph = inputs[0].graph): readonly Tensor[] => {
     const node = graph.addNode(op, inputs, attrs);
@@ -134,21 +113,18 @@ function define<A>(op: Op<A>): Apply<A> {
 export const defineOp = <A = null>(rule: OpRule<A>): Apply<A> => define(rule);
 export const defineComposite = <A = null>(rule: CompositeRule<A>): Apply<A> => define(rule);
 
-function completed(sample: SampleCase): Sample {
-  const inputs = sample.inputs.map((input) => ("shape" in input ? input : { shape: input }));
-  return { label: inputs.map(({ shape }) => `[${shape}]`).join(" "), ...sample, inputs };
-}
-
 /** The lowering rule of an op that is one node of ONNX with the same operands. */
 export const onnx =
   <A>(opType: string, attributes?: (attrs: A) => Record<string, Attribute>): Lower<A> =>
   (ctx, inputs, attrs) => [ctx.emit(opType, inputs, attributes?.(attrs))];
 
-/** So many operations for each element of the first output, or of the first input. */
+/** One operation for each element of the first output, or `cost` of them. */
 export const perElement =
   (cost = 1): Flops<unknown> =>
   (_inputs, [out]) =>
     cost * sizeOf(out);
+
+/** One operation for each element of the first operand. */
 export const perInput: Flops<unknown> = ([x]) => sizeOf(x);
 
 export const free: Flops<unknown> = () => 0;

@@ -32,12 +32,12 @@ const recomputeOp = defineComposite<RecomputeAttrs>({
   samples: [
     {
       label: "a block",
-      inputs: [{ shape: [2, 3] }, { shape: [3] }],
+      inputs: [[2, 3], [3]],
       build: (x, w) => recompute([x, w], ([a, b]) => mul(silu(mul(a, b)), a)),
     },
     {
       label: "a second result",
-      inputs: [{ shape: [2, 3] }, { shape: [3] }],
+      inputs: [[2, 3], [3]],
       build: (x, w) => {
         const [y, z] = recomputeAll([x, w], ([a, b]) => [mul(silu(a), b), sum(mul(a, b))]);
         return add(y, z);

@@ -1,19 +1,10 @@
 /** Operators that look things up: rows of tables, one-hot vectors, entries along the last axis. */
-import { defineOp, free, onnx, type Sample, sizeOf } from "../op.ts";
+import { defineOp, free, onnx, perInput, sizeOf } from "../op.ts";
+import { integers, listed } from "../samples.ts";
 import { type Dim, GraphError, product, type Shape, sameShape, type Tensor } from "../tensor.ts";
 import { cast, mul } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { reshape } from "./movement.ts";
-
-type Input = Sample["inputs"][number];
-const ids = (shape: number[], below: number): Input => ({
-  ...{ shape, dtype: "i32" },
-  values: (random) => Math.floor(random() * below),
-});
-const listed = (...values: number[]): Input => ({
-  ...{ shape: [values.length], dtype: "i32" },
-  values: (_random, i) => values[i],
-});
 
 const oneHotOp = defineOp<number>({
   name: "oneHot",
@@ -28,13 +19,8 @@ const oneHotOp = defineOp<number>({
   grad: null,
   flops: free,
   samples: [
-    { label: "ids", inputs: [ids([2, 3], 4)], build: (ids) => oneHot(ids, 4), differentiable: [] },
-    {
-      label: "times a tensor",
-      inputs: [ids([2, 3], 4), { shape: [2, 3, 4] }],
-      build: (ids, x) => mul(oneHot(ids, 4), x),
-      differentiable: [1],
-    },
+    { inputs: [integers([2, 3], 4)], build: (ids) => oneHot(ids, 4) },
+    { inputs: [integers([2, 3], 4), [2, 3, 4]], build: (ids, x) => mul(oneHot(ids, 4), x) },
   ],
 });
 
@@ -57,13 +43,12 @@ const segmentSumOp = defineOp<number>({
     return [ctx.emit("ScatterND", [zeros, indices, rows], { reduction: "add" })];
   },
   grad: (g, { inputs: [, ids] }) => [gather(g, ids)],
-  flops: ([rows]) => sizeOf(rows),
+  flops: perInput,
   samples: [
     {
       label: "repeated ids",
-      inputs: [{ shape: [5, 2] }, ids([5], 3)],
+      inputs: [[5, 2], integers([5], 3)],
       build: (rows, ids) => segmentSum(rows, ids, 3),
-      differentiable: [0],
     },
   ],
 });
@@ -96,18 +81,11 @@ const gatherOp = defineOp({
     return [reshape(flat, table.shape)];
   },
   flops: free,
-  samples: (
-    [
-      ["embedding", [5, 3], [2, 4]],
-      ["one id", [2, 3], [1]],
-      ["a large table", [1100, 2], [3]],
-    ] as const
-  ).map(([label, table, at]) => ({
-    label,
-    inputs: [{ shape: [...table] }, ids([...at], table[0])],
-    build: gather,
-    differentiable: [0],
-  })),
+  samples: [
+    { label: "embedding", inputs: [[5, 3], integers([2, 4], 5)], build: gather },
+    { label: "one id", inputs: [[2, 3], integers([1], 2)], build: gather },
+    { label: "a large table", inputs: [[1100, 2], integers([3], 1100)], build: gather },
+  ],
 });
 
 /** Rows of `table` [rows, ...] at `ids` [...] -> [...ids, ...]. */
@@ -133,16 +111,10 @@ const gatherRowsOp = defineOp({
   samples: [
     {
       label: "two of three rows",
-      inputs: [{ shape: [3, 2] }, listed(2, 0), listed(1, 2, 0)],
+      inputs: [[3, 2], listed([2], [2, 0]), listed([3], [1, 2, 0])],
       build: gatherRows,
-      differentiable: [0],
     },
-    {
-      label: "and back",
-      inputs: [{ shape: [2, 1] }, listed(1, 2, 0), listed(2, 0)],
-      build: gatherRows,
-      differentiable: [0],
-    },
+    { label: "and back", inputs: [[2, 1], listed([3], [1, 2, 0]), listed([2], [2, 0])], build: gatherRows },
   ],
 });
 
@@ -175,14 +147,7 @@ const takeAlongAxisOp = defineOp({
     return [scatter(g, indices, depth)];
   },
   flops: free,
-  samples: [
-    {
-      label: "entries of rows",
-      inputs: [{ shape: [3, 5] }, ids([3, 2], 5)],
-      build: (x, ids) => takeAlongAxis(x, cast(ids, "i64")),
-      differentiable: [0],
-    },
-  ],
+  samples: [{ inputs: [[3, 5], integers([3, 2], 5)], build: (x, ids) => takeAlongAxis(x, cast(ids, "i64")) }],
 });
 
 /** Entries of each row of `x` [..., depth] at `indices` [..., k], i32 or i64 -> [..., k]. */
@@ -203,20 +168,10 @@ const scatterOp = defineOp<number>({
     return [ctx.emit("ScatterElements", [zeros, indices, values], { axis: -1, reduction: "add" })];
   },
   grad: (g, { inputs: [, indices] }) => [takeAlongAxis(g, indices)],
-  flops: ([values]) => sizeOf(values),
+  flops: perInput,
   samples: [
-    {
-      label: "repeated indices",
-      inputs: [{ shape: [2, 4] }, ids([2, 4], 3)],
-      build: (x, ids) => scatter(x, cast(ids, "i64"), 3),
-      differentiable: [0],
-    },
-    {
-      label: "one row",
-      inputs: [{ shape: [4] }, ids([4], 6)],
-      build: (x, ids) => scatter(x, cast(ids, "i64"), 6),
-      differentiable: [0],
-    },
+    { inputs: [[2, 4], integers([2, 4], 3)], build: (x, ids) => scatter(x, cast(ids, "i64"), 3) },
+    { inputs: [[4], integers([4], 6)], build: (x, ids) => scatter(x, cast(ids, "i64"), 6) },
   ],
 });
 
@@ -235,14 +190,7 @@ const scatterAddOp = defineOp({
   lower: onnx("ScatterElements", () => ({ axis: -1, reduction: "add" })),
   grad: (g, { inputs: [, indices] }) => [g, null, takeAlongAxis(g, indices)],
   flops: ([, indices]) => sizeOf(indices),
-  samples: [
-    {
-      label: "entries",
-      inputs: [{ shape: [2, 5] }, ids([2, 3], 5), { shape: [2, 3] }],
-      build: scatterAdd,
-      differentiable: [0, 2],
-    },
-  ],
+  samples: [{ inputs: [[2, 5], integers([2, 3], 5), [2, 3]], build: scatterAdd }],
 });
 
 /** `x` [..., depth] with `values` [..., k] added to its entries at `indices` [..., k], i32 or i64. */

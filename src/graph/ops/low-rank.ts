@@ -19,12 +19,21 @@ const lowRankOp = defineComposite<number>({
   samples: [
     {
       label: "made",
-      inputs: [{ shape: [4, 3] }, { shape: [2, 3] }, { shape: [4, 2] }],
+      inputs: [
+        [4, 3],
+        [2, 3],
+        [4, 2],
+      ],
       build: (weight, down, up) => lowRank(weight, down, up, 0.5),
     },
     {
       label: "applied",
-      inputs: [{ shape: [2, 5, 3] }, { shape: [4, 3] }, { shape: [2, 3] }, { shape: [4, 2] }],
+      inputs: [
+        [2, 5, 3],
+        [4, 3],
+        [2, 3],
+        [4, 2],
+      ],
       build: (x, weight, down, up) => linear(x, lowRank(weight, down, up, 0.5)),
     },
   ],

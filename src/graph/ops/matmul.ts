@@ -76,7 +76,7 @@ const matmulOp = defineOp<MatmulAttrs>({
     ] as const
   ).map(([left, right, transA, transB]) => ({
     label: `[${left}]${transA ? "ᵀ" : ""} · [${right}]${transB ? "ᵀ" : ""}`,
-    inputs: [{ shape: [...left] }, { shape: [...right] }],
+    inputs: [left, right],
     build: (a, b) => matmul(a, b, { transA, transB, alpha: 0.5 }),
   })),
 });

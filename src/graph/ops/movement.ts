@@ -37,10 +37,10 @@ const reshapeOp = defineOp<{ shape: Shape }>({
   grad: (g, { inputs: [x] }) => [reshape(g, x.shape, x)],
   flops: free,
   samples: [
-    { label: "merge", inputs: [{ shape: [2, 3, 4] }], build: (x) => reshape(x, [6, 4]) },
-    { label: "split", inputs: [{ shape: [2, 6] }], build: (x) => reshape(x, [2, 2, 3]) },
-    { label: "scalar", inputs: [{ shape: [1, 1] }], build: (x) => reshape(x, []) },
-    { label: "empty", inputs: [{ shape: [0, 3] }], build: (x) => reshape(x, [3, 0]) },
+    { inputs: [[2, 3, 4]], build: (x) => reshape(x, [6, 4]) },
+    { inputs: [[2, 6]], build: (x) => reshape(x, [2, 2, 3]) },
+    { inputs: [[1, 1]], build: (x) => reshape(x, []) },
+    { inputs: [[0, 3]], build: (x) => reshape(x, [3, 0]) },
   ],
 });
 
@@ -69,6 +69,9 @@ export function reshape(x: Tensor, shape: Shape, like?: Tensor): Tensor {
   return reshapeOp(needed ? [x, like] : [x], { shape });
 }
 
+/** [...] -> [..., 1] */
+export const column = (x: Tensor): Tensor => reshape(x, [...x.shape, 1]);
+
 const transposeOp = defineOp<readonly number[]>({
   name: "transpose",
   shape: ([x], perm) => {
@@ -77,16 +80,14 @@ const transposeOp = defineOp<readonly number[]>({
     return [{ dtype: x.dtype, shape: perm.map((axis) => x.shape[axis]) }];
   },
   lower: onnx("Transpose", (perm) => ({ perm })),
-  grad: (g, _node, perm) => [
-    transpose(
-      g,
-      perm.map((_, axis) => perm.indexOf(axis)),
-    ),
-  ],
+  grad: (g, _node, perm) => {
+    const inverse = perm.map((_, axis) => perm.indexOf(axis));
+    return [transpose(g, inverse)];
+  },
   flops: free,
   samples: [
-    { label: "matrix", inputs: [{ shape: [2, 3] }], build: (x) => transpose(x, [1, 0]) },
-    { label: "heads", inputs: [{ shape: [2, 3, 1, 4] }], build: (x) => transpose(x, [2, 0, 3, 1]) },
+    { inputs: [[2, 3]], build: (x) => transpose(x, [1, 0]) },
+    { inputs: [[2, 3, 1, 4]], build: (x) => transpose(x, [2, 0, 3, 1]) },
   ],
 });
 
@@ -109,15 +110,12 @@ const expandOp = defineOp<Shape>({
   grad: (g) => [g],
   flops: free,
   samples: [
+    { inputs: [[3], [2, 3]], build: (x, like) => expandLike(x, like), differentiable: [0] },
     {
-      label: "row",
-      inputs: [{ shape: [3] }, { shape: [2, 3] }],
-      build: (x, like) => expandLike(x, like),
-      differentiable: [0],
-    },
-    {
-      label: "inner",
-      inputs: [{ shape: [2, 1, 2] }, { shape: [2, 3, 2] }],
+      inputs: [
+        [2, 1, 2],
+        [2, 3, 2],
+      ],
       build: (x, like) => expandLike(x, like),
       differentiable: [0],
     },
@@ -129,13 +127,7 @@ export function expandLike(x: Tensor, like: Tensor): Tensor {
   return sameShape(x.shape, like.shape) ? x : expandOp([x, like], like.shape);
 }
 
-interface SliceAttrs {
-  axis: number;
-  start: number;
-  end: number;
-}
-
-const sliceOp = defineOp<SliceAttrs>({
+const sliceOp = defineOp<{ axis: number; start: number; end: number }>({
   name: "slice",
   shape: ([x], { axis, start, end }) => {
     const dim = x.shape[axis];
@@ -151,8 +143,8 @@ const sliceOp = defineOp<SliceAttrs>({
   grad: (g, { inputs: [x] }, { axis, start, end }) => [pad(g, axis, start, (x.shape[axis] as number) - end)],
   flops: free,
   samples: [
-    { label: "middle", inputs: [{ shape: [2, 5] }], build: (x) => slice(x, 1, 1, 4) },
-    { label: "nothing", inputs: [{ shape: [2, 3] }], build: (x) => slice(x, 0, 1, 1) },
+    { inputs: [[2, 5]], build: (x) => slice(x, 1, 1, 4) },
+    { inputs: [[2, 3]], build: (x) => slice(x, 0, 1, 1) },
   ],
 });
 
@@ -161,13 +153,7 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
   return sliceOp([x], { axis: axis < 0 ? axis + x.rank : axis, start, end });
 }
 
-interface PadAttrs {
-  axis: number;
-  before: number;
-  after: number;
-}
-
-const padOp = defineOp<PadAttrs>({
+const padOp = defineOp<{ axis: number; before: number; after: number }>({
   name: "pad",
   shape: ([x], { axis, before, after }) => [
     { dtype: x.dtype, shape: replaced(x.shape, axis, (x.shape[axis] as number) + before + after) },
@@ -179,7 +165,7 @@ const padOp = defineOp<PadAttrs>({
     slice(g, axis, before, before + (x.shape[axis] as number)),
   ],
   flops: free,
-  samples: [{ label: "both sides", inputs: [{ shape: [2, 3] }], build: (x) => pad(x, 1, 2, 1) }],
+  samples: [{ inputs: [[2, 3]], build: (x) => pad(x, 1, 2, 1) }],
 });
 
 /** Zeros before and after along `axis`. */
@@ -204,10 +190,18 @@ const concatOp = defineOp<number>({
   },
   flops: free,
   samples: [
-    { label: "columns", inputs: [{ shape: [2, 3] }, { shape: [2, 1] }], build: (x, y) => concat([x, y], 1) },
     {
-      label: "with an empty one",
-      inputs: [{ shape: [2, 3] }, { shape: [0, 3] }],
+      inputs: [
+        [2, 3],
+        [2, 1],
+      ],
+      build: (x, y) => concat([x, y], 1),
+    },
+    {
+      inputs: [
+        [2, 3],
+        [0, 3],
+      ],
       build: (x, y) => concat([x, y], 0),
     },
   ],
@@ -219,12 +213,7 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   return tensors.length === 1 ? tensors[0] : concatOp(tensors, positive);
 }
 
-interface SplitAttrs {
-  axis: number;
-  sizes: readonly number[];
-}
-
-const splitOp = defineOp<SplitAttrs>({
+const splitOp = defineOp<{ axis: number; sizes: readonly number[] }>({
   name: "split",
   shape: ([x], { axis, sizes }) => {
     if (x.shape[axis] !== sumDims(sizes))
@@ -247,12 +236,8 @@ const splitOp = defineOp<SplitAttrs>({
   },
   flops: free,
   samples: [
-    { label: "first part used", inputs: [{ shape: [2, 5] }], build: (x) => split(x, 1, [2, 3])[0] },
-    {
-      label: "both used",
-      inputs: [{ shape: [4, 2] }],
-      build: (x) => concat([...split(x, 0, [1, 3])].reverse(), 0),
-    },
+    { label: "first part used", inputs: [[2, 5]], build: (x) => split(x, 1, [2, 3])[0] },
+    { label: "both used", inputs: [[4, 2]], build: (x) => concat([...split(x, 0, [1, 3])].reverse(), 0) },
   ],
 });
 
