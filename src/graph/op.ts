@@ -4,7 +4,7 @@
  */
 import type { Emitter } from "./emitter.ts";
 import type { Attribute } from "./proto.ts";
-import { completeSample, type Sample, type SampleRule } from "./samples.ts";
+import type { Sample, SampleRule } from "./samples.ts";
 import { sizeOf } from "./shape.ts";
 import type { Graph, Node, Tensor, TensorSpec } from "./tensor.ts";
 
@@ -97,7 +97,7 @@ export function registeredOps(): RegisteredOp[] {
 function define<A>(op: Op<A>): Apply<A> {
   const { name, samples, fused = {} } = op;
   if (registry.has(name)) throw new Error(`op "${name}" is defined twice`);
-  registry.set(name, { name, samples: samples.map(completeSample), providers: Object.keys(fused) });
+  registry.set(name, { name, samples: samples.map(labelled), providers: Object.keys(fused) });
   const attrsOf = new WeakMap<Node, A>();
   const all = (inputs: readonly Tensor[], attrs: A, graph = inputs[0].graph): readonly Tensor[] => {
     const node = graph.addNode(op, inputs, attrs);
@@ -112,6 +112,11 @@ function define<A>(op: Op<A>): Apply<A> {
 
 export const defineOp = <A = null>(rule: OpRule<A>): Apply<A> => define(rule);
 export const defineComposite = <A = null>(rule: CompositeRule<A>): Apply<A> => define(rule);
+
+const labelled = (sample: SampleRule): Sample => ({
+  label: sample.inputs.map(({ shape }) => `[${shape}]`).join(" "),
+  ...sample,
+});
 
 /** The lowering rule of an op that is one node of ONNX with the same operands. */
 export const onnx =

@@ -2,6 +2,7 @@
 import { gradients } from "./grad.ts";
 import { defineComposite } from "./op.ts";
 import { add, detach, mul, silu, slice, sum } from "./ops.ts";
+import { operands } from "./samples.ts";
 import type { Tensor } from "./tensor.ts";
 
 type Part = (inputs: readonly Tensor[]) => Tensor;
@@ -32,12 +33,12 @@ const recomputeOp = defineComposite<RecomputeAttrs>({
   samples: [
     {
       label: "a block",
-      inputs: [[2, 3], [3]],
+      inputs: operands([2, 3], [3]),
       build: (x, w) => recompute([x, w], ([a, b]) => mul(silu(mul(a, b)), a)),
     },
     {
       label: "a second result",
-      inputs: [[2, 3], [3]],
+      inputs: operands([2, 3], [3]),
       build: (x, w) => {
         const [y, z] = recomputeAll([x, w], ([a, b]) => [mul(silu(a), b), sum(mul(a, b))]);
         return add(y, z);

@@ -10,24 +10,22 @@ export interface SampleInput {
 }
 
 /** The operands of an op, and how to call it. */
-export interface Sample {
-  label: string;
+export interface SampleRule {
+  /** The shapes unless given. */
+  label?: string;
   inputs: SampleInput[];
   build: (...inputs: Tensor[]) => Tensor;
   /** Which inputs have a gradient to check; default: every f32 input. */
   differentiable?: number[];
 }
 
-/** A sample as an op lists it: a shape alone is an operand of f32, and the label is the shapes unless given. */
-export type SampleRule = Omit<Sample, "label" | "inputs"> & {
-  label?: string;
-  inputs: readonly (SampleInput | readonly number[])[];
-};
-
-export function completeSample(sample: SampleRule): Sample {
-  const inputs = sample.inputs.map((input) => ("shape" in input ? input : { shape: input }));
-  return { label: inputs.map(({ shape }) => `[${shape}]`).join(" "), ...sample, inputs };
+export interface Sample extends SampleRule {
+  label: string;
 }
+
+/** A shape stands for an operand of f32. */
+export const operands = (...list: readonly (SampleInput | readonly number[])[]): SampleInput[] =>
+  list.map((one) => ("shape" in one ? one : { shape: one }));
 
 /** Random integers from 0 to `limit`, which is excluded. */
 export const integers = (shape: readonly number[], limit: number, dtype: DType = "i32"): SampleInput => ({

@@ -1,7 +1,7 @@
 /** Operators that work element by element, with NumPy broadcasting. */
 import { type Apply, defineOp, likeFirst, onnx, perElement } from "../op.ts";
 import { onnxType } from "../proto.ts";
-import type { SampleInput } from "../samples.ts";
+import { operands, type SampleInput } from "../samples.ts";
 import { broadcastShapes, type DType, GraphError, type Tensor } from "../tensor.ts";
 import { asTensor } from "./source.ts";
 
@@ -52,7 +52,7 @@ function binary(name: string, { grad, sample, ...rule }: Binary): BinaryOp {
     grad: grad && ((g, { inputs: [x, y], outputs: [out] }) => grad(g, x, y, out)),
     flops: perElement(),
     samples: BROADCAST.map(([left, right]) => ({
-      inputs: [left, { shape: right, values: rule.right }],
+      inputs: operands(left, { shape: right, values: rule.right }),
       build: (x, y) => sample?.(build, x, y) ?? build(x, y),
     })),
   });
@@ -107,7 +107,7 @@ function unary(name: string, { grad, sample, ...rule }: Unary): (x: Tensor) => T
     grad: grad && ((g, { inputs: [x], outputs: [out] }) => [grad(g, x, out)]),
     flops: perElement(rule.cost),
     samples: [[2, 3], [], [1], [0, 4]].map((shape) => ({
-      inputs: [{ shape, values: rule.range }],
+      inputs: operands({ shape, values: rule.range }),
       build: sample ?? ((x) => op([x], null)),
     })),
   });
@@ -189,7 +189,7 @@ const whereOp = defineOp({
   flops: perElement(),
   samples: [
     {
-      inputs: [[2, 3], [3], [2, 1]],
+      inputs: operands([2, 3], [3], [2, 1]),
       build: (c, x, y) => where(greater(c, 0), x, y),
       differentiable: [1, 2],
     },
@@ -212,7 +212,7 @@ const castOp = defineOp<DType>({
   lower: onnx("Cast", (dtype) => ({ to: onnxType(dtype) })),
   grad: (g, { inputs: [x] }, dtype) => [floating(x.dtype) && floating(dtype) ? cast(g, x.dtype) : null],
   flops: perElement(0),
-  samples: [{ inputs: [[2, 3]], build: (x) => cast(greater(x, 0), "f32"), differentiable: [] }],
+  samples: [{ inputs: operands([2, 3]), build: (x) => cast(greater(x, 0), "f32"), differentiable: [] }],
 });
 
 export function cast(x: Tensor, dtype: DType): Tensor {
@@ -225,7 +225,7 @@ const clipOp = defineOp<{ low: number; high: number }>({
   lower: (ctx, [x], { low, high }) => [ctx.emit("Clip", [x, ctx.float(low), ctx.float(high)])],
   grad: (g, { inputs: [x] }, { low, high }) => [where(and(greaterEqual(x, low), lessEqual(x, high)), g, 0)],
   flops: perElement(2),
-  samples: [{ inputs: [[4, 5]], build: (x) => clip(x, -0.4, 0.3) }],
+  samples: [{ inputs: operands([4, 5]), build: (x) => clip(x, -0.4, 0.3) }],
 });
 
 /** Bounded to [low, high]; no gradient outside. */

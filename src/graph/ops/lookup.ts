@@ -1,6 +1,6 @@
 /** Operators that look things up: rows of tables, one-hot vectors, entries along the last axis. */
 import { defineOp, free, onnx, perInput, sizeOf } from "../op.ts";
-import { integers, listed } from "../samples.ts";
+import { integers, listed, operands } from "../samples.ts";
 import { type Dim, GraphError, product, type Shape, sameShape, type Tensor } from "../tensor.ts";
 import { cast, mul } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
@@ -19,8 +19,8 @@ const oneHotOp = defineOp<number>({
   grad: null,
   flops: free,
   samples: [
-    { inputs: [integers([2, 3], 4)], build: (ids) => oneHot(ids, 4) },
-    { inputs: [integers([2, 3], 4), [2, 3, 4]], build: (ids, x) => mul(oneHot(ids, 4), x) },
+    { inputs: operands(integers([2, 3], 4)), build: (ids) => oneHot(ids, 4) },
+    { inputs: operands(integers([2, 3], 4), [2, 3, 4]), build: (ids, x) => mul(oneHot(ids, 4), x) },
   ],
 });
 
@@ -44,13 +44,7 @@ const segmentSumOp = defineOp<number>({
   },
   grad: (g, { inputs: [, ids] }) => [gather(g, ids)],
   flops: perInput,
-  samples: [
-    {
-      label: "repeated ids",
-      inputs: [[5, 2], integers([5], 3)],
-      build: (rows, ids) => segmentSum(rows, ids, 3),
-    },
-  ],
+  samples: [{ inputs: operands([5, 2], integers([5], 3)), build: (rows, ids) => segmentSum(rows, ids, 3) }],
 });
 
 /** Adds row i of `rows` [n, width] to row ids[i] of a zero table [count, width]. */
@@ -82,9 +76,9 @@ const gatherOp = defineOp({
   },
   flops: free,
   samples: [
-    { label: "embedding", inputs: [[5, 3], integers([2, 4], 5)], build: gather },
-    { label: "one id", inputs: [[2, 3], integers([1], 2)], build: gather },
-    { label: "a large table", inputs: [[1100, 2], integers([3], 1100)], build: gather },
+    { label: "embedding", inputs: operands([5, 3], integers([2, 4], 5)), build: gather },
+    { label: "one id", inputs: operands([2, 3], integers([1], 2)), build: gather },
+    { label: "a large table", inputs: operands([1100, 2], integers([3], 1100)), build: gather },
   ],
 });
 
@@ -109,12 +103,8 @@ const gatherRowsOp = defineOp({
   grad: (g, { inputs: [, rows, inverse] }) => [gatherRows(g, inverse, rows)],
   flops: free,
   samples: [
-    {
-      label: "two of three rows",
-      inputs: [[3, 2], listed([2], [2, 0]), listed([3], [1, 2, 0])],
-      build: gatherRows,
-    },
-    { label: "and back", inputs: [[2, 1], listed([3], [1, 2, 0]), listed([2], [2, 0])], build: gatherRows },
+    { inputs: operands([3, 2], listed([2], [2, 0]), listed([3], [1, 2, 0])), build: gatherRows },
+    { inputs: operands([2, 1], listed([3], [1, 2, 0]), listed([2], [2, 0])), build: gatherRows },
   ],
 });
 
@@ -147,7 +137,9 @@ const takeAlongAxisOp = defineOp({
     return [scatter(g, indices, depth)];
   },
   flops: free,
-  samples: [{ inputs: [[3, 5], integers([3, 2], 5)], build: (x, ids) => takeAlongAxis(x, cast(ids, "i64")) }],
+  samples: [
+    { inputs: operands([3, 5], integers([3, 2], 5)), build: (x, ids) => takeAlongAxis(x, cast(ids, "i64")) },
+  ],
 });
 
 /** Entries of each row of `x` [..., depth] at `indices` [..., k], i32 or i64 -> [..., k]. */
@@ -170,8 +162,8 @@ const scatterOp = defineOp<number>({
   grad: (g, { inputs: [, indices] }) => [takeAlongAxis(g, indices)],
   flops: perInput,
   samples: [
-    { inputs: [[2, 4], integers([2, 4], 3)], build: (x, ids) => scatter(x, cast(ids, "i64"), 3) },
-    { inputs: [[4], integers([4], 6)], build: (x, ids) => scatter(x, cast(ids, "i64"), 6) },
+    { inputs: operands([2, 4], integers([2, 4], 3)), build: (x, ids) => scatter(x, cast(ids, "i64"), 3) },
+    { inputs: operands([4], integers([4], 6)), build: (x, ids) => scatter(x, cast(ids, "i64"), 6) },
   ],
 });
 
@@ -190,7 +182,7 @@ const scatterAddOp = defineOp({
   lower: onnx("ScatterElements", () => ({ axis: -1, reduction: "add" })),
   grad: (g, { inputs: [, indices] }) => [g, null, takeAlongAxis(g, indices)],
   flops: ([, indices]) => sizeOf(indices),
-  samples: [{ inputs: [[2, 5], integers([2, 3], 5), [2, 3]], build: scatterAdd }],
+  samples: [{ inputs: operands([2, 5], integers([2, 3], 5), [2, 3]), build: scatterAdd }],
 });
 
 /** `x` [..., depth] with `values` [..., k] added to its entries at `indices` [..., k], i32 or i64. */

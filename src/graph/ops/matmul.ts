@@ -1,6 +1,7 @@
 /** Products of matrices, where nearly all the time of a training step goes. */
 import type { Emitter } from "../emitter.ts";
 import { defineOp, sizeOf } from "../op.ts";
+import { operands } from "../samples.ts";
 import { broadcastShapes, GraphError, product, type Shape, type Tensor } from "../tensor.ts";
 import { reshape } from "./movement.ts";
 
@@ -76,7 +77,7 @@ const matmulOp = defineOp<MatmulAttrs>({
     ] as const
   ).map(([left, right, transA, transB]) => ({
     label: `[${left}]${transA ? "ᵀ" : ""} · [${right}]${transB ? "ᵀ" : ""}`,
-    inputs: [left, right],
+    inputs: operands(left, right),
     build: (a, b) => matmul(a, b, { transA, transB, alpha: 0.5 }),
   })),
 });

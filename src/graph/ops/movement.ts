@@ -1,6 +1,7 @@
 /** Operators that move values without changing them. */
 import type { Emitter } from "../emitter.ts";
 import { defineOp, free, onnx } from "../op.ts";
+import { operands } from "../samples.ts";
 import {
   broadcastShapes,
   type Dim,
@@ -37,10 +38,10 @@ const reshapeOp = defineOp<{ shape: Shape }>({
   grad: (g, { inputs: [x] }) => [reshape(g, x.shape, x)],
   flops: free,
   samples: [
-    { inputs: [[2, 3, 4]], build: (x) => reshape(x, [6, 4]) },
-    { inputs: [[2, 6]], build: (x) => reshape(x, [2, 2, 3]) },
-    { inputs: [[1, 1]], build: (x) => reshape(x, []) },
-    { inputs: [[0, 3]], build: (x) => reshape(x, [3, 0]) },
+    { inputs: operands([2, 3, 4]), build: (x) => reshape(x, [6, 4]) },
+    { inputs: operands([2, 6]), build: (x) => reshape(x, [2, 2, 3]) },
+    { inputs: operands([1, 1]), build: (x) => reshape(x, []) },
+    { inputs: operands([0, 3]), build: (x) => reshape(x, [3, 0]) },
   ],
 });
 
@@ -86,8 +87,8 @@ const transposeOp = defineOp<readonly number[]>({
   },
   flops: free,
   samples: [
-    { inputs: [[2, 3]], build: (x) => transpose(x, [1, 0]) },
-    { inputs: [[2, 3, 1, 4]], build: (x) => transpose(x, [2, 0, 3, 1]) },
+    { inputs: operands([2, 3]), build: (x) => transpose(x, [1, 0]) },
+    { inputs: operands([2, 3, 1, 4]), build: (x) => transpose(x, [2, 0, 3, 1]) },
   ],
 });
 
@@ -110,15 +111,8 @@ const expandOp = defineOp<Shape>({
   grad: (g) => [g],
   flops: free,
   samples: [
-    { inputs: [[3], [2, 3]], build: (x, like) => expandLike(x, like), differentiable: [0] },
-    {
-      inputs: [
-        [2, 1, 2],
-        [2, 3, 2],
-      ],
-      build: (x, like) => expandLike(x, like),
-      differentiable: [0],
-    },
+    { inputs: operands([3], [2, 3]), build: (x, like) => expandLike(x, like), differentiable: [0] },
+    { inputs: operands([2, 1, 2], [2, 3, 2]), build: (x, like) => expandLike(x, like), differentiable: [0] },
   ],
 });
 
@@ -143,8 +137,8 @@ const sliceOp = defineOp<{ axis: number; start: number; end: number }>({
   grad: (g, { inputs: [x] }, { axis, start, end }) => [pad(g, axis, start, (x.shape[axis] as number) - end)],
   flops: free,
   samples: [
-    { inputs: [[2, 5]], build: (x) => slice(x, 1, 1, 4) },
-    { inputs: [[2, 3]], build: (x) => slice(x, 0, 1, 1) },
+    { inputs: operands([2, 5]), build: (x) => slice(x, 1, 1, 4) },
+    { inputs: operands([2, 3]), build: (x) => slice(x, 0, 1, 1) },
   ],
 });
 
@@ -165,7 +159,7 @@ const padOp = defineOp<{ axis: number; before: number; after: number }>({
     slice(g, axis, before, before + (x.shape[axis] as number)),
   ],
   flops: free,
-  samples: [{ inputs: [[2, 3]], build: (x) => pad(x, 1, 2, 1) }],
+  samples: [{ inputs: operands([2, 3]), build: (x) => pad(x, 1, 2, 1) }],
 });
 
 /** Zeros before and after along `axis`. */
@@ -184,26 +178,12 @@ const concatOp = defineOp<number>({
     return [{ dtype: first.dtype, shape: replaced(first.shape, axis, total) }];
   },
   lower: onnx("Concat", (axis) => ({ axis })),
-  grad: (g, { inputs }, axis) => {
-    const sizes = inputs.map((x) => x.shape[axis] as number);
-    return split(g, axis, sizes);
-  },
+  grad: (g, { inputs }, axis) =>
+    splitOp.all([g], { axis, sizes: inputs.map((x) => x.shape[axis] as number) }),
   flops: free,
   samples: [
-    {
-      inputs: [
-        [2, 3],
-        [2, 1],
-      ],
-      build: (x, y) => concat([x, y], 1),
-    },
-    {
-      inputs: [
-        [2, 3],
-        [0, 3],
-      ],
-      build: (x, y) => concat([x, y], 0),
-    },
+    { inputs: operands([2, 3], [2, 1]), build: (x, y) => concat([x, y], 1) },
+    { inputs: operands([2, 3], [0, 3]), build: (x, y) => concat([x, y], 0) },
   ],
 });
 
@@ -226,18 +206,17 @@ const splitOp = defineOp<{ axis: number; sizes: readonly number[] }>({
       const known = gradients.filter((g) => g !== null);
       if (known.length === gradients.length) return [concat(known, axis)];
       // An unused part has gradient zero: pad the others into place.
-      const total = sizes.reduce((a, b) => a + b, 0);
-      const starts = sizes.map((_, i) => sizes.slice(0, i).reduce((a, b) => a + b, 0));
+      const count = (parts: readonly number[]) => parts.reduce((a, b) => a + b, 0);
       const placed = gradients.flatMap((g, i) =>
-        g === null ? [] : [pad(g, axis, starts[i], total - starts[i] - sizes[i])],
+        g === null ? [] : [pad(g, axis, count(sizes.slice(0, i)), count(sizes.slice(i + 1)))],
       );
       return [placed.reduce((sum, one) => add(sum, one))];
     },
   },
   flops: free,
   samples: [
-    { label: "first part used", inputs: [[2, 5]], build: (x) => split(x, 1, [2, 3])[0] },
-    { label: "both used", inputs: [[4, 2]], build: (x) => concat([...split(x, 0, [1, 3])].reverse(), 0) },
+    { inputs: operands([2, 5]), build: (x) => split(x, 1, [2, 3])[0] },
+    { inputs: operands([4, 2]), build: (x) => concat([...split(x, 0, [1, 3])].reverse(), 0) },
   ],
 });
 

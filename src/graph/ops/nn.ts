@@ -3,7 +3,7 @@
  * computes the same is a fused form.
  */
 import { type Apply, defineComposite } from "../op.ts";
-import { integers, type SampleInput } from "../samples.ts";
+import { integers, operands, type SampleInput } from "../samples.ts";
 import { GraphError, type Tensor } from "../tensor.ts";
 import { add, exp, mul, neg, reciprocal, sigmoid, sqrt, sub } from "./elementwise.ts";
 import { gather, scatterAdd, takeAlongAxis } from "./lookup.ts";
@@ -27,7 +27,7 @@ const siluOp = defineComposite({
       lower: (ctx, [x]) => [ctx.emit("QuickGelu", [x], { alpha: { float: 1 } }, "com.microsoft")],
     },
   },
-  samples: [[2, 3], [0, 2], []].map((shape) => ({ inputs: [shape], build: (x) => silu(x) })),
+  samples: [[2, 3], [0, 2], []].map((shape) => ({ inputs: operands(shape), build: (x) => silu(x) })),
 });
 
 /** x · sigmoid(x) (Elfwing et al. 2017). */
@@ -68,7 +68,7 @@ const rmsNormOp = defineComposite<number>({
     [1, 5],
     [0, 4],
   ].map((shape) => ({
-    inputs: [shape, shape.slice(-1)],
+    inputs: operands(shape, shape.slice(-1)),
     build: (x, w) => rmsNorm(x, w, 1e-6),
   })),
 });
@@ -120,7 +120,7 @@ const ropeOp: Apply<RopeAttrs> = defineComposite<RopeAttrs>({
   },
   samples: [false, true].map((interleaved) => ({
     label: interleaved ? "neighbours" : "halves",
-    inputs: [[2, 3, 4, 6], [8, 3], [8, 3], integers([2, 4], 8)],
+    inputs: operands([2, 3, 4, 6], [8, 3], [8, 3], integers([2, 4], 8)),
     build: (x, cos, sin, positions) => rope(x, cos, sin, positions, interleaved),
     differentiable: [0],
   })),
@@ -139,14 +139,14 @@ export function rope(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, int
 /** What a masked score gets: finite, so that no row of a softmax is ever all -inf. */
 export const MASKED = -1e9;
 
-/** A mask in a sample: 0 where a query, the row, sees a key, the column. */
-export const maskOf = (
-  shape: readonly [...number[], number],
-  sees: (query: number, key: number) => boolean,
-): SampleInput => {
-  const keys = shape[shape.length - 1];
-  return { shape, values: (_random, i) => (sees(Math.floor(i / keys), i % keys) ? 0 : MASKED) };
-};
+/** A mask [1, 1, rows, keys] in a sample, whose last row sees all keys; the rows of several heads follow one another. */
+export const causal = (rows: number, keys: number): SampleInput => ({
+  shape: [1, 1, rows, keys],
+  values: (_random, i) => {
+    const [row, key] = [Math.floor(i / keys), i % keys];
+    return key <= (row % keys) + Math.max(0, keys - rows) ? 0 : MASKED;
+  },
+});
 
 /** Queries of one block. Three blocks of a row of 384 do two thirds of the square's work. */
 const QUERY_BLOCK = 128;
@@ -170,13 +170,13 @@ const attentionOp = defineComposite({
   samples: [
     {
       label: "grouped queries",
-      inputs: [[2, 4, 3, 2], [2, 2, 3, 2], [2, 2, 3, 2], maskOf([1, 1, 3, 3], (query, key) => key <= query)],
+      inputs: operands([2, 4, 3, 2], [2, 2, 3, 2], [2, 2, 3, 2], causal(3, 3)),
       build: attention,
       differentiable: [0, 1, 2],
     },
     {
       label: "one key",
-      inputs: [[1, 1, 1, 2], [1, 1, 1, 2], [1, 1, 1, 4], maskOf([1, 1, 1, 1], () => true)],
+      inputs: operands([1, 1, 1, 2], [1, 1, 1, 2], [1, 1, 1, 4], causal(1, 1)),
       build: attention,
       differentiable: [0, 1, 2],
     },
@@ -218,12 +218,7 @@ const attendOp = defineComposite<number>({
   samples: [
     {
       label: "queries of a block",
-      inputs: [
-        [2, 3, 2, 4],
-        [2, 3, 5, 4],
-        [2, 3, 5, 3],
-        maskOf([1, 1, 2, 5], (query, key) => key <= 2 + query),
-      ],
+      inputs: operands([2, 3, 2, 4], [2, 3, 5, 4], [2, 3, 5, 3], causal(2, 5)),
       build: attend,
       differentiable: [0, 1, 2],
     },
@@ -258,7 +253,7 @@ const tokenLogProbsOp = defineComposite({
   },
   samples: [
     {
-      inputs: [[2, 3, 5], integers([2, 3], 5)],
+      inputs: operands([2, 3, 5], integers([2, 3], 5)),
       build: (logits, ids) => tokenLogProbs(logits, ids).logProbs,
     },
   ],

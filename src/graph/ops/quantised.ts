@@ -3,7 +3,7 @@
  * Runtime's MatMulNBits, which multiplies the packed numbers without making it.
  */
 import { defineComposite } from "../op.ts";
-import { integers, type SampleRule } from "../samples.ts";
+import { integers, operands, type SampleRule } from "../samples.ts";
 import { GraphError, sameShape, type Tensor } from "../tensor.ts";
 import { add, cast, mul, sub } from "./elementwise.ts";
 import { gather } from "./lookup.ts";
@@ -31,17 +31,18 @@ const zeroPoint = (bits: number): number => 2 ** (bits - 1);
 const eachKind = (
   others: readonly number[][],
   rows: number,
-  build: (attrs: Quantised, operands: readonly Tensor[]) => Tensor,
+  build: (attrs: Quantised, inputs: readonly Tensor[]) => Tensor,
 ): SampleRule[] =>
   ([4, 8] as const).flatMap((bits) =>
     [[], [[rows, 2]]].map((offsets) => ({
       label: `${bits} bits${offsets.length > 0 ? " and offsets" : ""}`,
-      inputs: [
-        ...[...others, integers([rows, 2, 4 * bits], 256, "u8")],
+      inputs: operands(
+        ...others,
+        integers([rows, 2, 4 * bits], 256, "u8"),
         { shape: [rows, 2], values: (random) => random() / 2 ** bits },
         ...offsets,
-      ],
-      build: (...operands) => build({ bits, activations: "f32" }, operands),
+      ),
+      build: (...inputs) => build({ bits, activations: "f32" }, inputs),
     })),
   );
 

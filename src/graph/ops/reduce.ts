@@ -1,5 +1,6 @@
 /** Operators that run along axes: sums, extremes, softmax and its relatives. */
 import { type Apply, defineOp, likeFirst, type OpRule, onnx, perInput, sizeOf } from "../op.ts";
+import { operands } from "../samples.ts";
 import { type Dim, GraphError, product, type Shape, type Tensor } from "../tensor.ts";
 import { cast, div, equal, exp, mul, sub } from "./elementwise.ts";
 import { expandLike, reshape } from "./movement.ts";
@@ -44,7 +45,7 @@ function reduction(
     flops: perInput,
     samples: cases.map(([shape, axes, keepDims]) => ({
       label: `[${shape}] over ${axes}`,
-      inputs: [shape],
+      inputs: operands(shape),
       build: (x) => reduce(x, axes, keepDims),
     })),
   });
@@ -98,7 +99,7 @@ function alongLastAxis(name: string, onnxName: string, grad: OpRule<null>["grad"
     lower: onnx(onnxName, () => ({ axis: -1 })),
     grad,
     flops: ([x]) => 5 * sizeOf(x),
-    samples: ROWS.map((shape) => ({ inputs: [shape], build: (x) => op([x], null) })),
+    samples: ROWS.map((shape) => ({ inputs: operands(shape), build: (x) => op([x], null) })),
   });
   return (x) => op([x], null);
 }
@@ -119,7 +120,7 @@ const argmaxOp = defineOp({
   lower: onnx("ArgMax", () => ({ axis: -1, keepdims: 0 })),
   grad: null,
   flops: perInput,
-  samples: ROWS.map((shape) => ({ inputs: [shape], build: (x) => argmax(x), differentiable: [] })),
+  samples: ROWS.map((shape) => ({ inputs: operands(shape), build: (x) => argmax(x), differentiable: [] })),
 });
 
 /** Index of the largest element along the last axis, i64; the first of equal ones. */

@@ -5,7 +5,7 @@
  * when the graph runs; see `partDim`.
  */
 import { defineOp, free, perInput, sizeOf } from "../op.ts";
-import { integers, listed } from "../samples.ts";
+import { integers, listed, operands } from "../samples.ts";
 import { type Dim, GraphError, partDim, product, type Tensor } from "../tensor.ts";
 import { cast, mul } from "./elementwise.ts";
 import { scatter } from "./lookup.ts";
@@ -30,9 +30,9 @@ const topKOp = defineOp<number>({
   grad: (g, { inputs: [x], outputs: [, indices] }) => [scatter(g, indices, x.shape[x.rank - 1] as number)],
   flops: perInput,
   samples: [
-    { inputs: [[3, 4]], build: (x) => topK(x, 2).values },
-    { inputs: [[2, 2, 3]], build: (x) => topK(x, 3).values },
-    { inputs: [[2, 5]], build: (x) => topK(x, 2).indices, differentiable: [] },
+    { inputs: operands([3, 4]), build: (x) => topK(x, 2).values },
+    { inputs: operands([2, 2, 3]), build: (x) => topK(x, 3).values },
+    { inputs: operands([2, 5]), build: (x) => topK(x, 2).indices, differentiable: [] },
   ],
 });
 
@@ -86,7 +86,7 @@ const routeOp = defineOp<number>({
   flops: free,
   samples: (["order", "place", "counts"] as const).map((what) => ({
     label: what,
-    inputs: [integers([5, 2], 4)],
+    inputs: operands(integers([5, 2], 4)),
     build: (choices) => route(cast(choices, "i64"), 4)[what],
   })),
 });
@@ -136,7 +136,7 @@ const dispatchOp = defineOp<Pairing>({
   samples: [
     {
       label: "each row goes to two of four",
-      inputs: [[5, 3], chosen],
+      inputs: operands([5, 3], chosen),
       build: (x, choices) => {
         const routing = route(cast(choices, "i64"), 4);
         return combine(
@@ -175,7 +175,7 @@ const combineOp = defineOp<Pairing>({
   samples: [
     {
       label: "two results a row",
-      inputs: [[10, 3], chosen],
+      inputs: operands([10, 3], chosen),
       build: (y, choices) => {
         // Pairs as rows that choose one expert each give the parts.
         const pairs = route(cast(reshape(choices, [10, 1]), "i64"), 4);

@@ -1,6 +1,7 @@
 /** Where values come from: graph inputs, constants and weights. */
 import { type Apply, defineOp, free, likeFirst, type OpRule } from "../op.ts";
 import type { WeightBytes } from "../proto.ts";
+import { operands } from "../samples.ts";
 import {
   DTYPE_BYTES,
   type DType,
@@ -114,7 +115,7 @@ const detachOp = defineOp({
   lower: (_ctx, [x]) => [x],
   grad: null,
   flops: free,
-  samples: [{ inputs: [[2, 3]], build: (x) => detach(x), differentiable: [] }],
+  samples: [{ inputs: operands([2, 3]), build: (x) => detach(x), differentiable: [] }],
 });
 
 /** The same value, through which no gradient flows: sg[x]. */
