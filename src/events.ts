@@ -59,8 +59,8 @@ export interface EvaluationRecord {
   counts?: { right: number; wrong: number; unparsed: number; unscored: number };
   /** Every problem in the order of the evaluation; records of older versions have none. */
   tallies?: ProblemTally[];
-  /** What the steps are called that the task checks in the thoughts, such as "equations"; absent where it checks none. */
-  stepName?: string;
+  /** What the steps are called that the task checks in the thoughts, such as "equations"; `null`: none. Absent in records of older versions. */
+  stepName?: string | null;
   /** Share of these steps that hold; `null` where there are none. */
   thoughtValidity: number | null;
   /** The same by position: `[from, to)` in tokens, and the number of steps. */
@@ -82,11 +82,11 @@ export function currentMetrics({ rate, pass1, ...metrics }: Metrics): Metrics {
 
 /** A record under the names of this version; one of an older version has checked equations. */
 export function currentEvaluation(record: EvaluationRecord): EvaluationRecord {
+  if (record.stepName !== undefined) return record;
   const old = record.validityByPosition as { equations?: number }[];
-  if (!old.some(({ equations }) => equations !== undefined)) return record;
   return {
     ...record,
-    stepName: record.stepName ?? "equations",
+    stepName: "equations",
     validityByPosition: record.validityByPosition.map((bucket, i) => ({
       ...{ from: bucket.from, to: bucket.to, share: bucket.share },
       steps: old[i].equations ?? bucket.steps,

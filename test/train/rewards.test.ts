@@ -75,7 +75,7 @@ describe("the reward of a completion, 2 for a right answer, 1/4 for the format, 
     expect(components.accuracy).toBe(accuracy);
     expect(components.format).toBe(format);
     expect(components.validity).toBeCloseTo(validity, 12);
-    expect(components.overlong).toBeUndefined();
+    expect(components.overlong).toBe(0);
     expect(reward).toBeCloseTo(sum, 12);
   });
 
