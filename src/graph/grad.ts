@@ -2,12 +2,12 @@
  * Reverse-mode differentiation: one walk back over the nodes, which alone adds up fan-out and sums over broadcast axes,
  * so that no gradient rule mentions either.
  */
-import type { Gradients } from "./op.ts";
+
 import { add } from "./ops/elementwise.ts";
 import { reshape } from "./ops/movement.ts";
 import { sum } from "./ops/reduce.ts";
 import { constant } from "./ops/source.ts";
-import { GraphError, type Node, sameShape, type Tensor } from "./tensor.ts";
+import { type Gradients, GraphError, type Node, sameShape, type Tensor } from "./tensor.ts";
 
 /**
  * d loss / d x for each x of `wrt`; `loss` is a scalar. @throws GraphError naming an x that the loss does not depend on

@@ -3,9 +3,17 @@
  * applies, and is lowered by its parts or in standard ONNX otherwise; the result counts both, with the reasons.
  */
 import { Emitter } from "./emitter.ts";
-import type { FusedForm } from "./op.ts";
+
 import { encodeModel, type OnnxModel, type OnnxNode } from "./proto.ts";
-import { type DType, type Graph, GraphError, type Node, type Shape, type Tensor } from "./tensor.ts";
+import {
+  type DType,
+  type FusedForm,
+  type Graph,
+  GraphError,
+  type Node,
+  type Shape,
+  type Tensor,
+} from "./tensor.ts";
 
 export interface LowerOptions {
   /**

@@ -1,8 +1,8 @@
 /**
- * Symbolic values: a `Tensor` has a dtype and a shape but no data. Ops connect tensors into a `Graph`, which is
- * differentiated (grad.ts), printed (print.ts), counted (analyse.ts) and lowered to ONNX (lower.ts).
+ * Symbolic values: a `Tensor` has a dtype and a shape but no data. Ops, each an object with its rules (see op.ts),
+ * connect tensors into a `Graph`, which is differentiated (grad.ts), printed (print.ts), counted (analyse.ts) and lowered to ONNX (lower.ts).
  */
-import type { Op } from "./op.ts";
+import type { Emitter } from "./emitter.ts";
 import { type DType, GraphError, type Shape } from "./shape.ts";
 
 export * from "./shape.ts";
@@ -34,6 +34,65 @@ export class Tensor {
     return this.shape.length;
   }
 }
+
+/** Emits ONNX nodes for inputs of these names; returns the names of the outputs. */
+export type Lower<A> = (ctx: Emitter, inputs: string[], attrs: A, node: Node) => string[];
+export type Flops<A> = (inputs: number[][], outputs: number[][], attrs: A) => number;
+
+/** A form of an op that one execution provider runs as a single kernel, or a few. */
+export interface FusedForm<A = never> {
+  /** Why this node cannot take the form, in words, or `null` where it can; a rule that is left out always can. */
+  reason?: (node: Node, attrs: A) => string | null;
+  lower: Lower<A>;
+  /** How many of the op's outputs the form gives (default: all); where a later one is used, it is not taken. */
+  outputs?: number;
+}
+
+interface CommonRule<A> {
+  name: string;
+  /** By the name of an execution provider (a device of runtime's table): a form that this provider runs faster. */
+  fused?: Readonly<Record<string, FusedForm<A>>>;
+  /** For an op that makes a weight [out, in]: x · weightᵀ without making the weight first. */
+  linear?: (x: Tensor, node: Node, attrs: A) => Tensor;
+  /** For the same ops: the weight made of other inputs. */
+  remake?: (inputs: readonly Tensor[], attrs: A) => Tensor;
+  /**
+   * "source": the value is there before a run. "view": the result is the memory of the first operand.
+   * "partial": reads as much of its first operand as it writes. Left out: reads its operands and writes its result.
+   */
+  memory?: "view" | "source" | "partial";
+}
+
+export type Gradients = readonly (Tensor | null)[];
+
+/**
+ * Gradients with respect to each input (`null`: none; those at the end may be left out), given that of the first output,
+ * or those of `all` outputs, which are `null` where no one uses the output. A gradient may be larger than its input where
+ * the op broadcast: `grad` sums it. `null`: nothing flows through the op.
+ */
+type GradRule<A> =
+  | ((g: Tensor, node: Node, attrs: A) => Gradients)
+  | { all: (gradients: Gradients, node: Node, attrs: A) => Gradients }
+  | null;
+
+export interface OpRule<A> extends CommonRule<A> {
+  shape: (inputs: readonly Tensor[], attrs: A) => readonly TensorSpec[];
+  /** Emits standard ONNX, which any runtime can load; what one runtime alone knows is a fused form. */
+  lower: Lower<A>;
+  grad: GradRule<A>;
+  /** Floating-point operations for concrete shapes; a multiply-add counts 2 (as in 2MNK for a product). */
+  flops: Flops<A>;
+}
+
+/** An op made of others: `body`, traced in a scope of the op's name, gives shapes, lowering and FLOPs. */
+export interface CompositeRule<A> extends CommonRule<A> {
+  body: (inputs: readonly Tensor[], attrs: A) => readonly Tensor[];
+  /** Left out: the gradient of the body. */
+  grad?: GradRule<A>;
+}
+
+/** The op of some node, whose attributes only its own rules can read. */
+export type Op<A = never> = OpRule<A> | CompositeRule<A>;
 
 /** One application of an op. `body` holds the outputs of a composite op as its parts make them. */
 export interface Node {

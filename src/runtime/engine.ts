@@ -44,7 +44,7 @@ export class Engine {
 
   /** Prepares a graph that was lowered before. */
   async prepare(lowered: LoweredGraph): Promise<Session> {
-    return Session.open(lowered.bytes, lowered.model.name, lowered, this);
+    return Session.open(this, lowered.model.name, lowered, lowered.bytes);
   }
 
   /**
@@ -52,7 +52,7 @@ export class Engine {
    * @throws UserError if a file is missing or has another size than was written
    */
   async load(path: string): Promise<Session> {
-    return Session.open(path, path, readModelSignature(path), this);
+    return Session.open(this, path, readModelSignature(path), path);
   }
 
   /** Zeros on this device. */

@@ -1,7 +1,7 @@
 /** Operators that run along axes: sums, extremes, softmax and its relatives. */
-import { type Apply, defineOp, likeFirst, type OpRule, onnx, perInput, sizeOf } from "../op.ts";
+import { type Apply, defineOp, likeFirst, onnx, perInput, sizeOf } from "../op.ts";
 import { operands } from "../samples.ts";
-import { type Dim, GraphError, product, type Shape, type Tensor } from "../tensor.ts";
+import { type Dim, GraphError, type OpRule, product, type Shape, type Tensor } from "../tensor.ts";
 import { cast, div, equal, exp, mul, sub } from "./elementwise.ts";
 import { expandLike, reshape } from "./movement.ts";
 

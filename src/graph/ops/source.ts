@@ -1,5 +1,5 @@
 /** Where values come from: graph inputs, constants and weights. */
-import { type Apply, defineOp, free, likeFirst, type OpRule } from "../op.ts";
+import { type Apply, defineOp, free, likeFirst } from "../op.ts";
 import type { WeightBytes } from "../proto.ts";
 import { operands } from "../samples.ts";
 import {
@@ -7,6 +7,7 @@ import {
   type DType,
   type Graph,
   GraphError,
+  type OpRule,
   type Shape,
   sizeOf,
   Tensor,
