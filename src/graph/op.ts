@@ -7,8 +7,6 @@ import type { Sample, SampleRule } from "./samples.ts";
 import { sizeOf } from "./shape.ts";
 import type { CompositeRule, Flops, Graph, Lower, Node, Op, OpRule, Tensor, TensorSpec } from "./tensor.ts";
 
-export { sizeOf } from "./shape.ts";
-
 interface Sampled {
   samples: readonly SampleRule[];
 }

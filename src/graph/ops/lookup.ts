@@ -1,7 +1,7 @@
 /** Operators that look things up: rows of tables, one-hot vectors, entries along the last axis. */
-import { defineOp, free, onnx, perInput, sizeOf } from "../op.ts";
+import { defineOp, free, onnx, perInput } from "../op.ts";
 import { integers, listed, operands } from "../samples.ts";
-import { type Dim, GraphError, product, type Shape, sameShape, type Tensor } from "../tensor.ts";
+import { type Dim, GraphError, product, type Shape, sameShape, sizeOf, type Tensor } from "../tensor.ts";
 import { cast, mul } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { reshape } from "./movement.ts";

@@ -1,8 +1,8 @@
 /** Products of matrices, where nearly all the time of a training step goes. */
 import type { Emitter } from "../emitter.ts";
-import { defineOp, sizeOf } from "../op.ts";
+import { defineOp } from "../op.ts";
 import { operands } from "../samples.ts";
-import { broadcastShapes, GraphError, product, type Shape, type Tensor } from "../tensor.ts";
+import { broadcastShapes, GraphError, product, type Shape, sizeOf, type Tensor } from "../tensor.ts";
 import { reshape } from "./movement.ts";
 
 interface MatmulAttrs {

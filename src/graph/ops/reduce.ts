@@ -1,5 +1,5 @@
 /** Operators that run along axes: sums, extremes, softmax and its relatives. */
-import { type Apply, defineOp, likeFirst, onnx, perInput, sizeOf } from "../op.ts";
+import { type Apply, defineOp, likeFirst, onnx, perElement, perInput } from "../op.ts";
 import { operands } from "../samples.ts";
 import { type Dim, GraphError, type OpRule, product, type Shape, type Tensor } from "../tensor.ts";
 import { cast, div, equal, exp, mul, sub } from "./elementwise.ts";
@@ -98,7 +98,7 @@ function alongLastAxis(name: string, onnxName: string, grad: OpRule<null>["grad"
     shape: likeFirst,
     lower: onnx(onnxName, () => ({ axis: -1 })),
     grad,
-    flops: ([x]) => 5 * sizeOf(x),
+    flops: perElement(5),
     samples: ROWS.map((shape) => ({ inputs: operands(shape), build: (x) => op([x], null) })),
   });
   return (x) => op([x], null);

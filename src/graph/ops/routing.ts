@@ -4,9 +4,9 @@
  * other's gradient, so nothing is scattered and no dispatch matrix exists. How many rows an expert gets is known only
  * when the graph runs; see `partDim`.
  */
-import { defineOp, free, perInput, sizeOf } from "../op.ts";
+import { defineOp, free, perInput } from "../op.ts";
 import { integers, listed, operands } from "../samples.ts";
-import { type Dim, GraphError, partDim, product, type Tensor } from "../tensor.ts";
+import { type Dim, GraphError, partDim, product, sizeOf, type Tensor } from "../tensor.ts";
 import { cast, mul } from "./elementwise.ts";
 import { scatter } from "./lookup.ts";
 import { reshape } from "./movement.ts";
