@@ -71,16 +71,16 @@ export interface EvaluationRecord {
   examples?: GroupRecord[];
 }
 
+/** Metrics that older versions called otherwise. */
+const RENAMED = new Map([
+  ["rate", "lr"],
+  ["pass1", "pass@1"],
+  ["groups/informative", "groups/signal"],
+]);
+
 /** Metrics under the names of this version; `metrics` may come from an older run. */
-export function currentMetrics(stored: Metrics): Metrics {
-  const { rate, pass1, "groups/informative": signal, ...metrics } = stored;
-  return {
-    ...metrics,
-    ...(signal !== undefined && { "groups/signal": signal }),
-    ...(rate !== undefined && { lr: rate }),
-    ...(pass1 !== undefined && { "pass@1": pass1 }),
-  };
-}
+export const currentMetrics = (stored: Metrics): Metrics =>
+  Object.fromEntries(Object.entries(stored).map(([name, value]) => [RENAMED.get(name) ?? name, value]));
 
 /** A record under the names of this version; one of an older version has checked equations. */
 export function currentEvaluation(record: EvaluationRecord): EvaluationRecord {

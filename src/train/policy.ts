@@ -153,6 +153,7 @@ export class Policy {
   }
 }
 
+/** The same values in arrays that no update overwrites. */
 export function copyParameters(parameters: ReadonlyMap<string, HostValue>): Map<string, HostValue> {
   return new Map(
     [...parameters].map(([name, value]) => {
