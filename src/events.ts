@@ -71,16 +71,16 @@ export interface EvaluationRecord {
   examples?: GroupRecord[];
 }
 
-/** Metrics that older versions called otherwise. */
-const RENAMED = new Map([
-  ["rate", "lr"],
-  ["pass1", "pass@1"],
-  ["groups/informative", "groups/signal"],
-]);
+/** Names of metrics in older versions, and today's. */
+const RENAMED: Record<string, string> = {
+  rate: "lr",
+  pass1: "pass@1",
+  "groups/informative": "groups/signal",
+};
 
-/** Metrics under the names of this version; `metrics` may come from an older run. */
+/** Metrics under the names of this version; they may come from an older run. */
 export const currentMetrics = (stored: Metrics): Metrics =>
-  Object.fromEntries(Object.entries(stored).map(([name, value]) => [RENAMED.get(name) ?? name, value]));
+  Object.fromEntries(Object.entries(stored).map(([name, value]) => [RENAMED[name] ?? name, value]));
 
 /** A record under the names of this version; one of an older version has checked equations. */
 export function currentEvaluation(record: EvaluationRecord): EvaluationRecord {
