@@ -2,7 +2,7 @@
 import type { z } from "zod";
 import { configError, type Fields, type TokenIds } from "./checks.ts";
 import { architectureOf, type DecoderConfig, type denseShape } from "./config.ts";
-import { cacheLayersOf, decode, forward, trunkParameters } from "./decoder.ts";
+import { cacheLayersOf, decode, forward, trunkLayers, trunkParameters } from "./decoder.ts";
 import { llama, qwen2, qwen3 } from "./dense.ts";
 import type { Architecture, Model } from "./design.ts";
 import type { ParameterSpec } from "./layers.ts";
@@ -33,14 +33,13 @@ export function configOf(shape: ModelShape, vocabSize: number): ModelConfig {
 }
 
 export function modelOf(config: ModelConfig): Model {
-  const { design } = architectureFor(config);
-  const layers = Array.from({ length: config.layers }, (_, layer) => layer);
+  const design = architectureFor(config).design(config);
   return {
-    parameters: trunkParameters(design, config),
-    cacheLayers: cacheLayersOf(design, config, layers),
-    mtp: mtpModule(design, config),
-    forward: (parameters, inputs, options) => forward(design, config, parameters, inputs, options),
-    decode: (parameters, step) => decode(design, config, parameters, step),
+    parameters: trunkParameters(design),
+    cacheLayers: cacheLayersOf(design, trunkLayers(design)),
+    mtp: mtpModule(design),
+    forward: (parameters, inputs, options) => forward(design, parameters, inputs, options),
+    decode: (parameters, step) => decode(design, parameters, step),
   };
 }
 

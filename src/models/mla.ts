@@ -47,7 +47,7 @@ export function scoreFactor(yarn: Yarn | null): number {
   return yarn === null || yarn.mscaleAllDim === 0 ? 1 : yarnMagnitude(yarn.factor, yarn.mscaleAllDim) ** 2;
 }
 
-type MlaContext = AttentionContext<V3Config>;
+type MlaContext = AttentionContext & { config: V3Config };
 type CachedOver = Extract<MlaContext["over"], { cache: unknown }>;
 
 export function mlaParameters(config: V3Config): ParameterSpec[] {
