@@ -47,8 +47,10 @@ export const denseShape = z
   })
   .describe("A dense decoder like DeepSeek LLM (arXiv 2401.02954, section 2.2), Llama or Qwen.");
 
+export type DenseShape = z.output<typeof denseShape>;
+
 /** All sizes are counts; a checked config comes from `checkDecoderConfig` or `fromHuggingFace`. */
-export type DecoderConfig = z.output<typeof denseShape> & {
+export type DecoderConfig = DenseShape & {
   /** Follows from `qkvBias` and `qkNorm` where it is left out. */
   architecture?: Architecture;
   /** Rows of the embedding; at least the tokenizer's vocabulary. */
@@ -56,6 +58,11 @@ export type DecoderConfig = z.output<typeof denseShape> & {
   kvHeads: number;
   headDim: number;
 };
+
+export function completeShape(shape: DenseShape & { vocabSize: number }): DecoderConfig {
+  const { heads, kvHeads = heads, headDim = shape.hiddenSize / heads } = shape;
+  return { ...shape, kvHeads, headDim };
+}
 
 /**
  * The family that a shape belongs to.

@@ -5,7 +5,14 @@
 import { add, attention, linear, reshape, rmsNorm, rope } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { cachedAttention } from "./cache.ts";
-import { checkDecoderConfig, type DecoderConfig, type Architecture as Family } from "./config.ts";
+import {
+  checkDecoderConfig,
+  completeShape,
+  type DecoderConfig,
+  type DenseShape,
+  denseShape,
+  type Architecture as Family,
+} from "./config.ts";
 import { denseFromHuggingFace, denseToHuggingFace } from "./dense-hugging-face.ts";
 import type { Architecture, AttentionContext, Design } from "./design.ts";
 import {
@@ -89,7 +96,9 @@ const family = (
   name: Family,
   className: string,
   aliases: readonly string[] = [],
-): Architecture<DecoderConfig> => ({
+): Architecture<DecoderConfig, DenseShape> => ({
+  shape: denseShape,
+  complete: completeShape,
   design,
   className,
   modelTypes: [name, ...aliases],

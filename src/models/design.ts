@@ -1,4 +1,5 @@
 /** What a design (an architecture's way to compute) brings, and what sampling and training get from a model. */
+import type { z } from "zod";
 import type { Tensor } from "../graph/tensor.ts";
 import type { CachedStep, CacheMasks } from "./cache.ts";
 import type { Fields, TokenIds } from "./checks.ts";
@@ -69,7 +70,11 @@ export interface Design {
 }
 
 /** What the program knows of a family of models: how its configs are read and written, and what they compute. */
-export interface Architecture<Config extends TrunkConfig> {
+export interface Architecture<Config extends TrunkConfig, Shape> {
+  /** What a recipe says of a new model. */
+  shape: z.ZodType<Shape>;
+  /** The config of such a shape: fills what follows from its other fields. */
+  complete(shape: Shape & { vocabSize: number }): Config;
   design(config: Config): Design;
   /** Values of `model_type` in a `config.json` that are read; the first one is written. */
   modelTypes: readonly string[];

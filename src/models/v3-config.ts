@@ -70,8 +70,10 @@ export const v3Shape = z.strictObject({
   tieEmbeddings: off.describe("The head uses the embedding's weights."),
 });
 
+export type V3Shape = z.output<typeof v3Shape>;
+
 /** All sizes are counts; a checked config comes from `checkV3Config` or `v3FromHuggingFace`. */
-export type V3Config = z.output<typeof v3Shape> & {
+export type V3Config = V3Shape & {
   /** Rows of the embedding; at least the tokenizer's vocabulary. */
   vocabSize: number;
 };

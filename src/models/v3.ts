@@ -6,7 +6,14 @@ import type { Architecture, Design } from "./design.ts";
 import { swigluLayer, swigluParameters } from "./layers.ts";
 import { absorbedAttention, expandedAttention, mlaParameters, rotarySettings } from "./mla.ts";
 import { balanceLoss, moe, moeParameters } from "./moe.ts";
-import { checkV3Config, type V3Config, v3FromHuggingFace, v3ToHuggingFace } from "./v3-config.ts";
+import {
+  checkV3Config,
+  type V3Config,
+  type V3Shape,
+  v3FromHuggingFace,
+  v3Shape,
+  v3ToHuggingFace,
+} from "./v3-config.ts";
 
 /** All layers but the first ones have experts, and so has the MTP module. */
 const isRouted = ({ denseLayers }: V3Config, layer: number): boolean => layer >= denseLayers;
@@ -38,7 +45,9 @@ const design = (config: V3Config): Design => ({
   },
 });
 
-export const deepseekV3: Architecture<V3Config> = {
+export const deepseekV3: Architecture<V3Config, V3Shape> = {
+  shape: v3Shape,
+  complete: (config) => config,
   design,
   className: "DeepseekV3ForCausalLM",
   modelTypes: ["deepseek_v3"],
