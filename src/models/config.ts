@@ -81,6 +81,7 @@ export function architectureOf(config: Pick<DecoderConfig, "architecture" | keyo
   );
 }
 
+/** As `readNumbers` reads them. */
 export const NUMBERS = {
   vocabSize: ["vocab_size", upTo(LIMITS.vocabSize)],
   layers: ["num_hidden_layers", upTo(LIMITS.layers)],

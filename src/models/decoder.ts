@@ -2,9 +2,10 @@
  * The decoder that all designs have in common: embedding, pre-norm blocks of attention and a feed-forward layer, the
  * final norm and the head. Names of parameters are those of Hugging Face's checkpoints.
  */
+import { input } from "../graph/ops/source.ts";
 import { add, embedding, linear, rmsNorm } from "../graph/ops.ts";
 import { recomputeAll } from "../graph/recompute.ts";
-import type { Tensor } from "../graph/tensor.ts";
+import type { Dim, Graph, Tensor } from "../graph/tensor.ts";
 import { type CachedStep, cacheMasks, flatLogits, wantedTokens } from "./cache.ts";
 import type {
   AttentionContext,
@@ -155,6 +156,21 @@ function trunk(
   const hidden = rmsNormed(blocks.hidden, parameter(parameters, "model.norm.weight"), config);
   return { ...blocks, hidden, logits: head(parameters, config, options.wanted?.(hidden) ?? hidden) };
 }
+
+/** Of sequences from their beginning. */
+export interface SequenceShape {
+  batch: Dim;
+  seq: Dim;
+  /** "shared": one causal mask for all rows; "each": a mask a row, as packed documents that must not see each other need. */
+  mask: "shared" | "each";
+}
+
+/** The inputs of a graph that calls `forward`. */
+export const sequenceInputs = (graph: Graph, { batch, seq, mask }: SequenceShape): ForwardInputs => ({
+  ids: input(graph, "ids", "i32", [batch, seq]),
+  positions: input(graph, "positions", "i32", [batch, seq]),
+  mask: input(graph, "mask", "f32", [mask === "shared" ? 1 : batch, 1, seq, seq]),
+});
 
 /** See `Model.forward`. */
 export const forward = (

@@ -4,6 +4,7 @@ import { constant, input } from "../graph/ops/source.ts";
 import { add, argmax, cast, concat, exp, gather, max, mul, reshape, slice, sub } from "../graph/ops.ts";
 import { type Dim, Graph, GraphError, sumDims, type Tensor } from "../graph/tensor.ts";
 import { type CacheLayer, type Model, type ModelConfig, modelOf } from "../models/architectures.ts";
+import { sequenceInputs } from "../models/decoder.ts";
 import { type ParameterMaker, type Parameters, parameterInputs } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
 import { f32, i32, type Value } from "../runtime/value.ts";
@@ -14,10 +15,8 @@ export function tracePrefill(config: ModelConfig, maker: ParameterMaker = parame
   const graph = new Graph();
   const model = modelOf(config);
   const parameters = maker(graph, model.parameters);
-  const ids = input(graph, "ids", "i32", ["batch", "seq"]);
-  const positions = input(graph, "positions", "i32", ["batch", "seq"]);
-  const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
-  outputNew(graph, model.cacheLayers, model.forward(parameters, { ids, positions, mask }).cache);
+  const inputs = sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" });
+  outputNew(graph, model.cacheLayers, model.forward(parameters, inputs).cache);
   return graph;
 }
 

@@ -31,9 +31,9 @@ import {
 import { type Dim, type Graph, product, type Tensor } from "../graph/tensor.ts";
 import { registry } from "../lib/schema.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
+import { sequenceInputs } from "../models/decoder.ts";
 import type { Parameters } from "../models/layers.ts";
 import { loadName, loadOf } from "./expert-load.ts";
-import { sequenceInputs } from "./language-model.ts";
 import type { LossGraph } from "./trace-step.ts";
 
 export interface Clip {

@@ -4,10 +4,11 @@ import { input } from "../graph/ops/source.ts";
 import { add, cast, mul, neg, reshape, sum, tokenLogProbs } from "../graph/ops.ts";
 import { type Graph, product, type Tensor } from "../graph/tensor.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
+import { sequenceInputs } from "../models/decoder.ts";
 import type { Parameters } from "../models/layers.ts";
 import { f32, type HostValue, i32 } from "../runtime/session.ts";
 import { loadName, loadOf } from "./expert-load.ts";
-import { type BatchShape, sequenceInputs } from "./language-model.ts";
+import type { BatchShape } from "./language-model.ts";
 import type { LossGraph } from "./trace-step.ts";
 
 export interface V3LossOptions {

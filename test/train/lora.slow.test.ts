@@ -14,6 +14,7 @@ import { Graph } from "../../src/graph/tensor.ts";
 import { UserError } from "../../src/lib/errors.ts";
 import type { ModelConfig } from "../../src/models/architectures.ts";
 import { allParameters, modelOf } from "../../src/models/architectures.ts";
+import { sequenceInputs } from "../../src/models/decoder.ts";
 import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { adaptedWeights, adapterSpecs, type LoraOptions } from "../../src/models/lora.ts";
@@ -21,7 +22,7 @@ import { allocate, type HostValue, host, Session } from "../../src/runtime/sessi
 import type { Problem, Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
-import { batchFeeds, languageModelLoss, sequenceInputs } from "../../src/train/language-model.ts";
+import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { LanguageModelStage, trainedOn } from "../../src/train/language-model-stage.ts";
 import type { GrpoOptions } from "../../src/train/options.ts";
 import { Policy, withAdapter } from "../../src/train/policy.ts";
