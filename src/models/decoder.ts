@@ -31,7 +31,8 @@ import { rotaryTables } from "./rope.ts";
 
 const EMBEDDING = "model.embed_tokens";
 
-const prefixOf = (layer: number): string => `model.layers.${layer}.`;
+/** Of the names of a block's parameters. */
+export const prefixOf = (layer: number): string => `model.layers.${layer}.`;
 
 /** Numbers of the layers, without that of MTP. */
 export const trunkLayers = ({ config }: Design): number[] =>

@@ -11,6 +11,7 @@ import {
   decoded,
   embedTokens,
   head,
+  prefixOf,
   type Run,
   rmsNormed,
   runBlocks,
@@ -33,7 +34,7 @@ export function mtpModule(design: Design): MtpModule | null {
     { ids, hidden, positions }: { ids: Tensor; hidden: Tensor; positions: Tensor },
   ): ForwardResult {
     const { graph } = ids;
-    const weights = (name: string) => parameter(parameters, `model.layers.${layer}.${name}`);
+    const weights = (name: string) => parameter(parameters, prefixOf(layer) + name);
     const norm = (x: Tensor, name: string) => rmsNormed(x, weights(`${name}.weight`), config, name);
     const joined = graph.scope(`layers.${layer}`, () => {
       const both = concat([norm(embedTokens(parameters, ids), "enorm"), norm(hidden, "hnorm")], -1);
@@ -44,7 +45,7 @@ export function mtpModule(design: Design): MtpModule | null {
     return { ...blocks, hidden: out, logits: head(parameters, config, options.wanted?.(out) ?? out) };
   }
 
-  const named = (spec: ParameterSpec) => ({ ...spec, name: `model.layers.${layer}.${spec.name}` });
+  const named = (spec: ParameterSpec) => ({ ...spec, name: prefixOf(layer) + spec.name });
   const joining = [
     normWeight("enorm", hiddenSize),
     normWeight("hnorm", hiddenSize),
