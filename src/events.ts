@@ -59,8 +59,8 @@ export interface EvaluationRecord {
   counts?: { right: number; wrong: number; unparsed: number; unscored: number };
   /** Every problem in the order of the evaluation; records of older versions have none. */
   tallies?: ProblemTally[];
-  /** What the steps are called that the task checks in the thoughts, such as "equations"; absent where it checks none. */
-  stepName?: string;
+  /** What the steps are called that the task checks in the thoughts, such as "equations"; `null`: none. Absent in records of older versions. */
+  stepName?: string | null;
   /** Share of these steps that hold; `null` where there are none. */
   thoughtValidity: number | null;
   /** The same by position: `[from, to)` in tokens, and the number of steps. */
@@ -72,9 +72,11 @@ export interface EvaluationRecord {
 }
 
 /** Metrics under the names of this version; `metrics` may come from an older run. */
-export function currentMetrics({ rate, pass1, ...metrics }: Metrics): Metrics {
+export function currentMetrics(stored: Metrics): Metrics {
+  const { rate, pass1, "groups/informative": signal, ...metrics } = stored;
   return {
     ...metrics,
+    ...(signal !== undefined && { "groups/signal": signal }),
     ...(rate !== undefined && { lr: rate }),
     ...(pass1 !== undefined && { "pass@1": pass1 }),
   };
@@ -82,11 +84,11 @@ export function currentMetrics({ rate, pass1, ...metrics }: Metrics): Metrics {
 
 /** A record under the names of this version; one of an older version has checked equations. */
 export function currentEvaluation(record: EvaluationRecord): EvaluationRecord {
+  if (record.stepName !== undefined) return record;
   const old = record.validityByPosition as { equations?: number }[];
-  if (!old.some(({ equations }) => equations !== undefined)) return record;
   return {
     ...record,
-    stepName: record.stepName ?? "equations",
+    stepName: "equations",
     validityByPosition: record.validityByPosition.map((bucket, i) => ({
       ...{ from: bucket.from, to: bucket.to, share: bucket.share },
       steps: old[i].equations ?? bucket.steps,

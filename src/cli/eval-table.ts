@@ -100,5 +100,5 @@ function printRecord(record: EvaluationRecord, { head, seconds, tokens }: Evalua
     percent(share, 1),
     String(steps),
   ]);
-  console.log(`\n${table(["position", "true", printable(stepName)], positions)}`);
+  console.log(`\n${table(["position", "true", printable(stepName ?? "steps")], positions)}`);
 }

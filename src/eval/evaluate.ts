@@ -46,7 +46,7 @@ export async function evaluate(
     ...{
       label,
       task: task.name,
-      stepName: task.stepName,
+      stepName: task.stepName ?? null,
       samples: settings.samples,
       temperature: settings.sampling.temperature,
     },
@@ -85,7 +85,7 @@ export function evaluationRecord(
   {
     samples,
     ...named
-  }: { label: string; task: string; stepName?: string; samples: number; temperature: number },
+  }: { label: string; task: string; stepName?: string | null; samples: number; temperature: number },
 ): EvaluationRecord {
   const byProblem = new Map<string, Verified[]>();
   const verified = completions.map((completion, i) => {

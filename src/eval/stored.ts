@@ -229,6 +229,6 @@ export async function verifyStored(
   const { problems, completions, whole } = finishedProblems(stored, samples);
   if (problems.length === 0) return { record: null, whole };
   const verdicts = await verifyCompletions(task, problems, completions);
-  const named = { label: "eval", task: taskName, stepName: task.stepName, samples, temperature };
+  const named = { label: "eval", task: taskName, stepName: task.stepName ?? null, samples, temperature };
   return { record: evaluationRecord(problems, completions, verdicts, named), whole };
 }

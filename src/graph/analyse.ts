@@ -31,9 +31,9 @@ export function countFlops(
 }
 
 /** `null`: those of the node's body. */
-function flopsOf({ op, inputs, outputs }: Node, sizes: Record<string, number>): number | null {
+function flopsOf({ op, attrs, inputs, outputs }: Node, sizes: Record<string, number>): number | null {
   const shapes = (tensors: readonly Tensor[]) => tensors.map(({ shape }) => bindShape(shape, sizes));
-  return op.flops === "body" ? null : op.flops(shapes(inputs), shapes(outputs));
+  return "flops" in op ? op.flops(shapes(inputs), shapes(outputs), attrs) : null;
 }
 
 const bytesOf = ({ dtype, shape }: Tensor, sizes: Record<string, number>): number =>

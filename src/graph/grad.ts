@@ -2,11 +2,12 @@
  * Reverse-mode differentiation: one walk back over the nodes, which alone adds up fan-out and sums over broadcast axes,
  * so that no gradient rule mentions either.
  */
+
 import { add } from "./ops/elementwise.ts";
 import { reshape } from "./ops/movement.ts";
 import { sum } from "./ops/reduce.ts";
 import { constant } from "./ops/source.ts";
-import { GraphError, type Node, sameShape, type Tensor } from "./tensor.ts";
+import { type Gradients, GraphError, type Node, sameShape, type Tensor } from "./tensor.ts";
 
 /**
  * d loss / d x for each x of `wrt`; `loss` is a scalar. @throws GraphError naming an x that the loss does not depend on
@@ -21,11 +22,7 @@ export function grad(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
 }
 
 /** Gradients with respect to `wrt`, given those of `outputs`; `null` where the outputs do not depend on it. */
-export function gradients(
-  outputs: readonly Tensor[],
-  seeds: readonly (Tensor | null)[],
-  wrt: readonly Tensor[],
-): (Tensor | null)[] {
+export function gradients(outputs: readonly Tensor[], seeds: Gradients, wrt: readonly Tensor[]): Gradients {
   const graph = outputs[0].graph;
   const last = Math.max(...outputs.map((t) => t.node.id));
   const depends = dependents(wrt, last);
@@ -46,15 +43,22 @@ export function gradients(
     const incoming = node.outputs.map((output) => flow.get(output) ?? null);
     if (incoming.every((g) => g === null)) continue;
     graph.scopeAt(`${node.path}.grad`, () => {
-      const { grad } = node.op;
-      const [targets, gradients] =
-        grad === "body" ? [node.body ?? [], incoming] : [node.inputs, grad(node, incoming)];
-      gradients.forEach((gradient, i) => {
+      const targets = node.op.grad === undefined ? (node.body ?? []) : node.inputs;
+      applyRule(node, incoming).forEach((gradient, i) => {
         receive(targets[i], gradient);
       });
     });
   }
   return wrt.map((tensor) => flow.get(tensor) ?? null);
+}
+
+/** An op without a rule hands the gradients on to its body. */
+function applyRule(node: Node, incoming: Gradients): Gradients {
+  const { op, attrs } = node;
+  if (op.grad === undefined) return incoming;
+  if (op.grad === null) return [];
+  if (typeof op.grad !== "function") return op.grad.all(incoming, node, attrs);
+  return incoming[0] === null ? [] : op.grad(incoming[0], node, attrs);
 }
 
 /** The nodes up to `last` whose value depends on one of `sources`. */

@@ -3,6 +3,7 @@
  * applies, and is lowered by its parts or in standard ONNX otherwise; the result counts both, with the reasons.
  */
 import { Emitter } from "./emitter.ts";
+
 import { encodeModel, type OnnxModel, type OnnxNode } from "./proto.ts";
 import {
   type DType,
@@ -51,8 +52,9 @@ export function lower(graph: Graph, { provider, name = "sputnik" }: LowerOptions
   for (const node of graph.nodes) {
     if (!needed.has(node) || node.outputs.every((output) => names.has(output))) continue;
     ctx.at(node.path);
-    const rule = fused.get(node)?.lower ?? node.op.lower;
-    const results = rule === "body" ? node.body?.map(nameOf) : rule(ctx, node.inputs.map(nameOf), node);
+    const rule = fused.get(node) ?? node.op;
+    const results =
+      "lower" in rule ? rule.lower(ctx, node.inputs.map(nameOf), node.attrs, node) : node.body?.map(nameOf);
     // A fused form may lack outputs that no one uses.
     results?.forEach((result, i) => {
       names.set(node.outputs[i], result);
@@ -115,16 +117,16 @@ function chooseForms(graph: Graph, provider: string | undefined) {
   need(graph.outputs.values());
   for (const node of graph.nodes.toReversed()) {
     if (!needed.has(node)) continue;
-    const { op, body, inputs, outputs } = node;
-    const form = provider === undefined ? undefined : op.fused[provider];
+    const { op, attrs, body, inputs, outputs } = node;
+    const form = provider === undefined ? undefined : op.fused?.[provider];
     let reason: string | null = provider === undefined ? "asked for" : `no fused form on ${provider}`;
     if (form !== undefined)
       reason = outputs.slice(form.outputs ?? outputs.length).some((output) => used.has(output))
         ? "its intermediate results are used"
-        : form.reason(node);
+        : (form.reason?.(node, attrs) ?? null);
     if (form !== undefined && reason === null) fused.set(node, form);
     need(reason === null ? inputs : (body ?? inputs));
-    if (body === null && Object.keys(op.fused).length === 0) continue;
+    if (body === null && op.fused === undefined) continue;
     forms[op.name] ??= { fused: 0, composed: {} };
     if (reason === null) forms[op.name].fused++;
     else forms[op.name].composed[reason] = (forms[op.name].composed[reason] ?? 0) + 1;

@@ -2,14 +2,13 @@
  * Optimizers as graphs: from parameters, gradients and moments to the next parameters and moments. Learning rates and
  * bias corrections are scalar inputs, so a schedule never makes a new graph.
  */
-
-import { input } from "./ops/source.ts";
 import {
   add,
   concat,
   constant,
   div,
   greater,
+  input,
   less,
   matmul,
   mean,
@@ -99,9 +98,12 @@ export function adamW(
   const nextV = add(mul(v, beta2), mul(mul(gradient, gradient), weight2));
   const denominator = add(mul(sqrt(nextV), sqrt(scalars.correction2)), epsilon);
   const update = mul(div(nextM, denominator), mul(scalars.lr, scalars.correction1));
-  const kept = weightDecay === 0 ? parameter : mul(parameter, sub(1, mul(scalars.lr, weightDecay)));
-  return { parameter: sub(kept, update), m: nextM, v: nextV };
+  return { parameter: sub(decayed(parameter, scalars.lr, weightDecay), update), m: nextM, v: nextV };
 }
+
+/** θ(1 - ηλ) */
+const decayed = (parameter: Tensor, lr: Tensor, weightDecay: number): Tensor =>
+  weightDecay === 0 ? parameter : mul(parameter, sub(1, mul(lr, weightDecay)));
 
 /** Newton-Schulz coefficients and steps of Muon (Jordan et al. 2024). */
 const NEWTON_SCHULZ = { a: 3.4445, b: -4.775, c: 2.0315, steps: 5 };
@@ -139,38 +141,29 @@ export function muon(
   { momentum: mu, weightDecay }: MuonOptions,
 ): Map<string, { parameter: Tensor; momentum: Tensor }> {
   const result = new Map<string, { parameter: Tensor; momentum: Tensor }>();
+  const { graph } = rate;
   for (const group of groupByShape(members)) {
-    const [rows, cols] = group[0].parameter.shape as number[];
-    const [short, long] = rows <= cols ? [rows, cols] : [cols, rows];
-    const graph = rate.graph;
-    const updates = group.map(({ name, parameter, gradient, momentum }) =>
-      graph.scope(name, () => {
-        const nextMomentum = add(mul(momentum, mu), gradient);
-        const nesterov = add(mul(nextMomentum, mu), gradient);
-        const flat = parameter.shape[0] === short ? nesterov : transpose(nesterov, [1, 0]);
-        return { nextMomentum, stacked: reshape(flat, [1, short, long]) };
+    const [short, long] = (group[0].parameter.shape as number[]).toSorted((x, y) => x - y);
+    // The direction in which rows ≤ cols, and back.
+    const turned = (x: Tensor, { parameter }: MuonGroupMember) =>
+      parameter.shape[0] === short ? x : transpose(x, [1, 0]);
+    const momenta: Tensor[] = [];
+    const steps = group.map((member, i) =>
+      graph.scope(member.name, () => {
+        momenta[i] = add(mul(member.momentum, mu), member.gradient);
+        const nesterov = add(mul(momenta[i], mu), member.gradient);
+        return reshape(turned(nesterov, member), [1, short, long]);
       }),
     );
-    const orthogonal = graph.scope(`muon.${short}x${long}`, () =>
-      orthogonalise(
-        concat(
-          updates.map((u) => u.stacked),
-          0,
-        ),
-      ),
-    );
-    const parts = split(
-      orthogonal,
-      0,
-      group.map(() => 1),
-    );
-    group.forEach(({ name, parameter }, i) => {
+    const orthogonal = graph.scope(`muon.${short}x${long}`, () => orthogonalise(concat(steps, 0)));
+    const parts = split(orthogonal, 0, new Array<number>(group.length).fill(1));
+    group.forEach((member, i) => {
+      const { name, parameter } = member;
       graph.scope(name, () => {
-        const flat = reshape(parts[i], [short, long]);
-        const direction = parameter.shape[0] === short ? flat : transpose(flat, [1, 0]);
-        const kept = weightDecay === 0 ? parameter : mul(parameter, sub(1, mul(rate, weightDecay)));
-        const update = mul(direction, mul(rate, 0.2 * Math.sqrt(Math.max(rows, cols))));
-        result.set(name, { parameter: sub(kept, update), momentum: updates[i].nextMomentum });
+        const direction = turned(reshape(parts[i], [short, long]), member);
+        const kept = decayed(parameter, rate, weightDecay);
+        const update = mul(direction, mul(rate, 0.2 * Math.sqrt(long)));
+        result.set(name, { parameter: sub(kept, update), momentum: momenta[i] });
       });
     });
   }

@@ -2,6 +2,7 @@
 import { gradients } from "./grad.ts";
 import { defineComposite } from "./op.ts";
 import { add, detach, mul, silu, slice, sum } from "./ops.ts";
+import { operands } from "./samples.ts";
 import type { Tensor } from "./tensor.ts";
 
 type Part = (inputs: readonly Tensor[]) => Tensor;
@@ -32,12 +33,12 @@ const recomputeOp = defineComposite<RecomputeAttrs>({
   samples: [
     {
       label: "a block",
-      inputs: [{ shape: [2, 3] }, { shape: [3] }],
+      inputs: operands([2, 3], [3]),
       build: (x, w) => recompute([x, w], ([a, b]) => mul(silu(mul(a, b)), a)),
     },
     {
       label: "a second result",
-      inputs: [{ shape: [2, 3] }, { shape: [3] }],
+      inputs: operands([2, 3], [3]),
       build: (x, w) => {
         const [y, z] = recomputeAll([x, w], ([a, b]) => [mul(silu(a), b), sum(mul(a, b))]);
         return add(y, z);
@@ -63,10 +64,11 @@ export function recomputeAll(inputs: readonly Tensor[], part: Parts): readonly T
  */
 function unmade(inputs: readonly Tensor[]) {
   const parts = inputs.map((input) => {
-    const { remake } = input.node.op;
+    const { op, attrs, inputs } = input.node;
+    const { remake } = op;
     return remake === undefined
       ? { own: [input], remake: ([only]: readonly Tensor[]) => only }
-      : { own: input.node.inputs, remake };
+      : { own: inputs, remake: (own: readonly Tensor[]) => remake(own, attrs) };
   });
   const remake = (leaves: readonly Tensor[]): Tensor[] => {
     let start = 0;

@@ -1,6 +1,6 @@
 /**
- * Symbolic values: a `Tensor` has a dtype and a shape but no data. Ops connect tensors into a `Graph`, which is
- * differentiated (grad.ts), printed (print.ts), counted (analyse.ts) and lowered to ONNX (lower.ts).
+ * Symbolic values: a `Tensor` has a dtype and a shape but no data. Ops, each an object with its rules (see op.ts),
+ * connect tensors into a `Graph`, which is differentiated (grad.ts), printed (print.ts), counted (analyse.ts) and lowered to ONNX (lower.ts).
  */
 import type { Emitter } from "./emitter.ts";
 import { type DType, GraphError, type Shape } from "./shape.ts";
@@ -35,33 +35,64 @@ export class Tensor {
   }
 }
 
-export type Gradients = readonly (Tensor | null)[];
-
-/** Emits ONNX nodes for the inputs of these names; returns the names of the outputs. */
-export type Lower = (ctx: Emitter, inputs: string[], node: Node) => string[];
+/** Emits ONNX nodes for inputs of these names; returns the names of the outputs. */
+export type Lower<A> = (ctx: Emitter, inputs: string[], attrs: A, node: Node) => string[];
+export type Flops<A> = (inputs: number[][], outputs: number[][], attrs: A) => number;
 
 /** A form of an op that one execution provider runs as a single kernel, or a few. */
-export interface FusedForm {
-  /** Why this node cannot take the form, in words, or `null` where it can. */
-  reason: (node: Node) => string | null;
-  lower: Lower;
+export interface FusedForm<A = never> {
+  /** Why this node cannot take the form, in words, or `null` where it can; a rule that is left out always can. */
+  reason?: (node: Node, attrs: A) => string | null;
+  lower: Lower<A>;
   /** How many of the op's outputs the form gives (default: all); where a later one is used, it is not taken. */
   outputs?: number;
 }
 
-/** An op with its attributes, as one node applies it; `defineOp` in op.ts says what each part is. */
-export interface Op {
-  readonly name: string;
-  /** Where the result's memory comes from: see `OpRule`. */
-  readonly memory?: "view" | "source" | "partial";
-  readonly lower: Lower | "body";
-  readonly grad: ((node: Node, gradients: Gradients) => Gradients) | "body";
-  readonly flops: ((inputs: number[][], outputs: number[][]) => number) | "body";
-  /** By the name of the execution provider. */
-  readonly fused: Readonly<Record<string, FusedForm>>;
-  readonly linear?: (x: Tensor, node: Node) => Tensor;
-  readonly remake?: (inputs: readonly Tensor[]) => Tensor;
+interface CommonRule<A> {
+  name: string;
+  /** By the name of an execution provider (a device of runtime's table): a form that this provider runs faster. */
+  fused?: Readonly<Record<string, FusedForm<A>>>;
+  /** For an op that makes a weight [out, in]: x · weightᵀ without making the weight first. */
+  linear?: (x: Tensor, node: Node, attrs: A) => Tensor;
+  /** For the same ops: the weight made of other inputs. */
+  remake?: (inputs: readonly Tensor[], attrs: A) => Tensor;
+  /**
+   * "source": the value is there before a run. "view": the result is the memory of the first operand.
+   * "partial": reads as much of its first operand as it writes. Left out: reads its operands and writes its result.
+   */
+  memory?: "view" | "source" | "partial";
 }
+
+export type Gradients = readonly (Tensor | null)[];
+
+/**
+ * Gradients with respect to each input (`null`: none; those at the end may be left out), given that of the first output,
+ * or those of `all` outputs, which are `null` where no one uses the output. A gradient may be larger than its input where
+ * the op broadcast: `grad` sums it. `null`: nothing flows through the op.
+ */
+type GradRule<A> =
+  | ((g: Tensor, node: Node, attrs: A) => Gradients)
+  | { all: (gradients: Gradients, node: Node, attrs: A) => Gradients }
+  | null;
+
+export interface OpRule<A> extends CommonRule<A> {
+  shape: (inputs: readonly Tensor[], attrs: A) => readonly TensorSpec[];
+  /** Emits standard ONNX, which any runtime can load; what one runtime alone knows is a fused form. */
+  lower: Lower<A>;
+  grad: GradRule<A>;
+  /** Floating-point operations for concrete shapes; a multiply-add counts 2 (as in 2MNK for a product). */
+  flops: Flops<A>;
+}
+
+/** An op made of others: `body`, traced in a scope of the op's name, gives shapes, lowering and FLOPs. */
+export interface CompositeRule<A> extends CommonRule<A> {
+  body: (inputs: readonly Tensor[], attrs: A) => readonly Tensor[];
+  /** Left out: the gradient of the body. */
+  grad?: GradRule<A>;
+}
+
+/** The op of some node, whose attributes only its own rules can read. */
+export type Op<A = never> = OpRule<A> | CompositeRule<A>;
 
 /** One application of an op. `body` holds the outputs of a composite op as its parts make them. */
 export interface Node {
@@ -69,8 +100,8 @@ export interface Node {
   readonly id: number;
   readonly op: Op;
   readonly inputs: readonly Tensor[];
-  /** For people: see `printGraph`. */
-  readonly attrs: unknown;
+  /** Of the type that the op's rules take, which alone can read them. */
+  readonly attrs: never;
   /** The line of the model that made it, such as `layers.3.attn.qNope`; in the backward pass it ends with `.grad`. */
   readonly path: string;
   readonly outputs: readonly Tensor[];
@@ -109,23 +140,22 @@ export class Graph {
     return this.path.join(".");
   }
 
-  /** `shapes` gives the outputs' types; an error of it, or of an operand, names the line of the model. */
-  addNode(
-    { op, inputs, attrs, body }: Pick<Node, "op" | "inputs" | "attrs" | "body">,
-    shapes: () => readonly TensorSpec[],
-  ): Node {
+  /** Applies an op. An error of its shape rule, or of an operand, names the line of the model. */
+  addNode<A>(op: Op<A>, inputs: readonly Tensor[], attrs: A): Node {
     const path = this.currentPath();
     if (inputs.some((input) => input.graph !== this))
       throw new GraphError(`${op.name} at "${path}": an operand belongs to another graph`);
+    const body = "body" in op ? this.scope(op.name, () => op.body(inputs, attrs)) : null;
     let specs: readonly TensorSpec[];
     try {
-      specs = shapes();
+      specs = "shape" in op ? op.shape(inputs, attrs) : (body ?? []);
     } catch (error) {
       if (!(error instanceof GraphError)) throw error;
       throw new GraphError(`${path === "" ? "" : `${path}: `}${op.name}: ${error.message}`);
     }
     const outputs: Tensor[] = [];
-    const node: Node = { graph: this, id: this.nodes.length, op, inputs, attrs, path, outputs, body };
+    const made = { graph: this, id: this.nodes.length, path, inputs, outputs, body };
+    const node: Node = { ...made, op, attrs: attrs as never };
     specs.forEach((spec, i) => {
       outputs.push(new Tensor(node, i, spec));
     });

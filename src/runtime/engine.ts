@@ -1,11 +1,10 @@
 /** What computes: a device, its threads, and whether it writes a profile. Made once, and handed down. */
 import { type LoweredGraph, lower } from "../graph/lower.ts";
-import type { DType, Graph } from "../graph/tensor.ts";
+import type { Graph } from "../graph/tensor.ts";
 import { coreWatch, type Watch } from "./contention.ts";
 import { type DeviceName, threadCount } from "./device.ts";
 import { readModelSignature } from "./model-file.ts";
 import { Session } from "./session.ts";
-import { allocate, type HostValue } from "./value.ts";
 
 export interface EngineOptions {
   /** "cpu" unless given. On the device "null" graphs are traced and counted, and no session can be made. */
@@ -44,7 +43,7 @@ export class Engine {
 
   /** Prepares a graph that was lowered before. */
   async prepare(lowered: LoweredGraph): Promise<Session> {
-    return Session.open(lowered.bytes, lowered.model.name, lowered, this);
+    return Session.open(this, lowered.model.name, lowered, lowered.bytes);
   }
 
   /**
@@ -52,11 +51,6 @@ export class Engine {
    * @throws UserError if a file is missing or has another size than was written
    */
   async load(path: string): Promise<Session> {
-    return Session.open(path, path, readModelSignature(path), this);
-  }
-
-  /** Zeros on this device. */
-  allocate<D extends DType>(dtype: D, shape: readonly number[]): HostValue<D> {
-    return allocate(dtype, shape);
+    return Session.open(this, path, readModelSignature(path), path);
   }
 }

@@ -2,12 +2,11 @@
  * One ONNX Runtime session: a lowered graph that is ready to run on a device. An output is written into the caller's value
  * where one is given. (The binding, onnxruntime-node 1.30, still copies every output once, which is garbage after the run.)
  */
-import { type LoweredGraph, lower } from "../graph/lower.ts";
-import { bindShape, type DType, type Graph, type Shape } from "../graph/tensor.ts";
+import type { LoweredGraph } from "../graph/lower.ts";
+import { bindShape, type Shape } from "../graph/tensor.ts";
 import { debug, debugs } from "../lib/debug.ts";
-import { coreWatch, type Watch } from "./contention.ts";
-import { type Device, type DeviceName, devices, threadCount } from "./device.ts";
-import { readModelSignature } from "./model-file.ts";
+import type { Watch } from "./contention.ts";
+import { type Device, type DeviceName, devices } from "./device.ts";
 import * as ort from "./onnxruntime.ts";
 import {
   allocate,
@@ -30,15 +29,6 @@ const ORT_TYPE = {
   u8: "uint8",
   bool: "bool",
 } as const;
-const FROM_ORT: Record<string, DType> = {
-  float32: "f32",
-  float16: "f16",
-  int32: "i32",
-  int64: "i64",
-  uint8: "u8",
-  bool: "bool",
-};
-
 /** The wrapper that ONNX Runtime needs around a typed array is kept, so that a step allocates nothing. */
 const wrappers = new WeakMap<TypedArray, { key: string; tensor: ort.Tensor }>();
 
@@ -46,28 +36,27 @@ function wrap(value: HostValue): ort.Tensor {
   const key = `${value.dtype}[${value.shape}]`;
   const known = wrappers.get(value.data);
   if (known?.key === key) return known.tensor;
-  const tensor = value.dtype === "f16" ? halfTensor(value) : plainTensor(value);
+  const tensor = tensorOf(value);
   wrappers.set(value.data, { key, tensor });
   return tensor;
 }
 
-const plainTensor = ({ dtype, data, shape }: HostValue): ort.Tensor =>
-  new ort.Tensor(ORT_TYPE[dtype] as "float32", data as Float32Array, shape);
-
 /**
- * An f16 tensor over its 16-bit words. From Node 23 on the library wants a Float16Array, whose bytes its binding then
- * ignores; it takes the words themselves on every Node, once the tensor says what they are.
+ * From Node 23 on the library wants a Float16Array for f16, whose bytes its binding then ignores; it takes 16-bit words on
+ * every Node, once the tensor says what they are.
  */
-function halfTensor({ data, shape }: HostValue): ort.Tensor {
-  const words = new ort.Tensor("uint16", data as Uint16Array, shape);
-  return Object.defineProperty(words, "type", { value: "float16" });
+function tensorOf({ dtype, data, shape }: HostValue): ort.Tensor {
+  const type = dtype === "f16" ? "uint16" : ORT_TYPE[dtype];
+  const tensor = new ort.Tensor(type as "float32", data as Float32Array, shape);
+  return dtype === "f16" ? Object.defineProperty(tensor, "type", { value: "float16" }) : tensor;
 }
 
+/** What a session takes over from its settings. */
 export interface SessionSettings {
   device: DeviceName;
   threads: number;
   /** Folder and name prefix of ONNX Runtime's profile. */
-  profile?: string;
+  profile: string | undefined;
   /** Tells whether threads may spin. */
   watch: Watch;
 }
@@ -82,8 +71,8 @@ export class Session {
   readonly forms: LoweredGraph["forms"];
   /** Seconds that ONNX Runtime took to prepare the graph. */
   readonly creationSeconds: number;
-  private inference: ort.InferenceSession;
   private readonly settings: SessionSettings;
+  private inference: ort.InferenceSession;
   /** The graph, where it can be prepared again: see `adapt`. */
   private bytes: Uint8Array | null;
   /** Whether threads that wait for each other sleep, since another program takes a core. */
@@ -94,57 +83,34 @@ export class Session {
   private adapting: Promise<void> | null = null;
 
   private constructor(
-    model: Uint8Array | string,
+    settings: SessionSettings,
     name: string,
     { inputs, outputs, forms }: Signature,
-    settings: SessionSettings,
-    inference: ort.InferenceSession,
-    seconds: number,
+    prepared: { model: Uint8Array | string; inference: ort.InferenceSession; seconds: number },
   ) {
+    this.settings = settings;
     this.name = name;
     this.inputs = inputs;
     this.outputs = outputs;
     this.forms = forms;
+    const { model, inference, seconds } = prepared;
     this.bytes = settings.profile === undefined && typeof model !== "string" ? model : null;
-    this.settings = settings;
     this.inference = inference;
     this.creationSeconds = seconds;
   }
 
   /** Prepares an ONNX model, given as its bytes or its path. @throws RuntimeError if the device runs no sessions */
   static async open(
-    model: Uint8Array | string,
+    settings: SessionSettings,
     name: string,
     signature: Signature,
-    settings: SessionSettings,
+    model: Uint8Array | string,
   ): Promise<Session> {
     const start = performance.now();
-    const inference = await prepare(model, name, settings, false);
+    const inference = await prepare(settings, name, model, false);
     const seconds = (performance.now() - start) / 1000;
     debug(2, () => `session ${name}: ${seconds.toFixed(2)} s on ${settings.device}, ${formsText(signature)}`);
-    return new Session(model, name, signature, settings, inference, seconds);
-  }
-
-  /** @deprecated `engine.session` */
-  static async create(
-    graph: Graph,
-    {
-      composed,
-      name = "sputnik",
-      ...given
-    }: Partial<SessionSettings> & { composed?: boolean; name?: string } = {},
-  ): Promise<Session> {
-    return Session.fromLowered(lower(graph, { provider: composed ? undefined : "cpu", name }), given);
-  }
-
-  /** @deprecated `engine.prepare` */
-  static async fromLowered(lowered: LoweredGraph, given: Partial<SessionSettings> = {}): Promise<Session> {
-    return Session.open(lowered.bytes, lowered.model.name, lowered, settled(given));
-  }
-
-  /** @deprecated `engine.load` */
-  static async load(path: string, given: Partial<SessionSettings> = {}): Promise<Session> {
-    return Session.open(path, path, readModelSignature(path), settled(given));
+    return new Session(settings, name, signature, { model, inference, seconds });
   }
 
   /**
@@ -171,9 +137,9 @@ export class Session {
     const results = await this.compute(wrappedFeeds, wanted as ort.InferenceSession.OnnxValueMapType);
     if (debugs(3)) this.describeRun(feeds, performance.now() - start);
     const values: Record<string, Value> = {};
-    for (const { name } of this.outputs) {
-      const { type, dims, data } = results[name];
-      values[name] = fetches[name] ?? hostValue(FROM_ORT[type], dims, data as TypedArray);
+    for (const { name, dtype } of this.outputs) {
+      const { dims, data } = results[name];
+      values[name] = fetches[name] ?? hostValue(dtype, dims, data as TypedArray);
     }
     return values;
   }
@@ -223,7 +189,7 @@ export class Session {
   private async adapt(bytes: Uint8Array, yielding: boolean): Promise<void> {
     const before = this.inference;
     try {
-      this.inference = await prepare(bytes, this.name, this.settings, yielding);
+      this.inference = await prepare(this.settings, this.name, bytes, yielding);
     } catch {
       this.bytes = null;
       return;
@@ -264,17 +230,10 @@ export class Session {
 const fits = (sizes: readonly number[], shape: Shape): boolean =>
   sizes.length === shape.length && shape.every((dim, i) => typeof dim !== "number" || dim === sizes[i]);
 
-const settled = (given: Partial<SessionSettings>): SessionSettings => ({
-  ...given,
-  device: "cpu",
-  watch: given.watch ?? coreWatch,
-  threads: given.threads ?? threadCount(),
-});
-
 function prepare(
-  model: Uint8Array | string,
-  name: string,
   { device, threads, profile }: SessionSettings,
+  name: string,
+  model: Uint8Array | string,
   yielding: boolean,
 ): Promise<ort.InferenceSession> {
   const { options }: Device = devices[device];

@@ -102,13 +102,14 @@ export interface Blocks {
 const SHORT = 128;
 
 /**
- * Copies blocks of `source` into `target`. Both may be the same memory, where blocks all move towards the end or all
- * towards the beginning: none is overwritten before it is copied.
+ * Copies blocks of `source` into `target`. Both may have the same memory, where blocks all move towards the end or all
+ * towards the beginning: none is overwritten before it is copied. The KV cache calls this for each token and layer.
  * @throws RuntimeError if the dtypes differ or a block lies outside
  */
 export function copyBlocks(target: Value, source: Value, blocks: Blocks): void {
   const { count, width, from = 0, fromStride = width, to = 0, toStride = width } = blocks;
-  const [into, out] = [host(target).data, host(source).data];
+  const into = host(target).data;
+  const out = host(source).data;
   const last = count - 1;
   if (target.dtype !== source.dtype)
     throw new RuntimeError(`${source.dtype} was copied into ${target.dtype}`);
@@ -120,35 +121,21 @@ export function copyBlocks(target: Value, source: Value, blocks: Blocks): void {
       `${count} blocks of ${width} do not fit between [${source.shape}] and [${target.shape}]`,
     );
   const backwards = to > from || toStride > fromStride;
-  if (
-    width <= SHORT &&
-    into instanceof Float32Array &&
-    out instanceof Float32Array &&
-    into.buffer !== out.buffer
-  )
-    copyShort(into, out, count, width, from, fromStride, to, toStride);
-  else
+  if (width <= SHORT && into instanceof Float32Array && out instanceof Float32Array) {
     for (let i = 0; i < count; i++) {
       const block = backwards ? last - i : i;
       const start = from + block * fromStride;
-      // `set` copies as if through a buffer where both arrays share memory.
-      (into as Float32Array).set(out.subarray(start, start + width) as Float32Array, to + block * toStride);
+      const first = to + block * toStride;
+      if (backwards) for (let j = width - 1; j >= 0; j--) into[first + j] = out[start + j];
+      else for (let j = 0; j < width; j++) into[first + j] = out[start + j];
     }
-}
-
-function copyShort(
-  target: Float32Array,
-  source: Float32Array,
-  count: number,
-  width: number,
-  from: number,
-  fromStride: number,
-  to: number,
-  toStride: number,
-): void {
-  for (let block = 0; block < count; block++) {
-    const [first, start] = [to + block * toStride, from + block * fromStride];
-    for (let i = 0; i < width; i++) target[first + i] = source[start + i];
+    return;
+  }
+  for (let i = 0; i < count; i++) {
+    const block = backwards ? last - i : i;
+    const start = from + block * fromStride;
+    // `set` copies as if through a buffer where both arrays have the same memory.
+    (into as Float32Array).set(out.subarray(start, start + width) as Float32Array, to + block * toStride);
   }
 }
 

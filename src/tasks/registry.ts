@@ -8,13 +8,24 @@ import type { Task } from "./problem.ts";
 import { equationSteps } from "./thought-equations.ts";
 import { wordProblems, wordProblemsOptions } from "./word-problems.ts";
 
-export const taskOptions = z.discriminatedUnion("kind", [
-  countdownOptions,
-  arithmeticOptions,
-  equationsOptions,
-  jsonlOptions,
-  wordProblemsOptions,
-]);
+/** A kind of task: the schema of its options, and the function that makes a task of them. */
+const kind = <S extends z.ZodObject>(options: S, make: (options: z.output<S>) => Task) => ({ options, make });
+
+/** A new kind is one line here, and a file of its own. */
+const KINDS = [
+  kind(countdownOptions, countdown),
+  kind(arithmeticOptions, arithmetic),
+  kind(equationsOptions, equationsTask),
+  kind(jsonlOptions, jsonl),
+  kind(wordProblemsOptions, wordProblems),
+] as const;
+
+type SchemasOf<T extends readonly { options: z.ZodObject }[]> = { -readonly [K in keyof T]: T[K]["options"] };
+
+export const taskOptions = z.discriminatedUnion(
+  "kind",
+  KINDS.map(({ options }) => options) as SchemasOf<typeof KINDS>,
+);
 
 /** Rewards that the tasks above bring, by name. */
 export const builtInRewards = equationSteps.rewards;
@@ -28,18 +39,8 @@ export type TaskInput = z.input<typeof taskOptions>;
 /** @throws ZodError for options outside the schema; UserError for a broken data set. */
 export function taskFrom(input: TaskInput): Task {
   const options = taskOptions.parse(input);
-  switch (options.kind) {
-    case "countdown":
-      return countdown(options);
-    case "arithmetic":
-      return arithmetic(options);
-    case "equations":
-      return equationsTask(options);
-    case "jsonl":
-      return jsonl(options);
-    case "word-problems":
-      return wordProblems(options);
-  }
+  const { make } = KINDS.find(({ options: schema }) => schema.shape.kind.value === options.kind)!;
+  return (make as (options: TaskOptions) => Task)(options);
 }
 
 /** The parts of a task that need no data set: they verify stored completions again. */

@@ -54,8 +54,8 @@ export function rewardsOf(
     return { name, weight, reward: known[name] };
   });
   const { overlong } = options;
-  if (overlong?.mode !== "soft") return named;
-  return [...named, { name: "overlong", weight: 1, reward: overlongReward(overlong) }];
+  const reward: Reward = overlong?.mode === "soft" ? overlongReward(overlong) : () => 0;
+  return [...named, { name: "overlong", weight: 1, reward }];
 }
 
 /** The weighted rewards of a completion, and their sum: `null` where the verifier or any reward gave no value. */

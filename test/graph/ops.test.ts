@@ -6,9 +6,10 @@
 import { describe, expect, it } from "vitest";
 import { grad } from "../../src/graph/grad.ts";
 import { lower } from "../../src/graph/lower.ts";
-import { type RegisteredOp, registeredOps, type Sample } from "../../src/graph/op.ts";
+import { type RegisteredOp, registeredOps } from "../../src/graph/op.ts";
 import { cast, input, mul, sum } from "../../src/graph/ops.ts";
 import "../../src/graph/recompute.ts";
+import type { Sample } from "../../src/graph/samples.ts";
 import { Graph, GraphError, type Tensor } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
 import { Engine } from "../../src/runtime/engine.ts";

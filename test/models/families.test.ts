@@ -14,7 +14,7 @@ import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import { rotaryFrequencies, rotaryTables } from "../../src/models/rope.ts";
 import { Engine } from "../../src/runtime/engine.ts";
-import { type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
+import { type HostValue, host, i32 } from "../../src/runtime/session.ts";
 import { Sampler } from "../../src/sample/sampler.ts";
 import { generateNaively } from "../sample/naive.ts";
 import { json, tensors } from "../train/fixture.ts";
@@ -35,7 +35,7 @@ async function logitsOf(config: DecoderConfig): Promise<Float32Array> {
   const traced = parameterInputs(graph, allParameters(config));
   const inputs = sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" });
   graph.output("logits", modelOf(config).forward(traced, inputs).logits);
-  const session = await Session.create(graph, new Engine({ threads: 1 }));
+  const session = await new Engine({ threads: 1 }).session(graph, "test");
   const { logits } = await session.run({
     ...Object.fromEntries(weights),
     ids: i32(ids.flat(), [batch, seq]),

@@ -9,9 +9,10 @@ import { Graph } from "../../src/graph/tensor.ts";
 import { allParameters, type MtpModule, modelOf } from "../../src/models/architectures.ts";
 import { sequenceInputs } from "../../src/models/decoder.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
-import { allocate, host, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { allocate, host } from "../../src/runtime/session.ts";
+import { languageModelLoss } from "../../src/train/language-model.ts";
 import { traceAccumulation } from "../../src/train/trace-step.ts";
-import { v3Loss } from "../../src/train/v3-loss.ts";
 import { furthest } from "../train/tiny.ts";
 import { readFixture } from "./v3-fixture.ts";
 
@@ -54,7 +55,7 @@ describe.each([
         graph.output(`choices.${layer}`, choices);
         graph.output(`load.${layer}`, load);
       }
-      const session = await Session.create(graph, { threads: 1, composed });
+      const session = await new Engine({ threads: 1 }).session(graph, "test", { composed });
       const found = await session.run({ ...Object.fromEntries(parameters), ...feeds });
       for (const name of ["logits", ...(config.mtpLayers > 0 ? ["mtpLogits"] : [])]) {
         expect(found[name].shape).toEqual([batch, seq, config.vocabSize]);
@@ -84,8 +85,8 @@ describe.each([
     ["recomputation", false, true],
   ])("gives the losses and every gradient: %s", async (_label, composed, recompute) => {
     const shape = { batch, seq, mask: "shared" as const, recompute };
-    const graph = traceAccumulation(specs, v3Loss(config, shape, options));
-    const session = await Session.create(graph, { threads: 1, composed });
+    const graph = traceAccumulation(specs, languageModelLoss(config, shape, options));
+    const session = await new Engine({ threads: 1 }).session(graph, "test", { composed });
     const sums = specs.map((spec) => [`${spec.name}.sum`, allocate("f32", spec.shape)]);
     const result = await session.run({
       ...Object.fromEntries(parameters),

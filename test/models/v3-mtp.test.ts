@@ -7,7 +7,8 @@ import { allParameters, type MtpModule, modelOf } from "../../src/models/archite
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
 import type { V3Config } from "../../src/models/v3-config.ts";
-import { f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { f32, type HostValue, host, i32 } from "../../src/runtime/session.ts";
 import { furthest } from "../train/tiny.ts";
 import { livelyV3, tinyV3 } from "./v3-tiny.ts";
 
@@ -21,7 +22,7 @@ async function evaluate(
 ): Promise<Record<string, Float32Array>> {
   const graph = new Graph();
   for (const [name, tensor] of Object.entries(build(graph))) graph.output(name, tensor);
-  const session = await Session.create(graph, { threads: 1 });
+  const session = await new Engine({ threads: 1 }).session(graph, "test");
   const result = await session.run(feeds);
   await session.release();
   return Object.fromEntries(

@@ -8,8 +8,9 @@ import { lower } from "../../src/graph/lower.ts";
 import { add, constant, input, matmul } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { allParameters } from "../../src/models/architectures.ts";
+import { Engine } from "../../src/runtime/engine.ts";
 import { saveModelFile } from "../../src/runtime/model-file.ts";
-import { allocate, f32, type HostValue, host, Session, scalar } from "../../src/runtime/session.ts";
+import { allocate, f32, type HostValue, host, scalar } from "../../src/runtime/session.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { traceStep } from "../../src/train/trace-step.ts";
 import { livelyParameters, tinyConfig } from "../train/tiny.ts";
@@ -28,7 +29,7 @@ describe("a saved model", () => {
       // The second constant begins where Windows too can map it.
       if (externalBytes === 16) expect(statSync(`${path}.data`).size).toBe(65536 + 32);
 
-      const session = await Session.load(path, { threads: 1 });
+      const session = await new Engine({ threads: 1 }).load(path);
       const { y } = await session.run({ x: f32([1, 1, 0, 1, 1, 0, 0, 0], [4, 2]) });
       // Rows: (1,1)·W = (4,6), (0,1)·W = (3,4), (1,0)·W = (1,2), (0,0)·W = 0; each plus its bias.
       expect([...host(y).data]).toEqual([14, 26, 33, 44, 51, 62, 70, 80]);
@@ -47,7 +48,7 @@ describe("a saved model", () => {
       const path = join(mkdtempSync(join(tmpdir(), "sputnik-onnx-")), "step.onnx");
       saveModelFile(lower(graph), path, 16);
       spoil(`${path}.data`);
-      const loading = Session.load(path, { threads: 1 });
+      const loading = new Engine({ threads: 1 }).load(path);
       await expect(loading).rejects.toThrow(`${path}.data: expected 400 bytes`);
       await expect(loading).rejects.toThrow(found);
     },
@@ -83,8 +84,8 @@ describe("a saved model", () => {
     for (const name of ["correction1", "correction2"]) feeds[name] = scalar(10);
 
     const [direct, loaded] = [
-      await Session.fromLowered(lowered, { threads: 1 }),
-      await Session.load(path, { threads: 1 }),
+      await new Engine({ threads: 1 }).prepare(lowered),
+      await new Engine({ threads: 1 }).load(path),
     ];
     const [a, b] = [await direct.run(feeds), await loaded.run(feeds)];
     expect(Object.keys(b)).toEqual(Object.keys(a));

@@ -179,7 +179,7 @@ test.runIf(process.platform === "linux")(
     const main = fileURLToPath(new URL("../../dist/cli/main.js", import.meta.url));
     const child = spawn(
       "bash",
-      ["-c", `ulimit -n 120; exec "${process.execPath}" "${main}" train tiny.yaml --serve --port 0`],
+      ["-c", `ulimit -n 160; exec "${process.execPath}" "${main}" train tiny.yaml --serve --port 0`],
       { cwd },
     );
     let output = "";

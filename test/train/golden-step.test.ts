@@ -11,7 +11,8 @@ import type { DecoderConfig } from "../../src/models/config.ts";
 import { sequenceInputs } from "../../src/models/decoder.ts";
 import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
-import { allocate, type HostValue, host, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { allocate, type HostValue, host } from "../../src/runtime/session.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import type { Optimizer } from "../../src/train/optimizer.ts";
 import { createTrainStep, type TrainStep } from "../../src/train/step.ts";
@@ -76,7 +77,7 @@ describe.each(["golden-step", "golden-tied", "golden-llama3", "golden-qwen2", "g
       const graph = new Graph();
       const traced = parameterInputs(graph, specs);
       graph.output("logits", modelOf(config).forward(traced, sequenceInputs(graph, symbolicShape)).logits);
-      const session = await Session.create(graph, { threads: 1, composed });
+      const session = await new Engine({ threads: 1 }).session(graph, "test", { composed });
       const { logits } = await session.run(feeds);
       expect(logits.shape).toEqual([3, 12, 40]);
       expect(furthest(host(logits).data as Float32Array, wanted("logits"))).toBeLessThan(LOGITS);
@@ -90,7 +91,7 @@ describe.each(["golden-step", "golden-tied", "golden-llama3", "golden-qwen2", "g
       ["recomputation", { ...fixedShape, recompute: true }, false],
     ])("gives the loss, every gradient and the norm: %s", async (_label, shape, composed) => {
       const graph = traceAccumulation(specs, languageModelLoss(config, shape));
-      const session = await Session.create(graph, { threads: 1, composed });
+      const session = await new Engine({ threads: 1 }).session(graph, "test", { composed });
       const sums = specs.map((spec) => [`${spec.name}.sum`, allocate("f32", spec.shape)]);
       const result = await session.run({ ...feeds, ...Object.fromEntries(sums) });
       expect(Math.abs(Number(host(result.loss).data[0]) - wanted("loss")[0])).toBeLessThan(LOSS);

@@ -5,7 +5,8 @@ import { grad } from "../../src/graph/grad.ts";
 import { constant, input, mul, sum, tokenLogProbs } from "../../src/graph/ops.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { Random } from "../../src/lib/random.ts";
-import { f32, type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { f32, type HostValue, host, i32, type Session, scalar } from "../../src/runtime/session.ts";
 import { sampleToken } from "../../src/sample/sampling.ts";
 import { advantages, aggregations, hasSignal, importanceWeights } from "../../src/train/advantages.ts";
 import { k3, LOG_RATIO_BOUND, type PolicyLossOptions, policyLoss } from "../../src/train/grpo-loss.ts";
@@ -110,7 +111,7 @@ class Loss {
       gradient: grad(loss, [logProbs])[0],
     }))
       graph.output(name, value);
-    const session = await Session.create(graph, { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(graph, "test");
     this.sessions.push(session);
     const ones = feeds.logProbs.map((row) => row.map(() => 1));
     const values: Record<string, HostValue> = Object.fromEntries(
@@ -271,7 +272,7 @@ describe("A2: one temperature for sampler and trainer", () => {
       input(graph, "inverseTemperature", "f32", []),
     );
     graph.output("logProbs", tokenLogProbs(tempered, input(graph, "targets", "i32", [1, 1])).logProbs);
-    const session = await Session.create(graph, { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(graph, "test");
     const feeds = {
       logits: f32(logits, [1, 1, 3]),
       targets: i32([token], [1, 1]),
@@ -387,7 +388,7 @@ describe("k3", () => {
     const { kl } = k3(logProbs, constant(graph, [-1, -1, -1, -1], [4]));
     graph.output("kl", kl);
     graph.output("gradient", grad(sum(kl), [logProbs])[0]);
-    const session = await Session.create(graph, { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(graph, "test");
     const { kl: values, gradient } = await session.run({ logProbs: f32([-1, -2, 0, -1.1]) });
     const x = [0, 1, -1, 0.1];
     expect(host(values).data[0]).toBe(0);
@@ -523,7 +524,7 @@ describe("prompts that are shared", () => {
     expect(seen(3)).toEqual([0, 1, 2, 3]);
     expect(seen(4)).toEqual([0, 1, 4]);
     expect(seen(7)).toEqual([0, 1, 5, 6, 7]);
-    expect(Array.from(feeds.at.data as Int32Array)).toEqual([2, 3, 4, 5, 6, 7, 8, 10, 11, 12]);
+    expect(Array.from(feeds.completionIndices.data as Int32Array)).toEqual([2, 3, 4, 5, 6, 7, 8, 10, 11, 12]);
   });
 
   it("splits a group that is too long, and pads at position 0", () => {

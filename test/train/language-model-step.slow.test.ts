@@ -5,7 +5,8 @@ import type { DocumentSource } from "../../src/data/packing.ts";
 import { countFlops } from "../../src/graph/analyse.ts";
 import { allParameters } from "../../src/models/architectures.ts";
 import { traceMerge } from "../../src/models/lora.ts";
-import { allocate, host, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { allocate, host } from "../../src/runtime/session.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";
 import { LanguageModelStage, trainedOn } from "../../src/train/language-model-stage.ts";
 import type { LanguageModelOptions } from "../../src/train/options.ts";
@@ -77,7 +78,7 @@ describe("a step's metrics", () => {
       ids: Int32Array.from(stream.slice(0, 16)),
       targets: Int32Array.from(stream.slice(1, 17)),
     });
-    const session = await Session.create(traceAccumulation(specs, loss), { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(traceAccumulation(specs, loss), "test");
     const sums = specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)]);
     const result = await session.run({ ...Object.fromEntries([...parameters, ...sums]), ...feeds });
     const squares = specs.map(({ name }) =>

@@ -18,7 +18,8 @@ import { sequenceInputs } from "../../src/models/decoder.ts";
 import { denseFromHuggingFace } from "../../src/models/dense-hugging-face.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { adaptedWeights, adapterSpecs, type LoraOptions } from "../../src/models/lora.ts";
-import { allocate, type HostValue, host, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { allocate, type HostValue, host } from "../../src/runtime/session.ts";
 import type { Problem, Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
@@ -140,10 +141,11 @@ describe("against PEFT", () => {
         { specs, loss: languageModelLoss(config, { ...shape, recompute: again }) },
         lora,
       );
-      const session = await Session.create(traceAccumulation(adapter.specs, loss), {
-        threads: 1,
-        composed,
-      });
+      const session = await new Engine({ threads: 1 }).session(
+        traceAccumulation(adapter.specs, loss),
+        "test",
+        { composed },
+      );
       const sums = adapter.specs.map((spec) => [`${spec.name}.sum`, allocate("f32", spec.shape)]);
       const inputs = { ...Object.fromEntries([...base, ...halves]), ...feeds, ...Object.fromEntries(sums) };
       const result = await session.run(inputs);
@@ -183,7 +185,7 @@ describe("against PEFT", () => {
     const graph = new Graph();
     const traced = parameterInputs(graph, specs);
     graph.output("logits", modelOf(config).forward(traced, sequenceInputs(graph, shape)).logits);
-    const session = await Session.create(graph, { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(graph, "test");
     const values = [...merged].map(([name, value]) => [name, { dtype: "f32" as const, ...value }]);
     const { logits } = await session.run({ ...Object.fromEntries(values), ...feeds });
     expect(furthest(host(logits).data as Float32Array, wanted("logits"))).toBeLessThan(4e-6);

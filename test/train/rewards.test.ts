@@ -75,7 +75,7 @@ describe("the reward of a completion, 2 for a right answer, 1/4 for the format, 
     expect(components.accuracy).toBe(accuracy);
     expect(components.format).toBe(format);
     expect(components.validity).toBeCloseTo(validity, 12);
-    expect(components.overlong).toBeUndefined();
+    expect(components.overlong).toBe(0);
     expect(reward).toBeCloseTo(sum, 12);
   });
 
@@ -325,7 +325,6 @@ describe("a rollout of a task whose verifier may hang", () => {
     } as unknown as InferenceModel;
     const groups = await rollout(model, threaded, [7, 9], {
       seed: 1,
-      split: "train",
       groupSize: 4,
       maxNewTokens: 10,
       sampling: { temperature: 1 },

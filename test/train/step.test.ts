@@ -9,7 +9,8 @@ import { Random } from "../../src/lib/random.ts";
 import { allParameters, modelOf } from "../../src/models/architectures.ts";
 import { type ParameterSpec, parameterInputs } from "../../src/models/layers.ts";
 import { causalMask, documentMask } from "../../src/models/masks.ts";
-import { f32, type HostValue, host, i32, Session } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { f32, type HostValue, host, i32 } from "../../src/runtime/session.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { locateNonFinite } from "../../src/train/diagnose.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
@@ -207,15 +208,15 @@ describe("NaN", () => {
     (gate.data as Float32Array).fill(3e38);
     const parameters = parameterInputs(graph, specs);
     graph.output("loss", symbolic(graph, parameters).loss);
-    const node = await locateNonFinite(graph, {
+    const node = await locateNonFinite(tinyContext.engine, graph, {
       ...Object.fromEntries(large),
       ...batchFeeds(randomBatch(1, 4, 1)),
     });
     expect(node).toBe('"layers.0.mlp.gate" (matmul, [batch,seq,24])');
     // The same in runs that keep a few values at a time: one of [1, 4, 24] has 384 bytes.
-    const create = vi.spyOn(Session, "create");
+    const create = vi.spyOn(Engine.prototype, "session");
     const feeds = { ...Object.fromEntries(large), ...batchFeeds(randomBatch(1, 4, 1)) };
-    expect(await locateNonFinite(graph, feeds, 800)).toBe(node);
+    expect(await locateNonFinite(tinyContext.engine, graph, feeds, 800)).toBe(node);
     expect(create.mock.calls.length).toBeGreaterThan(3);
     const bytes = ({ shape }: Tensor) =>
       bindShape(shape, { batch: 1, seq: 4 }).reduce((total, dim) => total * dim, 4);
@@ -224,7 +225,7 @@ describe("NaN", () => {
     // Or a single value that is larger.
     for (const part of kept.filter(({ length }) => length > 1))
       expect(part.reduce((total, one) => total + one)).toBeLessThanOrEqual(800);
-    const fine = await locateNonFinite(graph, {
+    const fine = await locateNonFinite(tinyContext.engine, graph, {
       ...Object.fromEntries(start),
       ...batchFeeds(randomBatch(1, 4, 1)),
     });
@@ -240,7 +241,7 @@ describe("packed documents", () => {
     const positions = input(graph, "positions", "i32", ["batch", "seq"]);
     const mask = input(graph, "mask", "f32", ["batch", 1, "seq", "seq"]);
     graph.output("logits", modelOf(tinyConfig).forward(parameters, { ids, positions, mask }).logits);
-    const session = await Session.create(graph, { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(graph, "test");
     const run = async (tokens: number[], m: HostValue) => {
       const shape = [1, tokens.length];
       const feeds = {

@@ -7,16 +7,16 @@ import { modelOf } from "../../src/models/architectures.ts";
 import { sequenceInputs } from "../../src/models/decoder.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { causalMask } from "../../src/models/masks.ts";
-import { type HostValue, host, i32, Session, scalar } from "../../src/runtime/session.ts";
+import { Engine } from "../../src/runtime/engine.ts";
+import { type HostValue, host, i32, scalar } from "../../src/runtime/session.ts";
 import type { Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
-import { loadName } from "../../src/train/expert-load.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
 import { grpoLoss } from "../../src/train/grpo-loss.ts";
+import { loadName, mtpFeeds } from "../../src/train/language-model.ts";
 import { LanguageModelStage } from "../../src/train/language-model-stage.ts";
 import { microBatchFeeds, type TrainingRow } from "../../src/train/microbatch.ts";
 import type { GrpoOptions, LanguageModelOptions } from "../../src/train/options.ts";
-import { mtpFeeds } from "../../src/train/v3-loss.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { adamW, copyValues, differing, tinyContext, tinyGrpo } from "./tiny.ts";
 
@@ -228,7 +228,7 @@ describe("GRPO", () => {
     const options = { ratio: "token" as const, clip: grpo.clip, kl: 0 };
     const { measurements } = grpoLoss(tinyV3, options)(graph, parameters);
     graph.output("load", measurements[loadName(1)]);
-    const session = await Session.create(graph, { threads: 1 });
+    const session = await new Engine({ threads: 1 }).session(graph, "test");
     const feeds = microBatchFeeds({ packed: rows.map((one) => [one]), seq: 16 });
     const { load } = await session.run({
       ...Object.fromEntries(start),
@@ -242,7 +242,7 @@ describe("GRPO", () => {
       ...sequenceInputs(alone, { batch: 1, seq: "seq", mask: "shared" }),
     });
     alone.output("counts", routing[0].load);
-    const counting = await Session.create(alone, { threads: 1 });
+    const counting = await new Engine({ threads: 1 }).session(alone, "test");
     const totals = new Array<number>(tinyV3.experts).fill(0);
     for (const { prompt, ids } of rows) {
       const read = [...prompt, ...ids.slice(0, -1)];

@@ -1,28 +1,16 @@
 /** Operators that work element by element, with NumPy broadcasting. */
-import { defineOp, likeFirst, onnx, perElement, type Sample } from "../op.ts";
+import { type Apply, defineOp, likeFirst, onnx, perElement } from "../op.ts";
 import { onnxType } from "../proto.ts";
+import { operands, type SampleInput } from "../samples.ts";
 import { broadcastShapes, type DType, GraphError, type Tensor } from "../tensor.ts";
 import { asTensor } from "./source.ts";
 
 type Operand = Tensor | number;
 
-function sameDtype(inputs: readonly Tensor[]): DType {
-  for (const input of inputs)
-    if (input.dtype !== inputs[0].dtype)
-      throw new GraphError(`operands are ${inputs[0].dtype} and ${input.dtype}`);
-  return inputs[0].dtype;
+function sameDtype([x, y]: readonly Tensor[]): DType {
+  if (x.dtype !== y.dtype) throw new GraphError(`operands are ${x.dtype} and ${y.dtype}`);
+  return x.dtype;
 }
-
-const pairs = (
-  cases: [number[], number[]][],
-  build: Sample["build"],
-  values?: (random: () => number) => number,
-): Sample[] =>
-  cases.map(([left, right]) => ({
-    label: `[${left}] with [${right}]`,
-    inputs: [{ shape: left }, { shape: right, values }],
-    build,
-  }));
 
 // biome-ignore format: one case a line
 const BROADCAST: [number[], number[]][] = [
@@ -33,33 +21,46 @@ const BROADCAST: [number[], number[]][] = [
   [[1, 1], [3, 2]],
 ];
 
-type Range = (random: () => number) => number;
+type Range = SampleInput["values"];
 const apart: Range = (random) => (random() < 0.5 ? -1 : 1) * (0.5 + random());
 const positive: Range = (random) => 0.5 + random();
 
-/** Two operands, of which one may be a number. */
-function operands(name: string, x: Operand, y: Operand): [Tensor, Tensor] {
-  const like = typeof x === "number" ? y : x;
-  if (typeof like === "number") throw new GraphError(`${name} of two numbers needs no graph`);
-  return [asTensor(x, like), asTensor(y, like)];
-}
+type BinaryOp = (x: Operand, y: Operand) => Tensor;
 
 interface Binary {
   onnx: string;
-  grad: (g: Tensor, x: Tensor, y: Tensor, out: Tensor) => [Tensor, Tensor];
+  grad: ((g: Tensor, x: Tensor, y: Tensor, out: Tensor) => [Tensor, Tensor]) | null;
+  /** The dtypes of operands and result, where not any and the same. */
+  operands?: "bool";
+  result?: "bool";
+  /** How the samples call the op, and their values of y. */
+  sample?: (op: BinaryOp, x: Tensor, y: Tensor) => Tensor;
   right?: Range;
 }
 
-function binary(name: string, rule: Binary): (x: Operand, y: Operand) => Tensor {
+/** Two operands, of which one may be a number. */
+function binary(name: string, { grad, sample, ...rule }: Binary): BinaryOp {
   const op = defineOp({
     name,
-    shape: ([x, y]) => [{ dtype: sameDtype([x, y]), shape: broadcastShapes(x.shape, y.shape) }],
+    shape: ([x, y]) => {
+      const dtype = sameDtype([x, y]);
+      if (rule.operands === "bool" && dtype !== "bool")
+        throw new GraphError(`operands must be bool, not ${dtype}`);
+      return [{ dtype: rule.result ?? dtype, shape: broadcastShapes(x.shape, y.shape) }];
+    },
     lower: onnx(rule.onnx),
-    grad: (g, { inputs: [x, y], outputs: [out] }) => rule.grad(g, x, y, out),
+    grad: grad && ((g, { inputs: [x, y], outputs: [out] }) => grad(g, x, y, out)),
     flops: perElement(),
-    samples: pairs(BROADCAST, (x, y) => build(x, y), rule.right),
+    samples: BROADCAST.map(([left, right]) => ({
+      inputs: operands(left, { shape: right, values: rule.right }),
+      build: (x, y) => sample?.(build, x, y) ?? build(x, y),
+    })),
   });
-  const build = (x: Operand, y: Operand): Tensor => op(operands(name, x, y), null);
+  const build: BinaryOp = (x, y) => {
+    const like = typeof x === "number" ? y : x;
+    if (typeof like === "number") throw new GraphError(`${name} of two numbers needs no graph`);
+    return op([asTensor(x, like), asTensor(y, like)], null);
+  };
   return build;
 }
 
@@ -92,27 +93,25 @@ interface Unary {
   onnx: string;
   /** Operations an element; 1 unless given. */
   cost?: number;
-  grad: (g: Tensor, x: Tensor, out: Tensor) => Tensor;
+  grad: ((g: Tensor, x: Tensor, out: Tensor) => Tensor) | null;
+  /** How the samples call the op, and their values of x. */
+  sample?: (x: Tensor) => Tensor;
   range?: Range;
 }
 
-function unary(name: string, rule: Unary): (x: Tensor) => Tensor {
-  const op = defineOp({
+function unary(name: string, { grad, sample, ...rule }: Unary): (x: Tensor) => Tensor {
+  const op: Apply<null> = defineOp<null>({
     name,
     shape: likeFirst,
     lower: onnx(rule.onnx),
-    grad: (g, { inputs: [x], outputs: [out] }) => [rule.grad(g, x, out)],
+    grad: grad && ((g, { inputs: [x], outputs: [out] }) => [grad(g, x, out)]),
     flops: perElement(rule.cost),
-    samples: [[2, 3], [], [1], [0, 4]].map(
-      (shape): Sample => ({
-        label: `[${shape}]`,
-        inputs: [{ shape, values: rule.range }],
-        build: (x) => build(x),
-      }),
-    ),
+    samples: [[2, 3], [], [1], [0, 4]].map((shape) => ({
+      inputs: operands({ shape, values: rule.range }),
+      build: sample ?? ((x) => op([x], null)),
+    })),
   });
-  const build = (x: Tensor): Tensor => op([x], null);
-  return build;
+  return (x) => op([x], null);
 }
 
 // d(-x) = -dx
@@ -154,21 +153,8 @@ export const abs = unary("abs", {
   grad: (g, x) => where(greater(x, 0), g, neg(g)),
 });
 
-function comparison(name: string, onnxName: string): (x: Operand, y: Operand) => Tensor {
-  const op = defineOp({
-    name,
-    shape: ([x, y]) => {
-      sameDtype([x, y]);
-      return [{ dtype: "bool", shape: broadcastShapes(x.shape, y.shape) }];
-    },
-    lower: onnx(onnxName),
-    grad: null,
-    flops: perElement(),
-    samples: pairs(BROADCAST, (x, y) => where(build(x, y), x, y)),
-  });
-  const build = (x: Operand, y: Operand): Tensor => op(operands(name, x, y), null);
-  return build;
-}
+const comparison = (name: string, onnx: string): BinaryOp =>
+  binary(name, { onnx, result: "bool", grad: null, sample: (op, x, y) => where(op(x, y), x, y) });
 
 export const equal = comparison("equal", "Equal");
 export const less = comparison("less", "Less");
@@ -176,39 +162,18 @@ export const lessEqual = comparison("lessEqual", "LessOrEqual");
 export const greater = comparison("greater", "Greater");
 export const greaterEqual = comparison("greaterEqual", "GreaterOrEqual");
 
-function logical(name: string, onnxName: string): (x: Tensor, y: Tensor) => Tensor {
-  const op = defineOp({
-    name,
-    shape: ([x, y]) => {
-      if (sameDtype([x, y]) !== "bool") throw new GraphError(`operands must be bool, not ${x.dtype}`);
-      return [{ dtype: "bool", shape: broadcastShapes(x.shape, y.shape) }];
-    },
-    lower: onnx(onnxName),
-    grad: null,
-    flops: perElement(),
-    samples: pairs([[[3, 4], [4]]], (x, y) => where(build(greater(x, 0), greater(y, 0)), x, y)),
+const logical = (name: string, onnx: string): BinaryOp =>
+  binary(name, {
+    ...{ onnx, operands: "bool", grad: null },
+    sample: (op, x, y) => where(op(greater(x, 0), greater(y, 0)), x, y),
   });
-  const build = (x: Tensor, y: Tensor): Tensor => op([x, y], null);
-  return build;
-}
 
 export const and = logical("and", "And");
 export const or = logical("or", "Or");
-
-const notOp = defineOp({
-  name: "not",
-  shape: ([x]) => [{ dtype: "bool", shape: x.shape }],
-  lower: onnx("Not"),
-  grad: null,
-  flops: perElement(),
-  samples: [
-    { label: "mask", inputs: [{ shape: [2, 3] }], build: (x) => where(not(greater(x, 0)), x, mul(x, 2)) },
-  ],
+export const not = unary("not", {
+  ...{ onnx: "Not", grad: null },
+  sample: (x) => where(not(greater(x, 0)), x, mul(x, 2)),
 });
-
-export function not(x: Tensor): Tensor {
-  return notOp([x], null);
-}
 
 const whereOp = defineOp({
   name: "where",
@@ -224,8 +189,7 @@ const whereOp = defineOp({
   flops: perElement(),
   samples: [
     {
-      label: "broadcast branches",
-      inputs: [{ shape: [2, 3] }, { shape: [3] }, { shape: [2, 1] }],
+      inputs: operands([2, 3], [3], [2, 1]),
       build: (c, x, y) => where(greater(c, 0), x, y),
       differentiable: [1, 2],
     },
@@ -248,14 +212,7 @@ const castOp = defineOp<DType>({
   lower: onnx("Cast", (dtype) => ({ to: onnxType(dtype) })),
   grad: (g, { inputs: [x] }, dtype) => [floating(x.dtype) && floating(dtype) ? cast(g, x.dtype) : null],
   flops: perElement(0),
-  samples: [
-    {
-      label: "to bool and back",
-      inputs: [{ shape: [2, 3] }],
-      build: (x) => cast(greater(x, 0), "f32"),
-      differentiable: [],
-    },
-  ],
+  samples: [{ inputs: operands([2, 3]), build: (x) => cast(greater(x, 0), "f32"), differentiable: [] }],
 });
 
 export function cast(x: Tensor, dtype: DType): Tensor {
@@ -268,7 +225,7 @@ const clipOp = defineOp<{ low: number; high: number }>({
   lower: (ctx, [x], { low, high }) => [ctx.emit("Clip", [x, ctx.float(low), ctx.float(high)])],
   grad: (g, { inputs: [x] }, { low, high }) => [where(and(greaterEqual(x, low), lessEqual(x, high)), g, 0)],
   flops: perElement(2),
-  samples: [{ label: "both sides", inputs: [{ shape: [4, 5] }], build: (x) => clip(x, -0.4, 0.3) }],
+  samples: [{ inputs: operands([4, 5]), build: (x) => clip(x, -0.4, 0.3) }],
 });
 
 /** Bounded to [low, high]; no gradient outside. */

@@ -1,32 +1,28 @@
 /** Attention of new tokens over what a cache holds and over themselves, without a copy of the cache. */
-import { defineComposite, type Sample } from "../op.ts";
+import { defineComposite } from "../op.ts";
+import { operands, type SampleRule } from "../samples.ts";
 import type { Tensor } from "../tensor.ts";
 import { add, div, exp, maximum, mul, sub } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { reshape } from "./movement.ts";
-import { MASKED } from "./nn.ts";
+import { causal, MASKED } from "./nn.ts";
 import { max, sum } from "./reduce.ts";
 
 /** The rows of a key head are query heads that share it, times new tokens; several new tokens need a mask. */
-const sample = (rows: number, seq: number): Sample => ({
+const sample = (rows: number, seq: number): SampleRule => ({
   label: `${rows} rows, ${seq} new`,
-  inputs: [
-    { shape: [2, 2, rows, 4] },
-    { shape: [2, 2, seq, 4] },
-    { shape: [2, 2, seq, 3] },
-    { shape: [2, 2, 5, 4] },
-    { shape: [2, 2, 5, 3] },
-    { shape: [2, 1, 1, 5], values: (_random, index) => (index % 5 < 3 ? 0 : MASKED) },
+  inputs: operands(
+    [2, 2, rows, 4],
+    [2, 2, seq, 4],
+    [2, 2, seq, 3],
+    [2, 2, 5, 4],
+    [2, 2, 5, 3],
+    { shape: [2, 1, 1, 5], values: (_random, i) => (i % 5 < 3 ? 0 : MASKED) },
     ...(seq === 1 ? [] : [causal(rows, seq)]),
-  ],
+  ),
   build: (q, ownKeys, ownValues, keys, values, mask, ownMask) =>
     jointAttention(q, [ownKeys, ownValues], [keys, values], { scale: 0.5, mask, ownMask }),
   differentiable: [0, 1, 2, 3, 4],
-});
-
-const causal = (rows: number, seq: number): Sample["inputs"][number] => ({
-  shape: [1, 1, rows, seq],
-  values: (_random, index) => (index % seq <= Math.floor(index / seq) % seq ? 0 : MASKED),
 });
 
 const jointAttentionOp = defineComposite<number>({

@@ -1,19 +1,10 @@
 /** Operators that look things up: rows of tables, one-hot vectors, entries along the last axis. */
-import { defineOp, free, onnx, type Sample, sizeOf } from "../op.ts";
-import { type Dim, GraphError, product, type Shape, sameShape, type Tensor } from "../tensor.ts";
+import { defineOp, free, onnx, perInput } from "../op.ts";
+import { integers, listed, operands } from "../samples.ts";
+import { type Dim, GraphError, product, type Shape, sameShape, sizeOf, type Tensor } from "../tensor.ts";
 import { cast, mul } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { reshape } from "./movement.ts";
-
-type Input = Sample["inputs"][number];
-const ids = (shape: number[], below: number): Input => ({
-  ...{ shape, dtype: "i32" },
-  values: (random) => Math.floor(random() * below),
-});
-const listed = (...values: number[]): Input => ({
-  ...{ shape: [values.length], dtype: "i32" },
-  values: (_random, i) => values[i],
-});
 
 const oneHotOp = defineOp<number>({
   name: "oneHot",
@@ -28,13 +19,8 @@ const oneHotOp = defineOp<number>({
   grad: null,
   flops: free,
   samples: [
-    { label: "ids", inputs: [ids([2, 3], 4)], build: (ids) => oneHot(ids, 4), differentiable: [] },
-    {
-      label: "times a tensor",
-      inputs: [ids([2, 3], 4), { shape: [2, 3, 4] }],
-      build: (ids, x) => mul(oneHot(ids, 4), x),
-      differentiable: [1],
-    },
+    { inputs: operands(integers([2, 3], 4)), build: (ids) => oneHot(ids, 4) },
+    { inputs: operands(integers([2, 3], 4), [2, 3, 4]), build: (ids, x) => mul(oneHot(ids, 4), x) },
   ],
 });
 
@@ -57,15 +43,8 @@ const segmentSumOp = defineOp<number>({
     return [ctx.emit("ScatterND", [zeros, indices, rows], { reduction: "add" })];
   },
   grad: (g, { inputs: [, ids] }) => [gather(g, ids)],
-  flops: ([rows]) => sizeOf(rows),
-  samples: [
-    {
-      label: "repeated ids",
-      inputs: [{ shape: [5, 2] }, ids([5], 3)],
-      build: (rows, ids) => segmentSum(rows, ids, 3),
-      differentiable: [0],
-    },
-  ],
+  flops: perInput,
+  samples: [{ inputs: operands([5, 2], integers([5], 3)), build: (rows, ids) => segmentSum(rows, ids, 3) }],
 });
 
 /** Adds row i of `rows` [n, width] to row ids[i] of a zero table [count, width]. */
@@ -96,18 +75,11 @@ const gatherOp = defineOp({
     return [reshape(flat, table.shape)];
   },
   flops: free,
-  samples: (
-    [
-      ["embedding", [5, 3], [2, 4]],
-      ["one id", [2, 3], [1]],
-      ["a large table", [1100, 2], [3]],
-    ] as const
-  ).map(([label, table, at]) => ({
-    label,
-    inputs: [{ shape: [...table] }, ids([...at], table[0])],
-    build: gather,
-    differentiable: [0],
-  })),
+  samples: [
+    { label: "embedding", inputs: operands([5, 3], integers([2, 4], 5)), build: gather },
+    { label: "one id", inputs: operands([2, 3], integers([1], 2)), build: gather },
+    { label: "a large table", inputs: operands([1100, 2], integers([3], 1100)), build: gather },
+  ],
 });
 
 /** Rows of `table` [rows, ...] at `ids` [...] -> [...ids, ...]. */
@@ -131,18 +103,8 @@ const gatherRowsOp = defineOp({
   grad: (g, { inputs: [, rows, inverse] }) => [gatherRows(g, inverse, rows)],
   flops: free,
   samples: [
-    {
-      label: "two of three rows",
-      inputs: [{ shape: [3, 2] }, listed(2, 0), listed(1, 2, 0)],
-      build: gatherRows,
-      differentiable: [0],
-    },
-    {
-      label: "and back",
-      inputs: [{ shape: [2, 1] }, listed(1, 2, 0), listed(2, 0)],
-      build: gatherRows,
-      differentiable: [0],
-    },
+    { inputs: operands([3, 2], listed([2], [2, 0]), listed([3], [1, 2, 0])), build: gatherRows },
+    { inputs: operands([2, 1], listed([3], [1, 2, 0]), listed([2], [2, 0])), build: gatherRows },
   ],
 });
 
@@ -176,12 +138,7 @@ const takeAlongAxisOp = defineOp({
   },
   flops: free,
   samples: [
-    {
-      label: "entries of rows",
-      inputs: [{ shape: [3, 5] }, ids([3, 2], 5)],
-      build: (x, ids) => takeAlongAxis(x, cast(ids, "i64")),
-      differentiable: [0],
-    },
+    { inputs: operands([3, 5], integers([3, 2], 5)), build: (x, ids) => takeAlongAxis(x, cast(ids, "i64")) },
   ],
 });
 
@@ -203,20 +160,10 @@ const scatterOp = defineOp<number>({
     return [ctx.emit("ScatterElements", [zeros, indices, values], { axis: -1, reduction: "add" })];
   },
   grad: (g, { inputs: [, indices] }) => [takeAlongAxis(g, indices)],
-  flops: ([values]) => sizeOf(values),
+  flops: perInput,
   samples: [
-    {
-      label: "repeated indices",
-      inputs: [{ shape: [2, 4] }, ids([2, 4], 3)],
-      build: (x, ids) => scatter(x, cast(ids, "i64"), 3),
-      differentiable: [0],
-    },
-    {
-      label: "one row",
-      inputs: [{ shape: [4] }, ids([4], 6)],
-      build: (x, ids) => scatter(x, cast(ids, "i64"), 6),
-      differentiable: [0],
-    },
+    { inputs: operands([2, 4], integers([2, 4], 3)), build: (x, ids) => scatter(x, cast(ids, "i64"), 3) },
+    { inputs: operands([4], integers([4], 6)), build: (x, ids) => scatter(x, cast(ids, "i64"), 6) },
   ],
 });
 
@@ -235,14 +182,7 @@ const scatterAddOp = defineOp({
   lower: onnx("ScatterElements", () => ({ axis: -1, reduction: "add" })),
   grad: (g, { inputs: [, indices] }) => [g, null, takeAlongAxis(g, indices)],
   flops: ([, indices]) => sizeOf(indices),
-  samples: [
-    {
-      label: "entries",
-      inputs: [{ shape: [2, 5] }, ids([2, 3], 5), { shape: [2, 3] }],
-      build: scatterAdd,
-      differentiable: [0, 2],
-    },
-  ],
+  samples: [{ inputs: operands([2, 5], integers([2, 3], 5), [2, 3]), build: scatterAdd }],
 });
 
 /** `x` [..., depth] with `values` [..., k] added to its entries at `indices` [..., k], i32 or i64. */

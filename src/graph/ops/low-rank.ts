@@ -1,5 +1,6 @@
 /** A frozen matrix with a trained one of low rank beside it (LoRA, arXiv 2106.09685, section 4.1). */
 import { defineComposite } from "../op.ts";
+import { operands } from "../samples.ts";
 import type { Tensor } from "../tensor.ts";
 import { add, mul } from "./elementwise.ts";
 import { linear, matmul } from "./matmul.ts";
@@ -19,12 +20,12 @@ const lowRankOp = defineComposite<number>({
   samples: [
     {
       label: "made",
-      inputs: [{ shape: [4, 3] }, { shape: [2, 3] }, { shape: [4, 2] }],
+      inputs: operands([4, 3], [2, 3], [4, 2]),
       build: (weight, down, up) => lowRank(weight, down, up, 0.5),
     },
     {
       label: "applied",
-      inputs: [{ shape: [2, 5, 3] }, { shape: [4, 3] }, { shape: [2, 3] }, { shape: [4, 2] }],
+      inputs: operands([2, 5, 3], [4, 3], [2, 3], [4, 2]),
       build: (x, weight, down, up) => linear(x, lowRank(weight, down, up, 0.5)),
     },
   ],

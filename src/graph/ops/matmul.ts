@@ -1,7 +1,8 @@
 /** Products of matrices, where nearly all the time of a training step goes. */
 import type { Emitter } from "../emitter.ts";
-import { defineOp, sizeOf } from "../op.ts";
-import { broadcastShapes, GraphError, product, type Shape, type Tensor } from "../tensor.ts";
+import { defineOp } from "../op.ts";
+import { operands } from "../samples.ts";
+import { broadcastShapes, GraphError, product, type Shape, sizeOf, type Tensor } from "../tensor.ts";
 import { reshape } from "./movement.ts";
 
 interface MatmulAttrs {
@@ -76,7 +77,7 @@ const matmulOp = defineOp<MatmulAttrs>({
     ] as const
   ).map(([left, right, transA, transB]) => ({
     label: `[${left}]${transA ? "ᵀ" : ""} · [${right}]${transB ? "ᵀ" : ""}`,
-    inputs: [{ shape: [...left] }, { shape: [...right] }],
+    inputs: operands(left, right),
     build: (a, b) => matmul(a, b, { transA, transB, alpha: 0.5 }),
   })),
 });
@@ -97,5 +98,6 @@ export function matmul(a: Tensor, b: Tensor, options: Partial<MatmulAttrs> = {})
 
 /** x · wᵀ, [..., in] with a weight [out, in] as Hugging Face stores it, or an op that makes one -> [..., out]. */
 export function linear(x: Tensor, weight: Tensor): Tensor {
-  return weight.node.op.linear?.(x, weight.node) ?? matmul(x, weight, { transB: true });
+  const { op, attrs } = weight.node;
+  return op.linear?.(x, weight.node, attrs) ?? matmul(x, weight, { transB: true });
 }

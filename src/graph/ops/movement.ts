@@ -1,6 +1,7 @@
 /** Operators that move values without changing them. */
 import type { Emitter } from "../emitter.ts";
 import { defineOp, free, onnx } from "../op.ts";
+import { operands } from "../samples.ts";
 import {
   broadcastShapes,
   type Dim,
@@ -37,10 +38,10 @@ const reshapeOp = defineOp<{ shape: Shape }>({
   grad: (g, { inputs: [x] }) => [reshape(g, x.shape, x)],
   flops: free,
   samples: [
-    { label: "merge", inputs: [{ shape: [2, 3, 4] }], build: (x) => reshape(x, [6, 4]) },
-    { label: "split", inputs: [{ shape: [2, 6] }], build: (x) => reshape(x, [2, 2, 3]) },
-    { label: "scalar", inputs: [{ shape: [1, 1] }], build: (x) => reshape(x, []) },
-    { label: "empty", inputs: [{ shape: [0, 3] }], build: (x) => reshape(x, [3, 0]) },
+    { inputs: operands([2, 3, 4]), build: (x) => reshape(x, [6, 4]) },
+    { inputs: operands([2, 6]), build: (x) => reshape(x, [2, 2, 3]) },
+    { inputs: operands([1, 1]), build: (x) => reshape(x, []) },
+    { inputs: operands([0, 3]), build: (x) => reshape(x, [3, 0]) },
   ],
 });
 
@@ -69,6 +70,9 @@ export function reshape(x: Tensor, shape: Shape, like?: Tensor): Tensor {
   return reshapeOp(needed ? [x, like] : [x], { shape });
 }
 
+/** [...] -> [..., 1] */
+export const column = (x: Tensor): Tensor => reshape(x, [...x.shape, 1]);
+
 const transposeOp = defineOp<readonly number[]>({
   name: "transpose",
   shape: ([x], perm) => {
@@ -77,16 +81,14 @@ const transposeOp = defineOp<readonly number[]>({
     return [{ dtype: x.dtype, shape: perm.map((axis) => x.shape[axis]) }];
   },
   lower: onnx("Transpose", (perm) => ({ perm })),
-  grad: (g, _node, perm) => [
-    transpose(
-      g,
-      perm.map((_, axis) => perm.indexOf(axis)),
-    ),
-  ],
+  grad: (g, _node, perm) => {
+    const inverse = perm.map((_, axis) => perm.indexOf(axis));
+    return [transpose(g, inverse)];
+  },
   flops: free,
   samples: [
-    { label: "matrix", inputs: [{ shape: [2, 3] }], build: (x) => transpose(x, [1, 0]) },
-    { label: "heads", inputs: [{ shape: [2, 3, 1, 4] }], build: (x) => transpose(x, [2, 0, 3, 1]) },
+    { inputs: operands([2, 3]), build: (x) => transpose(x, [1, 0]) },
+    { inputs: operands([2, 3, 1, 4]), build: (x) => transpose(x, [2, 0, 3, 1]) },
   ],
 });
 
@@ -109,18 +111,8 @@ const expandOp = defineOp<Shape>({
   grad: (g) => [g],
   flops: free,
   samples: [
-    {
-      label: "row",
-      inputs: [{ shape: [3] }, { shape: [2, 3] }],
-      build: (x, like) => expandLike(x, like),
-      differentiable: [0],
-    },
-    {
-      label: "inner",
-      inputs: [{ shape: [2, 1, 2] }, { shape: [2, 3, 2] }],
-      build: (x, like) => expandLike(x, like),
-      differentiable: [0],
-    },
+    { inputs: operands([3], [2, 3]), build: (x, like) => expandLike(x, like), differentiable: [0] },
+    { inputs: operands([2, 1, 2], [2, 3, 2]), build: (x, like) => expandLike(x, like), differentiable: [0] },
   ],
 });
 
@@ -129,13 +121,7 @@ export function expandLike(x: Tensor, like: Tensor): Tensor {
   return sameShape(x.shape, like.shape) ? x : expandOp([x, like], like.shape);
 }
 
-interface SliceAttrs {
-  axis: number;
-  start: number;
-  end: number;
-}
-
-const sliceOp = defineOp<SliceAttrs>({
+const sliceOp = defineOp<{ axis: number; start: number; end: number }>({
   name: "slice",
   shape: ([x], { axis, start, end }) => {
     const dim = x.shape[axis];
@@ -151,8 +137,8 @@ const sliceOp = defineOp<SliceAttrs>({
   grad: (g, { inputs: [x] }, { axis, start, end }) => [pad(g, axis, start, (x.shape[axis] as number) - end)],
   flops: free,
   samples: [
-    { label: "middle", inputs: [{ shape: [2, 5] }], build: (x) => slice(x, 1, 1, 4) },
-    { label: "nothing", inputs: [{ shape: [2, 3] }], build: (x) => slice(x, 0, 1, 1) },
+    { inputs: operands([2, 5]), build: (x) => slice(x, 1, 1, 4) },
+    { inputs: operands([2, 3]), build: (x) => slice(x, 0, 1, 1) },
   ],
 });
 
@@ -161,13 +147,7 @@ export function slice(x: Tensor, axis: number, start: number, end: number): Tens
   return sliceOp([x], { axis: axis < 0 ? axis + x.rank : axis, start, end });
 }
 
-interface PadAttrs {
-  axis: number;
-  before: number;
-  after: number;
-}
-
-const padOp = defineOp<PadAttrs>({
+const padOp = defineOp<{ axis: number; before: number; after: number }>({
   name: "pad",
   shape: ([x], { axis, before, after }) => [
     { dtype: x.dtype, shape: replaced(x.shape, axis, (x.shape[axis] as number) + before + after) },
@@ -179,7 +159,7 @@ const padOp = defineOp<PadAttrs>({
     slice(g, axis, before, before + (x.shape[axis] as number)),
   ],
   flops: free,
-  samples: [{ label: "both sides", inputs: [{ shape: [2, 3] }], build: (x) => pad(x, 1, 2, 1) }],
+  samples: [{ inputs: operands([2, 3]), build: (x) => pad(x, 1, 2, 1) }],
 });
 
 /** Zeros before and after along `axis`. */
@@ -198,18 +178,12 @@ const concatOp = defineOp<number>({
     return [{ dtype: first.dtype, shape: replaced(first.shape, axis, total) }];
   },
   lower: onnx("Concat", (axis) => ({ axis })),
-  grad: (g, { inputs }, axis) => {
-    const sizes = inputs.map((x) => x.shape[axis] as number);
-    return split(g, axis, sizes);
-  },
+  grad: (g, { inputs }, axis) =>
+    splitOp.all([g], { axis, sizes: inputs.map((x) => x.shape[axis] as number) }),
   flops: free,
   samples: [
-    { label: "columns", inputs: [{ shape: [2, 3] }, { shape: [2, 1] }], build: (x, y) => concat([x, y], 1) },
-    {
-      label: "with an empty one",
-      inputs: [{ shape: [2, 3] }, { shape: [0, 3] }],
-      build: (x, y) => concat([x, y], 0),
-    },
+    { inputs: operands([2, 3], [2, 1]), build: (x, y) => concat([x, y], 1) },
+    { inputs: operands([2, 3], [0, 3]), build: (x, y) => concat([x, y], 0) },
   ],
 });
 
@@ -219,12 +193,7 @@ export function concat(tensors: readonly Tensor[], axis: number): Tensor {
   return tensors.length === 1 ? tensors[0] : concatOp(tensors, positive);
 }
 
-interface SplitAttrs {
-  axis: number;
-  sizes: readonly number[];
-}
-
-const splitOp = defineOp<SplitAttrs>({
+const splitOp = defineOp<{ axis: number; sizes: readonly number[] }>({
   name: "split",
   shape: ([x], { axis, sizes }) => {
     if (x.shape[axis] !== sumDims(sizes))
@@ -237,22 +206,17 @@ const splitOp = defineOp<SplitAttrs>({
       const known = gradients.filter((g) => g !== null);
       if (known.length === gradients.length) return [concat(known, axis)];
       // An unused part has gradient zero: pad the others into place.
-      const total = sizes.reduce((a, b) => a + b, 0);
-      const starts = sizes.map((_, i) => sizes.slice(0, i).reduce((a, b) => a + b, 0));
+      const count = (parts: readonly number[]) => parts.reduce((a, b) => a + b, 0);
       const placed = gradients.flatMap((g, i) =>
-        g === null ? [] : [pad(g, axis, starts[i], total - starts[i] - sizes[i])],
+        g === null ? [] : [pad(g, axis, count(sizes.slice(0, i)), count(sizes.slice(i + 1)))],
       );
       return [placed.reduce((sum, one) => add(sum, one))];
     },
   },
   flops: free,
   samples: [
-    { label: "first part used", inputs: [{ shape: [2, 5] }], build: (x) => split(x, 1, [2, 3])[0] },
-    {
-      label: "both used",
-      inputs: [{ shape: [4, 2] }],
-      build: (x) => concat([...split(x, 0, [1, 3])].reverse(), 0),
-    },
+    { inputs: operands([2, 5]), build: (x) => split(x, 1, [2, 3])[0] },
+    { inputs: operands([4, 2]), build: (x) => concat([...split(x, 0, [1, 3])].reverse(), 0) },
   ],
 });
 

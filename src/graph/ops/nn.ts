@@ -3,11 +3,12 @@
  * computes the same is a fused form.
  */
 import { type Apply, defineComposite } from "../op.ts";
+import { integers, operands, type SampleInput } from "../samples.ts";
 import { GraphError, type Tensor } from "../tensor.ts";
 import { add, exp, mul, neg, reciprocal, sigmoid, sqrt, sub } from "./elementwise.ts";
 import { gather, scatterAdd, takeAlongAxis } from "./lookup.ts";
 import { matmul } from "./matmul.ts";
-import { concat, reshape, slice, split } from "./movement.ts";
+import { column, concat, reshape, slice, split } from "./movement.ts";
 import { logSoftmax, mean, softmax, sum } from "./reduce.ts";
 
 // ── silu ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -26,11 +27,7 @@ const siluOp = defineComposite({
       lower: (ctx, [x]) => [ctx.emit("QuickGelu", [x], { alpha: { float: 1 } }, "com.microsoft")],
     },
   },
-  samples: [[2, 3], [0, 2], []].map((shape) => ({
-    label: `[${shape}]`,
-    inputs: [{ shape }],
-    build: (x) => silu(x),
-  })),
+  samples: [[2, 3], [0, 2], []].map((shape) => ({ inputs: operands(shape), build: (x) => silu(x) })),
 });
 
 /** x · sigmoid(x) (Elfwing et al. 2017). */
@@ -71,8 +68,7 @@ const rmsNormOp = defineComposite<number>({
     [1, 5],
     [0, 4],
   ].map((shape) => ({
-    label: `[${shape}]`,
-    inputs: [{ shape }, { shape: shape.slice(-1) }],
+    inputs: operands(shape, shape.slice(-1)),
     build: (x, w) => rmsNorm(x, w, 1e-6),
   })),
 });
@@ -124,12 +120,7 @@ const ropeOp: Apply<RopeAttrs> = defineComposite<RopeAttrs>({
   },
   samples: [false, true].map((interleaved) => ({
     label: interleaved ? "neighbours" : "halves",
-    inputs: [
-      { shape: [2, 3, 4, 6] },
-      { shape: [8, 3] },
-      { shape: [8, 3] },
-      { shape: [2, 4], dtype: "i32", values: (random) => Math.floor(random() * 8) },
-    ],
+    inputs: operands([2, 3, 4, 6], [8, 3], [8, 3], integers([2, 4], 8)),
     build: (x, cos, sin, positions) => rope(x, cos, sin, positions, interleaved),
     differentiable: [0],
   })),
@@ -147,6 +138,15 @@ export function rope(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, int
 
 /** What a masked score gets: finite, so that no row of a softmax is ever all -inf. */
 export const MASKED = -1e9;
+
+/** A mask [1, 1, rows, keys] in a sample, whose last row sees all keys; the rows of several heads follow one another. */
+export const causal = (rows: number, keys: number): SampleInput => ({
+  shape: [1, 1, rows, keys],
+  values: (_random, i) => {
+    const [row, key] = [Math.floor(i / keys), i % keys];
+    return key <= (row % keys) + Math.max(0, keys - rows) ? 0 : MASKED;
+  },
+});
 
 /** Queries of one block. Three blocks of a row of 384 do two thirds of the square's work. */
 const QUERY_BLOCK = 128;
@@ -170,23 +170,13 @@ const attentionOp = defineComposite({
   samples: [
     {
       label: "grouped queries",
-      inputs: [
-        { shape: [2, 4, 3, 2] },
-        { shape: [2, 2, 3, 2] },
-        { shape: [2, 2, 3, 2] },
-        { shape: [1, 1, 3, 3], values: (_random, i) => (i % 3 <= Math.floor(i / 3) ? 0 : MASKED) },
-      ],
+      inputs: operands([2, 4, 3, 2], [2, 2, 3, 2], [2, 2, 3, 2], causal(3, 3)),
       build: attention,
       differentiable: [0, 1, 2],
     },
     {
       label: "one key",
-      inputs: [
-        { shape: [1, 1, 1, 2] },
-        { shape: [1, 1, 1, 2] },
-        { shape: [1, 1, 1, 4] },
-        { shape: [1, 1, 1, 1], values: () => 0 },
-      ],
+      inputs: operands([1, 1, 1, 2], [1, 1, 1, 2], [1, 1, 1, 4], { shape: [1, 1, 1, 1], values: () => 0 }),
       build: attention,
       differentiable: [0, 1, 2],
     },
@@ -228,12 +218,7 @@ const attendOp = defineComposite<number>({
   samples: [
     {
       label: "queries of a block",
-      inputs: [
-        { shape: [2, 3, 2, 4] },
-        { shape: [2, 3, 5, 4] },
-        { shape: [2, 3, 5, 3] },
-        { shape: [1, 1, 2, 5], values: (_random, i) => (i % 5 <= 2 + Math.floor(i / 5) ? 0 : MASKED) },
-      ],
+      inputs: operands([2, 3, 2, 4], [2, 3, 5, 4], [2, 3, 5, 3], causal(2, 5)),
       build: attend,
       differentiable: [0, 1, 2],
     },
@@ -255,9 +240,6 @@ function repeatHeads(x: Tensor, times: number): Tensor {
 
 // ── log-probabilities of tokens ─────────────────────────────────────────────────────────────────────────────────────
 
-/** [...] -> [..., 1] */
-const column = (x: Tensor): Tensor => reshape(x, [...x.shape, 1]);
-
 const tokenLogProbsOp = defineComposite({
   name: "tokenLogProbs",
   body: ([logits, ids]) => {
@@ -271,13 +253,8 @@ const tokenLogProbsOp = defineComposite({
   },
   samples: [
     {
-      label: "batch",
-      inputs: [
-        { shape: [2, 3, 5] },
-        { shape: [2, 3], dtype: "i32", values: (random) => Math.floor(random() * 5) },
-      ],
+      inputs: operands([2, 3, 5], integers([2, 3], 5)),
       build: (logits, ids) => tokenLogProbs(logits, ids).logProbs,
-      differentiable: [0],
     },
   ],
 });

@@ -3,11 +3,12 @@
  * Runtime's MatMulNBits, which multiplies the packed numbers without making it.
  */
 import { defineComposite } from "../op.ts";
+import { integers, operands, type SampleRule } from "../samples.ts";
 import { GraphError, sameShape, type Tensor } from "../tensor.ts";
 import { add, cast, mul, sub } from "./elementwise.ts";
 import { gather } from "./lookup.ts";
 import { matmul } from "./matmul.ts";
-import { concat, reshape } from "./movement.ts";
+import { column, concat, reshape } from "./movement.ts";
 import { weightRows } from "./source.ts";
 
 export interface Quantised {
@@ -26,7 +27,24 @@ const blockOf = (packed: Tensor, bits: number): number =>
 /** The code of 0. */
 const zeroPoint = (bits: number): number => 2 ** (bits - 1);
 
-const column = (x: Tensor): Tensor => reshape(x, [...x.shape, 1]);
+/** Weights [rows, 64] of 4 and of 8 bits, without offsets and with them, after the other operands. */
+const eachKind = (
+  others: readonly number[][],
+  rows: number,
+  build: (attrs: Quantised, inputs: readonly Tensor[]) => Tensor,
+): SampleRule[] =>
+  ([4, 8] as const).flatMap((bits) =>
+    [[], [[rows, 2]]].map((offsets) => ({
+      label: `${bits} bits${offsets.length > 0 ? " and offsets" : ""}`,
+      inputs: operands(
+        ...others,
+        integers([rows, 2, 4 * bits], 256, "u8"),
+        { shape: [rows, 2], values: (random) => random() / 2 ** bits },
+        ...offsets,
+      ),
+      build: (...inputs) => build({ bits, activations: "f32" }, inputs),
+    })),
+  );
 
 const dequantisedOp = defineComposite<Quantised>({
   name: "dequantised",
@@ -43,17 +61,7 @@ const dequantisedOp = defineComposite<Quantised>({
   },
   linear: (x, { outputs: [weight] }, attrs) => quantisedLinear(x, weight, attrs),
   remake: ([packed, scales, offsets], attrs) => dequantised(packed, scales, attrs, offsets),
-  samples: ([4, 8] as const).flatMap((bits) =>
-    [false, true].map((shifted) => ({
-      label: `${bits} bits${shifted ? " and offsets" : ""}`,
-      inputs: [
-        { shape: [3, 2, 4 * bits], dtype: "u8" as const, values: (random) => Math.floor(random() * 256) },
-        { shape: [3, 2] },
-        ...(shifted ? [{ shape: [3, 2] }] : []),
-      ],
-      build: (packed, scales, offsets) => dequantised(packed, scales, { bits, activations: "f32" }, offsets),
-    })),
-  ),
+  samples: eachKind([], 3, (attrs, [packed, scales, offsets]) => dequantised(packed, scales, attrs, offsets)),
 });
 
 /**
@@ -106,20 +114,8 @@ const quantisedLinearOp = defineComposite<Product>({
       },
     },
   },
-  samples: ([4, 8] as const).flatMap((bits) =>
-    [false, true].map((shifted) => ({
-      label: `${bits} bits${shifted ? " and offsets" : ""}`,
-      inputs: [
-        { shape: [2, 3, 64] },
-        { shape: [5, 2, 4 * bits], dtype: "u8" as const, values: (random) => Math.floor(random() * 256) },
-        { shape: [5, 2], values: (random) => random() / 2 ** bits },
-        ...(shifted ? [{ shape: [5, 2] }] : []),
-      ],
-      build: (x, packed, scales, offsets) => {
-        const attrs = { bits, activations: "f32" } as const;
-        return quantisedLinear(x, dequantised(packed, scales, attrs, offsets), attrs);
-      },
-    })),
+  samples: eachKind([[2, 3, 64]], 5, (attrs, [x, packed, scales, offsets]) =>
+    quantisedLinear(x, dequantised(packed, scales, attrs, offsets), attrs),
   ),
 });
 

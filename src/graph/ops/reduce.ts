@@ -1,6 +1,7 @@
 /** Operators that run along axes: sums, extremes, softmax and its relatives. */
-import { defineOp, type Flops, likeFirst, type OpRule, onnx, type Sample, sizeOf } from "../op.ts";
-import { type Dim, GraphError, product, type Shape, type Tensor } from "../tensor.ts";
+import { type Apply, defineOp, likeFirst, onnx, perElement, perInput } from "../op.ts";
+import { operands } from "../samples.ts";
+import { type Dim, GraphError, type OpRule, product, type Shape, type Tensor } from "../tensor.ts";
 import { cast, div, equal, exp, mul, sub } from "./elementwise.ts";
 import { expandLike, reshape } from "./movement.ts";
 
@@ -20,8 +21,6 @@ function normalise(rank: number, axes: readonly number[]): number[] {
 const reducedShape = (shape: Shape, { axes, keepDims }: Axes): Dim[] =>
   shape.flatMap((dim, i) => (!axes.includes(i) ? [dim] : keepDims ? [1] : []));
 
-const perInput: Flops<unknown> = ([x]) => sizeOf(x);
-
 type Reduce = (x: Tensor, axes?: readonly number[], keepDims?: boolean) => Tensor;
 
 /** `empty`: whether nothing may be reduced, whose sum is 0, but whose mean is not a number. */
@@ -29,6 +28,13 @@ function reduction(
   name: string,
   { onnxName, empty = false, grad }: { onnxName: string; empty?: boolean; grad: OpRule<Axes>["grad"] },
 ): Reduce {
+  const cases: [number[], number[], boolean][] = [
+    [[2, 3, 4], [1], false],
+    [[2, 3], [0, 1], true],
+    [[2, 3], [-1], true],
+    [[1, 1], [0], false],
+  ];
+  if (empty) cases.push([[3, 0], [1], false]);
   const op = defineOp<Axes>({
     name,
     shape: ([x], attrs) => [{ dtype: x.dtype, shape: reducedShape(x.shape, attrs) }],
@@ -37,17 +43,9 @@ function reduction(
     ],
     grad,
     flops: perInput,
-    samples: (
-      [
-        [[2, 3, 4], [1], false],
-        [[2, 3], [0, 1], true],
-        [[2, 3], [-1], true],
-        [[1, 1], [0], false],
-        ...(empty ? [[[3, 0], [1], false] as const] : []),
-      ] as [number[], number[], boolean][]
-    ).map(([shape, axes, keepDims]) => ({
+    samples: cases.map(([shape, axes, keepDims]) => ({
       label: `[${shape}] over ${axes}`,
-      inputs: [{ shape }],
+      inputs: operands(shape),
       build: (x) => reduce(x, axes, keepDims),
     })),
   });
@@ -87,42 +85,34 @@ export const max = reduction("max", {
   },
 });
 
-const lastAxis = (build: Sample["build"]): Sample[] =>
-  [
-    [2, 3],
-    [1, 4, 5],
-    [3, 1],
-  ].map((shape) => ({ label: `[${shape}]`, inputs: [{ shape }], build }));
+/** What the samples of ops along the last axis are run on. */
+const ROWS = [
+  [2, 3],
+  [1, 4, 5],
+  [3, 1],
+];
 
-const softmaxOp = defineOp({
-  name: "softmax",
-  shape: likeFirst,
-  lower: onnx("Softmax", () => ({ axis: -1 })),
-  // dx = p (g - sum(g p))
-  grad: (g, { outputs: [p] }) => [mul(p, sub(g, sum(mul(g, p), [-1], true)))],
-  flops: ([x]) => 5 * sizeOf(x),
-  samples: lastAxis((x) => softmax(x)),
-});
-
-/** exp(x) / sum exp(x) along the last axis. */
-export function softmax(x: Tensor): Tensor {
-  return softmaxOp([x], null);
+function alongLastAxis(name: string, onnxName: string, grad: OpRule<null>["grad"]): (x: Tensor) => Tensor {
+  const op: Apply<null> = defineOp<null>({
+    name,
+    shape: likeFirst,
+    lower: onnx(onnxName, () => ({ axis: -1 })),
+    grad,
+    flops: perElement(5),
+    samples: ROWS.map((shape) => ({ inputs: operands(shape), build: (x) => op([x], null) })),
+  });
+  return (x) => op([x], null);
 }
 
-const logSoftmaxOp = defineOp({
-  name: "logSoftmax",
-  shape: likeFirst,
-  lower: onnx("LogSoftmax", () => ({ axis: -1 })),
-  // dx = g - p sum(g)
-  grad: (g, { outputs: [out] }) => [sub(g, mul(exp(out), sum(g, [-1], true)))],
-  flops: ([x]) => 5 * sizeOf(x),
-  samples: lastAxis((x) => logSoftmax(x)),
-});
+/** p = exp(x) / sum exp(x) along the last axis: dx = p (g - sum(g p)). */
+export const softmax = alongLastAxis("softmax", "Softmax", (g, { outputs: [p] }) => [
+  mul(p, sub(g, sum(mul(g, p), [-1], true))),
+]);
 
-/** x - log sum exp(x) along the last axis. */
-export function logSoftmax(x: Tensor): Tensor {
-  return logSoftmaxOp([x], null);
-}
+/** log p = x - log sum exp(x) along the last axis: dx = g - p sum(g). */
+export const logSoftmax = alongLastAxis("logSoftmax", "LogSoftmax", (g, { outputs: [out] }) => [
+  sub(g, mul(exp(out), sum(g, [-1], true))),
+]);
 
 const argmaxOp = defineOp({
   name: "argmax",
@@ -130,7 +120,7 @@ const argmaxOp = defineOp({
   lower: onnx("ArgMax", () => ({ axis: -1, keepdims: 0 })),
   grad: null,
   flops: perInput,
-  samples: lastAxis((x) => argmax(x)).map((sample) => ({ ...sample, differentiable: [] })),
+  samples: ROWS.map((shape) => ({ inputs: operands(shape), build: (x) => argmax(x), differentiable: [] })),
 });
 
 /** Index of the largest element along the last axis, i64; the first of equal ones. */

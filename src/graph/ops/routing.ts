@@ -4,13 +4,12 @@
  * other's gradient, so nothing is scattered and no dispatch matrix exists. How many rows an expert gets is known only
  * when the graph runs; see `partDim`.
  */
-import { defineOp, free, sizeOf } from "../op.ts";
-import { type Dim, GraphError, partDim, product, type Tensor } from "../tensor.ts";
+import { defineOp, free, perInput } from "../op.ts";
+import { integers, listed, operands } from "../samples.ts";
+import { type Dim, GraphError, partDim, product, sizeOf, type Tensor } from "../tensor.ts";
 import { cast, mul } from "./elementwise.ts";
 import { scatter } from "./lookup.ts";
 import { reshape } from "./movement.ts";
-
-const below = (limit: number) => (random: () => number) => Math.floor(random() * limit);
 
 // ── the largest entries of a row ────────────────────────────────────────────────────────────────────────────────────
 
@@ -29,11 +28,11 @@ const topKOp = defineOp<number>({
   lower: (ctx, [x], k) => ctx.emitAll("TopK", [x, ctx.ints([k])], 2, { axis: -1, largest: 1, sorted: 1 }),
   // The gradient of each value goes back to where the value was found.
   grad: (g, { inputs: [x], outputs: [, indices] }) => [scatter(g, indices, x.shape[x.rank - 1] as number)],
-  flops: ([x]) => sizeOf(x),
+  flops: perInput,
   samples: [
-    { label: "two of four", inputs: [{ shape: [3, 4] }], build: (x) => topK(x, 2).values },
-    { label: "all", inputs: [{ shape: [2, 2, 3] }], build: (x) => topK(x, 3).values },
-    { label: "where", inputs: [{ shape: [2, 5] }], build: (x) => topK(x, 2).indices, differentiable: [] },
+    { inputs: operands([3, 4]), build: (x) => topK(x, 2).values },
+    { inputs: operands([2, 2, 3]), build: (x) => topK(x, 3).values },
+    { inputs: operands([2, 5]), build: (x) => topK(x, 2).indices, differentiable: [] },
   ],
 });
 
@@ -87,9 +86,8 @@ const routeOp = defineOp<number>({
   flops: free,
   samples: (["order", "place", "counts"] as const).map((what) => ({
     label: what,
-    inputs: [{ shape: [5, 2], dtype: "i32", values: below(4) }],
+    inputs: operands(integers([5, 2], 4)),
     build: (choices) => route(cast(choices, "i64"), 4)[what],
-    differentiable: [],
   })),
 });
 
@@ -104,11 +102,7 @@ export function route(choices: Tensor, experts: number): Routing {
 type Pairing = Pick<Routing, "rows" | "k">;
 
 /** Five rows that choose two experts each of four, the third of which gets none. */
-const chosen = {
-  shape: [5, 2],
-  dtype: "i32" as const,
-  values: (_random: unknown, i: number) => [0, 3, 1][i % 3],
-};
+const chosen = listed([5, 2], [0, 3, 1]);
 
 const dispatchOp = defineOp<Pairing>({
   name: "dispatch",
@@ -142,7 +136,7 @@ const dispatchOp = defineOp<Pairing>({
   samples: [
     {
       label: "each row goes to two of four",
-      inputs: [{ shape: [5, 3] }, chosen],
+      inputs: operands([5, 3], chosen),
       build: (x, choices) => {
         const routing = route(cast(choices, "i64"), 4);
         return combine(
@@ -150,7 +144,6 @@ const dispatchOp = defineOp<Pairing>({
           routing,
         );
       },
-      differentiable: [0],
     },
   ],
 });
@@ -182,13 +175,12 @@ const combineOp = defineOp<Pairing>({
   samples: [
     {
       label: "two results a row",
-      inputs: [{ shape: [10, 3] }, chosen],
+      inputs: operands([10, 3], chosen),
       build: (y, choices) => {
         // Pairs as rows that choose one expert each give the parts.
         const pairs = route(cast(reshape(choices, [10, 1]), "i64"), 4);
         return combine(dispatch(y, pairs), { ...pairs, rows: 5, k: 2 });
       },
-      differentiable: [0],
     },
   ],
 });

@@ -1,24 +1,29 @@
 /** Where values come from: graph inputs, constants and weights. */
-import { defineOp, free, likeFirst } from "../op.ts";
+import { type Apply, defineOp, free, likeFirst } from "../op.ts";
 import type { WeightBytes } from "../proto.ts";
-import { DTYPE_BYTES, type DType, type Graph, GraphError, type Shape, sizeOf, Tensor } from "../tensor.ts";
+import { operands } from "../samples.ts";
+import {
+  DTYPE_BYTES,
+  type DType,
+  type Graph,
+  GraphError,
+  type OpRule,
+  type Shape,
+  sizeOf,
+  Tensor,
+  type TensorSpec,
+} from "../tensor.ts";
 
-interface InputAttrs {
-  name: string;
-  dtype: DType;
-  shape: Shape;
+/** An op without operands, whose attributes say what it gives. */
+function source<A extends TensorSpec>(name: string, lower: OpRule<A>["lower"]): Apply<A> {
+  return defineOp<A>({
+    ...{ name, lower, memory: "source", grad: null, flops: free, samples: [] },
+    shape: (_inputs, { dtype, shape }) => [{ dtype, shape }],
+  });
 }
 
-const inputOp = defineOp<InputAttrs>({
-  name: "input",
-  shape: (_inputs, { dtype, shape }) => [{ dtype, shape }],
-  memory: "source",
-  // `lower` has named the inputs before.
-  lower: () => [],
-  grad: null,
-  flops: free,
-  samples: [],
-});
+// `lower` of lower.ts has named the inputs before.
+const inputOp = source<TensorSpec & { name: string }>("input", () => []);
 
 /** A value that is fed at each run. Sizes may be symbols: `input(graph, "ids", "i32", ["batch", "seq"])`. */
 export function input(graph: Graph, name: string, dtype: DType, shape: Shape): Tensor {
@@ -37,15 +42,9 @@ interface ConstantAttrs {
   values: ArrayLike<number>;
 }
 
-const constantOp = defineOp<ConstantAttrs>({
-  name: "constant",
-  shape: (_inputs, { dtype, shape }) => [{ dtype, shape }],
-  memory: "source",
-  lower: (ctx, _inputs, { dtype, shape, values }) => [ctx.constant(dtype, shape, values)],
-  grad: null,
-  flops: free,
-  samples: [],
-});
+const constantOp = source<ConstantAttrs>("constant", (ctx, _inputs, { dtype, shape, values }) => [
+  ctx.constant(dtype, shape, values),
+]);
 
 /** A constant that is part of the model; `shape` defaults to a scalar. */
 export function constant(
@@ -81,17 +80,9 @@ interface WeightAttrs {
   start: number;
 }
 
-const weightOp = defineOp<WeightAttrs>({
-  name: "weight",
-  shape: (_inputs, { dtype, shape }) => [{ dtype, shape }],
-  memory: "source",
-  lower: (ctx, _inputs, { dtype, shape, bytes, start }) => [
-    ctx.weight(dtype, shape, { whole: bytes, start }),
-  ],
-  grad: null,
-  flops: free,
-  samples: [],
-});
+const weightOp = source<WeightAttrs>("weight", (ctx, _inputs, { dtype, shape, bytes, start }) => [
+  ctx.weight(dtype, shape, { whole: bytes, start }),
+]);
 
 /** A weight that is part of the model, read each time the model is encoded or saved. */
 export function weight(
@@ -125,7 +116,7 @@ const detachOp = defineOp({
   lower: (_ctx, [x]) => [x],
   grad: null,
   flops: free,
-  samples: [{ label: "matrix", inputs: [{ shape: [2, 3] }], build: (x) => detach(x), differentiable: [] }],
+  samples: [{ inputs: operands([2, 3]), build: (x) => detach(x), differentiable: [] }],
 });
 
 /** The same value, through which no gradient flows: sg[x]. */
