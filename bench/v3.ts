@@ -7,9 +7,8 @@ import { type V3Config, v3FromHuggingFace } from "../src/models/v3-config.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { host } from "../src/runtime/value.ts";
 import { KvCache } from "../src/sample/cache.ts";
-import { batchFeeds } from "../src/train/language-model.ts";
+import { batchFeeds, languageModelLoss, mtpFeeds } from "../src/train/language-model.ts";
 import { createTrainStep } from "../src/train/step.ts";
-import { mtpFeeds, v3Loss } from "../src/train/v3-loss.ts";
 import { activeParameters } from "../test/models/v3-tiny.ts";
 import { mtpSpeedup } from "./mtp.ts";
 import { median, type Row } from "./rows.ts";
@@ -110,7 +109,7 @@ async function moeStepOverDense(): Promise<Row> {
   const feeds = { ...batchFeeds(rows), ...mtpFeeds(rows) };
   const side = async (config: V3Config) => {
     const specs = allParameters(config);
-    const loss = v3Loss(
+    const loss = languageModelLoss(
       config,
       { batch: BATCH, seq: SEQ, mask: "shared" },
       { balanceFactor: 1e-4, mtpFactor: 0 },

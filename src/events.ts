@@ -72,9 +72,11 @@ export interface EvaluationRecord {
 }
 
 /** Metrics under the names of this version; `metrics` may come from an older run. */
-export function currentMetrics({ rate, pass1, ...metrics }: Metrics): Metrics {
+export function currentMetrics(stored: Metrics): Metrics {
+  const { rate, pass1, "groups/informative": signal, ...metrics } = stored;
   return {
     ...metrics,
+    ...(signal !== undefined && { "groups/signal": signal }),
     ...(rate !== undefined && { lr: rate }),
     ...(pass1 !== undefined && { "pass@1": pass1 }),
   };

@@ -37,7 +37,7 @@ export function chatDocuments(
   return [{ ids: last.ids, trainFrom: turns[0].prompt, untrained }];
 }
 
-/** What the model is to write after `prompt`: as the template renders it where that goes on from the prompt. */
+/** The tokens that the model is to write after `prompt`: the template's where its text begins with the prompt. */
 function answerIds(
   tokenizer: ModelShape["tokenizer"],
   prompt: readonly number[],

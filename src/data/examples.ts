@@ -17,7 +17,7 @@ export interface Example {
   place: string;
 }
 
-/** "chat": through the model's chat template; "plain": as the text stands. */
+/** "chat": through the model's chat template; "plain": the text unchanged. */
 export type ExampleTemplate = "chat" | "plain";
 
 const ROW =
@@ -88,7 +88,7 @@ function documentsOf(
   }
 }
 
-/** What `chat` feeds for this prompt, the completion, and what ends a text; the latter two are trained. */
+/** The prompt as `chat` feeds it, the completion, and the tokens that end a text; the latter two are trained. */
 export function plainDocument(model: TextModel, prompt: string, completion: string): Document {
   const begin = encodePrompt(model, prompt);
   const answer = model.tokenizer.encode(completion, { specials: true, after: "text" });

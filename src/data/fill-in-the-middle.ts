@@ -1,6 +1,6 @@
 /**
  * Fill-in-the-middle (Bavarian et al. 2022, arXiv 2207.14255) as DeepSeek-Coder trains it (arXiv 2401.14196, section
- * 3.1.2): a whole document, before packing, is cut at two characters, and its middle moves to the end.
+ * 3.1.2): a document, before packing, is cut at two characters, and its middle moves to the end.
  */
 import type { Random } from "../lib/random.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
@@ -9,9 +9,9 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { Document } from "./packing.ts";
 
 export interface FimOptions {
-  /** Share of documents that are cut; DeepSeek-Coder 0.5, DeepSeek-V3 0.1. */
+  /** Fraction of documents that are cut; DeepSeek-Coder 0.5, DeepSeek-V3 0.1. */
   rate: number;
-  /** Share of those that are in suffix-prefix-middle order; DeepSeek has none. */
+  /** Fraction of those that are in suffix-prefix-middle order; DeepSeek has none. */
   spm: number;
 }
 
@@ -26,7 +26,7 @@ export function cutDocument(text: string, { rate, spm }: FimOptions, random: Ran
   return [...promptPieces(part(0, from), part(to), order), { text: part(from, to) }];
 }
 
-/** The document, cut or whole, between what the tokenizer puts around it, and EOS; all of it is trained. */
+/** The document, cut or not, between the tokenizer's tokens for begin and end of a text; all but the begin is trained. */
 export function fimDocument(
   tokenizer: Tokenizer,
   text: string,

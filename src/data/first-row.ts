@@ -1,4 +1,4 @@
-/** The first row of an SFT stage as the model sees it: control tokens as they are spelt, what is trained between » and «. */
+/** The first row of an SFT stage as the model sees it: control tokens as they are spelt, trained text between » and «. */
 
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { PackedBatch } from "./packing.ts";

@@ -25,7 +25,7 @@ export function isTrained({ trainFrom, untrained = [] }: Document, index: number
 
 export type DocumentSource = (index: number) => Document;
 
-/** What a training stage reads its batches from. The state is JSON, and all that exact resumption needs. */
+/** What a training stage reads its batches from. Its snapshot is JSON, and all that exact resumption needs. */
 export interface Packing {
   next(): PackedBatch;
   snapshot(): unknown;
@@ -46,8 +46,19 @@ export interface PackedBatch extends LanguageModelBatch {
   trained: number;
 }
 
+const PADDING = -1;
+
 /** Consecutive documents without tokens after which the source counts as empty. */
 const MAX_EMPTY = 1000;
+
+/** The arrays of a batch without tokens: all padding. */
+const emptyBatch = (batch: number, seq: number): PackedBatch => ({
+  ids: new Int32Array(batch * seq),
+  targets: new Int32Array(batch * seq),
+  weights: new Float32Array(batch * seq),
+  documents: new Int32Array(batch * seq).fill(PADDING),
+  ...{ batch, seq, trained: 0 },
+});
 
 /** Rows without gaps: a document continues in the next row, and every kind of document comes at every position. */
 export class PackedStream implements Packing {
@@ -70,28 +81,24 @@ export class PackedStream implements Packing {
   /** The next rows; `weights` are 1 for trained targets and 0 for others, `documents` numbers each token's document. */
   next(): PackedBatch {
     const { batch, seq } = this;
-    const ids = new Int32Array(batch * seq);
-    const targets = new Int32Array(batch * seq);
-    const weights = new Float32Array(batch * seq);
-    const documents = new Int32Array(batch * seq);
-    let trained = 0;
+    const packed = emptyBatch(batch, seq);
     for (let row = 0; row < batch; row++) {
       this.fill(seq + 1);
       const { state } = this;
       for (let i = 0; i < seq; i++) {
         const at = row * seq + i;
-        ids[at] = state.ids[i];
-        targets[at] = state.ids[i + 1];
-        documents[at] = state.documents[i];
+        packed.ids[at] = state.ids[i];
+        packed.targets[at] = state.ids[i + 1];
+        packed.documents[at] = state.documents[i];
         if (state.trained[i + 1]) {
-          weights[at] = 1;
-          trained++;
+          packed.weights[at] = 1;
+          packed.trained++;
         }
       }
       // The last target is the next row's first token, so no token goes untrained.
       for (const list of [state.ids, state.trained, state.documents] as unknown[][]) list.splice(0, seq);
     }
-    return { ids, targets, weights, documents, batch, seq, trained };
+    return packed;
   }
 
   private fill(length: number): void {
@@ -123,13 +130,12 @@ export interface PackedExamplesState {
 const WAITING = 32;
 /** Consecutive examples that fit no row after which the source is refused. */
 const MAX_TOO_LONG = 1000;
-const PADDING = -1;
 
 /** Positions that a document takes: each id but the last is read, each but the first is a target. */
 export const rowLength = ({ ids }: Document): number => ids.length - 1;
 
 /**
- * Rows of complete examples: what is trained of an example always sees its prompt. Where no waiting example fits, the rest of
+ * Rows of complete examples: the trained part of an example always sees its prompt. Where no waiting example fits, the rest of
  * the row is padding.
  */
 export class PackedExamples implements Packing {
@@ -155,11 +161,7 @@ export class PackedExamples implements Packing {
   /** The next rows, filled first fit: the oldest waiting example, then each that still fits, in the order of the stream. */
   next(): PackedBatch {
     const { batch, seq } = this;
-    const ids = new Int32Array(batch * seq);
-    const targets = new Int32Array(batch * seq);
-    const weights = new Float32Array(batch * seq);
-    const documents = new Int32Array(batch * seq).fill(PADDING);
-    let trained = 0;
+    const packed = emptyBatch(batch, seq);
     for (let row = 0; row < batch; row++) {
       this.draw();
       const { state } = this;
@@ -169,20 +171,20 @@ export class PackedExamples implements Packing {
         const length = rowLength(document);
         if (used + length > seq) continue;
         const at = row * seq + used;
-        ids.set(document.ids.slice(0, -1), at);
-        targets.set(document.ids.slice(1), at);
-        documents.fill(index, at, at + length);
+        packed.ids.set(document.ids.slice(0, -1), at);
+        packed.targets.set(document.ids.slice(1), at);
+        packed.documents.fill(index, at, at + length);
         for (let i = 0; i < length; i++)
           if (isTrained(document, i + 1)) {
-            weights[at + i] = 1;
-            trained++;
+            packed.weights[at + i] = 1;
+            packed.trained++;
           }
         used += length;
         state.waiting.splice(state.waiting.indexOf(index), 1);
         this.held.delete(index);
       }
     }
-    return { ids, targets, weights, documents, batch, seq, trained };
+    return packed;
   }
 
   private document(index: number): Document {

@@ -1,11 +1,11 @@
-/** Prompts as ids, with what a model expects before and around them. */
+/** Prompts as ids, with the tokens that a model expects before and around them. */
 import type { ModelShape } from "../checkpoint/folder.ts";
 import type { Problem } from "../tasks/problem.ts";
 import { beginIds } from "../tokenizer/around.ts";
 import { chatOf, encodeChat } from "../tokenizer/chat.ts";
 import { chatTemplateError } from "../tokenizer/chat-template.ts";
 
-/** The prompt's ids: what the model's tokenizer begins a text with, then the template's text with its control tokens. */
+/** The prompt's ids: the tokens with which the model's tokenizer begins a text, then the template's text with its control tokens. */
 export function encodePrompt(model: Pick<ModelShape, "tokenizer">, prompt: string): number[] {
   return [...beginIds(model.tokenizer), ...model.tokenizer.encode(prompt, { specials: true })];
 }

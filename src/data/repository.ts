@@ -1,6 +1,6 @@
 /**
  * A repository as training documents in the order of its imports (DeepSeek-Coder, arXiv 2401.14196, section 2.2 and
- * algorithm 1): what a file uses stands before it, so that a model learns to look across files.
+ * algorithm 1): the files that a file imports precede it, so that a model learns to look across files.
  */
 import { posix } from "node:path";
 
@@ -88,7 +88,7 @@ function names(path: string): string[] {
   const folder = stem.match(/^(.+)\/(?:index|__init__|mod)$/)?.[1];
   return [path, stem, ...(folder === undefined ? [] : [folder])].flatMap((name) => {
     const parts = name.split("/");
-    // The whole path from the root is marked, since it is meant where a relative import leads to it.
+    // The path from the root begins with a slash, since only a resolved relative import means it.
     return [`/${name}`, ...parts.map((_, i) => parts.slice(i).join("/"))];
   });
 }
@@ -111,7 +111,7 @@ function references(text: string): string[] {
     ...text.matchAll(/^[ \t]*#[ \t]*include[ \t]*[<"]([^>"\n]+)[>"]/gm),
   ].map(([, path]) => path);
   const dotted = [
-    // Not JavaScript, whose names are no files: the file stands in quotes.
+    // Not JavaScript, whose imported names are not files: its file is in quotes.
     ...text.matchAll(
       /^[ \t]*(?:import|using)[ \t]+(?!.*["'])(?:static[ \t]+)?([\w.]+(?:[ \t]*,[ \t]*[\w.]+)*)/gm,
     ),

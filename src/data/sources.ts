@@ -19,7 +19,7 @@ import { repositoryDocuments, type SourceFile } from "./repository.ts";
 /** What a stage asks of its documents. */
 export interface SourceOptions {
   seed: number;
-  /** SFT puts rows into the model's chat template where it has one; pretraining takes them as they stand. */
+  /** SFT puts rows into the model's chat template where it has one; pretraining takes them unchanged. */
   stage: "pretrain" | "sft";
 }
 
@@ -95,7 +95,7 @@ interface SourceFiles {
 
 /**
  * Files with these endings, by path. Hidden and installed ones are not read, and no link is followed: it may lead out of
- * the folder, or round in a circle. What is no text is passed over.
+ * the folder, or round in a circle. Files that are not text are passed over.
  */
 export function sourceFiles(folder: string, extensions: readonly string[]): SourceFiles {
   const expected = `files that end in .${extensions.join(" or .")}`;
@@ -142,7 +142,7 @@ function shuffled<Item>(documents: readonly Item[], seed: number): (index: numbe
   };
 }
 
-/** A document is what stands between blank lines. */
+/** Blank lines separate documents. */
 function paragraphs(file: string): { text: string; line: number }[] {
   const expected = "a text file, its documents with blank lines between them";
   const found: { text: string; line: number }[] = [];

@@ -31,11 +31,11 @@ export class RunFlops {
   }
 
   of(feeds: Fed): number {
-    const { chosen, ...sizes } = sizesIn(this.graph, feeds, this.symbols);
-    if (chosen === undefined) return this.total(sizes);
+    const { completionTokens, ...sizes } = sizesIn(this.graph, feeds, this.symbols);
+    if (completionTokens === undefined) return this.total(sizes);
     // Linear in the completions' tokens, of which every micro-batch has another number: two counts give the line.
-    const none = this.total({ ...sizes, chosen: 0 });
-    return none + chosen * (this.total({ ...sizes, chosen: 1 }) - none);
+    const none = this.total({ ...sizes, completionTokens: 0 });
+    return none + completionTokens * (this.total({ ...sizes, completionTokens: 1 }) - none);
   }
 
   /** With the given sizes. */

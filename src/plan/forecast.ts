@@ -31,13 +31,12 @@ export interface Passes {
   runs: number;
   batch: number;
   seq: number;
-  /** Completion tokens. */
-  chosen: number;
+  completionTokens: number;
 }
 
 /** As the trainer makes them: `parts` mini-batches, in each the rows sorted and padded little. */
 export function forecastPasses(
-  rows: readonly { length: number; chosen: number }[],
+  rows: readonly { length: number; completionTokens: number }[],
   parts: number,
   tokens: number,
   maxPositions: number,
@@ -55,6 +54,8 @@ export function forecastPasses(
     runs,
     batch: Math.max(1, Math.round(sum((plan) => plan.rows) / runs)),
     seq: Math.round(sum((plan) => plan.rows * plan.seq) / sum((plan) => plan.rows)),
-    chosen: Math.round(rows.reduce((total, { chosen }) => total + chosen, 0) / runs),
+    completionTokens: Math.round(
+      rows.reduce((total, { completionTokens }) => total + completionTokens, 0) / runs,
+    ),
   };
 }

@@ -247,7 +247,7 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
       : sequences.map((one) => [one]);
     const rows = bundles.map((bundle) => ({
       length: packedLength(bundle),
-      chosen: bundle.reduce((sum, { ids }) => sum + ids.length, 0),
+      completionTokens: bundle.reduce((sum, { ids }) => sum + ids.length, 0),
     }));
     const passes = forecastPasses(rows, parts, microBatchTokens, config.maxPositions);
     return { ...passes, runs: (passes.runs * groups) / count };
@@ -259,7 +259,7 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
     {
       name: "gradients",
       graph: traceAccumulation(specs, loss),
-      sizes: { batch: gradients.batch, seq: gradients.seq, chosen: gradients.chosen },
+      sizes: { batch: gradients.batch, seq: gradients.seq, completionTokens: gradients.completionTokens },
       runsPerStep: gradients.runs * stage.epochs,
     },
     {

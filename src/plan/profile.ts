@@ -67,8 +67,8 @@ function randomFeeds({ graph, sizes }: Program, vocabulary: number): Record<stri
     const row = value.shape.at(-1) ?? 1;
     const whole: Record<string, (i: number) => number> = {
       positions: (i) => i % row,
-      at: (i) => i,
-      back: (i) => Math.min(i, sizes.chosen),
+      completionIndices: (i) => i,
+      inverseIndices: (i) => Math.min(i, sizes.completionTokens),
     };
     for (let i = 0; i < value.data.length; i++) {
       // Second moments are squares: all numbers are positive, so no root has a negative operand.

@@ -34,7 +34,8 @@ import { taskFrom } from "../tasks/registry.ts";
 import { atStep } from "../train/diagnose.ts";
 import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
-import type { Model, StageSnapshot, StepReport, TrainingStage } from "../train/stage.ts";
+import type { Model, StageSnapshot, StepReport } from "../train/stage.ts";
+import type { TrainingStage } from "../train/training-stage.ts";
 import type { JournalPosition, RunFolder } from "./folder.ts";
 import { writeReport } from "./report/report.ts";
 

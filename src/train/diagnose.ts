@@ -1,9 +1,9 @@
-/** Finds where a NaN or an infinity was born: the step runs again, a part of its values kept at a time. */
+/** Finds the node that made the first NaN or infinity: the step runs again, and keeps a part of its values at a time. */
 import { neededNodes } from "../graph/analyse.ts";
 import { sizesIn } from "../graph/run-flops.ts";
 import { bindShape, Graph, type Tensor } from "../graph/tensor.ts";
 import { UserError } from "../lib/errors.ts";
-import { Engine } from "../runtime/engine.ts";
+import type { Engine } from "../runtime/engine.ts";
 import { type HostValue, host } from "../runtime/session.ts";
 
 /**
@@ -27,16 +27,12 @@ export function atStep({ data }: UserError, step: number): UserError {
 /** Bytes that one run keeps, unless a single value is larger: a step's values together may be many times the memory. */
 const KEPT_BYTES = 2 ** 30;
 
-interface Watched {
-  name: string;
-  tensor: Tensor;
-}
-
 /**
  * The path and op of the first node, in order, whose result is not finite though its operands are; `null` where all
  * values are finite. `feeds` are those of the step that failed; a run keeps `most` bytes.
  */
 export async function locateNonFinite(
+  engine: Engine,
   graph: Graph,
   feeds: Record<string, HostValue>,
   most = KEPT_BYTES,
@@ -45,8 +41,8 @@ export async function locateNonFinite(
     if (value.data instanceof Float32Array && !value.data.every(Number.isFinite))
       return `the input "${name}"`;
   const sizes = sizesIn(graph, feeds);
-  const parts: Watched[][] = [];
-  let room = 0;
+  const parts: { name: string; tensor: Tensor }[][] = [];
+  let left = 0;
   for (const node of neededNodes(graph))
     for (const [i, tensor] of node.outputs.entries())
       if (
@@ -56,37 +52,26 @@ export async function locateNonFinite(
         node.body === null
       ) {
         const bytes = bindShape(tensor.shape, sizes).reduce((total, dim) => total * dim, 4);
-        if (parts.length === 0 || bytes > room) {
+        if (parts.length === 0 || bytes > left) {
           parts.push([]);
-          room = most;
+          left = most;
         }
-        room -= bytes;
+        left -= bytes;
         parts[parts.length - 1].push({ name: `probe:${node.id}:${i}`, tensor });
       }
   for (const part of parts) {
-    const found = await firstIn(part, graph, feeds);
-    if (found !== null) return found;
+    const probe = Object.assign(Object.create(Graph.prototype), graph, {
+      outputs: new Map(part.map(({ name, tensor }) => [name, tensor])),
+    }) as Graph;
+    const session = await engine.session(probe, "probe", { composed: true });
+    try {
+      const results = await session.run(feeds);
+      for (const { name, tensor } of part)
+        if (!(host(results[name]).data as Float32Array).every(Number.isFinite))
+          return `"${tensor.node.path}" (${tensor.node.op.name}, [${tensor.shape}])`;
+    } finally {
+      await session.release();
+    }
   }
   return null;
-}
-
-/** The first of these values, in order, that is not finite. */
-async function firstIn(
-  part: readonly Watched[],
-  graph: Graph,
-  feeds: Record<string, HostValue>,
-): Promise<string | null> {
-  const probe = Object.assign(Object.create(Graph.prototype), graph, {
-    outputs: new Map(part.map(({ name, tensor }) => [name, tensor])),
-  }) as Graph;
-  const session = await new Engine().session(probe, "probe", { composed: true });
-  try {
-    const results = await session.run(feeds);
-    for (const { name, tensor } of part)
-      if (!(host(results[name]).data as Float32Array).every(Number.isFinite))
-        return `"${tensor.node.path}" (${tensor.node.op.name}, [${tensor.shape}])`;
-    return null;
-  } finally {
-    await session.release();
-  }
 }

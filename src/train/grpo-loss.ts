@@ -28,13 +28,11 @@ import {
   tokenLogProbs,
   where,
 } from "../graph/ops.ts";
-import { type Dim, type Graph, product, type Tensor } from "../graph/tensor.ts";
+import { product, type Tensor } from "../graph/tensor.ts";
 import { registry } from "../lib/schema.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
-import type { Parameters } from "../models/layers.ts";
-import { loadName, loadOf } from "./expert-load.ts";
-import { sequenceInputs } from "./language-model.ts";
-import type { LossGraph } from "./trace-step.ts";
+import { loadName, loadOf, sequenceInputs } from "./language-model.ts";
+import type { BuildLoss, LossGraph } from "./trace-step.ts";
 
 export interface Clip {
   low: number;
@@ -63,7 +61,7 @@ interface Surrogate {
 export const ratios = registry<(tokens: RatioTokens, clip: Clip) => Surrogate>()({
   /** min(ρA, clip(ρ, 1-ε, 1+ε)A) with ρ per token (PPO, 1707.06347, eq. 7); ε_low ≠ ε_high is DAPO's clip-higher. */
   token: ({ logRatio, advantage }, limits) => clippedSurrogate(exp(logRatio), advantage, limits),
-  /** The same with s = exp(mean log ρ) of the whole sequence (GSPO, 2507.18071, eq. 5 to 7). Rows hold one sequence. */
+  /** The same with s = exp(mean log ρ) of the sequence (GSPO, 2507.18071, eq. 5 to 7). Rows hold one sequence. */
   sequence: ({ logRatio, advantage, active }, limits) => {
     const length = maximum(sum(cast(active, "f32"), [1], true), 1);
     const ratio = exp(add(div(sum(logRatio, [1], true), length), mul(logRatio, 0)));
@@ -116,8 +114,8 @@ export interface PolicyTokens {
 }
 
 /**
- * Tokens that move the policy by their reward: what is reported per token is reported of these, so that it means the same
- * whether a KL term has the others computed too or not.
+ * Tokens that move the policy by their reward. Per-token metrics are means over these, so that a KL term, with which the
+ * other tokens are computed too, does not change what they mean.
  */
 const withSignal = (advantage: Tensor, weights: Tensor): Tensor =>
   and(greater(weights, 0), greater(abs(advantage), 0));
@@ -149,33 +147,32 @@ export function policyLoss(tokens: PolicyTokens, options: PolicyLossOptions): Lo
   return { loss, measurements };
 }
 
-/** Traces the policy loss of a decoder over whole rows, as `microBatchFeeds` feeds them; temperature is the sampler's. */
+/** Traces the policy loss of a decoder on the inputs of `microBatchFeeds`; the temperature is the sampler's. */
 export function grpoLoss(
   config: ModelConfig,
   options: PolicyLossOptions & { recompute?: boolean; mask?: "shared" | "each" },
-): (graph: Graph, parameters: Parameters) => LossGraph {
+): BuildLoss {
   return (graph, parameters) => {
     const perToken = (name: string) => input(graph, name, "f32", ["batch", "seq"]);
-    const chosen = (name: string, size: Dim = "chosen") => input(graph, name, "i32", [size]);
-    const at = chosen("at");
-    const back = chosen("back", product(["batch", "seq"]));
+    const rows = product(["batch", "seq"]);
+    const indices = input(graph, "completionIndices", "i32", ["completionTokens"]);
+    const inverse = input(graph, "inverseIndices", "i32", [rows]);
     // Prompts have no loss, so the head, the widest product of all, reads completions only.
     const { logits, routing } = modelOf(config).forward(
       parameters,
       sequenceInputs(graph, { batch: "batch", seq: "seq", mask: options.mask ?? "shared" }),
       {
         recompute: options.recompute,
-        wanted: (hidden) =>
-          gatherRows(reshape(hidden, [product(["batch", "seq"]), hidden.shape[2]]), at, back),
+        wanted: (hidden) => gatherRows(reshape(hidden, [rows, hidden.shape[2]]), indices, inverse),
       },
     );
-    const targets = chosen("chosenTargets");
+    const targets = input(graph, "completionTargets", "i32", ["completionTokens"]);
     const weights = perToken("weights");
     const sampled = perToken("sampled");
     const loads: Record<string, Tensor> = {};
     graph.scope("load", () => {
       if (routing.length === 0) return;
-      const fed = reshape(perToken("fed"), [product(["batch", "seq"])]);
+      const fed = reshape(perToken("fed"), [rows]);
       for (const { layer, choices, load } of routing)
         loads[loadName(layer)] = loadOf(choices, fed, load.shape[0] as number);
     });
@@ -183,7 +180,7 @@ export function grpoLoss(
       const tempered = mul(logits, input(graph, "inverseTemperature", "f32", []));
       const perCompletion = tokenLogProbs(tempered, targets);
       const placed = (x: Tensor) =>
-        reshape(gatherRows(reshape(x, ["chosen", 1]), back, at), ["batch", "seq"], weights);
+        reshape(gatherRows(reshape(x, ["completionTokens", 1]), inverse, indices), ["batch", "seq"], weights);
       const logProbs = placed(perCompletion.logProbs);
       const advantage = perToken("advantage");
       const result = policyLoss(

@@ -1,4 +1,4 @@
-/** What a GRPO update reports: per-token means over all of its micro-batches, and what its corrections cut. */
+/** Metrics of a GRPO update: per-token means over all of its micro-batches, and the importance weights that were cut. */
 import { POSITION_BUCKET } from "../tasks/steps.ts";
 import type { Meter } from "./meter.ts";
 import type { TrainingRow } from "./microbatch.ts";
@@ -10,7 +10,7 @@ export const UPDATE_METRICS = [
   ...["mismatch/mean", "mismatch/max", "importance/cut", "importance/cut-sequences"],
 ];
 
-/** What one update measured. Means are over tokens with an advantage, whether a KL term has others computed or not. */
+/** Measures one update. Means are over tokens with an advantage, also with a KL term, for which others are computed. */
 export function measureLoss(
   meter: Meter,
   measured: readonly Measured[],

@@ -7,10 +7,8 @@ import type { Meter } from "./meter.ts";
 import {
   fedTokens,
   forEachCompletion,
-  type MicroBatch,
-  microBatchesOf,
+  microBatches,
   miniBatchesOf,
-  type Sequence,
   sequenceFeeds,
   type TrainingRow,
 } from "./microbatch.ts";
@@ -35,13 +33,6 @@ export interface Scoring {
 
 export const hasAdvantage = ({ advantages }: TrainingRow): boolean =>
   advantages.some((advantage) => advantage !== 0);
-
-/** As the options cut rows into micro-batches. */
-export const microBatches = <Row extends Sequence>(
-  rows: readonly Row[],
-  { microBatchTokens: tokens, sharedPrefix }: GrpoOptions,
-  maxPositions: number,
-): MicroBatch<Row>[] => microBatchesOf(rows, { tokens, sharedPrefix, maxPositions });
 
 /**
  * Mini-batches of training rows: the completions that count, with their advantages and weights token by token.

@@ -1,63 +1,38 @@
 /**
- * Group relative policy optimization (DeepSeekMath, arXiv 2402.03300, algorithm 1; R1, arXiv 2501.12948, section 2), step by
- * step: sample groups, reward them, turn rewards into advantages, and maximise the objective over mini-batches. The
- * objective's parts are in advantages.ts (plain numbers) and grpo-loss.ts (the traced loss).
+ * Group relative policy optimization (DeepSeekMath, arXiv 2402.03300, algorithm 1; R1, arXiv 2501.12948, section 2): sample
+ * groups, reward them, turn rewards into advantages, and maximise the objective over mini-batches. The parts of the
+ * objective are in advantages.ts (plain numbers) and grpo-loss.ts (the traced loss).
  *
- * RL leaves the biases that balance a V3's experts as they are and logs the load. V3 moves them while it pretrains and stops
- * before the end (arXiv 2412.19437, section 4.2). They move by no gradient, so the policy would change between sampling and
- * update without any ratio seeing it, towards an even load over one task's problems. NVIDIA's NeMo RL freezes them too
- * (`moe_router_bias_update_rate: 0.0`).
+ * RL does not move the biases that balance the experts of a DeepSeek-V3, and logs the load. V3 moves them during pretraining
+ * and stops before its end (arXiv 2412.19437, section 4.2). No gradient moves them: the policy would change between sampling
+ * and update, and no ratio would show it. NVIDIA's NeMo RL freezes them too (`moe_router_bias_update_rate: 0.0`).
  */
-import type { Metrics } from "../events.ts";
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { modelOf } from "../models/architectures.ts";
-import { allocateLike, copyBlocks, type HostValue, scalar } from "../runtime/session.ts";
+import { type HostValue, scalar } from "../runtime/session.ts";
 import { Sampler } from "../sample/sampler.ts";
 import { Scorer } from "../sample/scorer.ts";
 import type { Task } from "../tasks/problem.ts";
 import { advantages, hasSignal } from "./advantages.ts";
 import { grpoLoss } from "./grpo-loss.ts";
 import { measureLoss, UPDATE_METRICS } from "./grpo-metrics.ts";
-import {
-  hasAdvantage,
-  microBatches,
-  type RewardedGroup,
-  type Scoring,
-  trainingBatches,
-} from "./grpo-rows.ts";
-import { countSignals, fewSignals, noSignals, type Signals, whyNothingWasLearned } from "./learning.ts";
+import { hasAdvantage, type RewardedGroup, type Scoring, trainingBatches } from "./grpo-rows.ts";
+import { type LearningState, learningNotices, signalsFrom } from "./learning.ts";
 import { Meter } from "./meter.ts";
-import { fedTokens, microBatchFeeds, type TrainingRow } from "./microbatch.ts";
-import { learningRates } from "./optimizer.ts";
+import { fedTokens, microBatches, microBatchFeeds, type TrainingRow } from "./microbatch.ts";
 import type { GrpoOptions } from "./options.ts";
-import { Policy } from "./policy.ts";
+import { copyParameters, Policy } from "./policy.ts";
 import { rewardsOf, type WeightedReward } from "./rewards.ts";
-import { type Group, groupRecord, rollout, rolloutMetrics } from "./rollout.ts";
-import { lrFactor } from "./schedule.ts";
-import {
-  type Model,
-  type StageContext,
-  type StageSnapshot,
-  type StepReport,
-  type TrainedAdapter,
-  type TrainingStage,
-  tensorsUnder,
-} from "./stage.ts";
-import type { Feeds } from "./step.ts";
+import { groupRecord, rollout, rolloutMetrics, shown } from "./rollout.ts";
+import { type Model, type StageContext, type StageSnapshot, type StepResult, tensorsUnder } from "./stage.ts";
+import type { Feeds, Rates } from "./step.ts";
+import { TrainingStage } from "./training-stage.ts";
 
-/** Groups kept for the page and the journal. */
-const SHOWN_GROUPS = 2;
-
-interface State {
+/** The state in a snapshot; checkpoints of older versions lack some of it. */
+interface State extends Partial<LearningState> {
   done: number;
   /** The next unused problem of the training stream. */
   nextProblem: number;
-  /** Steps in a row in which nothing could be learned. */
-  idleSteps: number;
-  /** Updates made by the optimizer. */
-  updates: number;
-  /** Groups since the last notice about them; absent in checkpoints of older versions. */
-  signals?: Signals;
 }
 
 /** What a stage is made of. */
@@ -67,27 +42,29 @@ interface Parts {
   options: GrpoOptions;
   seed: number;
   rewards: readonly WeightedReward[];
-  policy: Policy;
   sampler: Sampler;
   /** Where the reference's log-probabilities are needed, or the trainer's own before it moves. */
   scorer: Scorer | null;
 }
 
-export class GrpoStage implements TrainingStage {
-  readonly totalSteps: number;
+export class GrpoStage extends TrainingStage {
   private readonly parts: Parts;
   /** A frozen copy of the policy; `null` without a KL term. */
   private reference: ReadonlyMap<string, HostValue> | null;
-  private state: Required<Omit<State, "updates">>;
-  /** Tokens of the rows that were trained. */
-  private trained = 0;
+  private nextProblem: number;
+  private learning: LearningState;
 
-  private constructor(parts: Parts, reference: GrpoStage["reference"], state: Partial<State> = {}) {
-    this.totalSteps = parts.options.steps;
+  private constructor(
+    policy: Policy,
+    parts: Parts,
+    reference: GrpoStage["reference"],
+    { done, nextProblem = 0, idleSteps = 0, signals }: Partial<State> = {},
+  ) {
+    super(policy, parts.options, parts.options.steps, done);
     this.parts = parts;
     this.reference = reference;
-    const { done = 0, nextProblem = 0, idleSteps = 0, signals = noSignals() } = state;
-    this.state = { done, nextProblem, idleSteps, signals };
+    this.nextProblem = nextProblem;
+    this.learning = { idleSteps, signals: signalsFrom(signals) };
   }
 
   /** @throws UserError for a reward that the task does not have */
@@ -100,10 +77,9 @@ export class GrpoStage implements TrainingStage {
   ): Promise<GrpoStage> {
     const { ratio, clip, kl, recompute, optimizer, lora } = options;
     const { seed, engine } = context;
-    const state = resume?.state as State | undefined;
     const rewards = rewardsOf(options, task);
     const start = resume ? tensorsUnder(resume.tensors, "reference.") : null;
-    const reference = kl === 0 ? null : (start ?? copy(model.parameters));
+    const reference = kl === 0 ? null : (start ?? copyParameters(model.parameters));
     const mask = options.sharedPrefix ? "each" : "shared";
     const trained = {
       specs: modelOf(model.config).parameters,
@@ -118,16 +94,13 @@ export class GrpoStage implements TrainingStage {
     const sampler = await Sampler.create(model.config, engine);
     const scored = kl > 0 || options.importance !== undefined;
     const scorer = scored ? await Scorer.create(model.config, engine, { mask }) : null;
-    const parts = { model, task, options, seed, rewards, policy, sampler, scorer };
-    return new GrpoStage(parts, reference, state);
+    const parts = { model, task, options, seed, rewards, sampler, scorer };
+    return new GrpoStage(policy, parts, reference, resume?.state as State | undefined);
   }
 
-  get done(): number {
-    return this.state.done;
-  }
-
-  async advance(): Promise<StepReport> {
-    const { options, policy } = this.parts;
+  /** The body of algorithm 1's inner loop: lines 5 to 9 in `sample`, 10 and 11 in `update`, and line 3 where it is due. */
+  protected async step(rates: Rates): Promise<StepResult> {
+    const { options } = this.parts;
     const meter = new Meter(UPDATE_METRICS);
     const before = this.work();
     const start = performance.now();
@@ -135,53 +108,49 @@ export class GrpoStage implements TrainingStage {
     const sampled = performance.now();
     const { generated } = workSince(this.work(), before);
     const batches = await trainingBatches(kept, options, this.scoring(), meter);
-    const factor = lrFactor(options.schedule, this.done, this.totalSteps);
-    const tokens = await this.update(batches, factor, meter);
-    // Rollout and update take turns, so each leaves its memory to the other: see `sample`.
-    await policy.step.rest();
+    const tokens = await this.update(batches, rates, meter);
+    // Rollout and update take turns, so each frees its memory for the other: see `sample`.
+    await this.policy.step.rest();
     const seconds = { rollout: (sampled - start) / 1000, train: (performance.now() - sampled) / 1000 };
-    const work = workSince(this.work(), before);
+    const done = this.done + 1;
+    if (this.reference !== null && options.referenceEvery > 0 && done % options.referenceEvery === 0)
+      this.reference = copyParameters(this.parameters());
+
     const groups = all.map(({ group }) => group);
-    const metrics: Metrics = {
+    const metrics = {
       ...rolloutMetrics(groups),
       ...meter.metrics(),
       "groups/rounds": rounds,
-      lr: factor * options.optimizer.lr,
       "seconds/rollout": seconds.rollout,
       "seconds/train": seconds.train,
       "tokens/rollout-per-second": generated / seconds.rollout,
       "tokens/train-per-second": tokens / seconds.train,
-      "flops-per-second": work.flops / (seconds.rollout + seconds.train),
     };
-    const notices = this.finish(groups, metrics, batches.flat().some(hasAdvantage));
-    return {
-      metrics,
-      groups: shown(all).map(({ group, advantages: own }) => groupRecord(group, own)),
-      notices,
-      ...work,
-    };
+    const learned = batches.flat().some(hasAdvantage);
+    const last = done === this.totalSteps;
+    const { notices, state } = learningNotices(this.learning, { groups, metrics, learned, last }, options);
+    this.learning = state;
+    return { metrics, groups: shown(all).map((one) => groupRecord(one.group, one.advantages)), notices };
   }
 
   /**
    * Groups of completions with rewards and advantages: all that were sampled, and those that are trained on. With dynamic
    * sampling (DAPO, 2503.14476, section 3.2) these are the first that carry a signal, and more are drawn until there are
-   * enough. Without it every group counts in the denominators: dropping the others would weigh problems by difficulty, which
-   * is what Dr. GRPO removes.
+   * enough. Without it every group counts in the denominators: without the others, problems would be weighed by difficulty,
+   * which Dr. GRPO removes.
    */
   private async sample(): Promise<{ all: RewardedGroup[]; kept: RewardedGroup[]; rounds: number }> {
-    const { model, task, options, seed, rewards, policy, sampler } = this.parts;
+    const { model, task, options, seed, rewards, sampler } = this.parts;
     const { problemsPerStep, dynamicSampling } = options;
-    const current = { ...model, generate: sampler.with(policy.parameters()) };
+    const current = { ...model, generate: sampler.with(this.parameters()) };
     const all: RewardedGroup[] = [];
     let kept: RewardedGroup[] = [];
     let rounds = 0;
     while (rounds <= (dynamicSampling?.maxRounds ?? 0) && kept.length < problemsPerStep) {
       rounds++;
-      const first = this.state.nextProblem;
-      this.state.nextProblem += problemsPerStep;
-      const indices = Array.from({ length: problemsPerStep }, (_, i) => first + i);
-      const sampling = { seed, split: "train" as const, sampling: options, rewards };
-      for (const group of await rollout(current, task, indices, { ...options, ...sampling })) {
+      const indices = Array.from({ length: problemsPerStep }, () => this.nextProblem++);
+      const settings = { ...options, seed, rewards, sampling: options };
+      for (const group of await rollout(current, task, indices, settings)) {
         const scores = group.samples.map(({ reward }) => reward);
         const rewarded = { group, advantages: advantages[options.advantage](scores) };
         all.push(rewarded);
@@ -193,17 +162,18 @@ export class GrpoStage implements TrainingStage {
     return { all, kept: kept.slice(0, problemsPerStep), rounds };
   }
 
+  /** Whose log-probabilities the rows need beside the sampler's. */
   private scoring(): Scoring | null {
-    const { scorer, policy, model } = this.parts;
+    const { model, scorer } = this.parts;
     if (scorer === null) return null;
     const { maxPositions } = model.config;
-    return { scorer, reference: this.reference, policy: policy.parameters(), maxPositions };
+    return { scorer, reference: this.reference, policy: this.parameters(), maxPositions };
   }
 
   /** Epochs over the mini-batches, one update each. @returns the completion tokens that were trained */
-  private async update(batches: readonly TrainingRow[][], factor: number, meter: Meter): Promise<number> {
-    const { options, policy } = this.parts;
-    const rates = learningRates(options.optimizer, factor);
+  private async update(batches: readonly TrainingRow[][], rates: Rates, meter: Meter): Promise<number> {
+    const { policy } = this;
+    const { options } = this.parts;
     let [updates, tokens] = [0, 0];
     for (let epoch = 0; epoch < options.epochs; epoch++)
       for (const batch of batches) {
@@ -230,62 +200,25 @@ export class GrpoStage implements TrainingStage {
     }
   }
 
-  /** Ends the step: counts it, replaces the reference where that is due, and says why nothing is learned. */
-  private finish(groups: readonly Group[], metrics: Metrics, taught: boolean): string[] {
-    const { state, totalSteps } = this;
-    const { groupSize, kl, maxNewTokens, referenceEvery, dynamicSampling } = this.parts.options;
-    state.done++;
-    state.idleSteps = taught ? 0 : state.idleSteps + 1;
-    if (referenceEvery > 0 && kl > 0 && state.done % referenceEvery === 0)
-      this.reference = copy(this.parts.policy.parameters());
-    const few = fewSignals(countSignals(state.signals, groups), {
-      ...{ groupSize, last: state.done === totalSteps, redrawn: dynamicSampling !== undefined },
-    });
-    state.signals = few.signals;
-    return [...whyNothingWasLearned(metrics, state.idleSteps, maxNewTokens), ...few.notices];
+  override work(): Work {
+    const { sampler, scorer } = this.parts;
+    return sumWork(super.work(), sampler.work, scorer?.work ?? {});
   }
 
-  work(): Work {
-    const { policy, sampler, scorer } = this.parts;
-    return sumWork(sampler.work, { flops: policy.flops, trained: this.trained }, scorer?.work ?? {});
+  protected state(): object {
+    return { nextProblem: this.nextProblem, ...this.learning };
   }
 
-  parameters(): ReadonlyMap<string, HostValue> {
-    return this.parts.policy.parameters();
-  }
-
-  snapshot(): StageSnapshot {
-    const { policy } = this.parts;
-    const tensors = policy.tensors();
+  override snapshot(): StageSnapshot {
+    const { tensors, state } = super.snapshot();
     for (const [name, value] of this.reference ?? []) tensors.set(`reference.${name}`, value);
-    const state: State = { ...this.state, updates: policy.step.stepCount };
     return { tensors, state };
   }
 
-  adapter(): TrainedAdapter | null {
-    return this.parts.policy.adapter();
-  }
-
-  async release(): Promise<void> {
-    const { policy, sampler, scorer } = this.parts;
-    await policy.release();
+  override async release(): Promise<void> {
+    const { sampler, scorer } = this.parts;
+    await super.release();
     await sampler.release();
     await scorer?.release();
   }
-}
-
-function copy(parameters: ReadonlyMap<string, HostValue>): Map<string, HostValue> {
-  return new Map(
-    [...parameters].map(([name, value]) => {
-      const fresh = allocateLike(value);
-      copyBlocks(fresh, value, { count: 1, width: value.data.length });
-      return [name, fresh];
-    }),
-  );
-}
-
-/** The first groups that carry a signal, then the first ones that do not. */
-export function shown<T extends { advantages: readonly number[] }>(all: readonly T[]): T[] {
-  const teaches = ({ advantages: own }: T): boolean => own.some((advantage) => advantage !== 0);
-  return [...all.filter(teaches), ...all.filter((one) => !teaches(one))].slice(0, SHOWN_GROUPS);
 }

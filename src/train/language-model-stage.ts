@@ -1,4 +1,4 @@
-/** Pretraining and SFT: packed rows, weighted cross-entropy, one update after another. They differ in data alone. */
+/** Pretraining and SFT, which differ in their data: packed rows, weighted cross-entropy, one update a step. */
 
 import {
   type DocumentSource,
@@ -9,28 +9,26 @@ import {
   type PackedStreamState,
   type Packing,
 } from "../data/packing.ts";
-import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import { documentMask } from "../models/masks.ts";
-import { f32, type HostValue } from "../runtime/session.ts";
-import { type BatchShape, batchFeeds, languageModelLoss } from "./language-model.ts";
+import { f32 } from "../runtime/session.ts";
+import {
+  type BatchShape,
+  batchFeeds,
+  languageModelLoss,
+  mtpFeeds,
+  mtpTokens,
+  V3_FACTORS,
+} from "./language-model.ts";
 import { Meter } from "./meter.ts";
-import { learningRates } from "./optimizer.ts";
 import { type LanguageModelOptions, languageModelSteps } from "./options.ts";
 import { Policy, type Trained } from "./policy.ts";
-import { biasFactor, lrFactor } from "./schedule.ts";
-import type {
-  Model,
-  StageContext,
-  StageSnapshot,
-  StepReport,
-  TrainedAdapter,
-  TrainingStage,
-} from "./stage.ts";
-import type { Feeds } from "./step.ts";
-import { mtpFeeds, mtpTokens, V3_FACTORS, v3Loss } from "./v3-loss.ts";
+import { biasFactor } from "./schedule.ts";
+import type { Model, StageContext, StageSnapshot, StepResult } from "./stage.ts";
+import type { Feeds, Rates } from "./step.ts";
+import { TrainingStage } from "./training-stage.ts";
 
-/** What a language model of this design is trained on, and which parameters that needs. */
+/** The loss of a model of this architecture, and the parameters that it trains. */
 export function trainedOn(
   config: ModelConfig,
   options: Pick<LanguageModelOptions, "batch" | "sequence" | "documentMask" | "recompute" | "v3"> &
@@ -48,31 +46,22 @@ export function trainedOn(
   if (!routed && mtp === null) return { specs: parameters, loss: languageModelLoss(config, shape) };
   const factors = { ...V3_FACTORS, ...options.v3 };
   const specs = factors.mtpFactor > 0 ? [...parameters, ...(mtp?.parameters ?? [])] : parameters;
-  return { specs, loss: v3Loss(config, shape, factors) };
+  return { specs, loss: languageModelLoss(config, shape, factors) };
 }
 
 interface State {
   done: number;
-  /** Updates of the optimizer: a step that trains nothing makes none. Absent in checkpoints of older versions. */
-  updates?: number;
   packing: unknown;
 }
 
-export class LanguageModelStage implements TrainingStage {
-  readonly totalSteps: number;
-  done: number;
+export class LanguageModelStage extends TrainingStage {
   private readonly options: LanguageModelOptions;
-  private readonly policy: Policy;
   private readonly batches: Packing;
-  /** Tokens of the rows that were trained. */
-  private trained = 0;
 
-  private constructor(options: LanguageModelOptions, policy: Policy, batches: Packing, done: number) {
+  private constructor(options: LanguageModelOptions, policy: Policy, batches: Packing, done?: number) {
+    super(policy, options, languageModelSteps(options), done);
     this.options = options;
-    this.totalSteps = languageModelSteps(options);
-    this.policy = policy;
     this.batches = batches;
-    this.done = done;
   }
 
   static async create(
@@ -94,60 +83,51 @@ export class LanguageModelStage implements TrainingStage {
       kind === "sft"
         ? new PackedExamples(source, batch, sequence, state?.packing as PackedExamplesState | undefined)
         : new PackedStream(source, batch, sequence, state?.packing as PackedStreamState | undefined);
-    return new LanguageModelStage(options, policy, batches, state?.done ?? 0);
+    return new LanguageModelStage(options, policy, batches, state?.done);
   }
 
-  async advance(): Promise<StepReport> {
+  protected async step(rates: Rates): Promise<StepResult> {
     const start = performance.now();
-    const before = this.work();
     const { options } = this;
     const meter = new Meter(["loss", "grad/norm"]);
-    const factor = lrFactor(options.schedule, this.done, this.totalSteps);
     const batches = Array.from({ length: options.accumulate }, () => this.batches.next());
     const trained = batches.reduce((total, batch) => total + batch.trained, 0);
     // Without a trained token there is no update at all: decay and momentum would move the parameters blindly.
-    if (trained > 0) await this.update(batches, trained, factor, meter);
-    this.done++;
+    if (trained > 0) await this.update(batches, trained, rates, meter);
     const seconds = (performance.now() - start) / 1000;
-    const work = workSince(this.work(), before);
     const tokens = options.accumulate * options.batch * options.sequence;
     return {
       metrics: {
         ...meter.metrics(),
-        lr: factor * options.optimizer.lr,
-        tokens: this.done * tokens,
+        tokens: (this.done + 1) * tokens,
         "tokens-per-second": trained === 0 ? null : tokens / seconds,
-        "flops-per-second": trained === 0 ? null : work.flops / seconds,
       },
       groups: [],
       notices:
         trained === 0
           ? ["No token of this step is trained: every document was longer than a row, or had no completion."]
           : [],
-      ...work,
     };
   }
 
   private async update(
     batches: readonly PackedBatch[],
     trained: number,
-    factor: number,
+    rates: Rates,
     meter: Meter,
   ): Promise<void> {
     const { options, policy } = this;
-    const rates = {
-      ...learningRates(options.optimizer, factor),
-      biasRate: biasFactor(this.done, this.totalSteps) * (options.v3?.biasRate ?? V3_FACTORS.biasRate),
-    };
-    // MTP is trained on fewer tokens, whose mean is apart: eq. 24 divides by all T tokens of a row that is trained from end
-    // to end, which is the same but for its last one or two.
+    const biasRate = biasFactor(this.done, this.totalSteps) * (options.v3?.biasRate ?? V3_FACTORS.biasRate);
+    // MTP has fewer targets, so its mean has another denominator. Eq. 24 divides by all T tokens of a fully trained row,
+    // which has one or two targets less.
     const mtpTrained = batches.reduce((total, batch) => total + mtpTokens(batch), 0);
-    const { norm, measured } = await policy.step.update(this.feeds(batches, trained, mtpTrained), rates);
+    const feeds = this.feeds(batches, trained, mtpTrained);
+    const { norm, measured } = await policy.step.update(feeds, { ...rates, biasRate });
     await policy.merge();
     meter.mean("grad/norm", norm);
     for (const [i, { scalars, vectors }] of measured.entries()) {
       const { loss, "cross-entropy": crossEntropy, "mtp-cross-entropy": mtp, balance } = scalars;
-      // All models share the cross-entropy; the loss that is minimised may have more terms. Both have one denominator.
+      // All models have a cross-entropy; the loss that is minimised may have more terms. Both have one denominator.
       meter.sum("loss", crossEntropy ?? loss);
       if (crossEntropy !== undefined) meter.sum("loss/total", loss);
       if (mtp !== undefined && mtpTrained > 0) meter.sum("mtp-cross-entropy", mtp);
@@ -174,26 +154,7 @@ export class LanguageModelStage implements TrainingStage {
     }
   }
 
-  /** All that this stage has computed. */
-  work(): Work {
-    return sumWork({ flops: this.policy.flops, trained: this.trained });
-  }
-
-  parameters(): ReadonlyMap<string, HostValue> {
-    return this.policy.parameters();
-  }
-
-  snapshot(): StageSnapshot {
-    const { done, policy } = this;
-    const state: State = { done, updates: policy.step.stepCount, packing: this.batches.snapshot() };
-    return { tensors: this.policy.tensors(), state };
-  }
-
-  adapter(): TrainedAdapter | null {
-    return this.policy.adapter();
-  }
-
-  async release(): Promise<void> {
-    await this.policy.release();
+  protected state(): object {
+    return { packing: this.batches.snapshot() };
   }
 }

@@ -1,23 +1,25 @@
-/** Is this run learning? Counts the groups that carry a signal, and says in words what is wrong and what to do. */
+/** Whether a run learns: counts the groups that carry a signal, and tells a person the cause and the remedy. */
 import type { Metrics } from "../events.ts";
 import { hasSignal } from "./advantages.ts";
+import type { GrpoOptions } from "./options.ts";
 import type { Group } from "./rollout.ts";
 
-/** From this share of cut completions on, the remedy is to raise maxNewTokens. */
+/** From this fraction of cut completions on, the remedy is to raise maxNewTokens. */
 export const CUT_LIMIT = 0.5;
 
-/** Below this share of groups with a signal, most of what is sampled teaches nothing, and the person is told. */
+/** Below this fraction of groups with a signal, most samples teach nothing, and the person is told. */
 export const FEW_SIGNALS = 0.5;
 
 /** Groups that a notice is drawn from, at least, and steps between two notices. */
 const LEAST_GROUPS = 24;
 const PAUSE = 50;
 
-/** Counted over steps since the last notice. */
+/** Counts of the steps since the last notice. */
 export interface Signals {
   steps: number;
   groups: number;
-  informative: number;
+  /** Groups whose rewards differ. */
+  withSignal: number;
   samples: number;
   scored: number;
   right: number;
@@ -27,9 +29,15 @@ export interface Signals {
 }
 
 export const noSignals = (told = false): Signals => ({
-  ...{ steps: 0, groups: 0, informative: 0, samples: 0, scored: 0, right: 0, cut: 0 },
+  ...{ steps: 0, groups: 0, withSignal: 0, samples: 0, scored: 0, right: 0, cut: 0 },
   told,
 });
+
+/** Counts as a checkpoint holds them, perhaps one of an older version, which had none or another name for `withSignal`. */
+export function signalsFrom(stored: Partial<Signals> & { informative?: number } = {}): Signals {
+  const { informative: withSignal = 0, ...signals } = stored;
+  return { ...noSignals(), withSignal, ...signals };
+}
 
 /** With one more step's groups. */
 export function countSignals(before: Signals, groups: readonly Group[]): Signals {
@@ -39,7 +47,7 @@ export function countSignals(before: Signals, groups: readonly Group[]): Signals
   return {
     steps: before.steps + 1,
     groups: before.groups + groups.length,
-    informative: before.informative + groups.filter((g) => hasSignal(g.samples.map((s) => s.reward))).length,
+    withSignal: before.withSignal + groups.filter((g) => hasSignal(g.samples.map((s) => s.reward))).length,
     samples: before.samples + samples.length,
     scored: before.scored + count((s) => s.verdict.value !== null),
     right: before.right + count((s) => s.verdict.value === 1),
@@ -49,7 +57,7 @@ export function countSignals(before: Signals, groups: readonly Group[]): Signals
 }
 
 /**
- * 1 - p^G - (1 - p)^G: the share of groups of G samples that are neither all right nor all wrong, where each sample is
+ * 1 - p^G - (1 - p)^G: the fraction of groups of G samples that are neither all right nor all wrong, where each sample is
  * right with probability p. Problems of different difficulty give less.
  */
 export const signalShare = (passRate: number, groupSize: number): number =>
@@ -57,7 +65,7 @@ export const signalShare = (passRate: number, groupSize: number): number =>
 
 export const percent = (share: number): string => `${Math.round(100 * share)} %`;
 
-/** Below this share even a group four times as large is no remedy. */
+/** Below this fraction even a group four times as large is no remedy. */
 const HOPELESS = 0.25;
 
 /**
@@ -78,14 +86,14 @@ export function signalRemedy(pass1: number, groupSize: number, cut: number, redr
   return `at a pass@1 of ${percent(pass1)}, groups of ${size} would carry one in about ${percent(share)}: raise groupSize (now ${groupSize})${further}`;
 }
 
-/** The notice that is due after a step, and what is counted from then on. `last`: the stage ends with this step. */
+/** The notice that is due after a step, and the counts for the next one. `last`: the stage ends with this step. */
 export function fewSignals(
   signals: Signals,
   { groupSize, last, redrawn }: { groupSize: number; last: boolean; redrawn?: boolean },
 ): { notices: string[]; signals: Signals } {
-  const { steps, groups, informative: carrying, told } = signals;
+  const { steps, groups, withSignal: carrying, told } = signals;
   const enough = told ? steps >= PAUSE : groups >= LEAST_GROUPS || last;
-  // Where no group carries one, `whyNothingWasLearned` speaks.
+  // `whyNothingWasLearned` gives the notice where no group carries one.
   if (!enough || carrying === 0) return { notices: [], signals };
   const share = carrying / groups;
   if (share >= FEW_SIGNALS) return { notices: [], signals: steps >= PAUSE ? noSignals(told) : signals };
@@ -103,12 +111,12 @@ const PATIENCE = 3;
 
 /** In words, with the remedy; empty while the run can learn. */
 export function whyNothingWasLearned(metrics: Metrics, idleSteps: number, maxNewTokens: number): string[] {
-  // Groups that could teach were there, so what kept them from it is the mask over truncated samples: said at once.
-  const allMasked = (metrics["groups/informative"] ?? 0) > 0;
+  // There were groups with a signal, so only the mask over truncated samples can have left nothing: said at once.
+  const allMasked = (metrics["groups/signal"] ?? 0) > 0;
   const due = idleSteps > 0 && (idleSteps % PATIENCE === 0 || (allMasked && idleSteps === 1));
   if (!due) return [];
   const share = (name: string) => percent(metrics[name] ?? 0);
-  const facts = `truncated ${share("truncated")}, informative groups ${share("groups/informative")}, pass@1 ${share("pass@1")}`;
+  const facts = `truncated ${share("truncated")}, groups with a signal ${share("groups/signal")}, pass@1 ${share("pass@1")}`;
   const cause = allMasked
     ? "all samples were cut off, and overlong: mask leaves those out"
     : "in each group all rewards are equal";
@@ -120,4 +128,27 @@ export function whyNothingWasLearned(metrics: Metrics, idleSteps: number, maxNew
         : "No sample earns a reward: train the base longer, make the task easier, or sample larger groups.";
   const since = idleSteps === 1 ? "in this step" : `for ${idleSteps} steps`;
   return [`Nothing was learned ${since}: ${cause} (${facts}). ${remedy}`];
+}
+
+/** What a stage remembers from step to step, to notice that it learns little or nothing. */
+export interface LearningState {
+  /** Steps in a row in which nothing could be learned. */
+  idleSteps: number;
+  signals: Signals;
+}
+
+/** The notices that are due after a step. `learned`: some row had an advantage; `last`: the stage ends with this step. */
+export function learningNotices(
+  before: LearningState,
+  step: { groups: readonly Group[]; metrics: Metrics; learned: boolean; last: boolean },
+  { groupSize, maxNewTokens, dynamicSampling }: GrpoOptions,
+): { notices: string[]; state: LearningState } {
+  const idleSteps = step.learned ? 0 : before.idleSteps + 1;
+  const few = fewSignals(countSignals(before.signals, step.groups), {
+    ...{ groupSize, last: step.last, redrawn: dynamicSampling !== undefined },
+  });
+  return {
+    notices: [...whyNothingWasLearned(step.metrics, idleSteps, maxNewTokens), ...few.notices],
+    state: { idleSteps, signals: few.signals },
+  };
 }

@@ -1,8 +1,9 @@
-/** Completions of different lengths as micro-batches: sorted by length, padded little, prompts shared where asked for. */
+/** Completions of different lengths as micro-batches: sorted by length, little padding, and on request one copy of a prompt. */
 
 import { MASKED } from "../graph/ops/nn.ts";
 import { causalMask } from "../models/masks.ts";
 import { f32, type HostValue, i32 } from "../runtime/session.ts";
+import type { GrpoOptions } from "./options.ts";
 
 /** Row lengths are rounded up to this, so that the engine sees few shapes. */
 const LENGTH_STEP = 16;
@@ -23,7 +24,7 @@ export interface TrainingRow {
   importance: readonly number[];
 }
 
-/** Mini-batches in the rows' order, as even as can be; as many as there are rows where more are asked for. */
+/** Mini-batches of nearly equal size in the rows' order; with fewer rows than `parts`, one a row. */
 export function miniBatchesOf<Row>(rows: readonly Row[], parts: number): Row[][] {
   const count = Math.min(parts, rows.length);
   const at = (part: number): number => Math.floor((part * rows.length) / count);
@@ -33,18 +34,16 @@ export function miniBatchesOf<Row>(rows: readonly Row[], parts: number): Row[][]
 /** A completion and its prompt. */
 export type Sequence = Pick<TrainingRow, "prompt" | "ids">;
 
-/** A row of the batch: one completion, or several of one prompt. */
-export type PackedRow<Row extends Sequence = TrainingRow> = readonly Row[];
-
 export interface MicroBatch<Row extends Sequence = TrainingRow> {
-  packed: PackedRow<Row>[];
+  /** Rows of the batch: each is one completion, or several of one prompt. */
+  packed: (readonly Row[])[];
   /** The padded length. */
   seq: number;
 }
 
 /**
  * The completions of each prompt together, up to `tokens` a packed row. The row holds the prompt once: all of it but the
- * last token, which each completion repeats as its own first input and predicts its first token from. With prompts longer
+ * last token, which each completion repeats as its first input and predicts its first token from. With prompts longer
  * than the completions this saves most of an update.
  */
 export function packByPrefix<Row extends Sequence>(rows: readonly Row[], tokens: number): Row[][] {
@@ -68,7 +67,7 @@ export const packedLength = ([first, ...others]: readonly Sequence[]): number =>
   others.reduce((total, { ids }) => total + ids.length, first.prompt.length + first.ids.length - 1);
 
 /**
- * Groups of items whose padded size stays within `tokens`, shortest first; a single longer one is a group of its own.
+ * Groups of items whose padded size is at most `tokens`, shortest first; a single longer item is a group too.
  * None is padded beyond `maxPositions`, where the rotary table ends.
  * @returns of each group the items' indices and the padded length
  */
@@ -91,9 +90,10 @@ export function planMicroBatches(
 }
 
 /** Micro-batches of up to `tokens` padded tokens; `sharedPrefix` packs completions of one prompt into one row. */
-export function microBatchesOf<Row extends Sequence>(
+export function microBatches<Row extends Sequence>(
   rows: readonly Row[],
-  { tokens, maxPositions, sharedPrefix }: { tokens: number; maxPositions: number; sharedPrefix: boolean },
+  { microBatchTokens: tokens, sharedPrefix }: Pick<GrpoOptions, "microBatchTokens" | "sharedPrefix">,
+  maxPositions: number,
 ): MicroBatch<Row>[] {
   const packed = sharedPrefix
     ? packByPrefix(rows, Math.min(tokens, maxPositions))
@@ -125,7 +125,7 @@ export function forEachCompletion<Row extends Sequence>(
   });
 }
 
-/** Feeds [batch, seq] of the tokens alone: the position of a token predicts the one after it, its target. */
+/** Feeds [batch, seq] of the tokens: the position of a token predicts the next one, its target. */
 export function sequenceFeeds(micro: MicroBatch<Sequence>): Record<string, HostValue> {
   const { packed, seq } = micro;
   const shape = [packed.length, seq];
@@ -166,8 +166,9 @@ const PER_TOKEN = {
 
 /**
  * All feeds of the policy loss. A completion's values are where its tokens are predicted, and 0 elsewhere. Padding follows
- * from lengths, never from ids: `fed` is 0 there and 1 elsewhere. `at` [chosen] are the flat positions that predict the
- * completions' tokens, `back` [batch · seq] their inverse, which is `chosen` where there is none.
+ * from lengths, never from ids: `fed` is 0 there and 1 elsewhere. `completionIndices` [completionTokens] are the flat
+ * positions that predict the completions' tokens, and `inverseIndices` [batch · seq] is the inverse: for each position an
+ * index into the former, and `completionTokens` where there is none.
  */
 export function microBatchFeeds(micro: MicroBatch): Record<string, HostValue> {
   const { packed, seq } = micro;
@@ -178,10 +179,10 @@ export function microBatchFeeds(micro: MicroBatch): Record<string, HostValue> {
     fed.fill(1, b * seq, b * seq + packedLength(rows));
   });
   const values = Object.entries(PER_TOKEN).map(([name, of]) => ({ name, of, data: new Float32Array(size) }));
-  const at: number[] = [];
+  const indices: number[] = [];
   const targets: number[] = [];
   const count = packed.flat().reduce((total, { ids }) => total + ids.length, 0);
-  const back = new Int32Array(size).fill(count);
+  const inverse = new Int32Array(size).fill(count);
   forEachCompletion(micro, (row, start) => {
     for (const { name, of, data } of values) {
       const own = of(row);
@@ -191,22 +192,22 @@ export function microBatchFeeds(micro: MicroBatch): Record<string, HostValue> {
       data.set(own, start);
     }
     row.ids.forEach((id, j) => {
-      back[start + j] = at.length;
-      at.push(start + j);
+      inverse[start + j] = indices.length;
+      indices.push(start + j);
       targets.push(id);
     });
   });
   return {
     ...tokens,
-    at: i32(at),
-    back: i32(back),
-    chosenTargets: i32(targets),
+    completionIndices: i32(indices),
+    inverseIndices: i32(inverse),
+    completionTargets: i32(targets),
     ...Object.fromEntries(values.map(({ name, data }) => [name, f32(data, shape)])),
     fed: f32(fed, shape),
   };
 }
 
-/** A completion's token sees the prompt and what of its own completion came before: [bundles, 1, seq, seq]. */
+/** A completion's token attends to the prompt and to earlier tokens of the same completion: [rows, 1, seq, seq]. */
 function prefixMask(micro: MicroBatch<Sequence>): HostValue {
   const { packed, seq } = micro;
   const mask = new Float32Array(packed.length * seq * seq);
@@ -217,8 +218,8 @@ function prefixMask(micro: MicroBatch<Sequence>): HostValue {
   forEachCompletion(micro, (row, start) => {
     const b = Math.floor(start / seq);
     const shared = row.prompt.length - 1;
-    for (let at = start; at < start + row.ids.length; at++)
-      mask.fill(MASKED, at * seq + shared, at * seq + start - b * seq);
+    for (let i = start; i < start + row.ids.length; i++)
+      mask.fill(MASKED, i * seq + shared, i * seq + start - b * seq);
   });
   return f32(mask, [packed.length, 1, seq, seq]);
 }

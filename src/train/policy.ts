@@ -1,13 +1,13 @@
 /**
- * What a stage trains and what it hands on: all of a model's parameters, or an adapter beside frozen ones, which is merged
- * into them whenever somebody else reads the model.
+ * The model that a stage trains: all of its parameters, or an adapter beside frozen ones, which is merged into copies of them
+ * for the sampler and for checkpoints.
  */
 
 import { countFlops } from "../graph/analyse.ts";
 import { configError } from "../models/checks.ts";
 import { initialise, type ParameterSpec, parameterInputs } from "../models/layers.ts";
 import { adapted, adaptedWeights, adapterSpecs, type LoraOptions, traceMerge } from "../models/lora.ts";
-import { allocate, type HostValue, type Session } from "../runtime/session.ts";
+import { allocate, allocateLike, copyBlocks, type HostValue, type Session } from "../runtime/session.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { type StageContext, type StageSnapshot, type TrainedAdapter, tensorsUnder } from "./stage.ts";
 import { createTrainStep, type TrainStep } from "./step.ts";
@@ -19,7 +19,7 @@ export interface Trained {
   loss: BuildLoss;
 }
 
-/** The same loss with an adapter as what is moved; without one, as it was. */
+/** The same loss with an adapter as the trained parameters; unchanged without `lora`. */
 export function withAdapter(trained: Trained, lora: LoraOptions | undefined): Trained {
   if (lora === undefined) return trained;
   const { specs, loss } = trained;
@@ -34,7 +34,7 @@ export function withAdapter(trained: Trained, lora: LoraOptions | undefined): Tr
 
 export interface PolicyOptions extends StageContext {
   optimizer: Optimizer;
-  /** Train an adapter, whose A is drawn from the seed, and freeze the model's own weights. */
+  /** Train an adapter, whose A is drawn from the seed, and freeze the model's weights. */
   lora?: LoraOptions;
   /** Gradients of several micro-batches add up to an update. */
   accumulate: boolean;
@@ -42,12 +42,12 @@ export interface PolicyOptions extends StageContext {
 
 interface Merging {
   lora: LoraOptions;
-  /** The weights that the adapter stands beside, as they were at the stage's start. */
+  /** The adapted weights, as they were at the stage's start. */
   frozen: ReadonlyMap<string, HostValue>;
   session: Session;
-  /** Of one merge. */
+  /** FLOPs of one merge. */
   flops: number;
-  /** The model, its adapted weights in arrays of their own. */
+  /** The model; its adapted weights are separate arrays. */
   merged: ReadonlyMap<string, HostValue>;
 }
 
@@ -71,7 +71,7 @@ export class Policy {
   }
 
   /**
-   * `parameters` are taken over, not copied. `resume` holds what `tensors` gave, and in its state the number of updates.
+   * `parameters` are taken over, not copied. `resume` holds the result of `tensors`, and in its state the number of updates.
    * @throws UserError for an adapter's target that the model does not have, and for an adapter with Muon
    */
   static async create(
@@ -111,7 +111,7 @@ export class Policy {
     return policy;
   }
 
-  /** The model as others read it; with an adapter, as of the last `merge`, in arrays that the next one writes again. */
+  /** The model's parameters; with an adapter, those of the last `merge`, which the next one overwrites. */
   parameters(): ReadonlyMap<string, HostValue> {
     return this.merging?.merged ?? this.step.parameters();
   }
@@ -138,7 +138,7 @@ export class Policy {
     return { lora: this.merging.lora, tensors };
   }
 
-  /** Everything from which it goes on: the model's parameters under their names, and the optimizer's moments. */
+  /** All that resumption needs: the model's parameters under their names, and the optimizer's moments. */
   tensors(): Map<string, HostValue> {
     const tensors = new Map<string, HostValue>(this.parameters());
     for (const [name, value] of this.step.moments()) tensors.set(`optimizer.${name}`, value);
@@ -151,4 +151,14 @@ export class Policy {
     await this.step.release();
     await this.merging?.session.release();
   }
+}
+
+export function copyParameters(parameters: ReadonlyMap<string, HostValue>): Map<string, HostValue> {
+  return new Map(
+    [...parameters].map(([name, value]) => {
+      const fresh = allocateLike(value);
+      copyBlocks(fresh, value, { count: 1, width: value.data.length });
+      return [name, fresh];
+    }),
+  );
 }

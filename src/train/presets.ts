@@ -9,7 +9,7 @@ export const presetKeys: readonly string[] = ["advantage", "ratio", "aggregation
 
 type Options = Record<string, unknown>;
 
-/** A function of the limit on new tokens, because DAPO's overlong buffer is a share of it. */
+/** A function of the limit on new tokens, because DAPO's overlong buffer is a fraction of it. */
 const presets = {
   /**
    * DeepSeekMath (arXiv 2402.03300), section 4.1: KL 0.04, one update per exploration, at which the clip

@@ -1,10 +1,10 @@
-/** The experience of one RL step: problems, sampled completions, verdicts and rewards, group by group. */
+/** The rollout of one RL step: problems, sampled completions, verdicts and rewards, group by group. */
 import { encodeProblem } from "../data/prompt.ts";
 import type { GroupRecord, Metrics } from "../events.ts";
 import type { InferenceModel } from "../sample/inference.ts";
-import type { GenerateOptions, Generation } from "../sample/requests.ts";
+import type { Generation } from "../sample/requests.ts";
 import type { Sampling } from "../sample/sampling.ts";
-import type { Problem, StreamKey, Task, Verdict } from "../tasks/problem.ts";
+import type { Problem, Task, Verdict } from "../tasks/problem.ts";
 import { type LocatedStep, locateSteps, validityByPosition } from "../tasks/steps.ts";
 import { verdictsOf } from "../tasks/verdict.ts";
 import { completionText } from "../tokenizer/stream.ts";
@@ -31,14 +31,11 @@ export interface Group {
 
 export interface RolloutOptions {
   seed: number;
-  split: StreamKey["split"];
   groupSize: number;
   maxNewTokens: number;
   sampling: Sampling;
   maxBatch?: number;
   rewards: readonly WeightedReward[];
-  /** See `GenerateOptions.signal`. */
-  signal?: GenerateOptions["signal"];
 }
 
 /** A verified completion with its checked steps and its reward. */
@@ -65,25 +62,25 @@ export function rewardedSample(
   };
 }
 
-/** Samples `groupSize` completions for each problem index in turn, verifies them and computes their rewards. */
+/** Samples `groupSize` completions of each of these training problems, verifies them and computes their rewards. */
 export async function rollout(
   model: InferenceModel,
   task: Task,
   indices: readonly number[],
   options: RolloutOptions,
 ): Promise<Group[]> {
-  const { seed, split, groupSize, maxNewTokens, sampling, maxBatch, signal } = options;
-  const problems = indices.map((index) => task.generate({ seed, split, index }));
+  const { seed, groupSize, maxNewTokens, sampling, maxBatch } = options;
+  const problems = indices.map((index) => task.generate({ seed, split: "train", index }));
   const prompts = problems.map((problem) => encodeProblem(model, problem));
   const requests = indices.flatMap((index, i) =>
     Array.from({ length: groupSize }, (_, sample) => ({
       prompt: prompts[i],
       maxNewTokens,
-      key: [seed, "sample", split, index, sample],
+      key: [seed, "sample", "train", index, sample],
     })),
   );
   const { stopIds } = model.tokenizer;
-  const { generations } = await model.generate(requests, { sampling, maxBatch, signal, stopIds });
+  const { generations } = await model.generate(requests, { sampling, maxBatch, stopIds });
   const items = generations.map(({ ids }, i) => {
     const group = Math.floor(i / groupSize);
     const { text, ends } = completionText(model.tokenizer, prompts[group], ids);
@@ -100,17 +97,17 @@ export async function rollout(
 }
 
 /**
- * Metrics of what was sampled. Rewards are means over scored samples: the components' means add up to the mean reward.
- * `format` is the share that kept the template, whatever that pays. Counts are over all samples: without a score, without
+ * Metrics of the samples. Rewards are means over scored samples: the components' means add up to the mean reward.
+ * `format` is the fraction that kept the template, whatever that pays. Counts are over all samples: without a score, without
  * an answer that could be read, and ended because their verifier took too long or too much memory.
  */
 export function rolloutMetrics(groups: readonly Group[]): Metrics {
   const meter = new Meter([
     ...["reward/mean", "pass@1", "format", "length/min", "length/max", "length/mean", "truncated"],
-    ...["length/mean-finished", "length/min-finished", "groups/informative"],
+    ...["length/mean-finished", "length/min-finished", "groups/signal"],
   ]);
   for (const { samples } of groups) {
-    meter.mean("groups/informative", hasSignal(samples.map(({ reward }) => reward)) ? 1 : 0);
+    meter.mean("groups/signal", hasSignal(samples.map(({ reward }) => reward)) ? 1 : 0);
     for (const { ids, finish, verdict, reward, components, steps } of samples) {
       meter.mean("length/mean", ids.length);
       meter.min("length/min", ids.length);
@@ -153,4 +150,13 @@ export function groupRecord(group: Group, advantages: readonly number[]): GroupR
       advantage: advantages[i],
     })),
   };
+}
+
+/** Groups kept for the page and the journal. */
+const SHOWN_GROUPS = 2;
+
+/** The first groups that carry a signal, then the first ones that do not. */
+export function shown<T extends { advantages: readonly number[] }>(all: readonly T[]): T[] {
+  const teaches = ({ advantages: own }: T): boolean => own.some((advantage) => advantage !== 0);
+  return [...all.filter(teaches), ...all.filter((one) => !teaches(one))].slice(0, SHOWN_GROUPS);
 }

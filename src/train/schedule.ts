@@ -1,4 +1,4 @@
-/** Learning rates: the schedules, and what each optimizer gets of them at a step. */
+/** Schedules of the learning rate, and of the rate at which router biases move. */
 import { z } from "zod";
 import { fraction } from "../lib/schema.ts";
 

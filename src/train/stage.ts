@@ -1,4 +1,4 @@
-/** What a training stage is to the run around it: it advances step by step, can be saved at any step, and is released. */
+/** What passes between a run and its training stages: models, settings, snapshots and reports of steps. */
 
 import type { ModelShape } from "../checkpoint/folder.ts";
 import type { GroupRecord, Metrics } from "../events.ts";
@@ -19,15 +19,18 @@ export interface StageContext {
   engine: Engine;
 }
 
-/** A step's own work is part of it. */
-export interface StepReport extends Work {
+/** The result of a step. */
+export interface StepResult {
   metrics: Metrics;
   groups: GroupRecord[];
   /** What the person should know: above all that, and why, a step could not learn. */
   notices: string[];
 }
 
-/** Everything needed to go on as if the stage had never stopped. */
+/** The same with the step's work. */
+export type StepReport = StepResult & Work;
+
+/** Everything needed to continue as if the stage had never stopped. */
 export interface StageSnapshot {
   tensors: Map<string, HostValue>;
   state: unknown;
@@ -39,22 +42,7 @@ export interface TrainedAdapter {
   tensors: ReadonlyMap<string, HostValue>;
 }
 
-export interface TrainingStage {
-  readonly totalSteps: number;
-  /** Steps done. */
-  readonly done: number;
-  advance(): Promise<StepReport>;
-  /** All that was computed so far, in the step under way too. */
-  work(): Work;
-  /** The current parameters; valid until the next `advance`. */
-  parameters(): ReadonlyMap<string, HostValue>;
-  snapshot(): StageSnapshot;
-  /** What an adapter's stage trained; `null` where all parameters are. */
-  adapter(): TrainedAdapter | null;
-  release(): Promise<void>;
-}
-
-/** What lies under `prefix` in a snapshot, without the prefix. */
+/** The tensors of a snapshot whose names begin with `prefix`, named without it. */
 export function tensorsUnder(
   tensors: ReadonlyMap<string, HostValue>,
   prefix: string,

@@ -19,7 +19,7 @@ export type Feeds = Readonly<Record<string, HostValue>>;
 export interface Rates {
   lr: number;
   muonLr: number;
-  /** γ: how far a router's bias moves (DeepSeek-V3, section 4.2); it rests where this is left out. */
+  /** γ: how far a router's bias moves (DeepSeek-V3, section 4.2); default 0. */
   biasRate?: number;
 }
 
@@ -27,28 +27,6 @@ export interface Rates {
 export interface Measured {
   scalars: Readonly<Record<string, number>>;
   vectors: ReadonlyMap<string, Float32Array>;
-}
-
-/** Parameters, moments and the programs that advance them. */
-export interface TrainStep {
-  /** What is trained. */
-  readonly specs: readonly ParameterSpec[];
-  /** Updates made so far. */
-  readonly stepCount: number;
-  /** FLOPs run so far, counted from the graphs: of losses, gradients and optimizer. */
-  readonly flops: number;
-  /**
-   * One update by the sum of all batches' gradients.
-   * @returns the gradient's norm before clipping, and what each batch measured
-   * @throws UserError of kind "non-finite", before anything is replaced
-   */
-  update(batches: Iterable<Feeds>, rates: Rates): Promise<{ norm: number; measured: Measured[] }>;
-  /** The current parameters by name; valid until the update after the next. */
-  parameters(): ReadonlyMap<string, HostValue>;
-  moments(): ReadonlyMap<string, HostValue>;
-  /** See `Session.rest`. */
-  rest(): Promise<void>;
-  release(): Promise<void>;
 }
 
 export interface StepOptions {
@@ -60,6 +38,19 @@ export interface StepOptions {
   step?: number;
 }
 
+interface Program {
+  graph: Graph;
+  session: Session;
+  flops: RunFlops;
+}
+
+/** The gradients of a batch added to a sum, and the sums that an update begins with. */
+interface Accumulation {
+  program: Program;
+  zeros: Feeds;
+  sums: DoubleBuffer<HostValue>;
+}
+
 /** Traces and prepares the step. `parameters` are taken over, not copied. */
 export async function createTrainStep(
   specs: readonly ParameterSpec[],
@@ -68,64 +59,99 @@ export async function createTrainStep(
   optimizer: Optimizer,
   options: StepOptions,
 ): Promise<TrainStep> {
+  const { engine } = options;
   const prepare = async (graph: Graph, name: string): Promise<Program> => ({
     graph,
-    session: await options.engine.session(graph, name),
+    session: await engine.session(graph, name),
     flops: new RunFlops(graph),
   });
-  const state = new TrainState(specs, optimizer, parameters, options);
-  if (options.accumulate !== true)
-    return new FusedStep(state, await prepare(traceStep(specs, buildLoss, optimizer), "train-step"));
-  return new AccumulatingStep(
-    state,
-    await prepare(traceAccumulation(specs, buildLoss), "accumulate"),
-    await prepare(traceOptimizer(specs, optimizer), "optimizer"),
-  );
+  if (options.accumulate !== true) {
+    const program = await prepare(traceStep(specs, buildLoss, optimizer), "train-step");
+    return new TrainStep(specs, parameters, optimizer, options, program, null);
+  }
+  const zeros = () => new Map(specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)]));
+  const accumulation = {
+    program: await prepare(traceAccumulation(specs, buildLoss), "accumulate"),
+    zeros: Object.fromEntries(zeros()),
+    sums: new DoubleBuffer(zeros()),
+  };
+  const program = await prepare(traceOptimizer(specs, optimizer), "optimizer");
+  return new TrainStep(specs, parameters, optimizer, options, program, accumulation);
 }
 
-interface Program {
-  graph: Graph;
-  session: Session;
-  flops: RunFlops;
-}
-
-/** What both kinds of steps hold and do. */
-class TrainState {
+/** Parameters, moments and the programs that advance them; made by `createTrainStep`. */
+export class TrainStep {
+  /** What is trained. */
   readonly specs: readonly ParameterSpec[];
-  readonly parameters: DoubleBuffer<HostValue>;
-  readonly moments: DoubleBuffer<HostValue>;
-  /** What is not trained: frozen weights that the loss reads, and modules that it does not. */
-  readonly frozen: Feeds;
+  /** Updates made so far. */
   stepCount: number;
+  /** FLOPs run so far, counted from the graphs: of losses, gradients and optimizer. */
   flops = 0;
   private readonly optimizer: Optimizer;
+  private readonly engine: Engine;
+  /** Holds the optimizer, and without accumulation the loss too. */
+  private readonly program: Program;
+  private readonly accumulation: Accumulation | null;
+  private readonly trained: DoubleBuffer<HostValue>;
+  /** What is not trained: frozen weights that the loss reads, and modules that it does not. */
+  private readonly frozen: Feeds;
+  private readonly state: DoubleBuffer<HostValue>;
 
   constructor(
     specs: readonly ParameterSpec[],
-    optimizer: Optimizer,
     parameters: ReadonlyMap<string, HostValue>,
-    { moments, step = 0 }: Pick<StepOptions, "moments" | "step">,
+    optimizer: Optimizer,
+    { engine, moments, step = 0 }: StepOptions,
+    program: Program,
+    accumulation: Accumulation | null,
   ) {
     this.specs = specs;
-    this.optimizer = optimizer;
     this.stepCount = step;
+    this.optimizer = optimizer;
+    this.engine = engine;
+    this.program = program;
+    this.accumulation = accumulation;
     const names = new Set(specs.map(({ name }) => name));
-    this.parameters = new DoubleBuffer(new Map([...parameters].filter(([name]) => names.has(name))));
+    this.trained = new DoubleBuffer(new Map([...parameters].filter(([name]) => names.has(name))));
     this.frozen = Object.fromEntries([...parameters].filter(([name]) => !names.has(name)));
-    this.moments = new DoubleBuffer(
-      new Map(
-        specs.flatMap((spec) =>
-          momentNames(spec, optimizer).map((name) => [
-            name,
-            moments?.get(name) ?? allocate("f32", spec.shape),
-          ]),
-        ),
+    const initial = specs.flatMap((spec) =>
+      momentNames(spec, optimizer).map(
+        (name) => [name, moments?.get(name) ?? allocate("f32", spec.shape)] as const,
       ),
     );
+    this.state = new DoubleBuffer(new Map(initial));
+  }
+
+  /**
+   * One update by the sum of all batches' gradients.
+   * @returns the gradient's norm before clipping, and what each batch measured
+   * @throws UserError of kind "non-finite", before anything is replaced
+   */
+  async update(batches: Iterable<Feeds>, rates: Rates): Promise<{ norm: number; measured: Measured[] }> {
+    if (this.accumulation === null) {
+      const [batch, ...others] = batches;
+      if (batch === undefined || others.length > 0)
+        throw new RangeError(
+          `a fused step takes one batch, not ${batch === undefined ? 0 : 1 + others.length}`,
+        );
+      const measured = await this.advance({ ...this.frozen, ...batch }, rates);
+      return { norm: measured.scalars.norm, measured: [measured] };
+    }
+    const { program, zeros, sums } = this.accumulation;
+    const measured: Measured[] = [];
+    for (const batch of batches) {
+      const before = measured.length === 0 ? zeros : sums.feeds();
+      const feeds = { ...this.frozen, ...this.trained.feeds(), ...before, ...batch };
+      measured.push(await this.run(program, feeds, sums.fetches()));
+      sums.swap();
+    }
+    if (measured.length === 0) throw new RangeError("an update needs a batch");
+    const { scalars } = await this.advance(sums.feeds(), rates);
+    return { norm: scalars.norm, measured };
   }
 
   /** Runs a program and checks its loss and norm. */
-  async run({ graph, session, flops }: Program, feeds: Feeds, fetches: Feeds): Promise<Measured> {
+  private async run({ graph, session, flops }: Program, feeds: Feeds, fetches: Feeds): Promise<Measured> {
     const outputs = await session.run(feeds, fetches);
     this.flops += flops.of(feeds);
     const scalars: Record<string, number> = {};
@@ -139,108 +165,44 @@ class TrainState {
       ["norm", "gradient norm"],
     ])
       if (name in scalars && !Number.isFinite(scalars[name]))
-        throw nonFinite(this.stepCount + 1, await locateNonFinite(graph, feeds), what);
+        throw nonFinite(this.stepCount + 1, await locateNonFinite(this.engine, graph, feeds), what);
     return { scalars, vectors };
   }
 
   /** Runs the program that holds the optimizer; its results become the state. */
-  async advance(program: Program, feeds: Feeds, rates: Rates): Promise<Measured> {
+  private async advance(feeds: Feeds, rates: Rates): Promise<Measured> {
+    const { trained, state } = this;
     const [beta1, beta2] = this.optimizer.betas;
     const { lr, muonLr, biasRate = 0 } = rates;
     const values = { ...stepScalarValues(this.stepCount + 1, lr, muonLr, beta1, beta2), biasRate };
     const scalars = Object.entries(values).map(([name, value]) => [name, scalar(value)]);
     const measured = await this.run(
-      program,
-      { ...this.parameters.feeds(), ...this.moments.feeds(), ...feeds, ...Object.fromEntries(scalars) },
-      { ...this.parameters.fetches(), ...this.moments.fetches() },
+      this.program,
+      { ...trained.feeds(), ...state.feeds(), ...feeds, ...Object.fromEntries(scalars) },
+      { ...trained.fetches(), ...state.fetches() },
     );
-    this.parameters.swap();
-    this.moments.swap();
+    trained.swap();
+    state.swap();
     this.stepCount++;
     return measured;
   }
-}
 
-abstract class BaseStep implements TrainStep {
-  protected readonly state: TrainState;
-  protected readonly main: Program;
-
-  constructor(state: TrainState, main: Program) {
-    this.state = state;
-    this.main = main;
-  }
-
-  get specs(): readonly ParameterSpec[] {
-    return this.state.specs;
-  }
-
-  get stepCount(): number {
-    return this.state.stepCount;
-  }
-
-  get flops(): number {
-    return this.state.flops;
-  }
-
-  abstract update(batches: Iterable<Feeds>, rates: Rates): Promise<{ norm: number; measured: Measured[] }>;
-
+  /** The current parameters by name; valid until the update after the next. */
   parameters(): ReadonlyMap<string, HostValue> {
-    return new Map([...this.state.parameters.values(), ...Object.entries(this.state.frozen)]);
+    return new Map([...this.trained.values(), ...Object.entries(this.frozen)]);
   }
 
   moments(): ReadonlyMap<string, HostValue> {
-    return this.state.moments.values();
+    return this.state.values();
   }
 
+  /** See `Session.rest`. */
   async rest(): Promise<void> {
-    await this.main.session.rest();
+    await (this.accumulation?.program ?? this.program).session.rest();
   }
 
   async release(): Promise<void> {
-    await this.main.session.release();
-  }
-}
-
-class FusedStep extends BaseStep {
-  async update(batches: Iterable<Feeds>, rates: Rates): Promise<{ norm: number; measured: Measured[] }> {
-    const [batch, ...others] = batches;
-    if (batch === undefined || others.length > 0)
-      throw new RangeError(
-        `a fused step takes one batch, not ${batch === undefined ? 0 : 1 + others.length}`,
-      );
-    const measured = await this.state.advance(this.main, { ...this.state.frozen, ...batch }, rates);
-    return { norm: measured.scalars.norm, measured: [measured] };
-  }
-}
-
-class AccumulatingStep extends BaseStep {
-  private readonly optimizer: Program;
-  private readonly zeros: Feeds;
-  private readonly sums: DoubleBuffer<HostValue>;
-
-  constructor(state: TrainState, main: Program, optimizer: Program) {
-    super(state, main);
-    this.optimizer = optimizer;
-    const zeros = () => new Map(this.specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)]));
-    this.zeros = Object.fromEntries(zeros());
-    this.sums = new DoubleBuffer(zeros());
-  }
-
-  async update(batches: Iterable<Feeds>, rates: Rates): Promise<{ norm: number; measured: Measured[] }> {
-    const measured: Measured[] = [];
-    for (const batch of batches) {
-      const before = measured.length === 0 ? this.zeros : this.sums.feeds();
-      const feeds = { ...this.state.frozen, ...this.state.parameters.feeds(), ...before, ...batch };
-      measured.push(await this.state.run(this.main, feeds, this.sums.fetches()));
-      this.sums.swap();
-    }
-    if (measured.length === 0) throw new RangeError("an update needs a batch");
-    const { scalars } = await this.state.advance(this.optimizer, this.sums.feeds(), rates);
-    return { norm: scalars.norm, measured };
-  }
-
-  override async release(): Promise<void> {
-    await super.release();
-    await this.optimizer.session.release();
+    await this.accumulation?.program.session.release();
+    await this.program.session.release();
   }
 }

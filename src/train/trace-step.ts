@@ -27,7 +27,7 @@ export interface LossGraph {
 /** Traces the loss; it defines the batch's inputs itself. */
 export type BuildLoss = (graph: Graph, parameters: Parameters) => LossGraph;
 
-/** The load of experts moves it and no gradient. */
+/** A router's bias is moved by its experts' load, not by a gradient. */
 const isBalanced = ({ role }: ParameterSpec): boolean => role === "routerBias";
 
 /** The state of one parameter's optimizer: Muon keeps a momentum, AdamW two moments. */
@@ -49,26 +49,23 @@ function traceUpdate(
   gradients: ReadonlyMap<string, Tensor>,
   optimizer: Optimizer,
 ): void {
-  const balanced = specs.some(isBalanced);
-  const scalars = graph.scope("optimizer", () => ({
-    ...stepScalars(graph),
-    biasRate: balanced ? input(graph, "biasRate", "f32", []) : null,
-  }));
-  const [beta1, beta2] = optimizer.betas;
+  const [balanced, learned] = [specs.filter(isBalanced), specs.filter((spec) => !isBalanced(spec))];
+  const { betas, epsilon, weightDecay, clip } = optimizer;
+  const options = { beta1: betas[0], beta2: betas[1], epsilon, weightDecay };
   graph.scope("optimizer", () => {
-    const learned = specs
-      .filter((spec) => !isBalanced(spec))
-      .map(({ name }) => gradients.get(name) as Tensor);
-    const norm = graph.scope("norm", () => globalNorm(learned));
+    const scalars = stepScalars(graph);
+    const biasRate = balanced.length > 0 ? input(graph, "biasRate", "f32", []) : null;
+    const norm = graph.scope("norm", () =>
+      globalNorm(learned.map(({ name }) => gradients.get(name) as Tensor)),
+    );
     graph.output("norm", norm);
-    const factor =
-      optimizer.clip === null ? null : graph.scope("clip", () => clipFactor(norm, optimizer.clip as number));
+    const factor = clip === null ? null : graph.scope("clip", () => clipFactor(norm, clip));
     const members: MuonGroupMember[] = [];
-    for (const { name } of specs.filter(isBalanced)) {
+    for (const { name } of balanced) {
       const [bias, load] = [parameters.get(name) as Tensor, gradients.get(name) as Tensor];
-      graph.output(`${name}.next`, balanceBias(bias, load, scalars.biasRate as Tensor));
+      graph.output(`${name}.next`, balanceBias(bias, load, biasRate as Tensor));
     }
-    for (const spec of specs.filter((spec) => !isBalanced(spec))) {
+    for (const spec of learned) {
       const parameter = parameters.get(spec.name) as Tensor;
       const raw = gradients.get(spec.name) as Tensor;
       graph.scope(spec.name, () => {
@@ -78,7 +75,6 @@ function traceUpdate(
           members.push({ name: spec.name, parameter, gradient, momentum: moment("momentum") });
           return;
         }
-        const options = { beta1, beta2, epsilon: optimizer.epsilon, weightDecay: optimizer.weightDecay };
         const next = adamW(parameter, raw, factor, moment("m"), moment("v"), scalars, options);
         graph.output(`${spec.name}.next`, next.parameter);
         graph.output(`${spec.name}.m.next`, next.m);
@@ -88,7 +84,7 @@ function traceUpdate(
     if (optimizer.kind === "muon" && members.length > 0)
       for (const [name, next] of muon(members, scalars.muonLr, {
         momentum: optimizer.momentum,
-        weightDecay: optimizer.weightDecay,
+        weightDecay,
       })) {
         graph.output(`${name}.next`, next.parameter);
         graph.output(`${name}.momentum.next`, next.momentum);
@@ -117,7 +113,7 @@ function traceGradients(
     if (gradient === null) throw new GraphError(`the loss does not depend on "${name}"`);
     gradients.set(name, gradient);
   });
-  // A bias that balances experts has their load in the place of a gradient: it adds up over micro-batches as well.
+  // In place of a router bias's gradient is its experts' load, which is summed over micro-batches like one.
   for (const { name } of specs.filter(isBalanced)) {
     const none = expandLike(constant(graph, 0), parameters.get(name) as Tensor);
     gradients.set(name, loads?.get(name) ?? none);
@@ -125,7 +121,7 @@ function traceGradients(
   return { parameters, gradients };
 }
 
-/** The whole step in one graph: batch, parameters and moments in; next parameters and moments, loss and norm out. */
+/** The step in one graph: batch, parameters and moments in; next parameters and moments, loss and norm out. */
 export function traceStep(
   specs: readonly ParameterSpec[],
   buildLoss: BuildLoss,

@@ -86,7 +86,7 @@ const GRPO = [
     "share",
     "Groups to learn from",
     "Groups whose samples differ in reward.",
-    { "groups/informative": "informative" },
+    { "groups/signal": "with a signal" },
     "smooth",
   ),
   chart("share", "Cut off", "Samples that reached the limit of tokens.", { truncated: "cut off" }, "smooth"),

@@ -3,8 +3,7 @@ import { readFileSync } from "node:fs";
 import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { type V3Config, v3FromHuggingFace } from "../../src/models/v3-config.ts";
 import type { HostValue } from "../../src/runtime/session.ts";
-import { batchFeeds } from "../../src/train/language-model.ts";
-import { mtpFeeds } from "../../src/train/v3-loss.ts";
+import { batchFeeds, mtpFeeds } from "../../src/train/language-model.ts";
 
 export interface V3Fixture {
   config: V3Config;

@@ -10,9 +10,8 @@ import { allParameters, type MtpModule, modelOf } from "../../src/models/archite
 import { parameterInputs } from "../../src/models/layers.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { allocate, host } from "../../src/runtime/session.ts";
-import { sequenceInputs } from "../../src/train/language-model.ts";
+import { languageModelLoss, sequenceInputs } from "../../src/train/language-model.ts";
 import { traceAccumulation } from "../../src/train/trace-step.ts";
-import { v3Loss } from "../../src/train/v3-loss.ts";
 import { furthest } from "../train/tiny.ts";
 import { readFixture } from "./v3-fixture.ts";
 
@@ -85,7 +84,7 @@ describe.each([
     ["recomputation", false, true],
   ])("gives the losses and every gradient: %s", async (_label, composed, recompute) => {
     const shape = { batch, seq, mask: "shared" as const, recompute };
-    const graph = traceAccumulation(specs, v3Loss(config, shape, options));
+    const graph = traceAccumulation(specs, languageModelLoss(config, shape, options));
     const session = await new Engine({ threads: 1 }).session(graph, "test", { composed });
     const sums = specs.map((spec) => [`${spec.name}.sum`, allocate("f32", spec.shape)]);
     const result = await session.run({

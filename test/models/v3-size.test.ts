@@ -6,9 +6,8 @@ import { Graph } from "../../src/graph/tensor.ts";
 import { allParameters, modelOf } from "../../src/models/architectures.ts";
 import { countParameters, parameterInputs } from "../../src/models/layers.ts";
 import { checkV3Config, type V3Config, v3FromHuggingFace } from "../../src/models/v3-config.ts";
-import { sequenceInputs } from "../../src/train/language-model.ts";
+import { languageModelLoss, sequenceInputs } from "../../src/train/language-model.ts";
 import { traceAccumulation } from "../../src/train/trace-step.ts";
-import { v3Loss } from "../../src/train/v3-loss.ts";
 import { activeParameters, tinyV3 } from "./v3-tiny.ts";
 
 /** transformers' defaults are V3's published sizes (arXiv 2412.19437, section 4.2); 4K is the length of its training. */
@@ -60,7 +59,11 @@ describe("DeepSeek-V3 at its published size", () => {
 describe("the training graph", () => {
   it("costs three times the forward pass in its experts, whatever the load", () => {
     const config = checkV3Config({ ...tinyV3, mtpLayers: 0 });
-    const loss = v3Loss(config, { batch: 4, seq: 16, mask: "shared" }, { balanceFactor: 0, mtpFactor: 0 });
+    const loss = languageModelLoss(
+      config,
+      { batch: 4, seq: 16, mask: "shared" },
+      { balanceFactor: 0, mtpFactor: 0 },
+    );
     const { byPath } = countFlops(traceAccumulation(allParameters(config), loss));
     const count = (filter: RegExp) =>
       [...byPath].reduce((sum, [path, flops]) => sum + (filter.test(path) ? flops : 0), 0);

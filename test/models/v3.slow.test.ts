@@ -12,11 +12,9 @@ import { balanceLoss, router } from "../../src/models/moe.ts";
 import type { V3Config } from "../../src/models/v3-config.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { allocate, f32, type HostValue, host, i32 } from "../../src/runtime/session.ts";
-import { loadName } from "../../src/train/expert-load.ts";
-import { batchFeeds } from "../../src/train/language-model.ts";
+import { batchFeeds, languageModelLoss, loadName, mtpFeeds } from "../../src/train/language-model.ts";
 import { createTrainStep } from "../../src/train/step.ts";
 import { traceAccumulation } from "../../src/train/trace-step.ts";
-import { mtpFeeds, v3Loss } from "../../src/train/v3-loss.ts";
 import { adamW, copyValues, furthest, tinyContext, updateBy } from "../train/tiny.ts";
 import { livelyV3, tinyV3 } from "./v3-tiny.ts";
 
@@ -234,7 +232,7 @@ describe("routing", () => {
     const specs = allParameters(config);
     const graph = traceAccumulation(
       specs,
-      v3Loss(config, { batch, seq, mask: "shared" }, { balanceFactor: 0, mtpFactor: 0 }),
+      languageModelLoss(config, { batch, seq, mask: "shared" }, { balanceFactor: 0, mtpFactor: 0 }),
     );
     const session = await new Engine({ threads: 1 }).session(graph, "test");
     const sums = specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)]);
@@ -284,10 +282,16 @@ describe("training", () => {
   it("moves a router's bias by γ against the load, and leaves it alone otherwise", async () => {
     const start = livelyV3(tinyV3, 6);
     const before = Float32Array.from(start.get(bias)?.data as Float32Array);
-    const step = await createTrainStep(specs, copyValues(start), v3Loss(tinyV3, shape, options), adamW, {
-      engine: tinyContext.engine,
-      accumulate: true,
-    });
+    const step = await createTrainStep(
+      specs,
+      copyValues(start),
+      languageModelLoss(tinyV3, shape, options),
+      adamW,
+      {
+        engine: tinyContext.engine,
+        accumulate: true,
+      },
+    );
     const micro = [someBatch(1), someBatch(2)];
     const halves = micro.map((one) => feedsOf({ ...one, weights: one.weights.map((w) => w / 2) }));
     await step.update(halves, { lr: 1e-3, muonLr: 0, biasRate: 0.25 });
@@ -323,14 +327,14 @@ describe("training", () => {
     const fused = await createTrainStep(
       specs,
       copyValues(livelyV3(tinyV3, 7)),
-      v3Loss(tinyV3, shape, options),
+      languageModelLoss(tinyV3, shape, options),
       adamW,
       { engine: tinyContext.engine },
     );
     const split = await createTrainStep(
       specs,
       copyValues(livelyV3(tinyV3, 7)),
-      v3Loss(tinyV3, shape, options),
+      languageModelLoss(tinyV3, shape, options),
       adamW,
       { engine: tinyContext.engine, accumulate: true },
     );

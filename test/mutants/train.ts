@@ -11,6 +11,8 @@ const mutant =
   });
 
 const grpo = mutant("src/train/grpo.ts", "train/grpo-step");
+const stage = mutant("src/train/training-stage.ts", "train/language-model-step");
+const rollouts = mutant("src/train/rollout.ts", "train/grpo-step");
 const language = mutant("src/train/language-model-stage.ts", "train/language-model-step");
 const rows = mutant("src/train/grpo-rows.ts", "train/grpo-step");
 const measure = mutant("src/train/grpo-metrics.ts", "train/grpo-step");
@@ -32,9 +34,9 @@ export const trainMutants: readonly Mutant[] = [
   grpo("if (hasSignal(scores)) kept.push(rewarded);", "if (!hasSignal(scores)) kept.push(rewarded);"),
   grpo("if (dynamicSampling === undefined) kept = [...all];", "kept = [...all];"),
   grpo("kept.slice(0, problemsPerStep)", "kept"),
-  grpo("this.state.nextProblem += problemsPerStep;", ""),
+  grpo("() => this.nextProblem++", "(_, i) => this.nextProblem + i"),
   grpo("advantages[options.advantage](scores)", 'advantages["rloo"](scores)'),
-  grpo(
+  rollouts(
     "return [...all.filter(teaches), ...all.filter((one) => !teaches(one))]",
     "return [...all.filter(teaches), ...all]",
   ),
@@ -60,7 +62,7 @@ export const trainMutants: readonly Mutant[] = [
     "(_, { logProbs }) => ({ reference: logProbs })",
     "train/grpo",
   ),
-  grpo("state.done % referenceEvery === 0", "state.done % referenceEvery === 1", "train/grpo"),
+  grpo("done % options.referenceEvery === 0", "done % options.referenceEvery === 1", "train/grpo"),
   {
     ...rows("return { old, importance: weights };", "return { importance: weights };"),
     equivalent: "sampler and trainer agree to 1e-6, below what a test of the loss can tell",
@@ -68,10 +70,10 @@ export const trainMutants: readonly Mutant[] = [
   rows("return { old, importance: weights };", "return { old };"),
   grpo("this.trained += fedTokens(micro);", "", "train/grpo-step"),
   // What a snapshot holds.
-  grpo("updates: policy.step.stepCount };", "updates: 0 };", "train/grpo"),
-  grpo("this.state = { done, nextProblem,", "this.state = { done, nextProblem: 0,", "train/grpo"),
-  grpo("(start ?? copy(model.parameters))", "copy(model.parameters)", "train/grpo"),
-  grpo("nextProblem, idleSteps, signals };", "nextProblem, idleSteps: 0, signals };"),
+  stage("updates: policy.step.stepCount,", "updates: 0,", "train/grpo"),
+  grpo("this.nextProblem = nextProblem;", "this.nextProblem = 0;", "train/grpo"),
+  grpo("(start ?? copyParameters(model.parameters))", "copyParameters(model.parameters)", "train/grpo"),
+  grpo("this.learning = { idleSteps,", "this.learning = { idleSteps: 0,"),
   policy("return updates ?? done;", "return done;", "train/language-model-step"),
   language("packing: this.batches.snapshot()", "packing: undefined as never", "train/step"),
   // Language modelling.
@@ -84,24 +86,24 @@ export const trainMutants: readonly Mutant[] = [
     "...(this.options.documentMask && batches.length < 0 && {",
     "train/step",
   ),
-  language("lr: factor * options.optimizer.lr,", "lr: learningRates(options.optimizer, factor).lr,"),
-  language("tokens: this.done * tokens,", "tokens,"),
+  stage("lr: factor * optimizer.lr,", "lr: learningRates(optimizer, factor).lr,"),
+  language("tokens: (this.done + 1) * tokens,", "tokens,"),
   language("(options.v3?.biasRate ?? V3_FACTORS.biasRate)", "0", "train/v3-stage"),
   // The step.
   step("stepScalarValues(this.stepCount + 1,", "stepScalarValues(this.stepCount,"),
-  trace("optimizer.clip === null ?", "optimizer.clip !== null ?"),
+  trace("clip === null ?", "clip !== null ?"),
   trace(
     '"f32", shape), gradients.get(name) as Tensor);',
     '"f32", shape), mul(constant(graph, 0), gradients.get(name) as Tensor));',
     "train/step",
   ),
   step(
-    "const before = measured.length === 0 ? this.zeros : this.sums.feeds();",
-    "const before = this.sums.feeds();",
+    "const before = measured.length === 0 ? zeros : sums.feeds();",
+    "const before = sums.feeds();",
     "train/step",
   ),
-  step("this.sums.swap();\n", "", "train/step"),
-  trace("weightDecay: optimizer.weightDecay };", "weightDecay: 0 };"),
+  step("sums.swap();\n", "", "train/step"),
+  trace("epsilon, weightDecay };", "epsilon, weightDecay: 0 };"),
   step(
     "if (name in scalars && !Number.isFinite(scalars[name]))",
     "if (name in scalars && Number.isNaN(-1))",

@@ -104,7 +104,7 @@ describe("stages whose answers are expected: as near as an expectation can be", 
     ]);
     const { bill, events } = await billed(given);
     const steps = events.flatMap((event) => (event.type === "metrics" ? [event.metrics] : []));
-    const carrying = steps.map((metrics) => metrics["groups/informative"] as number);
+    const carrying = steps.map((metrics) => metrics["groups/signal"] as number);
     // Lengths differ in nearly every group, and with them rewards.
     expect(carrying.reduce((a, b) => a + b) / 6).toBeGreaterThan(0.75);
     const [rl, exam] = bill.lines;
@@ -185,19 +185,20 @@ describe("the forecast of groups", () => {
 });
 
 it("micro-batches are forecast as the trainer makes them", () => {
-  const rowsOf = (...lengths: number[]) => lengths.map((length) => ({ length, chosen: length - 10 }));
+  const rowsOf = (...lengths: number[]) =>
+    lengths.map((length) => ({ length, completionTokens: length - 10 }));
   // Sorted 17, 20, 40, 60: padded to 32, 32, 48, 64; 96 tokens hold the first two, then one each.
   expect(forecastPasses(rowsOf(40, 17, 60, 20), 1, 96, 999)).toEqual({
     runs: 3,
     batch: 1,
     seq: 44,
-    chosen: 32,
+    completionTokens: 32,
   });
   // In two mini-batches of two rows each: 40 and 17 to 48, 60 and 20 to 64, none longer than 56 positions.
   expect(forecastPasses(rowsOf(40, 17, 60, 20), 2, 128, 56)).toEqual({
     runs: 2,
     batch: 2,
     seq: 52,
-    chosen: 49,
+    completionTokens: 49,
   });
 });

@@ -44,7 +44,7 @@ function rl(steps: number, more: Metrics = {}): void {
         "pass@1": accuracy,
       },
       ...{ "length/mean": 48 + 60 * done + 40 * noise, "length/max": 360, truncated: 0.05 * done },
-      ...{ entropy: 1.1 - 0.6 * done + noise, kl: 0.02 * done, "groups/informative": 0.8 - 0.3 * done },
+      ...{ entropy: 1.1 - 0.6 * done + noise, kl: 0.02 * done, "groups/signal": 0.8 - 0.3 * done },
       ...{ validity: 0.97 - 0.01 * done, "grad/norm": 0.4, loss: step === 70 ? null : 0.01 * noise },
       ...more,
     };
@@ -163,7 +163,7 @@ describe("a run that learned", () => {
 describe("honesty", () => {
   test("no non-zero update: not called trained, with cause and remedy (pitfall A8)", () => {
     pretrain();
-    rl(140, { "grad/norm": 0, truncated: 1, "groups/informative": 0 });
+    rl(140, { "grad/norm": 0, truncated: 1, "groups/signal": 0 });
     const text = report();
     expect(text).toMatch(
       /"r1-zero" trained nothing: no update was non-zero.*100\.0 % of the completions were cut off.*raise maxNewTokens/,
@@ -173,18 +173,18 @@ describe("honesty", () => {
 
   test("equal rewards are named as a cause", () => {
     pretrain();
-    rl(10, { "grad/norm": null, truncated: 0, "groups/informative": 0 });
+    rl(10, { "grad/norm": null, truncated: 0, "groups/signal": 0 });
     expect(report()).toMatch(/In every group all completions had the same reward/);
   });
 
   test("few groups with a signal are said, with the number and the remedy; from half on nothing is (B7)", () => {
     pretrain();
-    rl(140, { "groups/informative": 0.32, "pass@1": 0.17 });
+    rl(140, { "groups/signal": 0.32, "pass@1": 0.17 });
     expect(report()).toContain(
       'In "r1-zero" only 32.0 % of the groups carried a signal: in the others all rewards were equal, and they taught nothing; at a pass@1 of 17 %, groups of 16 would carry one in about 95 %: raise groupSize (now 8), make the task easier, or draw further problems with dynamicSampling.',
     );
     run.truncateTo(null);
-    rl(140, { "groups/informative": 0.5 });
+    rl(140, { "groups/signal": 0.5 });
     expect(report()).not.toContain("carried a signal");
   });
 
@@ -192,10 +192,10 @@ describe("honesty", () => {
     [0.5, false],
     [0.51, true],
   ])("cut off in %d of the answers: one threshold for raising maxNewTokens", (truncated, said) => {
-    rl(10, { "grad/norm": null, truncated, "groups/informative": 0 });
+    rl(10, { "grad/norm": null, truncated, "groups/signal": 0 });
     expect(report().includes("raise maxNewTokens")).toBe(said);
     run.truncateTo(null);
-    rl(10, { truncated, "groups/informative": 0.2, "pass@1": 0.2 });
+    rl(10, { truncated, "groups/signal": 0.2, "pass@1": 0.2 });
     expect(report().includes("raise maxNewTokens")).toBe(said);
   });
 

@@ -81,7 +81,7 @@ export function grpoStep(step: number): RunEvent {
     kl: step === 1 ? null : 0.012 * done + 0.001 * noise(step, 10),
     "clip/low": 0.001,
     "clip/high": 0.002,
-    "groups/informative": 0.8 - 0.3 * done + 0.05 * noise(step, 11),
+    "groups/signal": 0.8 - 0.3 * done + 0.05 * noise(step, 11),
     "grad/norm": 0.4 + 0.1 * noise(step, 12),
     "mismatch/mean": 2e-5,
     "mismatch/max": 4e-4,

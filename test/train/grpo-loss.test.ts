@@ -524,7 +524,7 @@ describe("prompts that are shared", () => {
     expect(seen(3)).toEqual([0, 1, 2, 3]);
     expect(seen(4)).toEqual([0, 1, 4]);
     expect(seen(7)).toEqual([0, 1, 5, 6, 7]);
-    expect(Array.from(feeds.at.data as Int32Array)).toEqual([2, 3, 4, 5, 6, 7, 8, 10, 11, 12]);
+    expect(Array.from(feeds.completionIndices.data as Int32Array)).toEqual([2, 3, 4, 5, 6, 7, 8, 10, 11, 12]);
   });
 
   it("splits a group that is too long, and pads at position 0", () => {

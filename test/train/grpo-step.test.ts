@@ -3,8 +3,9 @@ import { describe, expect, it } from "vitest";
 import type { HostValue } from "../../src/runtime/session.ts";
 import type { Problem, Task, Verdict } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
-import { GrpoStage, shown } from "../../src/train/grpo.ts";
+import { GrpoStage } from "../../src/train/grpo.ts";
 import type { GrpoOptions } from "../../src/train/options.ts";
+import { shown } from "../../src/train/rollout.ts";
 import type { StageSnapshot, StepReport } from "../../src/train/stage.ts";
 import { adamW, copyValues, livelyParameters, tinyConfig, tinyContext, tinyGrpo } from "./tiny.ts";
 
@@ -98,7 +99,7 @@ describe("a step in which one of two groups carries a signal", () => {
     expect(metrics).toMatchObject({
       ...{ "clip/low": 0, "clip/high": 0, "ratio/bounded": 0, unscored: 0 },
       ...{ "reward/mean": 1 / 8, "reward/accuracy": 1 / 8, "reward/format": 0, "pass@1": 1 / 8 },
-      ...{ "groups/informative": 1 / 2, "groups/rounds": 1, "length/mean": tokens / 8 },
+      ...{ "groups/signal": 1 / 2, "groups/rounds": 1, "length/mean": tokens / 8 },
       // The first of two warm-up steps.
       lr: tinyGrpo.optimizer.lr / 2,
     });
@@ -259,7 +260,7 @@ describe("dynamic sampling", () => {
     const task = new Scripted({ 2: ONE_OF_FOUR });
     const { metrics, trained } = await step(task);
     expect(task.drawn).toEqual([0, 1]);
-    expect(metrics).toMatchObject({ "groups/rounds": 1, "groups/informative": 0, loss: null });
+    expect(metrics).toMatchObject({ "groups/rounds": 1, "groups/signal": 0, loss: null });
     expect(trained).toBe(0);
   });
 
@@ -267,7 +268,7 @@ describe("dynamic sampling", () => {
     const task = new Scripted({ 2: ONE_OF_FOUR, 5: ONE_OF_FOUR });
     const report = await step(task, { dynamicSampling: { maxRounds: 5 } });
     expect(task.drawn).toEqual([0, 1, 2, 3, 4, 5]);
-    expect(report.metrics).toMatchObject({ "groups/rounds": 3, "groups/informative": 2 / 6 });
+    expect(report.metrics).toMatchObject({ "groups/rounds": 3, "groups/signal": 2 / 6 });
     expect(report.groups.map(({ problem }) => problem)).toEqual(["2", "5"]);
     const lengths = lengthsOf(report).flat();
     expect(report.trained).toBe(sum(lengths) + 8 * (PROMPT_TOKENS - 1));
@@ -279,11 +280,11 @@ describe("dynamic sampling", () => {
     const task = new Scripted({ 0: ONE_OF_FOUR, 1: ONE_OF_FOUR });
     const { metrics } = await step(task, { dynamicSampling: { maxRounds: 5 } });
     expect(task.drawn).toEqual([0, 1]);
-    expect(metrics).toMatchObject({ "groups/rounds": 1, "groups/informative": 1 });
+    expect(metrics).toMatchObject({ "groups/rounds": 1, "groups/signal": 1 });
     // Of the second round's two, one is over.
     const two = new Scripted({ 0: ONE_OF_FOUR, 2: ONE_OF_FOUR, 3: ONE_OF_FOUR });
     const report = await step(two, { dynamicSampling: { maxRounds: 5 } });
-    expect(report.metrics).toMatchObject({ "groups/rounds": 2, "groups/informative": 3 / 4 });
+    expect(report.metrics).toMatchObject({ "groups/rounds": 2, "groups/signal": 3 / 4 });
     expect(report.trained).toBe(sum(lengthsOf(report).flat()) + 8 * (PROMPT_TOKENS - 1));
   });
 
@@ -291,7 +292,7 @@ describe("dynamic sampling", () => {
     const task = new Scripted({ 3: ONE_OF_FOUR });
     const { metrics } = await step(task, { dynamicSampling: { maxRounds: 2 } });
     expect(task.drawn).toEqual([0, 1, 2, 3, 4, 5]);
-    expect(metrics).toMatchObject({ "groups/rounds": 3, "groups/informative": 1 / 6 });
+    expect(metrics).toMatchObject({ "groups/rounds": 3, "groups/signal": 1 / 6 });
     expect(Number.isFinite(metrics.loss)).toBe(true);
   });
 

@@ -89,7 +89,7 @@ describe("A2: sampler and trainer share the temperature", () => {
         temperature,
         clip: { low: 1e-5, high: 1e-5 },
       });
-      expect(metrics["groups/informative"]).toBeGreaterThan(0);
+      expect(metrics["groups/signal"]).toBeGreaterThan(0);
       expect(metrics["mismatch/max"]).toBeLessThan(MISMATCH);
       expect(metrics["clip/low"]).toBe(0);
       expect(metrics["clip/high"]).toBe(0);
@@ -185,7 +185,7 @@ describe("A8: a stage that cannot learn says so", () => {
           notices.push(...report.notices);
           expect(report.metrics).toMatchObject({
             truncated: 1,
-            "groups/informative": 0,
+            "groups/signal": 0,
             loss: null,
             "grad/norm": null,
             "length/mean": 8,
@@ -193,7 +193,7 @@ describe("A8: a stage that cannot learn says so", () => {
           expect(Object.values(report.metrics).every((v) => v === null || Number.isFinite(v))).toBe(true);
         }
         expect(notices).toEqual([
-          "Nothing was learned for 3 steps: in each group all rewards are equal (truncated 100 %, informative groups 0 %, pass@1 0 %). " +
+          "Nothing was learned for 3 steps: in each group all rewards are equal (truncated 100 %, groups with a signal 0 %, pass@1 0 %). " +
             "Completions are cut off at 8 tokens, before their answer: raise maxNewTokens.",
         ]);
         expect(differing(stage.parameters(), start)).toEqual([]);
@@ -209,7 +209,7 @@ describe("A8: a stage that cannot learn says so", () => {
       async (stage) => {
         const { metrics, notices, generated } = await stage.advance();
         expect(metrics).toMatchObject({ truncated: 1, loss: null });
-        expect(metrics["groups/informative"]).toBeGreaterThan(0);
+        expect(metrics["groups/signal"]).toBeGreaterThan(0);
         expect(notices.join()).toMatch(
           /^Nothing was learned in this step: all samples were cut off, and overlong: mask leaves those out \(truncated 100 %/,
         );

@@ -89,7 +89,7 @@ describe("what was sampled", () => {
   it("a group carries a signal where two scored rewards differ", () => {
     const of = (...values: (number | null)[]) => group(...values.map((value) => sample({ value })));
     const groups = [of(1, 0), of(1, 1), of(0, 0), of(1, null), of(null, null)];
-    expect(rolloutMetrics(groups)["groups/informative"]).toBe(1 / 5);
+    expect(rolloutMetrics(groups)["groups/signal"]).toBe(1 / 5);
   });
 
   it("validity is the share of true equations, in all and by position", () => {
@@ -283,7 +283,7 @@ describe("few groups that carry a signal (B7)", () => {
       "at a pass@1 of 5 %, groups of 32 would carry one in about 81 %: raise groupSize (now 8), or make the task easier",
     );
     expect(signalRemedy(0.05, 8, 0)).toMatch(/raise groupSize .* dynamicSampling$/);
-    const mostly = { truncated: 0, "groups/informative": 0, "pass@1": 0.75 };
+    const mostly = { truncated: 0, "groups/signal": 0, "pass@1": 0.75 };
     expect(whyNothingWasLearned(mostly, 3, 10)[0]).toMatch(/Most problems are solved by all samples/);
     expect(whyNothingWasLearned({ ...mostly, "pass@1": 1 }, 3, 10)[0]).toMatch(/Every problem is solved/);
   });
@@ -311,7 +311,7 @@ describe("few groups that carry a signal (B7)", () => {
       /52 % of the completions are cut off: raise maxNewTokens\.$/,
     );
     const none = (truncated: number) =>
-      whyNothingWasLearned({ truncated, "groups/informative": 0, "pass@1": 0 }, 3, 10)[0];
+      whyNothingWasLearned({ truncated, "groups/signal": 0, "pass@1": 0 }, 3, 10)[0];
     expect([none(0.5), none(0.51)].map((text) => /raise maxNewTokens/.test(text))).toEqual([false, true]);
   });
 });
@@ -347,24 +347,24 @@ describe("A10: what importance weights cut is measured", () => {
 });
 
 describe("why nothing was learned", () => {
-  const metrics = { truncated: 0.25, "groups/informative": 0, "pass@1": 0 };
+  const metrics = { truncated: 0.25, "groups/signal": 0, "pass@1": 0 };
 
   it("is said in words after 3 steps without a signal, and after every 3 further ones", () => {
     const said = [0, 1, 2, 3, 4, 5, 6].map((idle) => whyNothingWasLearned(metrics, idle, 10).length);
     expect(said).toEqual([0, 0, 0, 1, 0, 0, 1]);
     expect(whyNothingWasLearned(metrics, 3, 10)).toEqual([
-      "Nothing was learned for 3 steps: in each group all rewards are equal (truncated 25 %, informative groups 0 %, pass@1 0 %). No sample earns a reward: train the base longer, make the task easier, or sample larger groups.",
+      "Nothing was learned for 3 steps: in each group all rewards are equal (truncated 25 %, groups with a signal 0 %, pass@1 0 %). No sample earns a reward: train the base longer, make the task easier, or sample larger groups.",
     ]);
     expect(whyNothingWasLearned({}, 3, 10)[0]).toContain(
-      "(truncated 0 %, informative groups 0 %, pass@1 0 %)",
+      "(truncated 0 %, groups with a signal 0 %, pass@1 0 %)",
     );
   });
 
   it("is said at once where groups could teach and all their samples were masked", () => {
-    const masked = { truncated: 1, "groups/informative": 0.5, "pass@1": 0.5 };
+    const masked = { truncated: 1, "groups/signal": 0.5, "pass@1": 0.5 };
     expect([0, 1, 2, 3].map((idle) => whyNothingWasLearned(masked, idle, 10).length)).toEqual([0, 1, 0, 1]);
     expect(whyNothingWasLearned(masked, 1, 10)).toEqual([
-      "Nothing was learned in this step: all samples were cut off, and overlong: mask leaves those out (truncated 100 %, informative groups 50 %, pass@1 50 %). Completions are cut off at 10 tokens, before their answer: raise maxNewTokens.",
+      "Nothing was learned in this step: all samples were cut off, and overlong: mask leaves those out (truncated 100 %, groups with a signal 50 %, pass@1 50 %). Completions are cut off at 10 tokens, before their answer: raise maxNewTokens.",
     ]);
   });
 
@@ -379,7 +379,7 @@ describe("why nothing was learned", () => {
 describe("limits of notices", () => {
   const counted = (over: Partial<ReturnType<typeof noSignals>>) => ({
     ...noSignals(),
-    ...{ steps: 5, groups: 24, informative: 6, samples: 48, scored: 48, right: 12 },
+    ...{ steps: 5, groups: 24, withSignal: 6, samples: 48, scored: 48, right: 12 },
     ...over,
   });
 
@@ -396,7 +396,7 @@ describe("limits of notices", () => {
 
   it("where half carry a signal, counting begins anew after 50 steps", () => {
     const counting = (steps: number) =>
-      fewSignals(counted({ informative: 12, steps }), { groupSize: 2, last: false }).signals.steps;
+      fewSignals(counted({ withSignal: 12, steps }), { groupSize: 2, last: false }).signals.steps;
     expect([counting(49), counting(50), counting(51)]).toEqual([49, 0, 0]);
   });
 

@@ -69,9 +69,9 @@ describe("what is fed", () => {
   });
 
   it("names the completions' positions, their targets, and the way back", () => {
-    expect(values("at")).toEqual([2, 3, 4, 6, 7, 8]);
-    expect(values("chosenTargets")).toEqual([10, 11, 20, 30, 31, 32]);
-    expect(values("back")).toEqual([...[6, 6, 0, 1, 2, 6], ...[3, 4, 5, 6, 6, 6]]);
+    expect(values("completionIndices")).toEqual([2, 3, 4, 6, 7, 8]);
+    expect(values("completionTargets")).toEqual([10, 11, 20, 30, 31, 32]);
+    expect(values("inverseIndices")).toEqual([...[6, 6, 0, 1, 2, 6], ...[3, 4, 5, 6, 6, 6]]);
   });
 
   it("hides the other completions of the bundle", () => {

@@ -325,7 +325,6 @@ describe("a rollout of a task whose verifier may hang", () => {
     } as unknown as InferenceModel;
     const groups = await rollout(model, threaded, [7, 9], {
       seed: 1,
-      split: "train",
       groupSize: 4,
       maxNewTokens: 10,
       sampling: { temperature: 1 },

@@ -208,7 +208,7 @@ describe("NaN", () => {
     (gate.data as Float32Array).fill(3e38);
     const parameters = parameterInputs(graph, specs);
     graph.output("loss", symbolic(graph, parameters).loss);
-    const node = await locateNonFinite(graph, {
+    const node = await locateNonFinite(tinyContext.engine, graph, {
       ...Object.fromEntries(large),
       ...batchFeeds(randomBatch(1, 4, 1)),
     });
@@ -216,7 +216,7 @@ describe("NaN", () => {
     // The same in runs that keep a few values at a time: one of [1, 4, 24] has 384 bytes.
     const create = vi.spyOn(Engine.prototype, "session");
     const feeds = { ...Object.fromEntries(large), ...batchFeeds(randomBatch(1, 4, 1)) };
-    expect(await locateNonFinite(graph, feeds, 800)).toBe(node);
+    expect(await locateNonFinite(tinyContext.engine, graph, feeds, 800)).toBe(node);
     expect(create.mock.calls.length).toBeGreaterThan(3);
     const bytes = ({ shape }: Tensor) =>
       bindShape(shape, { batch: 1, seq: 4 }).reduce((total, dim) => total * dim, 4);
@@ -225,7 +225,7 @@ describe("NaN", () => {
     // Or a single value that is larger.
     for (const part of kept.filter(({ length }) => length > 1))
       expect(part.reduce((total, one) => total + one)).toBeLessThanOrEqual(800);
-    const fine = await locateNonFinite(graph, {
+    const fine = await locateNonFinite(tinyContext.engine, graph, {
       ...Object.fromEntries(start),
       ...batchFeeds(randomBatch(1, 4, 1)),
     });

@@ -10,14 +10,12 @@ import { Engine } from "../../src/runtime/engine.ts";
 import { type HostValue, host, i32, scalar } from "../../src/runtime/session.ts";
 import type { Task } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
-import { loadName } from "../../src/train/expert-load.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
 import { grpoLoss } from "../../src/train/grpo-loss.ts";
-import { sequenceInputs } from "../../src/train/language-model.ts";
+import { loadName, mtpFeeds, sequenceInputs } from "../../src/train/language-model.ts";
 import { LanguageModelStage } from "../../src/train/language-model-stage.ts";
 import { microBatchFeeds, type TrainingRow } from "../../src/train/microbatch.ts";
 import type { GrpoOptions, LanguageModelOptions } from "../../src/train/options.ts";
-import { mtpFeeds } from "../../src/train/v3-loss.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { adamW, copyValues, differing, tinyContext, tinyGrpo } from "./tiny.ts";
 

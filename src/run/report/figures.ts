@@ -68,7 +68,7 @@ const grpoPlans: Plan[] = [
     title: "Groups that teach, completions cut off",
     yLabel: "share",
     percent: true,
-    metrics: { "groups/informative": "informative groups", truncated: "truncated completions" },
+    metrics: { "groups/signal": "groups with a signal", truncated: "truncated completions" },
   },
 ];
 

@@ -21,9 +21,9 @@ export function stageVerdict(stage: Stage, run: RunData): string[] {
       `The stage "${stage.name}" did not finish: it stopped at step ${last.step} of ${last.totalSteps}.`,
     );
   }
-  // An RL step without an informative group makes no update, and so has no loss.
+  // An RL step in which no group carried a signal makes no update, and so has no loss.
   const unknown = lines
-    .filter(({ metrics }) => metrics.loss === null && metrics["groups/informative"] !== 0)
+    .filter(({ metrics }) => metrics.loss === null && metrics["groups/signal"] !== 0)
     .filter(({ metrics }) => stage.kind === "grpo" || metrics["grad/norm"] !== null);
   if (unknown.length > 0) {
     sentences.push(`In "${stage.name}" the loss was not a number at ${stepList(unknown)}.`);
@@ -50,7 +50,7 @@ const average = (lines: MetricsLine[], key: string): number | null => {
 
 /** That most of what was sampled taught nothing, with the remedy. */
 function signalVerdict({ name, groupSize, dynamicSampling }: GrpoStage, lines: MetricsLine[]): string[] {
-  const share = average(lines, "groups/informative");
+  const share = average(lines, "groups/signal");
   if (share === null || share === 0 || share >= FEW_SIGNALS) return [];
   const [pass1, cut] = [average(lines, "pass@1") ?? 0, average(lines, "truncated") ?? 0];
   const remedy = signalRemedy(pass1, groupSize, cut, dynamicSampling !== undefined);
@@ -62,11 +62,11 @@ function signalVerdict({ name, groupSize, dynamicSampling }: GrpoStage, lines: M
 /** Why groups carried no signal, with the remedy. */
 function cause(lines: MetricsLine[]): string {
   const truncated = average(lines, "truncated");
-  const informative = average(lines, "groups/informative");
+  const withSignal = average(lines, "groups/signal");
   if (truncated !== null && truncated > CUT_LIMIT) {
     return ` ${percent(truncated)} of the completions were cut off before they ended: raise maxNewTokens, or begin with a model whose completions are shorter.`;
   }
-  if (informative === 0) {
+  if (withSignal === 0) {
     return " In every group all completions had the same reward: use easier problems, a better base, larger groups or a higher temperature.";
   }
   return "";
