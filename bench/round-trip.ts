@@ -10,6 +10,7 @@ import { expectedShapes } from "../src/checkpoint/weights.ts";
 import { Graph } from "../src/graph/tensor.ts";
 import { Random } from "../src/lib/random.ts";
 import { allParameters, type ModelConfig, modelOf } from "../src/models/architectures.ts";
+import { sequenceInputs } from "../src/models/decoder.ts";
 import { initialise, parameterInputs } from "../src/models/layers.ts";
 import { causalMask } from "../src/models/masks.ts";
 import { asParameters, asValues } from "../src/recipe/model.ts";
@@ -17,7 +18,6 @@ import { Engine } from "../src/runtime/engine.ts";
 import { host, i32 } from "../src/runtime/session.ts";
 import { tokenizerFrom } from "../src/tokenizer/load.ts";
 import { trainBpe } from "../src/tokenizer/train.ts";
-import { sequenceInputs } from "../src/train/language-model.ts";
 import type { Row } from "./rows.ts";
 
 const SEQ = 24;

@@ -5,7 +5,7 @@
 import type { Attribute } from "./proto.ts";
 import type { Sample, SampleRule } from "./samples.ts";
 import { sizeOf } from "./shape.ts";
-import type { CompositeRule, Flops, Graph, Lower, Node, Op, OpRule, Tensor, TensorSpec } from "./tensor.ts";
+import type { CompositeRule, Flops, Graph, Lower, Op, OpRule, Tensor, TensorSpec } from "./tensor.ts";
 
 interface Sampled {
   samples: readonly SampleRule[];
@@ -39,15 +39,11 @@ function define<A>(op: Op<A> & Sampled): Apply<A> {
   const { name, samples, fused = {} } = op;
   if (registry.has(name)) throw new Error(`op "${name}" is defined twice`);
   registry.set(name, { name, samples: samples.map(labelled), providers: Object.keys(fused) });
-  const attrsOf = new WeakMap<Node, A>();
-  const all = (inputs: readonly Tensor[], attrs: A, graph = inputs[0].graph): readonly Tensor[] => {
-    const node = graph.addNode(op, inputs, attrs);
-    attrsOf.set(node, attrs);
-    return node.outputs;
-  };
+  const all = (inputs: readonly Tensor[], attrs: A, graph = inputs[0].graph): readonly Tensor[] =>
+    graph.addNode(op, inputs, attrs).outputs;
   return Object.assign((inputs: readonly Tensor[], attrs: A) => all(inputs, attrs)[0], {
     all,
-    attrs: (tensor: Tensor) => attrsOf.get(tensor.node),
+    attrs: ({ node }: Tensor) => (node.op === op ? node.attrs : undefined),
   });
 }
 

@@ -64,11 +64,11 @@ export function recomputeAll(inputs: readonly Tensor[], part: Parts): readonly T
  */
 function unmade(inputs: readonly Tensor[]) {
   const parts = inputs.map((input) => {
-    const { op, attrs, inputs } = input.node;
+    const { op, attrs, inputs: own } = input.node;
     const { remake } = op;
     return remake === undefined
       ? { own: [input], remake: ([only]: readonly Tensor[]) => only }
-      : { own: inputs, remake: (own: readonly Tensor[]) => remake(own, attrs) };
+      : { own, remake: (others: readonly Tensor[]) => remake(others, attrs) };
   });
   const remake = (leaves: readonly Tensor[]): Tensor[] => {
     let start = 0;

@@ -1,6 +1,6 @@
 /**
- * Symbolic values: a `Tensor` has a dtype and a shape but no data. Ops, each an object with its rules (see op.ts),
- * connect tensors into a `Graph`, which is differentiated (grad.ts), printed (print.ts), counted (analyse.ts) and lowered to ONNX (lower.ts).
+ * Symbolic values: a `Tensor` has a dtype and a shape but no data. Ops, of which each is a set of rules, connect tensors
+ * into a `Graph`, which is differentiated (grad.ts), printed (print.ts), counted (analyse.ts) and lowered to ONNX (lower.ts).
  */
 import type { Emitter } from "./emitter.ts";
 import { type DType, GraphError, type Shape } from "./shape.ts";

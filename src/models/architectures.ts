@@ -1,46 +1,46 @@
 /** The table of architectures, and what is asked of a model of any of them. A new design is a file and a line here. */
-import type { z } from "zod";
 import { configError, type Fields, type TokenIds } from "./checks.ts";
-import { architectureOf, type DecoderConfig, type denseShape } from "./config.ts";
-import { cacheLayersOf, decode, forward, trunkParameters } from "./decoder.ts";
+import { architectureOf } from "./config.ts";
+import { cacheLayersOf, decode, forward, trunkLayers, trunkParameters } from "./decoder.ts";
 import { llama, qwen2, qwen3 } from "./dense.ts";
 import type { Architecture, Model } from "./design.ts";
 import type { ParameterSpec } from "./layers.ts";
 import { mtpModule } from "./mtp.ts";
 import { deepseekV3 } from "./v3.ts";
-import type { V3Config, v3Shape } from "./v3-config.ts";
 
 export type { CacheLayer, LayerRouting, Model, MtpModule } from "./design.ts";
 
 export const architectures = { llama, qwen2, qwen3, deepseek_v3: deepseekV3 };
 
-export type ModelConfig = DecoderConfig | V3Config;
+type Registered = (typeof architectures)[keyof typeof architectures];
+type ConfigOf<One> = One extends Architecture<infer Config, infer _> ? Config : never;
+type ShapeOf<One> = One extends Architecture<infer _, infer Shape> ? Shape : never;
 
+export type ModelConfig = ConfigOf<Registered>;
 /** A shape as a recipe gives it. */
-export type ModelShape = z.output<typeof denseShape> | z.output<typeof v3Shape>;
+export type ModelShape = ShapeOf<Registered>;
 
-const known: readonly Architecture<ModelConfig>[] = Object.values(architectures);
+const known: readonly Architecture<ModelConfig, ModelShape>[] = Object.values(architectures);
 
-/** The record of a config's architecture. */
-export const architectureFor = (config: ModelConfig): Architecture<ModelConfig> =>
-  architectures[config.architecture === undefined ? architectureOf(config) : config.architecture];
+/** What a recipe may say of a new model: families of one shape have one schema. */
+export const modelShapes = [...new Set(known.map(({ shape }) => shape))];
+
+/** The record of a config's or a shape's architecture. */
+const architectureFor = (config: ModelConfig | ModelShape): Architecture<ModelConfig, ModelShape> =>
+  architectures[("architecture" in config && config.architecture) || architectureOf(config)];
 
 /** The config of a shape that a recipe gives. */
-export function configOf(shape: ModelShape, vocabSize: number): ModelConfig {
-  if ("architecture" in shape) return { ...shape, vocabSize };
-  const { heads, kvHeads = heads, headDim = shape.hiddenSize / heads } = shape;
-  return { ...shape, vocabSize, kvHeads, headDim };
-}
+export const configOf = (shape: ModelShape, vocabSize: number): ModelConfig =>
+  architectureFor(shape).complete({ ...shape, vocabSize });
 
 export function modelOf(config: ModelConfig): Model {
-  const { design } = architectureFor(config);
-  const layers = Array.from({ length: config.layers }, (_, layer) => layer);
+  const design = architectureFor(config).design(config);
   return {
-    parameters: trunkParameters(design, config),
-    cacheLayers: cacheLayersOf(design, config, layers),
-    mtp: mtpModule(design, config),
-    forward: (parameters, inputs, options) => forward(design, config, parameters, inputs, options),
-    decode: (parameters, step) => decode(design, config, parameters, step),
+    parameters: trunkParameters(design),
+    cacheLayers: cacheLayersOf(design, trunkLayers(design)),
+    mtp: mtpModule(design),
+    forward: (parameters, inputs, options) => forward(design, parameters, inputs, options),
+    decode: (parameters, step) => decode(design, parameters, step),
   };
 }
 

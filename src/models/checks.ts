@@ -28,26 +28,31 @@ export const configError = (
 ): UserError =>
   new UserError({ kind: "config", where: `model ${field}`, expected, found, remedy, data: { field } });
 
-/** @throws UserError for a size that is no whole number from 1 to its limit */
-export function checkSizes(sizes: Readonly<Record<string, readonly [value: number, limit: number]>>): void {
-  for (const [field, [value, limit]] of Object.entries(sizes)) {
-    if (Number.isSafeInteger(value) && value >= 1 && value <= limit) continue;
-    if (Number.isFinite(value) && value > limit)
-      throw configError(
-        field,
-        `at most ${limit.toLocaleString("en")}`,
-        String(value),
-        "No model of that size is built here. Is the file whole, and of the model that it claims to be?",
-      );
-    throw configError(field, "a whole number, 1 or more", String(value));
-  }
-}
+/** @throws UserError for a value that the field cannot have */
+type Check = (field: string, value: number) => void;
 
-/** @throws UserError for a value that is not a finite number above 0 */
-export function checkPositive(values: Readonly<Record<string, number>>): void {
-  for (const [field, value] of Object.entries(values))
-    if (!Number.isFinite(value) || value <= 0) throw configError(field, "a positive number", String(value));
-}
+/** A whole number from 1 to `most`. */
+export const upTo =
+  (most: number): Check =>
+  (field, value) => {
+    if (Number.isSafeInteger(value) && value >= 1 && value <= most) return;
+    if (!Number.isFinite(value) || value <= most)
+      throw configError(field, "a whole number, 1 or more", String(value));
+    throw configError(
+      field,
+      `at most ${most.toLocaleString("en")}`,
+      String(value),
+      "No model of that size is built here. Is the file whole, and of the model that it claims to be?",
+    );
+  };
+
+const checkOf =
+  (expected: string, holds: (value: number) => boolean): Check =>
+  (field, value) => {
+    if (!holds(value)) throw configError(field, expected, String(value));
+  };
+export const wholeNumber = checkOf("a whole number, 0 or more", (x) => Number.isSafeInteger(x) && x >= 0);
+export const aboveZero = checkOf("a positive number", (x) => Number.isFinite(x) && x > 0);
 
 /** The content of a `config.json`. */
 export type Fields = Readonly<Record<string, unknown>>;
@@ -84,35 +89,44 @@ export function readNumber(fields: Fields, field: string, fallback?: number): nu
   throw configError(field, "a number", shown(value), remedy);
 }
 
-/** Our fields by their name in a `config.json`, with the value of an absent one. */
-type NumberTable<Name extends string> = Readonly<Record<Name, readonly [field: string, absent?: number]>>;
+/** Numbers of a config: the field of a `config.json`, what the value may be (none: anything), and that of an absent field. */
+type NumberTable = Readonly<Record<string, readonly [field: string, check: Check | null, absent?: number]>>;
+type Numbers<Table extends NumberTable> = Readonly<Record<keyof Table, number>>;
 
-const rows = <Name extends string>(table: NumberTable<Name>) =>
-  Object.entries(table) as [Name, NumberTable<Name>[Name]][];
-
-export const readNumbers = <Name extends string>(table: NumberTable<Name>, fields: Fields) =>
-  Object.fromEntries(
-    rows(table).map(([name, [field, absent]]) => [name, readNumber(fields, field, absent)]),
-  ) as Record<Name, number>;
-
-export const writeNumbers = <Name extends string>(
-  table: NumberTable<Name>,
-  values: Readonly<Record<NoInfer<Name>, number>>,
-): Record<string, number> => Object.fromEntries(rows(table).map(([name, [field]]) => [field, values[name]]));
-
-/** @throws UserError for a field with a value that is not allowed: the model would compute something else */
-export function checkField(
+/** @param follows values of absent fields that follow from other fields */
+export const readNumbers = <Table extends NumberTable>(
+  table: Table,
   fields: Fields,
-  field: string,
-  allowed: readonly unknown[],
-  absent: unknown = allowed[0],
-): void {
-  const value = fields[field] ?? absent;
-  if (allowed.includes(value)) return;
-  throw configError(
-    field,
-    allowed.map((one) => JSON.stringify(one)).join(" or "),
-    shown(value),
-    "This program does not implement that variant; loading it would compute something else.",
-  );
+  follows: Readonly<Record<string, number>> = {},
+): Numbers<Table> =>
+  Object.fromEntries(
+    Object.entries(table).map(([name, [field, , absent]]) => [
+      name,
+      readNumber(fields, field, follows[name] ?? absent),
+    ]),
+  ) as Numbers<Table>;
+
+export const writeNumbers = <Table extends NumberTable>(table: Table, values: Numbers<Table>) =>
+  Object.fromEntries(Object.entries(table).map(([name, [field]]) => [field, values[name]]));
+
+/** @throws UserError naming the first impossible number */
+export function checkNumbers<Table extends NumberTable>(table: Table, values: Numbers<Table>): void {
+  for (const [name, [, check]] of Object.entries(table)) check?.(name, values[name]);
+}
+
+/** By field of a `config.json`, the values that are computed here; that of an absent field is the first one. */
+export type Allowed = Readonly<Record<string, readonly unknown[]>>;
+
+/** @throws UserError for another value: the model would compute something else */
+export function checkFields(fields: Fields, allowed: Allowed): void {
+  for (const [field, values] of Object.entries(allowed)) {
+    const value = fields[field] ?? values[0];
+    if (values.includes(value)) continue;
+    throw configError(
+      field,
+      values.map((one) => JSON.stringify(one)).join(" or "),
+      shown(value),
+      "This program does not implement that variant; loading it would compute something else.",
+    );
+  }
 }

@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import { count, off, positive } from "../lib/schema.ts";
-import { checkPositive, checkSizes, configError, LIMITS } from "./checks.ts";
+import { aboveZero, checkNumbers, configError, LIMITS, upTo } from "./checks.ts";
 import { ropeScaling } from "./rope.ts";
 
 /** Hugging Face's name of a family; DeepSeek LLM, DeepSeek-Coder, Llama 3, SmolLM2 and Mistral are all "llama". */
@@ -47,8 +47,10 @@ export const denseShape = z
   })
   .describe("A dense decoder like DeepSeek LLM (arXiv 2401.02954, section 2.2), Llama or Qwen.");
 
+export type DenseShape = z.output<typeof denseShape>;
+
 /** All sizes are counts; a checked config comes from `checkDecoderConfig` or `fromHuggingFace`. */
-export type DecoderConfig = z.output<typeof denseShape> & {
+export type DecoderConfig = DenseShape & {
   /** Follows from `qkvBias` and `qkNorm` where it is left out. */
   architecture?: Architecture;
   /** Rows of the embedding; at least the tokenizer's vocabulary. */
@@ -56,6 +58,11 @@ export type DecoderConfig = z.output<typeof denseShape> & {
   kvHeads: number;
   headDim: number;
 };
+
+export function completeShape(shape: DenseShape & { vocabSize: number }): DecoderConfig {
+  const { heads, kvHeads = heads, headDim = shape.hiddenSize / heads } = shape;
+  return { ...shape, kvHeads, headDim };
+}
 
 /**
  * The family that a shape belongs to.
@@ -74,13 +81,29 @@ export function architectureOf(config: Pick<DecoderConfig, "architecture" | keyo
   );
 }
 
+/** As `readNumbers` reads them. */
+export const NUMBERS = {
+  vocabSize: ["vocab_size", upTo(LIMITS.vocabSize)],
+  layers: ["num_hidden_layers", upTo(LIMITS.layers)],
+  hiddenSize: ["hidden_size", upTo(LIMITS.width)],
+  heads: ["num_attention_heads", upTo(LIMITS.heads)],
+  intermediateSize: ["intermediate_size", upTo(LIMITS.width)],
+  normEps: ["rms_norm_eps", aboveZero, 1e-6],
+} as const;
+/** Those whose absent value depends on the family, or on other fields. */
+export const FURTHER_NUMBERS = {
+  kvHeads: ["num_key_value_heads", upTo(LIMITS.heads)],
+  headDim: ["head_dim", upTo(LIMITS.headDim)],
+  maxPositions: ["max_position_embeddings", upTo(Number.MAX_SAFE_INTEGER)],
+} as const;
+
 /**
  * Returns `config` if a decoder of that shape can be built.
  * @throws UserError naming the first impossible field and a value that would work.
  */
 export function checkDecoderConfig(config: DecoderConfig): DecoderConfig {
-  const { hiddenSize: width, heads, headDim } = config;
-  checkSizes({ hiddenSize: [width, LIMITS.width], heads: [heads, LIMITS.heads] });
+  const { hiddenSize: width, heads, kvHeads, headDim } = config;
+  checkNumbers(NUMBERS, config);
   if (width % heads !== 0 && headDim === width / heads)
     throw configError(
       "heads",
@@ -88,27 +111,20 @@ export function checkDecoderConfig(config: DecoderConfig): DecoderConfig {
       String(heads),
       `Use ${nearestDivisor(width, heads)} heads, or change hiddenSize.`,
     );
-  checkSizes({
-    vocabSize: [config.vocabSize, LIMITS.vocabSize],
-    layers: [config.layers, LIMITS.layers],
-    kvHeads: [config.kvHeads, LIMITS.heads],
-    headDim: [headDim, LIMITS.headDim],
-    intermediateSize: [config.intermediateSize, LIMITS.width],
-    maxPositions: [config.maxPositions, Number.MAX_SAFE_INTEGER],
-  });
-  checkPositive({ ropeTheta: config.ropeTheta, normEps: config.normEps });
-  if (config.heads % config.kvHeads !== 0)
+  checkNumbers(FURTHER_NUMBERS, config);
+  aboveZero("ropeTheta", config.ropeTheta);
+  if (heads % kvHeads !== 0)
     throw configError(
       "kvHeads",
-      `a divisor of heads ${config.heads}`,
-      String(config.kvHeads),
-      `Use ${nearestDivisor(config.heads, config.kvHeads)} key and value heads.`,
+      `a divisor of heads ${heads}`,
+      String(kvHeads),
+      `Use ${nearestDivisor(heads, kvHeads)} key and value heads.`,
     );
-  if (config.headDim % 2 !== 0)
+  if (headDim % 2 !== 0)
     throw configError(
       "headDim",
       "an even number (rotary positions turn dimensions in pairs)",
-      String(config.headDim),
+      String(headDim),
       "Change hiddenSize or heads so that hiddenSize / heads is even, or set headDim.",
     );
   architectureOf(config);

@@ -2,9 +2,10 @@
  * The decoder that all designs have in common: embedding, pre-norm blocks of attention and a feed-forward layer, the
  * final norm and the head. Names of parameters are those of Hugging Face's checkpoints.
  */
+import { input } from "../graph/ops/source.ts";
 import { add, embedding, linear, rmsNorm } from "../graph/ops.ts";
 import { recomputeAll } from "../graph/recompute.ts";
-import type { Tensor } from "../graph/tensor.ts";
+import type { Dim, Graph, Tensor } from "../graph/tensor.ts";
 import { type CachedStep, cacheMasks, flatLogits, wantedTokens } from "./cache.ts";
 import type {
   AttentionContext,
@@ -30,59 +31,52 @@ import { rotaryTables } from "./rope.ts";
 
 const EMBEDDING = "model.embed_tokens";
 
-const prefixOf = (layer: number): string => `model.layers.${layer}.`;
+/** Of the names of a block's parameters. */
+export const prefixOf = (layer: number): string => `model.layers.${layer}.`;
+
+/** Numbers of the layers, without that of MTP. */
+export const trunkLayers = ({ config }: Design): number[] =>
+  Array.from({ length: config.layers }, (_, layer) => layer);
 
 /** The parameters of block `layer`, with their full names. */
-export function blockParameters<Config extends TrunkConfig>(
-  design: Design<Config>,
-  config: Config,
-  layer: number,
-): ParameterSpec[] {
+export function blockParameters(design: Design, layer: number): ParameterSpec[] {
+  const { hiddenSize } = design.config;
   const specs = [
-    normWeight("input_layernorm", config.hiddenSize),
-    ...design.attentionParameters(config),
-    normWeight("post_attention_layernorm", config.hiddenSize),
-    ...design.feedForwardParameters(config, layer),
+    normWeight("input_layernorm", hiddenSize),
+    ...design.attentionParameters,
+    normWeight("post_attention_layernorm", hiddenSize),
+    ...design.feedForwardParameters(layer),
   ];
   return specs.map((spec) => ({ ...spec, name: prefixOf(layer) + spec.name }));
 }
 
-export function trunkParameters<Config extends TrunkConfig>(
-  design: Design<Config>,
-  config: Config,
-): ParameterSpec[] {
-  const { vocabSize, hiddenSize } = config;
+export function trunkParameters(design: Design): ParameterSpec[] {
+  const { vocabSize, hiddenSize, tieEmbeddings } = design.config;
   return [
     matrix(EMBEDDING, [vocabSize, hiddenSize], { role: "embedding" }),
-    ...Array.from({ length: config.layers }, (_, layer) => blockParameters(design, config, layer)).flat(),
+    ...trunkLayers(design).flatMap((layer) => blockParameters(design, layer)),
     normWeight("model.norm", hiddenSize),
-    ...(config.tieEmbeddings ? [] : [matrix("lm_head", [vocabSize, hiddenSize], { role: "head" })]),
+    ...(tieEmbeddings ? [] : [matrix("lm_head", [vocabSize, hiddenSize], { role: "head" })]),
   ];
 }
 
 /** What the cache holds of these layers. */
-export const cacheLayersOf = <Config extends TrunkConfig>(
-  design: Design<Config>,
-  config: Config,
-  layers: readonly number[],
-): CacheLayer[] =>
-  layers.flatMap((layer) =>
-    design.cacheLayers(config).map((cached) => ({ ...cached, name: `${cached.name}.${layer}` })),
-  );
+export const cacheLayersOf = ({ cacheLayers }: Design, layers: readonly number[]): CacheLayer[] =>
+  layers.flatMap((layer) => cacheLayers.map((cached) => ({ ...cached, name: `${cached.name}.${layer}` })));
 
 export const rmsNormed = (x: Tensor, weight: Tensor, { normEps }: TrunkConfig, scope = "norm"): Tensor =>
   x.graph.scope(scope, () => rmsNorm(x, weight, normEps));
 
 /** x + attention(norm(x)), then + feedForward(norm(.)). */
-function block<Config extends TrunkConfig>(
-  design: Design<Config>,
+function block(
+  design: Design,
   x: Tensor,
   weights: Weights,
-  context: AttentionContext<Config>,
-  { layer, ...options }: ForwardOptions & { layer: number },
+  context: AttentionContext,
+  options: ForwardOptions & { layer: number },
 ): { x: Tensor; cache: Tensor[]; routing?: Routing } {
   const { graph } = x;
-  const { config } = context;
+  const { config } = design;
   const [mixed, cache] = graph.scope("attn", () => {
     const input = rmsNormed(x, weights("input_layernorm.weight"), config);
     const { out, cache } = design.attention(input, weights, context);
@@ -90,32 +84,31 @@ function block<Config extends TrunkConfig>(
   });
   return graph.scope("mlp", () => {
     const input = rmsNormed(mixed, weights("post_attention_layernorm.weight"), config);
-    const { out, routing } = design.feedForward(input, weights, { config, layer, ...options });
+    const { out, routing } = design.feedForward(input, weights, options);
     return { x: add(mixed, out), cache, routing };
   });
 }
 
 /** Blocks over x [batch, seq, hiddenSize]. */
-export interface Run<Config extends TrunkConfig> {
-  design: Design<Config>;
-  config: Config;
+export interface Run {
+  design: Design;
   parameters: Parameters;
   layers: readonly number[];
   positions: Tensor;
   /** What attention of the nth of `layers` sees. */
-  over(n: number): AttentionContext<Config>["over"];
+  over(n: number): AttentionContext["over"];
   options: ForwardOptions;
 }
 
-export function runBlocks<Config extends TrunkConfig>(x: Tensor, run: Run<Config>) {
-  const { design, config, parameters, positions, options } = run;
-  const tables = rotaryTables(x.graph, design.rotary(config));
+export function runBlocks(x: Tensor, run: Run) {
+  const { design, parameters, positions, options } = run;
+  const tables = rotaryTables(x.graph, design.rotary);
   const [cache, routing]: [Tensor[], LayerRouting[]] = [[], []];
   let hidden = x;
   for (const [n, layer] of run.layers.entries()) {
-    const specs = blockParameters(design, config, layer);
+    const specs = blockParameters(design, layer);
     const names = specs.map(({ name }) => name);
-    const context = { config, tables, positions, over: run.over(n) };
+    const context = { tables, positions, over: run.over(n) };
     const make = ([input, ...own]: readonly Tensor[]) => {
       const byName = new Map(names.map((name, i) => [name, own[i]]));
       const weights = (name: string) => parameter(byName, prefixOf(layer) + name);
@@ -154,49 +147,59 @@ export function head(parameters: Parameters, config: TrunkConfig, hidden: Tensor
   return hidden.graph.scope("head", () => linear(hidden, parameter(parameters, `${name}.weight`)));
 }
 
-function trunk<Config extends TrunkConfig>(
-  run: Omit<Run<Config>, "layers" | "positions">,
+function trunk(
+  run: Omit<Run, "layers" | "positions">,
   { ids, positions }: { ids: Tensor; positions: Tensor },
 ): ForwardResult {
-  const { config, parameters, options } = run;
-  const layers = Array.from({ length: config.layers }, (_, layer) => layer);
-  const blocks = runBlocks(embedTokens(parameters, ids), { ...run, layers, positions });
+  const { design, parameters, options } = run;
+  const { config } = design;
+  const blocks = runBlocks(embedTokens(parameters, ids), { ...run, layers: trunkLayers(design), positions });
   const hidden = rmsNormed(blocks.hidden, parameter(parameters, "model.norm.weight"), config);
   return { ...blocks, hidden, logits: head(parameters, config, options.wanted?.(hidden) ?? hidden) };
 }
 
+/** Of sequences from their beginning. */
+export interface SequenceShape {
+  batch: Dim;
+  seq: Dim;
+  /** "shared": one causal mask for all rows; "each": a mask a row, as packed documents that must not see each other need. */
+  mask: "shared" | "each";
+}
+
+/** The inputs of a graph that calls `forward`. */
+export const sequenceInputs = (graph: Graph, { batch, seq, mask }: SequenceShape): ForwardInputs => ({
+  ids: input(graph, "ids", "i32", [batch, seq]),
+  positions: input(graph, "positions", "i32", [batch, seq]),
+  mask: input(graph, "mask", "f32", [mask === "shared" ? 1 : batch, 1, seq, seq]),
+});
+
 /** See `Model.forward`. */
-export function forward<Config extends TrunkConfig>(
-  design: Design<Config>,
-  config: Config,
+export const forward = (
+  design: Design,
   parameters: Parameters,
   inputs: ForwardInputs,
   options: ForwardOptions = {},
-): ForwardResult {
-  return trunk({ design, config, parameters, over: () => inputs, options }, inputs);
-}
+): ForwardResult => trunk({ design, parameters, over: () => inputs, options }, inputs);
 
 /** See `Model.decode`. */
-export function decode<Config extends TrunkConfig>(
-  design: Design<Config>,
-  config: Config,
-  parameters: Parameters,
-  step: CachedStep,
-): Decoded {
-  const { over, options } = cachedRun(design, config, step);
-  const { logits, hidden, cache } = trunk({ design, config, parameters, over, options }, step);
-  return { logits: flatLogits(logits), hidden, fresh: cache };
-}
+export const decode = (design: Design, parameters: Parameters, step: CachedStep): Decoded =>
+  decoded(trunk({ design, parameters, ...cachedRun(design, step) }, step));
+
+/** What a run over a cache gives. */
+export const decoded = ({ logits, hidden, cache }: ForwardResult): Decoded => ({
+  logits: flatLogits(logits),
+  hidden,
+  fresh: cache,
+});
 
 /** How blocks see the cache of a step, and which hidden states the head reads. */
-export function cachedRun<Config extends TrunkConfig>(
-  design: Design<Config>,
-  config: Config,
+export function cachedRun(
+  { config, cacheLayers }: Design,
   { mask, chunk, cache }: Pick<CachedStep, "mask" | "chunk" | "cache">,
 ) {
-  const layers = design.cacheLayers(config);
-  const masks = cacheMasks({ mask, chunk }, config.heads / layers[0].heads);
-  const over = (n: number) => ({ cache: cache.slice(n * layers.length, (n + 1) * layers.length), masks });
+  const count = cacheLayers.length;
+  const masks = cacheMasks({ mask, chunk }, config.heads / cacheLayers[0].heads);
+  const over = (n: number) => ({ cache: cache.slice(n * count, (n + 1) * count), masks });
   const wanted = chunk && ((hidden: Tensor) => wantedTokens(hidden, chunk.last));
   return { over, options: { wanted } };
 }

@@ -3,7 +3,8 @@
  * words: a model that is read at all computes what transformers computes with it.
  */
 import {
-  checkField,
+  type Allowed,
+  checkFields,
   configError,
   type Fields,
   readNumber,
@@ -12,7 +13,13 @@ import {
   writeNumbers,
   writtenEnd,
 } from "./checks.ts";
-import { architectureOf, checkDecoderConfig, type DecoderConfig } from "./config.ts";
+import {
+  architectureOf,
+  checkDecoderConfig,
+  type DecoderConfig,
+  FURTHER_NUMBERS,
+  NUMBERS,
+} from "./config.ts";
 import type { RopeScaling } from "./rope.ts";
 
 // Two names of one function.
@@ -23,10 +30,10 @@ interface Family extends Pick<DecoderConfig, "architecture" | "qkvBias" | "qkNor
   /** What transformers takes for an absent field; left out, it follows from other fields. */
   absent: { kvHeads?: number; headDim?: number; maxPositions: number };
   /**
-   * The values that a field may have, the default first: fields of transformers' config classes (5.24) that change what is computed, where another value is not built here. A
+   * Fields of transformers' config classes (5.24) that change what is computed, where another value is not built here. A
    * class that lacks a field ignores it, and so do we: Qwen2 has its biases by design.
    */
-  fixed: Readonly<Record<string, readonly unknown[]>>;
+  fixed: Allowed;
 }
 
 /** By `model_type`. A Mistral without its window is Llama's block, and is written as such. */
@@ -48,26 +55,15 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   mistral: { absent: { kvHeads: 8, maxPositions: 131072 }, fixed: { hidden_act: ACTIVATION } },
 };
 
-/** Numbers under Hugging Face's names. */
-const SIZES = {
-  vocabSize: ["vocab_size"],
-  layers: ["num_hidden_layers"],
-  hiddenSize: ["hidden_size"],
-  heads: ["num_attention_heads"],
-  intermediateSize: ["intermediate_size"],
-  normEps: ["rms_norm_eps", 1e-6],
-} as const;
-
 /** In the spelling that transformers 4 and 5 both read. */
 export function denseToHuggingFace(config: DecoderConfig, ids: TokenIds): Fields {
   const architecture = architectureOf(config);
   const { ropeScaling: scaling } = config;
   return {
     hidden_act: "silu",
-    ...writeNumbers(SIZES, config),
-    num_key_value_heads: config.kvHeads,
-    head_dim: config.headDim,
-    max_position_embeddings: scaling?.kind === "dynamic" ? scaling.originalPositions : config.maxPositions,
+    ...writeNumbers(NUMBERS, config),
+    ...writeNumbers(FURTHER_NUMBERS, config),
+    ...(scaling?.kind === "dynamic" && { max_position_embeddings: scaling.originalPositions }),
     rope_theta: config.ropeTheta,
     rope_scaling: scaling === undefined ? null : writeScaling(scaling),
     // Qwen2 has its biases by design and no such fields.
@@ -85,10 +81,16 @@ export function denseToHuggingFace(config: DecoderConfig, ids: TokenIds): Fields
 export function denseFromHuggingFace(fields: Fields): DecoderConfig {
   const type = fields.model_type as string;
   const { absent, fixed, ...traits } = FAMILIES[type];
-  for (const [field, allowed] of Object.entries(fixed)) checkField(fields, field, allowed);
-  const sizes = readNumbers(SIZES, fields);
-  const { heads } = sizes;
-  const positions = readNumber(fields, "max_position_embeddings", absent.maxPositions);
+  checkFields(fields, fixed);
+  const sizes = readNumbers(NUMBERS, fields);
+  const { heads, hiddenSize } = sizes;
+  const further = readNumbers(FURTHER_NUMBERS, fields, {
+    // In old files `null` and an absent field both mean as many as heads.
+    kvHeads: fields.num_key_value_heads === null ? heads : (absent.kvHeads ?? heads),
+    headDim: absent.headDim ?? hiddenSize / heads,
+    maxPositions: absent.maxPositions,
+  });
+  const { maxPositions: positions } = further;
   refuseWindow(fields, type, positions, sizes.layers);
   // As in transformers 5: where both fields are given, the old one wins, and the theta beside it is the default.
   const rope = (fields.rope_scaling ?? fields.rope_parameters ?? {}) as Fields;
@@ -96,14 +98,8 @@ export function denseFromHuggingFace(fields: Fields): DecoderConfig {
   return checkDecoderConfig({
     ...traits,
     ...sizes,
-    // In old files `null` and an absent field both mean as many as heads.
-    kvHeads: readNumber(
-      fields,
-      "num_key_value_heads",
-      fields.num_key_value_heads === null ? heads : (absent.kvHeads ?? heads),
-    ),
-    headDim: readNumber(fields, "head_dim", absent.headDim ?? sizes.hiddenSize / heads),
-    maxPositions: ropeScaling?.kind === "dynamic" ? Math.floor(ropeScaling.factor * positions) : positions,
+    ...further,
+    ...(ropeScaling?.kind === "dynamic" && { maxPositions: Math.floor(ropeScaling.factor * positions) }),
     ropeTheta: readNumber(rope, "rope_theta", readNumber(fields, "rope_theta", 10000)),
     ...(ropeScaling && { ropeScaling }),
     tieEmbeddings: fields.tie_word_embeddings === true,
@@ -132,47 +128,47 @@ function refuseWindow(fields: Fields, type: string, positions: number, layers: n
 
 function readScaling(rope: Fields, fields: Fields, positions: number): RopeScaling | undefined {
   const kind = rope.rope_type ?? rope.type ?? "default";
-  for (const source of [rope, fields]) checkField(source, "partial_rotary_factor", [1]);
-  // Sections are of pictures; a text has one position in all of them, which the default reads without.
-  if (kind !== "default") checkField(rope, "mrope_section", [null]);
-  checkField({ rope_type: kind }, "rope_type", ["default", "linear", "dynamic", "llama3", "yarn"]);
-  // Settings for each type of layer, whose own would be overlooked here.
-  checkField(rope, "full_attention", [null]);
+  checkFields(fields, { partial_rotary_factor: [1] });
+  checkFields(rope, {
+    partial_rotary_factor: [1],
+    // Sections are of pictures; a text has one position in all of them, which the default reads without.
+    ...(kind !== "default" && { mrope_section: [null] }),
+    // Settings for each type of layer, whose own would be overlooked here.
+    full_attention: [null],
+  });
+  checkFields({ rope_type: kind }, { rope_type: ["default", "linear", "dynamic", "llama3", "yarn"] });
   if (kind === "default") return undefined;
-  const trained = readNumber(
+
+  const read = (name: keyof typeof SCALING, absent?: number) => readNumber(rope, SCALING[name], absent);
+  const optional = (name: keyof typeof SCALING) => rope[SCALING[name]] != null && { [name]: read(name) };
+  const originalPositions = readNumber(
     fields,
-    "original_max_position_embeddings",
-    readNumber(rope, "original_max_position_embeddings", positions),
+    SCALING.originalPositions,
+    read("originalPositions", positions),
   );
   // As in transformers, `null` (and only that) is the ratio of the two lengths.
-  const factor = readNumber(rope, "factor", rope.factor === null ? positions / trained : undefined);
+  const factor = read("factor", rope.factor === null ? positions / originalPositions : undefined);
   if (kind === "linear") return { kind, factor };
   if (kind === "dynamic") return { kind, factor, originalPositions: positions };
-  if (kind === "llama3")
-    return {
-      kind,
-      factor,
-      originalPositions: trained,
-      lowFrequencyFactor: readNumber(rope, "low_freq_factor"),
-      highFrequencyFactor: readNumber(rope, "high_freq_factor"),
-    };
-  const optional = (name: string, field: string) =>
-    rope[field] == null ? {} : { [name]: readNumber(rope, field) };
+  const scaled = { factor, originalPositions };
+  if (kind === "llama3") {
+    const [low, high] = [read("lowFrequencyFactor"), read("highFrequencyFactor")];
+    return { kind, ...scaled, lowFrequencyFactor: low, highFrequencyFactor: high };
+  }
   return {
     kind: "yarn",
-    factor,
-    originalPositions: trained,
-    betaFast: readNumber(rope, "beta_fast", 32) || 32,
-    betaSlow: readNumber(rope, "beta_slow", 1) || 1,
+    ...scaled,
+    betaFast: read("betaFast", 32) || 32,
+    betaSlow: read("betaSlow", 1) || 1,
     ...(rope.truncate === false && { truncate: false }),
-    ...optional("attentionFactor", "attention_factor"),
-    ...optional("mscale", "mscale"),
-    ...optional("mscaleAllDim", "mscale_all_dim"),
+    ...optional("attentionFactor"),
+    ...optional("mscale"),
+    ...optional("mscaleAllDim"),
   };
 }
 
-/** What `readScaling` reads, under Hugging Face's names. */
-const SCALING: Readonly<Record<string, string>> = {
+/** The fields of a scaling, under Hugging Face's names. */
+const SCALING = {
   factor: "factor",
   originalPositions: "original_max_position_embeddings",
   lowFrequencyFactor: "low_freq_factor",
@@ -190,5 +186,8 @@ export function writeScaling({ kind, ...values }: RopeScaling): Fields {
   const written = Object.entries(values).filter(
     ([name, value]) => value !== undefined && value !== true && (kind !== "dynamic" || name === "factor"),
   );
-  return { rope_type: kind, ...Object.fromEntries(written.map(([name, value]) => [SCALING[name], value])) };
+  return {
+    rope_type: kind,
+    ...Object.fromEntries(written.map(([name, value]) => [SCALING[name as keyof typeof SCALING], value])),
+  };
 }

@@ -5,7 +5,14 @@
 import { add, attention, linear, reshape, rmsNorm, rope } from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { cachedAttention } from "./cache.ts";
-import { checkDecoderConfig, type DecoderConfig, type Architecture as Family } from "./config.ts";
+import {
+  checkDecoderConfig,
+  completeShape,
+  type DecoderConfig,
+  type DenseShape,
+  denseShape,
+  type Architecture as Family,
+} from "./config.ts";
 import { denseFromHuggingFace, denseToHuggingFace } from "./dense-hugging-face.ts";
 import type { Architecture, AttentionContext, Design } from "./design.ts";
 import {
@@ -21,41 +28,56 @@ import {
   type Weights,
 } from "./layers.ts";
 
-const design: Design<DecoderConfig> = {
-  attentionParameters({ layers, hiddenSize, heads, kvHeads, headDim, qkvBias, qkNorm }) {
-    const projection = (name: "q" | "k" | "v", count: number): ParameterSpec[] => {
-      const out = count * headDim;
-      const role = name === "q" ? "projection" : "kvProjection";
-      return [
-        matrix(`self_attn.${name}_proj`, [out, hiddenSize], { role }),
-        ...(qkvBias
-          ? [{ name: `self_attn.${name}_proj.bias`, role: "bias", shape: [out], init: 0 } as const]
-          : []),
-        ...(qkNorm && name !== "v" ? [normWeight(`self_attn.${name}_norm`, headDim)] : []),
-      ];
-    };
+function parameters(config: DecoderConfig): ParameterSpec[] {
+  const { layers, hiddenSize, heads, kvHeads, headDim, qkvBias, qkNorm } = config;
+  const projection = (name: "q" | "k" | "v", count: number): ParameterSpec[] => {
+    const out = count * headDim;
+    const role = name === "q" ? "projection" : "kvProjection";
+    const bias: ParameterSpec = { name: `self_attn.${name}_proj.bias`, role: "bias", shape: [out], init: 0 };
     return [
-      ...projection("q", heads),
-      ...projection("k", kvHeads),
-      ...projection("v", kvHeads),
-      matrix("self_attn.o_proj", [hiddenSize, heads * headDim], { init: residualStd(layers) }),
+      matrix(`self_attn.${name}_proj`, [out, hiddenSize], { role }),
+      ...(qkvBias ? [bias] : []),
+      ...(qkNorm && name !== "v" ? [normWeight(`self_attn.${name}_norm`, headDim)] : []),
     ];
-  },
+  };
+  return [
+    ...projection("q", heads),
+    ...projection("k", kvHeads),
+    ...projection("v", kvHeads),
+    matrix("self_attn.o_proj", [hiddenSize, heads * headDim], { init: residualStd(layers) }),
+  ];
+}
 
-  feedForwardParameters: (config) => swigluParameters("mlp", config, config.intermediateSize),
+/** x [batch, seq, hiddenSize] -> [batch, heads, seq, headDim]: queries, keys or values; the first two after norm and rotation. */
+function projectedHeads(
+  x: Tensor,
+  weights: Weights,
+  name: "q" | "k" | "v",
+  { config, tables, positions }: AttentionContext & { config: DecoderConfig },
+): Tensor {
+  const { heads, kvHeads, qkvBias, qkNorm, normEps } = config;
+  return x.graph.scope(name, () => {
+    const product = linear(x, weights(`self_attn.${name}_proj.weight`));
+    const biased = qkvBias ? add(product, weights(`self_attn.${name}_proj.bias`)) : product;
+    const projected = splitHeads(biased, name === "q" ? heads : kvHeads);
+    if (name === "v") return projected;
+    const normed = qkNorm ? rmsNorm(projected, weights(`self_attn.${name}_norm.weight`), normEps) : projected;
+    return rope(normed, tables.cos, tables.sin, positions);
+  });
+}
 
-  cacheLayers: ({ kvHeads: heads, headDim: width }) => [
-    { name: "keys", heads, width },
-    { name: "values", heads, width },
-  ],
-
-  rotary: (config) => config,
+const design = (config: DecoderConfig): Design => ({
+  config,
+  attentionParameters: parameters(config),
+  feedForwardParameters: () => swigluParameters("mlp", config, config.intermediateSize),
+  cacheLayers: ["keys", "values"].map((name) => ({ name, heads: config.kvHeads, width: config.headDim })),
+  rotary: config,
 
   attention(x, weights, context) {
-    const { heads, kvHeads, headDim } = context.config;
-    const q = rotatedHeads(x, weights, "q", context);
-    const keys = rotatedHeads(x, weights, "k", context);
-    const values = projectedHeads(x, weights, "v", kvHeads, context.config);
+    const { heads, headDim } = config;
+    const [q, keys, values] = (["q", "k", "v"] as const).map((name) =>
+      projectedHeads(x, weights, name, { ...context, config }),
+    );
     const { over } = context;
     const merged = (): Tensor => {
       if ("mask" in over) return mergeHeads(attention(q, keys, values, over.mask));
@@ -68,43 +90,15 @@ const design: Design<DecoderConfig> = {
   },
 
   feedForward: (x, weights) => ({ out: swigluLayer(x, weights, "mlp") }),
-};
-
-/** x [batch, seq, hiddenSize] -> [batch, heads, seq, headDim]. */
-function projectedHeads(
-  x: Tensor,
-  weights: Weights,
-  name: "q" | "k" | "v",
-  heads: number,
-  { qkvBias }: DecoderConfig,
-): Tensor {
-  return x.graph.scope(name, () => {
-    const product = linear(x, weights(`self_attn.${name}_proj.weight`));
-    return splitHeads(qkvBias ? add(product, weights(`self_attn.${name}_proj.bias`)) : product, heads);
-  });
-}
-
-/** Queries or keys after their norm, where there is one, and the rotation. */
-function rotatedHeads(
-  x: Tensor,
-  weights: Weights,
-  name: "q" | "k",
-  { config, tables, positions }: AttentionContext<DecoderConfig>,
-): Tensor {
-  const projected = projectedHeads(x, weights, name, name === "q" ? config.heads : config.kvHeads, config);
-  return x.graph.scope(name, () => {
-    const scaled = config.qkNorm
-      ? rmsNorm(projected, weights(`self_attn.${name}_norm.weight`), config.normEps)
-      : projected;
-    return rope(scaled, tables.cos, tables.sin, positions);
-  });
-}
+});
 
 const family = (
   name: Family,
   className: string,
   aliases: readonly string[] = [],
-): Architecture<DecoderConfig> => ({
+): Architecture<DecoderConfig, DenseShape> => ({
+  shape: denseShape,
+  complete: completeShape,
   design,
   className,
   modelTypes: [name, ...aliases],

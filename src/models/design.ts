@@ -1,4 +1,5 @@
 /** What a design (an architecture's way to compute) brings, and what sampling and training get from a model. */
+import type { z } from "zod";
 import type { Tensor } from "../graph/tensor.ts";
 import type { CachedStep, CacheMasks } from "./cache.ts";
 import type { Fields, TokenIds } from "./checks.ts";
@@ -26,8 +27,7 @@ export interface CacheLayer {
 }
 
 /** What attention reads beside its input. */
-export interface AttentionContext<Config> {
-  config: Config;
+export interface AttentionContext {
   tables: RotaryTables;
   /** [batch, seq] i32. */
   positions: Tensor;
@@ -51,26 +51,31 @@ export interface LayerRouting extends Routing {
   bias: string;
 }
 
-/** The parts in which designs differ. Names of parameters and cache layers are those inside a block. */
-export interface Design<Config extends TrunkConfig> {
-  attentionParameters(config: Config): ParameterSpec[];
-  feedForwardParameters(config: Config, layer: number): ParameterSpec[];
+/** The parts in which designs differ, for one config. Names of parameters and cache layers are those inside a block. */
+export interface Design {
+  config: TrunkConfig;
+  attentionParameters: ParameterSpec[];
+  feedForwardParameters(layer: number): ParameterSpec[];
   /** What the cache holds of each block. */
-  cacheLayers(config: Config): CacheLayer[];
-  rotary(config: Config): RotarySettings;
+  cacheLayers: CacheLayer[];
+  rotary: RotarySettings;
   /** x [batch, seq, hiddenSize] -> the same, and what the cache stores, [batch, heads, seq, width] each. */
-  attention(x: Tensor, weights: Weights, context: AttentionContext<Config>): { out: Tensor; cache: Tensor[] };
+  attention(x: Tensor, weights: Weights, context: AttentionContext): { out: Tensor; cache: Tensor[] };
   /** x [batch, seq, hiddenSize] -> the same. */
   feedForward(
     x: Tensor,
     weights: Weights,
-    context: ForwardOptions & { config: Config; layer: number },
+    options: ForwardOptions & { layer: number },
   ): { out: Tensor; routing?: Routing };
 }
 
 /** What the program knows of a family of models: how its configs are read and written, and what they compute. */
-export interface Architecture<Config extends TrunkConfig> {
-  design: Design<Config>;
+export interface Architecture<Config extends TrunkConfig, Shape> {
+  /** What a recipe says of a new model. */
+  shape: z.ZodType<Shape>;
+  /** The config of such a shape: fills what follows from its other fields. */
+  complete(shape: Shape & { vocabSize: number }): Config;
+  design(config: Config): Design;
   /** Values of `model_type` in a `config.json` that are read; the first one is written. */
   modelTypes: readonly string[];
   /** Name of the class in transformers. */

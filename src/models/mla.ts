@@ -47,43 +47,34 @@ export function scoreFactor(yarn: Yarn | null): number {
   return yarn === null || yarn.mscaleAllDim === 0 ? 1 : yarnMagnitude(yarn.factor, yarn.mscaleAllDim) ** 2;
 }
 
-type MlaContext = AttentionContext<V3Config>;
+type MlaContext = AttentionContext & { config: V3Config };
 type CachedOver = Extract<MlaContext["over"], { cache: unknown }>;
 
 export function mlaParameters(config: V3Config): ParameterSpec[] {
-  const {
-    hiddenSize,
-    heads,
-    queryLoraRank: queryRank,
-    kvLoraRank: rank,
-    nopeDim,
-    ropeDim,
-    valueDim,
-  } = config;
+  const { hiddenSize, heads, queryLoraRank, kvLoraRank, nopeDim, ropeDim, valueDim, layers } = config;
   const queries = heads * (nopeDim + ropeDim);
   return [
-    ...(queryRank === null
+    ...(queryLoraRank === null
       ? [matrix("self_attn.q_proj", [queries, hiddenSize])]
       : [
-          matrix("self_attn.q_a_proj", [queryRank, hiddenSize]),
-          normWeight("self_attn.q_a_layernorm", queryRank),
-          matrix("self_attn.q_b_proj", [queries, queryRank]),
+          matrix("self_attn.q_a_proj", [queryLoraRank, hiddenSize]),
+          normWeight("self_attn.q_a_layernorm", queryLoraRank),
+          matrix("self_attn.q_b_proj", [queries, queryLoraRank]),
         ]),
-    matrix("self_attn.kv_a_proj_with_mqa", [rank + ropeDim, hiddenSize], { role: "kvProjection" }),
-    normWeight("self_attn.kv_a_layernorm", rank),
-    matrix("self_attn.kv_b_proj", [heads * (nopeDim + valueDim), rank], { role: "kvUpProjection" }),
-    matrix("self_attn.o_proj", [hiddenSize, heads * valueDim], { init: residualStd(config.layers) }),
+    matrix("self_attn.kv_a_proj_with_mqa", [kvLoraRank + ropeDim, hiddenSize], { role: "kvProjection" }),
+    normWeight("self_attn.kv_a_layernorm", kvLoraRank),
+    matrix("self_attn.kv_b_proj", [heads * (nopeDim + valueDim), kvLoraRank], { role: "kvUpProjection" }),
+    matrix("self_attn.o_proj", [hiddenSize, heads * valueDim], { init: residualStd(layers) }),
   ];
 }
 
 /** Queries of all heads, [batch, seq, heads · (nope + rope)] (eq. 6 to 8). */
-function queries(x: Tensor, weights: Weights, { queryLoraRank: queryRank }: V3Config): Tensor {
+function queries(x: Tensor, weights: Weights, { queryLoraRank }: V3Config): Tensor {
   const { graph } = x;
-  if (queryRank === null) return project(x, weights, "self_attn.q_proj");
+  if (queryLoraRank === null) return project(x, weights, "self_attn.q_proj");
   const down = project(x, weights, "self_attn.q_a_proj");
-  const normed = graph.scope("qNorm", () =>
-    rmsNorm(down, weights("self_attn.q_a_layernorm.weight"), LATENT_EPSILON),
-  );
+  const weight = weights("self_attn.q_a_layernorm.weight");
+  const normed = graph.scope("qNorm", () => rmsNorm(down, weight, LATENT_EPSILON));
   return project(normed, weights, "self_attn.q_b_proj");
 }
 
@@ -94,9 +85,8 @@ function compress(x: Tensor, weights: Weights, context: MlaContext): { latent: T
   const [batch, seq] = x.shape;
   const both = project(x, weights, "self_attn.kv_a_proj_with_mqa");
   const [raw, rawKey] = graph.scope("kvA", () => split(both, -1, [rank, ropeDim]));
-  const latent = graph.scope("kvNorm", () =>
-    rmsNorm(raw, weights("self_attn.kv_a_layernorm.weight"), LATENT_EPSILON),
-  );
+  const weight = weights("self_attn.kv_a_layernorm.weight");
+  const latent = graph.scope("kvNorm", () => rmsNorm(raw, weight, LATENT_EPSILON));
   const key = graph.scope("kRope", () => rotate(reshape(rawKey, [batch, 1, seq, ropeDim]), context));
   return { latent, key };
 }
@@ -157,18 +147,14 @@ export function absorbedAttention(
   const [batch, seq] = x.shape;
   const tokens = product([batch, seq]);
   const entry = cacheEntry(compress(x, weights, context));
-  const [upKeys, upValues] = graph.scope("kvB", () =>
-    split(reshape(weights("self_attn.kv_b_proj.weight"), [heads, nopeDim + valueDim, latent]), 1, [
-      nopeDim,
-      valueDim,
-    ]),
-  );
+  const [upKeys, upValues] = graph.scope("kvB", () => {
+    const up = reshape(weights("self_attn.kv_b_proj.weight"), [heads, nopeDim + valueDim, latent]);
+    return split(up, 1, [nopeDim, valueDim]);
+  });
   const projected = queries(x, weights, context.config);
   const q = graph.scope("q", () => {
-    const [plain, turned] = split(reshape(projected, [batch, seq, heads, nopeDim + ropeDim]), -1, [
-      nopeDim,
-      ropeDim,
-    ]);
+    const byToken = reshape(projected, [batch, seq, heads, nopeDim + ropeDim]);
+    const [plain, turned] = split(byToken, -1, [nopeDim, ropeDim]);
     // One product a head over the tokens of all rows: [heads, batch · seq, nope] · [heads, nope, latent].
     const byHead = transpose(reshape(plain, [tokens, heads, nopeDim]), [1, 0, 2]);
     const absorbed = reshape(matmul(byHead, upKeys), [heads, batch, seq, latent], positions);

@@ -2,15 +2,17 @@
 import { z } from "zod";
 import { count, nonNegative, off, positive } from "../lib/schema.ts";
 import {
-  checkField,
-  checkPositive,
-  checkSizes,
+  aboveZero,
+  checkFields,
+  checkNumbers,
   configError,
   type Fields,
   LIMITS,
   readNumber,
   readNumbers,
   type TokenIds,
+  upTo,
+  wholeNumber,
   writeNumbers,
   writtenEnd,
 } from "./checks.ts";
@@ -68,13 +70,50 @@ export const v3Shape = z.strictObject({
   tieEmbeddings: off.describe("The head uses the embedding's weights."),
 });
 
+export type V3Shape = z.output<typeof v3Shape>;
+
 /** All sizes are counts; a checked config comes from `checkV3Config` or `v3FromHuggingFace`. */
-export type V3Config = z.output<typeof v3Shape> & {
+export type V3Config = V3Shape & {
   /** Rows of the embedding; at least the tokenizer's vocabulary. */
   vocabSize: number;
 };
 /** YaRN (Peng et al. 2023, arXiv 2309.00071) as DeepSeek configures it. */
 export type Yarn = NonNullable<V3Config["yarn"]>;
+
+const width = upTo(LIMITS.width);
+const headDim = upTo(LIMITS.headDim);
+const experts = upTo(LIMITS.experts);
+
+/** Transformers takes V3's published sizes for absent fields. */
+const NUMBERS = {
+  hiddenSize: ["hidden_size", width, 7168],
+  intermediateSize: ["intermediate_size", width, 18432],
+  moeIntermediateSize: ["moe_intermediate_size", width, 2048],
+  layers: ["num_hidden_layers", upTo(LIMITS.layers), 61],
+  heads: ["num_attention_heads", upTo(LIMITS.heads), 128],
+  experts: ["n_routed_experts", experts, 256],
+  sharedExperts: ["n_shared_experts", experts, 1],
+  activeExperts: ["num_experts_per_tok", experts, 8],
+  groups: ["n_group", experts, 8],
+  activeGroups: ["topk_group", experts, 4],
+  routedScale: ["routed_scaling_factor", aboveZero, 2.5],
+  denseLayers: ["first_k_dense_replace", wholeNumber, 3],
+  kvLoraRank: ["kv_lora_rank", width, 512],
+  nopeDim: ["qk_nope_head_dim", headDim, 128],
+  ropeDim: ["qk_rope_head_dim", headDim, 64],
+  valueDim: ["v_head_dim", headDim, 128],
+  vocabSize: ["vocab_size", upTo(LIMITS.vocabSize), 129280],
+  maxPositions: ["max_position_embeddings", upTo(Number.MAX_SAFE_INTEGER), 4096],
+  normEps: ["rms_norm_eps", aboveZero, 1e-6],
+} as const;
+const YARN = {
+  factor: ["factor", null],
+  originalPositions: ["original_max_position_embeddings", null],
+  betaFast: ["beta_fast", null, 32],
+  betaSlow: ["beta_slow", null, 1],
+  mscale: ["mscale", null, 0],
+  mscaleAllDim: ["mscale_all_dim", null, 0],
+} as const;
 
 function refuse(field: string, expected: string, found: unknown, remedy?: string): never {
   throw configError(field, expected, found === undefined ? "nothing" : JSON.stringify(found), remedy);
@@ -85,26 +124,9 @@ function refuse(field: string, expected: string, found: unknown, remedy?: string
  * @throws UserError naming the first impossible field and what would work.
  */
 export function checkV3Config(config: V3Config): V3Config {
-  const { width, heads, headDim, experts: most } = LIMITS;
-  checkSizes({
-    vocabSize: [config.vocabSize, LIMITS.vocabSize],
-    layers: [config.layers, LIMITS.layers],
-    hiddenSize: [config.hiddenSize, width],
-    heads: [config.heads, heads],
-    kvLoraRank: [config.kvLoraRank, width],
-    nopeDim: [config.nopeDim, headDim],
-    ropeDim: [config.ropeDim, headDim],
-    valueDim: [config.valueDim, headDim],
-    intermediateSize: [config.intermediateSize, width],
-    moeIntermediateSize: [config.moeIntermediateSize, width],
-    experts: [config.experts, most],
-    activeExperts: [config.activeExperts, most],
-    sharedExperts: [config.sharedExperts, most],
-    groups: [config.groups, most],
-    activeGroups: [config.activeGroups, most],
-    maxPositions: [config.maxPositions, Number.MAX_SAFE_INTEGER],
-    ...(config.queryLoraRank !== null && { queryLoraRank: [config.queryLoraRank, width] as const }),
-  });
+  checkNumbers(NUMBERS, config);
+  aboveZero("ropeTheta", config.ropeTheta);
+  if (config.queryLoraRank !== null) width("queryLoraRank", config.queryLoraRank);
   const tensors = config.layers * (12 + 3 * config.experts);
   if (tensors > LIMITS.tensors)
     refuse(
@@ -113,10 +135,6 @@ export function checkV3Config(config: V3Config): V3Config {
       tensors,
       "No model of that size is built here.",
     );
-  const { ropeTheta, normEps, routedScale } = config;
-  checkPositive({ ropeTheta, normEps, routedScale });
-  if (!Number.isSafeInteger(config.denseLayers) || config.denseLayers < 0)
-    refuse("denseLayers", "a whole number, 0 or more", config.denseLayers);
   if (config.ropeDim % 2 !== 0) refuse("ropeDim", "an even number (pairs are turned)", config.ropeDim);
   if (config.mtpLayers !== 0 && config.mtpLayers !== 1)
     refuse("mtpLayers", "0 or 1", config.mtpLayers, "Deeper prediction is not implemented.");
@@ -136,42 +154,11 @@ export function checkV3Config(config: V3Config): V3Config {
   return config;
 }
 
-/** Numbers under Hugging Face's names; transformers takes V3's published sizes for absent fields. */
-const SIZES = {
-  hiddenSize: ["hidden_size", 7168],
-  intermediateSize: ["intermediate_size", 18432],
-  moeIntermediateSize: ["moe_intermediate_size", 2048],
-  layers: ["num_hidden_layers", 61],
-  heads: ["num_attention_heads", 128],
-  experts: ["n_routed_experts", 256],
-  sharedExperts: ["n_shared_experts", 1],
-  activeExperts: ["num_experts_per_tok", 8],
-  groups: ["n_group", 8],
-  activeGroups: ["topk_group", 4],
-  routedScale: ["routed_scaling_factor", 2.5],
-  denseLayers: ["first_k_dense_replace", 3],
-  kvLoraRank: ["kv_lora_rank", 512],
-  nopeDim: ["qk_nope_head_dim", 128],
-  ropeDim: ["qk_rope_head_dim", 64],
-  valueDim: ["v_head_dim", 128],
-  vocabSize: ["vocab_size", 129280],
-  maxPositions: ["max_position_embeddings", 4096],
-  normEps: ["rms_norm_eps", 1e-6],
-} as const;
-const YARN = {
-  factor: ["factor"],
-  originalPositions: ["original_max_position_embeddings"],
-  betaFast: ["beta_fast", 32],
-  betaSlow: ["beta_slow", 1],
-  mscale: ["mscale", 0],
-  mscaleAllDim: ["mscale_all_dim", 0],
-} as const;
-
 /** All of a `config.json` but its class, as DeepSeek publishes it. */
 export function v3ToHuggingFace(config: V3Config, ids: TokenIds): Record<string, unknown> {
   return {
     hidden_act: "silu",
-    ...writeNumbers(SIZES, config),
+    ...writeNumbers(NUMBERS, config),
     num_nextn_predict_layers: config.mtpLayers,
     num_key_value_heads: config.heads,
     topk_method: "noaux_tc",
@@ -193,28 +180,24 @@ export function v3ToHuggingFace(config: V3Config, ids: TokenIds): Record<string,
  * @throws UserError for a variant that would compute something else, a field of the wrong type, or an impossible shape.
  */
 export function v3FromHuggingFace(json: Fields): V3Config {
-  const sizes = readNumbers(SIZES, json);
-  checkField(json, "hidden_act", ["silu", "swish"]);
-  checkField(json, "attention_bias", [false]);
-  checkField(json, "rope_interleave", [true]);
+  const sizes = readNumbers(NUMBERS, json);
+  checkFields(json, {
+    hidden_act: ["silu", "swish"],
+    attention_bias: [false],
+    rope_interleave: [true],
+    num_key_value_heads: [sizes.heads],
+  });
   // Without a layer of experts there is nothing to choose.
-  if (sizes.denseLayers < sizes.layers) {
-    checkField(json, "topk_method", ["noaux_tc"]);
-    checkField(json, "scoring_func", ["sigmoid"]);
-    checkField(json, "moe_layer_freq", [1]);
-  }
-  checkField(json, "num_key_value_heads", [sizes.heads]);
+  if (sizes.denseLayers < sizes.layers)
+    checkFields(json, { topk_method: ["noaux_tc"], scoring_func: ["sigmoid"], moe_layer_freq: [1] });
   // As in transformers 5: where both fields are given, the old one wins.
   const rope = (json.rope_scaling ?? json.rope_parameters ?? {}) as Fields;
   const stated = rope.rope_type ?? rope.type ?? "default";
   // All frequencies divided by 1.
   const kind = stated === "linear" && rope.factor === 1 ? "default" : stated;
   if (kind !== "default" && kind !== "yarn") refuse("rope_scaling", '"yarn" or none', kind);
-  checkField(rope, "partial_rotary_factor", [1]);
-  if (kind === "yarn") {
-    checkField(rope, "attention_factor", [null]);
-    checkField(rope, "truncate", [true]);
-  }
+  checkFields(rope, { partial_rotary_factor: [1] });
+  if (kind === "yarn") checkFields(rope, { attention_factor: [null], truncate: [true] });
   return checkV3Config({
     architecture: "deepseek_v3",
     ...sizes,

@@ -6,8 +6,7 @@ import { z } from "zod";
 import { TRAINED_RULES } from "../checkpoint/gguf/splits.ts";
 import { dataSchema } from "../data/options.ts";
 import { count, fraction, nonNegative, positive } from "../lib/schema.ts";
-import { denseShape } from "../models/config.ts";
-import { v3Shape } from "../models/v3-config.ts";
+import { modelShapes } from "../models/architectures.ts";
 import { taskOptions } from "../tasks/registry.ts";
 import { grpoOptions, pretrainOptions, sftOptions } from "../train/options.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "./name.ts";
@@ -86,7 +85,7 @@ export const recipeObject = z.strictObject({
   seed: z.int().min(0).describe("The same seed gives the same numbers on the same machine."),
   description: z.string().optional().describe("For people."),
   model: z
-    .union([denseShape, v3Shape, modelFolderSchema])
+    .union([...modelShapes, modelFolderSchema])
     .describe("Sizes of a new model, or weights to start from."),
   tokenizer: tokenizerSchema.describe("Default with `from`: the model's own."),
   task: taskOptions.describe("The problems of GRPO and of evaluations."),
@@ -100,8 +99,6 @@ export const recipeObject = z.strictObject({
     .describe("For the bill: the machine's power draw and price. Without them energy and cost are unknown."),
 });
 
-export type DenseShape = z.infer<typeof denseShape>;
-export type V3Shape = z.infer<typeof v3Shape>;
 export type Recipe = z.infer<typeof recipeObject>;
 export type PretrainStage = z.infer<typeof pretrainSchema>;
 export type SftStage = z.infer<typeof sftSchema>;

@@ -4,11 +4,10 @@
  */
 import { z } from "zod";
 import { isUserError } from "../lib/errors.ts";
-import { checkConfig } from "../models/architectures.ts";
+import { checkConfig, configOf, type ModelShape } from "../models/architectures.ts";
 import { languageModelSteps } from "../train/options.ts";
 import { expandPreset, isObject } from "../train/presets.ts";
 import {
-  type DenseShape,
   type EvaluateStage,
   type GrpoStage,
   type PretrainStage,
@@ -16,7 +15,6 @@ import {
   recipeObject,
   type SftStage,
   type TaskOptions,
-  type V3Shape,
 } from "./schema.ts";
 
 type Path = (string | number)[];
@@ -25,8 +23,7 @@ type Refuse = (path: Path, message: string) => void;
 function validate(recipe: Recipe, context: z.RefinementCtx): void {
   const refuse: Refuse = (path, message) => context.addIssue({ code: "custom", path, message });
   const shape = "from" in recipe.model ? null : recipe.model;
-  if (shape !== null && "architecture" in shape) checkV3(shape, refuse);
-  else if (shape !== null) checkDense(shape, refuse);
+  if (shape !== null) checkShape(shape, refuse);
   const own = recipe.tokenizer.kind === "model";
   if (shape === null && !own)
     refuse(["tokenizer"], "A model that is taken from somewhere brings its own tokenizer: leave this out.");
@@ -58,35 +55,15 @@ export function expandPresets(recipe: unknown): unknown {
 /** Checks a recipe completely, as it is written, and fills its defaults. */
 export const recipeSchema = z.preprocess(expandPresets, recipeObject.superRefine(validate));
 
-function checkDense(model: DenseShape, refuse: Refuse): void {
-  const { hiddenSize: width, heads, kvHeads = heads } = model;
-  if (model.headDim === undefined && width % heads !== 0)
-    refuse(
-      ["model", "heads"],
-      `A hiddenSize of ${width} cannot be shared by ${heads} heads: choose a divisor of ${width}, or give headDim.`,
-    );
-  const headDim = model.headDim ?? width / heads;
-  if (Number.isInteger(headDim) && headDim % 2 !== 0)
-    refuse(
-      ["model", model.headDim === undefined ? "heads" : "headDim"],
-      `Heads of ${headDim} numbers do not fit rotary positions, which turn pairs: headDim must be even.`,
-    );
-  if (heads % kvHeads !== 0)
-    refuse(
-      ["model", "kvHeads"],
-      `${heads} heads cannot share ${kvHeads} key-value heads evenly: kvHeads must divide heads.`,
-    );
-}
-
-function checkV3(model: V3Shape, refuse: Refuse): void {
+function checkShape(model: ModelShape, refuse: Refuse): void {
   try {
     // The vocabulary is the tokenizer's, which is not loaded to check a recipe.
-    checkConfig({ ...model, vocabSize: 1 });
+    checkConfig(configOf(model, 1));
   } catch (error) {
     if (!isUserError(error, "config")) throw error;
     const { expected, found, remedy } = error;
     const field = String(error.data.field);
-    refuse(["model", field], `"${field}" is ${found}. Expected ${expected}. ${remedy}`);
+    refuse(["model", ...field.split(".")], `"${field}" is ${found}. Expected ${expected}. ${remedy}`);
   }
 }
 
@@ -120,7 +97,7 @@ function checkUnique(recipe: Recipe, refuse: Refuse): void {
 
 function checkLanguageModelling(
   stage: PretrainStage | SftStage,
-  model: DenseShape | V3Shape | null,
+  model: ModelShape | null,
   refuse: Refuse,
 ): void {
   if ((stage.tokens === undefined) === (stage.steps === undefined)) {
@@ -199,7 +176,7 @@ function checkWarmup(warmup: number, steps: number, refuse: Refuse): void {
   );
 }
 
-function checkGrpo(stage: GrpoStage, model: DenseShape | V3Shape | null, refuse: Refuse): void {
+function checkGrpo(stage: GrpoStage, model: ModelShape | null, refuse: Refuse): void {
   const samples = stage.problemsPerStep * stage.groupSize;
   if (stage.miniBatches > samples)
     refuse(
@@ -241,7 +218,7 @@ function checkGrpo(stage: GrpoStage, model: DenseShape | V3Shape | null, refuse:
   checkWarmup(stage.schedule.warmup, stage.steps, refuse);
 }
 
-function checkEvaluate(stage: EvaluateStage, model: DenseShape | V3Shape | null, refuse: Refuse): void {
+function checkEvaluate(stage: EvaluateStage, model: ModelShape | null, refuse: Refuse): void {
   if (stage.temperature === 0 && stage.samples > 1)
     refuse(
       ["samples"],
@@ -251,7 +228,7 @@ function checkEvaluate(stage: EvaluateStage, model: DenseShape | V3Shape | null,
 }
 
 /** The prompt's length is the task's; that it needs at least one position is sure here. */
-function checkLimit(maxNewTokens: number, model: DenseShape | V3Shape | null, refuse: Refuse): void {
+function checkLimit(maxNewTokens: number, model: ModelShape | null, refuse: Refuse): void {
   if (model === null || maxNewTokens < model.maxPositions) return;
   refuse(
     ["maxNewTokens"],

@@ -7,47 +7,26 @@ import { allocate, copyBlocks, f32, i32, type Value } from "../runtime/value.ts"
 import { KvCache } from "./cache.ts";
 import { fillGumbel, type Sampling } from "./sampling.ts";
 
-/** What drafts the tokens of a run of the decode graph, which then verifies them in the same run. */
-export interface Drafter {
-  /** Tokens drafted in each run. */
-  readonly drafts: number;
-  /** How many tokens of the sequence it could continue from, at most. */
-  readonly held: number;
-  /**
-   * Its inputs of a run whose tokens begin with `first`, over a cache of this capacity.
-   * @param decoding how drafts are drawn; without it they are not used, since the run reads a prompt
-   */
-  draft(
-    first: number,
-    capacity: number,
-    decoding?: { sampling: Sampling; random: Random },
-  ): Record<string, Value>;
-  /** The run's first tokens, `ids`, belong to the sequence now: those that were known, and drafts that were accepted. */
-  accept(ids: readonly number[], outputs: Readonly<Record<string, Value>>): void;
-  /** Forgets all but the first `length` tokens of the sequence. */
-  rewind(length: number): void;
-  /** Frees its cache. */
-  clear(): void;
-}
-
 /** The module was trained to predict one token ahead. It predicts the second as well; a third costs as much as it gains. */
 export const MTP_DRAFTS = 2;
 
 /**
- * The state of the module beside the decode graph (see `traceDecode`). The module reads pairs of consecutive tokens, so it has
- * read all tokens of the sequence but those of the last run, whose hidden states it is fed in the next run.
+ * The state of the module beside the decode graph (see `traceDecode`), whose runs draft tokens and verify them at once. The
+ * module reads pairs of consecutive tokens, so it has read all tokens of the sequence but those of the last run, whose hidden
+ * states it is fed in the next run.
  */
-export class MtpDrafter implements Drafter {
-  readonly drafts: number;
+export class Drafter {
+  /** Tokens in the module's cache: how many tokens of the sequence it could continue from, at most. */
+  held = 0;
+  private readonly drafts: number;
   private readonly config: ModelConfig;
   private readonly cache: KvCache;
   private readonly layers: readonly string[];
-  /** Tokens in the module's cache. */
-  private read = 0;
   /** The tokens after these, and what the model made of them, [1, unread, hiddenSize]. */
   private unread: readonly number[] = [];
   private hidden: Value = allocate("f32", [0]);
 
+  /** @param drafts tokens drafted in each run */
   constructor(config: ModelConfig, drafts: number) {
     this.config = config;
     this.drafts = drafts;
@@ -56,16 +35,16 @@ export class MtpDrafter implements Drafter {
     this.cache = new KvCache(layers);
   }
 
-  get held(): number {
-    return this.read;
-  }
-
+  /**
+   * Its inputs of a run whose tokens begin with `first`, over a cache of this capacity.
+   * @param decoding how drafts are drawn; without it they are not used, since the run reads a prompt
+   */
   draft(
     first: number,
     capacity: number,
     decoding?: { sampling: Sampling; random: Random },
   ): Record<string, Value> {
-    const { drafts, read, unread, cache } = this;
+    const { drafts, held, unread, cache } = this;
     const { hiddenSize, vocabSize, maxPositions } = this.config;
     cache.ensure(capacity, 1);
     // The graph takes at least one pair: before the first one it is fed zeros, and what it makes of them is not stored.
@@ -74,10 +53,10 @@ export class MtpDrafter implements Drafter {
     if (decoding !== undefined) fillGumbel(noise, decoding.sampling.temperature, decoding.random);
     // Drafts after a part of a prompt are not used, but they should be the same ones whatever was asked before.
     else for (let draft = 0; draft < drafts; draft++) noise[draft * vocabSize] = 1e30;
-    const mask = new Float32Array(cache.capacity).fill(MASKED, read);
+    const mask = new Float32Array(cache.capacity).fill(MASKED, held);
     const laterMask = new Float32Array(cache.capacity + pairs);
     laterMask.set(mask);
-    const position = (offset: number) => Math.min(read + offset, maxPositions - 1);
+    const position = (offset: number) => Math.min(held + offset, maxPositions - 1);
     const feeds: Record<string, Value> = {
       ...cache.feeds(1),
       "mtp.hidden": unread.length > 0 ? this.hidden : allocate("f32", [1, 1, hiddenSize]),
@@ -97,32 +76,28 @@ export class MtpDrafter implements Drafter {
     return feeds;
   }
 
+  /** The run's first tokens, `ids`, belong to the sequence now: those that were known, and drafts that were accepted. */
   accept(ids: readonly number[], outputs: Readonly<Record<string, Value>>): void {
-    const { layers, cache, unread, read } = this;
     const { hiddenSize } = this.config;
-    const pairs = unread.length;
-    if (pairs > 0)
-      cache.append(
-        0,
-        read,
-        layers.map((name) => outputs[`new.${name}`]),
-        pairs,
-        pairs,
-      );
-    this.read += pairs;
+    const pairs = this.unread.length;
+    const added = this.layers.map((name) => outputs[`new.${name}`]);
+    if (pairs > 0) this.cache.append(0, this.held, added, pairs, pairs);
+    this.held += pairs;
     this.unread = [...ids];
     this.hidden = allocate("f32", [1, ids.length, hiddenSize]);
     copyBlocks(this.hidden, outputs.hidden, { count: 1, width: ids.length * hiddenSize });
   }
 
+  /** Forgets all but the first `length` tokens of the sequence. */
   rewind(length: number): void {
-    this.read = length;
+    this.held = length;
     this.unread = [];
     this.cache.keep(length);
   }
 
+  /** Frees its cache. */
   clear(): void {
-    this.read = 0;
+    this.held = 0;
     this.unread = [];
     this.cache.clear();
   }

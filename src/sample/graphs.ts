@@ -3,7 +3,8 @@ import { MASKED } from "../graph/ops/nn.ts";
 import { constant, input } from "../graph/ops/source.ts";
 import { add, argmax, cast, concat, exp, gather, max, mul, reshape, slice, sub } from "../graph/ops.ts";
 import { type Dim, Graph, GraphError, sumDims, type Tensor } from "../graph/tensor.ts";
-import { type CacheLayer, type Model, type ModelConfig, modelOf } from "../models/architectures.ts";
+import { type CacheLayer, type ModelConfig, type MtpModule, modelOf } from "../models/architectures.ts";
+import { sequenceInputs } from "../models/decoder.ts";
 import { type ParameterMaker, type Parameters, parameterInputs } from "../models/layers.ts";
 import { causalMask } from "../models/masks.ts";
 import { f32, i32, type Value } from "../runtime/value.ts";
@@ -14,10 +15,8 @@ export function tracePrefill(config: ModelConfig, maker: ParameterMaker = parame
   const graph = new Graph();
   const model = modelOf(config);
   const parameters = maker(graph, model.parameters);
-  const ids = input(graph, "ids", "i32", ["batch", "seq"]);
-  const positions = input(graph, "positions", "i32", ["batch", "seq"]);
-  const mask = input(graph, "mask", "f32", [1, 1, "seq", "seq"]);
-  outputNew(graph, model.cacheLayers, model.forward(parameters, { ids, positions, mask }).cache);
+  const inputs = sequenceInputs(graph, { batch: "batch", seq: "seq", mask: "shared" });
+  outputNew(graph, model.cacheLayers, model.forward(parameters, inputs).cache);
   return graph;
 }
 
@@ -85,17 +84,15 @@ export function traceDecode(config: ModelConfig, options: DecodeOptions = {}): G
   const { parameters: maker = parameterInputs, chunks = false, drafts = 0 } = options;
   const graph = new Graph();
   const model = modelOf(config);
-  const own = drafts > 0 ? mtpOf(model).parameters : [];
-  const parameters = maker(graph, [...model.parameters, ...own]);
+  const mtp = drafts > 0 ? model.mtp : null;
+  if (drafts > 0 && mtp === null) throw new GraphError("the model has no MTP module to draft with");
+  const parameters = maker(graph, [...model.parameters, ...(mtp?.parameters ?? [])]);
   const batch = drafts > 0 ? 1 : "batch";
   const seq = chunks ? "seq" : 1;
   const total = sumDims([seq, drafts]);
   const scale = input(graph, "scale", "f32", []);
   let ids = input(graph, "ids", "i32", [batch, seq]);
-  if (drafts > 0) {
-    const drafted = traceDrafts(graph, config, parameters, drafts, scale);
-    ids = concat([ids, drafted], 1);
-  }
+  if (mtp !== null) ids = concat([ids, traceDrafts(mtp, config, parameters, drafts, scale)], 1);
   const { logits, hidden, fresh } = model.decode(parameters, {
     ids,
     positions: input(graph, "positions", "i32", [batch, total]),
@@ -127,12 +124,6 @@ function outputNew(graph: Graph, layers: readonly CacheLayer[], values: readonly
   });
 }
 
-/** @throws GraphError if the model has no module */
-function mtpOf({ mtp }: Model) {
-  if (mtp === null) throw new GraphError("the model has no MTP module to draft with");
-  return mtp;
-}
-
 /**
  * Drafts the tokens that follow the newest one of a single row, [1, drafts] i32, by the model's MTP module (DeepSeek-V3,
  * arXiv 2412.19437, section 5.4.3). The module reads pairs: what the model made of a token, and the token after it. Inputs
@@ -141,14 +132,13 @@ function mtpOf({ mtp }: Model) {
  * For a draft after the first the module takes its own output in place of the model's.
  */
 function traceDrafts(
-  graph: Graph,
-  config: ModelConfig,
+  mtp: MtpModule,
+  { hiddenSize, vocabSize }: ModelConfig,
   parameters: Parameters,
   drafts: number,
   scale: Tensor,
 ): Tensor {
-  const mtp = mtpOf(modelOf(config));
-  const { hiddenSize, vocabSize } = config;
+  const { graph } = scale;
   const floats = (name: string, shape: Dim[]) => input(graph, `mtp.${name}`, "f32", shape);
   const integers = (name: string, shape: Dim[]) => input(graph, `mtp.${name}`, "i32", shape);
   const last = integers("last", [1]);

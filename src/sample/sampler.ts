@@ -11,7 +11,7 @@ import type { Engine } from "../runtime/engine.ts";
 import type { Session } from "../runtime/session.ts";
 import { read, scalar, type Value } from "../runtime/value.ts";
 import { KvCache } from "./cache.ts";
-import { type Drafter, MtpDrafter } from "./drafter.ts";
+import { Drafter } from "./drafter.ts";
 import { decodeFeeds, prefillFeeds, traceDecode, tracePrefill } from "./graphs.ts";
 import { StepOutputs } from "./outputs.ts";
 import { CHUNKS, commonPrefix, inFullChunks, PromptCaches, tokensOfPass, WHOLE_PROMPTS } from "./prompts.ts";
@@ -85,7 +85,7 @@ export class Sampler {
     this.config = config;
     this.decoder = decoder;
     this.prefill = prefill;
-    this.drafter = drafts > 0 ? new MtpDrafter(config, drafts) : null;
+    this.drafter = drafts > 0 ? new Drafter(config, drafts) : null;
     this.drafts = drafts;
     this.reuses = weights.kind === "baked";
     this.exact = roundsActivations(weights);

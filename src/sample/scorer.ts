@@ -5,6 +5,7 @@ import { RunFlops } from "../graph/run-flops.ts";
 import { Graph } from "../graph/tensor.ts";
 import { sumWork, type Work } from "../ledger/work.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
+import { sequenceInputs } from "../models/decoder.ts";
 import { type ParameterMaker, parameterInputs } from "../models/layers.ts";
 import type { Engine } from "../runtime/engine.ts";
 import type { Session } from "../runtime/session.ts";
@@ -19,15 +20,10 @@ export function traceScore(
   const graph = new Graph();
   const model = modelOf(config);
   const parameters = weights(graph, model.parameters);
-  const perToken = (name: string) => input(graph, name, "i32", ["batch", "seq"]);
-  const inputs = {
-    ids: perToken("ids"),
-    positions: perToken("positions"),
-    mask: input(graph, "mask", "f32", [mask === "shared" ? 1 : "batch", 1, "seq", "seq"]),
-  };
-  const { logits } = model.forward(parameters, inputs);
+  const { logits } = model.forward(parameters, sequenceInputs(graph, { batch: "batch", seq: "seq", mask }));
   const tempered = mul(logits, input(graph, "inverseTemperature", "f32", []));
-  graph.output("logProbs", tokenLogProbs(tempered, perToken("targets")).logProbs);
+  const targets = input(graph, "targets", "i32", ["batch", "seq"]);
+  graph.output("logProbs", tokenLogProbs(tempered, targets).logProbs);
   return graph;
 }
 

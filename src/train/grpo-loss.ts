@@ -31,7 +31,8 @@ import {
 import { product, type Tensor } from "../graph/tensor.ts";
 import { registry } from "../lib/schema.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
-import { loadName, loadOf, sequenceInputs } from "./language-model.ts";
+import { sequenceInputs } from "../models/decoder.ts";
+import { loadName, loadOf } from "./language-model.ts";
 import type { BuildLoss, LossGraph } from "./trace-step.ts";
 
 export interface Clip {

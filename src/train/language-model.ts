@@ -3,33 +3,18 @@
 import type { LanguageModelBatch } from "../data/packing.ts";
 import { input } from "../graph/ops/source.ts";
 import { add, cast, expandLike, mul, neg, reshape, scatter, sum, tokenLogProbs } from "../graph/ops.ts";
-import { type Dim, type Graph, product, type Tensor } from "../graph/tensor.ts";
+import { product, type Tensor } from "../graph/tensor.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
+import { type SequenceShape, sequenceInputs } from "../models/decoder.ts";
 import { causalMask } from "../models/masks.ts";
 import { f32, type HostValue, i32 } from "../runtime/session.ts";
 import type { BuildLoss } from "./trace-step.ts";
 
-export interface BatchShape {
-  batch: Dim;
-  seq: Dim;
-  /** "shared": one causal mask for all rows; "each": a mask a row, as packed documents that must not see each other need. */
-  mask: "shared" | "each";
+export interface BatchShape extends SequenceShape {
   /** Compute each block again in the backward pass instead of keeping its activations. */
   recompute?: boolean;
   /** Rows end in padding. */
   padded?: boolean;
-}
-
-/** Inputs of every graph that reads sequences from their beginning: ids, positions and mask. */
-export function sequenceInputs(
-  graph: Graph,
-  { batch, seq, mask }: Pick<BatchShape, "batch" | "seq" | "mask">,
-) {
-  return {
-    ids: input(graph, "ids", "i32", [batch, seq]),
-    positions: input(graph, "positions", "i32", [batch, seq]),
-    mask: input(graph, "mask", "f32", [mask === "shared" ? 1 : batch, 1, seq, seq]),
-  };
 }
 
 export interface V3LossOptions {

@@ -8,11 +8,12 @@ import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { expectedShapes } from "../../src/checkpoint/weights.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { modelOf } from "../../src/models/architectures.ts";
+import { sequenceInputs } from "../../src/models/decoder.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
 import { asValues } from "../../src/recipe/model.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { host } from "../../src/runtime/session.ts";
-import { batchFeeds, sequenceInputs } from "../../src/train/language-model.ts";
+import { batchFeeds } from "../../src/train/language-model.ts";
 import { temporaryFolder } from "./temporary.ts";
 
 const folder = fileURLToPath(new URL("../fixtures/golden-folder", import.meta.url));

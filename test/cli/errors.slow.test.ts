@@ -43,7 +43,7 @@ describe("the recipe", () => {
     writeRecipe(cwd, TINY.replace("heads: 2", "heads: 3"));
     const screen = expectScreen(await sputnik(["train", "tiny.yaml"], { cwd }));
     expect(screen).toContain("tiny.yaml:3:");
-    expect(screen).toContain("A hiddenSize of 32 cannot be shared by 3 heads");
+    expect(screen).toContain('"heads" is 3. Expected a divisor of hiddenSize 32. Use 2 heads');
   });
 
   test("a file that is not there, for a program too", async () => {

@@ -4,9 +4,10 @@ import { describe, expect, it } from "vitest";
 import { countFlops } from "../../src/graph/analyse.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { allParameters, modelOf } from "../../src/models/architectures.ts";
+import { sequenceInputs } from "../../src/models/decoder.ts";
 import { countParameters, parameterInputs } from "../../src/models/layers.ts";
 import { checkV3Config, type V3Config, v3FromHuggingFace } from "../../src/models/v3-config.ts";
-import { languageModelLoss, sequenceInputs } from "../../src/train/language-model.ts";
+import { languageModelLoss } from "../../src/train/language-model.ts";
 import { traceAccumulation } from "../../src/train/trace-step.ts";
 import { activeParameters, tinyV3 } from "./v3-tiny.ts";
 

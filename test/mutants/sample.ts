@@ -145,7 +145,7 @@ export const sampleMutants: readonly Mutant[] = [
     "if (decoding !== undefined) noise.fill(0);",
   ),
   drafter("speculative.slow", "i32([...unread.slice(1), first]", "i32([...unread.slice(1), 0]"),
-  drafter("speculative.slow", "this.read += pairs;", "this.read += pairs + ids.length;"),
+  drafter("speculative.slow", "this.held += pairs;", "this.held += pairs + ids.length;"),
   sampling("verify", "if (random.uniform() * drafted[draft.id] < p)", "if (random.uniform() < p)"),
   sampling("verify", "Math.max(0, weights[offset + id] / mass - drafted[id])", "weights[offset + id] / mass"),
   sampling(

@@ -189,8 +189,12 @@ describe("sense", () => {
     ["endless warm-up", [["warmup: 5,", "warmup: 140,"]], /never ends in a stage of 140/],
     ["same names", [["name: base-exam", "name: base"]], /Two stages are called "base"/],
     ["same labels", [["label: final", "label: base"]], /label "base"/],
-    ["heads that do not divide", [["heads: 4\n  kvHeads: 4", "heads: 5"]], /cannot be shared by 5 heads/],
-    ["odd heads", [["hiddenSize: 128", "hiddenSize: 100"]], /must be even/],
+    [
+      "heads that do not divide",
+      [["heads: 4\n  kvHeads: 4", "heads: 5"]],
+      /"heads" is 5. Expected a divisor of hiddenSize 128. Use 4 heads/,
+    ],
+    ["odd heads", [["hiddenSize: 128", "hiddenSize: 100"]], /"headDim" is 25. Expected an even number/],
     [
       "greedy repeats",
       [["samples: 1\n    temperature: 0.6", "samples: 8\n    temperature: 0"]],
@@ -353,7 +357,7 @@ describe("the families", () => {
     expect(() => shape("  qkNorm: true\n  qkvBias: true\n")).toThrow(UserError);
     // 512 positions are not twice 128.
     expect(() => shape("  ropeScaling: { kind: dynamic, factor: 2, originalPositions: 128 }\n")).toThrow(
-      /ropeScaling.originalPositions: expected 512 positions \/ factor 2, found 128/,
+      /"ropeScaling.originalPositions" is 128. Expected 512 positions \/ factor 2/,
     );
     expect(() => shape("  ropeScaling: { kind: ntk, factor: 2 }\n")).toThrow(UserError);
   });

@@ -30,7 +30,7 @@ type BinaryOp = (x: Operand, y: Operand) => Tensor;
 interface Binary {
   onnx: string;
   grad: ((g: Tensor, x: Tensor, y: Tensor, out: Tensor) => [Tensor, Tensor]) | null;
-  /** The dtypes of operands and result, where not any and the same. */
+  /** The dtype that operands must have, and that of the result; left out: any, and that of the operands. */
   operands?: "bool";
   result?: "bool";
   /** How the samples call the op, and their values of y. */
