@@ -1,5 +1,5 @@
 /**
- * What a run says while it goes on: one line of `events` for the page, the terminal and `--json`.
+ * Events of a run: one line of `events` for the page, the terminal and `--json`.
  * The engine's worker posts these; metrics and samples are also appended to the run folder.
  */
 import type { Bill } from "./ledger/bill.ts";
