@@ -23,9 +23,7 @@ export const arithmeticOptions = z.strictObject({
     .min(1)
     .default(["+", "-"])
     .describe("Operators, drawn evenly."),
-  template: chatPromptTemplate
-    .default("plain")
-    .describe("`plain`: the question alone; `r1`: R1-Zero's template; `chat`: the model's chat template."),
+  template: chatPromptTemplate,
 });
 
 export type ArithmeticOptions = z.infer<typeof arithmeticOptions>;

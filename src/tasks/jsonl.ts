@@ -23,12 +23,8 @@ export const jsonlOptions = z.strictObject({
     .optional()
     .describe("Fractions of the rows for validation and test; default: a tenth each."),
   limit: z.int().min(1).optional().describe("Only this many rows from the start."),
-  template: chatPromptTemplate
-    .default("plain")
-    .describe("`plain`: the question alone; `r1`: R1-Zero's template; `chat`: the model's chat template."),
-  answer: answerForm
-    .default("marked")
-    .describe("`last-number` also accepts the last number of a completion without a marked answer."),
+  template: chatPromptTemplate,
+  answer: answerForm,
 });
 
 export type JsonlOptions = z.infer<typeof jsonlOptions>;

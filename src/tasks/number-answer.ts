@@ -27,7 +27,10 @@ import type { ChatPromptTemplate } from "./prompt.ts";
 import { checkNumber, type Finding, unparsed, verifyAgainst } from "./verdict.ts";
 
 /** "marked": the answer is in an answer block, a box or after ####; "last-number": or else the last number. */
-export const answerForm = z.enum(["marked", "last-number"]);
+export const answerForm = z
+  .enum(["marked", "last-number"])
+  .default("marked")
+  .describe("`last-number` also accepts the last number of a completion without a marked answer.");
 
 export type AnswerForm = z.infer<typeof answerForm>;
 

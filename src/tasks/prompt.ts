@@ -22,7 +22,10 @@ export function thinkPrompt(question: string, template: PromptTemplate): string 
 }
 
 /** "chat": the question as a user's message in the model's own chat template, for models that were taught to chat. */
-export const chatPromptTemplate = z.enum([...promptTemplate.options, "chat"]);
+export const chatPromptTemplate = z
+  .enum([...promptTemplate.options, "chat"])
+  .default("plain")
+  .describe("`plain`: the question alone; `r1`: R1-Zero's template; `chat`: the model's chat template.");
 
 export type ChatPromptTemplate = z.infer<typeof chatPromptTemplate>;
 

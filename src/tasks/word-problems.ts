@@ -15,12 +15,8 @@ export const wordProblemsOptions = z.strictObject({
     .default([1, 2])
     .describe("Calculations per problem; several entries are drawn evenly."),
   size: z.int().min(10).max(1000).default(30).describe("Largest number of a sum; factors go up to 9."),
-  template: chatPromptTemplate
-    .default("plain")
-    .describe("`plain`: the question alone; `r1`: R1-Zero's template; `chat`: the model's chat template."),
-  answer: answerForm
-    .default("marked")
-    .describe("`last-number` also accepts the last number of a completion without a marked answer."),
+  template: chatPromptTemplate,
+  answer: answerForm,
 });
 
 export type WordProblemsOptions = z.infer<typeof wordProblemsOptions>;

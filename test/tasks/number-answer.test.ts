@@ -256,5 +256,5 @@ it("the same value with and without its unit is one answer", () => {
 });
 
 it("there are two forms", () => {
-  expect(answerForm.options).toEqual(["marked", "last-number"]);
+  expect(answerForm.unwrap().options).toEqual(["marked", "last-number"]);
 });
