@@ -27,12 +27,13 @@ const engine = (session: Session): unknown => Reflect.get(session, "inference");
 
 describe("a session that rests", () => {
   it("gives back the memory of its runs and computes the same afterwards", async () => {
-    const session = await new Engine({ threads: 1 }).session(cubic(4000), "test");
-    const feeds = values(4000);
-    // 2 (2 + 1) 1² for each of 16 million.
+    const session = await new Engine({ threads: 1 }).session(cubic(6000), "test");
+    const feeds = values(6000);
+    // 2 (2 + 1) 1² for each of 36 million, in two buffers of 144 MB: what Node's own heap gives back meanwhile (45 MB were
+    // seen on a busy machine) must not decide.
     const total = async () => Number(host((await session.run(feeds)).total!).data[0]);
     const before = process.memoryUsage.rss();
-    expect((await total()) / 16e6).toBeCloseTo(6, 2);
+    expect((await total()) / 36e6).toBeCloseTo(6, 2);
     // Until preparing it anew is a tenth of what it ran.
     const start = performance.now();
     while (performance.now() - start < 15_000 * session.creationSeconds) await total();
@@ -41,7 +42,7 @@ describe("a session that rests", () => {
     await session.rest();
     expect(engine(session)).not.toBe(prepared);
     expect(held - process.memoryUsage.rss()).toBeGreaterThan(100e6);
-    expect((await total()) / 16e6).toBeCloseTo(6, 2);
+    expect((await total()) / 36e6).toBeCloseTo(6, 2);
     await session.release();
   });
 
