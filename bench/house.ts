@@ -4,9 +4,9 @@
  * `--quick` takes two rounds, and leaves out the unit tests and the default recipe.
  */
 import { execFileSync, spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, symlinkSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import type { EvaluationRecord } from "../src/events.ts";
 import { evaluations } from "./first-light.ts";
 import { Peer } from "./peer.ts";
@@ -63,11 +63,11 @@ function importRow(): Row {
   };
 }
 
-/** A worktree of the commit, with the packages of this one. */
+/** A worktree of the commit, with the packages that it names. */
 function checkOut(commit: string): string {
   const folder = join(mkdtempSync(join(tmpdir(), "sputnik-before-")), "sputnik");
   execFileSync("git", ["worktree", "add", "--quiet", "--detach", folder, commit]);
-  symlinkSync(resolve("node_modules"), join(folder, "node_modules"));
+  execFileSync("npm", ["ci", "--silent"], { cwd: folder, stdio: ["ignore", "ignore", "inherit"] });
   return folder;
 }
 
