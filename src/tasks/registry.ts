@@ -27,10 +27,13 @@ export const taskOptions = z.discriminatedUnion(
   KINDS.map(({ options }) => options) as SchemasOf<typeof KINDS>,
 );
 
-/** Rewards that the tasks above bring, by name. */
+/** The names of all kinds. */
+export const taskKinds = KINDS.map(({ options }) => options.shape.kind.value);
+
+/** Rewards of the tasks above, by name: a recipe may name these beside those of train/rewards.ts. */
 export const builtInRewards = equationSteps.rewards;
 
-/** With all defaults. */
+/** Options of a task with all defaults. */
 export type TaskOptions = z.infer<typeof taskOptions>;
 
 /** As a person writes them: options with a default may be left out. */
