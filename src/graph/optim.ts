@@ -112,7 +112,7 @@ const NEWTON_SCHULZ = { a: 3.4445, b: -4.775, c: 2.0315, steps: 5 };
  * The nearest semi-orthogonal matrices, roughly: five steps X ← aX + b(XXᵀ)X + c(XXᵀ)²X from X/‖X‖, for a stack
  * [count, rows, cols] with rows ≤ cols.
  */
-function orthogonalise(stack: Tensor): Tensor {
+export function orthogonalise(stack: Tensor): Tensor {
   const { a, b, c, steps } = NEWTON_SCHULZ;
   let x = div(stack, add(sqrt(sum(mul(stack, stack), [1, 2], true)), 1e-7));
   for (let i = 0; i < steps; i++) {
