@@ -1,13 +1,14 @@
 import { expect, it } from "vitest";
-import { taskFrom, taskOptions } from "../../src/tasks/registry.ts";
+import { NAMED_KINDS, taskFrom, taskOptions } from "../../src/tasks/registry.ts";
 
 it.each([
   { kind: "countdown" },
   { kind: "arithmetic" },
   { kind: "equations" },
   { kind: "word-problems" },
+  ...NAMED_KINDS.slice(4).map((kind) => ({ kind })),
   { kind: "jsonl", file: "recipes/data/word-problems.jsonl" },
-] as const)("makes a task from %o, with defaults for the rest", (input) => {
+])("makes a task from %o, with defaults for the rest", (input) => {
   const task = taskFrom(input);
   expect(task.name).toBe(input.kind);
   const problem = task.generate({ seed: 1, split: "validation", index: 3 });
