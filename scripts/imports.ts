@@ -20,6 +20,7 @@ const LAYERS = [
   ["recipe"],
   ["run"],
   ["plan", "server"],
+  ["index.ts", "library"],
   ["web", "cli"],
 ];
 

@@ -1,0 +1,19 @@
+/** `sputnik-r1/tasks`: problems, their verifiers and rewards, and what a verifier of one's own is made of. */
+export { type Extraction, type ExtractOptions, extract, type Tag } from "../tasks/extract.ts";
+export { type NumberOptions, type ParsedNumber, parseNumber } from "../tasks/number.ts";
+export type {
+  CheckedCompletion,
+  CheckedStep,
+  ListPart,
+  Problem,
+  Reward,
+  StreamKey,
+  Task,
+  Verdict,
+  VerdictKind,
+} from "../tasks/problem.ts";
+export { thinkPrompt } from "../tasks/prompt.ts";
+export { type TaskInput, type TaskOptions, taskFrom, taskOptions } from "../tasks/registry.ts";
+export { drawInSplit, problemId, splitOf, stream } from "../tasks/stream.ts";
+export { type Finding, unparsed, unscored, verdictsOf, verifyCompletion } from "../tasks/verdict.ts";
+export { inThreads, type PoolOptions, type TaskSource, VerifierPool } from "../tasks/verifier-pool.ts";
