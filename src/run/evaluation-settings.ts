@@ -9,7 +9,7 @@ import { evaluationPart, largestCompletion, trainedFiles } from "../recipe/resol
 import type { EvaluateStage, Recipe } from "../recipe/schema.ts";
 import type { ListPart } from "../tasks/problem.ts";
 import type { ChatPromptTemplate } from "../tasks/prompt.ts";
-import { type TaskInput, type TaskOptions, taskKinds, taskOptions } from "../tasks/registry.ts";
+import { NAMED_KINDS, type TaskInput, type TaskOptions, taskOptions } from "../tasks/registry.ts";
 import { chatOf } from "../tokenizer/chat.ts";
 import type { FoundModel } from "./find-model.ts";
 import { runPaths } from "./folder.ts";
@@ -116,8 +116,7 @@ interface ChosenTask {
   templateKnown: boolean;
 }
 
-const KINDS = taskKinds.filter((kind) => kind !== "jsonl");
-const TASKS = `${KINDS.join(", ")}, or jsonl:FILE`;
+const TASKS = `${NAMED_KINDS.join(", ")}, or jsonl:FILE`;
 
 function chooseTask(
   recipe: Recipe | null,
@@ -144,7 +143,7 @@ function namedTask(name: string, own: TaskOptions | null): ChosenTask {
   const foreign = (input: TaskInput): ChosenTask => ({
     ...{ task: taskOptions.parse(input), fromRecipe: false, templateKnown: false },
   });
-  const kind = KINDS.find((known) => known === name);
+  const kind = NAMED_KINDS.find((known) => known === name);
   if (kind !== undefined) return own?.kind === kind ? recipeTask(own) : foreign({ kind });
   const file = /^jsonl:(.+)$/s.exec(name)?.[1];
   if (file === undefined) throw usageError(`There is no task "${name}".`, `Choose ${TASKS}.`);

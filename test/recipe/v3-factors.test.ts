@@ -46,7 +46,7 @@ describe("refused", () => {
         "kind: pretrain",
         "kind: sft",
       ),
-      /biases rest.*Leave biasRate out/,
+      /biases are frozen.*Leave biasRate out/,
     ],
     ["in RL", shipped.replace("kind: grpo\n", `kind: grpo\n    ${ALL}\n`), /Unknown key "v3" in stage/],
   ];
