@@ -1,5 +1,6 @@
 /** `sputnik-r1/train`: the training step, its losses, rewards and advantages, and the stages that are made of them. */
 export { advantages, aggregations, hasSignal, importanceLevels } from "../train/advantages.ts";
+export type { Datum } from "../train/datum.ts";
 export { GrpoStage } from "../train/grpo.ts";
 export {
   type Clip,
@@ -11,6 +12,7 @@ export {
 } from "../train/grpo-loss.ts";
 export { batchFeeds, languageModelLoss } from "../train/language-model.ts";
 export { LanguageModelStage } from "../train/language-model-stage.ts";
+export { defineLoss, type LossName, type LossTokens, losses, type TokenLoss } from "../train/losses.ts";
 export type { Optimizer } from "../train/optimizer.ts";
 export { type GrpoOptions, grpoOptions, type LanguageModelOptions, sftOptions } from "../train/options.ts";
 export { rewards, scoreCompletion, type WeightedReward } from "../train/rewards.ts";
@@ -26,3 +28,10 @@ export {
   type TrainStep,
 } from "../train/step.ts";
 export type { BuildLoss, LossGraph } from "../train/trace-step.ts";
+export {
+  type LossOutput,
+  type OptimStep,
+  type SampleOptions,
+  Trainer,
+  type TrainerOptions,
+} from "../train/trainer.ts";

@@ -91,14 +91,14 @@ export const grpoOptions = z.strictObject({
   groupSize: z
     .int()
     .min(2, {
-      error: "A group needs at least 2 answers: each is judged against the others, and one alone has none.",
+      error: "A group needs at least 2 completions: each is compared with the others.",
     })
     .describe("Completions per problem: GRPO's group."),
   maxNewTokens: count.describe("Most tokens of a completion."),
   temperature: z
     .number()
     .positive({
-      error: "RL needs a temperature above 0: at 0 all answers of a group are the same and teach nothing.",
+      error: "RL needs a temperature above 0: at 0 all completions of a group are equal and teach nothing.",
     })
     .describe("Sampling temperature, also of the log-probabilities in the loss."),
   topP: fraction
@@ -112,7 +112,7 @@ export const grpoOptions = z.strictObject({
   preset: presetSchema.optional().describe("A paper's objective, which fills the absent keys."),
   advantage: keyOf(advantages).describe("(r - mean) / std, r - mean, or r - mean of the others."),
   ratio: keyOf(ratios).describe("Per token (PPO), per sequence (GSPO), or clipped weights (CISPO)."),
-  aggregation: keyOf(aggregations).describe("How the tokens' losses become one: see grpo-loss.ts."),
+  aggregation: keyOf(aggregations).describe("How the tokens' losses become one: see advantages.ts."),
   aggregationLength: count.optional().describe("Divisor of `constant`, in tokens; default: `maxNewTokens`."),
   clip: z
     .strictObject({ low: nonNegative, high: positive })

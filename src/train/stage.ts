@@ -14,7 +14,7 @@ export interface Model extends ModelShape {
 
 /** What a stage needs beside its options. */
 export interface StageContext {
-  /** Of the stage's random streams: its problems or documents, its samples, its adapter. */
+  /** Seed of the stage's random streams: its problems or documents, its samples, its adapter. */
   seed: number;
   engine: Engine;
 }

@@ -8,10 +8,17 @@ import type { Graph } from "../graph/tensor.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import { DoubleBuffer } from "../runtime/buffers.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { allocate, type HostValue, read, type Session, scalar } from "../runtime/session.ts";
+import { allocate, copyBlocks, type HostValue, read, type Session, scalar } from "../runtime/session.ts";
 import { locateNonFinite, nonFinite } from "./diagnose.ts";
 import type { Optimizer } from "./optimizer.ts";
-import { type BuildLoss, momentNames, traceAccumulation, traceOptimizer, traceStep } from "./trace-step.ts";
+import {
+  type BuildLoss,
+  momentNames,
+  traceAccumulation,
+  traceForward,
+  traceOptimizer,
+  traceStep,
+} from "./trace-step.ts";
 
 export type Feeds = Readonly<Record<string, HostValue>>;
 
@@ -23,7 +30,7 @@ export interface Rates {
   biasRate?: number;
 }
 
-/** What a loss graph measured on one batch: its loss and other scalars, and vectors such as the tokens of each expert. */
+/** What a loss graph measured on one batch: its loss and other scalars, and arrays such as the tokens of each expert. */
 export interface Measured {
   scalars: Readonly<Record<string, number>>;
   vectors: ReadonlyMap<string, Float32Array>;
@@ -44,14 +51,18 @@ interface Program {
   flops: RunFlops;
 }
 
-/** The gradients of a batch added to a sum, and the sums that an update begins with. */
-interface Accumulation {
-  program: Program;
+/** Sums of gradients over batches, and the zeros that an update begins with. */
+interface Sums {
   zeros: Feeds;
-  sums: DoubleBuffer<HostValue>;
+  buffer: DoubleBuffer<HostValue>;
+  /** Batches in the sum. */
+  batches: number;
 }
 
-/** Traces and prepares the step. `parameters` are taken over, not copied. */
+/**
+ * Prepares a step. `parameters` are taken over, not copied. `buildLoss` is what `forwardBackward` and `update` compute where
+ * they are given no other loss.
+ */
 export async function createTrainStep(
   specs: readonly ParameterSpec[],
   parameters: ReadonlyMap<string, HostValue>,
@@ -59,24 +70,9 @@ export async function createTrainStep(
   optimizer: Optimizer,
   options: StepOptions,
 ): Promise<TrainStep> {
-  const { engine } = options;
-  const prepare = async (graph: Graph, name: string): Promise<Program> => ({
-    graph,
-    session: await engine.session(graph, name),
-    flops: new RunFlops(graph),
-  });
-  if (options.accumulate !== true) {
-    const program = await prepare(traceStep(specs, buildLoss, optimizer), "train-step");
-    return new TrainStep(specs, parameters, optimizer, options, program, null);
-  }
-  const zeros = () => new Map(specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)]));
-  const accumulation = {
-    program: await prepare(traceAccumulation(specs, buildLoss), "accumulate"),
-    zeros: Object.fromEntries(zeros()),
-    sums: new DoubleBuffer(zeros()),
-  };
-  const program = await prepare(traceOptimizer(specs, optimizer), "optimizer");
-  return new TrainStep(specs, parameters, optimizer, options, program, accumulation);
+  const step = new TrainStep(specs, parameters, buildLoss, optimizer, options);
+  await step.prepare();
+  return step;
 }
 
 /** Parameters, moments and the programs that advance them; made by `createTrainStep`. */
@@ -87,11 +83,15 @@ export class TrainStep {
   stepCount: number;
   /** FLOPs run so far, counted from the graphs: of losses, gradients and optimizer. */
   flops = 0;
+  private readonly loss: BuildLoss;
   private readonly optimizer: Optimizer;
   private readonly engine: Engine;
-  /** Holds the optimizer, and without accumulation the loss too. */
-  private readonly program: Program;
-  private readonly accumulation: Accumulation | null;
+  /** `null` where loss and optimizer are one graph. */
+  private readonly sums: Sums | null;
+  /** Programs by loss, with gradients and without, and by what an optimizer's graph depends on. */
+  private readonly losses = new Map<BuildLoss, Program>();
+  private readonly forwards = new Map<BuildLoss, Program>();
+  private readonly optimizers = new Map<string, Program>();
   private readonly trained: DoubleBuffer<HostValue>;
   /** What is not trained: frozen weights that the loss reads, and modules that it does not. */
   private readonly frozen: Feeds;
@@ -100,17 +100,15 @@ export class TrainStep {
   constructor(
     specs: readonly ParameterSpec[],
     parameters: ReadonlyMap<string, HostValue>,
+    loss: BuildLoss,
     optimizer: Optimizer,
-    { engine, moments, step = 0 }: StepOptions,
-    program: Program,
-    accumulation: Accumulation | null,
+    { engine, accumulate = false, moments, step = 0 }: StepOptions,
   ) {
     this.specs = specs;
     this.stepCount = step;
+    this.loss = loss;
     this.optimizer = optimizer;
     this.engine = engine;
-    this.program = program;
-    this.accumulation = accumulation;
     const names = new Set(specs.map(({ name }) => name));
     this.trained = new DoubleBuffer(new Map([...parameters].filter(([name]) => names.has(name))));
     this.frozen = Object.fromEntries([...parameters].filter(([name]) => !names.has(name)));
@@ -120,34 +118,110 @@ export class TrainStep {
       ),
     );
     this.state = new DoubleBuffer(new Map(initial));
+    const zeros = () => new Map(specs.map(({ name, shape }) => [`${name}.sum`, allocate("f32", shape)]));
+    this.sums = accumulate
+      ? { zeros: Object.fromEntries(zeros()), buffer: new DoubleBuffer(zeros()), batches: 0 }
+      : null;
+  }
+
+  /** Prepares the programs of the loss and the optimizer that the step was made with. */
+  async prepare(): Promise<void> {
+    if (this.sums !== null) await this.lossProgram(this.loss);
+    await this.optimizerProgram(this.optimizer);
   }
 
   /**
-   * One update by the sum of all batches' gradients.
+   * Adds the gradients of one batch to those of the coming update.
+   * @returns what the loss's graph measured
+   * @throws UserError of kind "non-finite"; the sum is as before
+   */
+  async forwardBackward(batch: Feeds, loss: BuildLoss = this.loss): Promise<Measured> {
+    const { sums } = this;
+    if (sums === null) throw new RangeError("a fused step has no sum of gradients");
+    const before = sums.batches === 0 ? sums.zeros : sums.buffer.feeds();
+    const feeds = { ...this.frozen, ...this.trained.feeds(), ...before, ...batch };
+    const measured = await this.run(await this.lossProgram(loss), feeds, sums.buffer.fetches());
+    sums.buffer.swap();
+    sums.batches++;
+    return measured;
+  }
+
+  /** What the loss's graph measures on one batch, without gradients. @throws UserError of kind "non-finite" */
+  async forward(batch: Feeds, loss: BuildLoss = this.loss): Promise<Measured> {
+    const program = await this.program(this.forwards, loss, "forward", () => traceForward(this.specs, loss));
+    return this.run(program, { ...this.frozen, ...this.trained.feeds(), ...batch }, {});
+  }
+
+  /**
+   * Updates the parameters by the gradients of all batches since the last update. The optimizer must be of the kind that
+   * the step was made with.
+   * @returns the gradient's norm before clipping
+   * @throws UserError of kind "non-finite", before anything is replaced; RangeError without a batch
+   */
+  async optimStep(rates: Rates, optimizer: Optimizer = this.optimizer): Promise<number> {
+    const { sums } = this;
+    if (sums === null || sums.batches === 0) throw new RangeError("an update needs a batch");
+    const { scalars } = await this.advance(sums.buffer.feeds(), rates, optimizer);
+    sums.batches = 0;
+    return scalars.norm;
+  }
+
+  /** Drops the gradients since the last update. */
+  dropGradients(): void {
+    if (this.sums !== null) this.sums.batches = 0;
+  }
+
+  /**
+   * One update by the sum of all batches' gradients: `forwardBackward` of each and `optimStep`, or the same of one batch in
+   * one graph.
    * @returns the gradient's norm before clipping, and what each batch measured
    * @throws UserError of kind "non-finite", before anything is replaced
    */
   async update(batches: Iterable<Feeds>, rates: Rates): Promise<{ norm: number; measured: Measured[] }> {
-    if (this.accumulation === null) {
+    if (this.sums === null) {
       const [batch, ...others] = batches;
       if (batch === undefined || others.length > 0)
         throw new RangeError(
           `a fused step takes one batch, not ${batch === undefined ? 0 : 1 + others.length}`,
         );
-      const measured = await this.advance({ ...this.frozen, ...batch }, rates);
+      const measured = await this.advance({ ...this.frozen, ...batch }, rates, this.optimizer);
       return { norm: measured.scalars.norm, measured: [measured] };
     }
-    const { program, zeros, sums } = this.accumulation;
     const measured: Measured[] = [];
-    for (const batch of batches) {
-      const before = measured.length === 0 ? zeros : sums.feeds();
-      const feeds = { ...this.frozen, ...this.trained.feeds(), ...before, ...batch };
-      measured.push(await this.run(program, feeds, sums.fetches()));
-      sums.swap();
+    try {
+      for (const batch of batches) measured.push(await this.forwardBackward(batch));
+      return { norm: await this.optimStep(rates), measured };
+    } finally {
+      this.dropGradients();
     }
-    if (measured.length === 0) throw new RangeError("an update needs a batch");
-    const { scalars } = await this.advance(sums.feeds(), rates);
-    return { norm: scalars.norm, measured };
+  }
+
+  private async program<Key>(
+    known: Map<Key, Program>,
+    key: Key,
+    name: string,
+    trace: () => Graph,
+  ): Promise<Program> {
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const graph = trace();
+    const program = { graph, session: await this.engine.session(graph, name), flops: new RunFlops(graph) };
+    known.set(key, program);
+    return program;
+  }
+
+  private lossProgram(loss: BuildLoss): Promise<Program> {
+    return this.program(this.losses, loss, "accumulate", () => traceAccumulation(this.specs, loss));
+  }
+
+  /** Holds the optimizer, and without accumulation the loss too. */
+  private optimizerProgram(optimizer: Optimizer): Promise<Program> {
+    const { specs, sums, loss, optimizers } = this;
+    const { lr: _, ...constants } = optimizer;
+    const key = JSON.stringify(constants);
+    return sums === null
+      ? this.program(optimizers, key, "train-step", () => traceStep(specs, loss, optimizer))
+      : this.program(optimizers, key, "optimizer", () => traceOptimizer(specs, optimizer));
   }
 
   /** Runs a program and checks its loss and norm. */
@@ -158,7 +232,7 @@ export class TrainStep {
     const vectors = new Map<string, Float32Array>();
     for (const [name, value] of Object.entries(outputs)) {
       if (value.shape.length === 0) scalars[name] = Number((await read(value))[0]);
-      else if (value.shape.length === 1 && !(name in fetches)) vectors.set(name, await read(value, "f32"));
+      else if (!(name in fetches)) vectors.set(name, await read(value, "f32"));
     }
     for (const [name, what] of [
       ["loss", "loss"],
@@ -170,14 +244,14 @@ export class TrainStep {
   }
 
   /** Runs the program that holds the optimizer; its results become the state. */
-  private async advance(feeds: Feeds, rates: Rates): Promise<Measured> {
+  private async advance(feeds: Feeds, rates: Rates, optimizer: Optimizer): Promise<Measured> {
     const { trained, state } = this;
-    const [beta1, beta2] = this.optimizer.betas;
+    const [beta1, beta2] = optimizer.betas;
     const { lr, muonLr, biasRate = 0 } = rates;
     const values = { ...stepScalarValues(this.stepCount + 1, lr, muonLr, beta1, beta2), biasRate };
     const scalars = Object.entries(values).map(([name, value]) => [name, scalar(value)]);
     const measured = await this.run(
-      this.program,
+      await this.optimizerProgram(optimizer),
       { ...trained.feeds(), ...state.feeds(), ...feeds, ...Object.fromEntries(scalars) },
       { ...trained.fetches(), ...state.fetches() },
     );
@@ -185,6 +259,16 @@ export class TrainStep {
     state.swap();
     this.stepCount++;
     return measured;
+  }
+
+  /** Batches whose gradients the coming update has. */
+  get batches(): number {
+    return this.sums?.batches ?? 0;
+  }
+
+  /** Those of the current parameters that are trained. */
+  trainedParameters(): ReadonlyMap<string, HostValue> {
+    return this.trained.values();
   }
 
   /** The current parameters by name; valid until the update after the next. */
@@ -196,13 +280,35 @@ export class TrainStep {
     return this.state.values();
   }
 
+  /**
+   * Continues from copies of these parameters and moments, by name, after `stepCount` updates; gradients since the last
+   * update are dropped. @throws RangeError, before anything is replaced, if a value is missing or has another shape
+   */
+  restore(values: ReadonlyMap<string, HostValue>, stepCount: number): void {
+    const current = [...this.trained.values(), ...this.state.values()];
+    for (const [name, { shape }] of current) {
+      const found = values.get(name);
+      if (found === undefined || String(found.shape) !== String(shape))
+        throw new RangeError(
+          `"${name}" is ${found === undefined ? "missing" : `[${found.shape}]`}, not [${shape}]`,
+        );
+    }
+    for (const [name, value] of current)
+      copyBlocks(value, values.get(name) as HostValue, { count: 1, width: value.data.length });
+    this.stepCount = stepCount;
+    this.dropGradients();
+  }
+
   /** See `Session.rest`. */
   async rest(): Promise<void> {
-    await (this.accumulation?.program ?? this.program).session.rest();
+    for (const { session } of (this.sums === null ? this.optimizers : this.losses).values())
+      await session.rest();
   }
 
   async release(): Promise<void> {
-    await this.accumulation?.program.session.release();
-    await this.program.session.release();
+    for (const programs of [this.losses, this.forwards, this.optimizers]) {
+      for (const { session } of programs.values()) await session.release();
+      programs.clear();
+    }
   }
 }

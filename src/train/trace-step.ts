@@ -92,14 +92,27 @@ function traceUpdate(
   });
 }
 
+function traceMeasured(graph: Graph, parameters: Parameters, buildLoss: BuildLoss): LossGraph {
+  const traced = buildLoss(graph, parameters);
+  for (const [name, tensor] of Object.entries({ loss: traced.loss, ...traced.measurements }))
+    graph.output(name, tensor);
+  return traced;
+}
+
+/** The loss and its measurements alone. */
+export function traceForward(specs: readonly ParameterSpec[], buildLoss: BuildLoss): Graph {
+  const graph = new Graph();
+  traceMeasured(graph, parameterInputs(graph, specs), buildLoss);
+  return graph;
+}
+
 function traceGradients(
   graph: Graph,
   specs: readonly ParameterSpec[],
   buildLoss: BuildLoss,
 ): { parameters: Parameters; gradients: Map<string, Tensor> } {
   const parameters = parameterInputs(graph, specs);
-  const { loss, measurements, loads } = buildLoss(graph, parameters);
-  for (const [name, tensor] of Object.entries({ loss, ...measurements })) graph.output(name, tensor);
+  const { loss, loads } = traceMeasured(graph, parameters, buildLoss);
   const seed = graph.scopeAt("loss.grad", () => constant(graph, 1));
   const learned = specs.filter((spec) => !isBalanced(spec)).map(({ name }) => name);
   const found = differentiate(

@@ -27,6 +27,7 @@ it.each<[TaskInput, string]>([
   [{ kind: "equations", difficulty: [1, 2, 3], size: 40 }, "05d489458a09"],
   [{ kind: "word-problems" }, "ca00b8ed5370"],
   [{ kind: "word-problems", steps: [1, 2, 3], size: 100, template: "chat" }, "677921999e1d"],
+  [{ kind: "base-conversion", difficulty: [1, 2, 3, 4] }, "e608e5e038f0"],
 ])("%j draws the problems that it always drew", (options, right) => {
   const task = taskFrom(options);
   const problems = (["train", "validation", "test"] as const).flatMap((split) =>
