@@ -92,7 +92,8 @@ export const recipeObject = z.strictObject({
   task: taskOptions.describe("The problems of GRPO and of evaluations."),
   stages: z.array(stageSchema).min(1).describe("What the run does, in order."),
   checkpoint: z
-    .strictObject({ everySteps: count, keep: count })
+    .strictObject({ everySteps: count.default(50), keep: count.default(2) })
+    .prefault({})
     .describe("Save every so many steps, and keep so many checkpoints."),
   hardware: z
     .strictObject({ watts: positive.optional(), dollarsPerHour: nonNegative.optional() })

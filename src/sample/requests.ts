@@ -24,7 +24,7 @@ export interface GenerateOptions {
   /** The model's parameters, for a sampler whose weights are given per call. */
   parameters?: ReadonlyMap<string, Value>;
   /** Called for each token as it is sampled. */
-  onToken?: (requestIndex: number, id: number) => void;
+  onToken?: (requestIndex: number, id: number, logProb: number) => void;
   /** Asked before each run of a graph: an `AbortSignal`, or anything that throws when it is time to stop. */
   signal?: Pick<AbortSignal, "throwIfAborted">;
 }

@@ -345,7 +345,7 @@ export class Sampler {
         row.next = token.id;
         row.position++;
         result.tokens++;
-        options.onToken?.(row.index, token.id);
+        options.onToken?.(row.index, token.id, token.logProb);
         ended = stopIds.has(token.id) || row.ids.length >= row.request.maxNewTokens;
       }
       this.cache.append(i, position, added, row.position - position, 1 + drafts.length);
