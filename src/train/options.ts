@@ -1,6 +1,7 @@
 /** What a training stage is told. The schemas are the types, and hold every default; a recipe's stages consist of them. */
 import { z } from "zod";
 import { count, fraction, keyOf, nonNegative, off, positive } from "../lib/schema.ts";
+import { MAX_BATCH } from "../sample/requests.ts";
 import { builtInRewards } from "../tasks/registry.ts";
 import { advantages, aggregations, importanceLevels } from "./advantages.ts";
 import { ratios } from "./grpo-loss.ts";
@@ -134,7 +135,7 @@ export const grpoOptions = z.strictObject({
     .strictObject({ level: keyOf(importanceLevels), cap: z.number().min(1) })
     .optional()
     .describe("Truncated importance sampling between sampler and trainer."),
-  maxBatch: count.default(128).describe("Sequences that the sampler decodes at once."),
+  maxBatch: count.default(MAX_BATCH).describe("Sequences that the sampler decodes at once."),
   recompute: off.describe("Recompute activations in the backward pass: less memory, a third more FLOPs."),
   microBatchTokens: count.default(4096).describe("Tokens of a forward pass, with padding."),
   sharedPrefix: off.describe("A group shares one copy of the prompt: for long prompts."),
