@@ -4,6 +4,11 @@ import { arithmetic, arithmeticOptions } from "./arithmetic.ts";
 import { countdown, countdownOptions } from "./countdown.ts";
 import { equationsOptions, equationsTask } from "./equations.ts";
 import { baseConversion } from "./families/base-conversion.ts";
+import { booleanExpression } from "./families/boolean-expression.ts";
+import { calendar } from "./families/calendar.ts";
+import { familyRelationships } from "./families/family-relationships.ts";
+import { numberSequence } from "./families/number-sequence.ts";
+import { wordSorting } from "./families/word-sorting.ts";
 import { type JsonlProblem, jsonl, jsonlOptions, jsonlVerifier } from "./jsonl.ts";
 import type { Task } from "./problem.ts";
 import { equationSteps } from "./thought-equations.ts";
@@ -20,6 +25,11 @@ const KINDS = [
   kind(jsonlOptions, jsonl),
   kind(wordProblemsOptions, wordProblems),
   baseConversion,
+  booleanExpression,
+  calendar,
+  familyRelationships,
+  numberSequence,
+  wordSorting,
 ] as const;
 
 type SchemasOf<T extends readonly { options: z.ZodObject }[]> = { -readonly [K in keyof T]: T[K]["options"] };
