@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command `sputnik`. Each command has a file; it is loaded when it is called, so that help is instant. */
-// First: it concerns what the other modules load.
+// The first import, because the other modules load ONNX Runtime.
 import "../runtime/no-telemetry.ts";
 import { createRequire } from "node:module";
 import { Command, InvalidArgumentError, Option } from "commander";
@@ -41,7 +41,7 @@ program
   .description("run a recipe, or resume an interrupted run of it")
   .option("--name <name>", "name of the run's folder below runs/ (the recipe's name)", runName)
   .option("--fresh", "begin again; an earlier run is kept under another name")
-  .option("--quiet", "a line now and then instead of a progress bar")
+  .option("--quiet", "a line from time to time instead of a progress bar")
   .addOption(json(" at the end"))
   .option("--dry-run", "say shapes, memory, FLOPs, time and cost; compute and write nothing")
   .option("--pass-rate <share>", "with --dry-run: the share of RL's samples that are right", real(0, 1))

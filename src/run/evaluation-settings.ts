@@ -14,7 +14,7 @@ import { chatOf } from "../tokenizer/chat.ts";
 import type { FoundModel } from "./find-model.ts";
 import { runPaths } from "./folder.ts";
 
-/** As a person says it; what is left out follows from the recipe or the model. */
+/** Options that a person gives; the others follow from the recipe or the model. */
 export interface EvaluationWishes {
   /** A task's kind, or "jsonl:FILE". */
   task?: string;
@@ -110,9 +110,9 @@ function evaluationOf({ stages }: Recipe): EvaluateStage | null {
 
 interface ChosenTask {
   task: TaskOptions;
-  /** Of the recipe's kind and file, so that its evaluation's numbers hold. */
+  /** Whether kind and file are the recipe's, so that the numbers of its evaluation apply. */
   fromRecipe: boolean;
-  /** The recipe's template holds too. */
+  /** Whether the recipe's template applies too. */
   templateKnown: boolean;
 }
 

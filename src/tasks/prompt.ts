@@ -6,7 +6,7 @@ import type { Problem } from "./problem.ts";
  * "plain": the question alone, for small models trained here; "r1": the template of DeepSeek-R1-Zero
  * (arXiv 2501.12948, Table 1), for base models that know language.
  */
-export const promptTemplate = z.enum(["plain", "r1"]);
+const promptTemplate = z.enum(["plain", "r1"]);
 
 export type PromptTemplate = z.infer<typeof promptTemplate>;
 

@@ -44,10 +44,10 @@ export const NAMED_KINDS = KINDS.map(({ options }) => options.shape.kind.value).
   (name) => name !== "jsonl",
 );
 
-/** Rewards that the tasks above bring, by name. */
+/** Rewards of the tasks above, by name: a recipe may name these beside those of train/rewards.ts. */
 export const builtInRewards = equationSteps.rewards;
 
-/** With all defaults. */
+/** Options of a task with all defaults. */
 export type TaskOptions = z.infer<typeof taskOptions>;
 
 /** As a person writes them: options with a default may be left out. */
