@@ -28,6 +28,11 @@ it.each<[TaskInput, string]>([
   [{ kind: "word-problems" }, "ca00b8ed5370"],
   [{ kind: "word-problems", steps: [1, 2, 3], size: 100, template: "chat" }, "677921999e1d"],
   [{ kind: "base-conversion", difficulty: [1, 2, 3, 4] }, "e608e5e038f0"],
+  [{ kind: "boolean-expression", difficulty: [1, 2, 3, 4, 5] }, "0dfd9785bd16"],
+  [{ kind: "calendar", difficulty: [1, 2, 3, 4, 5] }, "fd70321c17c4"],
+  [{ kind: "family-relationships", difficulty: [1, 2, 3, 4] }, "950772cad9b3"],
+  [{ kind: "number-sequence", difficulty: [1, 2, 3, 4] }, "bcae23c89983"],
+  [{ kind: "word-sorting", difficulty: [1, 2, 3, 4] }, "af51a4d8c4d2"],
 ])("%j draws the problems that it always drew", (options, right) => {
   const task = taskFrom(options);
   const problems = (["train", "validation", "test"] as const).flatMap((split) =>

@@ -147,6 +147,20 @@ it("names are used once, and every level asks for all its words", () => {
   expect(new Set(words.flat())).toEqual(new Set(WORDS));
 });
 
+it("a sister-in-law is a spouse's sister, or a brother's wife", () => {
+  const inLaws = Array.from({ length: 200 }, (_, index) =>
+    make(3).generate({ seed: 3, split: "train", index }),
+  ).filter(({ answer }) => answer.endsWith("-in-law"));
+  const bySpouse = inLaws.filter(({ data: { couples, person, other } }) =>
+    couples.some(({ children }) => {
+      const names = children.map(({ name }) => name);
+      return names.includes(person) && !names.includes(other);
+    }),
+  );
+  expect(bySpouse.length).toBeGreaterThan(10);
+  expect(inLaws.length - bySpouse.length).toBeGreaterThan(10);
+});
+
 it("a story in another order is the same problem, and the other way round another", () => {
   const problem = make(2).generate({ seed: 1, split: "train", index: 0 });
   const { couples, person, other } = problem.data;

@@ -266,6 +266,8 @@ export function testFamily<D>(expected: Expected<D>): void {
         `#### ${right}\n#### ${right}`,
         answered(right),
         `#### ${right} ####`,
+        `#### ${right}\n${"That was all, and it took long. ".repeat(15)}`,
+        `${"so, ".repeat(10_000)}\n#### ${right}\n${"\n".repeat(5000)}.`,
         `**#### ${right}**`,
       ])
         expect(verify(completion), completion).toMatchObject({ value: 1, format: false });

@@ -97,6 +97,8 @@ it("both orders come from level 2 on, and words are given out of order", () => {
   const of = (level: number) =>
     Array.from({ length: 100 }, (_, index) => make([level]).generate({ seed: 1, split: "train", index }));
   expect(of(1).some(({ data }) => data.reverse)).toBe(false);
+  for (const { words } of of(1).map(({ data }) => data))
+    expect(new Set(words.map((word) => word[0])).size).toBe(words.length);
   for (const level of [2, 3, 4]) {
     const reversed = of(level).filter(({ data }) => data.reverse).length;
     expect(reversed).toBeGreaterThan(30);
