@@ -7,7 +7,13 @@ import { baseConversion } from "./families/base-conversion.ts";
 import { booleanExpression } from "./families/boolean-expression.ts";
 import { calendar } from "./families/calendar.ts";
 import { familyRelationships } from "./families/family-relationships.ts";
+import { graphColoring } from "./families/graph-coloring.ts";
+import { knightsAndKnaves } from "./families/knights-and-knaves.ts";
+import { miniSudoku } from "./families/mini-sudoku.ts";
 import { numberSequence } from "./families/number-sequence.ts";
+import { sortingSteps } from "./families/sorting-steps.ts";
+import { syllogism } from "./families/syllogism.ts";
+import { towerOfHanoi } from "./families/tower-of-hanoi.ts";
 import { wordSorting } from "./families/word-sorting.ts";
 import { type JsonlProblem, jsonl, jsonlOptions, jsonlVerifier } from "./jsonl.ts";
 import type { Task } from "./problem.ts";
@@ -28,7 +34,13 @@ const KINDS = [
   booleanExpression,
   calendar,
   familyRelationships,
+  graphColoring,
+  knightsAndKnaves,
+  miniSudoku,
   numberSequence,
+  sortingSteps,
+  syllogism,
+  towerOfHanoi,
   wordSorting,
 ] as const;
 

@@ -33,6 +33,12 @@ it.each<[TaskInput, string]>([
   [{ kind: "family-relationships", difficulty: [1, 2, 3, 4] }, "950772cad9b3"],
   [{ kind: "number-sequence", difficulty: [1, 2, 3, 4] }, "bcae23c89983"],
   [{ kind: "word-sorting", difficulty: [1, 2, 3, 4] }, "af51a4d8c4d2"],
+  [{ kind: "syllogism", difficulty: [1, 2, 3, 4] }, "88d5c59ab665"],
+  [{ kind: "knights-and-knaves", difficulty: [1, 2, 3, 4] }, "5a67184d13e1"],
+  [{ kind: "mini-sudoku", difficulty: [1, 2, 3, 4, 5] }, "c0e9f288fbc0"],
+  [{ kind: "tower-of-hanoi", difficulty: [1, 2, 3, 4, 5] }, "20a3f376bb9f"],
+  [{ kind: "graph-coloring", difficulty: [1, 2, 3, 4] }, "4433ff2b26ee"],
+  [{ kind: "sorting-steps", difficulty: [1, 2, 3, 4] }, "e40f5bff209f"],
 ])("%j draws the problems that it always drew", (options, right) => {
   const task = taskFrom(options);
   const problems = (["train", "validation", "test"] as const).flatMap((split) =>

@@ -1,7 +1,8 @@
 import { runInThisContext } from "node:vm";
 import { expect, it } from "vitest";
 import { type BooleanExpression, booleanExpression } from "../../../src/tasks/families/boolean-expression.ts";
-import { remembered, testFamily } from "./family-tests.ts";
+import { testFamily } from "./family-tests.ts";
+import { remembered } from "./remembered.ts";
 
 /** As JavaScript, which has the same meaning where every operator with two sides is in parentheses. */
 const right = remembered((question) => {

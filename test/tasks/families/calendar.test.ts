@@ -1,7 +1,8 @@
 import { expect, it } from "vitest";
 import { type Calendar, calendar } from "../../../src/tasks/families/calendar.ts";
 import type { FamilyProblem } from "../../../src/tasks/families/family.ts";
-import { answered, remembered, testFamily } from "./family-tests.ts";
+import { answered, testFamily } from "./family-tests.ts";
+import { remembered } from "./remembered.ts";
 
 const WEEKDAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const DATE = /[A-Z][a-z]+ \d+, \d{4}/g;

@@ -3,7 +3,8 @@ import {
   type FamilyRelationships,
   familyRelationships,
 } from "../../../src/tasks/families/family-relationships.ts";
-import { answered, remembered, testFamily } from "./family-tests.ts";
+import { answered, testFamily } from "./family-tests.ts";
+import { remembered } from "./remembered.ts";
 
 interface Read {
   parents: Map<string, string[]>;

@@ -30,15 +30,6 @@ export const answered = (answer: string) => `Let me see.\n</think>\n<answer>${an
 /** The question of a plain prompt. */
 export const questionOf = (prompt: string) => prompt.slice(0, prompt.indexOf("\n<think>\n"));
 
-/** Each question is worked out once. */
-export function remembered<T>(workOut: (question: string) => T): (question: string) => T {
-  const known = new Map<string, T>();
-  return (question) => {
-    if (!known.has(question)) known.set(question, workOut(question));
-    return known.get(question)!;
-  };
-}
-
 const range = (length: number) => Array.from({ length }, (_, i) => i);
 /** As characters that only look like ASCII. */
 const fullWidth = (text: string) =>

@@ -70,7 +70,7 @@ it("a problem whose answer cannot be read is unscored, and so is one whose reade
   const verdict = (answer: unknown) => make().verify({ ...problem, answer: answer as string }, answered("4"));
   expect(verdict("four")).toMatchObject({
     value: null,
-    reason: "verifier fault: gold not usable: not one plain number",
+    reason: "verifier fault: gold not usable: answer is not one plain number",
   });
   expect(verdict(4)).toMatchObject({
     value: null,
