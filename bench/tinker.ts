@@ -48,7 +48,7 @@ const rows: Record<Loop, (random: Random) => unknown> = {
   },
 };
 
-const configs: Record<Loop, Metrics> = {
+const configs: Record<Loop, Metrics & { batch_size: number }> = {
   sl_loop: { batch_size: 16, learning_rate: 5e-4, max_length: 256, lora_rank: 16, save_every: 6 },
   rl_loop: {
     batch_size: 8,
@@ -82,7 +82,8 @@ export async function benchTinker(flags: readonly string[]): Promise<Row[]> {
 async function run(loop: Loop, url: string, folder: string, saved: string): Promise<Metrics[]> {
   const random = new Random(1, "tinker", loop);
   const config = { ...configs[loop], max_steps: STEPS[loop] };
-  const count = STEPS[loop] * config.batch_size * 2;
+  // sl_loop's learning rate falls to 0 over all rows.
+  const count = STEPS[loop] * configs[loop].batch_size * 2;
   const work = {
     ...{ baseUrl: url, modelName: NAME, folder: resolve(folder), loop, config },
     ...{ log: join(resolve(saved), loop), rows: Array.from({ length: count }, () => rows[loop](random)) },

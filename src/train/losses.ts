@@ -144,6 +144,9 @@ export type LossName = keyof typeof losses;
 /** Bounds of a ratio as distances from 1. */
 const distances = ({ clipLow, clipHigh }: typeof BOUNDS): Clip => ({ low: 1 - clipLow, high: clipHigh - 1 });
 
+/** The graph's input of a datum's value, whose name may be that of another input, such as `mask`. */
+export const inputOf = (value: string): string => `values/${value}`;
+
 /** Names of a graph's measurements, [batch, seq]. */
 export const PER_TOKEN = { logProbs: "token/logProbs", loss: "token/loss" } as const;
 
@@ -157,7 +160,7 @@ export function tokenLoss(config: ModelConfig, loss: TokenLoss, settings: Settin
     return graph.scope("loss", () => {
       const present = greater(perToken("present"), 0);
       const { logProbs } = tokenLogProbs(logits, input(graph, "targets", "i32", [batch, seq]));
-      const values = Object.fromEntries(loss.inputs.map((name) => [name, perToken(name)]));
+      const values = Object.fromEntries(loss.inputs.map((name) => [name, perToken(inputOf(name))]));
       const one = where(present, loss.perToken({ logProbs, present, inputs: values }, settings), 0);
       return { loss: sum(one), measurements: { [PER_TOKEN.logProbs]: logProbs, [PER_TOKEN.loss]: one } };
     });

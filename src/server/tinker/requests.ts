@@ -103,7 +103,7 @@ export const sample = z.looseObject({
   prompt_logprobs_last_n: z.int().min(1).nullish(),
   topk_prompt_logprobs: whole.default(0),
   topk_sample_logprobs: whole.default(0),
-  target_prompt_logprobs: z.unknown(),
+  target_prompt_logprobs: z.unknown().optional(),
   prompt_alt_tokens_k: whole.default(0),
   record_stability_info: z.boolean().nullish(),
 });

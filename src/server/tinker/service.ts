@@ -169,6 +169,7 @@ export class Service {
       const adapter = request.kind === "inflight" ? `${model.id}:inflight` : id;
       this.sessions.addSampler({
         ...{ id, session: model.session, path: null, weights: { base: model.base, adapter } },
+        ready: Promise.resolve(),
       });
       if (request.kind === "snapshot") this.forgetOldest(model, adapter);
       return this.compute
@@ -214,16 +215,18 @@ export class Service {
     const answer = { type: "create_sampling_session", sampling_session_id: id };
     if (this.sessions.findSampler(id) !== undefined) return answer;
     const { model_path: path, base_model: named } = request;
-    if (path == null) {
-      const { name: base } = this.served(named ?? "");
-      this.sessions.addSampler({ id, session, path: null, weights: { base, adapter: null } });
-      return answer;
+    const add = (base: string, adapter: string | null, ready: Promise<unknown>): void => {
+      this.sessions.addSampler({ id, session, path: path ?? null, weights: { base, adapter }, ready });
+    };
+    if (path == null) add(this.served(named ?? "").name, null, Promise.resolve());
+    else {
+      const { info, folder } = this.checkpoints.find(path);
+      const { name: base } = this.served(info.base_model);
+      const opening = this.compute.run({ type: "open", base, adapter: id, folder });
+      // Each request to sample from it reports the fault.
+      opening.catch(() => {});
+      add(base, id, opening);
     }
-    const { info, folder } = this.checkpoints.find(path);
-    const { name: base } = this.served(info.base_model);
-    this.sessions.addSampler({ id, session, path, weights: { base, adapter: id } });
-    // A request to sample from it comes later in the queue, and reports what failed here.
-    this.compute.run({ type: "open", base, adapter: id, folder }).catch(() => {});
     return answer;
   }
 
@@ -236,11 +239,12 @@ export class Service {
     const sampler = this.sessions.sampler(request.sampling_session_id);
     const known = sampler.answers.get(request.seq_id);
     if (known !== undefined) return known;
-    const { weights, session } = sampler;
+    const { weights, session, ready } = sampler;
     const order = samplingOrder(request, weights, this.served(weights.base).maxPositions, this.draw);
     const [{ prompt, count }] = order.prompts;
     const ids = Array.from({ length: count }, (_, i) => `${sampler.id}:${request.seq_id}:${i}`);
-    const sampling = this.compute.run(order).then(([answer]): Outcome => {
+    const sampling = ready.then(async (): Promise<Outcome> => {
+      const [answer] = await this.compute.run(order);
       if (request.record_stability_info === true)
         answer.sequences.forEach(({ ids: tokens, logProbs }, i) => {
           session.recorded.set(ids[i], { prompt, ids: tokens, logProbs });

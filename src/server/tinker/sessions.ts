@@ -40,6 +40,8 @@ export interface SamplingClient {
   weights: Weights;
   /** Of saved weights. */
   path: string | null;
+  /** Settles when the weights have been read. */
+  ready: Promise<unknown>;
   /** Answers by the number of the request. */
   answers: Map<number, { request_id: string; sample_sequence_ids: string[] }>;
 }

@@ -120,16 +120,15 @@ export class Studio {
     this.base(base);
     const lora = readLora(folder);
     readAdapterConfig(join(folder, ADAPTER, "adapter_config.json"));
-    const tensors = withSafetensors(
-      join(folder, ADAPTER, "adapter_model.safetensors"),
-      ({ header, readFloat32 }) =>
-        new Map(
-          [...header.tensors.keys()].map((name) => {
-            const { shape, data } = readFloat32(name);
-            return [name, f32(data, shape)];
-          }),
-        ),
-    );
+    const tensors = withSafetensors(join(folder, ADAPTER, "adapter_model.safetensors"), (file) => {
+      const names = [...file.header.tensors.keys()];
+      return new Map(
+        names.map((name) => {
+          const { shape, data } = file.readFloat32(name);
+          return [name, f32(data, shape)];
+        }),
+      );
+    });
     this.adapters.set(adapter, { lora, tensors });
     return null;
   }

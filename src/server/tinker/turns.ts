@@ -41,7 +41,8 @@ export class Turns {
   }
 
   private inTurn(number: number, begin: () => string): Promise<string> {
-    if (number < 1) return Promise.reject(refused(`seq_id ${number}`, "numbers begin with 1", "Count from 1."));
+    if (number < 1)
+      return Promise.reject(refused(`seq_id ${number}`, "numbers begin with 1", "Count from 1."));
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.waiting.delete(number);

@@ -1,5 +1,5 @@
 /** The server as it runs: a port, a thread that computes, the shipped model, and clients that train and sample. */
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -11,12 +11,16 @@ const BASE = "sputnik/tiny-r1-zero";
 let server: RunningTinker;
 let client: TinkerClient;
 
+const folder = mkdtempSync(join(tmpdir(), "sputnik-tinker-"));
+
 beforeAll(async () => {
-  const folder = mkdtempSync(join(tmpdir(), "sputnik-tinker-"));
   server = await startTinker({ models: new Map([[BASE, SHIPPED]]), folder, host: "127.0.0.1", port: 0 });
   client = new TinkerClient((path, init) => fetch(`${server.url}${path}`, init));
 });
-afterAll(() => server.close());
+afterAll(async () => {
+  await server.close();
+  rmSync(folder, { recursive: true, force: true });
+});
 
 const ids = [20, 21, 22, 23, 24, 25, 26, 27];
 const datum: SentDatum = {
@@ -174,11 +178,33 @@ test("a saved state goes on as if it had not been left, with the optimizer's mom
   expect(await next(fresh, 1)).not.toEqual(wanted);
 });
 
+test("weights that were saved to sample from are the model's", async () => {
+  const session = await client.session();
+  const model = await client.model(session, BASE);
+  await loss(model, 1);
+  await step(model, 2);
+  const kept = await keep(model, 3, 0);
+  const body = { model_id: model, seq_id: 4, path: "for-sampling" };
+  const { path } = await client.result(await client.post("save_weights_for_sampler", body));
+  const sampler = async (sampling_session_seq_id: number, fields: object) => {
+    const request = { session_id: session, sampling_session_seq_id, ...fields };
+    return (await client.post("create_sampling_session", request)).sampling_session_id as string;
+  };
+  const wanted = await sample(kept, 0);
+  expect(await sample(await sampler(1, { model_path: path }), 0)).toEqual(wanted);
+  expect(await sample(await sampler(2, { base_model: BASE }), 0)).not.toEqual(wanted);
+  // Damaged meanwhile: each request says so.
+  const run = model.replaceAll(":", "-");
+  rmSync(join(folder, run, "sampler_weights", "for-sampling", "adapter"), { recursive: true });
+  const damaged = await sampler(3, { model_path: path });
+  await expect(sample(damaged, 0)).rejects.toThrow(/user: .*adapter_config.json/);
+});
+
 test("the server answers while it computes", async () => {
   const session = await client.session();
   const model = await client.model(session, BASE);
   const long: SentDatum = {
-    tokens: Array.from({ length: 100 }, (_, i) => 10 + (i % 20)),
+    tokens: Array.from({ length: 100 }, (_, i) => 10 + (i % 18)),
     inputs: { target_tokens: Array(100).fill(12), weights: Array(100).fill(1) },
   };
   const future = await client.pass({

@@ -2,14 +2,16 @@
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Hono } from "hono";
 import { beforeEach, describe, expect, it } from "vitest";
 import { createTinkerApp } from "../../../src/server/tinker/app.ts";
 import type { Order, OrderOf } from "../../../src/server/tinker/orders.ts";
 import { OrderQueue } from "../../../src/server/tinker/queue.ts";
 import { Service } from "../../../src/server/tinker/service.ts";
 import { readPass, readSamples, type SentDatum, TinkerClient } from "./client.ts";
+import requests from "./requests.json" with { type: "json" };
 
-const BASE = "org/model";
+const BASE = "sputnik/tiny-r1-zero";
 const MODEL = { name: BASE, maxPositions: 32, tokenizer: "/models/it" };
 let followed: Order[] = [];
 /** The script's faults: an order of this type fails. */
@@ -33,6 +35,7 @@ async function follow(order: Order): Promise<unknown> {
   }));
 }
 
+let app: Hono;
 let client: TinkerClient;
 let session: string;
 beforeEach(async () => {
@@ -41,7 +44,7 @@ beforeEach(async () => {
   let seed = 100;
   const draw = () => seed++;
   const service = new Service({ models: [MODEL], compute: new OrderQueue(follow), folder, draw });
-  const app = createTinkerApp({ service, host: "127.0.0.1" });
+  app = createTinkerApp({ service, host: "127.0.0.1" });
   client = new TinkerClient((path, init) => app.request(path, init));
   session = await client.session();
 });
@@ -367,9 +370,36 @@ describe("provenance", () => {
     await expect(recorded({ tokens: [7, 9, 100] })).rejects.toThrow(
       /^400: data\[0\].model_input_spans\[0\]: token 1 is 9, and the sequence has 8 there/,
     );
+  });
+
+  it("of a sequence that was not recorded is refused", async () => {
     await expect(recorded({}, false)).rejects.toThrow(
       /^400: .*is recorded in this session.*record_stability_info/,
     );
+  });
+});
+
+describe("the Python package tinker 0.38.0", () => {
+  it("gets an answer to each request that it was recorded with", async () => {
+    // A session that trains, samples, saves, loads and ends; ids of sessions have one length.
+    const ofRecording = requests.map(({ path, body }) => path + JSON.stringify(body)).join();
+    const [id] = /session-[0-9a-f]{12}/.exec(ofRecording) as RegExpExecArray;
+    const renamed = (text: string): string => text.replaceAll(id, session);
+    for (const { method, path, body } of requests) {
+      const proto = path.endsWith("/forward_backward");
+      const sent = proto
+        ? Buffer.from(renamed(Buffer.from(body as string, "base64").toString("latin1")), "latin1")
+        : renamed(JSON.stringify(body));
+      const headers = { "content-type": proto ? "application/x-protobuf" : "application/json" };
+      const init = method === "GET" ? { method } : { method, headers, body: sent };
+      const response = await app.request(renamed(path), init);
+      const answer = await response.json();
+      expect([path, response.status, answer]).toEqual([path, 200, answer]);
+      if ("request_id" in answer) await client.result(answer);
+    }
+    const types = followed.map(({ type }) => type);
+    expect(types.slice(0, 6)).toEqual(["create", "pass", "update", "keep", "sample", "save"]);
+    expect(types.slice(6)).toEqual(["save", "load", "open", "unload", "unload", "forget", "forget"]);
   });
 });
 
