@@ -1,7 +1,7 @@
 /**
  * The order of the house: lines of source, imports, the loop of unit tests, and whether a redesign kept speed and numbers.
  * `npm run bench -- house [--before COMMIT] [--quick]`: the code of a commit against the working tree, alternating in one run;
- * `--quick` takes two rounds, and leaves out the unit tests and the default recipe.
+ * `--quick` takes two rounds, and leaves out the unit tests and the default recipe; `--no-training` leaves out the latter alone.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync } from "node:fs";
@@ -24,7 +24,8 @@ export async function benchHouse(words: readonly string[]): Promise<Row[]> {
   const folder = checkOut(before);
   try {
     rows.push(...(await speedRows(folder, quick ? 2 : ROUNDS)));
-    if (!quick) rows.push(unitRow(), firstLightRow(folder));
+    if (!quick) rows.push(unitRow());
+    if (!quick && !words.includes("--no-training")) rows.push(firstLightRow(folder));
   } finally {
     execFileSync("git", ["worktree", "remove", "--force", folder]);
   }

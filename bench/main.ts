@@ -1,6 +1,6 @@
 /** `npm run bench -- NAME [--json] [options of the benchmark]`: one benchmark; exits 1 where a row does not hold. */
 import "../src/runtime/no-telemetry.ts";
-import { createRequire } from "node:module";
+import { onnxruntimeVersion } from "../src/runtime/onnxruntime-folder.ts";
 import { benchBusy } from "./busy.ts";
 import { benchDecode } from "./decode.ts";
 import { benchFirstLight } from "./first-light.ts";
@@ -40,9 +40,7 @@ if (bench === undefined) {
   );
   process.exit(2);
 }
-const version = (createRequire(import.meta.url)("onnxruntime-node/package.json") as { version: string })
-  .version;
-const setting = circumstances(version);
+const setting = circumstances(onnxruntimeVersion());
 const rows = (await bench(flags)).map(judgeRow);
 if (flags.includes("--json")) console.log(JSON.stringify({ benchmark: name, ...setting, rows }));
 else {

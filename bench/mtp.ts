@@ -1,5 +1,5 @@
 /**
- * Speculative decoding with DeepSeek-V3's module for a further token against plain decoding of the same model: one
+ * Speculative decoding with DeepSeek-V3's MTP module against plain decoding of the same model: one
  * sequence at a time, greedy, the same prompts, both sides in turn. First a small model is pretrained with that module on
  * the data of the recipe tiny-v3-zero.
  */
@@ -40,7 +40,7 @@ export async function trainWithModule(tokens = TOKENS): Promise<Model> {
   let text = readRecipe("recipes/tiny-v3-zero.yaml").replace(/tokens: \d+/, `tokens: ${tokens}`);
   for (const [name, value] of Object.entries({ ...SHAPE, experts: "8\n  mtpLayers: 1" }))
     text = text.replace(new RegExp(`^  ${name}: .*$`, "m"), `  ${name}: ${value}`);
-  const recipe = parseRecipe(text, "tiny-v3-zero with a module for a further token");
+  const recipe = parseRecipe(text, "tiny-v3-zero with an MTP module");
   const [stage] = recipe.stages;
   if (stage.kind !== "pretrain") throw new Error("the recipe does not begin with pretraining");
   const model = initialModel(recipe);
@@ -53,7 +53,7 @@ export async function trainWithModule(tokens = TOKENS): Promise<Model> {
     const { metrics } = await training.advance();
     if (training.done % 25 === 0)
       console.error(
-        `step ${training.done} of ${training.totalSteps}: loss ${metrics.loss?.toFixed(3)}, of the further token ${metrics["mtp-cross-entropy"]?.toFixed(3)}`,
+        `step ${training.done} of ${training.totalSteps}: loss ${metrics.loss?.toFixed(3)}, MTP ${metrics["mtp-cross-entropy"]?.toFixed(3)}`,
       );
   }
   const trained = { ...model, parameters: structuredClone(training.parameters()) };

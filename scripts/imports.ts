@@ -20,7 +20,8 @@ const LAYERS = [
   ["recipe"],
   ["run"],
   ["plan", "server"],
-  ["index.ts", "library"],
+  ["library"],
+  ["index.ts"],
   ["web", "cli"],
 ];
 

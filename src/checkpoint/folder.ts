@@ -101,8 +101,8 @@ const TORCH_DTYPES = { F32: "float32", BF16: "bfloat16", F16: "float16" };
 /**
  * Reads a folder, one file of weights or several shards.
  * @param expected the caller's shapes for a config; every tensor is compared with them before it is used
- * @throws UserError naming each file or tensor that is missing, left over, mis-shaped or damaged;
- *   ConfigError and TokenizerError for the content of those files
+ * @throws UserError naming each file or tensor that is missing, left over, mis-shaped or damaged, or the field of a config
+ *   or tokenizer that cannot be used
  */
 export function loadModel(folder: string, expected?: (config: ModelConfig) => Shapes): LoadedModel {
   const shape = readFolder(folder);

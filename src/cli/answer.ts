@@ -1,4 +1,4 @@
-/** One answer, or several side by side, on the terminal. */
+/** Prints one completion, or several side by side. */
 import color from "picocolors";
 import type { ChatService } from "../server/chat.ts";
 import type { Verdict } from "../tasks/problem.ts";

@@ -66,7 +66,7 @@ async function showPage(service: ThreadChat, port?: number): Promise<void> {
   await page.close();
 }
 
-/** Problem after problem, until the person leaves. `model` is an id of the service's. */
+/** Answers problems until the person leaves. `model` is an id of the service. */
 export async function converse(service: ChatService, options: AskOptions, model?: string): Promise<void> {
   const state: AskOptions = { ...options, model };
   let last = "";
@@ -79,7 +79,7 @@ export async function converse(service: ChatService, options: AskOptions, model?
     else if (word === "/tries") await tries(service, last, clamp(Number(value) || 8), state, signal);
     else if (word.startsWith("/")) console.log(`There is no ${word}. /help shows what there is.`);
     else {
-      // What could not be read or answered is not tried again.
+      // A problem that could not be read or answered is not repeated by an empty line.
       if (await answer(service, line, state, signal)) last = line;
     }
   });

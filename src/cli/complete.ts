@@ -50,11 +50,11 @@ export async function completeText(
   }).finally(loaded);
   const { isTTY } = process.stdout;
   const print = (part: string): void => void (json || process.stdout.write(part));
-  /** The person's own text goes into a file as it is. */
+  /** A file gets the person's own text unchanged. */
   const printOwn = (part = ""): void => print(isTTY ? printable(part) : part);
   const start = performance.now();
   try {
-    // Before the text before the hole is printed.
+    // Checked before any text is printed.
     if (text.suffix !== undefined) checkHole(model.tokenizer, options.marker);
     if (!hole) printOwn(text.prefix);
     const filled = await complete(model, {

@@ -70,18 +70,18 @@ export async function dryRun(
     `\n${color.bold("in all")}  ${short(flops, "FLOP")}, about ${duration(seconds)}, ${bytes(memory)} for the largest stage's tensors`,
   );
   console.log(
-    `Time: each operator the longer of its products at ${short(speeds.flops, "FLOP/s")} and its memory at ${short(speeds.bytes, "B/s")}, and ${(1e6 / speeds.nodes).toFixed(1)} us for itself, as this machine has them now.`,
+    `Time: an operator takes the longer of its products at ${short(speeds.flops, "FLOP/s")} and its memory traffic at ${short(speeds.bytes, "B/s")}, plus ${(1e6 / speeds.nodes).toFixed(1)} us, at the speeds that this machine has now.`,
   );
   if (loadavg()[0] > availableParallelism() + 0.5)
     console.log(
-      `${color.yellow("note")} other programs are computing now: the speeds, and so the time, are what they leave at this moment.`,
+      `${color.yellow("note")} other programs are computing now, so the speeds are lower and the time is longer than on an idle machine.`,
     );
   console.log(billLine(rates, hours));
   for (const warning of warnings) console.log(`${color.yellow("note")} ${printable(warning)}`);
   for (const { level, message } of notes) if (level === "info") console.log(`note ${printable(message)}`);
 }
 
-/** What is known, and for what is not the key of the recipe that would make it known. */
+/** The energy and the cost of so many hours; for an unknown one, the recipe key that would give it. */
 export function billLine(
   { watts, dollarsPerHour }: Pick<Rates, "watts" | "dollarsPerHour">,
   hours: number,

@@ -75,7 +75,7 @@ export async function compare(names: readonly string[], json?: boolean): Promise
 async function load(name: string): Promise<EvaluationRecord> {
   if (fs.existsSync(name) && fs.statSync(name).isFile()) return fromFile(name);
   const { target, label } = splitName(name);
-  // A run whose checkpoints were removed has its evaluations all the same.
+  // A run keeps its evaluations when its checkpoints are removed.
   const run = findRun(target) ?? findModel(target).run;
   const records = run === null ? [] : readJournal<EvaluationRecord>(runPaths(run).evaluations);
   const record = label === undefined ? records.at(-1) : records.findLast((one) => one.label === label);
@@ -87,7 +87,7 @@ async function load(name: string): Promise<EvaluationRecord> {
   );
 }
 
-/** RUN:LABEL, where a label may hold colons itself, and a path too. */
+/** Splits RUN:LABEL. Both a path and a label may contain colons. */
 function splitName(name: string): { target: string; label?: string } {
   const there = (target: string): boolean => fs.existsSync(target) || fs.existsSync(join("runs", target));
   const colons = [...name.matchAll(/:/g)].map(({ index }) => index);
@@ -96,7 +96,7 @@ function splitName(name: string): { target: string; label?: string } {
 }
 
 const count = z.int().nonnegative();
-/** What is compared of what `eval --json` prints. */
+/** The fields of `eval --json` that are compared. */
 const recordSchema = z.looseObject({
   ...{ task: z.string(), passAt1: z.number(), interval: z.tuple([z.number(), z.number()]) },
   ...{ temperature: z.number(), samplesPerProblem: z.number() },
@@ -109,14 +109,14 @@ async function fromFile(file: string): Promise<EvaluationRecord> {
   if (isStoredEvaluation(file)) {
     const { record, whole: complete } = await verifyStored(readStored(file));
     if (record === null || !complete)
-      throw usageError(`${file} is not complete.`, "Go on with the command that made it, then compare.");
+      throw usageError(`${file} is not complete.`, "Continue it with the same command, then compare.");
     return record;
   }
   const refuse = () => usageError(`${file} holds no evaluation.`, `Name ${EVALUATIONS}.`);
   const document = parse(readText(file));
   if (typeof document !== "object" || document === null) throw refuse();
   if ("partial" in document && document.partial === true)
-    throw usageError(`${file} is not complete.`, "Go on with the command that made it, then compare.");
+    throw usageError(`${file} is not complete.`, "Continue it with the same command, then compare.");
   if (!recordSchema.safeParse(document).success) throw refuse();
   return document as EvaluationRecord;
 }

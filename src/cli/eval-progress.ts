@@ -1,4 +1,4 @@
-/** How far an evaluation is, on standard error: a line that is rewritten, or one now and then where nobody watches. */
+/** The progress of an evaluation on standard error: one line that a terminal rewrites, or a line from time to time. */
 import type { Completion } from "../eval/completions.ts";
 import { duration, whole } from "./screen.ts";
 
@@ -6,7 +6,7 @@ const REPAINT_MS = 200;
 const LINE_EVERY_MS = 10_000;
 
 export class EvaluationProgress {
-  /** Sampled by this process. */
+  /** Tokens that this process sampled. */
   tokens = 0;
   private ended: number;
   private endedTokens: number;
@@ -15,11 +15,11 @@ export class EvaluationProgress {
   private readonly write: (text: string) => void;
   private readonly terminal: boolean;
   private readonly start = performance.now();
-  /** When the first token came: reading the prompts is no part of the speed. */
+  /** When the first token came: the speed does not include the time to read the prompts. */
   private first: number | null = null;
   private shown: number;
 
-  /** @param limit tokens of the longest answer, @param known what was sampled before */
+  /** @param limit most tokens of a completion, @param known completions that were sampled before */
   constructor(
     wanted: number,
     limit: number,

@@ -11,11 +11,11 @@ export interface EvaluationResult {
   /** Every completion is there. */
   whole: boolean;
   head: EvaluationHeader;
-  /** Problems that were asked for. */
+  /** Number of problems that were asked for. */
   wanted: number;
   /** Where the completions are, or `null`. */
   file: string | null;
-  /** Of sampling; `null` where nothing was sampled, and what an interruption left unknown. */
+  /** Cost of the sampling; `null` if nothing was sampled, or if an interruption left it unknown. */
   seconds: number | null;
   flops: number | null;
   tokens: number | null;
@@ -91,7 +91,7 @@ function printRecord(record: EvaluationRecord, { head, seconds, tokens }: Evalua
       : [["time", `${seconds.toFixed(1)} s, ${whole((tokens ?? 0) / seconds)} tokens/s`]]),
   ];
   const what = `${record.problems} x ${samples} at temperature ${head.temperature}, seed ${head.seed}, ${head.precision}`;
-  // A stored file is perhaps a stranger's.
+  // The file may come from a stranger.
   const shown = rows.map((row) => row.map(printable));
   console.log(table([printable(record.task), printable(what)], shown));
   if (validityByPosition.length < 2) return;

@@ -45,7 +45,7 @@ export interface EvalOptions extends EvaluationWishes {
   json?: boolean;
 }
 
-/** For people, on standard error: standard output holds the result alone. */
+/** Prints a sentence for people to standard error: standard output holds nothing but the result. */
 const note = (text: string): void => console.error(color.dim(printable(text)));
 
 export async function evaluate(model: string | undefined, options: EvalOptions): Promise<void> {
@@ -67,7 +67,7 @@ export async function evaluate(model: string | undefined, options: EvalOptions):
   await evaluateModel(model, options);
 }
 
-/** What would change nothing is refused: the completions are there, with the settings that made them. */
+/** Refuses options that would have no effect, since the completions exist already. */
 function refuseOthers(options: object): void {
   const [idle] = Object.entries(options).flatMap(([name, value]) => (value === undefined ? [] : [name]));
   if (idle === undefined) return;
@@ -91,7 +91,7 @@ async function evaluateModel(name: string | undefined, options: EvalOptions): Pr
   const { precision = "f32", engine, json, out } = options;
   const found = findModel(name);
   printNotes(found.folder);
-  // What cannot be is said before gigabytes are read.
+  // Impossible settings are refused before gigabytes are read.
   const shape = shapeForInference(found.folder);
   const settings = evaluationSettings(found, shape, options);
   const task = taskFrom(settings.task);
@@ -142,7 +142,7 @@ async function evaluateModel(name: string | undefined, options: EvalOptions): Pr
     }
     const seconds = (performance.now() - start) / 1000;
     const verified = await verifyStored({ header: head, problems, completions }, task);
-    // Without --out the file is for going on after an interruption alone.
+    // Without --out the file only serves to continue after an interruption.
     if (verified.whole && out === undefined) removeStore(store.file);
     const file = !store.holds() || (verified.whole && out === undefined) ? null : store.file;
     if (!verified.whole && file !== null)
@@ -163,20 +163,20 @@ async function evaluateModel(name: string | undefined, options: EvalOptions): Pr
   }
 }
 
-/** With the folders that were made for it, if they are empty. */
+/** Removes the file and the folders that were made for it, if they are empty. */
 function removeStore(file: string): void {
   fs.rmSync(file, { force: true });
   for (const folder of [dirname(file), dirname(dirname(file))]) {
     try {
       fs.rmdirSync(folder);
     } catch {
-      // Others have files there.
+      // The folder holds other files.
       return;
     }
   }
 }
 
-/** A limit that nobody chose is lowered to what the longest prompt leaves; one that was given must fit. */
+/** Lowers a default limit to the positions that the longest prompt leaves; a limit that was given must fit. */
 function fitLimit(
   settings: EvaluationSettings,
   longest: { tokens: number; id: string },
@@ -211,7 +211,7 @@ function headerOf(
   });
 }
 
-/** Sizes and times of the weights' files: whether a model is still the one that completions came from. */
+/** Sizes and times of the weight files, which show whether the model has changed since. */
 function weightsStamp(path: string): string {
   const files = fs.statSync(path).isDirectory()
     ? fs.readdirSync(path).filter((name) => name.endsWith(".safetensors"))
@@ -236,7 +236,7 @@ function announce(settings: EvaluationSettings, head: EvaluationHeader): void {
   );
 }
 
-/** Stores what can be stored: a full disk or a folder that cannot be written costs the file, not the evaluation. */
+/** Stores completions. On a full disk or in a read-only folder the evaluation continues without the file. */
 function keep(file: string, open: () => OpenStore): OpenStore & { holds: () => boolean } {
   const lost = (error: unknown): void =>
     note(`completions are not stored: ${error instanceof Error ? error.message : String(error)}`);

@@ -1,7 +1,7 @@
 /**
- * `sputnik export RUN FOLDER`: the newest checkpoint's model as a Hugging Face folder, with its bill and report; a model
- * that is no run's (pulled, a GGUF file, a folder) with a card alone.
- * `sputnik export RUN FILE.gguf`: the same model for llama.cpp and what is built on it.
+ * `sputnik export RUN FOLDER` writes the newest checkpoint's model as a Hugging Face folder with its bill and report. A
+ * model that no run made (pulled, a GGUF file, a folder) gets a model card only.
+ * `sputnik export RUN FILE.gguf` writes the same model for llama.cpp.
  */
 import fs from "node:fs";
 import { basename, isAbsolute, join, relative } from "node:path";
@@ -24,7 +24,7 @@ import { bytes, duration, note } from "./screen.ts";
 import { writeFolder, writeGgufFile } from "./target.ts";
 
 export interface ExportOptions {
-  /** Of the matrices; F32 in a folder and F16 in a GGUF file where it is left out. */
+  /** Type of the matrices; default: F32 in a folder, F16 in a GGUF file. */
   dtype?: "F32" | "F16" | "BF16" | "Q8_0";
   /** Replaces a model that is there already. */
   force?: boolean;
@@ -65,7 +65,7 @@ interface Written {
   parameters: number;
   /** Whether it has a chat template. */
   talks: boolean;
-  /** Of the model's files. */
+  /** Bytes of the model's files. */
   size: number;
 }
 
@@ -79,7 +79,7 @@ function writeModel(from: string, folder: string, dtype?: FolderType): Written {
   };
 }
 
-/** Somebody's model as a folder: no run of ours made it, so there is nothing to say of its making. */
+/** Writes a model that no run made: there is no bill and no report. */
 function exportPlain(found: FoundModel, folder: string, target: string, dtype: FolderType = "F32"): Written {
   const written = writeModel(found.folder, folder, dtype);
   fs.writeFileSync(join(folder, "README.md"), plainCard(found, written, named(target), dtype));
@@ -97,7 +97,7 @@ function exportRun(
   const paths = runPaths(source);
   const run = readRun(source);
   const files = [paths.recipe, paths.info, paths.evaluations, paths.bill];
-  // Without the run's journals, as in an earlier export, the report that came along says more than a new one could.
+  // Without the run's journals, as in an earlier export, the old report is more complete than a new one.
   if (fs.existsSync(paths.metrics)) saveReport(run, folder);
   else files.push(paths.report, paths.figures);
   for (const file of files) {
@@ -108,20 +108,20 @@ function exportRun(
   return written;
 }
 
-/** A link in a stranger's run may lead to what is not the run's, and is not given away with it. */
+/** A link in a stranger's run may lead to a file outside of the run, which must not be published. */
 function isOwn(path: string): boolean {
   const own = !fs.lstatSync(path).isSymbolicLink();
   if (!own) note(`${path} is a link and was left out.`);
   return own;
 }
 
-/** The folder as a stranger may call it: a card must not tell where it lay on this machine. */
+/** The folder without its path on this machine, which a card must not show. */
 function named(folder: string): string {
   const here = relative("", folder);
   return here === "" || here.startsWith("..") || isAbsolute(here) ? basename(folder) : here;
 }
 
-/** The card of a model whose own card tells of its making and its licence. */
+/** The card of a model that no run made; its authors' card has its origin and its licence. */
 function plainCard(
   { folder: from, name }: FoundModel,
   { parameters, talks }: Written,
@@ -157,7 +157,7 @@ function card({ info, recipe, evaluations, bill }: RunData, parameters: number, 
       ? ""
       : `It took ${duration(bill.seconds)} and ${(bill.flops / 1e12).toFixed(1)} TFLOP; its cost is ${cost}.`;
   const from = "from" in recipe.model ? recipe.model.from : null;
-  // What began as somebody's model is under that model's licence.
+  // A model that was trained further keeps the licence of its base.
   const licence = from === null ? "license: mit\n" : "";
   return `---
 ${licence}library_name: sputnik-r1

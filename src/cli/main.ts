@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The command `sputnik`. Each command has a file; it is loaded when it is called, so that help is instant. */
-// First: it concerns what the other modules load.
+// The first import, because the other modules load ONNX Runtime.
 import "../runtime/no-telemetry.ts";
 import { createRequire } from "node:module";
 import { join } from "node:path";
@@ -42,7 +42,7 @@ program
   .description("run a recipe, or resume an interrupted run of it")
   .option("--name <name>", "name of the run's folder below runs/ (the recipe's name)", runName)
   .option("--fresh", "begin again; an earlier run is kept under another name")
-  .option("--quiet", "a line now and then instead of a progress bar")
+  .option("--quiet", "a line from time to time instead of a progress bar")
   .addOption(json(" at the end"))
   .option("--dry-run", "say shapes, memory, FLOPs, time and cost; compute and write nothing")
   .option("--pass-rate <share>", "with --dry-run: the share of RL's samples that are right", real(0, 1))
@@ -97,7 +97,7 @@ program
   .description(
     "an evaluation: pass@1 and pass@k with intervals, maj@k, the truth of the thoughts; settings of the run's recipe",
   )
-  .option("--task <task>", "countdown, arithmetic, equations, word-problems or jsonl:FILE (the recipe's)")
+  .option("--task <task>", "a kind of task, such as countdown or equations, or jsonl:FILE (the recipe's)")
   .option("--numbers <list>", "numbers of a countdown problem, such as 3 or 3,4", list)
   .option("--problems <count>", "different problems (the recipe's; of a file all, else 200)", whole(1))
   .addOption(

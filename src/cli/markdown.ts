@@ -33,7 +33,7 @@ function cells(row: string): string[] {
     .map((cell) => inline(cell.trim().replaceAll("\\|", "|")));
 }
 
-/** As `inlineText` writes them. */
+/** Entities that `inlineText` writes. */
 const ENTITIES: Record<string, string> = { lt: "<", gt: ">", quot: '"', amp: "&" };
 
 function inline(text: string): string {
@@ -42,7 +42,7 @@ function inline(text: string): string {
     .replace(/`([^`]+)`/g, (_, code: string) => color.cyan(code))
     .replace(/<\/?(details|summary|br|sup|sub)[^>]*>/g, "")
     .replace(/&(?:#(\d+)|(lt|gt|quot|amp));/g, (_, code: string, name: string) =>
-      // A report that came along is perhaps a stranger's.
+      // The report may come from a stranger.
       code === undefined ? ENTITIES[name] : printable(String.fromCharCode(Number(code))),
     );
 }

@@ -1,4 +1,4 @@
-/** Notes on a model's files, on standard error: one line each. */
+/** Prints notes on a model's files to standard error, one line each. */
 import color from "picocolors";
 import { modelNotes } from "../checkpoint/generation-config.ts";
 import { printable } from "./printable.ts";

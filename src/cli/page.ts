@@ -20,7 +20,7 @@ export interface Page extends RunningServer {
 /** The same folder from dist/cli and from src/cli. */
 const STATIC = fileURLToPath(new URL("../../dist/web", import.meta.url));
 
-/** The page over a run's events, which may stay without one, and a chat. @throws UserError */
+/** Serves the page with the events of a run, if there is one, and a chat. @throws UserError */
 export function servePage(
   events: RunBus,
   chat: ThreadChat,
@@ -30,7 +30,7 @@ export function servePage(
   return startServer({ events, chat, staticDir: STATIC, port, narrow, token });
 }
 
-/** `fresh`: an earlier run's curves are not shown. @throws UserError */
+/** Opens the page of a run. With `fresh` it does not show the curves of an earlier run. @throws UserError */
 export async function openPage({
   run,
   port,

@@ -1,4 +1,4 @@
-/** A run's events on the terminal: a bar that moves, or a line now and then where nobody watches. */
+/** Prints a run's events: as a progress bar on a terminal, otherwise as a line from time to time. */
 import { SingleBar } from "cli-progress";
 import color from "picocolors";
 import type { EvaluationRecord, RunEvent, StageInfo } from "../events.ts";
@@ -7,7 +7,7 @@ import { duration, percent, short } from "./screen.ts";
 
 export interface Progress {
   show(event: RunEvent): void;
-  /** A line that stays. */
+  /** Prints a line above the bar. */
   say(text: string): void;
   close(): void;
 }
@@ -18,8 +18,8 @@ const LINE_EVERY_MS = 10_000;
 
 type MetricsEvent = Extract<RunEvent, { type: "metrics" }>;
 
-/** The figures that say whether it learns. */
-export function keyFigures({ metrics }: MetricsEvent): string {
+/** The figures that show whether the run learns. */
+function keyFigures({ metrics }: MetricsEvent): string {
   const figure = (name: string, label: string, show: (value: number) => string): string[] =>
     metrics[name] == null ? [] : [`${label} ${show(metrics[name])}`];
   if ("pass@1" in metrics) {
@@ -52,7 +52,7 @@ export function evaluationLine({
   return parts.join(", ");
 }
 
-/** What both forms say in the same words; `null` for an event that is no milestone. */
+/** The text of an event that both forms print; `null` for other events. */
 function milestone(event: RunEvent): string | null {
   switch (event.type) {
     case "run": {
@@ -99,7 +99,7 @@ export function lineProgress(
 
 const steps = ({ totalSteps }: StageInfo): string => (totalSteps === 1 ? "one step" : `${totalSteps} steps`);
 
-export function barProgress(): Progress {
+function barProgress(): Progress {
   let bar: SingleBar | null = null;
   const end = (): void => {
     bar?.stop();

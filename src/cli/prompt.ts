@@ -1,4 +1,4 @@
-/** Lines that a person types, or a pipe holds. */
+/** Reads lines from a terminal or a pipe. */
 import * as readline from "node:readline/promises";
 import { outputLost } from "./terminal.ts";
 
@@ -6,7 +6,7 @@ const LEAVE = new Set(["/exit", "/quit", "exit", "quit"]);
 
 export const isTerminal = (): boolean => process.stdin.isTTY === true && process.stdout.isTTY === true;
 
-/** Until the person leaves. Ctrl-C stops what a line began; at the prompt it ends, as Ctrl-D does. */
+/** Handles lines until the person leaves. Ctrl-C stops the work of a line; at the prompt it ends the loop, as Ctrl-D does. */
 export async function atPrompt(
   prompt: string,
   handle: (line: string, signal: AbortSignal) => Promise<void> | void,
@@ -20,7 +20,7 @@ export async function atPrompt(
   });
   terminal.on("SIGINT", () => (work === null ? terminal.close() : work.abort()));
   terminal.prompt();
-  // What is typed meanwhile waits.
+  // Lines that are typed meanwhile wait.
   for await (const typed of terminal) {
     const line = typed.trim();
     if (LEAVE.has(line)) break;
@@ -33,7 +33,7 @@ export async function atPrompt(
   terminal.close();
 }
 
-/** Every line of a pipe. One that is not answered (`handle` gives false) is told of at the end by the exit code. */
+/** Handles every line of a pipe. The exit code is 1 if one of them was not answered (`handle` returned false). */
 export async function pipedLines(
   handle: (line: string, signal: AbortSignal) => Promise<boolean>,
 ): Promise<void> {
@@ -44,7 +44,7 @@ export async function pipedLines(
   }
 }
 
-/** The number that a person typed after a command, or `null` after telling them what it may be. */
+/** The number after a command; if it is not valid, `null`, and the allowed range is printed. */
 export function setting(name: string, text: string, now: number | undefined): number | null {
   const value = Number(text);
   if (text !== "" && value >= 0 && value <= 2) return value;

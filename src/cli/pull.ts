@@ -53,7 +53,7 @@ export async function pull(
   let files: Fetched[];
   try {
     const index = indexOf(model, file);
-    // What an index names is known once it is there, and whether the model is one that we read, by its config.
+    // The index names the files, and the config shows whether the model can be read here, so both are downloaded first.
     if (index !== undefined)
       await downloadFiles(folder, model, [index], { ...options, onProgress: undefined });
     const content = index === undefined ? undefined : readJson(join(folder, index.path));
@@ -95,8 +95,8 @@ export async function pull(
 }
 
 /**
- * Before gigabytes are fetched: whether the config is of a model that we read. A config that says nothing is left to
- * the reader. @throws UserError with what there is
+ * Checks before gigabytes are downloaded whether the model can be read here. A config that does not tell is left to the
+ * reader. @throws UserError naming the architecture that was found
  */
 function checkReadable(model: HubModel, file: string): void {
   const config = optionalObject(file);
@@ -122,7 +122,7 @@ function checkReadable(model: HubModel, file: string): void {
     );
 }
 
-/** The same of a GGUF file, by its first bytes. A server that does not give them is asked for the file. */
+/** Checks the first bytes of a GGUF file. If the server does not send them, the file is downloaded unchecked. */
 async function checkGguf(
   folder: string,
   model: HubModel,
@@ -151,7 +151,7 @@ function optionalObject(file: string): Record<string, unknown> | null {
 
 const LINE_EVERY_MS = 10_000;
 
-/** A bar on a terminal, else a line a file and now and then; on standard error. */
+/** Prints to standard error: a bar on a terminal, otherwise a line for each file and from time to time. */
 function showProgress(): { update(progress: Progress): void; close(): void } {
   const out = process.stderr;
   if (out.isTTY) {

@@ -18,7 +18,7 @@ export function report(run: string): void {
   printSummary(folder);
 }
 
-/** The folder of a run that is named, or the folder itself; `null` if it is none. */
+/** The folder of a run, given its name or its path; `null` if there is none. */
 export const findRun = (run: string): string | null =>
   [run, join("runs", run)].find((path) => fs.existsSync(runPaths(path).info)) ?? null;
 

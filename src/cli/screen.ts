@@ -22,7 +22,7 @@ const SIDES = ["top", "bottom", "left", "right", "mid"];
 /** The parts of a table's border, all of which are left out. */
 const BORDERS = SIDES.flatMap((side) => [side, `${side}-mid`, `${side}-left`, `${side}-right`]);
 
-/** A sentence beside a command's result, on standard error. */
+/** Prints a note to standard error. */
 export const note = (text: string): void => console.error(`${color.yellow("note")} ${printable(text)}`);
 
 /** A table with bare columns, as it fits any terminal; the first row is the head. Numbers are aligned to the right. */
@@ -82,6 +82,6 @@ export const percent = (share: number | null, digits = 0): string =>
 
 export const whole = (value: number): string => Math.round(value).toLocaleString("en-US");
 
-/** The command as this person would type it: through npx in a clone, by its name where it is installed. */
+/** The command as this person types it: through npx in a clone, by its name where it is installed. */
 export const commandLine = (words: string): string =>
   `${process.env.npm_command === "exec" ? "npx sputnik" : "sputnik"} ${words}`;

@@ -1,4 +1,4 @@
-/** `npm start`: trains the default recipe before everybody's eyes, then offers the chat. */
+/** `npm start`: trains the default recipe with its live page, then offers the chat. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -67,7 +67,7 @@ function greet(url: string): void {
   );
 }
 
-/** Without a person a page that cannot be opened is no reason not to train. */
+/** If nobody asked for the page, a port that cannot be opened does not stop the training. */
 function pageIsOptional(wanted: boolean): (error: unknown) => Page | null {
   return (error) => {
     if (wanted || !isUserError(error, "port")) throw error;

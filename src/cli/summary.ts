@@ -1,4 +1,4 @@
-/** How a run ended: for a program as one JSON document, for a person as the head of its report. */
+/** Prints the result of a run: one JSON document for a program, the head of the report for a person. */
 import fs from "node:fs";
 import color from "picocolors";
 import { bracket } from "../eval/compare.ts";
@@ -42,7 +42,7 @@ export function printSummary(folder: string): void {
   console.log(`${color.dim("talk  ")}  ${commandLine(`chat ${folder}`)}`);
 }
 
-/** Sections that a terminal shows; curves and the recipe are for the file. */
+/** Sections that a terminal shows; curves and the recipe are in the file only. */
 const SHOWN = new Set(["Evaluations", "Bill"]);
 const THOUGHT_LINES = 12;
 

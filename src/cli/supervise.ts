@@ -9,7 +9,7 @@ import { onInterrupt, outliveTerminal } from "./terminal.ts";
 
 export interface Watchers {
   progress: Progress;
-  /** Hears every event too: the page. */
+  /** Also receives every event, such as the page. */
   publish?: (event: RunEvent) => void;
   /** The command that resumes the run, as a person would type it. */
   command: string;

@@ -17,7 +17,7 @@ const HELP = `  /new             begins again
   /help            this page
   /exit            ends (Ctrl-D too); Ctrl-C stops an answer`;
 
-/** Until the person leaves; what was said is kept. */
+/** Talks until the person leaves; each turn sees the earlier ones. */
 export async function talk(service: ChatService, options: TalkOptions): Promise<void> {
   const { system, ...state } = options;
   let messages = opening(system);
@@ -33,13 +33,13 @@ export async function talk(service: ChatService, options: TalkOptions): Promise<
     else {
       const asked: Message[] = [...messages, { role: "user", content: line }];
       const content = await reply(service, { ...state, messages: asked }, signal);
-      // A question without an answer leaves no trace: templates want them in turn.
+      // A question without an answer is removed, because templates require questions and answers in turn.
       if (content) messages = [...asked, { role: "assistant", content }];
     }
   });
 }
 
-/** Nobody watches a pipe: an answer that repeats itself ends there. */
+/** Limit of an answer in a pipe, where nobody would stop one that repeats itself. */
 const PIPED_TOKENS = 1024;
 
 /** Each line of a pipe begins a new conversation. */

@@ -1,6 +1,6 @@
 /**
- * Where an export goes. Only what Sputnik wrote there, unchanged since, is replaced; anything else of a person's is
- * refused, or with `--force` gives way where it would be part of the model. What is new is written beside and renamed.
+ * The target of an export. It replaces only files that Sputnik wrote and nobody changed; other files are refused, or with
+ * `--force` removed where they would become part of the model. New files are written beside the target and renamed.
  */
 import fs from "node:fs";
 import { basename, dirname, join, resolve, sep } from "node:path";
@@ -20,12 +20,12 @@ export interface TargetOptions {
 /** The files of an export, by their paths in the folder: bytes, and when they were last changed (ms). */
 type Manifest = Record<string, { bytes: number; changed: number }>;
 
-/** In a folder that was exported. */
+/** The manifest in an exported folder. */
 export const EXPORTED = "sputnik-export.json";
-/** How the names of what is being written begin; see `scratchFolder`. */
+/** Prefix of the folders that are being written; see `scratchFolder`. */
 const PARTIAL = ".sputnik-export-";
 
-/** Another model's files, which a reader would mix with ours. */
+/** Names of model files, which a reader would mix with ours. */
 const MODEL_FILE =
   /^(config|tokenizer|tokenizer_config|generation_config|special_tokens_map|added_tokens|adapter_config)\.json$|^(chat_template\.jinja|chat_template\.json|tokenizer\.model|vocab\.json|merges\.txt)$|^additional_chat_templates\/[^/]+\.jinja$|^(pytorch_model|adapter_model).*\.(bin|json|safetensors)$/;
 const isModelFile = (name: string): boolean =>
@@ -48,11 +48,11 @@ export function writeFolder<T>(target: string, options: TargetOptions, write: (f
     const written = filesIn(partial);
     for (const file of written) {
       const folder = dirname(join(there, file));
-      // A folder of the same name, or a link to somewhere else.
+      // The name is a folder, or a link leads out of the target.
       if (isFolder(join(there, file)) || real(folder) !== folder) throw occupied(target, [file]);
     }
     const others = new Set(foreign);
-    // A folder without config.json is no model: killed here, it is not taken for one.
+    // Without config.json the folder is no model, so that a killed export leaves no broken one.
     fs.rmSync(join(there, "config.json"), { force: true });
     for (const file of before)
       if (!written.includes(file) && (!others.has(file) || isModelFile(file))) fs.rmSync(join(there, file));
@@ -68,7 +68,7 @@ export function writeFolder<T>(target: string, options: TargetOptions, write: (f
     throw naming(target, partial, error);
   } finally {
     remove();
-    // What was made for an export that failed.
+    // Removes the folder that a failed export made.
     if (stats === undefined && fs.readdirSync(there).length === 0) fs.rmdirSync(there);
   }
 }
@@ -99,7 +99,7 @@ export function writeGgufFile<T>(target: string, options: TargetOptions, write: 
   }
 }
 
-/** The error with the place that the person named instead of the one beside it. */
+/** Replaces the path of the partial file in an error by the path that the person named. */
 function naming(target: string, partial: string, error: unknown): unknown {
   if (error instanceof Error) error.message = error.message.replaceAll(partial, target);
   return error;
@@ -136,13 +136,13 @@ function readManifest(folder: string): Manifest | null {
   }
 }
 
-/** Of the entry itself, not of what a link names. */
+/** Size and time of the entry itself: links are not followed. */
 function stateOf(path: string): Manifest[string] {
   const { size, mtimeMs } = fs.lstatSync(path);
   return { bytes: size, changed: Math.round(mtimeMs) };
 }
 
-/** Paths of all that is no folder, links among them, with `/`; an earlier export that was killed left nothing of a person's. */
+/** Paths with `/` of all files and links; the remains of a killed export do not count. */
 function filesIn(folder: string, prefix = ""): string[] {
   return fs.readdirSync(join(folder, prefix), { withFileTypes: true }).flatMap((entry) => {
     const path = `${prefix}${entry.name}`;
@@ -163,7 +163,7 @@ function refuseSource(target: string, there: string, sources: readonly string[])
   }
 }
 
-/** The source, and what belongs to it elsewhere: the other parts of a GGUF file, and the files that its links name. */
+/** The source and all files that belong to it: the other parts of a GGUF file, and the files that its links name. */
 function allFilesOf(source: string): string[] {
   if (fs.statSync(source).isDirectory()) {
     const isLinked = (path: string): boolean =>
@@ -193,7 +193,7 @@ function same(one: string, other: string): boolean {
   return a !== undefined && b !== undefined && a.dev === b.dev && a.ino === b.ino && a.ino !== 0n;
 }
 
-/** The path without links, of what need not be there yet. */
+/** The path with links resolved; it need not exist yet. */
 function real(path: string): string {
   const full = resolve(path);
   try {

@@ -1,6 +1,6 @@
 /**
- * Nothing that happens to the terminal ends a run: a reader that has seen enough (`| head`), a full disk after `>`, a
- * window that is closed, an SSH session that is lost. What was to be printed is lost then; the run's folder has it.
+ * A run survives the loss of its terminal: a reader that stops (`| head`), a full disk after `>`, a closed window, a lost
+ * SSH session. Its output is lost then, but the run's folder has all results.
  */
 import fs from "node:fs";
 import { isatty } from "node:tty";
@@ -11,7 +11,7 @@ let hungUp = false;
 /** Aborts when nobody can read standard output any more. */
 export const outputLost: AbortSignal = broken.signal;
 
-/** The terminal is gone, and with it the person. */
+/** Whether the terminal was closed. */
 export const terminalLost = (): boolean => hungUp;
 
 /** Call once, before anything is written. */
@@ -31,30 +31,30 @@ export function survive(): void {
     try {
       fs.writeSync(2, `error Standard output could not be written: ${why}.\n`);
     } catch {
-      // Nor can this.
+      // Standard error cannot be written either.
     }
   });
 }
 
-/** Node would give a terminal its settings back, and aborts (134, a core dump) where that has gone; a closed one it leaves alone. */
+/** At exit Node restores the settings of each open terminal, and aborts (134, a core dump) if that terminal is gone. */
 function close(fd: number): void {
   try {
     fs.closeSync(fd);
   } catch {
-    // Closed already.
+    // It is closed already.
   }
 }
 
-/** A pipe or a socket whose other end is closed, or a terminal that is gone, was left by a person; a file's disk was not. */
+/** Whether a person closed the pipe, the socket or the terminal; a full disk is not on purpose. */
 const closedOnPurpose = (code: string | undefined): boolean =>
   code === "EPIPE" || code === "ECONNRESET" || (process.stdout.isTTY && (code === "EIO" || code === "ENXIO"));
 
-/** Longer than npm takes to pass a signal on, shorter than a person to press Ctrl-C again. */
+/** npm passes a signal on in less time, and a person presses Ctrl-C again later. */
 const ECHO_MS = 400;
 
 /**
  * Calls `first` at the first Ctrl-C or SIGTERM; the second ends the process. A terminal sends Ctrl-C to all of its programs,
- * and npm and npx, which are among them, pass it on: a signal right after the first is that one again.
+ * and npm and npx also pass it on, so a second signal right after the first is the same one.
  * @returns a function that stops listening
  */
 export function onInterrupt(first: () => void): () => void {

@@ -69,7 +69,7 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
   }
 }
 
-/** The run in the folder is this recipe's and has come to its end. */
+/** Whether the folder holds a finished run of this recipe. */
 export function isFinished(run: string, recipe: Recipe): boolean {
   const info = readJson<RunInfo>(runPaths(run).info);
   return info !== null && info.finishedAt !== null && differencesFromRun(run, info, recipe).length === 0;
@@ -86,7 +86,7 @@ function tellFinished(run: string, { json }: TrainOptions): void {
   }
 }
 
-/** With `--serve` the page stays until Ctrl-C, where a person can press it. */
+/** Keeps the page open until Ctrl-C, if there is a terminal on which a person can press it. */
 async function linger(page: Page): Promise<void> {
   if (!process.stdin.isTTY || terminalLost()) return;
   console.error(`\nThe page stays at ${page.url} until Ctrl-C.`);

@@ -7,7 +7,7 @@ interface Terminal {
 }
 
 const LOADING = "loading the model ...";
-/** Most models are there by then. */
+/** Most models load in less time. */
 const PATIENCE_MS = 400;
 
 /** Shows the line on a terminal. @returns a function that removes it */
@@ -17,7 +17,7 @@ export function showLoading(out: Terminal = process.stderr): () => void {
   return () => void out.write("\r\x1b[K");
 }
 
-/** The same events; the line is shown while the first of them takes long. */
+/** Passes events on, and shows the line while the first of them takes long. */
 export async function* whileLoading<T>(
   events: AsyncIterable<T>,
   out: Terminal = process.stderr,

@@ -4,7 +4,7 @@
 export interface LanguageModelBatch {
   ids: Int32Array;
   targets: Int32Array;
-  /** Of each target in the loss; 0 leaves it out. */
+  /** Weight of each target in the loss; 0 leaves it out. */
   weights: Float32Array;
   batch: number;
   seq: number;
@@ -42,7 +42,7 @@ export interface PackedStreamState {
 export interface PackedBatch extends LanguageModelBatch {
   /** The document of each token; -1 is padding. */
   documents: Int32Array;
-  /** Targets with weight 1. */
+  /** Number of targets with weight 1. */
   trained: number;
 }
 

@@ -16,7 +16,7 @@ import type { TrainingData } from "./options.ts";
 import type { DocumentSource } from "./packing.ts";
 import { repositoryDocuments, type SourceFile } from "./repository.ts";
 
-/** What a stage asks of its documents. */
+/** How a stage reads its documents. */
 export interface SourceOptions {
   seed: number;
   /** SFT puts rows into the model's chat template where it has one; pretraining takes them unchanged. */

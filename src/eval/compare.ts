@@ -108,4 +108,4 @@ export function gainBetween(first: EvaluationRecord, second: EvaluationRecord): 
 }
 
 /** The number of completions with a score. */
-export const scoredCount = ({ right, wrong, unparsed }: ProblemTally): number => right + wrong + unparsed;
+const scoredCount = ({ right, wrong, unparsed }: ProblemTally): number => right + wrong + unparsed;

@@ -24,7 +24,7 @@ export interface ProblemChoice {
 const REPEATS = 1000;
 
 /** Digest of a problem's content. */
-export function problemKey(task: Task, problem: Problem): string {
+function problemKey(task: Task, problem: Problem): string {
   const content = task.content?.(problem) ?? problem.prompt;
   return createHash("sha256").update(`${task.name} ${content}`).digest("hex").slice(0, 12);
 }

@@ -202,7 +202,7 @@ export function openStore(file: string, head: EvaluationHeader, problems: Evalua
 }
 
 /** The problems at the beginning whose completions are all there. */
-export function finishedProblems(
+function finishedProblems(
   { problems, completions }: Pick<StoredEvaluation, "problems" | "completions">,
   samples: number,
 ): { problems: EvaluatedProblem[]; completions: Completion[]; whole: boolean } {

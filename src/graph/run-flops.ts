@@ -38,7 +38,7 @@ export class RunFlops {
     return none + completionTokens * (this.total({ ...sizes, completionTokens: 1 }) - none);
   }
 
-  /** With the given sizes. */
+  /** FLOPs of a run with the given sizes. */
   total(sizes: Record<string, number>): number {
     const key = JSON.stringify(sizes);
     const flops = this.known.get(key) ?? countFlops(this.graph, sizes).total;

@@ -11,7 +11,7 @@ export interface SampleInput {
 
 /** The operands of an op, and how to call it. */
 export interface SampleRule {
-  /** The shapes unless given. */
+  /** Default: the shapes of the operands. */
   label?: string;
   inputs: SampleInput[];
   build: (...inputs: Tensor[]) => Tensor;

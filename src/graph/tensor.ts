@@ -54,7 +54,7 @@ interface CommonRule<A> {
   fused?: Readonly<Record<string, FusedForm<A>>>;
   /** For an op that makes a weight [out, in]: x · weightᵀ without making the weight first. */
   linear?: (x: Tensor, node: Node, attrs: A) => Tensor;
-  /** For the same ops: the weight made of other inputs. */
+  /** For the same ops: makes the weight from other inputs. */
   remake?: (inputs: readonly Tensor[], attrs: A) => Tensor;
   /**
    * "source": the value is there before a run. "view": the result is the memory of the first operand.
@@ -100,9 +100,9 @@ export interface Node {
   readonly id: number;
   readonly op: Op;
   readonly inputs: readonly Tensor[];
-  /** Of the type that the op's rules take, which alone can read them. */
+  /** Attributes, whose type only the rules of the op know. */
   readonly attrs: never;
-  /** The line of the model that made it, such as `layers.3.attn.qNope`; in the backward pass it ends with `.grad`. */
+  /** The line of the model that made it, such as `layers.3.attn.q`; in the backward pass it ends with `.grad`. */
   readonly path: string;
   readonly outputs: readonly Tensor[];
   readonly body: readonly Tensor[] | null;

@@ -66,7 +66,7 @@ export interface BillFile extends Bill {
   sessions: BillSession[];
   /** Work that a stop destroyed and that was done again: part of the sums. */
   redone?: Costs;
-  /** What the newest session reckons with. Absent in files of older versions. */
+  /** Rates of the newest session. Absent in files of older versions. */
   rates?: Rates;
 }
 

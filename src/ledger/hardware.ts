@@ -10,7 +10,7 @@ export interface Hardware {
   allowedCores: number;
   /** The quota itself may be a fraction such as 1.5; `null` where there is none. */
   quotaCores: number | null;
-  /** Those that decide about speed, e.g. "avx2", "avx512f", "amx_bf16"; empty if unknown. */
+  /** Instruction sets that affect the speed, e.g. "avx2", "avx512f", "amx_bf16"; empty if unknown. */
   instructionSets: string[];
   /** Bytes that this process may use, by machine and cgroup. */
   memoryBytes: number;

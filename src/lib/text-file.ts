@@ -46,7 +46,7 @@ export interface ReadOptions {
 }
 
 /** A longer row is an accident: the longest context of a model today has fewer characters. */
-export const LONGEST_LINE = 2 ** 24;
+const LONGEST_LINE = 2 ** 24;
 const PIECE = 2 ** 20;
 const HEAD = 4096;
 

@@ -24,7 +24,7 @@ export interface CachedStep {
   /** The new tokens of each row, [batch, seq] i32 (seq is 1 without `chunk`), and their positions. */
   ids: Tensor;
   positions: Tensor;
-  /** 0 for a slot of the cache that the row has filled and `MASKED` for others, [batch, 1, 1, past]. */
+  /** 0 for a position of the cache that the row has filled and `MASKED` for others, [batch, 1, 1, past]. */
   mask: Tensor;
   /** A tensor [batch, heads, past, width] for each cache layer. */
   cache: readonly Tensor[];
@@ -39,7 +39,7 @@ export interface Chunk {
   last: Tensor;
 }
 
-/** What new tokens may see: slots of the cache, and each other. */
+/** What new tokens may see: positions of the cache, and each other. */
 export interface CacheMasks {
   /** [batch, 1, 1, past]. */
   mask: Tensor;

@@ -13,7 +13,7 @@ export const LIMITS = {
   headDim: 2 ** 16,
   /** Rows of the embedding; published: 262,144. */
   vocabSize: 2 ** 24,
-  /** Of one layer; published: 512. */
+  /** Routed experts of one layer; published: 512. */
   experts: 2 ** 14,
   /** Tensors of all layers; DeepSeek-V3 has 46,000. */
   tensors: 10 ** 6,

@@ -81,7 +81,7 @@ export function architectureOf(config: Pick<DecoderConfig, "architecture" | keyo
   );
 }
 
-/** As `readNumbers` reads them. */
+/** Fields that `readNumbers` reads for every family. */
 export const NUMBERS = {
   vocabSize: ["vocab_size", upTo(LIMITS.vocabSize)],
   layers: ["num_hidden_layers", upTo(LIMITS.layers)],
@@ -90,7 +90,7 @@ export const NUMBERS = {
   intermediateSize: ["intermediate_size", upTo(LIMITS.width)],
   normEps: ["rms_norm_eps", aboveZero, 1e-6],
 } as const;
-/** Those whose absent value depends on the family, or on other fields. */
+/** Fields whose default depends on the family or on other fields. */
 export const FURTHER_NUMBERS = {
   kvHeads: ["num_key_value_heads", upTo(LIMITS.heads)],
   headDim: ["head_dim", upTo(LIMITS.headDim)],

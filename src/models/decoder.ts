@@ -31,10 +31,10 @@ import { rotaryTables } from "./rope.ts";
 
 const EMBEDDING = "model.embed_tokens";
 
-/** Of the names of a block's parameters. */
+/** Prefix of the names of a block's parameters. */
 export const prefixOf = (layer: number): string => `model.layers.${layer}.`;
 
-/** Numbers of the layers, without that of MTP. */
+/** Numbers of the layers, without the one of MTP. */
 export const trunkLayers = ({ config }: Design): number[] =>
   Array.from({ length: config.layers }, (_, layer) => layer);
 
@@ -60,7 +60,7 @@ export function trunkParameters(design: Design): ParameterSpec[] {
   ];
 }
 
-/** What the cache holds of these layers. */
+/** The cache layers of these layers. */
 export const cacheLayersOf = ({ cacheLayers }: Design, layers: readonly number[]): CacheLayer[] =>
   layers.flatMap((layer) => cacheLayers.map((cached) => ({ ...cached, name: `${cached.name}.${layer}` })));
 
@@ -158,7 +158,7 @@ function trunk(
   return { ...blocks, hidden, logits: head(parameters, config, options.wanted?.(hidden) ?? hidden) };
 }
 
-/** Of sequences from their beginning. */
+/** The shape of sequences that are read from their beginning. */
 export interface SequenceShape {
   batch: Dim;
   seq: Dim;
@@ -185,11 +185,11 @@ export const forward = (
 export const decode = (design: Design, parameters: Parameters, step: CachedStep): Decoded =>
   decoded(trunk({ design, parameters, ...cachedRun(design, step) }, step));
 
-/** What a run over a cache gives. */
+/** The result of a run over a cache. */
 export const decoded = ({ logits, hidden, cache }: ForwardResult): Decoded => ({
   logits: flatLogits(logits),
   hidden,
-  fresh: cache,
+  newCache: cache,
 });
 
 /** How blocks see the cache of a step, and which hidden states the head reads. */

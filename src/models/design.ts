@@ -1,4 +1,4 @@
-/** What a design (an architecture's way to compute) brings, and what sampling and training get from a model. */
+/** The interfaces of a design (how an architecture computes) and of a model, as sampling and training use it. */
 import type { z } from "zod";
 import type { Tensor } from "../graph/tensor.ts";
 import type { CachedStep, CacheMasks } from "./cache.ts";
@@ -18,7 +18,7 @@ export interface TrunkConfig {
   mtpLayers?: number;
 }
 
-/** One tensor of the KV cache, [rows, heads, slots, width]. */
+/** One tensor of the KV cache, [rows, heads, capacity, width]. */
 export interface CacheLayer {
   /** Unique, such as `keys.3`: the name of the graphs' inputs and outputs. */
   name: string;
@@ -31,7 +31,7 @@ export interface AttentionContext {
   tables: RotaryTables;
   /** [batch, seq] i32. */
   positions: Tensor;
-  /** Sequences from their beginning: a mask [.., seq, seq]; or new tokens over what the layer has cached. */
+  /** For sequences from their beginning a mask [.., seq, seq]; for new tokens the layer's cache. */
   over: { mask: Tensor } | { cache: readonly Tensor[]; masks: CacheMasks };
 }
 
@@ -126,7 +126,7 @@ export interface Decoded {
   /** After the final norm, [batch, seq, hiddenSize]. */
   hidden: Tensor;
   /** What the cache stores of the new tokens: [batch, heads, seq, width] for each cache layer. */
-  fresh: Tensor[];
+  newCache: Tensor[];
 }
 
 /** A model of one design and size, whose parameters a graph brings. */

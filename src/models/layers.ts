@@ -38,7 +38,7 @@ export interface ParameterSpec {
 
 /** Standard deviation of the initial matrices. */
 const INIT_STD = 0.02;
-/** Of those that write into the residual stream. */
+/** Standard deviation of the matrices that write into the residual stream. */
 export const residualStd = (layers: number): number => INIT_STD / Math.sqrt(2 * layers);
 
 /** The weight of a linear layer, [out, in]. */

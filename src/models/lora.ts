@@ -19,7 +19,7 @@ export interface LoraOptions {
 const module = (weight: string): string => weight.replace(/\.weight$/, "");
 
 /** PEFT's name of A [rank, in] or B [out, rank] beside the weight. */
-export const adapterName = (weight: string, half: "A" | "B"): string =>
+const adapterName = (weight: string, half: "A" | "B"): string =>
   `base_model.model.${module(weight)}.lora_${half}.weight`;
 
 /** The inverse of `adapterName`: the weight and which half of its adapter; `null` for other names. */

@@ -144,7 +144,7 @@ export function checkV3Config(config: V3Config): V3Config {
   if (activeGroups > groups) refuse("activeGroups", `at most groups ${groups}`, activeGroups);
   const inGroup = experts / groups;
   if (groups > 1 && inGroup < 2)
-    refuse("groups", "groups of 2 experts or more (a group is judged by its best two)", groups);
+    refuse("groups", "groups of 2 experts or more (a group's score is the sum of its best two)", groups);
   if (activeExperts > activeGroups * inGroup)
     refuse(
       "activeExperts",

@@ -47,11 +47,11 @@ export interface StagePlan {
 }
 
 /** Completions are taken to be this share of their limit: a base that stops by itself is far below it. */
-const ANSWER_SHARE = 0.25;
+const COMPLETION_SHARE = 0.25;
 /** Prompts that are measured for their mean length. */
 const PROMPTS = 32;
 
-/** What is known better than by assumption. */
+/** Known values that replace assumptions. */
 export interface Expected {
   /** Share of RL's samples that are right: which groups carry a signal follows from it. */
   passRate?: number;
@@ -132,7 +132,7 @@ function mergePrograms(
  * at any token. It fits the evaluations in bench/RESULTS.md: completions of 88 and 165 tokens in the mean, of which 1 and 7 % reach
  * limits of 384 and 480.
  */
-export function answerLengths(samples: number, mean: number, limit: number): number[] {
+export function completionLengths(samples: number, mean: number, limit: number): number[] {
   // Multiples of the golden ratio put the quantiles in an order without a trend.
   const quantile = (sample: number): number => (0.5 + sample * ((Math.sqrt(5) - 1) / 2)) % 1;
   return Array.from({ length: samples }, (_, sample) =>
@@ -140,17 +140,17 @@ export function answerLengths(samples: number, mean: number, limit: number): num
   );
 }
 
-/** Such lengths whose own mean, the limit included, is `mean`: where it was measured, that is what was measured. */
-export function answersOfMean(samples: number, mean: number, limit: number): number[] {
+/** The same lengths, scaled so that their mean under the limit is `mean`, as it was measured. */
+export function lengthsOfMean(samples: number, mean: number, limit: number): number[] {
   if (mean >= limit) return new Array<number>(samples).fill(limit);
   let [low, high] = [0, limit * samples];
   for (let i = 0; i < 60; i++) {
     const middle = (low + high) / 2;
-    const found = answerLengths(samples, middle, limit).reduce((sum, length) => sum + length, 0) / samples;
+    const found = completionLengths(samples, middle, limit).reduce((a, b) => a + b, 0) / samples;
     if (found < mean) low = middle;
     else high = middle;
   }
-  return answerLengths(samples, high, limit);
+  return completionLengths(samples, high, limit);
 }
 
 /**
@@ -162,17 +162,17 @@ export function decodeSteps(
   maxBatch: number,
   promptTokens: number,
 ): { steps: number; batch: number; past: number } {
-  let [waiting, steps, rows, read, window] = [0, 0, 0, 0, 0];
+  let [waiting, steps, rows, read, capacity] = [0, 0, 0, 0, 0];
   let active: { done: number; length: number }[] = [];
   while (waiting < lengths.length || active.length > 0) {
     while (active.length < Math.min(maxBatch, MOST_ROWS) && waiting < lengths.length)
       active.push({ done: 0, length: lengths[waiting++] });
     const batch = ladderSize(active.length);
     const longest = promptTokens + Math.max(...active.map(({ done }) => done));
-    window = Math.max(window, Math.ceil(longest / CAPACITY_STEP) * CAPACITY_STEP);
+    capacity = Math.max(capacity, Math.ceil(longest / CAPACITY_STEP) * CAPACITY_STEP);
     steps++;
     rows += batch;
-    read += batch * window;
+    read += batch * capacity;
     for (const row of active) row.done++;
     active = active.filter(({ done, length }) => done < length);
   }
@@ -206,8 +206,8 @@ function samplingPrograms(
 
 const expectedLengths = ({ answerTokens }: Setting, samples: number, limit: number): number[] =>
   answerTokens === undefined
-    ? answerLengths(samples, Math.ceil(limit * ANSWER_SHARE), limit)
-    : answersOfMean(samples, answerTokens, limit);
+    ? completionLengths(samples, Math.ceil(limit * COMPLETION_SHARE), limit)
+    : lengthsOfMean(samples, answerTokens, limit);
 
 interface Sampling {
   /** Tokens of each completion of a round. */
@@ -227,7 +227,7 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
   const { specs, loss } = withAdapter(whole, lora);
   const { problemsPerStep, groupSize, microBatchTokens, sharedPrefix } = stage;
   const samples = problemsPerStep * groupSize;
-  const answer = setting.answerTokens ?? Math.ceil(limit * ANSWER_SHARE);
+  const answer = setting.answerTokens ?? Math.ceil(limit * COMPLETION_SHARE);
   const share = setting.passRate === undefined ? 1 : signalShare(setting.passRate, groupSize);
   const further = stage.dynamicSampling?.maxRounds ?? 0;
   const { rounds, kept } = forecastGroups(problemsPerStep, share, further);
@@ -238,16 +238,16 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
   const passesOf = (groups: number, parts: number): Passes => {
     const count = Math.max(1, Math.round(groups));
     const sequences = lengths.slice(0, count * groupSize).map((length, sample) => ({
-      // Equal within a group alone.
+      // Only the completions of one group have equal prompts.
       prompt: new Array<number>(promptTokens).fill(Math.floor(sample / groupSize)),
       ids: new Array<number>(length),
     }));
-    const bundles = sharedPrefix
+    const packed = sharedPrefix
       ? packByPrefix(sequences, Math.min(microBatchTokens, config.maxPositions))
       : sequences.map((one) => [one]);
-    const rows = bundles.map((bundle) => ({
-      length: packedLength(bundle),
-      completionTokens: bundle.reduce((sum, { ids }) => sum + ids.length, 0),
+    const rows = packed.map((row) => ({
+      length: packedLength(row),
+      completionTokens: row.reduce((sum, { ids }) => sum + ids.length, 0),
     }));
     const passes = forecastPasses(rows, parts, microBatchTokens, config.maxPositions);
     return { ...passes, runs: (passes.runs * groups) / count };
@@ -281,11 +281,11 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
   }
   return {
     programs,
-    assumptions: [answersAssumed(setting, answer, limit), signalAssumed(stage, setting, rounds)],
+    assumptions: [completionsAssumed(setting, answer, limit), signalAssumed(stage, setting, rounds)],
   };
 }
 
-function answersAssumed({ promptTokens, answerTokens }: Setting, answer: number, limit: number): string {
+function completionsAssumed({ promptTokens, answerTokens }: Setting, answer: number, limit: number): string {
   const why = answerTokens === undefined ? `a quarter of the limit of ${limit}, ` : "";
   return `prompts of ${promptTokens} tokens (measured) and completions of ${answer} in the mean, ${why}few of them long; longer thoughts cost more (--answer-tokens)`;
 }
@@ -311,7 +311,7 @@ function evaluationPrograms(
   setting: Setting,
 ): Pick<StagePlan, "programs" | "assumptions"> {
   const limit = stage.maxNewTokens;
-  const answer = setting.answerTokens ?? Math.ceil(limit * ANSWER_SHARE);
+  const answer = setting.answerTokens ?? Math.ceil(limit * COMPLETION_SHARE);
   const samples = stage.samples * problems.reduce((sum, { copies }) => sum + copies, 0);
   const { maxBatch } = stage;
   const lengths = expectedLengths(setting, samples, limit);

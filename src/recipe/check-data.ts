@@ -31,7 +31,7 @@ export function checkData(stage: PretrainStage | SftStage, model: ModelShape, se
   return file === null ? passedOver : checkPretraining(stage, begin, { file, examples });
 }
 
-/** What of a folder is passed over, which would be missed in silence. */
+/** Notes on the files of a folder that are not read. */
 function checkRepository(
   name: string,
   { folder, extensions }: { folder: string; extensions: string[] },

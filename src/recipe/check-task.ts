@@ -15,8 +15,8 @@ import type { EvaluateStage, GrpoStage, Recipe, TaskOptions } from "./schema.ts"
 const MEASURED = 256;
 
 /**
- * @throws UserError for a file, a split without rows or a question without room; UserError for a limit that the
- *   model has no room for
+ * @throws UserError for a file that cannot be read, a split without rows, a question that is too long, or a limit that
+ *   exceeds the model's positions
  */
 export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, model: ModelShape): Note[] {
   const options: TaskOptions = (stage.kind === "evaluate" ? stage.task : undefined) ?? recipe.task;

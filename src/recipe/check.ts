@@ -1,6 +1,6 @@
 /**
- * What a later stage would stumble over, found before the first step and not after hours: every file that is read, and
- * what a recipe says of a model whose design is known only when its files are opened.
+ * Finds before the first step what would fail hours later: every file that is read, and the keys of a recipe that depend
+ * on the design of a model, which is known only when its files are opened.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -17,13 +17,13 @@ import { checkTask, stageError } from "./check-task.ts";
 import { problemAt, type RecipeSource } from "./load.ts";
 import { placeOf, recipeShape } from "./model.ts";
 import type { PretrainStage, Recipe, SftStage, Stage } from "./schema.ts";
-import { idleFactor } from "./validate.ts";
+import { unusedFactor } from "./validate.ts";
 
 /**
  * @param source where the recipe is from, so that its mistakes are shown with their lines
  * @returns what a person should know before the run
- * @throws DataSetError naming the file and the line, StageError (RecipeError with a `source`) and UserError for what the
- *   model has no use or room for, UserError for a model or an adapter that cannot be opened
+ * @throws UserError naming the file and the line of a broken row, the key of a stage that does not suit the model (with a
+ *   `source` its line in the recipe), or a model or an adapter that cannot be opened
  */
 export function checkSources(recipe: Recipe, source?: RecipeSource): Note[] {
   checkAdapter(recipe);
@@ -59,8 +59,8 @@ function checkStage(stage: Stage, recipe: Recipe, model: ModelShape): Note[] {
 }
 
 function checkLanguageModelling(stage: PretrainStage | SftStage, { config }: ModelShape): void {
-  const idle = idleFactor(stage, "mtpLayers" in config ? config : null);
-  if (idle !== null) throw stageError(stage.name, idle.path, idle.message, idle.remedy);
+  const unused = unusedFactor(stage, "mtpLayers" in config ? config : null);
+  if (unused !== null) throw stageError(stage.name, unused.path, unused.message, unused.remedy);
   const maxPositions = usablePositions(config.maxPositions);
   if (stage.sequence > maxPositions)
     throw stageError(

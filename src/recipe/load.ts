@@ -117,9 +117,9 @@ function inWords({ code, message }: { code: string; message: string }): string {
     case "MULTIPLE_DOCS":
       return "A second document begins here (---), and a file holds one recipe: put the other into a file of its own.";
     case "DUPLICATE_KEY":
-      return "This key stands twice in one block (Map keys must be unique): leave one out.";
+      return "This key is twice in one block (Map keys must be unique): leave one out.";
     case "TAB_AS_INDENT":
-      return "A tab stands where YAML wants blanks: indent with blanks.";
+      return "YAML does not allow tabs here: indent with blanks.";
     default:
       return `${message.replace(/\.$/, "")}.`;
   }

@@ -11,7 +11,7 @@ import { mergeAdapter } from "../checkpoint/peft.ts";
 import type { Parameter } from "../checkpoint/safetensors.ts";
 import { allParameters, checkConfig, configOf } from "../models/architectures.ts";
 import { initialise } from "../models/layers.ts";
-import { f32, type HostValue } from "../runtime/session.ts";
+import { f32, type HostValue } from "../runtime/value.ts";
 import { readDataText } from "../tasks/rows.ts";
 import { trainingRule } from "../tokenizer/bpe.ts";
 import { CompactTokenizer } from "../tokenizer/compact.ts";

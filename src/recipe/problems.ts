@@ -7,7 +7,7 @@ import { recipeObject } from "./schema.ts";
 import { nearest } from "./spelling.ts";
 
 export interface Finding {
-  /** Of the value, or of the object that lacks a key. */
+  /** Path of the value, or of the object that lacks a key. */
   path: PropertyKey[];
   at: "key" | "value";
   message: string;
@@ -24,7 +24,7 @@ export function explain(input: unknown, issues: readonly Issue[]): Finding[] {
   const meant = new Set(
     unknown.map(({ path, suggestion }) => JSON.stringify([...path.slice(0, -1), suggestion])),
   );
-  // A misspelt key is absent, and what seems senseless in its block may be only that.
+  // A misspelt key counts as absent, which may be the only reason for other findings in its block.
   const doubtful = new Set(unknown.map(({ path }) => block(path)));
   const rest = flat
     .filter((issue) => issue.code !== "unrecognized_keys" && !meant.has(JSON.stringify(issue.path)))
@@ -85,8 +85,8 @@ function unknownKey(owner: Path, key: string, suggestion: string | null, missing
     suggestion !== null
       ? `Did you mean "${suggestion}"?`
       : missing.length > 0
-        ? `Keys that could stand here: ${missing.join(", ")}.`
-        : "Nothing more can stand here.";
+        ? `Other keys that are allowed here: ${missing.join(", ")}.`
+        : "No other key is allowed here.";
   return {
     path: [...owner, key],
     at: "key",

@@ -73,7 +73,7 @@ export const resolveEvaluation = (
 });
 
 /** Steps that a stage takes. */
-export function stageSteps(stage: Stage): number {
+function stageSteps(stage: Stage): number {
   return stage.kind === "evaluate" ? 1 : stage.kind === "grpo" ? stage.steps : languageModelSteps(stage);
 }
 
@@ -84,7 +84,7 @@ export const stageInfos = ({ stages }: Recipe): StageInfo[] =>
  * The seed of a training stage's streams: its problems or documents, its samples, its adapter. Two stages of a recipe draw
  * from different streams, however alike they are.
  */
-export const stageSeed = (seed: number, stage: string): number => new Random(seed, "stage", stage).uint32();
+const stageSeed = (seed: number, stage: string): number => new Random(seed, "stage", stage).uint32();
 
 /**
  * The part of its task's problems that an evaluation asks. A recipe that says which rows are tests is followed. Of a file

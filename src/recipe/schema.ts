@@ -7,6 +7,7 @@ import { TRAINED_RULES } from "../checkpoint/gguf/splits.ts";
 import { dataSchema } from "../data/options.ts";
 import { count, fraction, nonNegative, positive } from "../lib/schema.ts";
 import { modelShapes } from "../models/architectures.ts";
+import { MAX_BATCH } from "../sample/requests.ts";
 import { taskOptions } from "../tasks/registry.ts";
 import { grpoOptions, pretrainOptions, sftOptions } from "../train/options.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "./name.ts";
@@ -70,7 +71,7 @@ const evaluateSchema = z.strictObject({
   maxNewTokens: count
     .optional()
     .describe("Most tokens of a completion; default: all positions after the prompt."),
-  maxBatch: count.default(128).describe("Sequences that the sampler decodes at once."),
+  maxBatch: count.default(MAX_BATCH).describe("Sequences that the sampler decodes at once."),
   split: z
     .enum(["train", "validation", "test", "all"])
     .default("test")
@@ -91,7 +92,8 @@ export const recipeObject = z.strictObject({
   task: taskOptions.describe("The problems of GRPO and of evaluations."),
   stages: z.array(stageSchema).min(1).describe("What the run does, in order."),
   checkpoint: z
-    .strictObject({ everySteps: count, keep: count })
+    .strictObject({ everySteps: count.default(50), keep: count.default(2) })
+    .prefault({})
     .describe("Save every so many steps, and keep so many checkpoints."),
   hardware: z
     .strictObject({ watts: positive.optional(), dollarsPerHour: nonNegative.optional() })

@@ -119,8 +119,8 @@ function checkLanguageModelling(
     checkWarmup(stage.schedule.warmup, steps, refuse);
   }
   if ("lora" in stage) checkOptimizer(stage, refuse);
-  const idle = idleFactor(stage, model === null ? undefined : "mtpLayers" in model ? model : null);
-  if (idle !== null) refuse(idle.path, `${idle.message} ${idle.remedy}`);
+  const unused = unusedFactor(stage, model === null ? undefined : "mtpLayers" in model ? model : null);
+  if (unused !== null) refuse(unused.path, `${unused.message} ${unused.remedy}`);
   if (model !== null && stage.sequence > model.maxPositions)
     refuse(
       ["sequence"],
@@ -129,10 +129,10 @@ function checkLanguageModelling(
 }
 
 /**
- * What of a stage's `v3` block does nothing; `null`: all of it does something.
+ * The first key of a stage's `v3` block that has no effect; `null` if all keys have one.
  * @param model of V3's design, `null` for another design, and left out where that is not known yet
  */
-export function idleFactor(
+export function unusedFactor(
   stage: PretrainStage | SftStage,
   model?: { mtpLayers: number } | null,
 ): { path: string[]; message: string; remedy: string } | null {
@@ -147,13 +147,13 @@ export function idleFactor(
   if (v3.biasRate !== undefined && "lora" in stage && stage.lora !== undefined)
     return {
       path: ["v3", "biasRate"],
-      message: "With lora the routers' biases rest, as all of the model's own weights do.",
+      message: "With lora the routers' biases are frozen, as are all of the model's own weights.",
       remedy: "Leave biasRate out.",
     };
   if (v3.mtpFactor !== undefined && model?.mtpLayers === 0)
     return {
       path: ["v3", "mtpFactor"],
-      message: "This weighs the loss of a module for a further token, and the model has none.",
+      message: "This weighs the loss of the MTP module, and the model has none.",
       remedy: "Leave mtpFactor out, or give the model mtpLayers: 1.",
     };
   return null;
@@ -164,7 +164,7 @@ function checkOptimizer({ optimizer, lora }: Pick<SftStage, "optimizer" | "lora"
   if (optimizer.kind !== "muon" || lora === undefined) return;
   refuse(
     ["optimizer", "kind"],
-    "Muon moves whole weight matrices, and with lora only the two thin halves of an adapter are trained: use kind: adamw (a rate near 2e-4 is usual), or leave lora out.",
+    "Muon moves whole weight matrices, and with lora only the two thin halves of an adapter are trained: use kind: adamw (an lr near 2e-4 is usual), or leave lora out.",
   );
 }
 
@@ -172,7 +172,7 @@ function checkWarmup(warmup: number, steps: number, refuse: Refuse): void {
   if (warmup < steps) return;
   refuse(
     ["schedule", "warmup"],
-    `A warm-up of ${warmup} steps never ends in a stage of ${steps}: the full rate would not be reached.`,
+    `A warm-up of ${warmup} steps never ends in a stage of ${steps}: the full learning rate would not be reached.`,
   );
 }
 
@@ -227,7 +227,7 @@ function checkEvaluate(stage: EvaluateStage, model: ModelShape | null, refuse: R
   if (stage.maxNewTokens !== undefined) checkLimit(stage.maxNewTokens, model, refuse);
 }
 
-/** The prompt's length is the task's; that it needs at least one position is sure here. */
+/** The length of the prompt depends on the task; it takes at least one position. */
 function checkLimit(maxNewTokens: number, model: ModelShape | null, refuse: Refuse): void {
   if (model === null || maxNewTokens < model.maxPositions) return;
   refuse(

@@ -9,12 +9,12 @@ import { evaluationPart, largestCompletion, trainedFiles } from "../recipe/resol
 import type { EvaluateStage, Recipe } from "../recipe/schema.ts";
 import type { ListPart } from "../tasks/problem.ts";
 import type { ChatPromptTemplate } from "../tasks/prompt.ts";
-import { type TaskInput, type TaskOptions, taskOptions } from "../tasks/registry.ts";
+import { NAMED_KINDS, type TaskInput, type TaskOptions, taskOptions } from "../tasks/registry.ts";
 import { chatOf } from "../tokenizer/chat.ts";
 import type { FoundModel } from "./find-model.ts";
 import { runPaths } from "./folder.ts";
 
-/** As a person says it; what is left out follows from the recipe or the model. */
+/** Options that a person gives; the others follow from the recipe or the model. */
 export interface EvaluationWishes {
   /** A task's kind, or "jsonl:FILE". */
   task?: string;
@@ -110,14 +110,13 @@ function evaluationOf({ stages }: Recipe): EvaluateStage | null {
 
 interface ChosenTask {
   task: TaskOptions;
-  /** Of the recipe's kind and file, so that its evaluation's numbers hold. */
+  /** Whether kind and file are the recipe's, so that the numbers of its evaluation apply. */
   fromRecipe: boolean;
-  /** The recipe's template holds too. */
+  /** Whether the recipe's template applies too. */
   templateKnown: boolean;
 }
 
-const KINDS = ["countdown", "arithmetic", "equations", "word-problems"] as const;
-const TASKS = `${KINDS.join(", ")}, or jsonl:FILE`;
+const TASKS = `${NAMED_KINDS.join(", ")}, or jsonl:FILE`;
 
 function chooseTask(
   recipe: Recipe | null,
@@ -144,7 +143,7 @@ function namedTask(name: string, own: TaskOptions | null): ChosenTask {
   const foreign = (input: TaskInput): ChosenTask => ({
     ...{ task: taskOptions.parse(input), fromRecipe: false, templateKnown: false },
   });
-  const kind = KINDS.find((known) => known === name);
+  const kind = NAMED_KINDS.find((known) => known === name);
   if (kind !== undefined) return own?.kind === kind ? recipeTask(own) : foreign({ kind });
   const file = /^jsonl:(.+)$/s.exec(name)?.[1];
   if (file === undefined) throw usageError(`There is no task "${name}".`, `Choose ${TASKS}.`);

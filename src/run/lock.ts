@@ -11,9 +11,9 @@ import { type UserError, userError } from "../lib/errors.ts";
 import { lives, type Owner, thisProcess } from "../lib/owner.ts";
 
 interface Holder extends Owner {
-  /** For messages. */
+  /** Host name for messages. */
   host: string;
-  /** It changes the lock's time every `BEAT_MS`; older versions do not. */
+  /** Whether the owner changes the lock's time regularly; older versions do not. */
   beats: boolean;
 }
 

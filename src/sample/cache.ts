@@ -43,7 +43,7 @@ export class KvCache {
     this.allocate();
   }
 
-  /** Frees the memory, and with it what masks hide of earlier tokens. */
+  /** Frees the memory, including masked values of earlier tokens. */
   clear(): void {
     this.values = [];
     this.fed = null;

@@ -22,7 +22,7 @@ export class Drafter {
   private readonly config: ModelConfig;
   private readonly cache: KvCache;
   private readonly layers: readonly string[];
-  /** The tokens after these, and what the model made of them, [1, unread, hiddenSize]. */
+  /** The later tokens of the sequence, and the model's hidden states of them, [1, unread, hiddenSize]. */
   private unread: readonly number[] = [];
   private hidden: Value = allocate("f32", [0]);
 
@@ -36,7 +36,7 @@ export class Drafter {
   }
 
   /**
-   * Its inputs of a run whose tokens begin with `first`, over a cache of this capacity.
+   * The module's inputs for a run whose tokens begin with `first`, over a cache of this capacity.
    * @param decoding how drafts are drawn; without it they are not used, since the run reads a prompt
    */
   draft(
@@ -47,7 +47,7 @@ export class Drafter {
     const { drafts, held, unread, cache } = this;
     const { hiddenSize, vocabSize, maxPositions } = this.config;
     cache.ensure(capacity, 1);
-    // The graph takes at least one pair: before the first one it is fed zeros, and what it makes of them is not stored.
+    // The graph takes at least one pair: before the first one it is fed zeros, whose results are not stored.
     const pairs = Math.max(1, unread.length);
     const noise = new Float32Array(drafts * vocabSize);
     if (decoding !== undefined) fillGumbel(noise, decoding.sampling.temperature, decoding.random);

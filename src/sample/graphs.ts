@@ -93,7 +93,7 @@ export function traceDecode(config: ModelConfig, options: DecodeOptions = {}): G
   const scale = input(graph, "scale", "f32", []);
   let ids = input(graph, "ids", "i32", [batch, seq]);
   if (mtp !== null) ids = concat([ids, traceDrafts(mtp, config, parameters, drafts, scale)], 1);
-  const { logits, hidden, fresh } = model.decode(parameters, {
+  const { logits, hidden, newCache } = model.decode(parameters, {
     ids,
     positions: input(graph, "positions", "i32", [batch, total]),
     cache: cacheInputs(graph, model.cacheLayers, batch),
@@ -111,7 +111,7 @@ export function traceDecode(config: ModelConfig, options: DecodeOptions = {}): G
     graph.output("weights", exp(sub(scaled, max(scaled, [-1], true))));
   });
   if (drafts > 0) graph.output("hidden", hidden);
-  outputNew(graph, model.cacheLayers, fresh);
+  outputNew(graph, model.cacheLayers, newCache);
   return graph;
 }
 
@@ -152,14 +152,14 @@ function traceDrafts(
     mask: floats("mask", [1, 1, 1, "past"]),
     chunk: { mask: floats("chunkMask", [1, 1, "pairs", "pairs"]), last },
   });
-  outputNew(graph, mtp.cacheLayers, module.fresh);
+  outputNew(graph, mtp.cacheLayers, module.newCache);
   let hidden = reshape(gather(reshape(module.hidden, ["pairs", hiddenSize]), last), [1, 1, hiddenSize]);
   const ids: Tensor[] = [];
   const logits: Tensor[] = [];
   let mask: Tensor | null = null;
   for (let i = 0; i < drafts; i++) {
     if (i > 0) {
-      cache = cache.map((past, layer) => concat([past, module.fresh[layer]], 2));
+      cache = cache.map((past, layer) => concat([past, module.newCache[layer]], 2));
       mask =
         mask === null
           ? floats("laterMask", [1, 1, 1, sumDims(["past", "pairs"])])

@@ -9,11 +9,11 @@ import { usablePositions } from "../models/rope.ts";
 import { threadCount } from "../runtime/device.ts";
 import { Engine } from "../runtime/engine.ts";
 import { MTP_DRAFTS } from "./drafter.ts";
-import type { Generate } from "./requests.ts";
-import { MAX_BATCH, Sampler } from "./sampler.ts";
+import { type Generate, MAX_BATCH } from "./requests.ts";
+import { Sampler } from "./sampler.ts";
 import { baked } from "./weights.ts";
 
-/** A model, and what samples from it. */
+/** A model and a function that samples from it. */
 export interface InferenceModel extends ModelShape {
   generate: Generate;
 }
@@ -25,7 +25,7 @@ export interface InferenceSession extends LoadedShape {
 }
 
 export interface InferenceOptions {
-  /** Of the weights while they run; default f32. */
+  /** Precision of the weights in memory; default f32. */
   precision?: Precision;
   /** Default: an engine with as many threads as a model of this size makes use of. */
   engine?: Engine;

@@ -17,7 +17,7 @@ export const CHUNKS: PassBounds = { least: 16, most: 256 };
 /** For a graph that reads whole prompts, several in a pass. Weights that are fed are packed anew for each pass. */
 export const WHOLE_PROMPTS: PassBounds = { least: 512, most: 4096 };
 
-/** What two cores compute in a quarter of a second, and slow ones in half of one: a request that is stopped waits no longer. */
+/** FLOPs of two cores in a quarter to half a second, which is how long a request that is stopped waits at most. */
 const PASS_FLOPS = 25e9;
 
 /**
@@ -30,7 +30,7 @@ export function tokensOfPass(flopsOf: (tokens: number) => number, { least, most 
   return Math.min(most, Math.max(least, 2 ** Math.floor(Math.log2(affordable))));
 }
 
-/** The tokens, of `tokens`, that are in full chunks. */
+/** How many of `tokens` are in full chunks. */
 export const inFullChunks = (tokens: number, chunk: number): number => tokens - (tokens % chunk);
 
 /** How many ids two sequences have in common at their beginnings. */

@@ -5,6 +5,9 @@ import { usablePositions } from "../models/rope.ts";
 import type { Value } from "../runtime/value.ts";
 import type { Sampling } from "./sampling.ts";
 
+/** Rows decoded together, at most, unless a call or a recipe gives another number. */
+export const MAX_BATCH = 128;
+
 export interface GenerationRequest {
   /** Prompt ids, at least one. */
   prompt: readonly number[];
@@ -18,12 +21,12 @@ export interface GenerationRequest {
 export interface GenerateOptions {
   sampling: Sampling;
   stopIds: ReadonlySet<number>;
-  /** Rows decoded together, at most; 128 unless given. */
+  /** Rows decoded together, at most; default `MAX_BATCH`. */
   maxBatch?: number;
   /** The model's parameters, for a sampler whose weights are given per call. */
   parameters?: ReadonlyMap<string, Value>;
   /** Called for each token as it is sampled. */
-  onToken?: (requestIndex: number, id: number) => void;
+  onToken?: (requestIndex: number, id: number, logProb: number) => void;
   /** Asked before each run of a graph: an `AbortSignal`, or anything that throws when it is time to stop. */
   signal?: Pick<AbortSignal, "throwIfAborted">;
 }

@@ -21,13 +21,11 @@ import {
   type GenerateOptions,
   type GenerationRequest,
   type GenerationResult,
+  MAX_BATCH,
 } from "./requests.ts";
 import { drawFor, logitScale, sampleToken, verifyDraft } from "./sampling.ts";
 import { ladderSize, type Row, Scheduler } from "./scheduler.ts";
 import { openSession, parametersOf, perCall, roundsActivations, type Weights } from "./weights.ts";
-
-/** Rows decoded together where a call does not say. */
-export const MAX_BATCH = 128;
 
 export interface SamplerOptions {
   /** How the graphs get the model's weights; per call unless given. */
@@ -347,7 +345,7 @@ export class Sampler {
         row.next = token.id;
         row.position++;
         result.tokens++;
-        options.onToken?.(row.index, token.id);
+        options.onToken?.(row.index, token.id, token.logProb);
         row.stopped = row.request.ends?.(token.id) === true || stopIds.has(token.id);
         ended = row.stopped || row.ids.length >= row.request.maxNewTokens;
       }

@@ -30,7 +30,7 @@ export function traceScore(
 export class Scorer {
   private readonly session: Session;
   private readonly flops: RunFlops;
-  /** Computed so far; padding is not counted as scored. */
+  /** Work so far; padding does not count as scored. */
   work: Work = sumWork();
 
   private constructor(graph: Graph, session: Session) {

@@ -19,7 +19,7 @@ export interface ThreadChatOptions {
   run?: string;
   /** One model alone instead of the shipped one and the run. */
   model?: FoundModel;
-  /** Of the weights while they run; f32 unless said. */
+  /** Precision of the weights in memory; default f32. */
   precision?: Precision;
 }
 
@@ -195,7 +195,7 @@ function newestModel(run: string): FoundModel | null {
   return { folder: join(checkpoints, checkpointName(step), "model"), run, step };
 }
 
-/** What its training was about, for those who would ask for more. */
+/** Which problems the model was trained on, as a sentence. */
 function knows(found: FoundModel, kind: ChatModel["kind"]): string {
   const task = trainedTask(found);
   if (kind !== "problem" || found.run === null || task.kind !== "countdown") return "";

@@ -26,7 +26,7 @@ export interface Turn {
 }
 
 /** Fraction of the positions reserved for the completion, unless the request asks for less. */
-const ANSWER_SHARE = 0.25;
+const COMPLETION_SHARE = 0.25;
 
 /** A conversation with at most this many characters a position is encoded complete first. */
 const CHARACTERS_A_POSITION = 16;
@@ -48,7 +48,7 @@ export async function readConversation(
 ): Promise<Turn> {
   const chat = checkedChat(tokenizerConfig);
   const { maxPositions } = config;
-  const reserve = Math.min(maxTokens, Math.floor(maxPositions * ANSWER_SHARE));
+  const reserve = Math.min(maxTokens, Math.floor(maxPositions * COMPLETION_SHARE));
   const options = { addGenerationPrompt: true };
   const thoughtOpen = opensThought(renderChat(chat, [{ role: "user", content: "" }], options));
   const encode = rememberingEncoder(tokenizer, signal);

@@ -24,8 +24,8 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-export const DEFAULT_PORT = 4848;
-/** Before `widen`; afterwards, more than the pages that may be open, for their other requests. */
+const DEFAULT_PORT = 4848;
+/** Connections before and after `widen`: later each open page may have a second one for its other requests. */
 const FEW_CONNECTIONS = 4;
 const MOST_CONNECTIONS = 2 * MOST_READERS;
 /** This many ports from the default one are tried. */

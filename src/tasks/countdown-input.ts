@@ -8,7 +8,7 @@ export interface CountdownInput {
 }
 
 /** Limits of a person's problem, which may exceed those of the training problems. */
-export const INPUT_LIMITS = {
+const INPUT_LIMITS = {
   length: 200,
   numbers: [2, SOLVE_LIMIT],
   number: [1, 100],

@@ -69,14 +69,14 @@ export const splitShares = z
 
 export interface SplitOptions {
   file: string;
-  /** Rows for tests alone; then `file` has none. */
+  /** A file with the test rows; then `file` has none. */
   test?: string;
   split?: z.infer<typeof splitShares>;
   limit?: number;
 }
 
 export interface SplitRows {
-  /** Of `file`, in its order. */
+  /** All rows of `file`, in its order. */
   all: WordProblem[];
   /** @throws UserError for a split without rows */
   of(split: Split): WordProblem[];

@@ -39,6 +39,23 @@ export function hashAnswers(text: string): string[] {
   return text.split("\n").flatMap((line) => line.split("####").slice(1).map(trimBlanks));
 }
 
+/** The answers that are not empty, unless all are: `\boxed{}` may quote the task, and `#### 42 ####` close the mark. */
+export function filled(answers: string[]): string[] {
+  const some = answers.filter((answer) => answer !== "");
+  return some.length > 0 ? some : answers.slice(-1);
+}
+
+/** The line up to a token that ends a turn, such as `<|im_end|>` or `</s>`. */
+export function beforeEndToken(line: string): string {
+  return line.replace(/(?:<\||<\/s>).*$/, "");
+}
+
+/** The format rule of a chat, whose prompt asks for it: one `####`, on the last line. */
+export function endsInAnswer(completion: string): boolean {
+  const last = completion.trimEnd().split("\n").at(-1) as string;
+  return completion.split("####").length === 2 && last.startsWith("####");
+}
+
 /** The last `#### …` of the text, or `null`. */
 export function hashAnswer(text: string): string | null {
   return hashAnswers(text).at(-1) ?? null;

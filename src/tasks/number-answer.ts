@@ -20,7 +20,7 @@
 import type { Fraction } from "fraction.js";
 import { z } from "zod";
 import { type Extraction, trimBlanks } from "./extract.ts";
-import { boxes, hashAnswers } from "./marked-answers.ts";
+import { beforeEndToken, boxes, endsInAnswer, filled, hashAnswers } from "./marked-answers.ts";
 import { changesValue, clip, isScaled, parseNumber } from "./number.ts";
 import type { Verdict } from "./problem.ts";
 import type { ChatPromptTemplate } from "./prompt.ts";
@@ -45,11 +45,6 @@ export function verifyNumber(
   return template === "chat" && verdict.value !== null
     ? { ...verdict, format: endsInAnswer(completion) }
     : verdict;
-}
-
-function endsInAnswer(completion: string): boolean {
-  const last = completion.trimEnd().split("\n").at(-1) as string;
-  return completion.split("####").length === 2 && last.startsWith("####");
 }
 
 /** The answers in one form. */
@@ -107,16 +102,10 @@ function givenAnswers(found: Extraction, form: AnswerForm): Given {
   return given("last number", last === null ? [] : [last], `${none}, and no number`);
 }
 
-/** The answers that are not empty, unless all are: `\boxed{}` may quote the task, and `#### 42 ####` close the mark. */
-function filled(answers: string[]): string[] {
-  const some = answers.filter((answer) => answer !== "");
-  return some.length > 0 ? some : answers.slice(-1);
-}
-
 /** The number before a remark that does not change it; else the line as it is, for the grammar to refuse. */
 function withoutRemark(line: string): string {
   // Bold may be opened before the mark, and a token may end the text.
-  const text = trimBlanks(withoutBold(line.replace(/(?:<\||<\/s>).*$/, "")));
+  const text = trimBlanks(withoutBold(beforeEndToken(line)));
   const end = text.search(/[ \t]/);
   if (end === -1 || parseNumber(text).ok) return text;
   const remark = text.slice(end);

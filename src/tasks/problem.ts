@@ -92,6 +92,8 @@ export interface Task<P extends Problem = Problem> {
    * (see `inThreads`). Without it, `verify` runs in the calling thread.
    */
   verifyAll?(items: { problem: P; completion: string }[]): Promise<Verdict[]>;
+  /** A right answer, worked out from what the problem asks and not from the answer that it holds: a reference solver. */
+  solve?(problem: P): string;
   /** Checks the steps of a completion's thought, in order: process verification. */
   checkSteps?(completion: string): CheckedStep[];
   /** What these steps are called in reports, such as "equations". */

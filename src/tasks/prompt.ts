@@ -6,7 +6,7 @@ import type { Problem } from "./problem.ts";
  * "plain": the question alone, for small models trained here; "r1": the template of DeepSeek-R1-Zero
  * (arXiv 2501.12948, Table 1), for base models that know language.
  */
-export const promptTemplate = z.enum(["plain", "r1"]);
+const promptTemplate = z.enum(["plain", "r1"]);
 
 export type PromptTemplate = z.infer<typeof promptTemplate>;
 
@@ -29,22 +29,38 @@ export const chatPromptTemplate = z
 
 export type ChatPromptTemplate = z.infer<typeof chatPromptTemplate>;
 
-/** An example shows the form of an answer: small models copy a form and hardly follow an instruction. */
-const CHAT_OPENING: NonNullable<Problem["messages"]> = [
-  {
-    role: "system",
-    content:
-      "You solve word problems. Show a short calculation, then end with a line of #### and the number.",
-  },
-  { role: "user", content: "What is 3 + 4?" },
-  { role: "assistant", content: "3 + 4 = 7\n#### 7" },
-];
+/** What a chat says before the question; it shows an answer's form, which small models copy better than they follow words. */
+export interface ChatExample {
+  system: string;
+  question: string;
+  /** Ends with a line of `####` and the answer. */
+  completion: string;
+}
 
-/** A question whose answer is a number. */
-export function wordPrompt(
+const NUMBER_EXAMPLE: ChatExample = {
+  system: "You solve word problems. Show a short calculation, then end with a line of #### and the number.",
+  question: "What is 3 + 4?",
+  completion: "3 + 4 = 7\n#### 7",
+};
+
+/** A question in one of the templates; `example` comes before it in a chat. */
+export function questionPrompt(
   question: string,
   template: ChatPromptTemplate,
+  example: ChatExample,
 ): Pick<Problem, "prompt" | "messages"> {
   if (template !== "chat") return { prompt: thinkPrompt(question, template) };
-  return { prompt: question, messages: [...CHAT_OPENING, { role: "user", content: question }] };
+  return {
+    prompt: question,
+    messages: [
+      { role: "system", content: example.system },
+      { role: "user", content: example.question },
+      { role: "assistant", content: example.completion },
+      { role: "user", content: question },
+    ],
+  };
 }
+
+/** A question whose answer is a number. */
+export const wordPrompt = (question: string, template: ChatPromptTemplate) =>
+  questionPrompt(question, template, NUMBER_EXAMPLE);

@@ -3,6 +3,13 @@ import { z } from "zod";
 import { arithmetic, arithmeticOptions } from "./arithmetic.ts";
 import { countdown, countdownOptions } from "./countdown.ts";
 import { equationsOptions, equationsTask } from "./equations.ts";
+import { baseConversion } from "./families/base-conversion.ts";
+import { graphColoring } from "./families/graph-coloring.ts";
+import { knightsAndKnaves } from "./families/knights-and-knaves.ts";
+import { miniSudoku } from "./families/mini-sudoku.ts";
+import { sortingSteps } from "./families/sorting-steps.ts";
+import { syllogism } from "./families/syllogism.ts";
+import { towerOfHanoi } from "./families/tower-of-hanoi.ts";
 import { type JsonlProblem, jsonl, jsonlOptions, jsonlVerifier } from "./jsonl.ts";
 import type { Task } from "./problem.ts";
 import { equationSteps } from "./thought-equations.ts";
@@ -11,13 +18,20 @@ import { wordProblems, wordProblemsOptions } from "./word-problems.ts";
 /** A kind of task: the schema of its options, and the function that makes a task of them. */
 const kind = <S extends z.ZodObject>(options: S, make: (options: z.output<S>) => Task) => ({ options, make });
 
-/** A new kind is one line here, and a file of its own. */
+/** A new kind is one line here, and a file of its own. Those of `families/` are entries as they are. */
 const KINDS = [
   kind(countdownOptions, countdown),
   kind(arithmeticOptions, arithmetic),
   kind(equationsOptions, equationsTask),
   kind(jsonlOptions, jsonl),
   kind(wordProblemsOptions, wordProblems),
+  baseConversion,
+  syllogism,
+  knightsAndKnaves,
+  miniSudoku,
+  towerOfHanoi,
+  graphColoring,
+  sortingSteps,
 ] as const;
 
 type SchemasOf<T extends readonly { options: z.ZodObject }[]> = { -readonly [K in keyof T]: T[K]["options"] };
@@ -27,10 +41,15 @@ export const taskOptions = z.discriminatedUnion(
   KINDS.map(({ options }) => options) as SchemasOf<typeof KINDS>,
 );
 
-/** Rewards that the tasks above bring, by name. */
+/** The kinds that need no data set, so that their name alone is a task. */
+export const NAMED_KINDS = KINDS.map(({ options }) => options.shape.kind.value).filter(
+  (name) => name !== "jsonl",
+);
+
+/** Rewards of the tasks above, by name: a recipe may name these beside those of train/rewards.ts. */
 export const builtInRewards = equationSteps.rewards;
 
-/** With all defaults. */
+/** Options of a task with all defaults. */
 export type TaskOptions = z.infer<typeof taskOptions>;
 
 /** As a person writes them: options with a default may be left out. */

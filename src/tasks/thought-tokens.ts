@@ -153,7 +153,7 @@ function isBlank(character: string | undefined): boolean {
 const OTHER_ASCII = new Set(" \t\r\n+-*/=(),;:!?<>{}\\#");
 
 /** A letter, a digit, an underscore, or a point before a digit that does not end a sentence. */
-export function isWordCharacter(text: string, at: number): boolean {
+function isWordCharacter(text: string, at: number): boolean {
   const character = text[at];
   if (character === undefined) return false;
   if (character === ".") return isDigit(text[at + 1]) && !/[\p{L}_)]/u.test(text[at - 1] ?? "");

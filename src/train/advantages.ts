@@ -4,7 +4,7 @@
  */
 import { registry } from "../lib/schema.ts";
 
-/** Of a group's samples; `null` is unscored. */
+/** Rewards of a group's samples; `null` is unscored. */
 type Rewards = readonly (number | null)[];
 
 /**

@@ -4,7 +4,7 @@ import { sizesIn } from "../graph/run-flops.ts";
 import { bindShape, Graph, type Tensor } from "../graph/tensor.ts";
 import { UserError } from "../lib/errors.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { type HostValue, host } from "../runtime/session.ts";
+import { type HostValue, host } from "../runtime/value.ts";
 
 /**
  * The error of an update whose loss or gradient norm is not finite. Its data: the step, the node (`null` where none was

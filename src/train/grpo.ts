@@ -9,7 +9,7 @@
  */
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { modelOf } from "../models/architectures.ts";
-import { type HostValue, scalar } from "../runtime/session.ts";
+import { type HostValue, scalar } from "../runtime/value.ts";
 import { Sampler } from "../sample/sampler.ts";
 import { Scorer } from "../sample/scorer.ts";
 import type { Task } from "../tasks/problem.ts";

@@ -11,7 +11,7 @@ import {
 } from "../data/packing.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import { documentMask } from "../models/masks.ts";
-import { f32 } from "../runtime/session.ts";
+import { f32 } from "../runtime/value.ts";
 import {
   type BatchShape,
   batchFeeds,

@@ -1,6 +1,7 @@
 /** What a training stage is told. The schemas are the types, and hold every default; a recipe's stages consist of them. */
 import { z } from "zod";
 import { count, fraction, keyOf, nonNegative, off, positive } from "../lib/schema.ts";
+import { MAX_BATCH } from "../sample/requests.ts";
 import { builtInRewards } from "../tasks/registry.ts";
 import { advantages, aggregations, importanceLevels } from "./advantages.ts";
 import { ratios } from "./grpo-loss.ts";
@@ -91,14 +92,14 @@ export const grpoOptions = z.strictObject({
   groupSize: z
     .int()
     .min(2, {
-      error: "A group needs at least 2 answers: each is judged against the others, and one alone has none.",
+      error: "A group needs at least 2 completions: each is compared with the others.",
     })
     .describe("Completions per problem: GRPO's group."),
   maxNewTokens: count.describe("Most tokens of a completion."),
   temperature: z
     .number()
     .positive({
-      error: "RL needs a temperature above 0: at 0 all answers of a group are the same and teach nothing.",
+      error: "RL needs a temperature above 0: at 0 all completions of a group are equal and teach nothing.",
     })
     .describe("Sampling temperature, also of the log-probabilities in the loss."),
   topP: fraction
@@ -112,7 +113,7 @@ export const grpoOptions = z.strictObject({
   preset: presetSchema.optional().describe("A paper's objective, which fills the absent keys."),
   advantage: keyOf(advantages).describe("(r - mean) / std, r - mean, or r - mean of the others."),
   ratio: keyOf(ratios).describe("Per token (PPO), per sequence (GSPO), or clipped weights (CISPO)."),
-  aggregation: keyOf(aggregations).describe("How the tokens' losses become one: see grpo-loss.ts."),
+  aggregation: keyOf(aggregations).describe("How the tokens' losses become one: see advantages.ts."),
   aggregationLength: count.optional().describe("Divisor of `constant`, in tokens; default: `maxNewTokens`."),
   clip: z
     .strictObject({ low: nonNegative, high: positive })
@@ -134,7 +135,7 @@ export const grpoOptions = z.strictObject({
     .strictObject({ level: keyOf(importanceLevels), cap: z.number().min(1) })
     .optional()
     .describe("Truncated importance sampling between sampler and trainer."),
-  maxBatch: count.default(128).describe("Sequences that the sampler decodes at once."),
+  maxBatch: count.default(MAX_BATCH).describe("Sequences that the sampler decodes at once."),
   recompute: off.describe("Recompute activations in the backward pass: less memory, a third more FLOPs."),
   microBatchTokens: count.default(4096).describe("Tokens of a forward pass, with padding."),
   sharedPrefix: off.describe("A group shares one copy of the prompt: for long prompts."),

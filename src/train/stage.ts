@@ -5,7 +5,7 @@ import type { GroupRecord, Metrics } from "../events.ts";
 import type { Work } from "../ledger/work.ts";
 import type { LoraOptions } from "../models/lora.ts";
 import type { Engine } from "../runtime/engine.ts";
-import type { HostValue } from "../runtime/session.ts";
+import type { HostValue } from "../runtime/value.ts";
 
 /** A model between stages, of any architecture. */
 export interface Model extends ModelShape {
@@ -14,7 +14,7 @@ export interface Model extends ModelShape {
 
 /** What a stage needs beside its options. */
 export interface StageContext {
-  /** Of the stage's random streams: its problems or documents, its samples, its adapter. */
+  /** Seed of the stage's random streams: its problems or documents, its samples, its adapter. */
   seed: number;
   engine: Engine;
 }

@@ -1,6 +1,6 @@
 /** A training stage: it advances step by step, can be saved after each step, and is released. */
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
-import type { HostValue } from "../runtime/session.ts";
+import type { HostValue } from "../runtime/value.ts";
 import { learningRates, type Optimizer } from "./optimizer.ts";
 import type { Policy } from "./policy.ts";
 import { lrFactor, type Schedule } from "./schedule.ts";

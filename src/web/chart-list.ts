@@ -51,6 +51,7 @@ const REWARDS = {
   "reward/format": "format",
   "reward/validity": "true equations",
   "reward/overlong": "length penalty",
+  "reward/length": "length",
 };
 const LENGTH =
   "Tokens. No reward asks for longer thoughts; they grow where longer thoughts earn more reward.";

@@ -23,7 +23,7 @@ export function plotData(
 }
 
 /** Over the values that are not missing. */
-export function movingAverage(values: (number | null)[]): (number | null)[] {
+function movingAverage(values: (number | null)[]): (number | null)[] {
   let mean: number | null = null;
   return values.map((value) => {
     if (value === null) return null;

@@ -45,7 +45,7 @@ const DENSE = `${head("dense", "{ layers: 1, hiddenSize: 16, heads: 2, intermedi
 const V3_MODEL =
   "{ architecture: deepseek_v3, layers: 2, hiddenSize: 16, heads: 2, queryLoraRank: 12, kvLoraRank: 10, nopeDim: 6, ropeDim: 4, valueDim: 8, intermediateSize: 24, denseLayers: 1, moeIntermediateSize: 6, experts: 8, activeExperts: 2, sharedExperts: 1, groups: 4, activeGroups: 2, maxPositions: 64, mtpLayers: 1 }";
 
-/** DeepSeek-V3's design with the module that predicts a further token. */
+/** DeepSeek-V3's design with an MTP module. */
 const V3 = `${head("v3", V3_MODEL)}
   - { name: base, kind: pretrain, ${DATA}, sequence: 32, batch: 2, accumulate: 2, steps: 5, ${MUON}, ${CONSTANT} }
   - { name: rl, kind: grpo, steps: 5, ${SAMPLING}, ${REWARDS}, preset: grpo, sharedPrefix: true, ${ADAMW}, ${CONSTANT} }

@@ -31,7 +31,7 @@ function speaker(asked: Asked[], { cut = false, silent = false } = {}): Inferenc
     asked.push({ requests, options });
     if (!silent)
       requests.forEach((_, row) => {
-        for (const id of ids) options.onToken?.(row, id);
+        for (const id of ids) options.onToken?.(row, id, 0);
       });
     const finish = cut ? ("length" as const) : ("stop" as const);
     const generations = requests.map(() => ({ ids, logProbs: ids.map(() => 0), finish }));

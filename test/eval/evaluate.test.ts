@@ -36,7 +36,7 @@ function model(
           },
         );
         if (!cut) ids.push([...tokenizer.stopIds][0]!);
-        if (heard) for (const id of ids) onToken?.(row, id);
+        if (heard) for (const id of ids) onToken?.(row, id, 0);
         return { ids, logProbs: ids.map(() => 0), finish: cut ? "length" : "stop" };
       });
       const tokens = generations.reduce((sum, { ids }) => sum + ids.length, 0);

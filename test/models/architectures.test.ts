@@ -42,7 +42,7 @@ describe.each(cases)("%s", (_name, config, parameters) => {
   /** With one token a row, or with chunks. */
   function traceCached(seq: 1 | "seq"): Graph {
     const graph = new Graph();
-    const { logits, hidden, fresh } = model.decode(parameterInputs(graph, model.parameters), {
+    const { logits, hidden, newCache } = model.decode(parameterInputs(graph, model.parameters), {
       ids: input(graph, "ids", "i32", ["batch", seq]),
       positions: input(graph, "positions", "i32", ["batch", seq]),
       mask: input(graph, "mask", "f32", ["batch", 1, 1, "past"]),
@@ -59,7 +59,7 @@ describe.each(cases)("%s", (_name, config, parameters) => {
     graph.output("logits", logits);
     graph.output("hidden", hidden);
     model.cacheLayers.forEach(({ name }, i) => {
-      graph.output(`fresh.${name}`, fresh[i]);
+      graph.output(`fresh.${name}`, newCache[i]);
     });
     return graph;
   }

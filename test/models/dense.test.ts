@@ -186,14 +186,14 @@ describe("twins", () => {
     const traced = parameterInputs(graph, specs);
     const shape = ["batch", config.kvHeads, "past", config.headDim];
     const cache = modelOf(config).cacheLayers.map(({ name }) => input(graph, name, "f32", shape));
-    const { logits, fresh } = modelOf(config).decode(traced, {
+    const { logits, newCache } = modelOf(config).decode(traced, {
       ids: input(graph, "ids", "i32", ["batch", 1]),
       positions: input(graph, "positions", "i32", ["batch", 1]),
       cache,
       mask: input(graph, "mask", "f32", ["batch", 1, 1, "past"]),
     });
     expect(logits.shape).toEqual(["batch", config.vocabSize]);
-    expect(fresh.map((added) => added.shape)).toEqual(
+    expect(newCache.map((added) => added.shape)).toEqual(
       cache.map(() => ["batch", config.kvHeads, 1, config.headDim]),
     );
   });

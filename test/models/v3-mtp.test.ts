@@ -80,7 +80,7 @@ async function cachedPairs(
   const { fresh } = await evaluate(
     (graph) => {
       const real = (name: string, shape: number[]) => input(graph, name, "f32", shape);
-      const { fresh } = (modelOf(config).mtp as MtpModule).decode(
+      const { newCache } = (modelOf(config).mtp as MtpModule).decode(
         parameterInputs(graph, allParameters(config)),
         {
           hidden: real("hidden", [1, seq, config.hiddenSize]),
@@ -91,7 +91,7 @@ async function cachedPairs(
           chunk: { mask: real("chunkMask", [1, 1, seq, seq]), last: input(graph, "last", "i32", [1]) },
         },
       );
-      return { fresh: fresh[0] };
+      return { fresh: newCache[0] };
     },
     {
       ...Object.fromEntries(parameters),
@@ -127,18 +127,21 @@ describe.each<[string, Partial<V3Config>]>([
       const entries = await cachedPairs(config, parameters, expected.hidden);
       const result = await evaluate(
         (graph) => {
-          const { logits, fresh } = (mtp as MtpModule).decode(parameterInputs(graph, allParameters(config)), {
-            hidden: input(graph, "hidden", "f32", [1, "seq", config.hiddenSize]),
-            ids: input(graph, "ids", "i32", [1, "seq"]),
-            positions: input(graph, "positions", "i32", [1, "seq"]),
-            mask: input(graph, "mask", "f32", [1, 1, 1, past]),
-            cache: [input(graph, "cache", "f32", [1, 1, past, width])],
-            chunk: {
-              mask: input(graph, "chunkMask", "f32", [1, 1, "seq", "seq"]),
-              last: input(graph, "last", "i32", [rows]),
+          const { logits, newCache } = (mtp as MtpModule).decode(
+            parameterInputs(graph, allParameters(config)),
+            {
+              hidden: input(graph, "hidden", "f32", [1, "seq", config.hiddenSize]),
+              ids: input(graph, "ids", "i32", [1, "seq"]),
+              positions: input(graph, "positions", "i32", [1, "seq"]),
+              mask: input(graph, "mask", "f32", [1, 1, 1, past]),
+              cache: [input(graph, "cache", "f32", [1, 1, past, width])],
+              chunk: {
+                mask: input(graph, "chunkMask", "f32", [1, 1, "seq", "seq"]),
+                last: input(graph, "last", "i32", [rows]),
+              },
             },
-          });
-          return { logits, fresh: fresh[0] };
+          );
+          return { logits, fresh: newCache[0] };
         },
         {
           ...Object.fromEntries(parameters),

@@ -99,7 +99,7 @@ describe.each(VARIANTS)("absorbed and expanded attention agree: %s", (_label, ch
     const result = await evaluate(
       (graph) => {
         const traced = parameterInputs(graph, allParameters(config));
-        const { logits, fresh } = modelOf(config).decode(traced, {
+        const { logits, newCache } = modelOf(config).decode(traced, {
           ids: input(graph, "ids", "i32", ["batch", 1]),
           positions: input(graph, "positions", "i32", ["batch", 1]),
           mask: input(graph, "mask", "f32", ["batch", 1, 1, "past"]),
@@ -107,7 +107,7 @@ describe.each(VARIANTS)("absorbed and expanded attention agree: %s", (_label, ch
             input(graph, `latent.${layer}`, "f32", ["batch", 1, "past", width]),
           ),
         });
-        return { logits, ...Object.fromEntries(fresh.map((plane, layer) => [`fresh.${layer}`, plane])) };
+        return { logits, ...Object.fromEntries(newCache.map((added, layer) => [`fresh.${layer}`, added])) };
       },
       {
         ...Object.fromEntries(parameters),

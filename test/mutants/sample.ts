@@ -87,7 +87,7 @@ export const sampleMutants: readonly Mutant[] = [
   sampler("sampler", " || stopIds.has(token.id)", ""),
   sampler("sampler", "row.request.ends?.(token.id) === true || ", ""),
   sampler("sampler", "result.tokens++;", "result.tokens += row.ids.length > 1 ? 1 : 0;"),
-  sampler("sampler", "options.onToken?.(row.index, token.id);", "options.onToken?.(i, token.id);"),
+  sampler("sampler", "options.onToken?.(row.index,", "options.onToken?.(i,"),
   sampler("sampler", "result.generations[index] =", "result.generations[i] ="),
   sampler(
     "sampler",

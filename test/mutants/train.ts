@@ -98,11 +98,11 @@ export const trainMutants: readonly Mutant[] = [
     "train/step",
   ),
   step(
-    "const before = measured.length === 0 ? zeros : sums.feeds();",
-    "const before = sums.feeds();",
+    "const before = sums.batches === 0 ? sums.zeros : sums.buffer.feeds();",
+    "const before = sums.buffer.feeds();",
     "train/step",
   ),
-  step("sums.swap();\n", "", "train/step"),
+  step("sums.buffer.swap();\n", "", "train/step"),
   trace("epsilon, weightDecay };", "epsilon, weightDecay: 0 };"),
   step(
     "if (name in scalars && !Number.isFinite(scalars[name]))",

@@ -7,7 +7,7 @@ import type { RunEvent } from "../../src/events.ts";
 import { countFlops } from "../../src/graph/analyse.ts";
 import type { BillFile, BillLine } from "../../src/ledger/bill.ts";
 import { forecastGroups, forecastPasses } from "../../src/plan/forecast.ts";
-import { answersOfMean, type Expected, planRecipe, type StagePlan } from "../../src/plan/plan.ts";
+import { type Expected, lengthsOfMean, planRecipe, type StagePlan } from "../../src/plan/plan.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import type { Recipe } from "../../src/recipe/schema.ts";
 import { resumeOrCreate } from "../../src/run/folder.ts";
@@ -150,8 +150,8 @@ describe("stages whose answers are expected: as near as an expectation can be", 
 it("lengths have the mean that was measured, the limit included", () => {
   const mean = (lengths: number[]) => lengths.reduce((sum, length) => sum + length, 0) / lengths.length;
   for (const wanted of [1.5, 6, 18, 23])
-    expect(Math.abs(mean(answersOfMean(96, wanted, 24)) - wanted)).toBeLessThan(0.1);
-  expect(answersOfMean(3, 24, 24)).toEqual([24, 24, 24]);
+    expect(Math.abs(mean(lengthsOfMean(96, wanted, 24)) - wanted)).toBeLessThan(0.1);
+  expect(lengthsOfMean(3, 24, 24)).toEqual([24, 24, 24]);
 });
 
 describe("the forecast of groups", () => {

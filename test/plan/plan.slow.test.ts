@@ -1,13 +1,13 @@
 /** What a recipe is assumed to sample, against the scheduler that will do it. */
 import { describe, expect, it, test } from "vitest";
-import { answerLengths, decodeSteps } from "../../src/plan/plan.ts";
+import { completionLengths, decodeSteps } from "../../src/plan/plan.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { measureSpeeds } from "../../src/runtime/measure.ts";
 import { Scheduler } from "../../src/sample/scheduler.ts";
 
 describe("lengths of answers", () => {
   it("have the mean that was asked for, and reach the limit as seldom as random stops would", () => {
-    const lengths = answerLengths(4000, 90, 360);
+    const lengths = completionLengths(4000, 90, 360);
     const mean = lengths.reduce((sum, length) => sum + length, 0) / lengths.length;
     // The limit takes e^-4 of the mean, and rounding up adds half a token.
     expect(mean).toBeCloseTo(90 * (1 - Math.exp(-4)) + 0.5, 0);
@@ -16,7 +16,7 @@ describe("lengths of answers", () => {
   });
 
   it("have no trend: each eighth of them has the mean of all", () => {
-    const lengths = answerLengths(800, 50, 400);
+    const lengths = completionLengths(800, 50, 400);
     const meanOf = (part: number[]) => part.reduce((sum, length) => sum + length, 0) / part.length;
     for (let i = 0; i < 8; i++)
       expect(Math.abs(meanOf(lengths.slice(100 * i, 100 * (i + 1))) / meanOf(lengths) - 1)).toBeLessThan(0.1);
@@ -58,7 +58,7 @@ test.each([
 ])(
   "%d answers of %d tokens up to %d, in batches of %d behind prompts of %d",
   (samples, mean, limit, maxBatch, prompt) => {
-    const lengths = answerLengths(samples, mean, limit);
+    const lengths = completionLengths(samples, mean, limit);
     expect(decodeSteps(lengths, maxBatch, prompt)).toEqual(scheduled(lengths, maxBatch, prompt));
   },
 );

@@ -35,7 +35,7 @@ describe.each(recipes)("%s", (path) => {
     expect(accepts({ ...recipe, nmae: 1 })).toBe(false);
     expect(accepts({ ...recipe, seed: "one" })).toBe(false);
     expect(accepts({ ...recipe, stages: [] })).toBe(false);
-    for (const key of ["name", "seed", "model", "task", "stages", "checkpoint"]) {
+    for (const key of ["name", "seed", "model", "task", "stages"]) {
       const { [key]: _, ...rest } = recipe;
       expect(accepts(rest), key).toBe(false);
     }

@@ -122,7 +122,7 @@ describe("errors", () => {
     expect(refusal(edited(["  layers: 4", "\tlayers: 4"])).problems).toEqual([
       expect.objectContaining({
         line: 8,
-        message: "A tab stands where YAML wants blanks: indent with blanks.",
+        message: "YAML does not allow tabs here: indent with blanks.",
       }),
     ]);
     expect(refusal("").message).toContain("The recipe is empty");
@@ -148,9 +148,11 @@ describe("errors", () => {
   });
 
   test("list the possible keys where none is near", () => {
-    expect(refusal(edited(["keep: 2", "keep: 2, dog: 1"])).message).toContain("Nothing more can stand here.");
+    expect(refusal(edited(["keep: 2", "keep: 2, dog: 1"])).message).toContain(
+      "No other key is allowed here.",
+    );
     const message = refusal(edited(["seed: 1", "seed: 1\nzzzzzzzz: 1"])).message;
-    expect(message).toContain("Keys that could stand here: description, hardware.");
+    expect(message).toContain("Other keys that are allowed here: description, hardware.");
   });
 });
 
@@ -158,8 +160,8 @@ const grpoOf = (recipe: Recipe): GrpoStage => recipe.stages.find((stage) => stag
 
 describe("sense", () => {
   const cases: [string, [string, string][], RegExp][] = [
-    ["one answer a group", [["groupSize: 8", "groupSize: 1"]], /A group needs at least 2 answers/],
-    ["greedy RL", [["temperature: 1.0", "temperature: 0"]], /at 0 all answers of a group are the same/],
+    ["one completion a group", [["groupSize: 8", "groupSize: 1"]], /A group needs at least 2 completions/],
+    ["greedy RL", [["temperature: 1.0", "temperature: 0"]], /at 0 all completions of a group are equal/],
     [
       "reference without KL",
       [["kl: 0.01", "kl: 0\n    referenceEvery: 9"]],

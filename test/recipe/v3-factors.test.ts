@@ -9,7 +9,7 @@ import { TINY_DATA, tinyModelFolder } from "../run/tiny-run.ts";
 const shipped = readFileSync("recipes/tiny-v3-zero.yaml", "utf8");
 const ALL = "v3: { biasRate: 0.002, balanceFactor: 0.001, mtpFactor: 0.1 }";
 
-/** The shipped V3 recipe with a module for a further token, and lines in its pretraining. */
+/** The shipped V3 recipe with an MTP module, and lines in its pretraining. */
 const v3Recipe = (lines: string, mtpLayers = 1): string =>
   shipped
     .replace("  activeExperts: 2\n", `  activeExperts: 2\n  mtpLayers: ${mtpLayers}\n`)
@@ -46,7 +46,7 @@ describe("refused", () => {
         "kind: pretrain",
         "kind: sft",
       ),
-      /biases rest.*Leave biasRate out/,
+      /biases are frozen.*Leave biasRate out/,
     ],
     ["in RL", shipped.replace("kind: grpo\n", `kind: grpo\n    ${ALL}\n`), /Unknown key "v3" in stage/],
   ];

@@ -123,6 +123,7 @@ describe("the prompt (E2)", () => {
       "arithmetic",
       "equations",
       "word-problems",
+      "base-conversion",
       `jsonl:${rows("a.jsonl", 3)}`,
     ]) {
       expect(settings(bare, { task }, chats)).toMatchObject({ prompt: "chat", task: { template: "chat" } });

@@ -1,13 +1,10 @@
 import { expect, it } from "vitest";
-import { taskFrom, taskOptions } from "../../src/tasks/registry.ts";
+import { NAMED_KINDS, type TaskInput, taskFrom, taskOptions } from "../../src/tasks/registry.ts";
 
-it.each([
-  { kind: "countdown" },
-  { kind: "arithmetic" },
-  { kind: "equations" },
-  { kind: "word-problems" },
+it.each<TaskInput>([
+  ...NAMED_KINDS.map((kind) => ({ kind })),
   { kind: "jsonl", file: "recipes/data/word-problems.jsonl" },
-] as const)("makes a task from %o, with defaults for the rest", (input) => {
+])("makes a task from %o, with defaults for the rest", (input) => {
   const task = taskFrom(input);
   expect(task.name).toBe(input.kind);
   const problem = task.generate({ seed: 1, split: "validation", index: 3 });
@@ -24,4 +21,15 @@ it("refuses unknown kinds and keys", () => {
   expect(taskOptions.safeParse({ kind: "chess" }).success).toBe(false);
   expect(taskOptions.safeParse({ kind: "jsonl" }).success).toBe(false);
   expect(taskOptions.safeParse({ kind: "countdown", digits: [2] }).success).toBe(false);
+});
+
+it("names the kinds that need no data set", () => {
+  expect(NAMED_KINDS.slice(0, 5)).toEqual([
+    "countdown",
+    "arithmetic",
+    "equations",
+    "word-problems",
+    "base-conversion",
+  ]);
+  expect(NAMED_KINDS).not.toContain("jsonl");
 });

@@ -133,7 +133,7 @@ describe("the language-model stage", () => {
     expect(padded.bias).toEqual(full.bias);
   });
 
-  it("predicts no further token over the end of an example", () => {
+  it("predicts no MTP target over the end of an example", () => {
     // 1 2 3 and 4 5 6, side by side, and padding.
     const { mtpTargets, mtpWeights } = mtpFeeds({
       ids: Int32Array.of(1, 2, 4, 5, 0),

@@ -149,7 +149,7 @@ export function parseGguf(source: ByteSource): GgufHeader {
     cursor.fail(
       "version 2 or 3",
       "a big-endian file, which llama.cpp reads on big-endian machines only",
-      "Turn its bytes round with the Python package gguf: gguf-convert-endian FILE little.",
+      "Swap its bytes with the Python package gguf: gguf-convert-endian FILE little.",
     );
   if (version !== 2 && version !== 3)
     cursor.fail(

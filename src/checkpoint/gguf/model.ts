@@ -77,7 +77,7 @@ export function withGguf<T>(file: string, use: (content: GgufContent) => T): T {
 /**
  * Reads a model of one GGUF file, or of all its parts, as f32. Memory beyond the result is one matrix.
  * @param expected the caller's shapes for a config; every tensor is compared with them before it is used
- * @throws UserError or TokenizerError, as `loadModel` does
+ * @throws UserError, as `loadModel` does
  */
 export function loadGguf(file: string, expected?: (config: ModelConfig) => Shapes): LoadedModel {
   return withGguf(file, (content) => {
@@ -87,7 +87,7 @@ export function loadGguf(file: string, expected?: (config: ModelConfig) => Shape
   });
 }
 
-/** The model without its weights. @throws UserError or TokenizerError, as `loadModel` does */
+/** The model without its weights. @throws UserError, as `loadModel` does */
 export function shapeOf(content: GgufContent): LoadedShape {
   const { config, tensors, tokenizer, tokenizerConfig, ids, sampling } = content;
   return {

@@ -213,7 +213,7 @@ const FIM_TEXTS = {
 };
 
 /** Keys of single tokens that end a completion: `tokenizer.ggml.NAME_token_id`. */
-export const END_KEYS = ["eos", "eot", "eom", "fim_pad", "fim_rep", "fim_sep"] as const;
+const END_KEYS = ["eos", "eot", "eom", "fim_pad", "fim_rep", "fim_sep"] as const;
 type EndKey = (typeof END_KEYS)[number];
 
 /**

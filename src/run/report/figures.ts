@@ -30,6 +30,7 @@ const grpoPlans: Plan[] = [
     metrics: {
       ...{ "reward/mean": "total", "reward/accuracy": "accuracy", "reward/format": "format" },
       ...{ "reward/validity": "true equations", "reward/overlong": "length penalty" },
+      "reward/length": "length",
     },
   },
   {

@@ -167,5 +167,5 @@ function plain(value: number): string {
   return String(Number(value.toPrecision(3)));
 }
 
-export const escapeXml = (text: string): string =>
+const escapeXml = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");

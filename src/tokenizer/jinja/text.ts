@@ -25,7 +25,7 @@ export function toText(value: Value): string {
   return value instanceof Undefined ? "" : toRepr(value);
 }
 
-export function toRepr(value: Value): string {
+function toRepr(value: Value): string {
   if (value === null) return "None";
   if (typeof value === "string") return reprText(value);
   if (typeof value === "boolean") return value ? "True" : "False";
@@ -50,7 +50,7 @@ export function toRepr(value: Value): string {
 const reprNumber = (value: number): string =>
   Number.isInteger(value) ? BigInt(value).toString() : reprFloat(value);
 
-export function reprFloat(value: number): string {
+function reprFloat(value: number): string {
   if (Number.isNaN(value)) return "nan";
   if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
   if (Object.is(value, -0)) return "-0.0";
@@ -286,7 +286,7 @@ export function jsonOptions(argument: (at: number, name: string) => Value | unde
 const PLACES = 100;
 
 /** `%.2f` of a number from 0 on: the exact decimal, of two equally near ones the even. */
-export function fixed(size: number, places: number): string {
+function fixed(size: number, places: number): string {
   if (size >= 1e21) return BigInt(size) + (places > 0 ? `.${"0".repeat(places)}` : "");
   const text = size.toFixed(places);
   const [, rest] = size.toFixed(PLACES).split(".");
@@ -296,13 +296,13 @@ export function fixed(size: number, places: number): string {
 }
 
 /** `%e` of a number from 0 on. */
-export function scientific(size: number, places: number, letter: string): string {
+function scientific(size: number, places: number, letter: string): string {
   const [digits, power] = size.toExponential(places).split("e");
   return `${digits}${letter}${power[0]}${power.slice(1).padStart(2, "0")}`;
 }
 
 /** `%g` of a number from 0 on: so many digits, without zeros at the end. */
-export function general(size: number, digits: number, letter: string): string {
+function general(size: number, digits: number, letter: string): string {
   const precision = Math.max(1, digits);
   const power = size === 0 ? 0 : Number(size.toExponential(precision - 1).split("e")[1]);
   const small = power >= -4 && power < precision;
