@@ -11,6 +11,7 @@ import { benchPrecision } from "./precision.ts";
 import { benchRealModel } from "./real-model.ts";
 import { benchRoundTrip } from "./round-trip.ts";
 import { circumstances, judgeRow, printRows, type Row } from "./rows.ts";
+import { benchTinker } from "./tinker.ts";
 import { benchTrain } from "./train.ts";
 import { benchTrust } from "./trust.ts";
 import { benchV3 } from "./v3.ts";
@@ -27,6 +28,7 @@ const benches: Record<string, (words: readonly string[]) => Promise<Row[]>> = {
   grpo: benchGrpo,
   trust: benchTrust,
   precision: benchPrecision,
+  tinker: benchTinker,
   "round-trip": benchRoundTrip,
 };
 
