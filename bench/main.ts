@@ -6,6 +6,7 @@ import { benchDecode } from "./decode.ts";
 import { benchFirstLight } from "./first-light.ts";
 import { benchGrpo } from "./grpo.ts";
 import { benchHouse } from "./house.ts";
+import { benchLibrary } from "./library.ts";
 import { benchMemory } from "./memory.ts";
 import { benchPrecision } from "./precision.ts";
 import { benchRealModel } from "./real-model.ts";
@@ -28,6 +29,7 @@ const benches: Record<string, (words: readonly string[]) => Promise<Row[]>> = {
   trust: benchTrust,
   precision: benchPrecision,
   "round-trip": benchRoundTrip,
+  library: benchLibrary,
 };
 
 const [name, ...flags] = process.argv.slice(2);
