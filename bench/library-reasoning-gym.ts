@@ -9,8 +9,9 @@ import { type Asked, commonMisses, SHARED, type SharedFamily } from "./library-a
 import { Peer } from "./peer.ts";
 import type { Row } from "./rows.ts";
 
-/** Each problem gets a right answer, the answer of another problem, a near-miss of its family and any near-miss. */
-const PROBLEMS = 125;
+/** Answers of each family. A problem gets a right answer, the answer of another problem and a near-miss. */
+const PAIRS = 500;
+const PROBLEMS = Math.ceil(PAIRS / 3);
 
 /** An answer in our notation, and in theirs. */
 interface Pair {
@@ -69,6 +70,7 @@ export async function agreeWithReasoningGym(): Promise<Row[]> {
 const VERDICT_REASONS: Record<string, (text: string) => string | null> = {
   countdown: (text) => (text.includes("**") ? "it counts powers, which are not in the game" : null),
   "knights-and-knaves": () => "it skips all words that are neither a role nor stand before one",
+  "word-sorting": () => "it compares as many words as there are, and ignores those that follow",
   "graph-coloring": () => "it ignores vertices that the graph does not have",
 };
 
@@ -127,12 +129,10 @@ function pairsOf(family: SharedFamily<unknown>, problems: (Asked<unknown> & Prob
   return problems.flatMap((problem, i) => {
     const random = new Random(1, "reasoning-gym", family.kind, i);
     const other = random.pick(problems.filter(({ answer }) => answer !== problem.answer));
-    const misses = family.nearMisses(problem, random);
     const texts = [
       random.pick([problem.answer, ...(family.alsoRight?.(problem) ?? [])]),
       other.answer,
-      random.pick(misses),
-      random.pick([...misses, ...commonMisses(problem.answer, other.answer)]),
+      random.pick([...family.nearMisses(problem, random), ...commonMisses(problem.answer, other.answer)]),
     ];
     return texts.map((text) => ({ problem, text, written: family.written?.(text, problem) ?? text }));
   });
@@ -142,7 +142,7 @@ function pairsOf(family: SharedFamily<unknown>, problems: (Asked<unknown> & Prob
 async function judge(peer: Peer, family: SharedFamily<unknown>) {
   const { kind } = family;
   const problems = problemsOf(family);
-  const pairs = pairsOf(family, problems);
+  const pairs = pairsOf(family, problems).slice(0, PAIRS);
   const asked = problems.map((problem) => ({
     ...{ data: problem.data, answer: problem.answer },
     texts: pairs.filter((pair) => pair.problem === problem).map(({ written }) => written),

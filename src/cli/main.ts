@@ -3,6 +3,7 @@
 // The first import, because the other modules load ONNX Runtime.
 import "../runtime/no-telemetry.ts";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { RUN_NAME, RUN_NAME_RULE } from "../recipe/name.ts";
 import {
@@ -164,6 +165,24 @@ program
   )
   .addOption(json())
   .action(async (name, options) => (await import("./pull.ts")).pull(name, options));
+
+program
+  .command("serve")
+  .description("serve models over HTTP: --tinker for programs that train with the Python package tinker")
+  .requiredOption("--tinker", "speak the API of tinker 0.38, so that tinker-cookbook trains on this machine")
+  .option(
+    "--model <model...>",
+    `models that clients may name: NAME=MODEL, where MODEL is ${SOME_MODEL} (sputnik/tiny-r1-zero, the shipped model)`,
+  )
+  .option("--folder <folder>", "where clients' weights are saved", join("runs", "tinker"))
+  .option("--host <host>", "address to listen on; others than this machine's own want a key", "127.0.0.1")
+  .addOption(port("the server (4848, or the next free one)"))
+  .option(
+    "--api-key <key>",
+    "ask clients for this key, which begins with tml- (none on a machine of one's own)",
+  )
+  .addOption(threads("all that this process may use"))
+  .action(async (options) => (await import("./serve.ts")).serve(options));
 
 program
   .command("schema")

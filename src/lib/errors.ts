@@ -14,6 +14,7 @@ export type ErrorKind =
   | "logits"
   | "model-file"
   | "non-finite"
+  | "platform"
   | "port"
   | "recipe"
   | "run-folder"

@@ -3,8 +3,8 @@
  * execution providers is here, but for the fused forms of ops, which name the device that has them (graph/op.ts).
  */
 import { availableParallelism } from "node:os";
+import type { InferenceSession } from "onnxruntime-common";
 import { cgroupCpuQuota, type ReadText, readText } from "./cgroup.ts";
-import type { InferenceSession } from "./onnxruntime.ts";
 
 export interface Device {
   /**

@@ -14,6 +14,8 @@ export interface GenerationRequest {
   maxNewTokens: number;
   /** Names the request's random stream: the same key gives the same tokens, whatever other requests share the batch. */
   key: readonly (string | number)[];
+  /** Called with each token as it is sampled; `true` ends the completion with it, as a stop id does. */
+  ends?: (id: number) => boolean;
 }
 
 export interface GenerateOptions {

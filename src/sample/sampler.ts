@@ -301,8 +301,8 @@ export class Sampler {
     this.count(result, { generated: result.tokens - before });
     // From the end, so that a row that moves into a free place is not itself to be released.
     for (const i of finished.reverse()) {
-      const { index, ids, logProbs, next } = active[i];
-      const finish = options.stopIds.has(next) ? "stop" : "length";
+      const { index, ids, logProbs, stopped } = active[i];
+      const finish = stopped ? "stop" : "length";
       result.generations[index] = { ids, logProbs, finish };
       const moved = scheduler.release(i);
       if (moved !== null) this.cache.move(moved, i);
@@ -346,7 +346,8 @@ export class Sampler {
         row.position++;
         result.tokens++;
         options.onToken?.(row.index, token.id, token.logProb);
-        ended = stopIds.has(token.id) || row.ids.length >= row.request.maxNewTokens;
+        row.stopped = row.request.ends?.(token.id) === true || stopIds.has(token.id);
+        ended = row.stopped || row.ids.length >= row.request.maxNewTokens;
       }
       this.cache.append(i, position, added, row.position - position, 1 + drafts.length);
       drafter?.accept([newest, ...row.ids.slice(known, -1)], outputs);

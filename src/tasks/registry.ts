@@ -4,12 +4,17 @@ import { arithmetic, arithmeticOptions } from "./arithmetic.ts";
 import { countdown, countdownOptions } from "./countdown.ts";
 import { equationsOptions, equationsTask } from "./equations.ts";
 import { baseConversion } from "./families/base-conversion.ts";
+import { booleanExpression } from "./families/boolean-expression.ts";
+import { calendar } from "./families/calendar.ts";
+import { familyRelationships } from "./families/family-relationships.ts";
 import { graphColoring } from "./families/graph-coloring.ts";
 import { knightsAndKnaves } from "./families/knights-and-knaves.ts";
 import { miniSudoku } from "./families/mini-sudoku.ts";
+import { numberSequence } from "./families/number-sequence.ts";
 import { sortingSteps } from "./families/sorting-steps.ts";
 import { syllogism } from "./families/syllogism.ts";
 import { towerOfHanoi } from "./families/tower-of-hanoi.ts";
+import { wordSorting } from "./families/word-sorting.ts";
 import { type JsonlProblem, jsonl, jsonlOptions, jsonlVerifier } from "./jsonl.ts";
 import type { Task } from "./problem.ts";
 import { equationSteps } from "./thought-equations.ts";
@@ -26,12 +31,17 @@ const KINDS = [
   kind(jsonlOptions, jsonl),
   kind(wordProblemsOptions, wordProblems),
   baseConversion,
-  syllogism,
+  booleanExpression,
+  calendar,
+  familyRelationships,
+  graphColoring,
   knightsAndKnaves,
   miniSudoku,
-  towerOfHanoi,
-  graphColoring,
+  numberSequence,
   sortingSteps,
+  syllogism,
+  towerOfHanoi,
+  wordSorting,
 ] as const;
 
 type SchemasOf<T extends readonly { options: z.ZodObject }[]> = { -readonly [K in keyof T]: T[K]["options"] };

@@ -66,7 +66,7 @@ export class Trainer {
   private readonly policy: Policy;
   private sampler: Sampler | null = null;
   /** Whether the policy's parameters have the adapter of the last update. */
-  private merged = true;
+  private merged: boolean;
   /** Graph parts of losses, by their settings. */
   private readonly losses = new Map<TokenLoss, Map<string, BuildLoss>>();
   private last: Promise<unknown> = Promise.resolve();
@@ -79,6 +79,7 @@ export class Trainer {
     this.model = model;
     this.policy = policy;
     this.lora = lora;
+    this.merged = lora === undefined;
     this.engine = engine;
   }
 
@@ -98,7 +99,7 @@ export class Trainer {
     const policy = await Policy.create(trained, parameters, {
       optimizer,
       lora,
-      accumulate: true,
+      ...{ accumulate: true, mergeLater: true },
       seed,
       engine,
     });
