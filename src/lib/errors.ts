@@ -24,6 +24,7 @@ export type ErrorKind =
   | "usage"
   | "verifier";
 
+/** What a `UserError` is made of: `what`, or `expected` and `found`. */
 export interface UserErrorDetail {
   kind: ErrorKind;
   /** File, line, tensor or field. */

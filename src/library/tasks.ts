@@ -1,4 +1,8 @@
-/** `sputnik-r1/tasks`: problems, their verifiers and rewards, and what a verifier of one's own is made of. */
+/**
+ * `sputnik-r1/tasks`: problems, their verifiers and rewards, and what a verifier of one's own is made of.
+ * @module sputnik-r1/tasks
+ */
+export { Random } from "../lib/random.ts";
 export { type Extraction, type ExtractOptions, extract, type Tag } from "../tasks/extract.ts";
 export { type NumberOptions, type ParsedNumber, parseNumber } from "../tasks/number.ts";
 export type {

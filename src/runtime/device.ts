@@ -35,6 +35,7 @@ export const devices = {
   null: { options: null, spins: false },
 } satisfies Record<string, Device>;
 
+/** A device of the table. */
 export type DeviceName = keyof typeof devices;
 
 /** How many threads compute: the smaller of the CPU affinity and the control group's quota, at least 1. */

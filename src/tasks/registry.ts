@@ -46,6 +46,7 @@ const KINDS = [
 
 type SchemasOf<T extends readonly { options: z.ZodObject }[]> = { -readonly [K in keyof T]: T[K]["options"] };
 
+/** The options of every kind of task, by `kind`. */
 export const taskOptions = z.discriminatedUnion(
   "kind",
   KINDS.map(({ options }) => options) as SchemasOf<typeof KINDS>,

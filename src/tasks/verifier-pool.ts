@@ -12,6 +12,7 @@ import type { TaskSource, WorkerJob, WorkerReply } from "./verifier-worker.ts";
 
 export type { TaskSource } from "./verifier-worker.ts";
 
+/** How many threads verify, and what each verdict may take. */
 export interface PoolOptions {
   /** Threads. */
   size?: number;
@@ -23,6 +24,9 @@ export interface PoolOptions {
   heapMb?: number;
 }
 
+/**
+ * Threads that load a task and verify completions. A verdict that takes too long is 0, and its thread is replaced.
+ */
 export class VerifierPool {
   /** Completions that hung their verifier: a metric. */
   timeouts = 0;

@@ -47,6 +47,7 @@ interface Parts {
   scorer: Scorer | null;
 }
 
+/** GRPO on a task: each step samples groups, rewards them and updates the policy. */
 export class GrpoStage extends TrainingStage {
   private readonly parts: Parts;
   /** A frozen copy of the policy; `null` without a KL term. */
@@ -209,12 +210,14 @@ export class GrpoStage extends TrainingStage {
     return { nextProblem: this.nextProblem, ...this.learning };
   }
 
+  /** With the reference policy, where there is a KL term. */
   override snapshot(): StageSnapshot {
     const { tensors, state } = super.snapshot();
     for (const [name, value] of this.reference ?? []) tensors.set(`reference.${name}`, value);
     return { tensors, state };
   }
 
+  /** With the sampler and the scorer. */
   override async release(): Promise<void> {
     const { sampler, scorer } = this.parts;
     await super.release();

@@ -58,6 +58,7 @@ export const sftOptions = z.strictObject({
   lora,
 });
 
+/** Options of pretraining or SFT with all defaults. */
 export type LanguageModelOptions = Omit<z.output<typeof sftOptions>, "kind"> & { kind: "pretrain" | "sft" };
 
 /** Updates that a pretraining or SFT stage makes. */
@@ -85,6 +86,7 @@ const optionalWeights = Object.fromEntries(
   Object.keys({ ...rewards, ...builtInRewards }).map((name) => [name, weight.optional()]),
 ) as Record<OptionalReward, z.ZodOptional<typeof weight>>;
 
+/** The schema of a GRPO stage's options. */
 export const grpoOptions = z.strictObject({
   kind: z.literal("grpo"),
   steps: count.describe("Rollouts, each with its updates."),
@@ -144,4 +146,5 @@ export const grpoOptions = z.strictObject({
   schedule: scheduleSchema,
 });
 
+/** Options of GRPO with all defaults. */
 export type GrpoOptions = z.output<typeof grpoOptions>;

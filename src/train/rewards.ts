@@ -3,6 +3,7 @@ import { UserError } from "../lib/errors.ts";
 import { registry } from "../lib/schema.ts";
 import type { CheckedCompletion, Problem, Reward, Task } from "../tasks/problem.ts";
 
+/** The rewards that every task has, by name. */
 export const rewards = registry<Reward>()({
   /** What the verifier found. */
   accuracy: (_, { verdict }) => verdict.value,
@@ -27,6 +28,7 @@ export const overlongReward =
     return tokens <= start ? 0 : -penalty * Math.min(1, (tokens - start) / buffer);
   };
 
+/** A reward with its weight in the sum. */
 export interface WeightedReward {
   name: string;
   weight: number;

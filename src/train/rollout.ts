@@ -12,6 +12,7 @@ import { hasSignal } from "./advantages.ts";
 import { Meter } from "./meter.ts";
 import { scoreCompletion, type WeightedReward } from "./rewards.ts";
 
+/** A completion with its verdict and its reward. */
 export interface Sample extends Generation {
   prompt: number[];
   text: string;
@@ -24,11 +25,13 @@ export interface Sample extends Generation {
   steps: readonly LocatedStep[] | null;
 }
 
+/** A problem with all of its completions, which are compared with each other. */
 export interface Group {
   problem: Problem;
   samples: Sample[];
 }
 
+/** How completions are sampled and rewarded. */
 export interface RolloutOptions {
   seed: number;
   groupSize: number;

@@ -20,6 +20,7 @@ import type { Model, TrainedAdapter } from "./stage.ts";
 import type { Feeds, Measured } from "./step.ts";
 import type { BuildLoss } from "./trace-step.ts";
 
+/** What is trained of the model, and what computes. */
 export interface TrainerOptions {
   /** Train an adapter (2106.09685) and freeze the model's weights, which several trainers may share. */
   lora?: Partial<LoraOptions> & Pick<LoraOptions, "rank">;
@@ -43,6 +44,7 @@ export interface LossOutput {
 export type OptimStep = Pick<Optimizer, "lr"> &
   Partial<Pick<Optimizer, "betas" | "epsilon" | "weightDecay" | "clip">>;
 
+/** Which completions are wanted; temperature 1 unless given. */
 export interface SampleOptions extends Partial<Sampling> {
   maxNewTokens: number;
   /** Completions; default 1. */
@@ -234,6 +236,7 @@ export class Trainer {
     });
   }
 
+  /** Frees all memory. */
   async release(): Promise<void> {
     await this.inOrder(async () => {
       await this.policy.release();
