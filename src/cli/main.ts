@@ -97,7 +97,10 @@ program
   .description(
     "an evaluation: pass@1 and pass@k with intervals, maj@k, the truth of the thoughts; settings of the run's recipe",
   )
-  .option("--task <task>", "a kind of task, such as countdown or equations, or jsonl:FILE (the recipe's)")
+  .option(
+    "--task <task>",
+    "a kind of task, such as countdown or equations, jsonl:FILE, or ./my-task.ts (the recipe's)",
+  )
   .option("--numbers <list>", "numbers of a countdown problem, such as 3 or 3,4", list)
   .option("--problems <count>", "different problems (the recipe's; of a file all, else 200)", whole(1))
   .addOption(

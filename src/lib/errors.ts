@@ -19,6 +19,7 @@ export type ErrorKind =
   | "recipe"
   | "run-folder"
   | "stage"
+  | "task"
   | "text-file"
   | "tokenizer"
   | "usage"

@@ -3,7 +3,16 @@
  * @module sputnik-r1/tasks
  */
 export { Random } from "../lib/random.ts";
+export {
+  type Asked,
+  answerIn,
+  defineTask,
+  type Judgement,
+  type TaskDefinition,
+  taskOf,
+} from "../tasks/define.ts";
 export { type Extraction, type ExtractOptions, extract, type Tag } from "../tasks/extract.ts";
+export { closeModules } from "../tasks/module-task.ts";
 export { type NumberOptions, type ParsedNumber, parseNumber } from "../tasks/number.ts";
 export type {
   CheckedCompletion,

@@ -16,6 +16,7 @@ import { syllogism } from "./families/syllogism.ts";
 import { towerOfHanoi } from "./families/tower-of-hanoi.ts";
 import { wordSorting } from "./families/word-sorting.ts";
 import { type JsonlProblem, jsonl, jsonlOptions, jsonlVerifier } from "./jsonl.ts";
+import { moduleOptions, moduleTask } from "./module-task.ts";
 import type { Task } from "./problem.ts";
 import { equationSteps } from "./thought-equations.ts";
 import { wordProblems, wordProblemsOptions } from "./word-problems.ts";
@@ -30,6 +31,7 @@ const KINDS = [
   kind(equationsOptions, equationsTask),
   kind(jsonlOptions, jsonl),
   kind(wordProblemsOptions, wordProblems),
+  kind(moduleOptions, moduleTask),
   baseConversion,
   booleanExpression,
   calendar,
@@ -52,9 +54,9 @@ export const taskOptions = z.discriminatedUnion(
   KINDS.map(({ options }) => options) as SchemasOf<typeof KINDS>,
 );
 
-/** The kinds that need no data set, so that their name alone is a task. */
+/** The kinds that need no file, so that their name alone is a task. */
 export const NAMED_KINDS = KINDS.map(({ options }) => options.shape.kind.value).filter(
-  (name) => name !== "jsonl",
+  (name) => name !== "jsonl" && name !== "module",
 );
 
 /** Rewards of the tasks above, by name: a recipe may name these beside those of train/rewards.ts. */

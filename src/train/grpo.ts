@@ -27,6 +27,7 @@ import { groupRecord, rollout, rolloutMetrics, shown } from "./rollout.ts";
 import { type Model, type StageContext, type StageSnapshot, type StepResult, tensorsUnder } from "./stage.ts";
 import type { Feeds, Rates } from "./step.ts";
 import { TrainingStage } from "./training-stage.ts";
+import { noneUnscored } from "./unscored.ts";
 
 /** The state in a snapshot; checkpoints of older versions lack some of it. */
 interface State extends Partial<LearningState> {
@@ -59,13 +60,13 @@ export class GrpoStage extends TrainingStage {
     policy: Policy,
     parts: Parts,
     reference: GrpoStage["reference"],
-    { done, nextProblem = 0, idleSteps = 0, signals }: Partial<State> = {},
+    { done, nextProblem = 0, idleSteps = 0, signals, unscored = noneUnscored() }: Partial<State> = {},
   ) {
     super(policy, parts.options, parts.options.steps, done);
     this.parts = parts;
     this.reference = reference;
     this.nextProblem = nextProblem;
-    this.learning = { idleSteps, signals: signalsFrom(signals) };
+    this.learning = { idleSteps, signals: signalsFrom(signals), unscored };
   }
 
   /** @throws UserError for a reward that the task does not have */

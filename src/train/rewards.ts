@@ -45,13 +45,14 @@ export function rewardsOf(
 ): WeightedReward[] {
   const known: Record<string, Reward> = { ...rewards, ...task.rewards };
   const named = Object.entries(options.rewards).map(([name, weight = 0]) => {
-    if (!(name in known))
+    if (!Object.hasOwn(known, name))
       throw new UserError({
         kind: "stage",
         where: `rewards.${name}`,
         expected: `a reward that the task ${task.name} has: ${Object.keys(known).join(", ")}`,
         found: `"${name}"`,
         remedy: "Correct its name, or leave it out.",
+        data: { path: ["rewards", name] },
       });
     return { name, weight, reward: known[name] };
   });
