@@ -1,6 +1,6 @@
 /** `sputnik-r1/train`: the training step, its losses, rewards and advantages, and the stages that are made of them. */
 export { advantages, aggregations, hasSignal, importanceLevels } from "../train/advantages.ts";
-export type { Datum } from "../train/datum.ts";
+export { completionDatum, type Datum } from "../train/datum.ts";
 export { GrpoStage } from "../train/grpo.ts";
 export {
   type Clip,

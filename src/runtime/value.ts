@@ -103,39 +103,49 @@ const SHORT = 128;
 
 /**
  * Copies blocks of `source` into `target`. Both may have the same memory, where blocks all move towards the end or all
- * towards the beginning: none is overwritten before it is copied. The KV cache calls this for each token and layer.
+ * towards the beginning: none is overwritten before it is copied.
  * @throws RuntimeError if the dtypes differ or a block lies outside
  */
 export function copyBlocks(target: Value, source: Value, blocks: Blocks): void {
-  const { count, width, from = 0, fromStride = width, to = 0, toStride = width } = blocks;
+  copyGroups(target, source, blocks, [blocks.from ?? 0], [blocks.to ?? 0]);
+}
+
+/**
+ * `copyBlocks` for several groups of blocks, one after another: group i begins at `from[i]` in the source and at `to[i]` in the
+ * target. The KV cache calls this for each token and layer.
+ */
+export function copyGroups(
+  target: Value,
+  source: Value,
+  { count, width, fromStride = width, toStride = width }: Omit<Blocks, "from" | "to">,
+  from: readonly number[],
+  to: readonly number[],
+): void {
+  if (target.dtype !== source.dtype)
+    throw new RuntimeError(`${source.dtype} was copied into ${target.dtype}`);
   const into = host(target).data;
   const out = host(source).data;
   const last = count - 1;
-  if (target.dtype !== source.dtype)
-    throw new RuntimeError(`${source.dtype} was copied into ${target.dtype}`);
-  if (
-    count > 0 &&
-    (from + last * fromStride + width > out.length || to + last * toStride + width > into.length)
-  )
-    throw new RuntimeError(
-      `${count} blocks of ${width} do not fit between [${source.shape}] and [${target.shape}]`,
-    );
-  const backwards = to > from || toStride > fromStride;
-  if (width <= SHORT && into instanceof Float32Array && out instanceof Float32Array) {
+  const short = width <= SHORT && into instanceof Float32Array && out instanceof Float32Array;
+  for (let group = 0; group < from.length; group++) {
+    const [source0, target0] = [from[group], to[group]];
+    if (
+      count > 0 &&
+      (source0 + last * fromStride + width > out.length || target0 + last * toStride + width > into.length)
+    )
+      throw new RuntimeError(
+        `${count} blocks of ${width} do not fit between [${source.shape}] and [${target.shape}]`,
+      );
+    const backwards = target0 > source0 || toStride > fromStride;
     for (let i = 0; i < count; i++) {
       const block = backwards ? last - i : i;
-      const start = from + block * fromStride;
-      const first = to + block * toStride;
-      if (backwards) for (let j = width - 1; j >= 0; j--) into[first + j] = out[start + j];
+      const start = source0 + block * fromStride;
+      const first = target0 + block * toStride;
+      // `set` copies as if through a buffer where both arrays have the same memory.
+      if (!short) (into as Float32Array).set(out.subarray(start, start + width) as Float32Array, first);
+      else if (backwards) for (let j = width - 1; j >= 0; j--) into[first + j] = out[start + j];
       else for (let j = 0; j < width; j++) into[first + j] = out[start + j];
     }
-    return;
-  }
-  for (let i = 0; i < count; i++) {
-    const block = backwards ? last - i : i;
-    const start = from + block * fromStride;
-    // `set` copies as if through a buffer where both arrays have the same memory.
-    (into as Float32Array).set(out.subarray(start, start + width) as Float32Array, to + block * toStride);
   }
 }
 

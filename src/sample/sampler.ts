@@ -326,6 +326,7 @@ export class Sampler {
     const draftLogits = drafter === null ? new Float32Array() : await read(outputs.draftLogits, "f32");
     const added = this.added.map((name) => outputs[name]);
     const finished: number[] = [];
+    const starts = active.map(({ position }) => position);
     active.forEach((row, i) => {
       const { position, next: newest } = row;
       const known = row.ids.length;
@@ -350,10 +351,12 @@ export class Sampler {
         options.onToken?.(row.index, token.id, token.logProb);
         ended = stopIds.has(token.id) || row.ids.length >= row.request.maxNewTokens;
       }
-      this.cache.append(i, position, added, row.position - position, 1 + drafts.length);
-      drafter?.accept([newest, ...row.ids.slice(known, -1)], outputs);
       if (ended) finished.push(i);
+      if (drafter === null) return;
+      this.cache.append(i, position, added, row.position - position, 1 + drafts.length);
+      drafter.accept([newest, ...row.ids.slice(known, -1)], outputs);
     });
+    if (drafter === null) this.cache.appendEach(starts, added);
     return finished;
   }
 

@@ -160,18 +160,23 @@ export class Trainer {
    * @param prompt ids, at least one
    * @throws UserError "generation" where the model cannot answer
    */
-  sample(prompt: readonly number[], options: SampleOptions): Promise<Generation[]> {
+  async sample(prompt: readonly number[], options: SampleOptions): Promise<Generation[]> {
+    return (await this.sampleEach([prompt], options))[0];
+  }
+
+  /** The same for several prompts, decoded together: one group of completions for each. */
+  sampleEach(prompts: readonly (readonly number[])[], options: SampleOptions): Promise<Generation[][]> {
     const { maxNewTokens, count = 1, seed = 0, temperature = 1, topP, topK } = options;
     const { stopIds = this.model.tokenizer.stopIds } = options;
     return this.inOrder(async () => {
       this.sampler ??= await Sampler.create(this.model.config, this.engine);
-      const requests = Array.from({ length: count }, (_, i) => ({
-        ...{ prompt, maxNewTokens, key: [seed, "sample", i] },
-      }));
+      const requests = prompts.flatMap((prompt, index) =>
+        Array.from({ length: count }, (_, i) => ({ prompt, maxNewTokens, key: [seed, "sample", index, i] })),
+      );
       const generate = this.sampler.with(await this.current());
       const { generations } = await generate(requests, { sampling: { temperature, topP, topK }, stopIds });
       this.sampler.forget();
-      return generations;
+      return prompts.map((_, index) => generations.slice(index * count, (index + 1) * count));
     });
   }
 

@@ -8,7 +8,7 @@ import { Random } from "../../src/lib/random.ts";
 import { modelOf } from "../../src/models/architectures.ts";
 import type { HostValue } from "../../src/runtime/value.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
-import type { Datum } from "../../src/train/datum.ts";
+import { completionDatum, type Datum } from "../../src/train/datum.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { defineLoss, losses } from "../../src/train/losses.ts";
 import { createTrainStep } from "../../src/train/step.ts";
@@ -203,16 +203,31 @@ describe("sample", () => {
       const before = await chance();
       for (let i = 0; i < 8; i++) {
         const { samples } = await chance();
-        const rows: Datum[] = samples.map(({ ids, logProbs }) => ({
-          tokens: prompt,
-          targets: [5, 7, ids[0]],
-          inputs: { sampled: [0, 0, logProbs[0]], advantages: [0, 0, (ids[0] === wanted ? 1 : -0.2) / 64] },
-        }));
+        const rows = samples.map(({ ids, logProbs }) =>
+          completionDatum(prompt, ids, {
+            sampled: logProbs,
+            advantages: (ids[0] === wanted ? 1 : -0.2) / 64,
+          }),
+        );
+        const [{ tokens, targets, inputs }] = rows;
+        expect(tokens).toEqual(prompt);
+        expect(targets.slice(0, 2)).toEqual([5, 7]);
+        expect(inputs.sampled).toEqual([0, 0, samples[0].logProbs[0]]);
         await trainer.forwardBackward(rows, "importance_sampling");
         await trainer.optimStep({ lr: 0.02 });
       }
       const after = await chance();
       expect(after.share).toBeGreaterThan(before.share + 0.3);
+    }));
+
+  it("gives a group for each of several prompts", () =>
+    withTrainer(async (trainer) => {
+      const prompts = [[3, 5, 7], [4]];
+      const options = { maxNewTokens: 5, count: 2, stopIds: new Set<number>() };
+      const groups = await trainer.sampleEach(prompts, options);
+      expect(groups.map((group) => group.length)).toEqual([2, 2]);
+      expect(groups[0]).toEqual(await trainer.sample(prompts[0], options));
+      expect(groups[1][0].ids).not.toEqual(groups[1][1].ids);
     }));
 
   it("gives the log-probabilities that forward gives", () =>
