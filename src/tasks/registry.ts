@@ -4,6 +4,12 @@ import { arithmetic, arithmeticOptions } from "./arithmetic.ts";
 import { countdown, countdownOptions } from "./countdown.ts";
 import { equationsOptions, equationsTask } from "./equations.ts";
 import { baseConversion } from "./families/base-conversion.ts";
+import { graphColoring } from "./families/graph-coloring.ts";
+import { knightsAndKnaves } from "./families/knights-and-knaves.ts";
+import { miniSudoku } from "./families/mini-sudoku.ts";
+import { sortingSteps } from "./families/sorting-steps.ts";
+import { syllogism } from "./families/syllogism.ts";
+import { towerOfHanoi } from "./families/tower-of-hanoi.ts";
 import { type JsonlProblem, jsonl, jsonlOptions, jsonlVerifier } from "./jsonl.ts";
 import type { Task } from "./problem.ts";
 import { equationSteps } from "./thought-equations.ts";
@@ -20,6 +26,12 @@ const KINDS = [
   kind(jsonlOptions, jsonl),
   kind(wordProblemsOptions, wordProblems),
   baseConversion,
+  syllogism,
+  knightsAndKnaves,
+  miniSudoku,
+  towerOfHanoi,
+  graphColoring,
+  sortingSteps,
 ] as const;
 
 type SchemasOf<T extends readonly { options: z.ZodObject }[]> = { -readonly [K in keyof T]: T[K]["options"] };

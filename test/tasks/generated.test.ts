@@ -28,6 +28,12 @@ it.each<[TaskInput, string]>([
   [{ kind: "word-problems" }, "ca00b8ed5370"],
   [{ kind: "word-problems", steps: [1, 2, 3], size: 100, template: "chat" }, "677921999e1d"],
   [{ kind: "base-conversion", difficulty: [1, 2, 3, 4] }, "e608e5e038f0"],
+  [{ kind: "syllogism", difficulty: [1, 2, 3, 4] }, "88d5c59ab665"],
+  [{ kind: "knights-and-knaves", difficulty: [1, 2, 3, 4] }, "5a67184d13e1"],
+  [{ kind: "mini-sudoku", difficulty: [1, 2, 3, 4, 5] }, "c0e9f288fbc0"],
+  [{ kind: "tower-of-hanoi", difficulty: [1, 2, 3, 4, 5] }, "20a3f376bb9f"],
+  [{ kind: "graph-coloring", difficulty: [1, 2, 3, 4] }, "4433ff2b26ee"],
+  [{ kind: "sorting-steps", difficulty: [1, 2, 3, 4] }, "e40f5bff209f"],
 ])("%j draws the problems that it always drew", (options, right) => {
   const task = taskFrom(options);
   const problems = (["train", "validation", "test"] as const).flatMap((split) =>
