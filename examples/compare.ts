@@ -4,7 +4,7 @@ import { compareEvaluations } from "sputnik-r1/eval";
 
 const [first, second] = process.argv.slice(2);
 const task = { kind: "countdown" as const, numbers: [3] };
-const options = { problems: 100, samples: 1, seed: 1 };
+const options = { problems: 50, samples: 1, seed: 1 };
 
 const records = [];
 for (const [path, temperature] of [[first, 1] as const, [second, 0] as const]) {

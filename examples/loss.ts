@@ -15,7 +15,8 @@ const model = await loadModel();
 const { tokenizer } = model.session;
 const trainer = await model.trainer({ lora: { rank: 8 } });
 const prompt = tokenizer.encode("2, 3, 4 make 14\n<think>\n", { specials: true });
-const answer = tokenizer.encode("3 * 4 = 12, 12 + 2 = 14, yes!\n</think>\n<answer>3 * 4 + 2</answer>");
+const text = "3 * 4 = 12, 12 + 2 = 14, yes!\n</think>\n<answer>3 * 4 + 2</answer>";
+const answer = tokenizer.encode(text, { specials: true });
 const data = [completionDatum(prompt, answer, { weights: 1 / answer.length })];
 
 for (let step = 0; step < 10; step++) {

@@ -4,10 +4,11 @@
  */
 
 import { countFlops } from "../graph/analyse.ts";
+import { sizeOf } from "../graph/tensor.ts";
 import { configError } from "../models/checks.ts";
 import { initialise, type ParameterSpec, parameterInputs } from "../models/layers.ts";
 import { adapted, adaptedWeights, adapterSpecs, type LoraOptions, traceMerge } from "../models/lora.ts";
-import { allocate, allocateLike, copyBlocks, type HostValue, type Session } from "../runtime/session.ts";
+import { allocate, allocateLike, copyBlocks, type Session, type Value } from "../runtime/session.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { type StageContext, type StageSnapshot, type TrainedAdapter, tensorsUnder } from "./stage.ts";
 import { createTrainStep, type TrainStep } from "./step.ts";
@@ -43,12 +44,12 @@ export interface PolicyOptions extends StageContext {
 interface Merging {
   lora: LoraOptions;
   /** The adapted weights, as they were at the stage's start. */
-  frozen: ReadonlyMap<string, HostValue>;
+  frozen: ReadonlyMap<string, Value>;
   session: Session;
   /** FLOPs of one merge. */
   flops: number;
   /** The model; its adapted weights are separate arrays. */
-  merged: ReadonlyMap<string, HostValue>;
+  merged: ReadonlyMap<string, Value>;
 }
 
 /** The frozen weights' names in a snapshot. */
@@ -76,7 +77,7 @@ export class Policy {
    */
   static async create(
     trained: Trained,
-    parameters: ReadonlyMap<string, HostValue>,
+    parameters: ReadonlyMap<string, Value>,
     { optimizer, lora, accumulate, seed, engine }: PolicyOptions,
     resume?: StageSnapshot,
   ): Promise<Policy> {
@@ -112,7 +113,7 @@ export class Policy {
   }
 
   /** The model's parameters; with an adapter, those of the last `merge`, which the next one overwrites. */
-  parameters(): ReadonlyMap<string, HostValue> {
+  parameters(): ReadonlyMap<string, Value> {
     return this.merging?.merged ?? this.step.parameters();
   }
 
@@ -120,7 +121,7 @@ export class Policy {
   async merge(): Promise<void> {
     if (this.merging === null) return;
     const { session, merged, frozen } = this.merging;
-    const fetches = [...frozen.keys()].map((name) => [`${name}.merged`, merged.get(name) as HostValue]);
+    const fetches = [...frozen.keys()].map((name) => [`${name}.merged`, merged.get(name) as Value]);
     await session.run(Object.fromEntries(this.step.parameters()), Object.fromEntries(fetches));
     this.merges++;
   }
@@ -134,13 +135,13 @@ export class Policy {
   adapter(): TrainedAdapter | null {
     if (this.merging === null) return null;
     const current = this.step.parameters();
-    const tensors = new Map(this.step.specs.map(({ name }) => [name, current.get(name) as HostValue]));
+    const tensors = new Map(this.step.specs.map(({ name }) => [name, current.get(name) as Value]));
     return { lora: this.merging.lora, tensors };
   }
 
   /** All that resumption needs: the model's parameters under their names, and the optimizer's moments. */
-  tensors(): Map<string, HostValue> {
-    const tensors = new Map<string, HostValue>(this.parameters());
+  tensors(): Map<string, Value> {
+    const tensors = new Map<string, Value>(this.parameters());
     for (const [name, value] of this.step.moments()) tensors.set(`optimizer.${name}`, value);
     for (const [name, value] of this.merging?.frozen ?? []) tensors.set(`${FROZEN}${name}`, value);
     for (const [name, value] of this.adapter()?.tensors ?? []) tensors.set(name, value);
@@ -154,11 +155,11 @@ export class Policy {
 }
 
 /** The same values in arrays that no update overwrites. */
-export function copyParameters(parameters: ReadonlyMap<string, HostValue>): Map<string, HostValue> {
+export function copyParameters(parameters: ReadonlyMap<string, Value>): Map<string, Value> {
   return new Map(
     [...parameters].map(([name, value]) => {
       const fresh = allocateLike(value);
-      copyBlocks(fresh, value, { count: 1, width: value.data.length });
+      copyBlocks(fresh, value, { count: 1, width: sizeOf(value.shape) });
       return [name, fresh];
     }),
   );

@@ -4,11 +4,12 @@
  * stages here run on the same programs, `TrainStep` and `Sampler`.
  */
 import { loadCheckpoint, saveCheckpoint } from "../checkpoint/resume.ts";
+import { asValues, readParameters } from "../checkpoint/values.ts";
 import { UserError } from "../lib/errors.ts";
 import { modelOf } from "../models/architectures.ts";
 import type { LoraOptions } from "../models/lora.ts";
 import { Engine } from "../runtime/engine.ts";
-import { allocate, f32, type HostValue } from "../runtime/value.ts";
+import { allocate, type Value } from "../runtime/value.ts";
 import type { Generation } from "../sample/requests.ts";
 import { Sampler } from "../sample/sampler.ts";
 import type { Sampling } from "../sample/sampling.ts";
@@ -181,7 +182,7 @@ export class Trainer {
   }
 
   /** Copies of the current model's parameters, with the adapter merged in. */
-  parameters(): Promise<ReadonlyMap<string, HostValue>> {
+  parameters(): Promise<ReadonlyMap<string, Value>> {
     return this.inOrder(async () => copyParameters(await this.current()));
   }
 
@@ -203,10 +204,7 @@ export class Trainer {
     return this.inOrder(async () => {
       const { step } = this.policy;
       const state: SavedState = { updates: step.stepCount, lora: this.lora ?? null };
-      const values = [...step.trainedParameters(), ...step.moments()];
-      const tensors = new Map(
-        values.map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array }]),
-      );
+      const tensors = await readParameters(new Map([...step.trainedParameters(), ...step.moments()]));
       return saveCheckpoint(folder, step.stepCount, { tensors, state });
     });
   }
@@ -220,7 +218,7 @@ export class Trainer {
       const { state, tensors } = loadCheckpoint(path);
       const { updates } = state as SavedState;
       const { step } = this.policy;
-      const values = new Map([...tensors].map(([name, { shape, data }]) => [name, f32(data, shape)]));
+      const values = asValues(tensors);
       if (!optimizer)
         for (const [name, { shape }] of step.moments()) values.set(name, allocate("f32", shape));
       try {
@@ -253,7 +251,7 @@ export class Trainer {
   }
 
   /** The model's parameters as they are now; valid until the next update. */
-  private async current(): Promise<ReadonlyMap<string, HostValue>> {
+  private async current(): Promise<ReadonlyMap<string, Value>> {
     if (!this.merged) await this.policy.merge();
     this.merged = true;
     return this.policy.parameters();

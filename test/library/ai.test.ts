@@ -47,9 +47,10 @@ describe("the AI SDK's provider", () => {
   });
 
   it("never sends a part of a text that ends it", async () => {
-    const call = asked({ stopSequences: [" = 93, 93"] });
+    const whole = (await model.doGenerate(asked())).content[0] as { text: string };
+    const call = asked({ stopSequences: [whole.text.slice(7, 18)] });
     const { content } = await model.doGenerate(call);
-    expect(content).toEqual([{ type: "reasoning", text: expect.stringMatching(/^\d+ [-+*/] \d+$/) }]);
+    expect(content).toEqual([{ type: "reasoning", text: whole.text.slice(0, 7) }]);
     expect(textOf(await streamed(call), "reasoning")).toBe((content[0] as { text: string }).text);
   });
 

@@ -1,4 +1,5 @@
 /** The verbs: they compute what a training step computes, add up, keep order, save and resume, and refuse wrong data. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,13 +7,14 @@ import { afterAll, describe, expect, it } from "vitest";
 import { mul, neg } from "../../src/graph/ops.ts";
 import { Random } from "../../src/lib/random.ts";
 import { modelOf } from "../../src/models/architectures.ts";
-import type { HostValue } from "../../src/runtime/value.ts";
+import type { Value } from "../../src/runtime/value.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { completionDatum, type Datum } from "../../src/train/datum.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { defineLoss, losses } from "../../src/train/losses.ts";
 import { createTrainStep } from "../../src/train/step.ts";
 import { Trainer } from "../../src/train/trainer.ts";
+import { numbersOf } from "../support/parameters.ts";
 import { adamW, copyValues, furthest, livelyParameters, tinyConfig, tinyContext } from "./tiny.ts";
 
 const start = livelyParameters(tinyConfig, 3, 0.15);
@@ -53,13 +55,13 @@ async function withTrainer<T>(
   return use(trainer).finally(() => trainer.release());
 }
 
-type Values = ReadonlyMap<string, HostValue>;
+type Values = ReadonlyMap<string, Value>;
 /** The largest difference between two models' parameters. */
 const apart = (a: Values, b: Values): number =>
-  [...a].reduce((most, [name, { data }]) => {
-    const other = b.get(name)?.data as Float32Array;
-    return Math.max(most, furthest(data as Float32Array, other));
-  }, 0);
+  [...a].reduce(
+    (most, [name, value]) => Math.max(most, furthest(numbersOf(value), numbersOf(b.get(name)))),
+    0,
+  );
 
 /** Two updates; the parameters after them. */
 const trainedTwice = async (trainer: Trainer) => {
