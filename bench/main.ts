@@ -1,16 +1,18 @@
 /** `npm run bench -- NAME [--json] [options of the benchmark]`: one benchmark; exits 1 where a row does not hold. */
 import "../src/runtime/no-telemetry.ts";
-import { createRequire } from "node:module";
+import { onnxruntimeVersion } from "../src/runtime/onnxruntime-folder.ts";
 import { benchBusy } from "./busy.ts";
 import { benchDecode } from "./decode.ts";
 import { benchFirstLight } from "./first-light.ts";
 import { benchGrpo } from "./grpo.ts";
 import { benchHouse } from "./house.ts";
+import { benchLibrary } from "./library.ts";
 import { benchMemory } from "./memory.ts";
 import { benchPrecision } from "./precision.ts";
 import { benchRealModel } from "./real-model.ts";
 import { benchRoundTrip } from "./round-trip.ts";
 import { circumstances, judgeRow, printRows, type Row } from "./rows.ts";
+import { benchTinker } from "./tinker.ts";
 import { benchTrain } from "./train.ts";
 import { benchTrust } from "./trust.ts";
 import { benchV3 } from "./v3.ts";
@@ -27,7 +29,9 @@ const benches: Record<string, (words: readonly string[]) => Promise<Row[]>> = {
   grpo: benchGrpo,
   trust: benchTrust,
   precision: benchPrecision,
+  tinker: benchTinker,
   "round-trip": benchRoundTrip,
+  library: benchLibrary,
 };
 
 const [name, ...flags] = process.argv.slice(2);
@@ -38,9 +42,7 @@ if (bench === undefined) {
   );
   process.exit(2);
 }
-const version = (createRequire(import.meta.url)("onnxruntime-node/package.json") as { version: string })
-  .version;
-const setting = circumstances(version);
+const setting = circumstances(onnxruntimeVersion());
 const rows = (await bench(flags)).map(judgeRow);
 if (flags.includes("--json")) console.log(JSON.stringify({ benchmark: name, ...setting, rows }));
 else {

@@ -19,4 +19,6 @@ const compared = compareEvaluations(records[0], records[1]);
 if (!compared.paired) throw new Error(compared.why);
 const { mean, interval, significant } = compared.difference;
 const points = [mean, ...interval].map((share) => (100 * share).toFixed(1));
-console.log(`difference ${points[0]} points [${points[1]}, ${points[2]}]: ${significant ? "real" : "may be chance"}`);
+console.log(
+  `difference ${points[0]} points [${points[1]}, ${points[2]}]: ${significant ? "real" : "may be chance"}`,
+);

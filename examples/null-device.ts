@@ -1,6 +1,12 @@
 /** The null device: DeepSeek-V3 at its published 671 billion parameters, traced and counted on a laptop, nothing computed. */
 import { countFlops, Engine, Graph } from "sputnik-r1/graph";
-import { countParameters, fromHuggingFace, modelOf, parameterInputs, sequenceInputs } from "sputnik-r1/models";
+import {
+  countParameters,
+  fromHuggingFace,
+  modelOf,
+  parameterInputs,
+  sequenceInputs,
+} from "sputnik-r1/models";
 
 const config = fromHuggingFace({ model_type: "deepseek_v3", architectures: ["DeepseekV3ForCausalLM"] });
 const model = modelOf(config);

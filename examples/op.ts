@@ -1,6 +1,21 @@
 /** An op of one's own: softplus, one node of ONNX, with its gradient; its sample inputs are what the tests run. */
-import { Engine, f32, Graph, grad, input, read, sigmoid, sum, type Tensor } from "sputnik-r1/graph";
-import { defineOp, likeFirst, mul, onnx, operands, perElement } from "sputnik-r1/graph";
+import {
+  defineOp,
+  Engine,
+  f32,
+  Graph,
+  grad,
+  input,
+  likeFirst,
+  mul,
+  onnx,
+  operands,
+  perElement,
+  read,
+  sigmoid,
+  sum,
+  type Tensor,
+} from "sputnik-r1/graph";
 
 const softplusOp = defineOp({
   name: "softplus",

@@ -1,7 +1,19 @@
 /** A training step as an open file: loss, gradients and AdamW in one `.onnx`, which another program runs, here ONNX Runtime. */
 import * as ort from "onnxruntime-node";
-import { Engine, Graph, grad, input, matmul, mean, mul, sub, saveModelFile } from "sputnik-r1/graph";
-import { adamW, stepScalars, stepScalarValues } from "sputnik-r1/graph";
+import {
+  adamW,
+  Engine,
+  Graph,
+  grad,
+  input,
+  matmul,
+  mean,
+  mul,
+  saveModelFile,
+  stepScalars,
+  stepScalarValues,
+  sub,
+} from "sputnik-r1/graph";
 
 const graph = new Graph();
 const [x, y] = [input(graph, "x", "f32", [64, 3]), input(graph, "y", "f32", [64, 1])];

@@ -4,7 +4,7 @@
  */
 
 import type { WeightBytes } from "../graph/proto.ts";
-import { RuntimeError } from "../runtime/session.ts";
+import { RuntimeError } from "../runtime/value.ts";
 import { bitsOf, quantise, type Rounding } from "./quantise.ts";
 import type { StoredTensor, TensorSource } from "./weights.ts";
 

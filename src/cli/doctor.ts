@@ -1,18 +1,17 @@
 /** `sputnik doctor`: what this machine offers to a run, measured. */
 import fs from "node:fs";
-import { createRequire } from "node:module";
 import os from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { EnergyMeter } from "../ledger/energy.ts";
 import { detectHardware } from "../ledger/hardware.ts";
 import { threadCount } from "../runtime/device.ts";
 import { Engine } from "../runtime/engine.ts";
 import { measureMatmulRate } from "../runtime/measure.ts";
 import { listSupportedBackends } from "../runtime/onnxruntime.ts";
+import { onnxruntimeFolder, onnxruntimeVersion } from "../runtime/onnxruntime-folder.ts";
 import { printableJson } from "./printable.ts";
 import { bytes, short, table } from "./screen.ts";
 
-const require = createRequire(import.meta.url);
 /** Memory and disk that recipes/tiny-r1-zero.yaml takes, with room. */
 const NEEDED = { memory: 2 * 2 ** 30, disk: 200 * 2 ** 20 };
 
@@ -26,7 +25,7 @@ export async function doctor({ json }: { json?: boolean }): Promise<void> {
     freeMemoryBytes: os.freemem(),
     freeDiskBytes: disk.bavail * disk.bsize,
     node: process.versions.node,
-    onnxruntime: (require("onnxruntime-node/package.json") as { version: string }).version,
+    onnxruntime: onnxruntimeVersion(),
     providers: providers(),
     energyCounter: EnergyMeter.open() !== null,
     matmulFlopsPerSecond: {
@@ -90,10 +89,8 @@ function providers(): { name: string; bundled: boolean; state: string }[] {
 }
 
 function cudaLibrary(): boolean {
-  const root = dirname(require.resolve("onnxruntime-node/package.json"));
-  return fs.existsSync(
-    join(root, "bin", "napi-v6", process.platform, process.arch, "libonnxruntime_providers_cuda.so"),
-  );
+  const libraries = join(onnxruntimeFolder(), "bin", "napi-v6", process.platform, process.arch);
+  return fs.existsSync(join(libraries, "libonnxruntime_providers_cuda.so"));
 }
 
 function advise({

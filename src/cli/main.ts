@@ -3,6 +3,7 @@
 // The first import, because the other modules load ONNX Runtime.
 import "../runtime/no-telemetry.ts";
 import { createRequire } from "node:module";
+import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { RUN_NAME, RUN_NAME_RULE } from "../recipe/name.ts";
 import {
@@ -96,7 +97,10 @@ program
   .description(
     "an evaluation: pass@1 and pass@k with intervals, maj@k, the truth of the thoughts; settings of the run's recipe",
   )
-  .option("--task <task>", "a kind of task, such as countdown or equations, or jsonl:FILE (the recipe's)")
+  .option(
+    "--task <task>",
+    "a kind of task, such as countdown or equations, jsonl:FILE, or ./my-task.ts (the recipe's)",
+  )
   .option("--numbers <list>", "numbers of a countdown problem, such as 3 or 3,4", list)
   .option("--problems <count>", "different problems (the recipe's; of a file all, else 200)", whole(1))
   .addOption(
@@ -164,6 +168,24 @@ program
   )
   .addOption(json())
   .action(async (name, options) => (await import("./pull.ts")).pull(name, options));
+
+program
+  .command("serve")
+  .description("serve models over HTTP: --tinker for programs that train with the Python package tinker")
+  .requiredOption("--tinker", "speak the API of tinker 0.38, so that tinker-cookbook trains on this machine")
+  .option(
+    "--model <model...>",
+    `models that clients may name: NAME=MODEL, where MODEL is ${SOME_MODEL} (sputnik/tiny-r1-zero, the shipped model)`,
+  )
+  .option("--folder <folder>", "where clients' weights are saved", join("runs", "tinker"))
+  .option("--host <host>", "address to listen on; others than this machine's own want a key", "127.0.0.1")
+  .addOption(port("the server (4848, or the next free one)"))
+  .option(
+    "--api-key <key>",
+    "ask clients for this key, which begins with tml- (none on a machine of one's own)",
+  )
+  .addOption(threads("all that this process may use"))
+  .action(async (options) => (await import("./serve.ts")).serve(options));
 
 program
   .command("schema")

@@ -14,15 +14,18 @@ export type ErrorKind =
   | "logits"
   | "model-file"
   | "non-finite"
+  | "platform"
   | "port"
   | "recipe"
   | "run-folder"
   | "stage"
+  | "task"
   | "text-file"
   | "tokenizer"
   | "usage"
   | "verifier";
 
+/** What a `UserError` is made of: `what`, or `expected` and `found`. */
 export interface UserErrorDetail {
   kind: ErrorKind;
   /** File, line, tensor or field. */

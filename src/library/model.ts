@@ -13,6 +13,7 @@ import { TextStream } from "../tokenizer/stream.ts";
 import { ThoughtSplitter } from "../tokenizer/thought.ts";
 import { Trainer, type TrainerOptions } from "../train/trainer.ts";
 
+/** How a model is opened. */
 export interface LoadOptions {
   /** Of the weights while they run; default "f32". */
   precision?: Precision;
@@ -26,6 +27,7 @@ export interface Message {
   content: string;
 }
 
+/** How a completion is sampled, and when it ends. */
 export interface GenerateTextOptions {
   /** Most tokens of the completion; default: what the model's positions leave, 1,024 at most. */
   maxNewTokens?: number;

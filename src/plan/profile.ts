@@ -5,7 +5,7 @@ import { bindShape } from "../graph/tensor.ts";
 import { Random } from "../lib/random.ts";
 import { scratchFolder } from "../lib/scratch.ts";
 import { Engine } from "../runtime/engine.ts";
-import { allocate, type HostValue } from "../runtime/session.ts";
+import { allocate, type HostValue } from "../runtime/value.ts";
 import type { Program } from "./plan.ts";
 
 /** An event of ONNX Runtime's trace; durations are in microseconds. */

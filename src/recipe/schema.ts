@@ -7,6 +7,7 @@ import { TRAINED_RULES } from "../checkpoint/gguf/splits.ts";
 import { dataSchema } from "../data/options.ts";
 import { count, fraction, nonNegative, positive } from "../lib/schema.ts";
 import { modelShapes } from "../models/architectures.ts";
+import { MAX_BATCH } from "../sample/requests.ts";
 import { taskOptions } from "../tasks/registry.ts";
 import { grpoOptions, pretrainOptions, sftOptions } from "../train/options.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "./name.ts";
@@ -70,7 +71,7 @@ const evaluateSchema = z.strictObject({
   maxNewTokens: count
     .optional()
     .describe("Most tokens of a completion; default: all positions after the prompt."),
-  maxBatch: count.default(128).describe("Sequences that the sampler decodes at once."),
+  maxBatch: count.default(MAX_BATCH).describe("Sequences that the sampler decodes at once."),
   split: z
     .enum(["train", "validation", "test", "all"])
     .default("test")
@@ -100,9 +101,11 @@ export const recipeObject = z.strictObject({
     .describe("For the bill: the machine's power draw and price. Without them energy and cost are unknown."),
 });
 
+/** A checked recipe with all defaults; recipes/README.md explains every key. */
 export type Recipe = z.infer<typeof recipeObject>;
 export type PretrainStage = z.infer<typeof pretrainSchema>;
 export type SftStage = z.infer<typeof sftSchema>;
 export type GrpoStage = z.infer<typeof grpoSchema>;
 export type EvaluateStage = z.infer<typeof evaluateSchema>;
+/** A stage of a recipe, by `kind`. */
 export type Stage = z.infer<typeof stageSchema>;

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import os from "node:os";
 import type { Recipe } from "../recipe/schema.ts";
+import { onnxruntimeVersion } from "../runtime/onnxruntime-folder.ts";
 
 export interface RunInfo {
   name: string;
@@ -30,7 +31,7 @@ export function describeRun(name: string, recipe: Recipe, now: string, recipeFol
     versions: {
       sputnik: packageVersion("../../package.json"),
       node: process.versions.node,
-      onnxruntime: packageVersion("onnxruntime-node/package.json"),
+      onnxruntime: onnxruntimeVersion(),
     },
     platform: `${os.platform()}-${os.arch()}`,
     cpu: os.cpus()[0]?.model.trim() || "unknown",

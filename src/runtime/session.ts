@@ -2,12 +2,13 @@
  * One ONNX Runtime session: a lowered graph that is ready to run on a device. An output is written into the caller's value
  * where one is given. (The binding, onnxruntime-node 1.30, still copies every output once, which is garbage after the run.)
  */
+import type * as ort from "onnxruntime-common";
 import type { LoweredGraph } from "../graph/lower.ts";
 import { bindShape, type Shape } from "../graph/tensor.ts";
 import { debug, debugs } from "../lib/debug.ts";
 import type { Watch } from "./contention.ts";
-import { type Device, type DeviceName, devices } from "./device.ts";
-import * as ort from "./onnxruntime.ts";
+import { type DeviceName, devices } from "./device.ts";
+import { InferenceSession, Tensor } from "./onnxruntime.ts";
 import {
   allocate,
   type HostValue,
@@ -47,7 +48,7 @@ function wrap(value: HostValue): ort.Tensor {
  */
 function tensorOf({ dtype, data, shape }: HostValue): ort.Tensor {
   const type = dtype === "f16" ? "uint16" : ORT_TYPE[dtype];
-  const tensor = new ort.Tensor(type as "float32", data as Float32Array, shape);
+  const tensor = new Tensor(type as "float32", data as Float32Array, shape);
   return dtype === "f16" ? Object.defineProperty(tensor, "type", { value: "float16" }) : tensor;
 }
 
@@ -236,14 +237,14 @@ function prepare(
   model: Uint8Array | string,
   yielding: boolean,
 ): Promise<ort.InferenceSession> {
-  const { options }: Device = devices[device];
+  const { options } = devices[device];
   if (options === null)
     throw new RuntimeError(
       `the device "${device}" runs nothing; "${name}" needs one that computes, such as "cpu"`,
     );
   const profiling = profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile };
   // The overloads of the binding tell bytes and a path apart.
-  return ort.InferenceSession.create(model as string, { ...options(threads, yielding), ...profiling });
+  return InferenceSession.create(model as string, { ...options(threads, yielding), ...profiling });
 }
 
 /** Such as "rmsNorm: 9 fused; attend: 4 composed (no fused form on cpu)". */

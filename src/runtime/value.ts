@@ -24,7 +24,9 @@ interface Arrays {
   bool: Uint8Array;
 }
 
+/** The array that holds elements of this dtype. */
 export type ArrayOf<D extends DType> = Arrays[D];
+/** The array of any dtype. */
 export type TypedArray = Arrays[DType];
 
 const ARRAY: { [D in DType]: new (length: number) => Arrays[D] } = {
@@ -44,6 +46,7 @@ export interface HostValue<D extends DType = DType> extends Value {
   readonly data: ArrayOf<D>;
 }
 
+/** A value does not fit where it is used, or a device runs no sessions: a fault of the program that asks. */
 export class RuntimeError extends Error {
   override name = "RuntimeError";
 }
@@ -149,6 +152,7 @@ export function copyGroups(
   }
 }
 
+/** Elements of f32; one dimension unless `shape` says otherwise. A Float32Array is not copied. */
 export function f32(
   data: Float32Array | readonly number[],
   shape: readonly number[] = [data.length],
@@ -156,6 +160,7 @@ export function f32(
   return hostValue("f32", shape, data instanceof Float32Array ? data : Float32Array.from(data));
 }
 
+/** Elements of i32; one dimension unless `shape` says otherwise. An Int32Array is not copied. */
 export function i32(
   data: Int32Array | readonly number[],
   shape: readonly number[] = [data.length],
@@ -163,6 +168,7 @@ export function i32(
   return hostValue("i32", shape, data instanceof Int32Array ? data : Int32Array.from(data));
 }
 
+/** One element of f32, shape []. */
 export function scalar(value: number): HostValue<"f32"> {
   return f32([value], []);
 }

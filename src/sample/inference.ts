@@ -9,8 +9,8 @@ import { usablePositions } from "../models/rope.ts";
 import { threadCount } from "../runtime/device.ts";
 import { Engine } from "../runtime/engine.ts";
 import { MTP_DRAFTS } from "./drafter.ts";
-import type { Generate } from "./requests.ts";
-import { MAX_BATCH, Sampler } from "./sampler.ts";
+import { type Generate, MAX_BATCH } from "./requests.ts";
+import { Sampler } from "./sampler.ts";
 import { baked } from "./weights.ts";
 
 /** A model and a function that samples from it. */
@@ -21,9 +21,11 @@ export interface InferenceModel extends ModelShape {
 /** An inference session of a stored model. */
 export interface InferenceSession extends LoadedShape {
   generate: Generate;
+  /** Frees its memory. Nothing may be generated afterwards. */
   release(): Promise<void>;
 }
 
+/** How a model is opened to be sampled from. */
 export interface InferenceOptions {
   /** Precision of the weights in memory; default f32. */
   precision?: Precision;

@@ -5,18 +5,25 @@ import { usablePositions } from "../models/rope.ts";
 import type { Value } from "../runtime/value.ts";
 import type { Sampling } from "./sampling.ts";
 
+/** Rows decoded together, at most, unless a call or a recipe gives another number. */
+export const MAX_BATCH = 128;
+
+/** One completion that is wanted. */
 export interface GenerationRequest {
   /** Prompt ids, at least one. */
   prompt: readonly number[];
   maxNewTokens: number;
   /** Names the request's random stream: the same key gives the same tokens, whatever other requests share the batch. */
   key: readonly (string | number)[];
+  /** Called with each token as it is sampled; `true` ends the completion with it, as a stop id does. */
+  ends?: (id: number) => boolean;
 }
 
+/** What holds for all requests of a call. */
 export interface GenerateOptions {
   sampling: Sampling;
   stopIds: ReadonlySet<number>;
-  /** Rows decoded together, at most; 128 unless given. */
+  /** Rows decoded together, at most; default `MAX_BATCH`. */
   maxBatch?: number;
   /** The model's parameters, for a sampler whose weights are given per call. */
   parameters?: ReadonlyMap<string, Value>;
@@ -26,6 +33,7 @@ export interface GenerateOptions {
   signal?: Pick<AbortSignal, "throwIfAborted">;
 }
 
+/** One completion as token ids. */
 export interface Generation {
   /** Sampled ids, with the stop id at the end where there is one. */
   ids: number[];
@@ -35,6 +43,7 @@ export interface Generation {
   finish: "stop" | "length";
 }
 
+/** The completions of a call, and what they took. */
 export interface GenerationResult {
   /** One for each request, in the order of the requests. */
   generations: Generation[];
@@ -48,6 +57,10 @@ export interface GenerationResult {
   accepted: number;
 }
 
+/**
+ * Samples all requests, many at a time. @throws UserError "generation" for a request that the model cannot answer,
+ * before anything is computed; the reason of `signal`
+ */
 export type Generate = (
   requests: readonly GenerationRequest[],
   options: GenerateOptions,

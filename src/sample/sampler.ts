@@ -21,13 +21,11 @@ import {
   type GenerateOptions,
   type GenerationRequest,
   type GenerationResult,
+  MAX_BATCH,
 } from "./requests.ts";
 import { drawFor, logitScale, sampleToken, verifyDraft } from "./sampling.ts";
 import { ladderSize, type Row, Scheduler } from "./scheduler.ts";
 import { openSession, parametersOf, perCall, roundsActivations, type Weights } from "./weights.ts";
-
-/** Rows decoded together where a call does not say. */
-export const MAX_BATCH = 128;
 
 export interface SamplerOptions {
   /** How the graphs get the model's weights; per call unless given. */
@@ -303,8 +301,8 @@ export class Sampler {
     this.count(result, { generated: result.tokens - before });
     // From the end, so that a row that moves into a free place is not itself to be released.
     for (const i of finished.reverse()) {
-      const { index, ids, logProbs, next } = active[i];
-      const finish = options.stopIds.has(next) ? "stop" : "length";
+      const { index, ids, logProbs, stopped } = active[i];
+      const finish = stopped ? "stop" : "length";
       result.generations[index] = { ids, logProbs, finish };
       const moved = scheduler.release(i);
       if (moved !== null) this.cache.move(moved, i);
@@ -349,7 +347,8 @@ export class Sampler {
         row.position++;
         result.tokens++;
         options.onToken?.(row.index, token.id, token.logProb);
-        ended = stopIds.has(token.id) || row.ids.length >= row.request.maxNewTokens;
+        row.stopped = row.request.ends?.(token.id) === true || stopIds.has(token.id);
+        ended = row.stopped || row.ids.length >= row.request.maxNewTokens;
       }
       if (ended) finished.push(i);
       if (drafter === null) return;

@@ -12,6 +12,8 @@ export interface Row {
   position: number;
   ids: number[];
   logProbs: number[];
+  /** Whether the newest token ends the completion; otherwise its length may. */
+  stopped: boolean;
 }
 
 /** Batch sizes that the sampler runs; the smallest that holds the active rows is used. */
@@ -54,7 +56,7 @@ export class Scheduler {
       const position = request.prompt.length - 1;
       const random = new Random(...(request.key as [string]));
       const next = request.prompt[position];
-      const entry = { index, request, random, next, position, ids: [], logProbs: [] };
+      const entry = { index, request, random, next, position, ids: [], logProbs: [], stopped: false };
       this.active.push(entry);
       admitted.push({ row: this.active.length - 1, entry });
     }

@@ -3,6 +3,7 @@ import { randomBytes } from "node:crypto";
 import type { Server } from "node:http";
 import { type AddressInfo, isIPv4, isIPv6 } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
+import type { Hono } from "hono";
 import { UserError } from "../lib/errors.ts";
 import { readText } from "../runtime/cgroup.ts";
 import { type AppOptions, createApp, MOST_READERS } from "./app.ts";
@@ -40,13 +41,34 @@ export async function startServer(options: ServeOptions): Promise<RunningServer>
   // Other machines can reach this address, so requests need a token.
   const token = options.token ?? (isLoopback(host) ? undefined : newToken());
   const app = createApp({ ...options, host, token });
-  const first = options.port ?? DEFAULT_PORT;
-  const last = options.port === undefined ? first + PORTS_TRIED - 1 : first;
+  const most = mostConnections(MOST_CONNECTIONS);
+  const { server, port } = await listenTo(app.fetch, {
+    ...{ host, port: options.port },
+    connections: options.narrow ? FEW_CONNECTIONS : most,
+  });
+  return describe(server, port, host, token);
+}
+
+export interface Listening {
+  server: Server;
+  port: number;
+}
+
+/**
+ * Listens on the port, or on the first free one from the default on where none is given.
+ * @throws UserError "port" when the port is taken or not allowed
+ */
+export async function listenTo(
+  fetch: Hono["fetch"],
+  { host, port: wanted, connections }: { host: string; port: number | undefined; connections: number },
+): Promise<Listening> {
+  const first = wanted ?? DEFAULT_PORT;
+  const last = wanted === undefined ? first + PORTS_TRIED - 1 : first;
   for (let port = first; ; port++) {
-    const server = createAdaptorServer({ fetch: app.fetch }) as Server;
-    server.maxConnections = options.narrow ? FEW_CONNECTIONS : mostConnections();
+    const server = createAdaptorServer({ fetch }) as Server;
+    server.maxConnections = connections;
     try {
-      return describe(server, await listen(server, port, host), host, token);
+      return { server, port: await listen(server, port, host) };
     } catch (error) {
       const code = error instanceof Error && "code" in error ? error.code : undefined;
       if (code === "EADDRINUSE" && port < last) continue;
@@ -80,29 +102,37 @@ function listen(server: Server, port: number, host: string): Promise<number> {
   });
 }
 
-/** A quarter of the process's file descriptors, one a connection: the run needs the others. */
-function mostConnections(): number {
+/** A quarter of the process's file descriptors, one a connection, and at most `most`: the run needs the others. */
+export function mostConnections(most: number): number {
   const limit = /^Max open files\s+(\d+)/m.exec(readText("/proc/self/limits") ?? "")?.[1];
-  return limit === undefined ? MOST_CONNECTIONS : Math.max(8, Math.min(MOST_CONNECTIONS, Number(limit) >> 2));
+  return limit === undefined ? most : Math.max(8, Math.min(most, Number(limit) >> 2));
 }
 
 export const newToken = (): string => randomBytes(16).toString("hex");
 
-const isLoopback = (host: string): boolean =>
+export const isLoopback = (host: string): boolean =>
   host === "localhost" || host === "::1" || (isIPv4(host) && host.startsWith("127."));
 
-function describe(server: Server, port: number, host: string, token?: string): RunningServer {
+/** How a person opens the server, by a name that browsers take. */
+export function addressOf(host: string, port: number): string {
   const shown = isIPv6(host) ? `[${host}]` : host === "127.0.0.1" || host === "0.0.0.0" ? "localhost" : host;
+  return `http://${shown}:${port}`;
+}
+
+/** Ends open connections too. */
+export const closeServer = (server: Server): Promise<void> =>
+  new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+
+function describe(server: Server, port: number, host: string, token?: string): RunningServer {
   return {
-    url: `http://${shown}:${port}/${token === undefined ? "" : `?token=${token}`}`,
+    url: `${addressOf(host, port)}/${token === undefined ? "" : `?token=${token}`}`,
     port,
     widen: () => {
-      server.maxConnections = mostConnections();
+      server.maxConnections = mostConnections(MOST_CONNECTIONS);
     },
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
+    close: () => closeServer(server),
   };
 }

@@ -3,6 +3,7 @@ import { UserError } from "../lib/errors.ts";
 import type { ModelConfig } from "../models/architectures.ts";
 import { causalMask } from "../models/masks.ts";
 import { f32, i32 } from "../runtime/value.ts";
+import { inputOf } from "./losses.ts";
 import { planMicroBatches } from "./microbatch.ts";
 import type { Feeds } from "./step.ts";
 
@@ -110,7 +111,7 @@ export function* dataBatches(
       positions: ids(({ tokens }) => tokens.map((_, i) => i)),
       present: values(({ tokens }) => tokens.map(() => 1)),
       mask: causalMask(seq),
-      ...Object.fromEntries(inputs.map((name) => [name, values((datum) => datum.inputs[name])])),
+      ...Object.fromEntries(inputs.map((name) => [inputOf(name), values((datum) => datum.inputs[name])])),
     };
     yield { rows, seq, feeds };
   }

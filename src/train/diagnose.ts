@@ -4,7 +4,7 @@ import { sizesIn } from "../graph/run-flops.ts";
 import { bindShape, Graph, type Tensor } from "../graph/tensor.ts";
 import { UserError } from "../lib/errors.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { read, type Value } from "../runtime/session.ts";
+import { read, type Value } from "../runtime/value.ts";
 
 /**
  * The error of an update whose loss or gradient norm is not finite. Its data: the step, the node (`null` where none was
@@ -38,7 +38,7 @@ export async function locateNonFinite(
   most = KEPT_BYTES,
 ): Promise<string | null> {
   for (const [name, value] of Object.entries(feeds))
-    if (value.dtype === "f32" && !(await isFinite(value))) return `the input "${name}"`;
+    if (value.dtype === "f32" && !(await allFinite(value))) return `the input "${name}"`;
   const sizes = sizesIn(graph, feeds);
   const parts: { name: string; tensor: Tensor }[][] = [];
   let left = 0;
@@ -66,7 +66,7 @@ export async function locateNonFinite(
     try {
       const results = await session.run(feeds);
       for (const { name, tensor } of part)
-        if (!(await isFinite(results[name])))
+        if (!(await allFinite(results[name])))
           return `"${tensor.node.path}" (${tensor.node.op.name}, [${tensor.shape}])`;
     } finally {
       await session.release();
@@ -75,4 +75,4 @@ export async function locateNonFinite(
   return null;
 }
 
-const isFinite = async (value: Value): Promise<boolean> => (await read(value, "f32")).every(Number.isFinite);
+const allFinite = async (value: Value): Promise<boolean> => (await read(value, "f32")).every(Number.isFinite);

@@ -1,5 +1,5 @@
 /** From rewarded completions to the rows that an update is computed from: all that a token carries into the loss. */
-import type { Value } from "../runtime/session.ts";
+import type { Value } from "../runtime/value.ts";
 import type { Scorer } from "../sample/scorer.ts";
 import { aggregations, importanceWeights } from "./advantages.ts";
 import { measureCut } from "./grpo-metrics.ts";

@@ -7,7 +7,7 @@ import { product, type Tensor } from "../graph/tensor.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import { type SequenceShape, sequenceInputs } from "../models/decoder.ts";
 import { causalMask } from "../models/masks.ts";
-import { f32, type HostValue, i32 } from "../runtime/session.ts";
+import { f32, type HostValue, i32 } from "../runtime/value.ts";
 import type { BuildLoss } from "./trace-step.ts";
 
 export interface BatchShape extends SequenceShape {
@@ -17,6 +17,7 @@ export interface BatchShape extends SequenceShape {
   padded?: boolean;
 }
 
+/** Factors of the further losses of DeepSeek-V3 (arXiv 2412.19437). */
 export interface V3LossOptions {
   /** α of the sequence-wise balance loss; 1e-4 in the paper, 0 for none. */
   balanceFactor: number;

@@ -4,7 +4,23 @@
  * the same type that a caller brings.
  */
 import { input } from "../graph/ops/source.ts";
-import { clip, detach, exp, greater, mul, neg, sub, sum, tokenLogProbs, where } from "../graph/ops.ts";
+import {
+  add,
+  cast,
+  clip,
+  detach,
+  div,
+  exp,
+  greater,
+  maximum,
+  minimum,
+  mul,
+  neg,
+  sub,
+  sum,
+  tokenLogProbs,
+  where,
+} from "../graph/ops.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import { sequenceInputs } from "../models/decoder.ts";
@@ -47,6 +63,7 @@ const POLICY = ["sampled", "advantages"] as const;
 /** Bounds of the ratio itself. */
 const BOUNDS = { clipLow: 0.8, clipHigh: 1.2 };
 
+/** The losses that have a name: those of Tinker's `forward_backward`, with the same inputs. */
 export const losses = {
   /** -w log π: supervised training. */
   cross_entropy: defineLoss({
@@ -70,20 +87,27 @@ export const losses = {
       return neg(ratios.token(tokens, distances(settings)).surrogate);
     },
   }),
-  /** The same with the ratio of the sequence's tokens whose `mask` is 1 (GSPO, 2507.18071, eq. 5 to 7). */
+  /**
+   * The same with one ratio for a sequence, over its tokens whose `mask` is 1. Each token has the ratio's value and the
+   * gradient of its own log-probability, so that advantages may differ by token (GSPO-token, 2507.18071, eq. 13 and 14).
+   */
   gspo: defineLoss({
     inputs: [...POLICY, "mask"] as const,
     settings: BOUNDS,
-    perToken: ({ logProbs, inputs: { sampled, advantages: advantage, mask } }, settings) => {
+    perToken: ({ logProbs, present, inputs: { sampled, advantages: advantage, mask } }, settings) => {
       const active = greater(mask, 0);
-      const tokens = { logProbs, logRatio: logRatio(logProbs, sampled, active), advantage, active };
-      return neg(ratios.sequence(tokens, distances(settings)).surrogate);
+      const length = maximum(sum(cast(active, "f32"), [1], true), 1);
+      const ofSequence = div(sum(logRatio(logProbs, sampled, active), [1], true), length);
+      const ratio = add(detach(ofSequence), sub(logProbs, detach(logProbs)));
+      const tokens = { logProbs, logRatio: ratio, advantage, active: present };
+      return neg(ratios.token(tokens, distances(settings)).surrogate);
     },
   }),
   /** -sg[clip(ρ)] A log π: the weights are clipped, and no token is dropped (CISPO, 2506.13585, eq. 4 and 5). */
   cispo: defineLoss({
     inputs: POLICY,
-    settings: BOUNDS,
+    // One-sided, as in the paper and in Tinker: the lower bound is off.
+    settings: { clipLow: 0, clipHigh: 4 },
     perToken: ({ logProbs, present, inputs: { sampled, advantages } }, { clipLow, clipHigh }) => {
       const ratio = detach(clip(exp(logRatio(logProbs, sampled, present)), clipLow, clipHigh));
       return neg(mul(mul(ratio, advantages), logProbs));
@@ -98,12 +122,32 @@ export const losses = {
       return sub(mul(mul(difference, difference), beta / 2), mul(advantages, logProbs));
     },
   }),
+  /**
+   * -sg[min(ρ, 1)] A log π + κ/2 (log π - log π_sampler)² over the tokens whose `mask` is 1: no weight exceeds that of the
+   * sampler's own token, and a quadratic pull to the sampler (κ, `klCoefficient`) bounds how far the policy drifts. Tinker
+   * has a loss of this name, whose formula is not published; this one is ours.
+   */
+  stable_reinforce: defineLoss({
+    inputs: [...POLICY, "mask"] as const,
+    settings: { klCoefficient: 0 },
+    perToken: ({ logProbs, inputs: { sampled, advantages, mask } }, { klCoefficient }) => {
+      const active = greater(mask, 0);
+      const weight = detach(minimum(exp(logRatio(logProbs, sampled, active)), 1));
+      const difference = where(active, sub(logProbs, sampled), 0);
+      const pull = mul(mul(difference, difference), klCoefficient / 2);
+      return where(active, sub(pull, mul(mul(weight, advantages), logProbs)), 0);
+    },
+  }),
 };
 
+/** The name of a loss of `losses`. */
 export type LossName = keyof typeof losses;
 
 /** Bounds of a ratio as distances from 1. */
 const distances = ({ clipLow, clipHigh }: typeof BOUNDS): Clip => ({ low: 1 - clipLow, high: clipHigh - 1 });
+
+/** The graph's input of a datum's value, whose name may be that of another input, such as `mask`. */
+export const inputOf = (value: string): string => `values/${value}`;
 
 /** Names of a graph's measurements, [batch, seq]. */
 export const PER_TOKEN = { logProbs: "token/logProbs", loss: "token/loss" } as const;
@@ -118,7 +162,7 @@ export function tokenLoss(config: ModelConfig, loss: TokenLoss, settings: Settin
     return graph.scope("loss", () => {
       const present = greater(perToken("present"), 0);
       const { logProbs } = tokenLogProbs(logits, input(graph, "targets", "i32", [batch, seq]));
-      const values = Object.fromEntries(loss.inputs.map((name) => [name, perToken(name)]));
+      const values = Object.fromEntries(loss.inputs.map((name) => [name, perToken(inputOf(name))]));
       const one = where(present, loss.perToken({ logProbs, present, inputs: values }, settings), 0);
       return { loss: sum(one), measurements: { [PER_TOKEN.logProbs]: logProbs, [PER_TOKEN.loss]: one } };
     });

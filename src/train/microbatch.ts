@@ -2,7 +2,7 @@
 
 import { MASKED } from "../graph/ops/nn.ts";
 import { causalMask } from "../models/masks.ts";
-import { f32, type HostValue, i32 } from "../runtime/session.ts";
+import { f32, type HostValue, i32 } from "../runtime/value.ts";
 import type { GrpoOptions } from "./options.ts";
 
 /** Row lengths are rounded up to this, so that the engine sees few shapes. */

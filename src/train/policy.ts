@@ -39,6 +39,8 @@ export interface PolicyOptions extends StageContext {
   lora?: LoraOptions;
   /** Gradients of several micro-batches add up to an update. */
   accumulate: boolean;
+  /** Merge the adapter when it is asked for, which saves copies of the adapted weights where nobody asks; default false. */
+  mergeLater?: boolean;
 }
 
 interface Merging {
@@ -48,8 +50,10 @@ interface Merging {
   session: Session;
   /** FLOPs of one merge. */
   flops: number;
-  /** The model; its adapted weights are separate arrays. */
-  merged: ReadonlyMap<string, Value>;
+  /** The model's parameters, as the stage was given them. */
+  model: ReadonlyMap<string, Value>;
+  /** The same with separate arrays for adapted weights, from the first merge on. */
+  merged: ReadonlyMap<string, Value> | null;
 }
 
 /** The frozen weights' names in a snapshot. */
@@ -78,7 +82,7 @@ export class Policy {
   static async create(
     trained: Trained,
     parameters: ReadonlyMap<string, Value>,
-    { optimizer, lora, accumulate, seed, engine }: PolicyOptions,
+    { optimizer, lora, accumulate, seed, engine, mergeLater = false }: PolicyOptions,
     resume?: StageSnapshot,
   ): Promise<Policy> {
     const { specs, loss } = withAdapter(trained, lora);
@@ -104,23 +108,28 @@ export class Policy {
     const session = await engine.session(merge, "merge");
     const names = new Set(adaptedWeights(trained.specs, lora.targets).map(({ name }) => name));
     const frozen = new Map([...start].filter(([name]) => names.has(name)));
-    const merged = new Map(
-      [...parameters].map(([name, value]) => [name, names.has(name) ? allocate("f32", value.shape) : value]),
-    );
-    const policy = new Policy(step, { lora, frozen, session, merged, flops: countFlops(merge).total });
-    await policy.merge();
+    const flops = countFlops(merge).total;
+    const policy = new Policy(step, { lora, frozen, session, flops, model: parameters, merged: null });
+    if (!mergeLater) await policy.merge();
     return policy;
   }
 
   /** The model's parameters; with an adapter, those of the last `merge`, which the next one overwrites. */
   parameters(): ReadonlyMap<string, Value> {
-    return this.merging?.merged ?? this.step.parameters();
+    if (this.merging === null) return this.step.parameters();
+    if (this.merging.merged === null) throw new RangeError("the adapter has not been merged yet");
+    return this.merging.merged;
   }
 
   /** Brings `parameters` up to date with the adapter. */
   async merge(): Promise<void> {
     if (this.merging === null) return;
-    const { session, merged, frozen } = this.merging;
+    const { session, frozen, model } = this.merging;
+    const separate = (name: string, value: Value): Value =>
+      frozen.has(name) ? allocate("f32", value.shape) : value;
+    const merged =
+      this.merging.merged ?? new Map([...model].map(([name, value]) => [name, separate(name, value)]));
+    this.merging.merged = merged;
     const fetches = [...frozen.keys()].map((name) => [`${name}.merged`, merged.get(name) as Value]);
     await session.run(Object.fromEntries(this.step.parameters()), Object.fromEntries(fetches));
     this.merges++;

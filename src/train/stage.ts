@@ -5,7 +5,7 @@ import type { GroupRecord, Metrics } from "../events.ts";
 import type { Work } from "../ledger/work.ts";
 import type { LoraOptions } from "../models/lora.ts";
 import type { Engine } from "../runtime/engine.ts";
-import type { Value } from "../runtime/session.ts";
+import type { Value } from "../runtime/value.ts";
 
 /** A model between stages, of any architecture. */
 export interface Model extends ModelShape {

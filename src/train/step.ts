@@ -20,6 +20,7 @@ import {
   traceStep,
 } from "./trace-step.ts";
 
+/** The inputs of a loss graph by name: a batch. */
 export type Feeds = Readonly<Record<string, Value>>;
 
 /** Learning rates of one update: AdamW's, and that of Muon's matrices. */
@@ -36,6 +37,7 @@ export interface Measured {
   vectors: ReadonlyMap<string, Float32Array>;
 }
 
+/** What a training step runs on, and from which state it continues. */
 export interface StepOptions {
   engine: Engine;
   /** Updates from the gradients of several batches. */
@@ -276,6 +278,7 @@ export class TrainStep {
     return new Map([...this.trained.values(), ...Object.entries(this.frozen)]);
   }
 
+  /** The optimizer's state by name, each of its parameter's shape; valid until the update after the next. */
   moments(): ReadonlyMap<string, Value> {
     return this.state.values();
   }
@@ -305,6 +308,7 @@ export class TrainStep {
       await session.rest();
   }
 
+  /** Frees the sessions' memory. */
   async release(): Promise<void> {
     for (const programs of [this.losses, this.forwards, this.optimizers]) {
       for (const { session } of programs.values()) await session.release();

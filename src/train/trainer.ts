@@ -21,6 +21,7 @@ import type { Model, TrainedAdapter } from "./stage.ts";
 import type { Feeds, Measured } from "./step.ts";
 import type { BuildLoss } from "./trace-step.ts";
 
+/** What is trained of the model, and what computes. */
 export interface TrainerOptions {
   /** Train an adapter (2106.09685) and freeze the model's weights, which several trainers may share. */
   lora?: Partial<LoraOptions> & Pick<LoraOptions, "rank">;
@@ -44,6 +45,7 @@ export interface LossOutput {
 export type OptimStep = Pick<Optimizer, "lr"> &
   Partial<Pick<Optimizer, "betas" | "epsilon" | "weightDecay" | "clip">>;
 
+/** Which completions are wanted; temperature 1 unless given. */
 export interface SampleOptions extends Partial<Sampling> {
   maxNewTokens: number;
   /** Completions; default 1. */
@@ -67,7 +69,7 @@ export class Trainer {
   private readonly policy: Policy;
   private sampler: Sampler | null = null;
   /** Whether the policy's parameters have the adapter of the last update. */
-  private merged = true;
+  private merged: boolean;
   /** Graph parts of losses, by their settings. */
   private readonly losses = new Map<TokenLoss, Map<string, BuildLoss>>();
   private last: Promise<unknown> = Promise.resolve();
@@ -80,6 +82,7 @@ export class Trainer {
     this.model = model;
     this.policy = policy;
     this.lora = lora;
+    this.merged = lora === undefined;
     this.engine = engine;
   }
 
@@ -99,7 +102,7 @@ export class Trainer {
     const policy = await Policy.create(trained, parameters, {
       optimizer,
       lora,
-      accumulate: true,
+      ...{ accumulate: true, mergeLater: true },
       seed,
       engine,
     });
@@ -236,6 +239,7 @@ export class Trainer {
     });
   }
 
+  /** Frees all memory. */
   async release(): Promise<void> {
     await this.inOrder(async () => {
       await this.policy.release();

@@ -76,7 +76,7 @@ export const sampleMutants: readonly Mutant[] = [
   sampler("sampler", "row.logProbs.push(token.logProb);", "row.logProbs.unshift(token.logProb);"),
   sampler(
     "sampler",
-    'const finish = options.stopIds.has(next) ? "stop" : "length";',
+    'const finish = stopped ? "stop" : "length";',
     'const finish = ids.length < active[i].request.maxNewTokens ? "stop" : "length";',
   ),
   sampler(
@@ -84,9 +84,10 @@ export const sampleMutants: readonly Mutant[] = [
     "row.ids.length >= row.request.maxNewTokens",
     "row.ids.length > row.request.maxNewTokens",
   ),
-  sampler("sampler", "stopIds.has(token.id) || ", ""),
+  sampler("sampler", " || stopIds.has(token.id)", ""),
+  sampler("sampler", "row.request.ends?.(token.id) === true || ", ""),
   sampler("sampler", "result.tokens++;", "result.tokens += row.ids.length > 1 ? 1 : 0;"),
-  sampler("sampler", "options.onToken?.(row.index, token.id);", "options.onToken?.(i, token.id);"),
+  sampler("sampler", "options.onToken?.(row.index,", "options.onToken?.(i,"),
   sampler("sampler", "result.generations[index] =", "result.generations[i] ="),
   sampler(
     "sampler",
@@ -107,7 +108,7 @@ export const sampleMutants: readonly Mutant[] = [
   sampler("speculative.slow", "...row.ids.slice(known, -1)], outputs", "...row.ids.slice(known)], outputs"),
   sampler("speculative.slow", "...row.ids.slice(known, -1)], outputs", "], outputs"),
   sampler("speculative.slow", "row.next = token.id;", "row.next = row.ids[known];"),
-  sampler("speculative.slow", "ended = stopIds.has(token.id)", "ended = stopIds.has(newest)"),
+  sampler("speculative.slow", "stopIds.has(token.id)", "stopIds.has(newest)"),
   sampler(
     "speculative.slow",
     "accepted && !ended;",

@@ -3,8 +3,8 @@ import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 
 const readJson = (file: string) => JSON.parse(readFileSync(file, "utf8"));
-const { allowScripts, dependencies } = readJson("package.json");
-const packages: Record<string, { hasInstallScript?: boolean; resolved?: string }> =
+const { allowScripts, dependencies, devDependencies } = readJson("package.json");
+const packages: Record<string, { dev?: boolean; hasInstallScript?: boolean; resolved?: string }> =
   readJson("package-lock.json").packages;
 
 it("install scripts of dependencies do not run, least of all the one that asks NuGet for CUDA", () => {
@@ -20,6 +20,14 @@ it("install scripts of dependencies do not run, least of all the one that asks N
 it("the lockfile marks no script of ONNX Runtime; after an update of it, delete that line again", () => {
   expect(packages).toHaveProperty(["node_modules/onnxruntime-node", "integrity"]);
   expect(packages["node_modules/onnxruntime-node"].hasInstallScript).toBeUndefined();
+});
+
+/** npm reads allowScripts of the root project alone, so a script of a dependency would run wherever Sputnik is installed. */
+it("the published package has no dependency with an install script: it carries ONNX Runtime", () => {
+  const published = Object.entries(packages).filter(([path, { dev }]) => path !== "" && !dev);
+  expect(published.filter(([, { hasInstallScript }]) => hasInstallScript)).toEqual([]);
+  expect(published.map(([path]) => path)).not.toContain("node_modules/onnxruntime-node");
+  expect(dependencies["onnxruntime-common"]).toBe(devDependencies["onnxruntime-node"]);
 });
 
 it(".npmrc holds keys that npm knows: npm 11 warns of others at each command", () => {

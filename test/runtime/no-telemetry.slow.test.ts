@@ -18,7 +18,7 @@ const code = ["src", "bench", "test", "scripts"]
 
 /** An import or a require of the package, not of its package.json or its install script. */
 const LOADS =
-  /(?:from\s*|import\s*\(?\s*|require\(\s*)["'](?:onnxruntime-node|@huggingface\/transformers)["']/;
+  /(?:from\s*|import\s*\(?\s*|require\(\s*)(?:["'](?:onnxruntime-node|@huggingface\/transformers)["']|onnxruntimeFolder\(\))/;
 
 describe("who loads ONNX Runtime", () => {
   it("one module does, after it has switched telemetry off", () => {

@@ -359,6 +359,20 @@ describe("a Markov chain with known probabilities", () => {
     }
   });
 
+  it("a request's own test ends its completion, and no other's", async () => {
+    const long = { prompt: [4], maxNewTokens: 6, key: ["own"] };
+    const seen: number[] = [];
+    const third = (id: number) => seen.push(id) === 3;
+    const { generations } = await engine.with(chain)([long, { ...long, ends: third }], {
+      sampling: { temperature: 1 },
+      stopIds: new Set(),
+    });
+    const [free, ended] = generations;
+    expect(free).toMatchObject({ finish: "length" });
+    expect(ended).toMatchObject({ ids: free.ids.slice(0, 3), finish: "stop" });
+    expect(seen).toEqual(ended.ids);
+  });
+
   it("a stop id at the very last allowed token is a stop, not a truncation", async () => {
     const one = [{ prompt: [6], maxNewTokens: 1, key: ["last"] }];
     const generate = async (stop: number[]) =>

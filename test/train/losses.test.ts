@@ -47,14 +47,19 @@ const formulas: Record<LossName, (row: Row, fixed: number[], s: Record<string, n
     logProbs.map((l, i) => pessimistic(Math.exp(l - sampled[i]), advantages[i], clipLow, clipHigh)),
   gspo: ({ logProbs, sampled, advantages, mask }, fixed, { clipLow, clipHigh }) => {
     const count = mask.reduce((a, b) => a + b, 0);
-    const mean = (of: number[]) => of.reduce((total, l, i) => total + mask[i] * (l - sampled[i]), 0) / count;
-    expect(fixed).toHaveLength(SEQ);
-    return advantages.map((a) => pessimistic(Math.exp(mean(logProbs)), a, clipLow, clipHigh));
+    const mean = fixed.reduce((total, l, i) => total + mask[i] * (l - sampled[i]), 0) / count;
+    const ratio = (i: number) => Math.exp(mean + logProbs[i] - fixed[i]);
+    return advantages.map((a, i) => pessimistic(ratio(i), a, clipLow, clipHigh));
   },
   cispo: ({ logProbs, sampled, advantages }, fixed, { clipLow, clipHigh }) =>
     logProbs.map((l, i) => -bounded(Math.exp(fixed[i] - sampled[i]), clipLow, clipHigh) * advantages[i] * l),
   dro: ({ logProbs, sampled, advantages }, _, { beta }) =>
     logProbs.map((l, i) => -(l * advantages[i] - 0.5 * beta * (l - sampled[i]) ** 2)),
+  stable_reinforce: ({ logProbs, sampled, advantages, mask }, fixed, { klCoefficient }) =>
+    logProbs.map((l, i) => {
+      const weight = Math.min(Math.exp(fixed[i] - sampled[i]), 1);
+      return mask[i] * (0.5 * klCoefficient * (l - sampled[i]) ** 2 - weight * advantages[i] * l);
+    }),
 };
 
 function expectedLoss(name: LossName, all: Record<string, number[]>, settings: Record<string, number>) {
@@ -111,7 +116,7 @@ describe("a loss by name", () => {
   it("gives no infinity for a ratio beyond what f32 holds", async () => {
     const [before, sampled] = [values.logProbs, values.sampled];
     values.sampled = sampled.map(() => -500);
-    for (const name of ["importance_sampling", "ppo", "gspo", "cispo"] as const) {
+    for (const name of ["importance_sampling", "ppo", "gspo", "cispo", "stable_reinforce"] as const) {
       const { loss, gradient } = await traced(losses[name] as unknown as TokenLoss, losses[name].settings);
       expect([...loss, ...gradient].every(Number.isFinite)).toBe(true);
     }

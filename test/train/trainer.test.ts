@@ -11,7 +11,7 @@ import type { Value } from "../../src/runtime/value.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { completionDatum, type Datum } from "../../src/train/datum.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
-import { defineLoss, losses } from "../../src/train/losses.ts";
+import { defineLoss, type LossName, losses } from "../../src/train/losses.ts";
 import { createTrainStep } from "../../src/train/step.ts";
 import { Trainer } from "../../src/train/trainer.ts";
 import { numbersOf } from "../support/parameters.ts";
@@ -34,6 +34,7 @@ function datum(length: number, seed: number): Datum {
       weights: list(() => random.uniform() / 20),
       sampled: list(() => -1 - random.uniform()),
       advantages: list(() => random.uniform() - 0.5),
+      mask: list(() => random.integer(0, 1)),
     },
   };
 }
@@ -154,6 +155,16 @@ describe("forwardBackward and optimStep", () => {
     ]);
     expect(apart(waited, pipelined)).toBe(0);
   });
+
+  it("take every loss by its name", () =>
+    withTrainer(async (trainer) => {
+      for (const name of Object.keys(losses) as LossName[]) {
+        const { loss, tokenLosses } = await trainer.forward(data, name);
+        const total = tokenLosses.flatMap((values) => [...values]).reduce((sum, one) => sum + one, 0);
+        expect(loss).toBeCloseTo(total, 3);
+        expect(loss).not.toBe(0);
+      }
+    }));
 
   it("take a loss of one's own", () =>
     withTrainer(async (trainer) => {
