@@ -101,7 +101,7 @@ export interface Blocks {
   toStride?: number;
 }
 
-/** Up to this many elements a loop copies faster than `set`. */
+/** Up to this many elements a block is short. */
 const SHORT = 128;
 
 /**
@@ -129,30 +129,51 @@ export function copyGroups(
   const into = host(target).data;
   const out = host(source).data;
   const last = count - 1;
-  const short = width <= SHORT && into instanceof Float32Array && out instanceof Float32Array;
-  for (let group = 0; group < from.length; group++) {
-    const [source0, target0] = [from[group], to[group]];
+  for (let group = 0; group < from.length; group++)
     if (
       count > 0 &&
-      (source0 + last * fromStride + width > out.length || target0 + last * toStride + width > into.length)
+      (from[group] + last * fromStride + width > out.length ||
+        to[group] + last * toStride + width > into.length)
     )
       throw new RuntimeError(
         `${count} blocks of ${width} do not fit between [${source.shape}] and [${target.shape}]`,
       );
-    const backwards = target0 > source0 || toStride > fromStride;
+  const apart = into.buffer !== out.buffer;
+  if (apart && width <= SHORT && into instanceof Float32Array && out instanceof Float32Array)
+    copyShort(into, out, { count, width, fromStride, toStride }, from, to);
+  else
+    for (let group = 0; group < from.length; group++) {
+      const backwards = to[group] > from[group] || toStride > fromStride;
+      for (let i = 0; i < count; i++) {
+        const block = backwards ? last - i : i;
+        const start = from[group] + block * fromStride;
+        const place = to[group] + block * toStride;
+        // Both copy as if through a buffer; the first makes no view.
+        if (into === out) into.copyWithin(place, start, start + width);
+        else (into as Float32Array).set(out.subarray(start, start + width) as Float32Array, place);
+      }
+    }
+}
+
+/** Short blocks between two arrays: for these a loop is faster than `set`. */
+function copyShort(
+  into: Float32Array,
+  out: Float32Array,
+  { count, width, fromStride, toStride }: Required<Omit<Blocks, "from" | "to">>,
+  from: readonly number[],
+  to: readonly number[],
+): void {
+  for (let group = 0; group < from.length; group++) {
+    let start = from[group];
+    let place = to[group];
     for (let i = 0; i < count; i++) {
-      const block = backwards ? last - i : i;
-      const start = source0 + block * fromStride;
-      const first = target0 + block * toStride;
-      // `set` copies as if through a buffer where both arrays have the same memory.
-      if (!short) (into as Float32Array).set(out.subarray(start, start + width) as Float32Array, first);
-      else if (backwards) for (let j = width - 1; j >= 0; j--) into[first + j] = out[start + j];
-      else for (let j = 0; j < width; j++) into[first + j] = out[start + j];
+      for (let j = 0; j < width; j++) into[place + j] = out[start + j];
+      start += fromStride;
+      place += toStride;
     }
   }
 }
 
-/** Elements of f32; one dimension unless `shape` says otherwise. A Float32Array is not copied. */
 export function f32(
   data: Float32Array | readonly number[],
   shape: readonly number[] = [data.length],
