@@ -174,6 +174,7 @@ function copyShort(
   }
 }
 
+/** Elements of f32; one dimension unless `shape` says otherwise. A Float32Array is not copied. */
 export function f32(
   data: Float32Array | readonly number[],
   shape: readonly number[] = [data.length],

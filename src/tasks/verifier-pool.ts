@@ -7,10 +7,10 @@
 import type { Worker } from "node:worker_threads";
 import type { Problem, Task, Verdict } from "./problem.ts";
 import { checkedVerdict, ended, fault, oversized } from "./verdict.ts";
+import type { TaskSource, WorkerJob, WorkerReply } from "./verifier-messages.ts";
 import { received, startTaskThread, THREAD_HEAP_MB, THREAD_START_MS } from "./verifier-thread.ts";
-import type { TaskSource, WorkerJob, WorkerReply } from "./verifier-worker.ts";
 
-export type { TaskSource } from "./verifier-worker.ts";
+export type { TaskSource } from "./verifier-messages.ts";
 
 /** How many threads verify, and what each verdict may take. */
 export interface PoolOptions {

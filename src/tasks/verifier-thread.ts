@@ -5,16 +5,10 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from "node:worker_threads";
 import { UserError } from "../lib/errors.ts";
 import { startThread } from "../runtime/thread.ts";
-import type {
-  SentError,
-  TaskAnswer,
-  TaskCall,
-  TaskOutline,
-  TaskSource,
-  ThreadData,
-} from "./verifier-worker.ts";
+import type { SentError, TaskAnswer, TaskCall, TaskOutline, TaskSource } from "./verifier-messages.ts";
+import type { ThreadData } from "./verifier-worker.ts";
 
-export type { TaskCall, TaskOutline, TaskSource } from "./verifier-worker.ts";
+export type { TaskCall, TaskOutline, TaskSource } from "./verifier-messages.ts";
 
 /** MiB that a thread may take before it is ended. */
 export const THREAD_HEAP_MB = 512;

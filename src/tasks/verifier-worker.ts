@@ -1,18 +1,17 @@
 /** A thread that holds a task. It verifies one completion a message, or does what a thread asks that waits for it. */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
-import { type ErrorKind, UserError } from "../lib/errors.ts";
-import type { Problem, Task, Verdict } from "./problem.ts";
+import { UserError } from "../lib/errors.ts";
+import type { Task, Verdict } from "./problem.ts";
 import { checkedVerdict, fault, verdictsOf } from "./verdict.ts";
-
-/** Where the thread finds its task: `(await import(module))[factory](options)`. */
-export interface TaskSource {
-  /** URL of a module, "file:///…". */
-  module: string;
-  /** Name of an exported function that takes the options and returns a `Task`, or a promise of one. */
-  factory: string;
-  /** Plain data. */
-  options: unknown;
-}
+import type {
+  SentError,
+  TaskAnswer,
+  TaskCall,
+  TaskOutline,
+  TaskSource,
+  WorkerJob,
+  WorkerReply,
+} from "./verifier-messages.ts";
 
 export interface ThreadData {
   source: TaskSource;
@@ -26,35 +25,6 @@ export interface WaitingCaller {
   /** 0 until the answer is in the port, or until the thread has ended; and the seed of the last problem begun. */
   answered: Int32Array;
 }
-
-/** What a task has beside functions. */
-export interface TaskOutline {
-  name: string;
-  rewards: string[];
-  solves: boolean;
-}
-
-/** A method of the task with its arguments; `reward` takes a reward's name first. */
-export interface TaskCall {
-  method: "generate" | "content" | "verify" | "solve" | "reward";
-  args: unknown[];
-}
-
-export interface WorkerJob {
-  problem: Problem;
-  completion: string;
-}
-
-/** An error that crosses threads. `kind` is `null` unless it is a `UserError`. */
-export interface SentError {
-  kind: ErrorKind | null;
-  message: string;
-  remedy: string | null;
-  data: Readonly<Record<string, unknown>>;
-}
-
-export type WorkerReply = "ready" | { error: SentError } | Verdict;
-export type TaskAnswer = { value: unknown } | { error: SentError };
 
 function sent(error: unknown): SentError {
   if (!(error instanceof UserError)) {

@@ -53,7 +53,7 @@ const EXAMPLES: Record<string, (name: string) => Promise<void>> = {
   },
   "compare.ts": async (name) => {
     const output = await run(name);
-    expect(output).toMatch(/difference -?[\d.]+ points \[-?[\d.]+, [\d.]+\]: (real|may be chance)/);
+    expect(output).toMatch(/difference -?[\d.]+ points \[-?[\d.]+, -?[\d.]+\]: (real|may be chance)/);
   },
   "step.ts": async (name) => {
     const output = await run(name, join(folder, "step.onnx"));
