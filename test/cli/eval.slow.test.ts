@@ -304,6 +304,8 @@ describe("what cannot be", () => {
   test("on one screen, with what to do", async () => {
     const { code, stdout, stderr } = await sputnik(["eval", "tiny", "--task", "chess"], { cwd });
     expect([code, stdout]).toEqual([1, ""]);
-    expect(stderr).toMatch(/Choose countdown, arithmetic, equations, word-problems, .*jsonl:FILE, or the file of a task module/s);
+    expect(stderr).toMatch(
+      /Choose countdown, arithmetic, equations, word-problems, .*jsonl:FILE, or the file of a task module/s,
+    );
   });
 });
