@@ -26,6 +26,6 @@ export {
 } from "./library/run.ts";
 export { loadRecipe, parseRecipe } from "./recipe/load.ts";
 export type { Recipe, Stage } from "./recipe/schema.ts";
-export type { Datum } from "./train/datum.ts";
+export { completionDatum, type Datum } from "./train/datum.ts";
 export { defineLoss, type LossName, type TokenLoss } from "./train/losses.ts";
 export { Trainer, type TrainerOptions } from "./train/trainer.ts";

@@ -5,7 +5,7 @@
 
 export type { Document, DocumentSource, LanguageModelBatch } from "../data/packing.ts";
 export { advantages, aggregations, hasSignal, importanceLevels } from "../train/advantages.ts";
-export type { Datum } from "../train/datum.ts";
+export { completionDatum, type Datum } from "../train/datum.ts";
 export { GrpoStage } from "../train/grpo.ts";
 export {
   type Clip,

@@ -9,9 +9,8 @@ import { blameIn, fileError } from "./module-file.ts";
 import type { CheckedCompletion, Problem, Reward, Task, Verdict } from "./problem.ts";
 import { chatPromptTemplate } from "./prompt.ts";
 import { ended, fault } from "./verdict.ts";
-import type { TaskCall, TaskOutline } from "./verifier-messages.ts";
 import { inThreads, type VerifierPool } from "./verifier-pool.ts";
-import { NoAnswer, TaskThread, THREAD_START_MS } from "./verifier-thread.ts";
+import { NoAnswer, type TaskCall, type TaskOutline, TaskThread, THREAD_START_MS } from "./verifier-thread.ts";
 
 export const moduleOptions = z.strictObject({
   kind: z.literal("module"),
@@ -31,7 +30,6 @@ export const moduleOptions = z.strictObject({
 });
 
 export type ModuleOptions = z.output<typeof moduleOptions>;
-export type ModuleInput = z.input<typeof moduleOptions>;
 
 /** Whether a task's name is a file in TypeScript or JavaScript. */
 export const isModuleFile = (name: string): boolean => /\.[cm]?[jt]sx?$/.test(name);

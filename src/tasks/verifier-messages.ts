@@ -1,4 +1,4 @@
-/** What goes to and from the threads of a task, as plain data. */
+/** What a thread that holds a task is told, and what it answers. */
 import type { ErrorKind } from "../lib/errors.ts";
 import type { Problem, Verdict } from "./problem.ts";
 

@@ -8,6 +8,8 @@ import { startThread } from "../runtime/thread.ts";
 import type { SentError, TaskAnswer, TaskCall, TaskOutline, TaskSource } from "./verifier-messages.ts";
 import type { ThreadData } from "./verifier-worker.ts";
 
+export type { TaskCall, TaskOutline, TaskSource } from "./verifier-messages.ts";
+
 /** MiB that a thread may take before it is ended. */
 export const THREAD_HEAP_MB = 512;
 /** Milliseconds that a thread may take to load its task. */

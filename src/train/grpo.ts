@@ -9,7 +9,7 @@
  */
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { modelOf } from "../models/architectures.ts";
-import { type HostValue, scalar } from "../runtime/value.ts";
+import { scalar, type Value } from "../runtime/value.ts";
 import { Sampler } from "../sample/sampler.ts";
 import { Scorer } from "../sample/scorer.ts";
 import type { Task } from "../tasks/problem.ts";
@@ -52,7 +52,7 @@ interface Parts {
 export class GrpoStage extends TrainingStage {
   private readonly parts: Parts;
   /** A frozen copy of the policy; `null` without a KL term. */
-  private reference: ReadonlyMap<string, HostValue> | null;
+  private reference: ReadonlyMap<string, Value> | null;
   private nextProblem: number;
   private learning: LearningState;
 

@@ -1,6 +1,6 @@
 /** A training stage: it advances step by step, can be saved after each step, and is released. */
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
-import type { HostValue } from "../runtime/value.ts";
+import type { Value } from "../runtime/value.ts";
 import { learningRates, type Optimizer } from "./optimizer.ts";
 import type { Policy } from "./policy.ts";
 import { lrFactor, type Schedule } from "./schedule.ts";
@@ -65,7 +65,7 @@ export abstract class TrainingStage {
   }
 
   /** The current parameters; valid until the next `advance`. */
-  parameters(): ReadonlyMap<string, HostValue> {
+  parameters(): ReadonlyMap<string, Value> {
     return this.policy.parameters();
   }
 

@@ -5,13 +5,13 @@ import { afterAll, expect, it, vi } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
 import { allParameters } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
-import { asParameters } from "../../src/recipe/model.ts";
 import { closeModules } from "../../src/tasks/module-task.ts";
 import { completionWith, probeTask } from "../../src/tasks/probe.ts";
 import { taskFrom } from "../../src/tasks/registry.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 import { sputnik, temporaryFolder } from "../cli/command.ts";
+import { asParameters } from "../support/parameters.ts";
 import { tinyConfig } from "../train/tiny.ts";
 
 vi.setConfig({ testTimeout: 240_000 });
