@@ -82,7 +82,10 @@ class Reference {
       return `[${node.prefixItems.map((item) => this.typeOf(item, path)).join(", ")}]`;
     if (node.type === "array") return `list of ${this.typeOf(node.items ?? {}, path)}`;
     const others = (node.anyOf ?? node.oneOf ?? []).filter((variant) => !isObject(variant));
-    const parts = variantsOf(node).length === 0 ? [] : [this.linkTo(node, path)];
+    const objects = variantsOf(node);
+    // One form of several has its section alone: the others are said here.
+    const linked = objects.length === 1 && others.length > 0 ? objects[0] : node;
+    const parts = objects.length === 0 ? [] : [this.linkTo(linked, path)];
     return [...parts, ...others.map((variant) => this.typeOf(variant, path))].join(" or ") || "anything";
   }
 

@@ -49,6 +49,9 @@ export default defineTask({
     return answerIn(completion) === String(a + b);
   },
 
+  // Optional: the lowest and the highest difficulty, so that a recipe may say difficulty: { target: 0.5 }.
+  levels: [1, 6],
+
   // Optional: a right answer, for the attacks on verify.
   solve: ({ a, b }) => String(a + b),
 

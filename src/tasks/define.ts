@@ -3,6 +3,8 @@
  * `defineTask({ ... })`. `taskOf` makes of it what training and evaluation know, and checks whatever the two return.
  */
 import { UserError } from "../lib/errors.ts";
+import type { Random } from "../lib/random.ts";
+import { type Curriculum, type TargetDifficulty, wholeLevels } from "./curriculum.ts";
 import { type Extraction, extract } from "./extract.ts";
 import { clip } from "./number.ts";
 import type { CheckedCompletion, Problem, Reward, Task, Verdict } from "./problem.ts";
@@ -33,6 +35,8 @@ export type Judgement =
 export interface TaskDefinition<D extends Asked = Asked> {
   /** Of the problems' ids and of results; the name of the file where it is left out. */
   name?: string;
+  /** The lowest and the highest difficulty, whole numbers: a recipe may then have the level moved by the pass rate. */
+  levels?: readonly [low: number, high: number];
   /**
    * One problem. Equal seeds and difficulties give equal problems: `new Random(seed)` is a source of chance.
    * @param seed a whole number in [0, 2^32)
@@ -63,7 +67,7 @@ export function defineTask<D extends Asked>(definition: TaskDefinition<D>): Task
 export const answerIn = (completion: string): string | null => extract(completion).answer;
 
 /** A part of a definition that can be at fault. */
-export type Part = "generate" | "verify" | "solve" | "rewards" | "content";
+export type Part = "levels" | "generate" | "verify" | "solve" | "rewards" | "content";
 
 /** The error for what a part did. @param did "gave NaN"; "threw" where there is a cause */
 export type Blame = (part: Part, did: string, cause?: unknown) => UserError;
@@ -71,7 +75,7 @@ export type Blame = (part: Part, did: string, cause?: unknown) => UserError;
 export interface TaskSettings {
   /** Where the definition has no name. */
   name?: string;
-  difficulty?: number;
+  difficulty?: number | TargetDifficulty;
   template?: ChatPromptTemplate;
   /** Names the file and the line; the task alone where it is left out. */
   blame?: Blame;
@@ -98,21 +102,24 @@ export function taskOf<D extends Asked>(
       throw blame(part, `threw${at}`, error);
     }
   };
+  const curriculum = typeof difficulty === "number" ? undefined : curriculumOf(difficulty, definition, blame);
+  const levels =
+    curriculum === undefined ? [difficulty as number] : wholeLevels(curriculum.low, curriculum.high);
   const content = (data: D): string =>
     definition.content === undefined ? textOf(data) : call("content", () => definition.content!(data));
-  const drawOnce = (seed: number): string => {
+  const drawOnce = (seed: number, level: number): string => {
     const at = ` for the seed ${seed}`;
     settings.onSeed?.(seed);
-    const given: unknown = call("generate", () => definition.generate(seed, difficulty), at);
+    const given: unknown = call("generate", () => definition.generate(seed, level), at);
     const wrong = faultOf(given);
     if (wrong !== null) throw blame("generate", `gave ${wrong}${at}`);
     // As a file keeps it, so that completions verified later are judged alike.
     return JSON.stringify(given);
   };
   let repeats = false;
-  const draw = (seed: number): D => {
-    const text = drawOnce(seed);
-    if (!repeats && drawOnce(seed) !== text)
+  const draw = (seed: number, level: number): D => {
+    const text = drawOnce(seed, level);
+    if (!repeats && drawOnce(seed, level) !== text)
       throw blame(
         "generate",
         `gave two different problems for the seed ${seed}: use new Random(seed) for chance`,
@@ -144,8 +151,13 @@ export function taskOf<D extends Asked>(
   ]);
   return {
     name,
+    curriculum,
     generate(key) {
-      const data = drawInSplit(name, key, (random) => draw(random.uint32()), content);
+      const drawn = (random: Random): D => {
+        const seed = random.uint32();
+        return draw(seed, key.level ?? (levels.length === 1 ? levels[0]! : random.pick(levels)));
+      };
+      const data = drawInSplit(name, key, drawn, content);
       return { ...data, id: problemId(name, key), ...promptOf(data, template, definition.example) };
     },
     content,
@@ -164,6 +176,18 @@ export function taskOf<D extends Asked>(
     }),
     rewards: Object.fromEntries(rewards),
   };
+}
+
+function curriculumOf(
+  target: TargetDifficulty,
+  { levels }: Pick<TaskDefinition, "levels">,
+  blame: Blame,
+): Curriculum {
+  const [low, high] = levels ?? [];
+  if (low === undefined || high === undefined)
+    throw blame("levels", "are missing, and the recipe's difficulty has a target: write levels: [1, 5]");
+  if (Number.isInteger(low) && Number.isInteger(high) && low < high) return { ...target, low, high };
+  throw blame("levels", `are ${low} and ${high}, not two whole numbers, the lower one first`);
 }
 
 /** @param where the file and its line, or the task */

@@ -2,6 +2,7 @@
 import { Fraction } from "fraction.js";
 import { z } from "zod";
 import type { Random } from "../lib/random.ts";
+import { levelsOf, targetDifficulty } from "./curriculum.ts";
 import { verifyNumber } from "./number-answer.ts";
 import type { Problem, Task } from "./problem.ts";
 import { chatPromptTemplate, wordPrompt } from "./prompt.ts";
@@ -9,11 +10,12 @@ import { drawInSplit, problemId } from "./stream.ts";
 import { equationSteps } from "./thought-equations.ts";
 import { checkBlock, verifyAgainst } from "./verdict.ts";
 
+const LEVELS = 3;
+
 export const equationsOptions = z.strictObject({
   kind: z.literal("equations"),
   difficulty: z
-    .array(z.int().min(1).max(3))
-    .min(1)
+    .union([z.array(z.int().min(1).max(LEVELS)).min(1), targetDifficulty])
     .default([1])
     .describe("1: ax + b = c with a whole solution; 2: x on both sides, free signs; 3: also fractions."),
   size: z
@@ -37,14 +39,16 @@ export interface EquationsProblem extends Problem {
 }
 
 export function equationsTask(options: EquationsOptions): Task<EquationsProblem> {
+  const { levels, curriculum } = levelsOf(options.difficulty, LEVELS);
   return {
     ...equationSteps,
     name: "equations",
+    curriculum,
     generate(key) {
       const drawn = drawInSplit(
         "equations",
         key,
-        (random) => draw(random, options),
+        (random) => draw(random, key.level ?? random.pick(levels), options.size),
         (sides) => canonical(sides.map(show)),
       );
       const equation = drawn.map(show).join(" = ");
@@ -75,9 +79,7 @@ interface Line {
 
 type Equation = [Line, Line];
 
-function draw(random: Random, options: EquationsOptions): Equation | null {
-  const difficulty = random.pick(options.difficulty);
-  const { size } = options;
+function draw(random: Random, difficulty: number, size: number): Equation | null {
   const signed = () => random.integer(-size, size);
   if (difficulty === 1) {
     const [a, b, x] = [random.integer(2, size), signed(), signed()];

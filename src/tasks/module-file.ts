@@ -7,6 +7,7 @@ import { basename, extname, isAbsolute, relative, resolve, sep } from "node:path
 import { fileURLToPath } from "node:url";
 import { workerData } from "node:worker_threads";
 import { UserError } from "../lib/errors.ts";
+import type { TargetDifficulty } from "./curriculum.ts";
 import { type Asked, type Blame, type Part, type TaskDefinition, taskError, taskOf } from "./define.ts";
 import type { Task } from "./problem.ts";
 import type { ChatPromptTemplate } from "./prompt.ts";
@@ -15,7 +16,7 @@ import type { ThreadData } from "./verifier-worker.ts";
 
 export interface ModuleSettings {
   module: string;
-  difficulty: number;
+  difficulty: number | TargetDifficulty;
   template?: ChatPromptTemplate;
   /** For a file whose default export is a function of them. */
   options?: Record<string, unknown>;

@@ -5,6 +5,7 @@ import { availableParallelism } from "node:os";
 import { extname, resolve } from "node:path";
 import { z } from "zod";
 import { positive } from "../lib/schema.ts";
+import { targetDifficulty } from "./curriculum.ts";
 import { blameIn, fileError } from "./module-file.ts";
 import type { CheckedCompletion, Problem, Reward, Task, Verdict } from "./problem.ts";
 import { chatPromptTemplate } from "./prompt.ts";
@@ -20,7 +21,10 @@ export const moduleOptions = z.strictObject({
     .describe(
       "A file in TypeScript or JavaScript whose default export is `defineTask({ ... })`: code that runs.",
     ),
-  difficulty: z.number().default(1).describe("What `generate` gets as its difficulty."),
+  difficulty: z
+    .union([z.number(), targetDifficulty])
+    .default(1)
+    .describe("What `generate` gets as its difficulty, or how the file's `levels` are followed."),
   options: z
     .record(z.string(), z.unknown())
     .optional()
@@ -86,13 +90,14 @@ function start(options: ModuleOptions): ModuleTask {
       throw blame(method === "reward" ? "rewards" : method, did + at);
     }
   };
-  const { name, rewards, solves } = outlineOf(module, thread);
+  const { name, rewards, solves, curriculum } = outlineOf(module, thread);
   const reward =
     (of: string): Reward =>
     (problem: Problem, completion: CheckedCompletion) =>
       call("reward", [of, problem, completion]);
   const task: Task = {
     name,
+    curriculum,
     generate: (key) => call("generate", [key], Math.max(limitMs, GENERATE_MS)),
     content: (problem) => call("content", [problem]),
     verify: (problem, completion) => {

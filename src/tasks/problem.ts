@@ -2,6 +2,8 @@
  * What a task is: a seeded stream of problems, and a verifier that no completion can fool.
  */
 
+import type { Curriculum } from "./curriculum.ts";
+
 /**
  * Names a generated problem: each key has its own random stream. A problem's split depends on its content alone, so
  * whatever the seeds, no problem is in two splits.
@@ -10,6 +12,8 @@ export interface StreamKey {
   seed: number;
   split: "train" | "validation" | "test";
   index: number;
+  /** Of a task with levels: this one alone. Left out, the levels are those of the task's options. */
+  level?: number;
 }
 
 /** One verifiable question: plain data, so that it can be sent to a worker and written to a file. */
@@ -97,6 +101,8 @@ export interface Task<P extends Problem = Problem> {
   solve?(problem: P): string;
   /** Checks the steps of a completion's thought, in order: process verification. */
   checkSteps?(completion: string): CheckedStep[];
+  /** Where the recipe wants the level moved by the pass rate: `generate` then follows the level of its key. */
+  curriculum?: Curriculum;
   /** What these steps are called in reports, such as "equations". */
   stepName?: string;
   /** Rewards that only this task has, by name. */

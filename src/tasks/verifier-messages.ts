@@ -1,5 +1,6 @@
 /** What a thread that holds a task is told, and what it answers. */
 import type { ErrorKind } from "../lib/errors.ts";
+import type { Curriculum } from "./curriculum.ts";
 import type { Problem, Verdict } from "./problem.ts";
 
 /** Where the thread finds its task: `(await import(module))[factory](options)`. */
@@ -17,6 +18,7 @@ export interface TaskOutline {
   name: string;
   rewards: string[];
   solves: boolean;
+  curriculum?: Curriculum;
 }
 
 /** A method of the task with its arguments; `reward` takes a reward's name first. */

@@ -94,7 +94,8 @@ async function serve(source: TaskSource, { port, answered }: WaitingCaller): Pro
   await answer(async (): Promise<TaskOutline> => {
     const task = await make(source);
     port.on("message", (call: TaskCall) => void answer(() => perform(task, call)));
-    return { name: task.name, rewards: Object.keys(task.rewards ?? {}), solves: task.solve !== undefined };
+    const { name, rewards = {}, solve, curriculum } = task;
+    return { name, rewards: Object.keys(rewards), solves: solve !== undefined, curriculum };
   });
 }
 

@@ -12,6 +12,7 @@ import { modelOf } from "../models/architectures.ts";
 import { scalar, type Value } from "../runtime/value.ts";
 import { Sampler } from "../sample/sampler.ts";
 import { Scorer } from "../sample/scorer.ts";
+import { firstLevel, movedLevel } from "../tasks/curriculum.ts";
 import type { Task } from "../tasks/problem.ts";
 import { advantages, hasSignal } from "./advantages.ts";
 import { grpoLoss } from "./grpo-loss.ts";
@@ -23,7 +24,7 @@ import { fedTokens, microBatches, microBatchFeeds, type TrainingRow } from "./mi
 import type { GrpoOptions } from "./options.ts";
 import { copyParameters, Policy } from "./policy.ts";
 import { rewardsOf, type WeightedReward } from "./rewards.ts";
-import { groupRecord, rollout, rolloutMetrics, shown } from "./rollout.ts";
+import { type Group, groupRecord, rollout, rolloutMetrics, shown } from "./rollout.ts";
 import { type Model, type StageContext, type StageSnapshot, type StepResult, tensorsUnder } from "./stage.ts";
 import type { Feeds, Rates } from "./step.ts";
 import { TrainingStage } from "./training-stage.ts";
@@ -34,6 +35,8 @@ interface State extends Partial<LearningState> {
   done: number;
   /** The next unused problem of the training stream. */
   nextProblem: number;
+  /** Of the next problems; absent without a curriculum. */
+  level?: number;
 }
 
 /** What a stage is made of. */
@@ -54,18 +57,21 @@ export class GrpoStage extends TrainingStage {
   /** A frozen copy of the policy; `null` without a KL term. */
   private reference: ReadonlyMap<string, Value> | null;
   private nextProblem: number;
+  private level: number | undefined;
   private learning: LearningState;
 
   private constructor(
     policy: Policy,
     parts: Parts,
     reference: GrpoStage["reference"],
-    { done, nextProblem = 0, idleSteps = 0, signals, unscored = noneUnscored() }: Partial<State> = {},
+    { done, nextProblem = 0, level, idleSteps = 0, signals, unscored = noneUnscored() }: Partial<State> = {},
   ) {
     super(policy, parts.options, parts.options.steps, done);
     this.parts = parts;
     this.reference = reference;
     this.nextProblem = nextProblem;
+    const { curriculum } = parts.task;
+    this.level = curriculum && (level ?? firstLevel(curriculum));
     this.learning = { idleSteps, signals: signalsFrom(signals), unscored };
   }
 
@@ -123,6 +129,7 @@ export class GrpoStage extends TrainingStage {
       ...rolloutMetrics(groups),
       ...meter.metrics(),
       "groups/rounds": rounds,
+      ...(this.level !== undefined && { "difficulty/level": this.level }),
       "seconds/rollout": seconds.rollout,
       "seconds/train": seconds.train,
       "tokens/rollout-per-second": generated / seconds.rollout,
@@ -132,6 +139,7 @@ export class GrpoStage extends TrainingStage {
     const last = done === this.totalSteps;
     const { notices, state } = learningNotices(this.learning, { groups, metrics, learned, last }, options);
     this.learning = state;
+    this.moveLevel(groups);
     return { metrics, groups: shown(all).map((one) => groupRecord(one.group, one.advantages)), notices };
   }
 
@@ -151,7 +159,7 @@ export class GrpoStage extends TrainingStage {
     while (rounds <= (dynamicSampling?.maxRounds ?? 0) && kept.length < problemsPerStep) {
       rounds++;
       const indices = Array.from({ length: problemsPerStep }, () => this.nextProblem++);
-      const settings = { ...options, seed, rewards, sampling: options };
+      const settings = { ...options, seed, rewards, sampling: options, level: this.level };
       for (const group of await rollout(current, task, indices, settings)) {
         const scores = group.samples.map(({ reward }) => reward);
         const rewarded = { group, advantages: advantages[options.advantage](scores) };
@@ -162,6 +170,13 @@ export class GrpoStage extends TrainingStage {
     if (dynamicSampling === undefined) kept = [...all];
     sampler.forget();
     return { all, kept: kept.slice(0, problemsPerStep), rounds };
+  }
+
+  private moveLevel(groups: readonly Group[]): void {
+    const { curriculum } = this.parts.task;
+    if (curriculum === undefined || this.level === undefined) return;
+    const values = groups.flatMap(({ samples }) => samples.map(({ verdict }) => verdict.value));
+    this.level = movedLevel(curriculum, this.level, values);
   }
 
   /** Whose log-probabilities the rows need beside the sampler's. */
@@ -208,7 +223,7 @@ export class GrpoStage extends TrainingStage {
   }
 
   protected state(): object {
-    return { nextProblem: this.nextProblem, ...this.learning };
+    return { nextProblem: this.nextProblem, level: this.level, ...this.learning };
   }
 
   /** With the reference policy, where there is a KL term. */

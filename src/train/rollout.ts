@@ -1,9 +1,11 @@
 /** The rollout of one RL step: problems, sampled completions, verdicts and rewards, group by group. */
 import { encodeProblem } from "../data/prompt.ts";
 import type { GroupRecord, Metrics } from "../events.ts";
+import { Random } from "../lib/random.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { Generation } from "../sample/requests.ts";
 import type { Sampling } from "../sample/sampling.ts";
+import { problemLevel } from "../tasks/curriculum.ts";
 import type { Problem, Task, Verdict } from "../tasks/problem.ts";
 import { type LocatedStep, locateSteps, validityByPosition } from "../tasks/steps.ts";
 import { fault, verdictsOf, wasEnded } from "../tasks/verdict.ts";
@@ -38,6 +40,8 @@ export interface RolloutOptions {
   maxNewTokens: number;
   sampling: Sampling;
   maxBatch?: number;
+  /** Of the problems, where the task has a curriculum. */
+  level?: number;
   rewards: readonly WeightedReward[];
 }
 
@@ -84,8 +88,11 @@ export async function rollout(
   indices: readonly number[],
   options: RolloutOptions,
 ): Promise<Group[]> {
-  const { seed, groupSize, maxNewTokens, sampling, maxBatch } = options;
-  const problems = indices.map((index) => task.generate({ seed, split: "train", index }));
+  const { seed, groupSize, maxNewTokens, sampling, maxBatch, level } = options;
+  const problems = indices.map((index) => {
+    const own = level === undefined ? {} : { level: problemLevel(level, new Random(seed, "level", index)) };
+    return task.generate({ seed, split: "train", index, ...own });
+  });
   const prompts = problems.map((problem) => encodeProblem(model, problem));
   const requests = indices.flatMap((index, i) =>
     Array.from({ length: groupSize }, (_, sample) => ({

@@ -90,6 +90,9 @@ const GRPO = [
     { "groups/signal": "with a signal" },
     "smooth",
   ),
+  chart("number", "Difficulty", "Level of the problems, which follows pass@1 towards the recipe's target.", {
+    "difficulty/level": "level",
+  }),
   chart("share", "Cut off", "Samples that reached the limit of tokens.", { truncated: "cut off" }, "smooth"),
   chart("number", "Shortest and longest response", "Tokens.", EXTREMES, "folded"),
   chart(

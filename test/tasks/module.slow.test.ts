@@ -105,6 +105,18 @@ export default async ({ count }: { count: number }) => new Words(count);`,
     });
   });
 
+  it("has a curriculum where it has levels and the recipe a target", () => {
+    const levels = SUM.replace("defineTask({", "defineTask({\n  levels: [1, 4],");
+    const task = open(levels, { difficulty: { target: 0.4 } });
+    expect(task.curriculum).toEqual({ target: 0.4, rate: 0.5, low: 1, high: 4 });
+    expect(task.generate({ ...key(0), level: 1 }).prompt).toMatch(/^What is (\d|10) \+ 1/);
+    expect(task.generate({ ...key(0), level: 4 }).prompt).toMatch(/^What is \d{3,5} \+ 1/);
+    expect(open(SUM).curriculum).toBeUndefined();
+    expect(said(() => open(SUM, { difficulty: { target: 0.4 } }))).toBe(
+      "FILE: levels are missing, and the recipe's difficulty has a target: write levels: [1, 5]",
+    );
+  });
+
   it("what it prints is not a command's result", () => {
     const task = open(`export default {
   generate(seed: number) { console.log("printed"); return { question: String(seed) }; },

@@ -4,7 +4,8 @@ import { describe, expect, it } from "vitest";
 import type { Metrics } from "../../src/events.ts";
 import { allParameters } from "../../src/models/architectures.ts";
 import type { HostValue } from "../../src/runtime/session.ts";
-import type { Problem, Task, Verdict } from "../../src/tasks/problem.ts";
+import type { Curriculum } from "../../src/tasks/curriculum.ts";
+import type { Problem, StreamKey, Task, Verdict } from "../../src/tasks/problem.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { completionText } from "../../src/tokenizer/stream.ts";
 import { GrpoStage } from "../../src/train/grpo.ts";
@@ -50,15 +51,21 @@ class Evens implements Task {
   name = "evens";
   /** Indices asked for, in order. */
   readonly drawn: number[] = [];
-  generate({ split, index }: { split: string; index: number }): Problem {
+  readonly curriculum?: Curriculum;
+  constructor(curriculum?: Curriculum) {
+    this.curriculum = curriculum;
+  }
+  generate({ split, index, level = 2 }: StreamKey): Problem & { level: number } {
     this.drawn.push(index);
     return {
       id: `evens/${split}/${index}`,
       prompt: `${(index * 37) % 100}, ${index % 10} make ${index % 7}\n`,
+      level,
     };
   }
-  verify(_problem: Problem, completion: string): Verdict {
-    return verdict((completion.match(/[02468]/g) ?? []).length >= 2 ? 1 : 0);
+  verify(problem: Problem, completion: string): Verdict {
+    const { level } = problem as ReturnType<Evens["generate"]>;
+    return verdict((completion.match(/[02468]/g) ?? []).length >= level ? 1 : 0);
   }
 }
 
@@ -223,13 +230,38 @@ describe("A8: a stage that cannot learn says so", () => {
   });
 });
 
+describe("a curriculum by the pass rate", () => {
+  it("is logged before each step, and moves by what the step's completions show, within the levels", async () => {
+    const curriculum = { target: 0.25, rate: 2, start: 1.5, low: 1, high: 3 };
+    await withStage(
+      async (stage) => {
+        let level = 1.5;
+        for (let i = 0; i < 4; i++) {
+          const { metrics } = await stage.advance();
+          expect(metrics["difficulty/level"]).toBe(level);
+          level = Math.min(3, Math.max(1, level + 2 * ((metrics["pass@1"] as number) - 0.25)));
+        }
+        expect(stage.snapshot().state).toMatchObject({ level });
+      },
+      {},
+      model(),
+      new Evens(curriculum),
+    );
+  });
+
+  it("is absent without one", async () => {
+    const { metrics } = await withStage((stage) => stage.advance());
+    expect(metrics).not.toHaveProperty(["difficulty/level"]);
+  });
+});
+
 describe("A9: a resumed stage is an undisturbed one", () => {
   /** All but what the clock says. */
   const timeless = (metrics: Metrics): Metrics =>
     Object.fromEntries(Object.entries(metrics).filter(([name]) => !/second/.test(name)));
   const specs = allParameters(tinyConfig);
 
-  it.each<[string, Partial<GrpoOptions>]>([
+  it.each<[string, Partial<GrpoOptions>, Curriculum?]>([
     ["AdamW", {}],
     ["KL to the policy at the stage's start", { kl: 0.05 }],
     [
@@ -257,61 +289,69 @@ describe("A9: a resumed stage is an undisturbed one", () => {
       },
     ],
     ["overlong shaping", { overlong: { mode: "soft", buffer: 4, penalty: 0.5 } }],
-  ])("%s: the same problems, metrics, notices and parameters, bit for bit", async (_name, over) => {
-    const undisturbed: StepReport[] = [];
-    const whole = new Evens();
-    const end = await withStage(
-      async (stage) => {
-        for (let i = 0; i < 4; i++) undisturbed.push(await stage.advance());
-        return { ...stage.snapshot(), tensors: copyValues(stage.snapshot().tensors) };
-      },
-      over,
-      model(),
-      whole,
-    );
+    [
+      "a curriculum, and two rounds of sampling",
+      { dynamicSampling: { maxRounds: 1 } },
+      { target: 0.5, rate: 1.3, start: 1.4, low: 1, high: 4 },
+    ],
+  ])(
+    "%s: the same problems, metrics, notices and parameters, bit for bit",
+    async (_name, over, curriculum) => {
+      const undisturbed: StepReport[] = [];
+      const whole = new Evens(curriculum);
+      const end = await withStage(
+        async (stage) => {
+          for (let i = 0; i < 4; i++) undisturbed.push(await stage.advance());
+          return { ...stage.snapshot(), tensors: copyValues(stage.snapshot().tensors) };
+        },
+        over,
+        model(),
+        whole,
+      );
 
-    const killed = new Evens();
-    const saved = await withStage(
-      async (stage) => {
-        for (let i = 0; i < 2; i++) await stage.advance();
-        const { tensors, state } = stage.snapshot();
-        return {
-          tensors: copyValues(tensors),
-          state: JSON.parse(JSON.stringify(state)),
-          drawn: [...killed.drawn],
-        };
-      },
-      over,
-      model(),
-      killed,
-    );
-    // Killed in its third step, after the rollout: what that step drew is drawn again.
-    const parameters = new Map(specs.map(({ name }) => [name, saved.tensors.get(name) as HostValue]));
-    const task = new Evens();
-    const stage = await GrpoStage.create(
-      model(parameters),
-      task,
-      { ...options, ...over },
-      tinyContext,
-      saved,
-    );
-    expect(stage.done).toBe(2);
-    for (let i = 2; i < 4; i++) {
-      const report = await stage.advance();
-      expect(timeless(report.metrics)).toEqual(timeless(undisturbed[i].metrics));
-      expect([report.notices, report.generated, report.flops, report.groups]).toEqual([
-        undisturbed[i].notices,
-        undisturbed[i].generated,
-        undisturbed[i].flops,
-        undisturbed[i].groups,
-      ]);
-    }
-    expect(differing(stage.snapshot().tensors, end.tensors)).toEqual([]);
-    expect(stage.snapshot().state).toEqual(end.state);
-    expect([...saved.drawn, ...task.drawn]).toEqual(whole.drawn);
-    expect(new Set(whole.drawn).size).toBe(whole.drawn.length);
-    await stage.release();
-  });
+      const killed = new Evens(curriculum);
+      const saved = await withStage(
+        async (stage) => {
+          for (let i = 0; i < 2; i++) await stage.advance();
+          const { tensors, state } = stage.snapshot();
+          return {
+            tensors: copyValues(tensors),
+            state: JSON.parse(JSON.stringify(state)),
+            drawn: [...killed.drawn],
+          };
+        },
+        over,
+        model(),
+        killed,
+      );
+      // Killed in its third step, after the rollout: what that step drew is drawn again.
+      const parameters = new Map(specs.map(({ name }) => [name, saved.tensors.get(name) as HostValue]));
+      const task = new Evens(curriculum);
+      const stage = await GrpoStage.create(
+        model(parameters),
+        task,
+        { ...options, ...over },
+        tinyContext,
+        saved,
+      );
+      expect(stage.done).toBe(2);
+      for (let i = 2; i < 4; i++) {
+        const report = await stage.advance();
+        expect(timeless(report.metrics)).toEqual(timeless(undisturbed[i].metrics));
+        expect([report.notices, report.generated, report.flops, report.groups]).toEqual([
+          undisturbed[i].notices,
+          undisturbed[i].generated,
+          undisturbed[i].flops,
+          undisturbed[i].groups,
+        ]);
+      }
+      expect(differing(stage.snapshot().tensors, end.tensors)).toEqual([]);
+      expect(stage.snapshot().state).toEqual(end.state);
+      expect([...saved.drawn, ...task.drawn]).toEqual(whole.drawn);
+      expect(new Set(whole.drawn).size).toBe(whole.drawn.length);
+      await stage.release();
+    },
+  );
 });
 
 describe("A10: what importance weights cut is measured", () => {
@@ -358,7 +398,8 @@ describe("the loop", () => {
     const config = { ...tinyConfig, maxPositions: 55 };
     const promptTokens =
       1 +
-      tokenizer.encode(new Evens().generate({ split: "train", index: 0 }).prompt, { specials: true }).length;
+      tokenizer.encode(new Evens().generate({ seed: 1, split: "train", index: 0 }).prompt, { specials: true })
+        .length;
     const endless = Object.assign(Object.create(tokenizer), { stopIds: new Set<number>() });
     const { metrics } = await withStage(
       (stage) => stage.advance(),

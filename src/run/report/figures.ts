@@ -65,6 +65,12 @@ const grpoPlans: Plan[] = [
     metrics: { kl: "KL (k3)" },
   },
   {
+    key: "difficulty",
+    title: "Difficulty of the problems",
+    yLabel: "level",
+    metrics: { "difficulty/level": "level" },
+  },
+  {
     key: "signal",
     title: "Groups that teach, completions cut off",
     yLabel: "share",

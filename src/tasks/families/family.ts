@@ -8,6 +8,7 @@
  */
 import { z } from "zod";
 import type { Random } from "../../lib/random.ts";
+import { levelsOf, type TargetDifficulty, targetDifficulty } from "../curriculum.ts";
 import { type Extraction, trimBlanks } from "../extract.ts";
 import { beforeEndToken, endsInAnswer, filled, hashAnswers } from "../marked-answers.ts";
 import { clip } from "../number.ts";
@@ -60,8 +61,7 @@ export function family<const K extends string, D>(of: Family<K, D>) {
   const options = z.strictObject({
     kind: z.literal(of.kind),
     difficulty: z
-      .array(z.int().min(1).max(of.levels.length))
-      .min(1)
+      .union([z.array(z.int().min(1).max(of.levels.length)).min(1), targetDifficulty])
       .default([1])
       .describe(`${of.levels.map((level, i) => `${i + 1}: ${level}`).join("; ")}. Drawn evenly.`),
     template: chatPromptTemplate,
@@ -70,7 +70,7 @@ export function family<const K extends string, D>(of: Family<K, D>) {
 }
 
 interface FamilyOptions {
-  difficulty: number[];
+  difficulty: number[] | TargetDifficulty;
   template: ChatPromptTemplate;
 }
 
@@ -85,15 +85,16 @@ function familyTask<D>(
     question: of.question(of.example.data),
     completion: `${of.example.thought}\n#### ${of.solve(of.example.data)}`,
   };
-  const draw = (random: Random) => {
-    const level = random.pick(difficulty);
+  const { levels, curriculum } = levelsOf(difficulty, of.levels.length);
+  const draw = (random: Random, level = random.pick(levels)) => {
     const drawn = of.draw(random, level);
     return drawn === null || content(drawn) === exampleContent ? null : { ...drawn, level };
   };
   return {
     name: of.kind,
+    curriculum,
     generate(key) {
-      const drawn = drawInSplit(of.kind, key, draw, content);
+      const drawn = drawInSplit(of.kind, key, (random) => draw(random, key.level), content);
       const prompt = questionPrompt(of.question(drawn.data), template, example);
       return { id: problemId(of.kind, key), ...prompt, ...drawn };
     },
