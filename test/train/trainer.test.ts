@@ -275,6 +275,7 @@ describe("saveState and loadState", () => {
     await withTrainer(
       async (trainer) => {
         await trainer.forwardBackward(data, "cross_entropy");
+        await trainer.parameters();
         await trainer.loadState(path);
         expect(apart(await trainer.parameters(), then)).toBe(0);
         expect(apart(await trainedTwice(trainer), wanted)).toBe(0);
