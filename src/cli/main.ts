@@ -129,6 +129,32 @@ program
   .action(async (model, options) => (await import("./eval.ts")).evaluate(model, withEngine(options)));
 
 program
+  .command("new")
+  .argument("<what>", "task")
+  .argument("<name>", "of its files, such as letter-count")
+  .description("write NAME.ts, a small task of your own, and its test NAME.test.ts")
+  .action(async (what, name) => (await import("./new-task.ts")).newTask(what, name));
+
+program
+  .command("task")
+  .description("look at a task of your own (sputnik task try FILE)")
+  .command("try")
+  .argument("<file>", "TypeScript or JavaScript whose default export is defineTask({ ... }); it is run")
+  .description(
+    "show its problems, verdicts and speed, and attack its verifier: exit code 1 if an attack passes",
+  )
+  .option("--difficulty <level>", "what generate gets (1)", real(-1e9, 1e9))
+  .addOption(new Option("--template <form>", "of the prompt (plain)").choices(["plain", "r1", "chat"]))
+  .option("--options <json>", "what the file's default export gets, where that is a function")
+  .option("--time-limit <seconds>", "of a verdict (2)", real(0.001, 3600))
+  .option("--problems <count>", "problems to draw (200)", whole(1, 100_000))
+  .addOption(seed("draws other problems (1)"))
+  .option("--completion <texts...>", "completions to judge, of the first problem")
+  .option("--completion-file <files...>", "files with a completion each, of the first problem")
+  .addOption(json())
+  .action(async (file, options) => (await import("./task-try.ts")).tryTask(file, options));
+
+program
   .command("graph")
   .argument("<recipe>", "a YAML file, such as recipes/tiny-r1-zero.yaml")
   .description("print the typed graph of a stage's step, and which form each op takes and why")

@@ -3,6 +3,7 @@
  * @module sputnik-r1/tasks
  */
 export { Random } from "../lib/random.ts";
+export { type AttackResult, attackTask } from "../tasks/attacks.ts";
 export {
   type Asked,
   answerIn,
@@ -14,6 +15,7 @@ export {
 export { type Extraction, type ExtractOptions, extract, type Tag } from "../tasks/extract.ts";
 export { closeModules } from "../tasks/module-task.ts";
 export { type NumberOptions, type ParsedNumber, parseNumber } from "../tasks/number.ts";
+export { completionWith } from "../tasks/probe.ts";
 export type {
   CheckedCompletion,
   CheckedStep,

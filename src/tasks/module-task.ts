@@ -30,6 +30,7 @@ export const moduleOptions = z.strictObject({
 });
 
 export type ModuleOptions = z.output<typeof moduleOptions>;
+export type ModuleInput = z.input<typeof moduleOptions>;
 
 /** Whether a task's name is a file in TypeScript or JavaScript. */
 export const isModuleFile = (name: string): boolean => /\.[cm]?[jt]sx?$/.test(name);
