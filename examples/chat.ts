@@ -2,6 +2,8 @@
 import { loadModel, type Message } from "sputnik-r1";
 
 const [path, ...questions] = process.argv.slice(2);
+if (questions.length === 0)
+  throw new Error('Give a model and a question: chat.ts MODEL.gguf "What is 3 + 4?"');
 const model = await loadModel(path);
 const messages: Message[] = [];
 

@@ -1,4 +1,6 @@
 /** A training step as an open file: loss, gradients and AdamW in one `.onnx`, which another program runs, here ONNX Runtime. */
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import * as ort from "onnxruntime-node";
 import {
   adamW,
@@ -26,7 +28,7 @@ graph.output("loss", loss);
 for (const [name, tensor] of Object.entries({ weight: next.parameter, m: next.m, v: next.v }))
   graph.output(`${name}.next`, tensor);
 
-const path = process.argv[2] ?? "step.onnx";
+const path = process.argv[2] ?? join(tmpdir(), "step.onnx");
 saveModelFile(new Engine().lower(graph, "step", { composed: true }), path);
 
 // From here on nothing of Sputnik computes.
