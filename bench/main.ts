@@ -6,6 +6,7 @@ import { benchDecode } from "./decode.ts";
 import { benchFirstLight } from "./first-light.ts";
 import { benchGrpo } from "./grpo.ts";
 import { benchHouse } from "./house.ts";
+import { benchLibrary } from "./library.ts";
 import { benchMemory } from "./memory.ts";
 import { benchPrecision } from "./precision.ts";
 import { benchRealModel } from "./real-model.ts";
@@ -30,6 +31,7 @@ const benches: Record<string, (words: readonly string[]) => Promise<Row[]>> = {
   precision: benchPrecision,
   tinker: benchTinker,
   "round-trip": benchRoundTrip,
+  library: benchLibrary,
 };
 
 const [name, ...flags] = process.argv.slice(2);

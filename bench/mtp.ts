@@ -3,6 +3,7 @@
  * sequence at a time, greedy, the same prompts, both sides in turn. First a small model is pretrained with that module on
  * the data of the recipe tiny-v3-zero.
  */
+import { readParameters } from "../src/checkpoint/values.ts";
 import { sourceOf } from "../src/checkpoint/weights.ts";
 import { encodePrompt } from "../src/data/prompt.ts";
 import { documentSource } from "../src/data/sources.ts";
@@ -75,9 +76,10 @@ export async function mtpSpeedup(trained?: Model, drafts = 2): Promise<Row> {
   const model = trained ?? (await trainWithModule());
   // As a chat decodes: one row, one thread, weights in the graph. Without drafts it is plain decoding.
   const engine = new Engine({ threads: 1 });
+  const stored = await readParameters(model.parameters);
   const open = (drafts: number) =>
     Sampler.create(model.config, engine, {
-      weights: baked(sourceOf(model.parameters), { precision: "f32" }),
+      weights: baked(sourceOf(stored), { precision: "f32" }),
       drafts,
     });
   const [plain, speculative] = [await open(0), await open(drafts)];

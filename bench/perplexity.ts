@@ -1,8 +1,9 @@
 /** Perplexity of a text in windows of 512 tokens, ours against llama.cpp's (with keys and values in f32) on the same file. */
+
 import type { LoadedModel } from "../src/checkpoint/folder.ts";
+import { asValues } from "../src/checkpoint/values.ts";
 import { sourceOf } from "../src/checkpoint/weights.ts";
 import { causalMask } from "../src/models/masks.ts";
-import { asValues } from "../src/recipe/model.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { host, i32, scalar } from "../src/runtime/session.ts";
 import { Scorer, traceScore } from "../src/sample/scorer.ts";

@@ -1,4 +1,5 @@
 /** Our model folders opened by transformers: the same logits, whatever the design, the type on disk and the shards. */
+
 import { execFileSync } from "node:child_process";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -6,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadModel, saveModel } from "../src/checkpoint/folder.ts";
 import { writeSafetensors } from "../src/checkpoint/safetensors.ts";
+import { asValues } from "../src/checkpoint/values.ts";
 import { expectedShapes } from "../src/checkpoint/weights.ts";
 import { Graph } from "../src/graph/tensor.ts";
 import { Random } from "../src/lib/random.ts";
@@ -13,11 +15,11 @@ import { allParameters, type ModelConfig, modelOf } from "../src/models/architec
 import { sequenceInputs } from "../src/models/decoder.ts";
 import { initialise, parameterInputs } from "../src/models/layers.ts";
 import { causalMask } from "../src/models/masks.ts";
-import { asParameters, asValues } from "../src/recipe/model.ts";
 import { Engine } from "../src/runtime/engine.ts";
 import { host, i32 } from "../src/runtime/session.ts";
 import { tokenizerFrom } from "../src/tokenizer/load.ts";
 import { trainBpe } from "../src/tokenizer/train.ts";
+import { asParameters } from "../test/support/parameters.ts";
 import type { Row } from "./rows.ts";
 
 const SEQ = 24;

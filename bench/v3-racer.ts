@@ -12,7 +12,7 @@ import { loadRecipe } from "../src/recipe/load.ts";
 import { recipeShape } from "../src/recipe/model.ts";
 import type { PretrainStage } from "../src/recipe/schema.ts";
 import { Engine } from "../src/runtime/engine.ts";
-import { type HostValue, host } from "../src/runtime/session.ts";
+import { type HostValue, host, type Value } from "../src/runtime/session.ts";
 import { batchFeeds } from "../src/train/language-model.ts";
 import { trainedOn } from "../src/train/language-model-stage.ts";
 import { learningRates } from "../src/train/optimizer.ts";
@@ -86,7 +86,7 @@ async function race({ recipe: file, seed, seconds, model = {}, rate }: Entry): P
 async function meanLoss(
   loss: BuildLoss,
   specs: TrainStep["specs"],
-  parameters: ReadonlyMap<string, HostValue>,
+  parameters: ReadonlyMap<string, Value>,
   batches: readonly Record<string, HostValue>[],
 ): Promise<number> {
   const graph = new Graph();

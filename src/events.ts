@@ -8,6 +8,7 @@ import type { Verdict } from "./tasks/problem.ts";
 /** A metric that could not be computed is `null`, never NaN: every line stays valid JSON. */
 export type Metrics = Record<string, number | null>;
 
+/** A completion as the page and the journal show it. */
 export interface SampleRecord {
   /** The whole completion as text. */
   completion: string;
@@ -39,6 +40,7 @@ export interface ProblemTally {
   answer: string | null;
 }
 
+/** The result of an evaluation, as a run stores it. */
 export interface EvaluationRecord {
   /** "base" before RL, "final" after it, or a checkpoint's name. */
   label: string;
@@ -96,12 +98,14 @@ export function currentEvaluation(record: EvaluationRecord): EvaluationRecord {
   };
 }
 
+/** A stage of a run before it begins. */
 export interface StageInfo {
   name: string;
   kind: "pretrain" | "sft" | "grpo" | "evaluate";
   totalSteps: number;
 }
 
+/** What happens in a run, by `type`. */
 export type RunEvent =
   | {
       type: "run";

@@ -39,6 +39,7 @@ export const FOLDERS: Record<string, readonly Part[]> = {
       [...["countdown", "countdown-generate", "countdown-input", "countdown-solve"], "countdown-attempts"],
       ["countdown", "countdown-user", "countdown-attempts", "generated", "verdict", "pitfalls"],
     ),
+    tasks(["define", "probe", "attacks"], ["define", "probe", "attacks"]),
     { mutate: ["src/tasks/families/*.ts"], tests: ["test/tasks/families/*.test.ts"] },
   ],
   eval: [

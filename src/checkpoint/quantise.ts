@@ -5,6 +5,7 @@
 
 /** "int4-offset" has a scale and an offset a block, as Q4_1: closer, and slower, than "int4". */
 export const PRECISIONS = ["f32", "int8", "int4", "int4-offset"] as const;
+/** In which form a model's matrices are kept while it runs. */
 export type Precision = (typeof PRECISIONS)[number];
 
 /** Numbers that share a scale: more of them take less memory and are coarser. */

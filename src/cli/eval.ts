@@ -19,13 +19,15 @@ import {
   type EvaluationSettings,
   type EvaluationWishes,
   evaluationSettings,
-  taskName,
+  taskName as nameOf,
 } from "../run/evaluation-settings.ts";
 import { type FoundModel, findModel } from "../run/find-model.ts";
 import { Engine, type EngineOptions } from "../runtime/engine.ts";
 
 import { openForInference, shapeForInference } from "../sample/inference.ts";
-import { taskFrom } from "../tasks/registry.ts";
+import { isModuleFile } from "../tasks/module-task.ts";
+import { probeTask } from "../tasks/probe.ts";
+import { taskFrom, verifierFrom } from "../tasks/registry.ts";
 import { compare } from "./eval-compare.ts";
 import { EvaluationProgress } from "./eval-progress.ts";
 import { show } from "./eval-table.ts";
@@ -61,9 +63,15 @@ export async function evaluate(model: string | undefined, options: EvalOptions):
       `${named.join(" and ")} cannot go together: --from and --compare take stored evaluations and run no model.`,
       "Leave one of them out.",
     );
-  if (from !== undefined || compared !== undefined) refuseOthers(others);
-  if (compared !== undefined) return compare(compared, json);
-  if (from !== undefined) return verifyAgain(from, json);
+  if (compared !== undefined) {
+    refuseOthers(others);
+    return compare(compared, json);
+  }
+  if (from !== undefined) {
+    const { task, ...further } = others;
+    refuseOthers(task !== undefined && isModuleFile(task) ? further : others);
+    return verifyAgain(from, task, json);
+  }
   await evaluateModel(model, options);
 }
 
@@ -79,10 +87,23 @@ function refuseOthers(options: object): void {
   );
 }
 
-async function verifyAgain(file: string, json?: boolean): Promise<void> {
+/** @param module the file of the task, where it is one: a stored evaluation may be a stranger's, and never runs code by itself */
+async function verifyAgain(file: string, module: string | undefined, json?: boolean): Promise<void> {
   const stored = readStored(file);
+  const { task } = stored.header;
+  if ((task.kind === "module") !== (module !== undefined))
+    throw task.kind === "module"
+      ? usageError(
+          `The task of these completions is the file ${task.module}, and a file is code.`,
+          `To run it, add --task ${task.module}.`,
+        )
+      : usageError(
+          `The completions are of the task ${task.kind}, and --task names a file.`,
+          "Leave --task out.",
+        );
+  const own = task.kind === "module" && module !== undefined ? { ...task, module } : task;
   note(`${stored.completions.size} completions of ${stored.header.model}, verified again from ${file}`);
-  const verified = await verifyStored(stored);
+  const verified = await verifyStored(stored, verifierFrom(own));
   const wanted = stored.problems.length;
   show({ ...verified, head: stored.header, wanted, file, seconds: null, flops: null, tokens: null }, json);
 }
@@ -97,7 +118,13 @@ async function evaluateModel(name: string | undefined, options: EvalOptions): Pr
   const task = taskFrom(settings.task);
   const problems = chooseProblems(task, settings);
   fitLimit(settings, longestPrompt(shape, problems), shape.config.maxPositions);
-  const head = headerOf(found, settings, problems.length, precision);
+  if (settings.task.kind === "module")
+    for (const warning of probeTask(
+      task,
+      problems.map(({ problem }) => problem),
+    ))
+      note(warning);
+  const head = headerOf(found, settings, task.name, problems.length, precision);
   announce(settings, head);
   const loaded = showLoading();
   const opening = openForInference(found.folder, {
@@ -200,13 +227,14 @@ function fitLimit(
 function headerOf(
   { folder, step }: FoundModel,
   settings: EvaluationSettings,
+  taskName: string,
   problems: number,
   precision: string,
 ): EvaluationHeader {
   const { task, prompt, seed, part, samples, temperature, topP, topK, maxNewTokens } = settings;
   return header({
     ...{ model: folder, step, weights: weightsStamp(folder), precision },
-    ...{ taskName: task.kind, task, prompt, seed, part, problems, samples, temperature },
+    ...{ taskName, task, prompt, seed, part, problems, samples, temperature },
     ...{ topP: topP ?? null, topK: topK ?? null, maxNewTokens },
   });
 }
@@ -232,7 +260,7 @@ function announce(settings: EvaluationSettings, head: EvaluationHeader): void {
   const form = prompt === "chat" ? "the model's chat template" : `the ${prompt} form`;
   note(`prompt: ${form} (${promptSource})`);
   note(
-    `${taskName(settings.task)}: ${head.problems} problems x ${samples} completions of at most ${maxNewTokens} tokens, temperature ${temperature}, ${head.model}`,
+    `${nameOf(settings.task)}: ${head.problems} problems x ${samples} completions of at most ${maxNewTokens} tokens, temperature ${temperature}, ${head.model}`,
   );
 }
 

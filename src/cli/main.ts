@@ -97,7 +97,10 @@ program
   .description(
     "an evaluation: pass@1 and pass@k with intervals, maj@k, the truth of the thoughts; settings of the run's recipe",
   )
-  .option("--task <task>", "a kind of task, such as countdown or equations, or jsonl:FILE (the recipe's)")
+  .option(
+    "--task <task>",
+    "a kind of task, such as countdown or equations, jsonl:FILE, or ./my-task.ts (the recipe's)",
+  )
   .option("--numbers <list>", "numbers of a countdown problem, such as 3 or 3,4", list)
   .option("--problems <count>", "different problems (the recipe's; of a file all, else 200)", whole(1))
   .addOption(
@@ -124,6 +127,32 @@ program
   .option("--compare <evaluations...>", "two stored evaluations or RUN:LABEL, problem by problem")
   .addOption(json())
   .action(async (model, options) => (await import("./eval.ts")).evaluate(model, withEngine(options)));
+
+program
+  .command("new")
+  .argument("<what>", "task")
+  .argument("<name>", "of its files, such as letter-count")
+  .description("write NAME.ts, a small task of your own, and its test NAME.test.ts")
+  .action(async (what, name) => (await import("./new-task.ts")).newTask(what, name));
+
+program
+  .command("task")
+  .description("look at a task of your own (sputnik task try FILE)")
+  .command("try")
+  .argument("<file>", "TypeScript or JavaScript whose default export is defineTask({ ... }); it is run")
+  .description(
+    "show its problems, verdicts and speed, and attack its verifier: exit code 1 if an attack passes",
+  )
+  .option("--difficulty <level>", "what generate gets (1)", real(-1e9, 1e9))
+  .addOption(new Option("--template <form>", "of the prompt (plain)").choices(["plain", "r1", "chat"]))
+  .option("--options <json>", "what the file's default export gets, where that is a function")
+  .option("--time-limit <seconds>", "of a verdict (2)", real(0.001, 3600))
+  .option("--problems <count>", "problems to draw (200)", whole(1, 100_000))
+  .addOption(seed("draws other problems (1)"))
+  .option("--completion <texts...>", "completions to judge, of the first problem")
+  .option("--completion-file <files...>", "files with a completion each, of the first problem")
+  .addOption(json())
+  .action(async (file, options) => (await import("./task-try.ts")).tryTask(file, options));
 
 program
   .command("graph")

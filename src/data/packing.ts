@@ -23,6 +23,7 @@ export function isTrained({ trainFrom, untrained = [] }: Document, index: number
   return index >= trainFrom && !untrained.some(([from, to]) => index >= from && index < to);
 }
 
+/** The document of an index; every index from 0 on has one. */
 export type DocumentSource = (index: number) => Document;
 
 /** What a training stage reads its batches from. Its snapshot is JSON, and all that exact resumption needs. */

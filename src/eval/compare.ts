@@ -5,6 +5,7 @@ import { type Difference, pairedDifference } from "./statistics.ts";
 /** The part of a record that is compared. */
 export type Comparable = Pick<EvaluationRecord, "tallies">;
 
+/** The result of `compareEvaluations`: a difference where both have the same problems. */
 export type Comparison =
   /** `problems`: the number of problems with a score in both. */
   | { paired: true; difference: Difference; problems: number; leftOut: number }

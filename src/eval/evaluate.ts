@@ -11,6 +11,7 @@ import { meanInterval } from "./interval.ts";
 import { chooseProblems, type EvaluatedProblem } from "./problems.ts";
 import { type Majority, majority, passAt1, passCurve } from "./statistics.ts";
 
+/** Which problems are asked, how many completions each, and how they are sampled. */
 export interface EvaluateOptions extends Pick<SampleHooks, "maxBatch" | "signal"> {
   label: string;
   seed: number;

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { userError } from "../lib/errors.ts";
 import type { ListPart, Problem, Task } from "../tasks/problem.ts";
 
+/** A problem of an evaluation. */
 export interface EvaluatedProblem {
   problem: Problem;
   /** See `ProblemTally.key`. */
@@ -13,6 +14,7 @@ export interface EvaluatedProblem {
   copies: number;
 }
 
+/** Which problems, and how many. */
 export interface ProblemChoice {
   seed: number;
   part: ListPart;

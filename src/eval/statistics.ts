@@ -30,6 +30,7 @@ export function passAtK({ samples, right }: Tally, k: number): number {
   return 1 - allWrong;
 }
 
+/** pass@k at one k. */
 export interface CurvePoint {
   k: number;
   value: number;
@@ -52,6 +53,7 @@ export function passCurve(tallies: readonly Tally[]): CurvePoint[] {
   });
 }
 
+/** pass@1 with its uncertainty. */
 export interface ScoreEstimate {
   /** NaN where no problem has a score. */
   mean: number;
@@ -113,6 +115,7 @@ export function majority(votes: readonly Vote[]): Majority {
   };
 }
 
+/** The mean difference over problems that two evaluations share. */
 export interface Difference {
   /** second - first, averaged over problems. */
   mean: number;

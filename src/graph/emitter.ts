@@ -4,6 +4,9 @@ import { DTYPE_BYTES, type DType, sizeOf } from "./shape.ts";
 
 type ConstantType = "f32" | "i32" | "i64" | "bool";
 
+/**
+ * The nodes and constants of an ONNX model as lowering adds them. Values are names; each node and constant gets one.
+ */
 export class Emitter {
   readonly nodes: OnnxNode[] = [];
   readonly constants: OnnxConstant[] = [];
@@ -21,6 +24,7 @@ export class Emitter {
     return this.emitAll(opType, inputs, 1, attributes, domain)[0];
   }
 
+  /** Adds an ONNX node with several outputs; returns their names in order. */
   emitAll(
     opType: string,
     inputs: string[],
@@ -70,6 +74,7 @@ export class Emitter {
     return this.constant("i64", [values.length], values);
   }
 
+  /** A scalar f32 constant, []. */
   float(value: number): string {
     return this.constant("f32", [], [value]);
   }

@@ -15,6 +15,7 @@ import {
   type Tensor,
 } from "./tensor.ts";
 
+/** For which execution provider a graph is lowered, and the name of its model. */
 export interface LowerOptions {
   /**
    * The execution provider whose fused forms are taken, by its device in runtime's table, such as "cpu". Without one the
@@ -24,6 +25,7 @@ export interface LowerOptions {
   name?: string;
 }
 
+/** An ONNX model with the dtypes and shapes of its inputs and outputs, in the graph's order. */
 export interface LoweredGraph {
   model: OnnxModel;
   /** The model encoded, each time it is asked for. */
@@ -34,6 +36,7 @@ export interface LoweredGraph {
   forms: Forms;
 }
 
+/** By op: in how many nodes a fused form was taken, and in how many not, by the reason. */
 export type Forms = Record<string, { fused: number; composed: Record<string, number> }>;
 
 /** Lowers what the graph's outputs need, and nothing else. */

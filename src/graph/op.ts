@@ -47,7 +47,14 @@ function define<A>(op: Op<A> & Sampled): Apply<A> {
   });
 }
 
+/**
+ * Makes an op of its rule: shapes, lowering to standard ONNX, gradient and FLOPs. @throws Error for a name that is
+ * taken
+ */
 export const defineOp = <A = null>(rule: OpRule<A> & Sampled): Apply<A> => define(rule);
+/**
+ * Makes an op of other ops, whose gradient and lowering follow from its body. @throws Error for a name that is taken
+ */
 export const defineComposite = <A = null>(rule: CompositeRule<A> & Sampled): Apply<A> => define(rule);
 
 const labelled = (sample: SampleRule): Sample => ({
@@ -69,6 +76,7 @@ export const perElement =
 /** One operation for each element of the first operand. */
 export const perInput: Flops<unknown> = ([x]) => sizeOf(x);
 
+/** The FLOPs of an op that computes nothing, such as a change of shape. */
 export const free: Flops<unknown> = () => 0;
 
 /** The shape rule of an op whose result is like its first operand. */

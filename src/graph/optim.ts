@@ -24,6 +24,9 @@ import {
 } from "./ops.ts";
 import { type Graph, GraphError, type Tensor } from "./tensor.ts";
 
+/**
+ * AdamW's constants (Loshchilov and Hutter 2019): the moments' decay, ε, and the decoupled weight decay λ.
+ */
 export interface AdamWOptions {
   beta1: number;
   beta2: number;
@@ -31,6 +34,7 @@ export interface AdamWOptions {
   weightDecay: number;
 }
 
+/** Muon's constants (Jordan et al. 2024): the momentum μ and the decoupled weight decay λ. */
 export interface MuonOptions {
   momentum: number;
   weightDecay: number;
@@ -47,6 +51,7 @@ export interface StepScalars {
   correction2: Tensor;
 }
 
+/** Adds these inputs, scalars of f32, to the graph. */
 export function stepScalars(graph: Graph): StepScalars {
   const scalar = (name: string) => input(graph, name, "f32", []);
   return {
@@ -123,6 +128,7 @@ export function orthogonalise(stack: Tensor): Tensor {
   return x;
 }
 
+/** A matrix that Muon updates, with its gradient and its momentum, all [rows, cols]. */
 export interface MuonGroupMember {
   name: string;
   parameter: Tensor;

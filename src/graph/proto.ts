@@ -5,6 +5,7 @@
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { DType, Shape } from "./shape.ts";
 
+/** An attribute of an ONNX node: an integer, a float, a string or a list of integers. */
 export type Attribute = number | { float: number } | string | readonly number[];
 
 export interface OnnxNode {
@@ -46,6 +47,7 @@ export interface OnnxValue {
   shape: Shape;
 }
 
+/** An ONNX model (IR 10) before it is encoded. */
 export interface OnnxModel {
   name: string;
   nodes: OnnxNode[];

@@ -6,6 +6,7 @@ import type { Tensor } from "./tensor.ts";
 export interface SampleInput {
   shape: readonly number[];
   dtype?: DType;
+  /** Draws the element at `index`; `random` is uniform in [0, 1). */
   values?: (random: () => number, index: number) => number;
 }
 
@@ -14,6 +15,7 @@ export interface SampleRule {
   /** Default: the shapes of the operands. */
   label?: string;
   inputs: SampleInput[];
+  /** Applies the op to the operands. */
   build: (...inputs: Tensor[]) => Tensor;
   /** Which inputs have a gradient to check; default: every f32 input. */
   differentiable?: number[];

@@ -1,16 +1,21 @@
 /** Element types and shapes, whose sizes may be known only when a graph runs. */
 
+/** The type of an element, as ONNX knows it. */
 export type DType = "f32" | "f16" | "bf16" | "i32" | "i64" | "u8" | "bool";
 
 /** Bytes of one element. */
 export const DTYPE_BYTES: Record<DType, number> = { f32: 4, f16: 2, bf16: 2, i32: 4, i64: 8, u8: 1, bool: 1 };
 
+/**
+ * Operands that an op cannot take, or a graph that is put together wrongly: a fault of the program that traces it.
+ */
 export class GraphError extends Error {
   override name = "GraphError";
 }
 
 /** A size: a number, a symbol by its name such as "batch", or what is computed from them. Equal sizes are `===`. */
 export type Dim = number | string | SymbolicDim;
+/** The sizes of a tensor, the outermost first; [] is a scalar. */
 export type Shape = readonly Dim[];
 
 /** A computed size, in canonical form: `product`, `sumDims` and `partDim` give the same object for equal sizes. */
@@ -47,10 +52,12 @@ export class SymbolicDim {
     return SymbolicDim.of(kind, operands);
   }
 
+  /** What `revive` reads. */
   toJSON(): Pick<SymbolicDim, "kind" | "operands"> {
     return { kind: this.kind, operands: this.operands };
   }
 
+  /** Such as "2*batch" or "(seq+1)". */
   toString(): string {
     return this.text;
   }

@@ -7,11 +7,13 @@ import { type DType, GraphError, type Shape } from "./shape.ts";
 
 export * from "./shape.ts";
 
+/** What a shape rule says of an output. */
 export interface TensorSpec {
   dtype: DType;
   shape: Shape;
 }
 
+/** A symbolic value: an output of a node, with a dtype and a shape but no data. Ops make it. */
 export class Tensor {
   readonly node: Node;
   /** Which of the node's outputs this is. */
@@ -37,6 +39,7 @@ export class Tensor {
 
 /** Emits ONNX nodes for inputs of these names; returns the names of the outputs. */
 export type Lower<A> = (ctx: Emitter, inputs: string[], attrs: A, node: Node) => string[];
+/** Floating-point operations of one application, from the concrete shapes of its inputs and outputs. */
 export type Flops<A> = (inputs: number[][], outputs: number[][], attrs: A) => number;
 
 /** A form of an op that one execution provider runs as a single kernel, or a few. */
@@ -63,6 +66,7 @@ interface CommonRule<A> {
   memory?: "view" | "source" | "partial";
 }
 
+/** One for each tensor, of its shape; `null` where no gradient reaches it. */
 export type Gradients = readonly (Tensor | null)[];
 
 /**
@@ -75,7 +79,9 @@ type GradRule<A> =
   | { all: (gradients: Gradients, node: Node, attrs: A) => Gradients }
   | null;
 
+/** The rules of an op; `defineOp` takes them. `A` is the type of its attributes. */
 export interface OpRule<A> extends CommonRule<A> {
+  /** Dtypes and shapes of the outputs. @throws GraphError for operands that the op cannot take */
   shape: (inputs: readonly Tensor[], attrs: A) => readonly TensorSpec[];
   /** Emits standard ONNX, which any runtime can load; what one runtime alone knows is a fused form. */
   lower: Lower<A>;
@@ -86,6 +92,7 @@ export interface OpRule<A> extends CommonRule<A> {
 
 /** An op made of others: `body`, traced in a scope of the op's name, gives shapes, lowering and FLOPs. */
 export interface CompositeRule<A> extends CommonRule<A> {
+  /** Applies the parts; returns the outputs. */
   body: (inputs: readonly Tensor[], attrs: A) => readonly Tensor[];
   /** Left out: the gradient of the body. */
   grad?: GradRule<A>;
@@ -136,6 +143,7 @@ export class Graph {
     }
   }
 
+  /** Where a node would be made now, such as `layers.3.attn`; "" outside of any scope. */
   currentPath(): string {
     return this.path.join(".");
   }
@@ -163,6 +171,7 @@ export class Graph {
     return node;
   }
 
+  /** Names a result of the graph. @throws GraphError for a name that is taken */
   output(name: string, tensor: Tensor): void {
     if (this.outputs.has(name)) throw new GraphError(`output "${name}" is defined twice`);
     this.outputs.set(name, tensor);

@@ -19,11 +19,13 @@ export type ErrorKind =
   | "recipe"
   | "run-folder"
   | "stage"
+  | "task"
   | "text-file"
   | "tokenizer"
   | "usage"
   | "verifier";
 
+/** What a `UserError` is made of: `what`, or `expected` and `found`. */
 export interface UserErrorDetail {
   kind: ErrorKind;
   /** File, line, tensor or field. */

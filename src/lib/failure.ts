@@ -1,6 +1,7 @@
 /** Any error as plain data that crosses threads and fits one screen: what is wrong, and what to do. */
 import { systemCode, UserError } from "./errors.ts";
 
+/** An error as plain data. */
 export interface Failure {
   /** A `UserError`'s kind, e.g. "recipe"; another error's class. */
   kind: string;

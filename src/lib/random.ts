@@ -37,6 +37,7 @@ function rotateLeft(word: number, by: number): number {
   return (word << by) | (word >>> (32 - by));
 }
 
+/** Seeded random numbers, equal on every machine: xoshiro128** (Blackman and Vigna 2018). */
 export class Random {
   #a = 0;
   #b = 0;

@@ -1,6 +1,7 @@
 /**
  * `sputnik-r1/graph`: symbolic tensors and ops, automatic differentiation, optimizers as graphs, ONNX, and the engine that
  * runs a graph on values in memory.
+ * @module sputnik-r1/graph
  */
 export { countFlops, estimateMemory, estimateSeconds, type Speeds } from "../graph/analyse.ts";
 export type { Emitter } from "../graph/emitter.ts";
@@ -94,7 +95,7 @@ export {
   stepScalarValues,
 } from "../graph/optim.ts";
 export { printGraph } from "../graph/print.ts";
-export type { Attribute } from "../graph/proto.ts";
+export type { Attribute, OnnxModel } from "../graph/proto.ts";
 export { recompute, recomputeAll } from "../graph/recompute.ts";
 export { integers, listed, operands, type SampleInput, type SampleRule } from "../graph/samples.ts";
 export {
@@ -118,6 +119,7 @@ export type { DeviceName } from "../runtime/device.ts";
 export { Engine, type EngineOptions } from "../runtime/engine.ts";
 export { saveModelFile } from "../runtime/model-file.ts";
 export {
+  type ArrayOf,
   allocate,
   f32,
   type HostValue,

@@ -13,6 +13,7 @@ import { TextStream } from "../tokenizer/stream.ts";
 import { ThoughtSplitter } from "../tokenizer/thought.ts";
 import { Trainer, type TrainerOptions } from "../train/trainer.ts";
 
+/** How a model is opened. */
 export interface LoadOptions {
   /** Of the weights while they run; default "f32". */
   precision?: Precision;
@@ -26,6 +27,7 @@ export interface Message {
   content: string;
 }
 
+/** How a completion is sampled, and when it ends. */
 export interface GenerateTextOptions {
   /** Most tokens of the completion; default: what the model's positions leave, 1,024 at most. */
   maxNewTokens?: number;
@@ -33,6 +35,8 @@ export interface GenerateTextOptions {
   temperature?: number;
   /** Nucleus sampling: only the likeliest tokens that together have this probability. */
   topP?: number;
+  /** Only this many likeliest tokens. */
+  topK?: number;
   /** Equal seeds give equal completions; default 0. */
   seed?: number;
   /** Texts that end the completion, which does not contain them. */
@@ -114,6 +118,12 @@ export class LanguageModel {
     return stream ? this.stream(prompt, options) : this.inOrder(() => this.sample(prompt, options, () => {}));
   }
 
+  /** The ids of a prompt: a text as it is, a conversation through the chat template. @throws UserError where there is none */
+  encode(prompt: string | readonly Message[]): number[] {
+    const asked = typeof prompt === "string" ? { prompt } : { prompt: "", messages: [...prompt] };
+    return encodeProblem(this.session, { id: "", ...asked });
+  }
+
   /** The verbs of training on this model: see `Trainer`. The model itself stays as it is. */
   async trainer(options: TrainerOptions = {}): Promise<Trainer> {
     const engine = this.options.engine && new Engine(this.options.engine);
@@ -167,10 +177,8 @@ export class LanguageModel {
     onToken: (token: TextToken) => void,
   ): Promise<GeneratedText> {
     const { tokenizer, generation, config } = this.session;
-    const { temperature, topP, seed = 0, stop = [], signal } = options;
-    const problem =
-      typeof prompt === "string" ? { id: "", prompt } : { id: "", prompt: "", messages: [...prompt] };
-    const ids = encodeProblem(this.session, problem);
+    const { temperature, topP, topK, seed = 0, stop = [], signal } = options;
+    const ids = this.encode(prompt);
     const space = config.maxPositions - ids.length;
     if (space < 1)
       throw userError(
@@ -202,7 +210,7 @@ export class LanguageModel {
           },
         ],
         {
-          sampling: samplingFor(generation, { temperature, topP }),
+          sampling: samplingFor(generation, { temperature, topP, topK }),
           stopIds: tokenizer.stopIds,
           signal: { throwIfAborted },
           onToken: (_, id, logProb) =>

@@ -1,6 +1,7 @@
 /**
  * `sputnik-r1/models`: model files in Hugging Face's layout or GGUF, the architectures that compute them, LoRA, tokenizers
  * and chat templates, and sampling.
+ * @module sputnik-r1/models
  */
 export {
   type LoadedModel,
@@ -12,8 +13,10 @@ export {
 export { openModelFiles, readShape } from "../checkpoint/model.ts";
 export type { Precision } from "../checkpoint/quantise.ts";
 export type { Parameter } from "../checkpoint/safetensors.ts";
+export type { StoredType } from "../checkpoint/shards.ts";
 export {
   allParameters,
+  checkConfig,
   configOf,
   fromHuggingFace,
   type ModelConfig,
@@ -21,9 +24,20 @@ export {
   modelOf,
   toHuggingFace,
 } from "../models/architectures.ts";
+export type { CachedStep } from "../models/cache.ts";
+export type { TokenIds } from "../models/checks.ts";
 export type { DecoderConfig, DenseShape } from "../models/config.ts";
 export { type SequenceShape, sequenceInputs } from "../models/decoder.ts";
-export type { ForwardInputs, ForwardOptions, ForwardResult, Model } from "../models/design.ts";
+export type {
+  CacheLayer,
+  Decoded,
+  ForwardInputs,
+  ForwardOptions,
+  ForwardResult,
+  LayerRouting,
+  Model,
+  MtpModule,
+} from "../models/design.ts";
 export {
   countParameters,
   initialise,
@@ -36,7 +50,7 @@ export {
 export { adapted, adapterSpecs, type LoraOptions } from "../models/lora.ts";
 export { causalMask, documentMask } from "../models/masks.ts";
 export type { V3Config, V3Shape } from "../models/v3-config.ts";
-export { findModel, SHIPPED } from "../run/find-model.ts";
+export { type FoundModel, findModel, SHIPPED } from "../run/find-model.ts";
 export {
   type InferenceModel,
   type InferenceOptions,
@@ -51,6 +65,7 @@ export type {
   GenerationResult,
 } from "../sample/requests.ts";
 export type { Sampling } from "../sample/sampling.ts";
+export type { TokenizerFiles } from "../tokenizer/bpe.ts";
 export {
   type Chat,
   type ChatMessage,

@@ -12,6 +12,7 @@ import type { Task } from "../tasks/problem.ts";
 import { type TaskInput, taskFrom } from "../tasks/registry.ts";
 import type { LanguageModel } from "./model.ts";
 
+/** What `train` is told beside the recipe. */
 export interface TrainOptions {
   /** Called with each event as it happens: metrics of a step, samples, evaluations, the bill. */
   onEvent?: (event: RunEvent) => void;
@@ -27,6 +28,7 @@ export interface TrainOptions {
   engine?: EngineOptions;
 }
 
+/** What a run has left. */
 export interface TrainResult {
   /** The run's folder, which `loadModel` opens. */
   folder: string;

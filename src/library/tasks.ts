@@ -1,6 +1,21 @@
-/** `sputnik-r1/tasks`: problems, their verifiers and rewards, and what a verifier of one's own is made of. */
+/**
+ * `sputnik-r1/tasks`: problems, their verifiers and rewards, and what a verifier of one's own is made of.
+ * @module sputnik-r1/tasks
+ */
+export { Random } from "../lib/random.ts";
+export { type AttackResult, attackTask } from "../tasks/attacks.ts";
+export {
+  type Asked,
+  answerIn,
+  defineTask,
+  type Judgement,
+  type TaskDefinition,
+  taskOf,
+} from "../tasks/define.ts";
 export { type Extraction, type ExtractOptions, extract, type Tag } from "../tasks/extract.ts";
+export { closeModules } from "../tasks/module-task.ts";
 export { type NumberOptions, type ParsedNumber, parseNumber } from "../tasks/number.ts";
+export { completionWith } from "../tasks/probe.ts";
 export type {
   CheckedCompletion,
   CheckedStep,

@@ -1,6 +1,11 @@
-/** `sputnik-r1/train`: the training step, its losses, rewards and advantages, and the stages that are made of them. */
+/**
+ * `sputnik-r1/train`: the training step, its losses, rewards and advantages, and the stages that are made of them.
+ * @module sputnik-r1/train
+ */
+
+export type { Document, DocumentSource, LanguageModelBatch } from "../data/packing.ts";
 export { advantages, aggregations, hasSignal, importanceLevels } from "../train/advantages.ts";
-export type { Datum } from "../train/datum.ts";
+export { completionDatum, type Datum } from "../train/datum.ts";
 export { GrpoStage } from "../train/grpo.ts";
 export {
   type Clip,
@@ -10,7 +15,12 @@ export {
   policyLoss,
   ratios,
 } from "../train/grpo-loss.ts";
-export { batchFeeds, languageModelLoss } from "../train/language-model.ts";
+export {
+  type BatchShape,
+  batchFeeds,
+  languageModelLoss,
+  type V3LossOptions,
+} from "../train/language-model.ts";
 export { LanguageModelStage } from "../train/language-model-stage.ts";
 export { defineLoss, type LossName, type LossTokens, losses, type TokenLoss } from "../train/losses.ts";
 export type { Optimizer } from "../train/optimizer.ts";
@@ -18,7 +28,14 @@ export { type GrpoOptions, grpoOptions, type LanguageModelOptions, sftOptions } 
 export { rewards, scoreCompletion, type WeightedReward } from "../train/rewards.ts";
 export { type Group, type RolloutOptions, rollout, type Sample } from "../train/rollout.ts";
 export { lrFactor, type Schedule } from "../train/schedule.ts";
-export type { Model, StageContext, StageSnapshot, StepReport } from "../train/stage.ts";
+export type {
+  Model,
+  StageContext,
+  StageSnapshot,
+  StepReport,
+  StepResult,
+  TrainedAdapter,
+} from "../train/stage.ts";
 export {
   createTrainStep,
   type Feeds,

@@ -16,6 +16,7 @@ type Registered = (typeof architectures)[keyof typeof architectures];
 type ConfigOf<One> = One extends Architecture<infer Config, infer _> ? Config : never;
 type ShapeOf<One> = One extends Architecture<infer _, infer Shape> ? Shape : never;
 
+/** The complete config of a model of any architecture, as `config.json` has it. */
 export type ModelConfig = ConfigOf<Registered>;
 /** A shape as a recipe gives it. */
 export type ModelShape = ShapeOf<Registered>;
@@ -33,6 +34,7 @@ const architectureFor = (config: ModelConfig | ModelShape): Architecture<ModelCo
 export const configOf = (shape: ModelShape, vocabSize: number): ModelConfig =>
   architectureFor(shape).complete({ ...shape, vocabSize });
 
+/** The model of a config that `checkConfig` accepts: its parameters, and what traces its passes. */
 export function modelOf(config: ModelConfig): Model {
   const design = architectureFor(config).design(config);
   return {

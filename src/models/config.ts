@@ -47,6 +47,7 @@ export const denseShape = z
   })
   .describe("A dense decoder like DeepSeek LLM (arXiv 2401.02954, section 2.2), Llama or Qwen.");
 
+/** Sizes of a dense decoder (Llama, Qwen2, Qwen3) as a recipe gives them. */
 export type DenseShape = z.output<typeof denseShape>;
 
 /** All sizes are counts; a checked config comes from `checkDecoderConfig` or `fromHuggingFace`. */

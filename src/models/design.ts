@@ -45,6 +45,7 @@ export interface Routing {
   balance?: Tensor;
 }
 
+/** What the layer of this number did. */
 export interface LayerRouting extends Routing {
   layer: number;
   /** The parameter that balances the experts, [experts]. */
@@ -90,6 +91,7 @@ export interface Architecture<Config extends TrunkConfig, Shape> {
   toHuggingFace(config: Config, ids: TokenIds): Record<string, unknown>;
 }
 
+/** What a forward pass over sequences reads. */
 export interface ForwardInputs {
   /** Token ids, [batch, seq] i32. */
   ids: Tensor;
@@ -99,6 +101,7 @@ export interface ForwardInputs {
   mask: Tensor;
 }
 
+/** What a forward pass computes beside or instead of the usual. */
 export interface ForwardOptions {
   /** Compute each block again in the backward pass instead of keeping its activations; then `cache` is empty. */
   recompute?: boolean;
@@ -110,6 +113,7 @@ export interface ForwardOptions {
   fed?: Tensor;
 }
 
+/** What a forward pass gives. */
 export interface ForwardResult {
   /** [batch, seq, vocab], or of what is wanted. */
   logits: Tensor;
@@ -120,6 +124,7 @@ export interface ForwardResult {
   routing: LayerRouting[];
 }
 
+/** What a pass over a cache gives. */
 export interface Decoded {
   /** Of the newest token of each row, [batch, vocab]; of a chunk's chosen tokens, [wanted · batch, vocab] (token by token). */
   logits: Tensor;
@@ -148,10 +153,12 @@ export interface MtpModule {
   parameters: ParameterSpec[];
   /** What the module's own attention caches. */
   cacheLayers: CacheLayer[];
+  /** See `Model.forward`. `inputs.hidden` is [batch, seq, hiddenSize]. */
   forward(
     parameters: Parameters,
     inputs: ForwardInputs & { hidden: Tensor },
     options?: ForwardOptions,
   ): ForwardResult;
+  /** See `Model.decode`. `step.hidden` is [batch, seq, hiddenSize]. */
   decode(parameters: Parameters, step: CachedStep & { hidden: Tensor }): Decoded;
 }

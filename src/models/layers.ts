@@ -69,6 +69,7 @@ export const swigluParameters = (
 export const isProjection = ({ role }: Pick<ParameterSpec, "role">): boolean =>
   role === "projection" || role === "kvProjection" || role === "kvUpProjection";
 
+/** Parameters of a graph by name, each a tensor of its spec's shape. */
 export type Parameters = ReadonlyMap<string, Tensor>;
 
 /** Looks up a parameter of a block by its name inside the block, such as `self_attn.o_proj.weight`. */
@@ -81,6 +82,7 @@ export type ParameterMaker = (graph: Graph, specs: readonly ParameterSpec[]) => 
 export const parameterInputs: ParameterMaker = (graph, specs) =>
   new Map(specs.map(({ name, shape }) => [name, input(graph, name, "f32", shape)]));
 
+/** The parameter of this name. @throws GraphError if there is none */
 export function parameter(parameters: Parameters, name: string): Tensor {
   const tensor = parameters.get(name);
   if (tensor === undefined) throw new GraphError(`there is no parameter "${name}"`);
@@ -103,6 +105,7 @@ export function initialise(specs: readonly ParameterSpec[], seed: number): Map<s
   );
 }
 
+/** How many numbers these parameters hold together. */
 export function countParameters(specs: readonly ParameterSpec[]): number {
   return specs.reduce((total, { shape }) => total + shape.reduce((size, dim) => size * dim, 1), 0);
 }

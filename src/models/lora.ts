@@ -7,6 +7,7 @@ import { Graph } from "../graph/tensor.ts";
 import { configError } from "./checks.ts";
 import { isProjection, type ParameterSpec, type Parameters, parameter, parameterInputs } from "./layers.ts";
 
+/** An adapter's size, its scale and where it goes (arXiv 2106.09685, section 4.1). */
 export interface LoraOptions {
   /** r: rows of A and columns of B. */
   rank: number;

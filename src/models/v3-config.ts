@@ -70,6 +70,7 @@ export const v3Shape = z.strictObject({
   tieEmbeddings: off.describe("The head uses the embedding's weights."),
 });
 
+/** Sizes of a DeepSeek-V3 as a recipe gives them. */
 export type V3Shape = z.output<typeof v3Shape>;
 
 /** All sizes are counts; a checked config comes from `checkV3Config` or `v3FromHuggingFace`. */

@@ -4,9 +4,11 @@ import { encodeProblem } from "../data/prompt.ts";
 import { isUserError, UserError, usageError } from "../lib/errors.ts";
 import { usablePositions } from "../models/rope.ts";
 import { splitRows } from "../tasks/jsonl-rows.ts";
+import { probeTask } from "../tasks/probe.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { dataSetError } from "../tasks/rows.ts";
+import { rewardsOf } from "../train/rewards.ts";
 import type { Note } from "./check-data.ts";
 import { evaluationProblems, largestCompletion, resolveEvaluation } from "./resolve.ts";
 import type { EvaluateStage, GrpoStage, Recipe, TaskOptions } from "./schema.ts";
@@ -15,8 +17,8 @@ import type { EvaluateStage, GrpoStage, Recipe, TaskOptions } from "./schema.ts"
 const MEASURED = 256;
 
 /**
- * @throws UserError for a file that cannot be read, a split without rows, a question that is too long, or a limit that
- *   exceeds the model's positions
+ * @throws UserError for a file that cannot be read, a split without rows, a question that is too long, a limit that exceeds
+ *   the model's positions, a reward that the task does not have, or a task module that is at fault
  */
 export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, model: ModelShape): Note[] {
   const options: TaskOptions = (stage.kind === "evaluate" ? stage.task : undefined) ?? recipe.task;
@@ -26,6 +28,11 @@ export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, mode
       ? evaluationProblems(resolveEvaluation(stage, recipe, model)).map(({ problem }) => problem)
       : (task.list?.("train") ?? generated(task, stage, recipe.seed));
   checkRoom(stage, options, problems, model);
+  const weighted = stage.kind === "grpo" ? rewardsOf(stage, task) : [];
+  if (options.kind === "module") {
+    const names = weighted.map(({ name }) => name);
+    return probeTask(task, problems, names).map((message) => ({ level: "warning", message }));
+  }
   if (options.kind !== "jsonl") return [];
   const { shared } = splitRows(options);
   return stage.kind === "grpo" && shared > 0

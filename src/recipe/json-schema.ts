@@ -18,6 +18,10 @@ export function recipeJsonSchema(): Record<string, unknown> {
   schema.required = schema.required?.filter((key) => key !== "tokenizer");
   const stages = schema.properties?.stages?.items;
   if (stages?.oneOf !== undefined) stages.oneOf = stages.oneOf.flatMap(withAndWithoutPreset);
+  // The key `module` says the kind.
+  for (const { properties } of [schema, ...(stages?.oneOf ?? [])])
+    for (const task of properties?.task?.oneOf ?? [])
+      if (task.properties?.module !== undefined) task.required = ["module"];
   withoutBounds(schema);
   return {
     $schema: "http://json-schema.org/draft-07/schema#",

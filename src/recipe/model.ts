@@ -8,10 +8,9 @@ import { HUB_NAME } from "../checkpoint/hub.ts";
 import { readJson } from "../checkpoint/json.ts";
 import { holdsModel, openModelFiles, readShape } from "../checkpoint/model.ts";
 import { mergeAdapter } from "../checkpoint/peft.ts";
-import type { Parameter } from "../checkpoint/safetensors.ts";
+import { asValues } from "../checkpoint/values.ts";
 import { allParameters, checkConfig, configOf } from "../models/architectures.ts";
 import { initialise } from "../models/layers.ts";
-import { f32, type HostValue } from "../runtime/value.ts";
 import { readDataText } from "../tasks/rows.ts";
 import { trainingRule } from "../tokenizer/bpe.ts";
 import { CompactTokenizer } from "../tokenizer/compact.ts";
@@ -21,16 +20,6 @@ import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { trainBpe } from "../tokenizer/train.ts";
 import type { Model } from "../train/stage.ts";
 import type { Recipe } from "./schema.ts";
-
-/** The tensors of a file as the runtime's values. */
-export function asValues(parameters: ReadonlyMap<string, Parameter>): Map<string, HostValue> {
-  return new Map([...parameters].map(([name, { shape, data }]) => [name, f32(data, shape)]));
-}
-
-/** And back, for a checkpoint. */
-export function asParameters(values: ReadonlyMap<string, HostValue>): Map<string, Parameter> {
-  return new Map([...values].map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array }]));
-}
 
 /** A model folder, or a GGUF file, as a model that is trained; with a LoRA adapter's folder, that adapter merged in. */
 export function openModel(path: string, adapter?: string): Model {

@@ -84,6 +84,7 @@ function stagePaths(stage: Stage, file: (path: string) => string): Stage {
 }
 
 function taskPaths(task: TaskOptions, file: (path: string) => string): TaskOptions {
+  if (task.kind === "module") return { ...task, module: file(task.module) };
   if (task.kind !== "jsonl") return task;
   return { ...task, file: file(task.file), ...(task.test !== undefined && { test: file(task.test) }) };
 }

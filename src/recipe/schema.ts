@@ -101,9 +101,11 @@ export const recipeObject = z.strictObject({
     .describe("For the bill: the machine's power draw and price. Without them energy and cost are unknown."),
 });
 
+/** A checked recipe with all defaults; recipes/README.md explains every key. */
 export type Recipe = z.infer<typeof recipeObject>;
 export type PretrainStage = z.infer<typeof pretrainSchema>;
 export type SftStage = z.infer<typeof sftSchema>;
 export type GrpoStage = z.infer<typeof grpoSchema>;
 export type EvaluateStage = z.infer<typeof evaluateSchema>;
+/** A stage of a recipe, by `kind`. */
 export type Stage = z.infer<typeof stageSchema>;

@@ -5,7 +5,7 @@
 import { z } from "zod";
 import { isUserError } from "../lib/errors.ts";
 import { checkConfig, configOf, type ModelShape } from "../models/architectures.ts";
-import { languageModelSteps } from "../train/options.ts";
+import { languageModelSteps, rewardNames } from "../train/options.ts";
 import { expandPreset, isObject } from "../train/presets.ts";
 import {
   type EvaluateStage,
@@ -33,8 +33,15 @@ function validate(recipe: Recipe, context: z.RefinementCtx): void {
   checkSplit(recipe.task, (path, message) => refuse(["task", ...path], message));
   recipe.stages.forEach((stage, index) => {
     const at: Refuse = (path, message) => refuse(["stages", index, ...path], message);
-    if (stage.kind === "grpo") checkGrpo(stage, shape, at);
-    else if (stage.kind === "evaluate") {
+    if (stage.kind === "grpo") {
+      checkGrpo(stage, shape, at);
+      const keys = unknownRewards(stage, recipe.task);
+      if (keys.length > 0)
+        context.addIssue({
+          ...{ code: "unrecognized_keys", keys, path: ["stages", index, "rewards"] },
+          input: stage.rewards,
+        });
+    } else if (stage.kind === "evaluate") {
       checkEvaluate(stage, shape, at);
       if (stage.task !== undefined) checkSplit(stage.task, (path, message) => at(["task", ...path], message));
     } else checkLanguageModelling(stage, shape, at);
@@ -42,14 +49,22 @@ function validate(recipe: Recipe, context: z.RefinementCtx): void {
 }
 
 /**
- * Fills the presets of a recipe's stages, and the tokenizer of a model that brings one. What it does not understand it
- * leaves to the schema.
+ * Fills the presets of a recipe's stages, the tokenizer of a model that brings one, and the kind of a task that is a
+ * module. What it does not understand it leaves to the schema.
  */
 export function expandPresets(recipe: unknown): unknown {
   if (!isObject(recipe)) return recipe;
   const made = isObject(recipe.model) && "layers" in recipe.model;
-  const filled = made ? recipe : { tokenizer: { kind: "model" }, ...recipe };
-  return Array.isArray(recipe.stages) ? { ...filled, stages: recipe.stages.map(expandPreset) } : filled;
+  const filled = withTaskKind(made ? recipe : { tokenizer: { kind: "model" }, ...recipe });
+  if (!Array.isArray(recipe.stages)) return filled;
+  const stages = recipe.stages.map((stage) => expandPreset(isObject(stage) ? withTaskKind(stage) : stage));
+  return { ...filled, stages };
+}
+
+/** `task: { module: ./my-task.ts }` is of the kind "module". */
+function withTaskKind<T extends object>(of: T): T {
+  if (!("task" in of) || !isObject(of.task) || "kind" in of.task || !("module" in of.task)) return of;
+  return { ...of, task: { kind: "module", ...of.task } };
 }
 
 /** Checks a recipe completely, as it is written, and fills its defaults. */
@@ -217,6 +232,10 @@ function checkGrpo(stage: GrpoStage, model: ModelShape | null, refuse: Refuse): 
   checkLimit(stage.maxNewTokens, model, refuse);
   checkWarmup(stage.schedule.warmup, stage.steps, refuse);
 }
+
+/** Rewards that no task has; a task that is a file may bring rewards of any name, which are checked when it is loaded. */
+const unknownRewards = ({ rewards }: GrpoStage, task: TaskOptions): string[] =>
+  task.kind === "module" ? [] : Object.keys(rewards).filter((name) => !rewardNames.includes(name));
 
 function checkEvaluate(stage: EvaluateStage, model: ModelShape | null, refuse: Refuse): void {
   if (stage.temperature === 0 && stage.samples > 1)

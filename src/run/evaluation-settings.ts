@@ -7,16 +7,19 @@ import { usageError } from "../lib/errors.ts";
 import { loadRecipe } from "../recipe/load.ts";
 import { evaluationPart, largestCompletion, trainedFiles } from "../recipe/resolve.ts";
 import type { EvaluateStage, Recipe } from "../recipe/schema.ts";
+import { isModuleFile } from "../tasks/module-task.ts";
 import type { ListPart } from "../tasks/problem.ts";
 import type { ChatPromptTemplate } from "../tasks/prompt.ts";
 import { NAMED_KINDS, type TaskInput, type TaskOptions, taskOptions } from "../tasks/registry.ts";
 import { chatOf } from "../tokenizer/chat.ts";
 import type { FoundModel } from "./find-model.ts";
-import { runPaths } from "./folder.ts";
+import { readJson, runPaths } from "./folder.ts";
+import type { RunInfo } from "./info.ts";
+import { recipeOfRun } from "./reader.ts";
 
 /** Options that a person gives; the others follow from the recipe or the model. */
 export interface EvaluationWishes {
-  /** A task's kind, or "jsonl:FILE". */
+  /** A task's kind, "jsonl:FILE", or the file of a task module. */
   task?: string;
   numbers?: number[];
   problems?: number;
@@ -98,8 +101,9 @@ export function evaluationSettings(
 /** The recipe of the run that made the model, or `null`. */
 function recipeOf({ run }: FoundModel): Recipe | null {
   if (run === null) return null;
-  const { recipe } = runPaths(run);
-  return fs.existsSync(recipe) ? loadRecipe(recipe) : null;
+  const { recipe, info } = runPaths(run);
+  if (!fs.existsSync(recipe)) return null;
+  return recipeOfRun(loadRecipe(recipe), readJson<RunInfo>(info) ?? {});
 }
 
 /** The evaluation that a run ends with: the last one on the task that it trained. */
@@ -116,7 +120,7 @@ interface ChosenTask {
   templateKnown: boolean;
 }
 
-const TASKS = `${NAMED_KINDS.join(", ")}, or jsonl:FILE`;
+const TASKS = `${NAMED_KINDS.join(", ")}, jsonl:FILE, or the file of a task module (TypeScript or JavaScript)`;
 
 function chooseTask(
   recipe: Recipe | null,
@@ -135,20 +139,32 @@ function chooseTask(
 }
 
 function recipeTask(own: TaskOptions | null): ChosenTask {
-  if (own !== null) return { task: own, fromRecipe: true, templateKnown: true };
+  // A stranger's run is data: its code runs for a person who names it.
+  if (own?.kind === "module")
+    throw usageError(
+      `The task of the run's recipe is the file ${own.module}, and a file is code.`,
+      `To run it, add --task ${own.module}.`,
+    );
+  if (own !== null) return ofRecipe(own);
   throw usageError("The model comes without a recipe, so its task is not known.", `Add --task ${TASKS}.`);
 }
+
+const ofRecipe = (task: TaskOptions): ChosenTask => ({ task, fromRecipe: true, templateKnown: true });
 
 function namedTask(name: string, own: TaskOptions | null): ChosenTask {
   const foreign = (input: TaskInput): ChosenTask => ({
     ...{ task: taskOptions.parse(input), fromRecipe: false, templateKnown: false },
   });
   const kind = NAMED_KINDS.find((known) => known === name);
-  if (kind !== undefined) return own?.kind === kind ? recipeTask(own) : foreign({ kind });
+  if (kind !== undefined) return own?.kind === kind ? ofRecipe(own) : foreign({ kind });
+  if (isModuleFile(name)) {
+    const same = own?.kind === "module" && resolve(own.module) === resolve(name);
+    return same ? ofRecipe(own) : foreign({ kind: "module", module: name });
+  }
   const file = /^jsonl:(.+)$/s.exec(name)?.[1];
   if (file === undefined) throw usageError(`There is no task "${name}".`, `Choose ${TASKS}.`);
   if (own?.kind !== "jsonl") return foreign({ kind: "jsonl", file });
-  if (resolve(own.file) === resolve(file)) return recipeTask(own);
+  if (resolve(own.file) === resolve(file)) return ofRecipe(own);
   // The recipe's test rows and its limit are about its own file alone.
   const task = { ...own, file, limit: undefined, test: undefined, split: undefined };
   return { task, fromRecipe: false, templateKnown: true };
@@ -228,5 +244,6 @@ function overrides(
 const numbersOf = (task: TaskOptions): string => ("numbers" in task ? task.numbers.join(",") : "");
 
 export function taskName(task: TaskOptions): string {
+  if (task.kind === "module") return task.module;
   return task.kind === "jsonl" ? `jsonl:${task.file}` : task.kind;
 }

@@ -14,6 +14,7 @@ import { readJson, runPaths } from "./folder.ts";
 import type { RunInfo } from "./info.ts";
 import { recipeOfRun } from "./reader.ts";
 
+/** A model that `findModel` found. */
 export interface FoundModel {
   /** A Hugging Face folder, or a GGUF file. */
   folder: string;

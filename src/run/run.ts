@@ -5,6 +5,7 @@
 import { join } from "node:path";
 import { saveAdapter } from "../checkpoint/peft.ts";
 import { latestCheckpoint, loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "../checkpoint/resume.ts";
+import { asValues, readParameters } from "../checkpoint/values.ts";
 import { documentSource } from "../data/sources.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import type { RunEvent } from "../events.ts";
@@ -16,7 +17,7 @@ import { isUserError } from "../lib/errors.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import type { Note } from "../recipe/check-data.ts";
-import { asParameters, asValues, initialModel, openModel } from "../recipe/model.ts";
+import { initialModel, openModel } from "../recipe/model.ts";
 import {
   type ResolvedEvaluate,
   type ResolvedRecipe,
@@ -177,12 +178,12 @@ export class Run {
       try {
         const outcome = await this.trainStage(index, stage.name, running);
         if (outcome === "stopped") return "stopped";
-        this.keepAdapter(stage.name, running);
+        await this.keepAdapter(stage.name, running);
       } finally {
         await running.release();
       }
     }
-    this.save(index + 1, 0, null);
+    await this.save(index + 1, 0, null);
     return this.hooks.shouldStop() && index + 1 < this.recipe.stages.length ? "stopped" : "finished";
   }
 
@@ -210,7 +211,7 @@ export class Run {
       this.model = { ...this.model, parameters: stage.parameters() };
       const stopping = this.hooks.shouldStop();
       if (stage.done < stage.totalSteps && (stopping || stage.done % everySteps === 0)) {
-        this.save(index, stage.done, stage.snapshot());
+        await this.save(index, stage.done, stage.snapshot());
         if (stopping) return "stopped";
       }
     }
@@ -218,13 +219,13 @@ export class Run {
   }
 
   /** Saves the adapter of a LoRA stage, for those who have the base; the next stage's model has it merged in. */
-  private keepAdapter(name: string, stage: TrainingStage): void {
+  private async keepAdapter(name: string, stage: TrainingStage): Promise<void> {
     const adapter = stage.adapter();
     if (adapter === null) return;
     const { model } = this.recipe;
     const folder = join(this.folder.paths.adapters, name);
     const base = "from" in model ? model.from : this.recipe.name;
-    saveAdapter(folder, { lora: adapter.lora, tensors: asParameters(adapter.tensors), base });
+    saveAdapter(folder, { lora: adapter.lora, tensors: await readParameters(adapter.tensors), base });
     this.notice("info", `The adapter of stage ${name} is in ${folder}, in PEFT's format.`);
   }
 
@@ -309,16 +310,20 @@ export class Run {
     }
   }
 
-  private save(stage: number, done: number, snapshot: StageSnapshot | null): void {
+  private async save(stage: number, done: number, snapshot: StageSnapshot | null): Promise<void> {
     const { folder, model } = this;
     const before = this.recipe.stages.slice(0, stage).reduce((total, { steps }) => total + steps, 0);
     const state: RunState = { stage, stageState: snapshot?.state ?? null, journals: folder.position() };
     const extra = [...(snapshot?.tensors ?? [])].filter(([name]) => !model.parameters.has(name));
     saveCheckpoint(folder.paths.checkpoints, before + done, {
-      tensors: asParameters(new Map(extra)),
+      tensors: await readParameters(new Map(extra)),
       state,
       // What came with a model stays as it is.
-      model: { generation: { temperature: 0.6 }, ...model, parameters: asParameters(model.parameters) },
+      model: {
+        generation: { temperature: 0.6 },
+        ...model,
+        parameters: await readParameters(model.parameters),
+      },
     });
     pruneCheckpoints(folder.paths.checkpoints, this.recipe.checkpoint.keep);
     folder.writeBill(this.book.bill());

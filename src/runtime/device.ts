@@ -6,7 +6,8 @@ import { availableParallelism } from "node:os";
 import type { InferenceSession } from "onnxruntime-common";
 import { cgroupCpuQuota, type ReadText, readText } from "./cgroup.ts";
 
-export interface Device {
+/** Not exported, so that no published type needs those of ONNX Runtime, which need a browser's. */
+interface Device {
   /**
    * The options of a session, `null` where the device runs none.
    * @param yielding threads that wait for each other sleep (see contention.ts); no number depends on it
@@ -35,6 +36,7 @@ export const devices = {
   null: { options: null, spins: false },
 } satisfies Record<string, Device>;
 
+/** A device of the table. */
 export type DeviceName = keyof typeof devices;
 
 /** How many threads compute: the smaller of the CPU affinity and the control group's quota, at least 1. */

@@ -6,6 +6,7 @@ import { type DeviceName, threadCount } from "./device.ts";
 import { readModelSignature } from "./model-file.ts";
 import { Session } from "./session.ts";
 
+/** What computes, and with how many threads. */
 export interface EngineOptions {
   /** "cpu" unless given. On the device "null" graphs are traced and counted, and no session can be made. */
   device?: DeviceName;
@@ -17,6 +18,7 @@ export interface EngineOptions {
   watch?: Watch;
 }
 
+/** Lowers graphs for a device and prepares sessions that run them there. */
 export class Engine {
   readonly device: DeviceName;
   /** Counted once: the number decides how sums are cut, so a session keeps it when the quota changes. */

@@ -7,7 +7,7 @@ import type { LoweredGraph } from "../graph/lower.ts";
 import { bindShape, type Shape } from "../graph/tensor.ts";
 import { debug, debugs } from "../lib/debug.ts";
 import type { Watch } from "./contention.ts";
-import { type Device, type DeviceName, devices } from "./device.ts";
+import { type DeviceName, devices } from "./device.ts";
 import { InferenceSession, Tensor } from "./onnxruntime.ts";
 import {
   allocate,
@@ -237,7 +237,7 @@ function prepare(
   model: Uint8Array | string,
   yielding: boolean,
 ): Promise<ort.InferenceSession> {
-  const { options }: Device = devices[device];
+  const { options } = devices[device];
   if (options === null)
     throw new RuntimeError(
       `the device "${device}" runs nothing; "${name}" needs one that computes, such as "cpu"`,

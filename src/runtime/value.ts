@@ -24,7 +24,9 @@ interface Arrays {
   bool: Uint8Array;
 }
 
+/** The array that holds elements of this dtype. */
 export type ArrayOf<D extends DType> = Arrays[D];
+/** The array of any dtype. */
 export type TypedArray = Arrays[DType];
 
 const ARRAY: { [D in DType]: new (length: number) => Arrays[D] } = {
@@ -44,6 +46,7 @@ export interface HostValue<D extends DType = DType> extends Value {
   readonly data: ArrayOf<D>;
 }
 
+/** A value does not fit where it is used, or a device runs no sessions: a fault of the program that asks. */
 export class RuntimeError extends Error {
   override name = "RuntimeError";
 }
@@ -98,47 +101,80 @@ export interface Blocks {
   toStride?: number;
 }
 
-/** Up to this many elements a loop copies faster than `set`. */
+/** Up to this many elements a block is short. */
 const SHORT = 128;
 
 /**
  * Copies blocks of `source` into `target`. Both may have the same memory, where blocks all move towards the end or all
- * towards the beginning: none is overwritten before it is copied. The KV cache calls this for each token and layer.
+ * towards the beginning: none is overwritten before it is copied.
  * @throws RuntimeError if the dtypes differ or a block lies outside
  */
 export function copyBlocks(target: Value, source: Value, blocks: Blocks): void {
-  const { count, width, from = 0, fromStride = width, to = 0, toStride = width } = blocks;
+  copyGroups(target, source, blocks, [blocks.from ?? 0], [blocks.to ?? 0]);
+}
+
+/**
+ * `copyBlocks` for several groups of blocks, one after another: group i begins at `from[i]` in the source and at `to[i]` in the
+ * target. The KV cache calls this for each token and layer.
+ */
+export function copyGroups(
+  target: Value,
+  source: Value,
+  { count, width, fromStride = width, toStride = width }: Omit<Blocks, "from" | "to">,
+  from: readonly number[],
+  to: readonly number[],
+): void {
+  if (target.dtype !== source.dtype)
+    throw new RuntimeError(`${source.dtype} was copied into ${target.dtype}`);
   const into = host(target).data;
   const out = host(source).data;
   const last = count - 1;
-  if (target.dtype !== source.dtype)
-    throw new RuntimeError(`${source.dtype} was copied into ${target.dtype}`);
-  if (
-    count > 0 &&
-    (from + last * fromStride + width > out.length || to + last * toStride + width > into.length)
-  )
-    throw new RuntimeError(
-      `${count} blocks of ${width} do not fit between [${source.shape}] and [${target.shape}]`,
-    );
-  const backwards = to > from || toStride > fromStride;
-  if (width <= SHORT && into instanceof Float32Array && out instanceof Float32Array) {
-    for (let i = 0; i < count; i++) {
-      const block = backwards ? last - i : i;
-      const start = from + block * fromStride;
-      const first = to + block * toStride;
-      if (backwards) for (let j = width - 1; j >= 0; j--) into[first + j] = out[start + j];
-      else for (let j = 0; j < width; j++) into[first + j] = out[start + j];
+  for (let group = 0; group < from.length; group++)
+    if (
+      count > 0 &&
+      (from[group] + last * fromStride + width > out.length ||
+        to[group] + last * toStride + width > into.length)
+    )
+      throw new RuntimeError(
+        `${count} blocks of ${width} do not fit between [${source.shape}] and [${target.shape}]`,
+      );
+  const apart = into.buffer !== out.buffer;
+  if (apart && width <= SHORT && into instanceof Float32Array && out instanceof Float32Array)
+    copyShort(into, out, { count, width, fromStride, toStride }, from, to);
+  else
+    for (let group = 0; group < from.length; group++) {
+      const backwards = to[group] > from[group] || toStride > fromStride;
+      for (let i = 0; i < count; i++) {
+        const block = backwards ? last - i : i;
+        const start = from[group] + block * fromStride;
+        const place = to[group] + block * toStride;
+        // Both copy as if through a buffer; the first makes no view.
+        if (into === out) into.copyWithin(place, start, start + width);
+        else (into as Float32Array).set(out.subarray(start, start + width) as Float32Array, place);
+      }
     }
-    return;
-  }
-  for (let i = 0; i < count; i++) {
-    const block = backwards ? last - i : i;
-    const start = from + block * fromStride;
-    // `set` copies as if through a buffer where both arrays have the same memory.
-    (into as Float32Array).set(out.subarray(start, start + width) as Float32Array, to + block * toStride);
+}
+
+/** Short blocks between two arrays: for these a loop is faster than `set`. */
+function copyShort(
+  into: Float32Array,
+  out: Float32Array,
+  { count, width, fromStride, toStride }: Required<Omit<Blocks, "from" | "to">>,
+  from: readonly number[],
+  to: readonly number[],
+): void {
+  for (let group = 0; group < from.length; group++) {
+    let start = from[group];
+    let place = to[group];
+    for (let i = 0; i < count; i++) {
+      for (let j = 0; j < width; j++) into[place + j] = out[start + j];
+      start += fromStride;
+      place += toStride;
+    }
   }
 }
 
+/** Elements of f32; one dimension unless `shape` says otherwise. A Float32Array is not copied. */
 export function f32(
   data: Float32Array | readonly number[],
   shape: readonly number[] = [data.length],
@@ -146,6 +182,7 @@ export function f32(
   return hostValue("f32", shape, data instanceof Float32Array ? data : Float32Array.from(data));
 }
 
+/** Elements of i32; one dimension unless `shape` says otherwise. An Int32Array is not copied. */
 export function i32(
   data: Int32Array | readonly number[],
   shape: readonly number[] = [data.length],
@@ -153,6 +190,7 @@ export function i32(
   return hostValue("i32", shape, data instanceof Int32Array ? data : Int32Array.from(data));
 }
 
+/** One element of f32, shape []. */
 export function scalar(value: number): HostValue<"f32"> {
   return f32([value], []);
 }

@@ -3,7 +3,7 @@
  * outermost, so the first n of them are one contiguous view; the capacity grows in place when a row outgrows it.
  */
 import type { CacheLayer } from "../models/architectures.ts";
-import { allocate, copyBlocks, type Value, view } from "../runtime/value.ts";
+import { allocate, copyBlocks, copyGroups, type Value, view } from "../runtime/value.ts";
 
 /** Capacities are multiples of this many tokens, so that the graphs see few shapes. */
 export const CAPACITY_STEP = 32;
@@ -96,18 +96,30 @@ export class KvCache {
    * of which row `from` counts, and of its tokens the first `length`.
    */
   append(row: number, position: number, added: readonly Value[], length = 1, seq = 1, from = row): void {
+    this.store(added, { length, seq }, [{ row, position, from }]);
+  }
+
+  /** Stores a new token of each of the first rows, row i at `positions[i]`; `added` is [batch, heads, 1, width] a layer. */
+  appendEach(positions: readonly number[], added: readonly Value[]): void {
+    const rows = positions.map((position, row) => ({ row, position, from: row }));
+    this.store(added, { length: 1, seq: 1 }, rows);
+  }
+
+  private store(
+    added: readonly Value[],
+    { length, seq }: { length: number; seq: number },
+    rows: readonly { row: number; position: number; from: number }[],
+  ): void {
     const { layers, values, capacity } = this;
-    for (let i = 0; i < layers.length; i++) {
-      const { heads, width } = layers[i];
-      copyBlocks(values[i], added[i], {
-        count: heads,
-        width: length * width,
-        from: from * heads * seq * width,
-        fromStride: seq * width,
-        to: (row * heads * capacity + position) * width,
-        toStride: capacity * width,
-      });
-    }
+    layers.forEach(({ heads, width }, i) => {
+      copyGroups(
+        values[i],
+        added[i],
+        { count: heads, width: length * width, fromStride: seq * width, toStride: capacity * width },
+        rows.map(({ from }) => from * heads * seq * width),
+        rows.map(({ row, position }) => (row * heads * capacity + position) * width),
+      );
+    });
   }
 
   /** What row `row` holds of its first `length` tokens. */

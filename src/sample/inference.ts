@@ -21,9 +21,11 @@ export interface InferenceModel extends ModelShape {
 /** An inference session of a stored model. */
 export interface InferenceSession extends LoadedShape {
   generate: Generate;
+  /** Frees its memory. Nothing may be generated afterwards. */
   release(): Promise<void>;
 }
 
+/** How a model is opened to be sampled from. */
 export interface InferenceOptions {
   /** Precision of the weights in memory; default f32. */
   precision?: Precision;

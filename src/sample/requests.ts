@@ -8,6 +8,7 @@ import type { Sampling } from "./sampling.ts";
 /** Rows decoded together, at most, unless a call or a recipe gives another number. */
 export const MAX_BATCH = 128;
 
+/** One completion that is wanted. */
 export interface GenerationRequest {
   /** Prompt ids, at least one. */
   prompt: readonly number[];
@@ -18,6 +19,7 @@ export interface GenerationRequest {
   ends?: (id: number) => boolean;
 }
 
+/** What holds for all requests of a call. */
 export interface GenerateOptions {
   sampling: Sampling;
   stopIds: ReadonlySet<number>;
@@ -31,6 +33,7 @@ export interface GenerateOptions {
   signal?: Pick<AbortSignal, "throwIfAborted">;
 }
 
+/** One completion as token ids. */
 export interface Generation {
   /** Sampled ids, with the stop id at the end where there is one. */
   ids: number[];
@@ -40,6 +43,7 @@ export interface Generation {
   finish: "stop" | "length";
 }
 
+/** The completions of a call, and what they took. */
 export interface GenerationResult {
   /** One for each request, in the order of the requests. */
   generations: Generation[];
@@ -53,6 +57,10 @@ export interface GenerationResult {
   accepted: number;
 }
 
+/**
+ * Samples all requests, many at a time. @throws UserError "generation" for a request that the model cannot answer,
+ * before anything is computed; the reason of `signal`
+ */
 export type Generate = (
   requests: readonly GenerationRequest[],
   options: GenerateOptions,

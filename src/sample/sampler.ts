@@ -324,6 +324,7 @@ export class Sampler {
     const draftLogits = drafter === null ? new Float32Array() : await read(outputs.draftLogits, "f32");
     const added = this.added.map((name) => outputs[name]);
     const finished: number[] = [];
+    const starts = active.map(({ position }) => position);
     active.forEach((row, i) => {
       const { position, next: newest } = row;
       const known = row.ids.length;
@@ -349,10 +350,12 @@ export class Sampler {
         row.stopped = row.request.ends?.(token.id) === true || stopIds.has(token.id);
         ended = row.stopped || row.ids.length >= row.request.maxNewTokens;
       }
-      this.cache.append(i, position, added, row.position - position, 1 + drafts.length);
-      drafter?.accept([newest, ...row.ids.slice(known, -1)], outputs);
       if (ended) finished.push(i);
+      if (drafter === null) return;
+      this.cache.append(i, position, added, row.position - position, 1 + drafts.length);
+      drafter.accept([newest, ...row.ids.slice(known, -1)], outputs);
     });
+    if (drafter === null) this.cache.appendEach(starts, added);
     return finished;
   }
 

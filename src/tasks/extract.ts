@@ -17,6 +17,7 @@ export type Tag = "<think>" | "</think>" | "<answer>" | "</answer>";
 const TAGS: readonly Tag[] = ["<think>", "</think>", "<answer>", "</answer>"];
 const TEMPLATE = TAGS.join("");
 
+/** What a completion holds in R1's tags. */
 export interface Extraction {
   format: boolean;
   /** Up to `</think>`; without one, up to the answer or the end. */
@@ -33,6 +34,7 @@ export interface Extraction {
   rest: string;
 }
 
+/** How a completion is read. */
 export interface ExtractOptions {
   /** The prompt ends in `<think>`, so the completion begins inside the thought. */
   thoughtOpen?: boolean;

@@ -19,6 +19,7 @@ export const NUMBER_LIMITS = {
   length: 200,
 } as const;
 
+/** The exact value, or in a few words why the text is not one number. */
 export type ParsedNumber = { ok: true; value: Fraction } | { ok: false; reason: string };
 
 // Anchored, without nested repetition, and on a few hundred characters: linear enough. \d is ASCII only.
@@ -50,6 +51,7 @@ const WRAPPERS: readonly (readonly [string, string])[] = [
   ...["text", "textbf", "mathbf", "mathrm"].map((name) => [`\\${name}{`, "}"] as const),
 ];
 
+/** What may surround a number. */
 export interface NumberOptions {
   /** Characters; more is refused. */
   length?: number;

@@ -74,6 +74,7 @@ export type Reward = (problem: Problem, completion: CheckedCompletion) => number
 /** The part of a list of problems that an evaluation takes: a split, or all, if no training used the list. */
 export type ListPart = StreamKey["split"] | "all";
 
+/** Problems and their verifier; training, evaluation and the page use it alike. */
 export interface Task<P extends Problem = Problem> {
   name: string;
   /**

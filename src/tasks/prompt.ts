@@ -16,6 +16,10 @@ const R1_TEMPLATE =
   "answer. The reasoning process and answer are enclosed within <think> </think> and <answer> </answer> " +
   "tags, respectively, i.e., <think> reasoning process here </think> <answer> answer here </answer>. ";
 
+/**
+ * The prompt of a question, which ends with an opened `<think>`: "r1" puts R1-Zero's template before it (arXiv
+ * 2501.12948, table 1).
+ */
 export function thinkPrompt(question: string, template: PromptTemplate): string {
   const text = template === "r1" ? `${R1_TEMPLATE}User: ${question} Assistant:` : question;
   return `${text}\n<think>\n`;

@@ -4,13 +4,19 @@ import { arithmetic, arithmeticOptions } from "./arithmetic.ts";
 import { countdown, countdownOptions } from "./countdown.ts";
 import { equationsOptions, equationsTask } from "./equations.ts";
 import { baseConversion } from "./families/base-conversion.ts";
+import { booleanExpression } from "./families/boolean-expression.ts";
+import { calendar } from "./families/calendar.ts";
+import { familyRelationships } from "./families/family-relationships.ts";
 import { graphColoring } from "./families/graph-coloring.ts";
 import { knightsAndKnaves } from "./families/knights-and-knaves.ts";
 import { miniSudoku } from "./families/mini-sudoku.ts";
+import { numberSequence } from "./families/number-sequence.ts";
 import { sortingSteps } from "./families/sorting-steps.ts";
 import { syllogism } from "./families/syllogism.ts";
 import { towerOfHanoi } from "./families/tower-of-hanoi.ts";
+import { wordSorting } from "./families/word-sorting.ts";
 import { type JsonlProblem, jsonl, jsonlOptions, jsonlVerifier } from "./jsonl.ts";
+import { moduleOptions, moduleTask } from "./module-task.ts";
 import type { Task } from "./problem.ts";
 import { equationSteps } from "./thought-equations.ts";
 import { wordProblems, wordProblemsOptions } from "./word-problems.ts";
@@ -25,25 +31,32 @@ const KINDS = [
   kind(equationsOptions, equationsTask),
   kind(jsonlOptions, jsonl),
   kind(wordProblemsOptions, wordProblems),
+  kind(moduleOptions, moduleTask),
   baseConversion,
-  syllogism,
+  booleanExpression,
+  calendar,
+  familyRelationships,
+  graphColoring,
   knightsAndKnaves,
   miniSudoku,
-  towerOfHanoi,
-  graphColoring,
+  numberSequence,
   sortingSteps,
+  syllogism,
+  towerOfHanoi,
+  wordSorting,
 ] as const;
 
 type SchemasOf<T extends readonly { options: z.ZodObject }[]> = { -readonly [K in keyof T]: T[K]["options"] };
 
+/** The options of every kind of task, by `kind`. */
 export const taskOptions = z.discriminatedUnion(
   "kind",
   KINDS.map(({ options }) => options) as SchemasOf<typeof KINDS>,
 );
 
-/** The kinds that need no data set, so that their name alone is a task. */
+/** The kinds that need no file, so that their name alone is a task. */
 export const NAMED_KINDS = KINDS.map(({ options }) => options.shape.kind.value).filter(
-  (name) => name !== "jsonl",
+  (name) => name !== "jsonl" && name !== "module",
 );
 
 /** Rewards of the tasks above, by name: a recipe may name these beside those of train/rewards.ts. */

@@ -11,7 +11,7 @@ import type { Problem, Task, Verdict } from "./problem.ts";
 export const COMPLETION_LIMIT = 1_000_000;
 
 /** Characters of the extracted answer, and of its canonical form, that a verdict keeps. */
-const EXTRACTED_LIMIT = 1000;
+export const EXTRACTED_LIMIT = 1000;
 
 /** Characters of a right answer: the fraction of a decimal number of `NUMBER_LIMITS.length` characters fits. */
 const GOLD_LIMIT = 2 * NUMBER_LIMITS.length;
@@ -68,11 +68,23 @@ export function unscored(reason: string): Verdict {
   return { value: null, kind: "unscored", extracted: null, canonical: null, format: false, reason };
 }
 
+const FAULT = "verifier fault: ";
+
 /** Unscored: the verifier failed, not the completion. */
 export function fault(error: unknown): Verdict {
   const message = error instanceof Error ? error.message : String(error);
-  return unscored(`verifier fault: ${clip(message, 200)}`);
+  return unscored(`${FAULT}${clip(message, 300)}`);
 }
+
+/** What failed, of a verdict by `fault`; else `null`. */
+export const faultIn = ({ kind, reason }: Verdict): string | null =>
+  kind === "unscored" && reason.startsWith(FAULT) ? reason.slice(FAULT.length) : null;
+
+/** Unscored: the verifier took too much time or memory, and its thread was ended. */
+export const ended = (why: "timeout" | "memory"): Verdict => unscored(why);
+
+export const wasEnded = ({ kind, reason }: Verdict): boolean =>
+  kind === "unscored" && (reason === "timeout" || reason === "memory");
 
 /**
  * `verifyCompletion` for answers that are numbers. If the right answer is no number (blank, NaN, no string, a list), the

@@ -1,17 +1,18 @@
 /**
  * Runs verifiers in worker threads that can be killed, for tasks whose code is not ours; our own verifiers are linear and
- * are called directly. A hung verifier blocks its thread only: the thread is terminated and replaced, and the completion
- * that hung it gets 0, since a policy could get rid of a bad sample that is unscored.
+ * are called directly. A hung verifier blocks its thread only: the thread is terminated and replaced. The completion that
+ * hung it is unscored, since nobody knows whether it is right. A policy could learn to get rid of bad samples that way, so
+ * training counts such completions (`verifier/ended`) and says when they are more than a few.
  */
 import type { Worker } from "node:worker_threads";
-import { UserError } from "../lib/errors.ts";
-import { startThread } from "../runtime/thread.ts";
 import type { Problem, Task, Verdict } from "./problem.ts";
-import { checkedVerdict, exceeded, fault, oversized } from "./verdict.ts";
-import type { TaskSource, WorkerJob, WorkerReply } from "./verifier-worker.ts";
+import { checkedVerdict, ended, fault, oversized } from "./verdict.ts";
+import type { TaskSource, WorkerJob, WorkerReply } from "./verifier-messages.ts";
+import { received, startTaskThread, THREAD_HEAP_MB, THREAD_START_MS } from "./verifier-thread.ts";
 
-export type { TaskSource } from "./verifier-worker.ts";
+export type { TaskSource } from "./verifier-messages.ts";
 
+/** How many threads verify, and what each verdict may take. */
 export interface PoolOptions {
   /** Threads. */
   size?: number;
@@ -23,10 +24,16 @@ export interface PoolOptions {
   heapMb?: number;
 }
 
+/** A thread takes about this long to start: another one is started where the work lasts longer. */
+const WORTH_A_THREAD_MS = 300;
+
+/**
+ * Threads that load a task and verify completions. A verdict that takes too long is unscored, and its thread is replaced.
+ */
 export class VerifierPool {
-  /** Completions that hung their verifier: a metric. */
-  timeouts = 0;
-  /** Verdicts that failed and are unscored. */
+  /** Completions that took too much time or memory. */
+  ended = 0;
+  /** Verdicts that failed. */
   faults = 0;
   readonly #source: TaskSource;
   readonly #limits: Required<PoolOptions>;
@@ -39,24 +46,47 @@ export class VerifierPool {
     this.#limits = {
       size: options.size ?? 1,
       limitMs: options.limitMs ?? 2000,
-      startMs: options.startMs ?? 30_000,
-      heapMb: options.heapMb ?? 512,
+      startMs: options.startMs ?? THREAD_START_MS,
+      heapMb: options.heapMb ?? THREAD_HEAP_MB,
     };
   }
 
   /** Verdicts in the order of the items. @throws UserError where the task cannot be loaded: wrong module, export or options, or too slow */
   async verify(items: WorkerJob[]): Promise<Verdict[]> {
     const verdicts: Verdict[] = items.map(() => fault("not reached"));
+    /** When the first verdict was there: before it, a thread was started. */
+    let began: number | null = null;
+    const lanes: Promise<void>[] = [];
     let next = 0;
     const lane = async () => {
       while (next < items.length) {
         const at = next++;
         const { problem, completion } = items[at]!;
         verdicts[at] = oversized(completion) ?? (await this.#verify(problem, completion));
+        began ??= performance.now();
+        const lasts = performance.now() - began > WORTH_A_THREAD_MS * lanes.length;
+        if (lasts && lanes.length < this.#limits.size && next < items.length) begin();
       }
     };
-    await Promise.all(Array.from({ length: Math.min(this.#limits.size, items.length) }, lane));
+    const begin = () => {
+      const own = lane();
+      // It is awaited below, perhaps only after it has failed.
+      own.catch(() => {});
+      lanes.push(own);
+    };
+    const atOnce = Math.min(this.#limits.size, Math.max(1, this.#idle.length), items.length);
+    for (let i = 0; i < atOnce; i++) begin();
+    // Lanes begin others: until none has.
+    for (let all = 0; all < lanes.length; ) {
+      all = lanes.length;
+      await Promise.all(lanes);
+    }
     return verdicts;
+  }
+
+  /** Threads that there are now. */
+  get threads(): number {
+    return this.#all.size;
   }
 
   /** Ends all threads. */
@@ -71,13 +101,9 @@ export class VerifierPool {
     const reply = await nextReply(worker, this.#limits.limitMs);
     if (reply instanceof Failure) {
       await worker.terminate();
-      // A completion that takes too much time or memory gets 0; any other failure is the verifier's.
-      if (reply.kind === "crash") {
-        this.faults++;
-        return fault(reply.message);
-      }
-      if (reply.kind === "timeout") this.timeouts++;
-      return exceeded(reply.kind);
+      if (reply.kind === "crash") this.faults++;
+      else this.ended++;
+      return reply.kind === "crash" ? fault(reply.message) : ended(reply.kind);
     }
     this.#idle.push(worker);
     const verdict = checkedVerdict(() => reply);
@@ -86,25 +112,19 @@ export class VerifierPool {
   }
 
   async #start(): Promise<Worker> {
-    const worker = startWorker(this.#source, this.#limits.heapMb);
+    const worker = startTaskThread({ source: this.#source }, this.#limits.heapMb);
     this.#all.add(worker);
     worker.once("exit", () => {
       this.#all.delete(worker);
       const at = this.#idle.indexOf(worker);
       if (at !== -1) this.#idle.splice(at, 1);
     });
-    // An error between two verdicts ends the thread, not the process.
-    worker.on("error", () => {});
     const reply = await nextReply(worker, this.#limits.startMs);
     if (reply === "ready") return worker;
     await worker.terminate();
-    const { module, factory } = this.#source;
-    const problem = reply instanceof Failure ? reply.message : "it sent no greeting";
-    throw new UserError({
-      kind: "verifier",
-      what: `The task ${factory} of ${module} could not be started in a worker: ${problem}`,
-      data: { source: this.#source },
-    });
+    const message = reply instanceof Failure ? reply.message : "it sent no greeting";
+    const error = "error" in reply ? reply.error : { kind: null, message, remedy: null, data: {} };
+    throw received(error, this.#source);
   }
 }
 
@@ -148,12 +168,4 @@ function nextReply(worker: Worker, limitMs: number): Promise<WorkerReply | Failu
     const timer = setTimeout(() => settle(new Failure("timeout", `no answer in ${limitMs} ms`)), limitMs);
     worker.on("message", settle).on("error", onError).on("exit", onExit);
   });
-}
-
-function startWorker(source: TaskSource, heapMb: number): Worker {
-  const resourceLimits = { maxOldGenerationSizeMb: heapMb };
-  const worker = startThread("verifier-worker", import.meta.url, { workerData: source, resourceLimits });
-  // An idle verifier keeps no process alive.
-  worker.unref();
-  return worker;
 }

@@ -18,6 +18,7 @@ export interface ChatMessage {
   [field: string]: unknown;
 }
 
+/** What a chat template is given beside the messages. */
 export interface ChatOptions {
   /** End with what opens the assistant's turn. */
   addGenerationPrompt?: boolean;

@@ -23,6 +23,11 @@ export class ThoughtSplitter {
     this.open = open;
   }
 
+  /** Whether the text so far leaves the thought open. */
+  get inThought(): boolean {
+    return this.place === "thought" || (this.place === "start" && this.open);
+  }
+
   /** The parts that are certain by now. */
   push(text: string): CompletionPart[] {
     this.held += text;
@@ -38,7 +43,7 @@ export class ThoughtSplitter {
 
   /** The text that was held back. */
   end(): CompletionPart[] {
-    return this.take(this.place === "thought" || (this.place === "start" && this.open), this.held.length);
+    return this.take(this.inThought, this.held.length);
   }
 
   /** Whether the beginning of the completion is certain. */
@@ -59,7 +64,7 @@ export class ThoughtSplitter {
 }
 
 /** Length of the beginning of `tag` that `text` ends with. */
-function tagStart(text: string, tag: string): number {
+export function tagStart(text: string, tag: string): number {
   for (let length = Math.min(tag.length - 1, text.length); length > 0; length--)
     if (text.endsWith(tag.slice(0, length))) return length;
   return 0;

@@ -15,10 +15,13 @@ export interface ControlToken {
 
 /** Decodes id by id: `push` returns the text that is certain by now, `end` what was held back. */
 export interface TokenStream {
+  /** The text that is certain with this id; "" in the middle of a character. */
   push(id: number): string;
+  /** What is still held back; an incomplete character becomes U+FFFD. */
   end(): string;
 }
 
+/** How a text is read. */
 export interface EncodeOptions {
   /** Whether control tokens that the text spells become control tokens. */
   specials?: boolean;
@@ -40,6 +43,7 @@ export interface Tokenizer {
   controls: readonly ControlToken[];
   /** Message content is encoded with `specials: false` (the default), so text never becomes a control token. */
   encode(text: string, options?: EncodeOptions): number[];
+  /** The text of the ids; `skipSpecials` leaves control tokens out. */
   decode(ids: Iterable<number>, options?: { skipSpecials?: boolean }): string;
   /** Decodes id by id: the pieces joined equal what `decode` returns. */
   stream(options?: { skipSpecials?: boolean }): TokenStream;

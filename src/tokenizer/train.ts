@@ -16,6 +16,7 @@ export const BPE_SPECIALS = {
   eos: "<｜end▁of▁sentence｜>",
 } as const;
 
+/** The size of a new vocabulary, and what its tokens are made of. */
 export interface TrainOptions {
   /** Size of the vocabulary with specials and 256 bytes; it becomes smaller if the text has no more pairs. */
   vocabSize: number;

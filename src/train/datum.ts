@@ -17,6 +17,24 @@ export interface Datum {
   inputs: Readonly<Record<string, readonly number[]>>;
 }
 
+/**
+ * A sampled completion after its prompt as a datum. Values of the completion's tokens are given one by one or as one number for
+ * all; those of the prompt are 0, so that no loss counts it.
+ */
+export function completionDatum(
+  prompt: readonly number[],
+  ids: readonly number[],
+  inputs: Readonly<Record<string, number | readonly number[]>>,
+): Datum {
+  const sequence = [...prompt, ...ids];
+  const zeros = prompt.slice(1).map(() => 0);
+  const values = Object.entries(inputs).map(([name, value]) => [
+    name,
+    [...zeros, ...(typeof value === "number" ? ids.map(() => value) : value)],
+  ]);
+  return { tokens: sequence.slice(0, -1), targets: sequence.slice(1), inputs: Object.fromEntries(values) };
+}
+
 /** Floats of the logits of a micro-batch, at most, where one sequence alone has not more. */
 const LOGITS = 2 ** 26;
 /** Tokens of a micro-batch, at most. */

@@ -4,7 +4,7 @@ import { sizesIn } from "../graph/run-flops.ts";
 import { bindShape, Graph, type Tensor } from "../graph/tensor.ts";
 import { UserError } from "../lib/errors.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { type HostValue, host } from "../runtime/value.ts";
+import { read, type Value } from "../runtime/value.ts";
 
 /**
  * The error of an update whose loss or gradient norm is not finite. Its data: the step, the node (`null` where none was
@@ -34,12 +34,11 @@ const KEPT_BYTES = 2 ** 30;
 export async function locateNonFinite(
   engine: Engine,
   graph: Graph,
-  feeds: Record<string, HostValue>,
+  feeds: Record<string, Value>,
   most = KEPT_BYTES,
 ): Promise<string | null> {
   for (const [name, value] of Object.entries(feeds))
-    if (value.data instanceof Float32Array && !value.data.every(Number.isFinite))
-      return `the input "${name}"`;
+    if (value.dtype === "f32" && !(await allFinite(value))) return `the input "${name}"`;
   const sizes = sizesIn(graph, feeds);
   const parts: { name: string; tensor: Tensor }[][] = [];
   let left = 0;
@@ -67,7 +66,7 @@ export async function locateNonFinite(
     try {
       const results = await session.run(feeds);
       for (const { name, tensor } of part)
-        if (!(host(results[name]).data as Float32Array).every(Number.isFinite))
+        if (!(await allFinite(results[name])))
           return `"${tensor.node.path}" (${tensor.node.op.name}, [${tensor.shape}])`;
     } finally {
       await session.release();
@@ -75,3 +74,5 @@ export async function locateNonFinite(
   }
   return null;
 }
+
+const allFinite = async (value: Value): Promise<boolean> => (await read(value, "f32")).every(Number.isFinite);

@@ -35,6 +35,7 @@ import { sequenceInputs } from "../models/decoder.ts";
 import { loadName, loadOf } from "./language-model.ts";
 import type { BuildLoss, LossGraph } from "./trace-step.ts";
 
+/** Distances from 1 at which a ratio is clipped: [1 - low, 1 + high]. */
 export interface Clip {
   low: number;
   high: number;
@@ -59,6 +60,7 @@ interface Surrogate {
   clippedHigh: Tensor;
 }
 
+/** The surrogates by name, as functions of the tokens' log-ratios, [batch, seq]. */
 export const ratios = registry<(tokens: RatioTokens, clip: Clip) => Surrogate>()({
   /** min(ρA, clip(ρ, 1-ε, 1+ε)A) with ρ per token (PPO, 1707.06347, eq. 7); ε_low ≠ ε_high is DAPO's clip-higher. */
   token: ({ logRatio, advantage }, limits) => clippedSurrogate(exp(logRatio), advantage, limits),
@@ -94,6 +96,7 @@ export function k3(logProbs: Tensor, reference: Tensor): { kl: Tensor; bounded: 
   return { kl: sub(sub(exp(safe), safe), 1), bounded: greater(abs(difference), LOG_RATIO_BOUND) };
 }
 
+/** The form of the ratio, its clipping, and the weight of the KL term. */
 export interface PolicyLossOptions {
   ratio: keyof typeof ratios;
   clip: Clip;

@@ -1,5 +1,5 @@
 /** From rewarded completions to the rows that an update is computed from: all that a token carries into the loss. */
-import type { HostValue } from "../runtime/value.ts";
+import type { Value } from "../runtime/value.ts";
 import type { Scorer } from "../sample/scorer.ts";
 import { aggregations, importanceWeights } from "./advantages.ts";
 import { measureCut } from "./grpo-metrics.ts";
@@ -21,7 +21,7 @@ export interface RewardedGroup {
   advantages: number[];
 }
 
-type Weights = ReadonlyMap<string, HostValue>;
+type Weights = ReadonlyMap<string, Value>;
 
 /** What scores completions, and whose log-probabilities are needed. */
 export interface Scoring {

@@ -9,7 +9,7 @@
  */
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { modelOf } from "../models/architectures.ts";
-import { type HostValue, scalar } from "../runtime/value.ts";
+import { scalar, type Value } from "../runtime/value.ts";
 import { Sampler } from "../sample/sampler.ts";
 import { Scorer } from "../sample/scorer.ts";
 import type { Task } from "../tasks/problem.ts";
@@ -27,6 +27,7 @@ import { groupRecord, rollout, rolloutMetrics, shown } from "./rollout.ts";
 import { type Model, type StageContext, type StageSnapshot, type StepResult, tensorsUnder } from "./stage.ts";
 import type { Feeds, Rates } from "./step.ts";
 import { TrainingStage } from "./training-stage.ts";
+import { noneUnscored } from "./unscored.ts";
 
 /** The state in a snapshot; checkpoints of older versions lack some of it. */
 interface State extends Partial<LearningState> {
@@ -47,10 +48,11 @@ interface Parts {
   scorer: Scorer | null;
 }
 
+/** GRPO on a task: each step samples groups, rewards them and updates the policy. */
 export class GrpoStage extends TrainingStage {
   private readonly parts: Parts;
   /** A frozen copy of the policy; `null` without a KL term. */
-  private reference: ReadonlyMap<string, HostValue> | null;
+  private reference: ReadonlyMap<string, Value> | null;
   private nextProblem: number;
   private learning: LearningState;
 
@@ -58,13 +60,13 @@ export class GrpoStage extends TrainingStage {
     policy: Policy,
     parts: Parts,
     reference: GrpoStage["reference"],
-    { done, nextProblem = 0, idleSteps = 0, signals }: Partial<State> = {},
+    { done, nextProblem = 0, idleSteps = 0, signals, unscored = noneUnscored() }: Partial<State> = {},
   ) {
     super(policy, parts.options, parts.options.steps, done);
     this.parts = parts;
     this.reference = reference;
     this.nextProblem = nextProblem;
-    this.learning = { idleSteps, signals: signalsFrom(signals) };
+    this.learning = { idleSteps, signals: signalsFrom(signals), unscored };
   }
 
   /** @throws UserError for a reward that the task does not have */
@@ -209,12 +211,14 @@ export class GrpoStage extends TrainingStage {
     return { nextProblem: this.nextProblem, ...this.learning };
   }
 
+  /** With the reference policy, where there is a KL term. */
   override snapshot(): StageSnapshot {
     const { tensors, state } = super.snapshot();
     for (const [name, value] of this.reference ?? []) tensors.set(`reference.${name}`, value);
     return { tensors, state };
   }
 
+  /** With the sampler and the scorer. */
   override async release(): Promise<void> {
     const { sampler, scorer } = this.parts;
     await super.release();

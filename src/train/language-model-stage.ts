@@ -54,6 +54,7 @@ interface State {
   packing: unknown;
 }
 
+/** Pretraining or SFT: each step trains on packed rows of documents. */
 export class LanguageModelStage extends TrainingStage {
   private readonly options: LanguageModelOptions;
   private readonly batches: Packing;
@@ -64,6 +65,10 @@ export class LanguageModelStage extends TrainingStage {
     this.batches = batches;
   }
 
+  /**
+   * Starts a stage, or continues one from its snapshot. `model.parameters` are taken over, not copied. @throws
+   * UserError for an adapter's target that the model does not have
+   */
   static async create(
     model: Pick<Model, "config" | "parameters">,
     source: DocumentSource,

@@ -17,6 +17,7 @@ export interface BatchShape extends SequenceShape {
   padded?: boolean;
 }
 
+/** Factors of the further losses of DeepSeek-V3 (arXiv 2412.19437). */
 export interface V3LossOptions {
   /** α of the sequence-wise balance loss; 1e-4 in the paper, 0 for none. */
   balanceFactor: number;

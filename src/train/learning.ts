@@ -3,6 +3,7 @@ import type { Metrics } from "../events.ts";
 import { hasSignal } from "./advantages.ts";
 import type { GrpoOptions } from "./options.ts";
 import type { Group } from "./rollout.ts";
+import { type Unscored, unscoredNotices } from "./unscored.ts";
 
 /** From this fraction of cut completions on, the remedy is to raise maxNewTokens. */
 export const CUT_LIMIT = 0.5;
@@ -135,6 +136,7 @@ export interface LearningState {
   /** Steps in a row in which nothing could be learned. */
   idleSteps: number;
   signals: Signals;
+  unscored: Unscored;
 }
 
 /** The notices that are due after a step. `learned`: some row had an advantage; `last`: the stage ends with this step. */
@@ -147,8 +149,9 @@ export function learningNotices(
   const few = fewSignals(countSignals(before.signals, step.groups), {
     ...{ groupSize, last: step.last, redrawn: dynamicSampling !== undefined },
   });
+  const { notices, unscored } = unscoredNotices(before.unscored, step.groups);
   return {
-    notices: [...whyNothingWasLearned(step.metrics, idleSteps, maxNewTokens), ...few.notices],
-    state: { idleSteps, signals: few.signals },
+    notices: [...whyNothingWasLearned(step.metrics, idleSteps, maxNewTokens), ...few.notices, ...notices],
+    state: { idleSteps, signals: few.signals, unscored },
   };
 }

@@ -63,6 +63,7 @@ const POLICY = ["sampled", "advantages"] as const;
 /** Bounds of the ratio itself. */
 const BOUNDS = { clipLow: 0.8, clipHigh: 1.2 };
 
+/** The losses that have a name: those of Tinker's `forward_backward`, with the same inputs. */
 export const losses = {
   /** -w log π: supervised training. */
   cross_entropy: defineLoss({
@@ -139,6 +140,7 @@ export const losses = {
   }),
 };
 
+/** The name of a loss of `losses`. */
 export type LossName = keyof typeof losses;
 
 /** Bounds of a ratio as distances from 1. */

@@ -26,6 +26,7 @@ export const optimizerSchema = z.discriminatedUnion("kind", [
   }),
 ]);
 
+/** An optimizer with all of its constants: AdamW, or Muon for the matrices of the blocks. */
 export type Optimizer = z.output<typeof optimizerSchema>;
 
 /** The learning rates of one update, `factor` (see `lrFactor`) times the peaks: AdamW's, and that of Muon's matrices. */

@@ -58,6 +58,7 @@ export const sftOptions = z.strictObject({
   lora,
 });
 
+/** Options of pretraining or SFT with all defaults. */
 export type LanguageModelOptions = Omit<z.output<typeof sftOptions>, "kind"> & { kind: "pretrain" | "sft" };
 
 /** Updates that a pretraining or SFT stage makes. */
@@ -79,12 +80,17 @@ const overlong = z.discriminatedUnion("mode", [
   z.strictObject({ mode: z.literal("mask") }).describe("A truncated completion leaves the loss."),
 ]);
 
+/** The rewards that need no task of one's own. */
+export const rewardNames: readonly string[] = Object.keys({ ...rewards, ...builtInRewards });
+
 const weight = nonNegative;
 type OptionalReward = Exclude<keyof typeof rewards | keyof typeof builtInRewards, "accuracy" | "format">;
-const optionalWeights = Object.fromEntries(
-  Object.keys({ ...rewards, ...builtInRewards }).map((name) => [name, weight.optional()]),
-) as Record<OptionalReward, z.ZodOptional<typeof weight>>;
+const optionalWeights = Object.fromEntries(rewardNames.map((name) => [name, weight.optional()])) as Record<
+  OptionalReward,
+  z.ZodOptional<typeof weight>
+>;
 
+/** The schema of a GRPO stage's options. */
 export const grpoOptions = z.strictObject({
   kind: z.literal("grpo"),
   steps: count.describe("Rollouts, each with its updates."),
@@ -108,8 +114,11 @@ export const grpoOptions = z.strictObject({
     .describe("Sample from the top tokens that together have this probability."),
   topK: count.optional().describe("Sample from this many top tokens."),
   rewards: z
-    .strictObject({ ...optionalWeights, accuracy: weight, format: weight })
-    .describe("Weights of rewards by name; `validity` is the share of true equations in the thought."),
+    .object({ ...optionalWeights, accuracy: weight, format: weight })
+    .catchall(weight)
+    .describe(
+      "Weights of rewards by name; `validity` is the share of true equations in the thought. A task module's rewards have its names.",
+    ),
   preset: presetSchema.optional().describe("A paper's objective, which fills the absent keys."),
   advantage: keyOf(advantages).describe("(r - mean) / std, r - mean, or r - mean of the others."),
   ratio: keyOf(ratios).describe("Per token (PPO), per sequence (GSPO), or clipped weights (CISPO)."),
@@ -144,4 +153,5 @@ export const grpoOptions = z.strictObject({
   schedule: scheduleSchema,
 });
 
+/** Options of GRPO with all defaults. */
 export type GrpoOptions = z.output<typeof grpoOptions>;

@@ -4,10 +4,11 @@
  */
 
 import { countFlops } from "../graph/analyse.ts";
+import { sizeOf } from "../graph/tensor.ts";
 import { configError } from "../models/checks.ts";
 import { initialise, type ParameterSpec, parameterInputs } from "../models/layers.ts";
 import { adapted, adaptedWeights, adapterSpecs, type LoraOptions, traceMerge } from "../models/lora.ts";
-import { allocate, allocateLike, copyBlocks, type HostValue, type Session } from "../runtime/session.ts";
+import { allocate, allocateLike, copyBlocks, type Session, type Value } from "../runtime/session.ts";
 import type { Optimizer } from "./optimizer.ts";
 import { type StageContext, type StageSnapshot, type TrainedAdapter, tensorsUnder } from "./stage.ts";
 import { createTrainStep, type TrainStep } from "./step.ts";
@@ -45,14 +46,14 @@ export interface PolicyOptions extends StageContext {
 interface Merging {
   lora: LoraOptions;
   /** The adapted weights, as they were at the stage's start. */
-  frozen: ReadonlyMap<string, HostValue>;
+  frozen: ReadonlyMap<string, Value>;
   session: Session;
   /** FLOPs of one merge. */
   flops: number;
   /** The model's parameters, as the stage was given them. */
-  model: ReadonlyMap<string, HostValue>;
+  model: ReadonlyMap<string, Value>;
   /** The same with separate arrays for adapted weights, from the first merge on. */
-  merged: ReadonlyMap<string, HostValue> | null;
+  merged: ReadonlyMap<string, Value> | null;
 }
 
 /** The frozen weights' names in a snapshot. */
@@ -80,7 +81,7 @@ export class Policy {
    */
   static async create(
     trained: Trained,
-    parameters: ReadonlyMap<string, HostValue>,
+    parameters: ReadonlyMap<string, Value>,
     { optimizer, lora, accumulate, seed, engine, mergeLater = false }: PolicyOptions,
     resume?: StageSnapshot,
   ): Promise<Policy> {
@@ -114,7 +115,7 @@ export class Policy {
   }
 
   /** The model's parameters; with an adapter, those of the last `merge`, which the next one overwrites. */
-  parameters(): ReadonlyMap<string, HostValue> {
+  parameters(): ReadonlyMap<string, Value> {
     if (this.merging === null) return this.step.parameters();
     if (this.merging.merged === null) throw new RangeError("the adapter has not been merged yet");
     return this.merging.merged;
@@ -124,12 +125,12 @@ export class Policy {
   async merge(): Promise<void> {
     if (this.merging === null) return;
     const { session, frozen, model } = this.merging;
-    const separate = (name: string, value: HostValue): HostValue =>
+    const separate = (name: string, value: Value): Value =>
       frozen.has(name) ? allocate("f32", value.shape) : value;
     const merged =
       this.merging.merged ?? new Map([...model].map(([name, value]) => [name, separate(name, value)]));
     this.merging.merged = merged;
-    const fetches = [...frozen.keys()].map((name) => [`${name}.merged`, merged.get(name) as HostValue]);
+    const fetches = [...frozen.keys()].map((name) => [`${name}.merged`, merged.get(name) as Value]);
     await session.run(Object.fromEntries(this.step.parameters()), Object.fromEntries(fetches));
     this.merges++;
   }
@@ -143,13 +144,13 @@ export class Policy {
   adapter(): TrainedAdapter | null {
     if (this.merging === null) return null;
     const current = this.step.parameters();
-    const tensors = new Map(this.step.specs.map(({ name }) => [name, current.get(name) as HostValue]));
+    const tensors = new Map(this.step.specs.map(({ name }) => [name, current.get(name) as Value]));
     return { lora: this.merging.lora, tensors };
   }
 
   /** All that resumption needs: the model's parameters under their names, and the optimizer's moments. */
-  tensors(): Map<string, HostValue> {
-    const tensors = new Map<string, HostValue>(this.parameters());
+  tensors(): Map<string, Value> {
+    const tensors = new Map<string, Value>(this.parameters());
     for (const [name, value] of this.step.moments()) tensors.set(`optimizer.${name}`, value);
     for (const [name, value] of this.merging?.frozen ?? []) tensors.set(`${FROZEN}${name}`, value);
     for (const [name, value] of this.adapter()?.tensors ?? []) tensors.set(name, value);
@@ -163,11 +164,11 @@ export class Policy {
 }
 
 /** The same values in arrays that no update overwrites. */
-export function copyParameters(parameters: ReadonlyMap<string, HostValue>): Map<string, HostValue> {
+export function copyParameters(parameters: ReadonlyMap<string, Value>): Map<string, Value> {
   return new Map(
     [...parameters].map(([name, value]) => {
       const fresh = allocateLike(value);
-      copyBlocks(fresh, value, { count: 1, width: value.data.length });
+      copyBlocks(fresh, value, { count: 1, width: sizeOf(value.shape) });
       return [name, fresh];
     }),
   );

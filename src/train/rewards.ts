@@ -3,6 +3,7 @@ import { UserError } from "../lib/errors.ts";
 import { registry } from "../lib/schema.ts";
 import type { CheckedCompletion, Problem, Reward, Task } from "../tasks/problem.ts";
 
+/** The rewards that every task has, by name. */
 export const rewards = registry<Reward>()({
   /** What the verifier found. */
   accuracy: (_, { verdict }) => verdict.value,
@@ -27,6 +28,7 @@ export const overlongReward =
     return tokens <= start ? 0 : -penalty * Math.min(1, (tokens - start) / buffer);
   };
 
+/** A reward with its weight in the sum. */
 export interface WeightedReward {
   name: string;
   weight: number;
@@ -43,13 +45,14 @@ export function rewardsOf(
 ): WeightedReward[] {
   const known: Record<string, Reward> = { ...rewards, ...task.rewards };
   const named = Object.entries(options.rewards).map(([name, weight = 0]) => {
-    if (!(name in known))
+    if (!Object.hasOwn(known, name))
       throw new UserError({
         kind: "stage",
         where: `rewards.${name}`,
         expected: `a reward that the task ${task.name} has: ${Object.keys(known).join(", ")}`,
         found: `"${name}"`,
         remedy: "Correct its name, or leave it out.",
+        data: { path: ["rewards", name] },
       });
     return { name, weight, reward: known[name] };
   });

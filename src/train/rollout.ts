@@ -6,12 +6,13 @@ import type { Generation } from "../sample/requests.ts";
 import type { Sampling } from "../sample/sampling.ts";
 import type { Problem, Task, Verdict } from "../tasks/problem.ts";
 import { type LocatedStep, locateSteps, validityByPosition } from "../tasks/steps.ts";
-import { verdictsOf } from "../tasks/verdict.ts";
+import { fault, verdictsOf, wasEnded } from "../tasks/verdict.ts";
 import { completionText } from "../tokenizer/stream.ts";
 import { hasSignal } from "./advantages.ts";
 import { Meter } from "./meter.ts";
 import { scoreCompletion, type WeightedReward } from "./rewards.ts";
 
+/** A completion with its verdict and its reward. */
 export interface Sample extends Generation {
   prompt: number[];
   text: string;
@@ -24,11 +25,13 @@ export interface Sample extends Generation {
   steps: readonly LocatedStep[] | null;
 }
 
+/** A problem with all of its completions, which are compared with each other. */
 export interface Group {
   problem: Problem;
   samples: Sample[];
 }
 
+/** How completions are sampled and rewarded. */
 export interface RolloutOptions {
   seed: number;
   groupSize: number;
@@ -55,11 +58,23 @@ export function rewardedSample(
   const { problem, prompt, completion: text, ends, generation, verdict } = completion;
   const steps = task.checkSteps?.(text);
   const tokens = generation.ids.length;
+  const checked = { text, verdict, steps: steps ?? [], tokens, maxNewTokens };
   return {
     ...{ ...generation, prompt, text, verdict },
-    ...scoreCompletion(rewards, problem, { text, verdict, steps: steps ?? [], tokens, maxNewTokens }),
+    ...scoreOrFault(rewards, problem, checked),
     steps: steps === undefined ? null : locateSteps(steps, ends, prompt.length),
   };
+}
+
+/** A reward that fails leaves the completion unscored, as a verifier that fails does. */
+function scoreOrFault(
+  ...args: Parameters<typeof scoreCompletion>
+): Partial<Sample> & Pick<Sample, "reward" | "components"> {
+  try {
+    return scoreCompletion(...args);
+  } catch (error) {
+    return { reward: null, components: {}, verdict: fault(error) };
+  }
 }
 
 /** Samples `groupSize` completions of each of these training problems, verifies them and computes their rewards. */
@@ -99,7 +114,7 @@ export async function rollout(
 /**
  * Metrics of the samples. Rewards are means over scored samples: the components' means add up to the mean reward.
  * `format` is the fraction that kept the template, whatever that pays. Counts are over all samples: without a score, without
- * an answer that could be read, and ended because their verifier took too long or too much memory.
+ * an answer that could be read, and those whose verifier was ended for taking too long or too much memory.
  */
 export function rolloutMetrics(groups: readonly Group[]): Metrics {
   const meter = new Meter([
@@ -120,7 +135,7 @@ export function rolloutMetrics(groups: readonly Group[]): Metrics {
       meter.mean("truncated", finish === "length" ? 1 : 0);
       meter.sum("unscored", reward === null ? 1 : 0);
       meter.sum("unparsed", verdict.kind === "unparsed" ? 1 : 0);
-      meter.sum("verifier/ended", verdict.reason === "timeout" || verdict.reason === "memory" ? 1 : 0);
+      meter.sum("verifier/ended", wasEnded(verdict) ? 1 : 0);
       const scored = reward === null ? 0 : 1;
       meter.mean("reward/mean", reward ?? 0, scored);
       for (const [name, value] of Object.entries(components))

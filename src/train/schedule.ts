@@ -28,6 +28,7 @@ export const scheduleSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("constant"), warmup }),
 ]);
 
+/** How the learning rate goes over a stage's steps; each kind has its source in the schema. */
 export type Schedule = z.output<typeof scheduleSchema>;
 
 /** The factor of the peak learning rate at step `step` (from 0) of `total`. */

@@ -5,11 +5,11 @@ import type { GroupRecord, Metrics } from "../events.ts";
 import type { Work } from "../ledger/work.ts";
 import type { LoraOptions } from "../models/lora.ts";
 import type { Engine } from "../runtime/engine.ts";
-import type { HostValue } from "../runtime/value.ts";
+import type { Value } from "../runtime/value.ts";
 
 /** A model between stages, of any architecture. */
 export interface Model extends ModelShape {
-  parameters: ReadonlyMap<string, HostValue>;
+  parameters: ReadonlyMap<string, Value>;
 }
 
 /** What a stage needs beside its options. */
@@ -32,21 +32,18 @@ export type StepReport = StepResult & Work;
 
 /** Everything needed to continue as if the stage had never stopped. */
 export interface StageSnapshot {
-  tensors: Map<string, HostValue>;
+  tensors: Map<string, Value>;
   state: unknown;
 }
 
 /** A LoRA adapter, under PEFT's names. */
 export interface TrainedAdapter {
   lora: LoraOptions;
-  tensors: ReadonlyMap<string, HostValue>;
+  tensors: ReadonlyMap<string, Value>;
 }
 
 /** The tensors of a snapshot whose names begin with `prefix`, named without it. */
-export function tensorsUnder(
-  tensors: ReadonlyMap<string, HostValue>,
-  prefix: string,
-): Map<string, HostValue> {
+export function tensorsUnder(tensors: ReadonlyMap<string, Value>, prefix: string): Map<string, Value> {
   return new Map(
     [...tensors].flatMap(([name, value]) =>
       name.startsWith(prefix) ? [[name.slice(prefix.length), value]] : [],

@@ -4,11 +4,11 @@
  */
 import { stepScalarValues } from "../graph/optim.ts";
 import { RunFlops } from "../graph/run-flops.ts";
-import type { Graph } from "../graph/tensor.ts";
+import { type Graph, sizeOf } from "../graph/tensor.ts";
 import type { ParameterSpec } from "../models/layers.ts";
 import { DoubleBuffer } from "../runtime/buffers.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { allocate, copyBlocks, type HostValue, read, type Session, scalar } from "../runtime/session.ts";
+import { allocate, copyBlocks, read, type Session, scalar, type Value } from "../runtime/session.ts";
 import { locateNonFinite, nonFinite } from "./diagnose.ts";
 import type { Optimizer } from "./optimizer.ts";
 import {
@@ -20,7 +20,8 @@ import {
   traceStep,
 } from "./trace-step.ts";
 
-export type Feeds = Readonly<Record<string, HostValue>>;
+/** The inputs of a loss graph by name: a batch. */
+export type Feeds = Readonly<Record<string, Value>>;
 
 /** Learning rates of one update: AdamW's, and that of Muon's matrices. */
 export interface Rates {
@@ -36,12 +37,13 @@ export interface Measured {
   vectors: ReadonlyMap<string, Float32Array>;
 }
 
+/** What a training step runs on, and from which state it continues. */
 export interface StepOptions {
   engine: Engine;
   /** Updates from the gradients of several batches. */
   accumulate?: boolean;
   /** Moments and step count to resume from. */
-  moments?: ReadonlyMap<string, HostValue>;
+  moments?: ReadonlyMap<string, Value>;
   step?: number;
 }
 
@@ -54,7 +56,7 @@ interface Program {
 /** Sums of gradients over batches, and the zeros that an update begins with. */
 interface Sums {
   zeros: Feeds;
-  buffer: DoubleBuffer<HostValue>;
+  buffer: DoubleBuffer;
   /** Batches in the sum. */
   batches: number;
 }
@@ -65,7 +67,7 @@ interface Sums {
  */
 export async function createTrainStep(
   specs: readonly ParameterSpec[],
-  parameters: ReadonlyMap<string, HostValue>,
+  parameters: ReadonlyMap<string, Value>,
   buildLoss: BuildLoss,
   optimizer: Optimizer,
   options: StepOptions,
@@ -92,14 +94,14 @@ export class TrainStep {
   private readonly losses = new Map<BuildLoss, Program>();
   private readonly forwards = new Map<BuildLoss, Program>();
   private readonly optimizers = new Map<string, Program>();
-  private readonly trained: DoubleBuffer<HostValue>;
+  private readonly trained: DoubleBuffer;
   /** What is not trained: frozen weights that the loss reads, and modules that it does not. */
   private readonly frozen: Feeds;
-  private readonly state: DoubleBuffer<HostValue>;
+  private readonly state: DoubleBuffer;
 
   constructor(
     specs: readonly ParameterSpec[],
-    parameters: ReadonlyMap<string, HostValue>,
+    parameters: ReadonlyMap<string, Value>,
     loss: BuildLoss,
     optimizer: Optimizer,
     { engine, accumulate = false, moments, step = 0 }: StepOptions,
@@ -267,16 +269,17 @@ export class TrainStep {
   }
 
   /** Those of the current parameters that are trained. */
-  trainedParameters(): ReadonlyMap<string, HostValue> {
+  trainedParameters(): ReadonlyMap<string, Value> {
     return this.trained.values();
   }
 
   /** The current parameters by name; valid until the update after the next. */
-  parameters(): ReadonlyMap<string, HostValue> {
+  parameters(): ReadonlyMap<string, Value> {
     return new Map([...this.trained.values(), ...Object.entries(this.frozen)]);
   }
 
-  moments(): ReadonlyMap<string, HostValue> {
+  /** The optimizer's state by name, each of its parameter's shape; valid until the update after the next. */
+  moments(): ReadonlyMap<string, Value> {
     return this.state.values();
   }
 
@@ -284,7 +287,7 @@ export class TrainStep {
    * Continues from copies of these parameters and moments, by name, after `stepCount` updates; gradients since the last
    * update are dropped. @throws RangeError, before anything is replaced, if a value is missing or has another shape
    */
-  restore(values: ReadonlyMap<string, HostValue>, stepCount: number): void {
+  restore(values: ReadonlyMap<string, Value>, stepCount: number): void {
     const current = [...this.trained.values(), ...this.state.values()];
     for (const [name, { shape }] of current) {
       const found = values.get(name);
@@ -294,7 +297,7 @@ export class TrainStep {
         );
     }
     for (const [name, value] of current)
-      copyBlocks(value, values.get(name) as HostValue, { count: 1, width: value.data.length });
+      copyBlocks(value, values.get(name) as Value, { count: 1, width: sizeOf(value.shape) });
     this.stepCount = stepCount;
     this.dropGradients();
   }
@@ -305,6 +308,7 @@ export class TrainStep {
       await session.rest();
   }
 
+  /** Frees the sessions' memory. */
   async release(): Promise<void> {
     for (const programs of [this.losses, this.forwards, this.optimizers]) {
       for (const { session } of programs.values()) await session.release();

@@ -15,6 +15,7 @@ import { Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { isProjection, type ParameterSpec, type Parameters, parameterInputs } from "../models/layers.ts";
 import type { Optimizer } from "./optimizer.ts";
 
+/** A traced loss with what is measured beside it. */
 export interface LossGraph {
   /** A scalar whose gradient is taken. */
   loss: Tensor;

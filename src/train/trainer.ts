@@ -4,11 +4,12 @@
  * stages here run on the same programs, `TrainStep` and `Sampler`.
  */
 import { loadCheckpoint, saveCheckpoint } from "../checkpoint/resume.ts";
+import { asValues, readParameters } from "../checkpoint/values.ts";
 import { UserError } from "../lib/errors.ts";
 import { modelOf } from "../models/architectures.ts";
 import type { LoraOptions } from "../models/lora.ts";
 import { Engine } from "../runtime/engine.ts";
-import { allocate, f32, type HostValue } from "../runtime/value.ts";
+import { allocate, type Value } from "../runtime/value.ts";
 import type { Generation } from "../sample/requests.ts";
 import { Sampler } from "../sample/sampler.ts";
 import type { Sampling } from "../sample/sampling.ts";
@@ -20,6 +21,7 @@ import type { Model, TrainedAdapter } from "./stage.ts";
 import type { Feeds, Measured } from "./step.ts";
 import type { BuildLoss } from "./trace-step.ts";
 
+/** What is trained of the model, and what computes. */
 export interface TrainerOptions {
   /** Train an adapter (2106.09685) and freeze the model's weights, which several trainers may share. */
   lora?: Partial<LoraOptions> & Pick<LoraOptions, "rank">;
@@ -43,6 +45,7 @@ export interface LossOutput {
 export type OptimStep = Pick<Optimizer, "lr"> &
   Partial<Pick<Optimizer, "betas" | "epsilon" | "weightDecay" | "clip">>;
 
+/** Which completions are wanted; temperature 1 unless given. */
 export interface SampleOptions extends Partial<Sampling> {
   maxNewTokens: number;
   /** Completions; default 1. */
@@ -161,23 +164,28 @@ export class Trainer {
    * @param prompt ids, at least one
    * @throws UserError "generation" where the model cannot answer
    */
-  sample(prompt: readonly number[], options: SampleOptions): Promise<Generation[]> {
+  async sample(prompt: readonly number[], options: SampleOptions): Promise<Generation[]> {
+    return (await this.sampleEach([prompt], options))[0];
+  }
+
+  /** The same for several prompts, decoded together: one group of completions for each. */
+  sampleEach(prompts: readonly (readonly number[])[], options: SampleOptions): Promise<Generation[][]> {
     const { maxNewTokens, count = 1, seed = 0, temperature = 1, topP, topK } = options;
     const { stopIds = this.model.tokenizer.stopIds } = options;
     return this.inOrder(async () => {
       this.sampler ??= await Sampler.create(this.model.config, this.engine);
-      const requests = Array.from({ length: count }, (_, i) => ({
-        ...{ prompt, maxNewTokens, key: [seed, "sample", i] },
-      }));
+      const requests = prompts.flatMap((prompt, index) =>
+        Array.from({ length: count }, (_, i) => ({ prompt, maxNewTokens, key: [seed, "sample", index, i] })),
+      );
       const generate = this.sampler.with(await this.current());
       const { generations } = await generate(requests, { sampling: { temperature, topP, topK }, stopIds });
       this.sampler.forget();
-      return generations;
+      return prompts.map((_, index) => generations.slice(index * count, (index + 1) * count));
     });
   }
 
   /** Copies of the current model's parameters, with the adapter merged in. */
-  parameters(): Promise<ReadonlyMap<string, HostValue>> {
+  parameters(): Promise<ReadonlyMap<string, Value>> {
     return this.inOrder(async () => copyParameters(await this.current()));
   }
 
@@ -199,10 +207,7 @@ export class Trainer {
     return this.inOrder(async () => {
       const { step } = this.policy;
       const state: SavedState = { updates: step.stepCount, lora: this.lora ?? null };
-      const values = [...step.trainedParameters(), ...step.moments()];
-      const tensors = new Map(
-        values.map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array }]),
-      );
+      const tensors = await readParameters(new Map([...step.trainedParameters(), ...step.moments()]));
       return saveCheckpoint(folder, step.stepCount, { tensors, state });
     });
   }
@@ -216,7 +221,7 @@ export class Trainer {
       const { state, tensors } = loadCheckpoint(path);
       const { updates } = state as SavedState;
       const { step } = this.policy;
-      const values = new Map([...tensors].map(([name, { shape, data }]) => [name, f32(data, shape)]));
+      const values = asValues(tensors);
       if (!optimizer)
         for (const [name, { shape }] of step.moments()) values.set(name, allocate("f32", shape));
       try {
@@ -234,6 +239,7 @@ export class Trainer {
     });
   }
 
+  /** Frees all memory. */
   async release(): Promise<void> {
     await this.inOrder(async () => {
       await this.policy.release();
@@ -249,7 +255,7 @@ export class Trainer {
   }
 
   /** The model's parameters as they are now; valid until the next update. */
-  private async current(): Promise<ReadonlyMap<string, HostValue>> {
+  private async current(): Promise<ReadonlyMap<string, Value>> {
     if (!this.merged) await this.policy.merge();
     this.merged = true;
     return this.policy.parameters();

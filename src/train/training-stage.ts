@@ -1,6 +1,6 @@
 /** A training stage: it advances step by step, can be saved after each step, and is released. */
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
-import type { HostValue } from "../runtime/value.ts";
+import type { Value } from "../runtime/value.ts";
 import { learningRates, type Optimizer } from "./optimizer.ts";
 import type { Policy } from "./policy.ts";
 import { lrFactor, type Schedule } from "./schedule.ts";
@@ -35,6 +35,9 @@ export abstract class TrainingStage {
   /** What a snapshot holds beside the policy, as JSON. */
   protected abstract state(): object;
 
+  /**
+   * One step at the schedule's learning rates. @throws UserError "non-finite" if loss or gradient is not a number
+   */
   async advance(): Promise<StepReport> {
     const { optimizer, schedule } = this.peak;
     const before = this.work();
@@ -62,10 +65,11 @@ export abstract class TrainingStage {
   }
 
   /** The current parameters; valid until the next `advance`. */
-  parameters(): ReadonlyMap<string, HostValue> {
+  parameters(): ReadonlyMap<string, Value> {
     return this.policy.parameters();
   }
 
+  /** All that the stage needs to continue; its tensors are valid until the next `advance`. */
   snapshot(): StageSnapshot {
     const { done, policy } = this;
     const state = { done, updates: policy.step.stepCount, ...this.state() };
@@ -77,6 +81,7 @@ export abstract class TrainingStage {
     return this.policy.adapter();
   }
 
+  /** Frees the sessions' memory. The stage cannot advance afterwards. */
   async release(): Promise<void> {
     await this.policy.release();
   }

@@ -1,16 +1,17 @@
 /** A folder saved by transformers (bf16, two shards), read by us: weights, stops, template, and logits of the model. */
+
 import fs from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { loadModel, saveModel } from "../../src/checkpoint/folder.ts";
 import { withSafetensors } from "../../src/checkpoint/safetensors.ts";
+import { asValues } from "../../src/checkpoint/values.ts";
 import { expectedShapes } from "../../src/checkpoint/weights.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { modelOf } from "../../src/models/architectures.ts";
 import { sequenceInputs } from "../../src/models/decoder.ts";
 import { parameterInputs } from "../../src/models/layers.ts";
-import { asValues } from "../../src/recipe/model.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { host } from "../../src/runtime/session.ts";
 import { batchFeeds } from "../../src/train/language-model.ts";

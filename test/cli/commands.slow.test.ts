@@ -90,7 +90,7 @@ describe("train", () => {
     const { stdout } = await sputnik(["train", "tiny.yaml", "--dry-run"], { cwd });
     expect(stdout).toContain("model.layers.*.self_attn.q_proj.weight");
     expect(stdout).toMatch(
-      /Time: each operator .*FLOP\/s and its memory at .*B\/s.*as this machine has them now/,
+      /Time: an operator .*FLOP\/s and its memory traffic at .*B\/s.*that this machine has now/,
     );
     expect(stdout).toContain("hardware.watts");
   });

@@ -1,4 +1,5 @@
 /** `sputnik eval` as a person runs it, on a model that was trained in seconds. */
+
 import fs from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test, vi } from "vitest";
@@ -8,9 +9,9 @@ import { readStored } from "../../src/eval/stored.ts";
 import type { EvaluationRecord } from "../../src/events.ts";
 import { allParameters, checkConfig } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
-import { asParameters } from "../../src/recipe/model.ts";
 import { tokenizerFrom } from "../../src/tokenizer/load.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
+import { asParameters } from "../support/parameters.ts";
 import { launch, sputnik, TINY, temporaryFolder, until, writeRecipe } from "./command.ts";
 
 vi.setConfig({ testTimeout: 240_000 });
@@ -303,6 +304,8 @@ describe("what cannot be", () => {
   test("on one screen, with what to do", async () => {
     const { code, stdout, stderr } = await sputnik(["eval", "tiny", "--task", "chess"], { cwd });
     expect([code, stdout]).toEqual([1, ""]);
-    expect(stderr).toMatch(/Choose countdown, arithmetic, equations, word-problems, .*or jsonl:FILE\./s);
+    expect(stderr).toMatch(
+      /Choose countdown, arithmetic, equations, word-problems, .*jsonl:FILE, or the file of a task module/s,
+    );
   });
 });

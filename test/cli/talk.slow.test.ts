@@ -1,13 +1,14 @@
 /** `chat` with a chat model and `complete`, as a person runs them. */
+
 import { spawn, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
-import { asParameters } from "../../src/recipe/model.ts";
 import { SHIPPED } from "../../src/run/find-model.ts";
 import { complete } from "../../src/sample/complete.ts";
 import { PAIRS, start, tail, trainFiller, trainTalker } from "../sample/filler.ts";
+import { asParameters } from "../support/parameters.ts";
 import { sputnik, temporaryFolder } from "./command.ts";
 
 vi.setConfig({ testTimeout: 240_000 });

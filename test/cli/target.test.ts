@@ -16,11 +16,11 @@ import { thisProcess } from "../../src/lib/owner.ts";
 import { allParameters } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { initialise } from "../../src/models/layers.ts";
-import { asParameters } from "../../src/recipe/model.ts";
 import { SHIPPED } from "../../src/run/find-model.ts";
 import { tokenizerFrom } from "../../src/tokenizer/load.ts";
 import { withRule } from "../checkpoint/gguf/rules.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
+import { asParameters } from "../support/parameters.ts";
 import { tinyConfig } from "../train/tiny.ts";
 
 const golden = fileURLToPath(new URL("../fixtures/golden-folder", import.meta.url));

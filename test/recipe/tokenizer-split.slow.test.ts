@@ -1,4 +1,5 @@
 /** A run's own tokenizer with a split rule that llama.cpp knows: its model becomes a GGUF file with equal ids (C12). */
+
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Tokenizer as Official } from "tokenizers";
@@ -10,11 +11,12 @@ import { readShape } from "../../src/checkpoint/model.ts";
 import { allParameters } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { asParameters, recipeShape } from "../../src/recipe/model.ts";
+import { recipeShape } from "../../src/recipe/model.ts";
 import { beginIds } from "../../src/tokenizer/around.ts";
 import { trainingRule } from "../../src/tokenizer/bpe.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
+import { asParameters } from "../support/parameters.ts";
 
 const folder = temporaryFolder();
 const words = join(folder, "words.txt");

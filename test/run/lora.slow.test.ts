@@ -1,14 +1,17 @@
 /** A run whose stage trains an adapter: what it keeps, that it goes on where it stopped, and that an adapter comes back in. */
+
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { loadModel } from "../../src/checkpoint/folder.ts";
 import { mergeAdapter } from "../../src/checkpoint/peft.ts";
+import { asValues } from "../../src/checkpoint/values.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { asValues, initialModel } from "../../src/recipe/model.ts";
+import { initialModel } from "../../src/recipe/model.ts";
 import { resumeOrCreate } from "../../src/run/folder.ts";
 import { Run } from "../../src/run/run.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
+import { numbersOf } from "../support/parameters.ts";
 import { differing, furthest } from "../train/tiny.ts";
 import { TINY_DATA, tinyModelFolder } from "./tiny-run.ts";
 
@@ -61,14 +64,14 @@ test("the adapter is kept beside the merged model, and a run that stopped ends w
   const merged = loadModel(base).parameters;
   const before = asValues(loadModel(base).parameters);
   mergeAdapter(join(whole, "adapters", "tune"), merged);
-  for (const [name, { data }] of finalModel(whole))
-    expect(furthest(data as Float32Array, merged.get(name)?.data as Float32Array), name).toBeLessThan(1e-6);
+  for (const [name, value] of finalModel(whole))
+    expect(furthest(numbersOf(value), merged.get(name)?.data as Float32Array), name).toBeLessThan(1e-6);
   expect(differing(finalModel(whole), before).every((name) => /q_proj|down_proj/.test(name))).toBe(true);
 
   // Another recipe may begin from the base and the adapter.
   const again = recipe(
     `from: ${JSON.stringify(base)}, adapter: ${JSON.stringify(join(whole, "adapters", "tune"))}`,
   );
-  for (const [name, { data }] of initialModel(parseRecipe(again, "two.yaml")).parameters)
-    expect(data, name).toEqual(merged.get(name)?.data);
+  for (const [name, value] of initialModel(parseRecipe(again, "two.yaml")).parameters)
+    expect(numbersOf(value), name).toEqual(merged.get(name)?.data);
 });

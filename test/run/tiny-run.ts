@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { type Model, saveModel } from "../../src/checkpoint/folder.ts";
 import { allParameters } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
-import { asParameters } from "../../src/recipe/model.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
+import { asParameters } from "../support/parameters.ts";
 import { tinyConfig } from "../train/tiny.ts";
 
 /** A model folder; `fields` are its further files. */

@@ -7,7 +7,7 @@ import { allParameters } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { Engine } from "../../src/runtime/engine.ts";
-import type { HostValue } from "../../src/runtime/session.ts";
+import type { HostValue, Value } from "../../src/runtime/session.ts";
 import type { InferenceModel } from "../../src/sample/inference.ts";
 import { Sampler } from "../../src/sample/sampler.ts";
 import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
@@ -90,7 +90,7 @@ export async function trainFiller(learned: (model: InferenceModel) => Promise<bo
   };
   const stage = await create(source);
   const sampler = await Sampler.create(config, new Engine());
-  const answering = (parameters: ReadonlyMap<string, HostValue>): InferenceModel => ({
+  const answering = (parameters: ReadonlyMap<string, Value>): InferenceModel => ({
     ...{ config, tokenizer, generate: sampler.with(parameters) },
   });
   do for (let i = 0; i < 50; i++) await stage.advance();

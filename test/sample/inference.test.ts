@@ -1,4 +1,5 @@
 /** A model opened to answer, from a folder and from a GGUF file, at a precision of its own. */
+
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
@@ -7,7 +8,6 @@ import { writeSafetensors } from "../../src/checkpoint/safetensors.ts";
 import { UserError } from "../../src/lib/errors.ts";
 import type { ModelConfig } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
-import { asParameters } from "../../src/recipe/model.ts";
 import { threadCount } from "../../src/runtime/device.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import type { HostValue } from "../../src/runtime/session.ts";
@@ -17,6 +17,7 @@ import { Sampler } from "../../src/sample/sampler.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
+import { asParameters } from "../support/parameters.ts";
 import { furthest, livelyParameters, tinyConfig } from "../train/tiny.ts";
 
 const config: DecoderConfig = {

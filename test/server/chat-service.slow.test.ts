@@ -7,11 +7,11 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { saveModel } from "../../src/checkpoint/folder.ts";
 import { allParameters } from "../../src/models/architectures.ts";
 import { initialise } from "../../src/models/layers.ts";
-import { asParameters } from "../../src/recipe/model.ts";
 import type { FoundModel } from "../../src/run/find-model.ts";
 import type { ChatEvent, ChatRequest } from "../../src/server/chat.ts";
 import { ThreadChat } from "../../src/server/chat-service.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
+import { asParameters } from "../support/parameters.ts";
 
 const root = fs.mkdtempSync(join(os.tmpdir(), "sputnik-chat-"));
 const model: FoundModel = { folder: join(root, "model"), run: null, step: null };

@@ -8,7 +8,6 @@ import { SPLIT_RULES } from "../../src/checkpoint/gguf/splits.ts";
 import { allParameters } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { initialise } from "../../src/models/layers.ts";
-import { asParameters } from "../../src/recipe/model.ts";
 import type { ChatEvent, ConversationRequest, Message } from "../../src/server/chat.ts";
 import { ThreadChat } from "../../src/server/chat-service.ts";
 import { readConversation } from "../../src/server/conversation.ts";
@@ -16,6 +15,7 @@ import { BpeTokenizer } from "../../src/tokenizer/bpe.ts";
 import { chatOf, encodeChat } from "../../src/tokenizer/chat.ts";
 import { trainBpe } from "../../src/tokenizer/train.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
+import { asParameters } from "../support/parameters.ts";
 
 /** ChatML, as SmolLM2 and Qwen have it. */
 const TEMPLATE =

@@ -8,6 +8,7 @@ export function naughtyTask(options: { right: string }): Task {
     generate: ({ index }): Problem => ({ id: `naughty/${index}`, prompt: "" }),
     verify(problem, completion) {
       if (completion === "hang") for (;;);
+      if (completion === "slow") for (const end = Date.now() + 60; Date.now() < end; );
       if (completion === "throw") throw new Error("a bug");
       if (completion === "exit") process.exit(3);
       if (completion === "memory") for (const hoard: number[][] = []; ; ) hoard.push(new Array(1e5).fill(1));

@@ -122,7 +122,7 @@ describe("verifyCompletion", () => {
       });
     expect(broken(new Error("a bug"))).toEqual({ ...UNSCORED, reason: "verifier fault: a bug" });
     expect(broken("text")).toEqual({ ...UNSCORED, reason: "verifier fault: text" });
-    expect(fault(new Error("x".repeat(201))).reason).toBe(`verifier fault: ${"x".repeat(200)}…`);
+    expect(fault(new Error("x".repeat(301))).reason).toBe(`verifier fault: ${"x".repeat(300)}…`);
   });
 
   it("gives the check what was extracted, up to the limit of characters", () => {

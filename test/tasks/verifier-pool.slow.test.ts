@@ -48,13 +48,13 @@ describe("VerifierPool", () => {
         [0, "p2"],
         [1, "p3"],
       ]);
-      expect(pool).toMatchObject({ timeouts: 0, faults: 0 });
+      expect(pool).toMatchObject({ ended: 0, faults: 0 });
       expect(await pool.verify([])).toEqual([]);
       await pool.close();
     }
   });
 
-  it("pitfall B10: kills a hung thread, pays it 0, and judges the other 63", async () => {
+  it("pitfall B10: kills a hung thread, leaves its completion unscored, and judges the other 63", async () => {
     pool = new VerifierPool(naughty(), { limitMs: 300 });
     const completions = Array.from({ length: 64 }, (_, i) => (i === 30 ? "hang" : "42"));
     const start = performance.now();
@@ -62,15 +62,25 @@ describe("VerifierPool", () => {
     // One start, one limit, another start: seconds at most, on a busy machine too.
     expect(performance.now() - start).toBeLessThan(20_000);
     expect(verdicts[30]).toEqual({
-      value: 0,
-      kind: "unparsed",
+      value: null,
+      kind: "unscored",
       extracted: null,
       canonical: null,
       format: false,
       reason: "timeout",
     });
     expect(verdicts.filter(({ value }) => value === 1)).toHaveLength(63);
-    expect(pool).toMatchObject({ timeouts: 1, faults: 0 });
+    expect(pool).toMatchObject({ ended: 1, faults: 0 });
+  });
+
+  it("starts further threads where the work lasts", async () => {
+    pool = new VerifierPool(naughty(), { size: 3 });
+    await pool.verify(items(...Array<string>(20).fill("42")));
+    expect(pool.threads).toBe(1);
+    const verdicts = await pool.verify(items(...Array<string>(60).fill("slow")));
+    expect(pool.threads).toBeGreaterThan(1);
+    expect(pool.threads).toBeLessThanOrEqual(3);
+    expect(verdicts.map(({ reason }) => reason)).toEqual(verdicts.map((_, i) => `p${i}`));
   });
 
   it("leaves faults unscored, and counts them", async () => {
@@ -79,7 +89,7 @@ describe("VerifierPool", () => {
     expect(verdicts.map(({ value }) => value)).toEqual([1, null, 1, null, 1, null, 1]);
     expect(verdicts[1]!.reason).toBe("verifier fault: a bug");
     expect(verdicts[3]!.reason).toBe("verifier fault: the thread ended");
-    expect(pool).toMatchObject({ timeouts: 0, faults: 3 });
+    expect(pool).toMatchObject({ ended: 0, faults: 3 });
   });
 
   it("takes no verdict that is none, and fills in what a task left out", async () => {
@@ -96,7 +106,7 @@ describe("VerifierPool", () => {
     pool = new VerifierPool(naughty(), { limitMs: 30_000, heapMb: 64 });
     const verdicts = await pool.verify(items("memory", "42"));
     expect(verdicts.map(({ value, reason }) => [value, reason])).toEqual([
-      [0, "memory"],
+      [null, "memory"],
       [1, "p1"],
     ]);
   });
@@ -122,7 +132,7 @@ describe("VerifierPool", () => {
     const verdicts = await pool.verify(batch);
     expect(verdicts.map(({ value }) => value)).toEqual([0, 0, 0, 0, ...Array(60).fill(1)]);
     expect(verdicts).toEqual(batch.map(({ problem, completion }) => task.verify(problem, completion)));
-    expect(pool).toMatchObject({ timeouts: 0, faults: 0 });
+    expect(pool).toMatchObject({ ended: 0, faults: 0 });
   });
 
   it.each([

@@ -17,6 +17,7 @@ import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts
 import type { Optimizer } from "../../src/train/optimizer.ts";
 import { createTrainStep, type TrainStep } from "../../src/train/step.ts";
 import { traceAccumulation, traceStep } from "../../src/train/trace-step.ts";
+import { numbersOf } from "../support/parameters.ts";
 import { json, tensors } from "./fixture.ts";
 import { copyValues, furthest, tinyContext, updateBy } from "./tiny.ts";
 
@@ -165,7 +166,7 @@ describe("ten steps", () => {
     expect(furthest(losses, run.losses64)).toBeLessThan(TEN_LOSSES);
     expect(furthest(norms, run.gradientNorms)).toBeLessThan(TEN_LOSSES);
     for (const [name, want] of Object.entries(run.weights)) {
-      const data = step.parameters().get(name)?.data as Float32Array;
+      const data = numbersOf(step.parameters().get(name));
       const sum = (f: (v: number) => number): number => data.reduce((total, v) => total + f(v), 0);
       expect(furthest(data.slice(0, 4), want.first), name).toBeLessThan(WEIGHTS);
       // Sums over up to 1,280 elements.

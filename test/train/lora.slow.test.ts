@@ -8,7 +8,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { mergeAdapter, saveAdapter } from "../../src/checkpoint/peft.ts";
-import type { Parameter } from "../../src/checkpoint/safetensors.ts";
 import { countFlops, neededNodes } from "../../src/graph/analyse.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { UserError } from "../../src/lib/errors.ts";
@@ -29,6 +28,7 @@ import type { GrpoOptions } from "../../src/train/options.ts";
 import { Policy, withAdapter } from "../../src/train/policy.ts";
 import { traceAccumulation } from "../../src/train/trace-step.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
+import { asParameters, numbersOf } from "../support/parameters.ts";
 import { json, tensors } from "./fixture.ts";
 import {
   adamW,
@@ -46,9 +46,6 @@ const fixture = (name: string): string =>
   new URL(`../fixtures/golden-lora/${name}`, import.meta.url).pathname;
 const folder = mkdtempSync(join(tmpdir(), "sputnik-lora-"));
 afterAll(() => rmSync(folder, { recursive: true }));
-
-const asParameters = (values: ReadonlyMap<string, HostValue>): Map<string, Parameter> =>
-  new Map([...values].map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array }]));
 
 /** A frozen weight itself, and another name for it. */
 const GIVEN = new Set(["input", "detach"]);
@@ -170,8 +167,8 @@ describe("against PEFT", () => {
       ...tinyContext,
       accumulate: false,
     });
-    for (const [name, { data }] of policy.step.parameters())
-      if (halves.has(name)) (data as Float32Array).set(halves.get(name)?.data as Float32Array);
+    for (const [name, value] of policy.step.parameters())
+      if (halves.has(name)) numbersOf(value).set(halves.get(name)?.data as Float32Array);
     for (const loss of losses) {
       const result = await updateBy(policy.step, feeds, { lr: adamw.lr, muonLr: 0 });
       expect(Math.abs(result.loss - loss)).toBeLessThan(1e-5);

@@ -220,8 +220,8 @@ describe("the metrics of a step's rewards", () => {
     verdict: { ...samples[0].verdict, value: null, kind: "unscored" },
   };
   const ended = (reason: string): Sample => ({
-    ...samples[3],
-    verdict: { ...samples[3].verdict, reason },
+    ...unscored,
+    verdict: { ...unscored.verdict, reason },
   });
 
   it("are means over scored samples, part by part, which add up to the reward's", () => {
@@ -243,8 +243,9 @@ describe("the metrics of a step's rewards", () => {
   });
 
   it("count what could not be read, and verifiers that were ended", () => {
-    expect(metricsOf([ended("timeout"), ended("memory"), ended("other")])).toMatchObject({
-      unparsed: 3,
+    expect(metricsOf([samples[3], ended("timeout"), ended("memory"), ended("other")])).toMatchObject({
+      unparsed: 1,
+      unscored: 3,
       "verifier/ended": 2,
     });
   });
@@ -296,7 +297,7 @@ describe("a rollout of a task whose verifier may hang", () => {
   let pool: VerifierPool;
   afterEach(() => pool.close());
 
-  it("pitfall B10: ends it, pays nothing for it, judges all others, and counts it", async () => {
+  it("pitfall B10: ends it, leaves it unscored, judges all others, and counts it", async () => {
     const url = new URL("../tasks/naughty-task.ts", import.meta.url).href;
     const { naughtyTask } = await import("../tasks/naughty-task.ts");
     const bytes = new BpeTokenizer(trainBpe([], { vocabSize: 259 }));
@@ -339,7 +340,7 @@ describe("a rollout of a task whose verifier may hang", () => {
     expect(groups.map(({ samples }) => samples.map(told))).toEqual([
       [
         ["right", 1, "naughty/7"],
-        ["unparsed", 0, "timeout"],
+        ["unscored", null, "timeout"],
         ["wrong", 0, "naughty/7"],
         ["unscored", null, "verifier fault: a bug"],
       ],
@@ -351,11 +352,11 @@ describe("a rollout of a task whose verifier may hang", () => {
       ],
     ]);
     expect(rolloutMetrics(groups)).toMatchObject({
-      "pass@1": 4 / 6,
-      unscored: 2,
-      unparsed: 1,
+      "pass@1": 4 / 5,
+      unscored: 3,
+      unparsed: 0,
       "verifier/ended": 1,
     });
-    expect(pool).toMatchObject({ timeouts: 1, faults: 2 });
+    expect(pool).toMatchObject({ ended: 1, faults: 2 });
   });
 });

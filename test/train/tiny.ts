@@ -5,7 +5,7 @@ import { allParameters } from "../../src/models/architectures.ts";
 import type { DecoderConfig } from "../../src/models/config.ts";
 import { initialise } from "../../src/models/layers.ts";
 import { Engine } from "../../src/runtime/engine.ts";
-import { allocate, type HostValue } from "../../src/runtime/session.ts";
+import { allocate, type HostValue, host, type Value } from "../../src/runtime/session.ts";
 import type { Optimizer } from "../../src/train/optimizer.ts";
 import type { GrpoOptions } from "../../src/train/options.ts";
 import type { StageContext } from "../../src/train/stage.ts";
@@ -36,22 +36,24 @@ export function livelyParameters(config: DecoderConfig, seed: number, scale = 0.
   return parameters;
 }
 
-export function copyValues(values: ReadonlyMap<string, HostValue>): Map<string, HostValue> {
+export function copyValues(values: ReadonlyMap<string, Value>): Map<string, HostValue> {
   return new Map(
-    [...values].map(([name, { dtype, shape, data }]) => {
-      const copy = allocate(dtype, shape);
-      (copy.data as Float32Array).set(data as Float32Array);
+    [...values].map(([name, value]) => {
+      const copy = allocate(value.dtype, value.shape);
+      (copy.data as Float32Array).set(host(value).data as Float32Array);
       return [name, copy];
     }),
   );
 }
 
 /** Names of the tensors that are not equal bit for bit (0 and -0 apart), and of those that only one side has. */
-export function differing(a: ReadonlyMap<string, HostValue>, b: ReadonlyMap<string, HostValue>): string[] {
+export function differing(a: ReadonlyMap<string, Value>, b: ReadonlyMap<string, Value>): string[] {
   const equal = (name: string): boolean => {
     const [x, y] = [a.get(name), b.get(name)];
     return (
-      x !== undefined && y !== undefined && furthest(x.data as Float32Array, y.data as Float32Array) === 0
+      x !== undefined &&
+      y !== undefined &&
+      furthest(host(x).data as Float32Array, host(y).data as Float32Array) === 0
     );
   };
   return [...new Set([...a.keys(), ...b.keys()])].filter((name) => !equal(name));

@@ -1,4 +1,5 @@
 /** The verbs: they compute what a training step computes, add up, keep order, save and resume, and refuse wrong data. */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,13 +7,14 @@ import { afterAll, describe, expect, it } from "vitest";
 import { mul, neg } from "../../src/graph/ops.ts";
 import { Random } from "../../src/lib/random.ts";
 import { modelOf } from "../../src/models/architectures.ts";
-import type { HostValue } from "../../src/runtime/value.ts";
+import type { Value } from "../../src/runtime/value.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
-import type { Datum } from "../../src/train/datum.ts";
+import { completionDatum, type Datum } from "../../src/train/datum.ts";
 import { batchFeeds, languageModelLoss } from "../../src/train/language-model.ts";
 import { defineLoss, type LossName, losses } from "../../src/train/losses.ts";
 import { createTrainStep } from "../../src/train/step.ts";
 import { Trainer } from "../../src/train/trainer.ts";
+import { numbersOf } from "../support/parameters.ts";
 import { adamW, copyValues, furthest, livelyParameters, tinyConfig, tinyContext } from "./tiny.ts";
 
 const start = livelyParameters(tinyConfig, 3, 0.15);
@@ -54,13 +56,13 @@ async function withTrainer<T>(
   return use(trainer).finally(() => trainer.release());
 }
 
-type Values = ReadonlyMap<string, HostValue>;
+type Values = ReadonlyMap<string, Value>;
 /** The largest difference between two models' parameters. */
 const apart = (a: Values, b: Values): number =>
-  [...a].reduce((most, [name, { data }]) => {
-    const other = b.get(name)?.data as Float32Array;
-    return Math.max(most, furthest(data as Float32Array, other));
-  }, 0);
+  [...a].reduce(
+    (most, [name, value]) => Math.max(most, furthest(numbersOf(value), numbersOf(b.get(name)))),
+    0,
+  );
 
 /** Two updates; the parameters after them. */
 const trainedTwice = async (trainer: Trainer) => {
@@ -214,16 +216,31 @@ describe("sample", () => {
       const before = await chance();
       for (let i = 0; i < 8; i++) {
         const { samples } = await chance();
-        const rows: Datum[] = samples.map(({ ids, logProbs }) => ({
-          tokens: prompt,
-          targets: [5, 7, ids[0]],
-          inputs: { sampled: [0, 0, logProbs[0]], advantages: [0, 0, (ids[0] === wanted ? 1 : -0.2) / 64] },
-        }));
+        const rows = samples.map(({ ids, logProbs }) =>
+          completionDatum(prompt, ids, {
+            sampled: logProbs,
+            advantages: (ids[0] === wanted ? 1 : -0.2) / 64,
+          }),
+        );
+        const [{ tokens, targets, inputs }] = rows;
+        expect(tokens).toEqual(prompt);
+        expect(targets.slice(0, 2)).toEqual([5, 7]);
+        expect(inputs.sampled).toEqual([0, 0, samples[0].logProbs[0]]);
         await trainer.forwardBackward(rows, "importance_sampling");
         await trainer.optimStep({ lr: 0.02 });
       }
       const after = await chance();
       expect(after.share).toBeGreaterThan(before.share + 0.3);
+    }));
+
+  it("gives a group for each of several prompts", () =>
+    withTrainer(async (trainer) => {
+      const prompts = [[3, 5, 7], [4]];
+      const options = { maxNewTokens: 5, count: 2, stopIds: new Set<number>() };
+      const groups = await trainer.sampleEach(prompts, options);
+      expect(groups.map((group) => group.length)).toEqual([2, 2]);
+      expect(groups[0]).toEqual(await trainer.sample(prompts[0], options));
+      expect(groups[1][0].ids).not.toEqual(groups[1][1].ids);
     }));
 
   it("gives the log-probabilities that forward gives", () =>

@@ -64,13 +64,15 @@ function binary(name: string, { grad, sample, ...rule }: Binary): BinaryOp {
   return build;
 }
 
-// d(x + y) = dx + dy
+/**
+ * x + y, element by element with NumPy's broadcasting: d(x + y) = dx + dy. @throws GraphError for two dtypes
+ */
 export const add = binary("add", { onnx: "Add", grad: (g) => [g, g] });
-// d(x - y) = dx - dy
+/** x - y, element by element with NumPy's broadcasting: d(x - y) = dx - dy. */
 export const sub = binary("sub", { onnx: "Sub", grad: (g) => [g, neg(g)] });
-// d(x y) = y dx + x dy
+/** x y, element by element with NumPy's broadcasting: d(x y) = y dx + x dy. */
 export const mul = binary("mul", { onnx: "Mul", grad: (g, x, y) => [mul(g, y), mul(g, x)] });
-// d(x / y) = dx / y - (x / y) dy / y
+/** x / y, element by element with NumPy's broadcasting: d(x / y) = dx / y - (x / y) dy / y. */
 export const div = binary("div", {
   onnx: "Div",
   right: apart,
@@ -79,11 +81,12 @@ export const div = binary("div", {
     return [scaled, neg(mul(scaled, out))];
   },
 });
-// The larger operand takes the gradient; the left one where they are equal.
+/** The larger of x and y, which takes the gradient: the left one where they are equal. */
 export const maximum = binary("maximum", {
   onnx: "Max",
   grad: (g, x, y) => [where(greaterEqual(x, y), g, 0), where(greaterEqual(x, y), 0, g)],
 });
+/** The smaller of x and y, which takes the gradient: the left one where they are equal. */
 export const minimum = binary("minimum", {
   onnx: "Min",
   grad: (g, x, y) => [where(lessEqual(x, y), g, 0), where(lessEqual(x, y), 0, g)],
@@ -114,39 +117,39 @@ function unary(name: string, { grad, sample, ...rule }: Unary): (x: Tensor) => T
   return (x) => op([x], null);
 }
 
-// d(-x) = -dx
+/** -x: d(-x) = -dx. */
 export const neg = unary("neg", { onnx: "Neg", grad: (g) => neg(g) });
-// d(e^x) = e^x dx
+/** e^x: d(e^x) = e^x dx. It overflows above 88.7 in f32. */
 export const exp = unary("exp", { onnx: "Exp", grad: (g, _x, out) => mul(g, out) });
-// d(ln x) = dx / x
+/** The natural logarithm: d(ln x) = dx / x. */
 export const log = unary("log", { onnx: "Log", range: positive, grad: (g, x) => div(g, x) });
-// d(sqrt x) = dx / (2 sqrt x)
+/** The square root: d(sqrt x) = dx / (2 sqrt x). */
 export const sqrt = unary("sqrt", {
   onnx: "Sqrt",
   range: positive,
   grad: (g, _x, out) => div(mul(g, 0.5), out),
 });
-// d(1 / x) = -dx / x^2
+/** 1 / x: d(1 / x) = -dx / x^2. */
 export const reciprocal = unary("reciprocal", {
   onnx: "Reciprocal",
   range: apart,
   grad: (g, _x, out) => neg(mul(g, mul(out, out))),
 });
-// s' = s (1 - s)
+/** 1 / (1 + e^-x): s' = s (1 - s). */
 export const sigmoid = unary("sigmoid", {
   onnx: "Sigmoid",
   cost: 4,
   grad: (g, _x, out) => mul(g, mul(out, sub(1, out))),
 });
-// tanh' = 1 - tanh^2
+/** The hyperbolic tangent: tanh' = 1 - tanh^2. */
 export const tanh = unary("tanh", {
   onnx: "Tanh",
   cost: 6,
   grad: (g, _x, out) => mul(g, sub(1, mul(out, out))),
 });
-// relu' = [x > 0]
+/** max(x, 0): relu' = [x > 0]. */
 export const relu = unary("relu", { onnx: "Relu", range: apart, grad: (g, x) => where(greater(x, 0), g, 0) });
-// |x|' = sign x
+/** The absolute value: |x|' = sign x. */
 export const abs = unary("abs", {
   onnx: "Abs",
   range: apart,
@@ -156,10 +159,15 @@ export const abs = unary("abs", {
 const comparison = (name: string, onnx: string): BinaryOp =>
   binary(name, { onnx, result: "bool", grad: null, sample: (op, x, y) => where(op(x, y), x, y) });
 
+/** x = y as bool, with broadcasting; no gradient. */
 export const equal = comparison("equal", "Equal");
+/** x < y as bool, with broadcasting; no gradient. */
 export const less = comparison("less", "Less");
+/** x ≤ y as bool, with broadcasting; no gradient. */
 export const lessEqual = comparison("lessEqual", "LessOrEqual");
+/** x > y as bool, with broadcasting; no gradient. */
 export const greater = comparison("greater", "Greater");
+/** x ≥ y as bool, with broadcasting; no gradient. */
 export const greaterEqual = comparison("greaterEqual", "GreaterOrEqual");
 
 const logical = (name: string, onnx: string): BinaryOp =>
@@ -168,8 +176,11 @@ const logical = (name: string, onnx: string): BinaryOp =>
     sample: (op, x, y) => where(op(greater(x, 0), greater(y, 0)), x, y),
   });
 
+/** Whether both hold, of bool operands with broadcasting. @throws GraphError for another dtype */
 export const and = logical("and", "And");
+/** Whether one holds, of bool operands with broadcasting. @throws GraphError for another dtype */
 export const or = logical("or", "Or");
+/** Whether it does not hold, of a bool operand. */
 export const not = unary("not", {
   ...{ onnx: "Not", grad: null },
   sample: (x) => where(not(greater(x, 0)), x, mul(x, 2)),
@@ -215,6 +226,9 @@ const castOp = defineOp<DType>({
   samples: [{ inputs: operands([2, 3]), build: (x) => cast(greater(x, 0), "f32"), differentiable: [] }],
 });
 
+/**
+ * The elements in another dtype, as ONNX's Cast converts them; gradients flow between floating-point dtypes only.
+ */
 export function cast(x: Tensor, dtype: DType): Tensor {
   return x.dtype === dtype ? x : castOp([x], dtype);
 }

@@ -6,7 +6,7 @@ import { adaptedWeights, type LoraOptions, traceMerge } from "../../models/lora.
 import { causalMask } from "../../models/masks.ts";
 import { openModel } from "../../recipe/model.ts";
 import type { Engine } from "../../runtime/engine.ts";
-import { allocate, type HostValue, i32, type Session } from "../../runtime/session.ts";
+import { allocate, i32, type Session, type Value } from "../../runtime/session.ts";
 import type { GenerationRequest } from "../../sample/requests.ts";
 import { Sampler } from "../../sample/sampler.ts";
 import { Scorer } from "../../sample/scorer.ts";
@@ -28,7 +28,7 @@ export class Base {
   private scorer: Scorer | null = null;
   private readonly mergers = new Map<string, Merger>();
   /** Arrays for adapted weights, which the next merge overwrites, and the adapter that they hold. */
-  private readonly merged = new Map<string, HostValue>();
+  private readonly merged = new Map<string, Value>();
   private holds: TrainedAdapter | null = null;
 
   private constructor(model: Model, engine: Engine) {
@@ -106,7 +106,7 @@ export class Base {
   private async score(
     prompt: readonly number[],
     scored: number,
-    parameters: ReadonlyMap<string, HostValue>,
+    parameters: ReadonlyMap<string, Value>,
   ): Promise<Float32Array> {
     this.scorer ??= await Scorer.create(this.model.config, this.engine);
     const logProbs = new Float32Array(prompt.length).fill(Number.NaN);
@@ -127,14 +127,14 @@ export class Base {
   }
 
   /** The parameters with an adapter merged in; valid until the next call. */
-  private async weights(adapter: TrainedAdapter | null): Promise<ReadonlyMap<string, HostValue>> {
+  private async weights(adapter: TrainedAdapter | null): Promise<ReadonlyMap<string, Value>> {
     const { parameters } = this.model;
     if (adapter === null) return parameters;
     const { session, names } = await this.merger(adapter.lora);
     if (this.holds !== adapter) {
       this.holds = null;
       const feeds = Object.fromEntries([
-        ...names.map((name) => [name, parameters.get(name) as HostValue] as const),
+        ...names.map((name) => [name, parameters.get(name) as Value] as const),
         ...adapter.tensors,
       ]);
       const fetches = names.map((name) => [`${name}.merged`, this.copyOf(name)] as const);
@@ -144,10 +144,10 @@ export class Base {
     return new Map([...parameters, ...names.map((name) => [name, this.copyOf(name)] as const)]);
   }
 
-  private copyOf(name: string): HostValue {
+  private copyOf(name: string): Value {
     const known = this.merged.get(name);
     if (known !== undefined) return known;
-    const fresh = allocate("f32", (this.model.parameters.get(name) as HostValue).shape);
+    const fresh = allocate("f32", (this.model.parameters.get(name) as Value).shape);
     this.merged.set(name, fresh);
     return fresh;
   }

@@ -6,6 +6,7 @@ import { readAdapterConfig } from "../../checkpoint/adapter-config.ts";
 import { readJson } from "../../checkpoint/json.ts";
 import { saveAdapter } from "../../checkpoint/peft.ts";
 import { withSafetensors } from "../../checkpoint/safetensors.ts";
+import { readParameters } from "../../checkpoint/values.ts";
 import { replaceFile } from "../../lib/disk.ts";
 import { UserError } from "../../lib/errors.ts";
 import type { LoraOptions } from "../../models/lora.ts";
@@ -85,9 +86,7 @@ export class Studio {
   async save({ model, folder, state }: OrderOf<"save">): Promise<null> {
     const { trainer, lora, base } = this.training(model);
     const adapter = (await trainer.adapter()) as TrainedAdapter;
-    const tensors = new Map(
-      [...adapter.tensors].map(([name, { shape, data }]) => [name, { shape, data: data as Float32Array }]),
-    );
+    const tensors = await readParameters(adapter.tensors);
     saveAdapter(join(folder, ADAPTER), { lora, tensors, base });
     if (state) await trainer.saveState(join(folder, STATE));
     // The last file: a folder without it is no whole one.

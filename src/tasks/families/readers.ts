@@ -2,10 +2,14 @@
 import { parseNumber } from "../number.ts";
 import type { Reading } from "./family.ts";
 
-/** One number in any of the forms of number.ts; canonical is its fraction in lowest terms, "42" or "-7/2". */
-export function readNumber(text: string): Reading {
-  const parsed = parseNumber(text);
-  return parsed.ok ? { ok: true, canonical: parsed.value.toFraction() } : parsed;
+/** One whole number in any form of number.ts but a fraction; canonical is in digits, "42" or "-7". */
+export function readWhole(text: string): Reading {
+  const parsed = parseNumber(bare(text));
+  if (!parsed.ok) return parsed;
+  const canonical = parsed.value.toFraction();
+  return /\/|frac/.test(text + canonical)
+    ? { ok: false, reason: "not a whole number" }
+    : { ok: true, canonical };
 }
 
 /** One of the words, in small or capital letters of ASCII; canonical is the word as `words` has it. */
@@ -31,10 +35,7 @@ export function readWords(text: string): Reading {
 
 /** Without bold or code marks around it, and without one full stop at its end. */
 export function bare(text: string): string {
-  return text
-    .replace(/^(?:\*\*|`)/, "")
-    .replace(/\.?(?:\*\*|`)?$/, "")
-    .replace(/\.$/, "");
+  return text.replace(/^(?:\*\*|`)/, "").replace(/(?:\.?(?:\*\*|`)|(?:\*\*|`)?\.)$/, "");
 }
 
 /** `toLowerCase` also changes letters that merely look alike, such as the Kelvin sign. */

@@ -2,14 +2,15 @@
  * A real model, SmolLM2-135M-Instruct, from its GGUF file (Q4_1) to answers. Its weights are no part of the repository:
  * SPUTNIK_SMOLLM2 names the file, or `npm run bench -- real-model` has fetched it before.
  */
+
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { perplexity, windows } from "../../../bench/perplexity.ts";
 import { findSmolLm2 } from "../../../bench/smollm2.ts";
 import type { LoadedModel } from "../../../src/checkpoint/folder.ts";
 import { loadGguf } from "../../../src/checkpoint/gguf/model.ts";
+import { asValues } from "../../../src/checkpoint/values.ts";
 import { expectedShapes } from "../../../src/checkpoint/weights.ts";
-import { asValues } from "../../../src/recipe/model.ts";
 import { Engine } from "../../../src/runtime/engine.ts";
 import { Sampler } from "../../../src/sample/sampler.ts";
 import { type Chat, chatOf, encodeChat } from "../../../src/tokenizer/chat.ts";

@@ -44,6 +44,12 @@ export function testFamily<D>(expected: Expected<D>): void {
     const task = atLevel(level);
     return range(count).map((index) => task.generate({ seed: 1, split, index }));
   };
+  /** The first of a level's training split, drawn once for all tests but that of equal keys. */
+  const thousands = new Map<number, FamilyProblem<D>[]>();
+  const known = (level: number, count: number) => {
+    if (!thousands.has(level)) thousands.set(level, problems(level, 1000));
+    return thousands.get(level)!.slice(0, count);
+  };
   const levels = range(expected.levels).map((i) => i + 1);
   const task = make();
   const wrongOf = (problem: FamilyProblem<D>) =>
@@ -51,7 +57,7 @@ export function testFamily<D>(expected: Expected<D>): void {
 
   describe.each(levels)(`${kind} of level %d`, (level) => {
     it("has right answers, by its generator and by its solver, in 300 problems", () => {
-      for (const problem of problems(level, 300)) {
+      for (const problem of known(level, 300)) {
         const question = questionOf(problem.prompt);
         const solved = task.solve({ ...problem, answer: "" });
         expect(expected.isRight(question, problem.answer), `${question} ${problem.answer}`).toBe(true);
@@ -69,7 +75,7 @@ export function testFamily<D>(expected: Expected<D>): void {
           });
         const wrong = wrongOf(problem);
         expect(wrong.length).toBeGreaterThan(0);
-        for (const answer of wrong)
+        for (const answer of wrong.slice(0, 6))
           expect(task.verify(problem, answered(answer)), answer).toMatchObject({ value: 0, kind: "wrong" });
       }
     });
@@ -93,14 +99,14 @@ export function testFamily<D>(expected: Expected<D>): void {
     });
 
     it("repeats itself no more often than is known", () => {
-      const contents = new Set(problems(level, 1000).map(task.content));
+      const contents = new Set(known(level, 1000).map(task.content));
       expect(contents.size).toBe(expected.distinct[level - 1]);
     });
   });
 
   it(`${kind} is harder at each level`, () => {
     const means = levels.map((level) => {
-      const all = problems(level, 300).map(expected.measure);
+      const all = known(level, 300).map(expected.measure);
       return all.reduce((sum, value) => sum + value, 0) / all.length;
     });
     for (const level of levels.slice(1))
@@ -108,7 +114,7 @@ export function testFamily<D>(expected: Expected<D>): void {
   });
 
   describe(`${kind}'s verifier`, () => {
-    const some = levels.flatMap((level) => problems(level, 12));
+    const some = levels.flatMap((level) => known(level, 12));
     const each = (test: (problem: FamilyProblem<D>, right: string, wrong: string) => void) => {
       for (const problem of some) test(problem, problem.answer, wrongOf(problem)[0]!);
     };
@@ -193,7 +199,7 @@ export function testFamily<D>(expected: Expected<D>): void {
         expect(verify(bare, answered(right)).value).toBeNull();
       }));
 
-    it("takes little time for a million characters, and refuses more", () =>
+    it("takes little time for 200,000 characters, and refuses a million", () =>
       [some[0]!].forEach((problem) => {
         const right = problem.answer;
         const chat = make({ template: "chat" });
@@ -207,8 +213,8 @@ export function testFamily<D>(expected: Expected<D>): void {
         ]) {
           const start = performance.now();
           for (const one of [task, chat])
-            expect([0, 1]).toContain(one.verify(problem, unit.repeat(999_000 / unit.length)).value);
-          expect(performance.now() - start, unit).toBeLessThan(10_000);
+            expect([0, 1]).toContain(one.verify(problem, unit.repeat(200_000 / unit.length)).value);
+          expect(performance.now() - start, unit).toBeLessThan(5000);
         }
         expect(verify(problem, `${"a".repeat(1_000_000)}${answered(right)}`)).toMatchObject({
           ...{ value: 0, reason: "completion longer than 1000000 characters" },
@@ -251,6 +257,8 @@ export function testFamily<D>(expected: Expected<D>): void {
         `#### ${right}\n#### ${right}`,
         answered(right),
         `#### ${right} ####`,
+        `#### ${right}\n${"That was all, and it took long. ".repeat(15)}`,
+        `${"so, ".repeat(10_000)}\n#### ${right}\n${"\n".repeat(5000)}.`,
         `**#### ${right}**`,
       ])
         expect(verify(completion), completion).toMatchObject({ value: 1, format: false });
