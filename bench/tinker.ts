@@ -4,7 +4,7 @@
  * tinker-cookbook; peers/README.md says how to install it.
  */
 import { execFile } from "node:child_process";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -25,11 +25,17 @@ const ROUNDS = 3;
 type Loop = keyof typeof STEPS;
 type Metrics = Record<string, number>;
 
+/** Updates of sl_loop from which rl_loop goes on: before, the model hardly ever writes an answer in the form that is asked for. */
+const WARM = 6;
+
 /** A question that a model of this size answers now and then, and how to write the answer. */
 function sum(random: Random): { question: string; answer: number } {
   const [a, b] = [random.integer(1, 20), random.integer(1, 20)];
   return { question: `What is ${a} + ${b}?`, answer: a + b };
 }
+
+/** What rl_loop adds to each question. */
+const SUFFIX = " Provide a numerical answer without units, written inside \\boxed{}.";
 
 const rows: Record<Loop, (random: Random) => unknown> = {
   sl_loop: (random) => {
@@ -37,7 +43,7 @@ const rows: Record<Loop, (random: Random) => unknown> = {
     const reply = `I add the two numbers. \\boxed{${answer}}`;
     return {
       messages: [
-        { role: "user", content: question },
+        { role: "user", content: `${question}${SUFFIX}` },
         { role: "assistant", content: reply },
       ],
     };
@@ -49,7 +55,7 @@ const rows: Record<Loop, (random: Random) => unknown> = {
 };
 
 const configs: Record<Loop, Metrics & { batch_size: number }> = {
-  sl_loop: { batch_size: 16, learning_rate: 5e-4, max_length: 256, lora_rank: 16, save_every: 6 },
+  sl_loop: { batch_size: 16, learning_rate: 5e-4, max_length: 256, lora_rank: 16, save_every: WARM },
   rl_loop: {
     batch_size: 8,
     group_size: 4,
@@ -79,13 +85,19 @@ export async function benchTinker(flags: readonly string[]): Promise<Row[]> {
 }
 
 /** Runs a recipe of the cookbook; returns what it logged of each step. */
-async function run(loop: Loop, url: string, folder: string, saved: string): Promise<Metrics[]> {
+async function run(
+  loop: Loop,
+  url: string,
+  folder: string,
+  saved: string,
+  state: string | null = null,
+): Promise<Metrics[]> {
   const random = new Random(1, "tinker", loop);
   const config = { ...configs[loop], max_steps: STEPS[loop] };
   // sl_loop's learning rate falls to 0 over all rows.
   const count = STEPS[loop] * configs[loop].batch_size * 2;
   const work = {
-    ...{ baseUrl: url, modelName: NAME, folder: resolve(folder), loop, config },
+    ...{ baseUrl: url, modelName: NAME, folder: resolve(folder), loop, config, state },
     ...{ log: join(resolve(saved), loop), rows: Array.from({ length: count }, () => rows[loop](random)) },
   };
   mkdirSync(saved, { recursive: true });
@@ -100,7 +112,14 @@ async function run(loop: Loop, url: string, folder: string, saved: string): Prom
 
 async function recipes(url: string, folder: string, saved: string): Promise<Row[]> {
   const losses = (await run("sl_loop", url, folder, saved)).map((step) => step.train_mean_nll);
-  const rewards = (await run("rl_loop", url, folder, saved)).map((step) => step["reward/total"]);
+  const checkpoints = readFileSync(join(saved, "sl_loop", "checkpoints.jsonl"), "utf8")
+    .trim()
+    .split("\n");
+  const warm = JSON.parse(checkpoints[0]) as { batch: number; state_path: string };
+  if (warm.batch !== WARM) throw new Error(`sl_loop saved its first state after ${warm.batch} updates`);
+  const rewards = (await run("rl_loop", url, folder, saved, warm.state_path)).map(
+    (step) => step["reward/total"],
+  );
   const [fall, rise] = [change(losses.map((loss) => -loss)), change(rewards)];
   const finished = [
     losses.length === STEPS.sl_loop && fall.low > 0,

@@ -1,9 +1,9 @@
 """A client of `sputnik serve --tinker`: tinker-cookbook's own sl_loop or rl_loop, unmodified, with local data.
 
-Reads --work, a JSON file {"baseUrl", "modelName", "folder", "loop": "sl_loop" | "rl_loop", "rows", "config", "log"}.
+Reads --work, a JSON file {"baseUrl", "modelName", "folder", "loop": "sl_loop" | "rl_loop", "rows", "config", "log", "state"}.
 The loops fetch tokenizer and data set from the Hub by name, and choose a renderer by the model's name; here the folder's
 tokenizer, the rows and ChatML (`qwen3_instruct`, whose form is that of SmolLM2's template) are handed to them instead.
-`config` are fields of the recipe's Config. Prints one JSON line: the metrics of each step, as the recipe logged them.
+`config` are fields of the recipe's Config; `state` is saved weights to begin with, as if the recipe resumed. Prints one JSON line: the metrics of each step, as the recipe logged them.
 """
 
 import argparse
@@ -31,6 +31,11 @@ datasets.load_dataset = lambda *_, **__: datasets.DatasetDict(
     {"train": datasets.Dataset.from_list(work["rows"])}
 )
 
+if work["state"] is not None:
+    log = pathlib.Path(work["log"])
+    log.mkdir(parents=True, exist_ok=True)
+    checkpoint = {"name": "start", "batch": 0, "state_path": work["state"]}
+    (log / "checkpoints.jsonl").write_text(json.dumps(checkpoint) + "\n")
 recipe = importlib.import_module(f"tinker_cookbook.recipes.{work['loop']}")
 answer, sys.stdout = sys.stdout, sys.stderr
 start = time.time()
