@@ -1,7 +1,7 @@
 /** What a thread that holds a task is told, and what it answers. */
 import type { ErrorKind } from "../lib/errors.ts";
 import type { Curriculum } from "./curriculum.ts";
-import type { Problem, Verdict } from "./problem.ts";
+import type { Outcome, Problem, Verdict } from "./problem.ts";
 
 /** Where the thread finds its task: `(await import(module))[factory](options)`. */
 export interface TaskSource {
@@ -19,6 +19,8 @@ export interface TaskOutline {
   rewards: string[];
   solves: boolean;
   curriculum?: Curriculum;
+  /** Of an environment. */
+  maxTurns?: number;
 }
 
 /** A method of the task with its arguments; `reward` takes a reward's name first. */
@@ -30,6 +32,8 @@ export interface TaskCall {
 export interface WorkerJob {
   problem: Problem;
   completion: string;
+  /** What follows is wanted, not only the verdict: an environment's step. */
+  step?: boolean;
 }
 
 /** An error that crosses threads. `kind` is `null` unless it is a `UserError`. */
@@ -40,5 +44,5 @@ export interface SentError {
   data: Readonly<Record<string, unknown>>;
 }
 
-export type WorkerReply = "ready" | { error: SentError } | Verdict;
+export type WorkerReply = "ready" | { error: SentError } | Verdict | Outcome;
 export type TaskAnswer = { value: unknown } | { error: SentError };
