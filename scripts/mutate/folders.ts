@@ -40,6 +40,7 @@ export const FOLDERS: Record<string, readonly Part[]> = {
       ["countdown", "countdown-user", "countdown-attempts", "generated", "verdict", "pitfalls"],
     ),
     tasks(["define", "probe", "attacks", "curriculum"], ["define", "probe", "attacks", "curriculum"]),
+    tasks(["environment", "conversation", "tool-calls"], ["environment", "tool-calls"]),
     { mutate: ["src/tasks/families/*.ts"], tests: ["test/tasks/families/*.test.ts"] },
   ],
   eval: [

@@ -73,7 +73,7 @@ export async function sampleConversations(
     const own = sampled[index]!;
     const { text, ends } = completionText(model.tokenizer, [...requests[index]!.prompt, ...own.ids], ids);
     Object.assign(own, { text, ends, finish, tokens: own.tokens + ids.length });
-    append(own, ids, logProbs, 1);
+    append(own, { ids, logProbs }, 1);
   };
   if (environment === undefined) {
     const wanted = requests.map(({ prompt, key }) => ({ prompt, key, maxNewTokens }));
@@ -103,12 +103,7 @@ export async function sampleConversations(
       own.finish = "length";
       return { verdict: unfinished(turn, "cut") };
     }
-    append(
-      own,
-      ids,
-      ids.map(() => 0),
-      0,
-    );
+    append(own, { ids, logProbs: ids.map(() => 0) }, 0);
     return { prompt: [...prompt, ...own.ids], key: [...key, "turn", turn], maxNewTokens: room };
   };
   const ask = async (open: readonly Asking[]): Promise<Answer[]> => {
@@ -136,7 +131,7 @@ export async function sampleConversations(
   return { sampled, ...work };
 }
 
-function append(own: Sampled, ids: readonly number[], logProbs: readonly number[], mask: 0 | 1): void {
+function append(own: Sampled, { ids, logProbs }: Pick<Generation, "ids" | "logProbs">, mask: 0 | 1): void {
   ids.forEach((id, i) => {
     own.ids.push(id);
     own.logProbs.push(logProbs[i]!);
