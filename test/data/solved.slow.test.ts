@@ -10,7 +10,7 @@ import { resolvePaths } from "../../src/recipe/paths.ts";
 import { trainedFiles } from "../../src/recipe/resolve.ts";
 import type { SftStage } from "../../src/recipe/schema.ts";
 import { closeModules } from "../../src/tasks/module-task.ts";
-import { taskFrom } from "../../src/tasks/registry.ts";
+import { type TaskInput, taskFrom } from "../../src/tasks/registry.ts";
 import { temporaryFolder } from "../checkpoint/temporary.ts";
 
 const folder = temporaryFolder();
@@ -79,7 +79,7 @@ describe("data: { kind: task }", () => {
     )[0]!;
     expect(prompt).toMatch(/<think>\n$/);
     expect(trained).toMatch(/^<\/think>\n<answer>[^<]+<\/answer>$/);
-    const countdown = { kind: "countdown", numbers: [3] } as const;
+    const countdown: TaskInput = { kind: "countdown", numbers: [3] };
     const tested = Array.from({ length: 300 }, (_, index) =>
       taskFrom(countdown).generate({ seed: 5, split: "test", index }),
     );
