@@ -9,7 +9,7 @@ import { type Answer, type Asking, converse, transcript, unfinished } from "../t
 import type { Problem, Task, Verdict } from "../tasks/problem.ts";
 import { fault } from "../tasks/verdict.ts";
 import { completionText } from "../tokenizer/stream.ts";
-import { encodeReply } from "./prompt.ts";
+import { encodeReply } from "./reply.ts";
 
 /** A completion of a problem that is wanted, or a conversation. */
 export interface ConversationRequest {

@@ -99,8 +99,10 @@ export function evaluationPart(recipe: Recipe, stage: EvaluateStage): ListPart {
 /** Files whose rows a stage trains on. */
 export function trainedFiles({ task, stages }: Recipe): Set<string> {
   const files = stages.flatMap((stage) => {
-    if (stage.kind === "grpo") return task.kind === "jsonl" ? [task.file] : [];
-    return stage.kind !== "evaluate" && "file" in stage.data ? [stage.data.file] : [];
+    if (stage.kind === "evaluate") return [];
+    const trained =
+      stage.kind === "grpo" ? task : stage.data.kind === "task" ? (stage.data.task ?? task) : stage.data;
+    return "file" in trained ? [trained.file] : [];
   });
   return new Set(files.map((file) => absolutePath(file)));
 }

@@ -82,7 +82,7 @@ function start(options: ModuleOptions): ModuleTask {
   const thread = new TaskThread(source);
   const limitMs = 1000 * timeLimit;
   const blame = blameIn(module);
-  const { name, rewards, solves, curriculum, maxTurns } = outlineOf(module, thread);
+  const { name, rewards, solves, thinks, curriculum, maxTurns } = outlineOf(module, thread);
   const call = <T>(method: TaskCall["method"], args: unknown[], limit = limitMs): T => {
     try {
       return thread.call({ method, args }, limit) as T;
@@ -112,6 +112,7 @@ function start(options: ModuleOptions): ModuleTask {
       }
     },
     ...(solves && { solve: (problem) => call<string>("solve", [problem]) }),
+    ...(thinks && { thought: (problem) => call<string>("thought", [problem]) }),
     rewards: Object.fromEntries(rewards.map((of) => [of, reward(of)])),
   };
   const size = Math.min(MOST_THREADS, availableParallelism());

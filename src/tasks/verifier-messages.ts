@@ -18,6 +18,7 @@ export interface TaskOutline {
   name: string;
   rewards: string[];
   solves: boolean;
+  thinks: boolean;
   curriculum?: Curriculum;
   /** Of an environment. */
   maxTurns?: number;
@@ -25,7 +26,7 @@ export interface TaskOutline {
 
 /** A method of the task with its arguments; `reward` takes a reward's name first. */
 export interface TaskCall {
-  method: "generate" | "content" | "verify" | "solve" | "reward";
+  method: "generate" | "content" | "verify" | "solve" | "thought" | "reward";
   args: unknown[];
 }
 

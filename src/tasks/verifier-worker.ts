@@ -101,9 +101,11 @@ async function serve(source: TaskSource, { port, answered }: WaitingCaller): Pro
   await answer(async (): Promise<TaskOutline> => {
     const task = await make(source);
     port.on("message", (call: TaskCall) => void answer(() => perform(task, call)));
-    const { name, rewards = {}, solve, curriculum, environment } = task;
-    const maxTurns = environment?.maxTurns;
-    return { name, rewards: Object.keys(rewards), solves: solve !== undefined, curriculum, maxTurns };
+    const { name, rewards = {}, solve, thought, curriculum, environment } = task;
+    return {
+      ...{ name, rewards: Object.keys(rewards), curriculum, maxTurns: environment?.maxTurns },
+      ...{ solves: solve !== undefined, thinks: thought !== undefined },
+    };
   });
 }
 
