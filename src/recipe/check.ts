@@ -55,7 +55,7 @@ function checkStage(stage: Stage, recipe: Recipe, model: ModelShape): Note[] {
     adaptedWeights(modelOf(model.config).parameters, stage.lora.targets);
   if (stage.kind === "pretrain" || stage.kind === "sft") {
     checkLanguageModelling(stage, model);
-    return checkData(stage, model, recipe.seed);
+    return checkData(stage, recipe, model);
   }
   return checkTask(stage, recipe, model);
 }

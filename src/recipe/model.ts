@@ -13,6 +13,7 @@ import { allParameters, checkConfig, configOf } from "../models/architectures.ts
 import { initialise } from "../models/layers.ts";
 import { readDataText } from "../tasks/rows.ts";
 import { trainingRule } from "../tokenizer/bpe.ts";
+import { bytesJson } from "../tokenizer/bytes.ts";
 import { CompactTokenizer } from "../tokenizer/compact.ts";
 import { FIM_TOKENS } from "../tokenizer/infill.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
@@ -77,6 +78,8 @@ function recipeTokenizer({ tokenizer, stages }: Pick<Recipe, "tokenizer" | "stag
       throw new RangeError("a new model brings no tokenizer");
     case "compact":
       return new CompactTokenizer();
+    case "bytes":
+      return tokenizerFrom(bytesJson(holeTokens(stages)));
     case "file":
       return tokenizerFrom(readJson(tokenizer.path));
     case "bpe":
@@ -86,11 +89,15 @@ function recipeTokenizer({ tokenizer, stages }: Pick<Recipe, "tokenizer" | "stag
           {
             vocabSize: tokenizer.vocabSize,
             rule: tokenizer.split === undefined ? undefined : trainingRule(SPLIT_RULES[tokenizer.split]),
-            extra: stages.some((stage) => "data" in stage && "fim" in stage.data && stage.data.fim)
-              ? Object.values(FIM_TOKENS)
-              : [],
+            extra: holeTokens(stages),
           },
         ),
       );
   }
 }
+
+/** Control tokens of fill-in-the-middle, where a stage cuts its documents. */
+const holeTokens = (stages: Recipe["stages"]): string[] =>
+  stages.some((stage) => "data" in stage && "fim" in stage.data && stage.data.fim)
+    ? Object.values(FIM_TOKENS)
+    : [];

@@ -107,11 +107,14 @@ export function evaluationPart(recipe: Recipe, stage: EvaluateStage): ListPart {
 /** Files whose rows a stage trains on. */
 export function trainedFiles(recipe: Recipe): Set<string> {
   const files = recipe.stages.flatMap((stage) => {
-    if (stage.kind === "grpo") {
-      const task = taskOfStage(stage, recipe);
-      return task.kind === "jsonl" ? [task.file] : [];
-    }
-    return stage.kind !== "evaluate" && "file" in stage.data ? [stage.data.file] : [];
+    if (stage.kind === "evaluate") return [];
+    const trained =
+      stage.kind === "grpo"
+        ? taskOfStage(stage, recipe)
+        : stage.data.kind === "task"
+          ? (stage.data.task ?? recipe.task)
+          : stage.data;
+    return "file" in trained ? [trained.file] : [];
   });
   return new Set(files.map((file) => absolutePath(file)));
 }

@@ -32,6 +32,9 @@ const tokenizerSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("model") }).describe("The tokenizer of the model that `from` names."),
   z.strictObject({ kind: z.literal("compact") }).describe("The built-in vocabulary of the number tasks."),
   z
+    .strictObject({ kind: z.literal("bytes") })
+    .describe("Any text, a token a byte; the tags of thought and answer are a token each. It needs no file."),
+  z
     .strictObject({ kind: z.literal("file"), path: z.string().min(1) })
     .describe("A Hugging Face tokenizer.json."),
   z

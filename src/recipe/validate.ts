@@ -53,7 +53,11 @@ function validate(recipe: Recipe, context: z.RefinementCtx): void {
           input: stage.rewards,
         });
     } else if (stage.kind === "evaluate") checkEvaluate(stage, shape, at);
-    else checkLanguageModelling(stage, shape, at);
+    else {
+      checkLanguageModelling(stage, shape, at);
+      if (stage.data.kind === "task" && stage.data.task !== undefined)
+        checkSplit(stage.data.task, (path, message) => at(["data", "task", ...path], message));
+    }
   });
 }
 
@@ -66,8 +70,14 @@ export function expandPresets(recipe: unknown): unknown {
   const made = isObject(recipe.model) && "layers" in recipe.model;
   const filled = withTaskKind(made ? recipe : { tokenizer: { kind: "model" }, ...recipe });
   if (!Array.isArray(recipe.stages)) return filled;
-  const stages = recipe.stages.map((stage) => expandPreset(isObject(stage) ? withTaskKind(stage) : stage));
+  const stages = recipe.stages.map((stage) => expandPreset(isObject(stage) ? withTaskKinds(stage) : stage));
   return { ...filled, stages };
+}
+
+/** Of an evaluation's own task, and of the one whose solved problems a stage trains on. */
+function withTaskKinds(stage: object): object {
+  const named = withTaskKind(stage);
+  return "data" in named && isObject(named.data) ? { ...named, data: withTaskKind(named.data) } : named;
 }
 
 /** `task: { module: ./my-task.ts }` is of the kind "module". */

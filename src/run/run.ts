@@ -222,7 +222,8 @@ export class Run {
     const { model, hooks } = this;
     const context = { seed: stage.seed, engine: hooks.engine };
     if (stage.kind === "grpo") return GrpoStage.create(model, taskFrom(stage.task), stage, context, snapshot);
-    const source = documentSource(stage.data, model, { seed: stage.seed, stage: stage.kind });
+    const { task } = this.recipe;
+    const source = documentSource(stage.data, model, { seed: stage.seed, stage: stage.kind, task });
     return LanguageModelStage.create(model, source, stage, context, snapshot);
   }
 

@@ -50,6 +50,8 @@ export interface TaskDefinition<D extends Asked = Asked> {
   verify(problem: D, completion: string): Judgement | Promise<Judgement>;
   /** A right answer, as text: what stands between <answer> and </answer>. */
   solve?(problem: D): string;
+  /** A thought that leads to this answer. Solved problems (`data: { kind: task }`) are trained with it, or without a thought. */
+  thought?(problem: D): string;
   /** Further rewards by name, from -1 to 1, which a stage weighs in its `rewards`; `null` leaves a completion unscored. */
   rewards?: Record<string, (problem: D, completion: CheckedCompletion) => number | null>;
   /** In a chat, an example before the question shows the form of the answer: small models copy a form better than words. */
@@ -67,7 +69,7 @@ export function defineTask<D extends Asked>(definition: TaskDefinition<D>): Task
 export const answerIn = (completion: string): string | null => extract(completion).answer;
 
 /** A part of a definition that can be at fault. */
-export type Part = "levels" | "generate" | "verify" | "solve" | "rewards" | "content";
+export type Part = "levels" | "generate" | "verify" | "solve" | "thought" | "rewards" | "content";
 
 /** The error for what a part did. @param did "gave NaN"; "threw" where there is a cause */
 export type Blame = (part: Part, did: string, cause?: unknown) => UserError;
@@ -173,6 +175,9 @@ export function taskOf<D extends Asked>(
     },
     ...(definition.solve !== undefined && {
       solve: (problem) => String(call("solve", () => definition.solve!(problem))),
+    }),
+    ...(definition.thought !== undefined && {
+      thought: (problem) => String(call("thought", () => definition.thought!(problem))),
     }),
     rewards: Object.fromEntries(rewards),
   };

@@ -90,7 +90,7 @@ function start(options: ModuleOptions): ModuleTask {
       throw blame(method === "reward" ? "rewards" : method, did + at);
     }
   };
-  const { name, rewards, solves, curriculum } = outlineOf(module, thread);
+  const { name, rewards, solves, thinks, curriculum } = outlineOf(module, thread);
   const reward =
     (of: string): Reward =>
     (problem: Problem, completion: CheckedCompletion) =>
@@ -109,6 +109,7 @@ function start(options: ModuleOptions): ModuleTask {
       }
     },
     ...(solves && { solve: (problem) => call<string>("solve", [problem]) }),
+    ...(thinks && { thought: (problem) => call<string>("thought", [problem]) }),
     rewards: Object.fromEntries(rewards.map((of) => [of, reward(of)])),
   };
   const size = Math.min(MOST_THREADS, availableParallelism());

@@ -99,6 +99,8 @@ export interface Task<P extends Problem = Problem> {
   verifyAll?(items: { problem: P; completion: string }[]): Promise<Verdict[]>;
   /** A right answer, worked out from what the problem asks and not from the answer that it holds: a reference solver. */
   solve?(problem: P): string;
+  /** A thought that leads to the answer of `solve`, for the solved problems that a stage trains on. */
+  thought?(problem: P): string;
   /** Checks the steps of a completion's thought, in order: process verification. */
   checkSteps?(completion: string): CheckedStep[];
   /** Where the recipe wants the level moved by the pass rate: `generate` then follows the level of its key. */

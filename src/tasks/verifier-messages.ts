@@ -18,12 +18,13 @@ export interface TaskOutline {
   name: string;
   rewards: string[];
   solves: boolean;
+  thinks: boolean;
   curriculum?: Curriculum;
 }
 
 /** A method of the task with its arguments; `reward` takes a reward's name first. */
 export interface TaskCall {
-  method: "generate" | "content" | "verify" | "solve" | "reward";
+  method: "generate" | "content" | "verify" | "solve" | "thought" | "reward";
   args: unknown[];
 }
 

@@ -94,8 +94,11 @@ async function serve(source: TaskSource, { port, answered }: WaitingCaller): Pro
   await answer(async (): Promise<TaskOutline> => {
     const task = await make(source);
     port.on("message", (call: TaskCall) => void answer(() => perform(task, call)));
-    const { name, rewards = {}, solve, curriculum } = task;
-    return { name, rewards: Object.keys(rewards), solves: solve !== undefined, curriculum };
+    const { name, rewards = {}, solve, thought, curriculum } = task;
+    return {
+      ...{ name, rewards: Object.keys(rewards), curriculum },
+      ...{ solves: solve !== undefined, thinks: thought !== undefined },
+    };
   });
 }
 
