@@ -73,10 +73,10 @@ export const trainMutants: readonly Mutant[] = [
   ),
   grpo("done % options.referenceEvery === 0", "done % options.referenceEvery === 1", "train/grpo"),
   {
-    ...rows("return { old, importance: weights };", "return { importance: weights };"),
+    ...rows("return { old, importance:", "return { importance:"),
     equivalent: "sampler and trainer agree to 1e-6, below what a test of the loss can tell",
   },
-  rows("return { old, importance: weights };", "return { old };"),
+  rows("return { old, importance: onOwn(sample, (i) => weights[i], 1) };", "return { old };"),
   grpo("this.trained += fedTokens(micro);", "", "train/grpo-step"),
   // What a snapshot holds.
   stage("updates: policy.step.stepCount,", "updates: 0,", "train/grpo"),
