@@ -39,7 +39,11 @@ export const FOLDERS: Record<string, readonly Part[]> = {
       [...["countdown", "countdown-generate", "countdown-input", "countdown-solve"], "countdown-attempts"],
       ["countdown", "countdown-user", "countdown-attempts", "generated", "verdict", "pitfalls"],
     ),
-    tasks(["define", "probe", "attacks", "curriculum"], ["define", "probe", "attacks", "curriculum"]),
+    tasks(
+      ["define", "probe", "attacks", "curriculum", "solved"],
+      ["define", "probe", "attacks", "curriculum", "solved"],
+    ),
+    tasks(["environment", "conversation", "tool-calls"], ["environment", "tool-calls"]),
     { mutate: ["src/tasks/families/*.ts"], tests: ["test/tasks/families/*.test.ts"] },
   ],
   eval: [

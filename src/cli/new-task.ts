@@ -52,7 +52,7 @@ export default defineTask({
   // Optional: the lowest and the highest difficulty, so that a recipe may say difficulty: { target: 0.5 }.
   levels: [1, 6],
 
-  // Optional: a right answer, for the attacks on verify.
+  // Optional: a right answer, for the attacks on verify, and for a stage that trains on solved problems (data: { kind: task }).
   solve: ({ a, b }) => String(a + b),
 
   // Optional: further rewards from -1 to 1, which a recipe weighs by these names.

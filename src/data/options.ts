@@ -1,6 +1,7 @@
 /** The training data that a pretraining or SFT stage may name. */
 import { z } from "zod";
 import { count, fraction, off } from "../lib/schema.ts";
+import { taskOptions } from "../tasks/registry.ts";
 
 /** How many numbers a Countdown problem has; several entries are drawn evenly. */
 const numbers = z.array(z.int().min(2).max(6)).min(1);
@@ -35,6 +36,15 @@ const repository = z.strictObject({
     .describe("Fill-in-the-middle: `rate` of documents are cut, `spm` of those have the suffix first."),
 });
 
+const solvedProblems = z
+  .strictObject({
+    kind: z.literal("task"),
+    task: taskOptions.optional().describe("Default: the recipe's task."),
+  })
+  .describe(
+    "Problems of a task, each with the answer of its solver: a model that never solves one learns from these before RL.",
+  );
+
 export const dataSchema = z.discriminatedUnion("kind", [
   countdownAttempts,
   z.strictObject({
@@ -47,6 +57,7 @@ export const dataSchema = z.discriminatedUnion("kind", [
   }),
   z.strictObject({ kind: z.literal("text"), file: z.string().min(1) }),
   repository,
+  solvedProblems,
 ]);
 
 export type TrainingData = z.infer<typeof dataSchema>;

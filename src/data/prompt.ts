@@ -1,5 +1,6 @@
 /** Prompts as ids, with the tokens that a model expects before and around them. */
 import type { ModelShape } from "../checkpoint/folder.ts";
+import type { UserError } from "../lib/errors.ts";
 import type { Problem } from "../tasks/problem.ts";
 import { beginIds } from "../tokenizer/around.ts";
 import { chatOf, encodeChat } from "../tokenizer/chat.ts";
@@ -13,15 +14,18 @@ export function encodePrompt(model: Pick<ModelShape, "tokenizer">, prompt: strin
 /** A problem's prompt, for a chat model through its template. @throws UserError where it has none */
 export function encodeProblem(
   model: Pick<ModelShape, "tokenizer" | "tokenizerConfig">,
-  { prompt, messages }: Problem,
+  { prompt, messages, tools }: Problem,
 ): number[] {
   if (messages === undefined) return encodePrompt(model, prompt);
   const chat = chatOf(model.tokenizerConfig ?? {});
-  if (chat === null)
-    throw chatTemplateError({
-      line: null,
-      found: "the task asks for a chat, and the model has no chat template",
-      remedy: "Set the task's template to plain or r1.",
-    });
-  return encodeChat(model.tokenizer, chat, messages, { addGenerationPrompt: true });
+  if (chat === null) throw noChatTemplate();
+  return encodeChat(model.tokenizer, chat, messages, { addGenerationPrompt: true, tools });
 }
+
+/** A task whose problems are chats, for a model that has none. */
+export const noChatTemplate = (): UserError =>
+  chatTemplateError({
+    line: null,
+    found: "the task asks for a chat, and the model has no chat template",
+    remedy: "Set the task's template to plain or r1.",
+  });

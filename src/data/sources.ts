@@ -1,4 +1,4 @@
-/** Where pretraining and SFT get their documents: generated attempts, a text file, JSONL, or code. */
+/** Where pretraining and SFT get their documents: generated attempts, solved problems, a text file, JSONL, or code. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { isUserError } from "../lib/errors.ts";
@@ -6,6 +6,7 @@ import { Random } from "../lib/random.ts";
 import { readText, textFault } from "../lib/text-file.ts";
 import { countdown, countdownOptions } from "../tasks/countdown.ts";
 import { attemptDocument } from "../tasks/countdown-attempts.ts";
+import type { TaskOptions } from "../tasks/registry.ts";
 import { dataSetError, readDataText } from "../tasks/rows.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
 import { fimIds } from "../tokenizer/infill.ts";
@@ -15,19 +16,22 @@ import { fimDocument } from "./fill-in-the-middle.ts";
 import type { TrainingData } from "./options.ts";
 import type { DocumentSource } from "./packing.ts";
 import { repositoryDocuments, type SourceFile } from "./repository.ts";
+import { solvedDocuments } from "./solved.ts";
 
 /** How a stage reads its documents. */
 export interface SourceOptions {
   seed: number;
   /** SFT puts rows into the model's chat template where it has one; pretraining takes them unchanged. */
   stage: "pretrain" | "sft";
+  /** The recipe's, which solved problems are of where their stage names none. */
+  task?: TaskOptions;
 }
 
 /** Documents by index, without end: a file is read again in a new order each epoch. @throws UserError */
 export function documentSource(
   data: TrainingData,
   model: TextModel,
-  { seed, stage }: SourceOptions,
+  { seed, stage, task }: SourceOptions,
 ): DocumentSource {
   switch (data.kind) {
     case "countdown-attempts": {
@@ -40,6 +44,8 @@ export function documentSource(
     }
     case "repository":
       return repositorySource(data, model.tokenizer, seed);
+    case "task":
+      return solvedDocuments(data.task ?? task, model, seed);
     default:
       return shuffled(
         fileExamples(data, model, stage).map(({ document }) => document),

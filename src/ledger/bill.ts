@@ -133,10 +133,12 @@ export class BillBook {
       "FLOPs are counted from the graphs that ran; tokens are those trained (in each pass, with their prompts), read as prompts, generated, and scored by a reference; seconds are wall-clock time.";
     const sessions = this.#sessions.length;
     const { flops, seconds, steps } = this.#redone;
+    const work = `${(flops / 1e12).toPrecision(3)} TFLOP and ${seconds.toFixed(1)} s`;
+    const lost =
+      steps === 0 ? `${work} of unfinished steps` : `${steps} step${steps === 1 ? "" : "s"}, ${work}`;
+    // A stage is opened in each session, which takes seconds and no FLOPs: nothing was lost.
     const again =
-      seconds === 0
-        ? "no step had to be done again"
-        : `of which ${steps} steps, ${(flops / 1e12).toPrecision(3)} TFLOP and ${seconds.toFixed(1)} s were done again after a stop`;
+      flops === 0 ? "no step had to be done again" : `of which ${lost} were done again after a stop`;
     return `${counted} ${this.#rates.method}${sessions === 1 ? "" : ` Sum of ${sessions} sessions, ${again}.`}`;
   }
 }

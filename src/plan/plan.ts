@@ -68,10 +68,10 @@ export function planRecipe(
   recipe: Recipe,
   expected: Expected = {},
 ): { config: ModelConfig; stages: StagePlan[] } {
-  const { shape, stages: resolved } = resolve(recipe);
-  const { config } = shape;
+  const { shape: start, stages: resolved } = resolve(recipe);
   const stages = resolved.map((stage): StagePlan => {
-    const { name, kind, steps } = stage;
+    const { name, kind, steps, shape } = stage;
+    const { config } = shape;
     const base = { name, kind, steps };
     if (stage.kind === "pretrain" || stage.kind === "sft")
       return { ...base, programs: languageModelPrograms(stage, config), assumptions: [] };
@@ -95,7 +95,7 @@ export function planRecipe(
     );
     return { ...base, ...grpoPrograms(stage, { ...expected, config, promptTokens: measured }) };
   });
-  return { config, stages };
+  return { config: start.config, stages };
 }
 
 function languageModelPrograms(stage: ResolvedPretrain | ResolvedSft, config: ModelConfig): Program[] {

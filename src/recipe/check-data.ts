@@ -2,11 +2,11 @@
 import type { ModelShape } from "../checkpoint/folder.ts";
 import type { Example } from "../data/examples.ts";
 import { firstRow } from "../data/first-row.ts";
-import { PackedExamples, PackedStream, rowLength } from "../data/packing.ts";
+import { type DocumentSource, PackedExamples, PackedStream, rowLength } from "../data/packing.ts";
 import { documentSource, fileExamples, sourceFiles } from "../data/sources.ts";
 import { dataSetError } from "../tasks/rows.ts";
 import { beginIds } from "../tokenizer/around.ts";
-import type { PretrainStage, SftStage } from "./schema.ts";
+import type { PretrainStage, Recipe, SftStage } from "./schema.ts";
 
 /** What a person should know of a recipe before it runs. */
 export interface Note {
@@ -20,13 +20,18 @@ const NAMED = 5;
 const MEASURED = 256;
 
 /** @throws UserError where nothing of the data can be trained, or a row is broken */
-export function checkData(stage: PretrainStage | SftStage, model: ModelShape, seed: number): Note[] {
+export function checkData(
+  stage: PretrainStage | SftStage,
+  recipe: Pick<Recipe, "seed" | "task">,
+  model: ModelShape,
+): Note[] {
   const { data, kind } = stage;
   const file = data.kind === "text" || data.kind === "jsonl" ? data.file : null;
   const examples: Example[] =
     data.kind === "text" || data.kind === "jsonl" ? fileExamples(data, model, kind) : [];
   const passedOver = data.kind === "repository" ? checkRepository(stage.name, data) : [];
-  if (kind === "sft") return [...passedOver, ...checkSft(stage, model, seed, { file, examples })];
+  if (kind === "sft") return [...passedOver, ...checkSft(stage, recipe, model, { file, examples })];
+  if (data.kind === "task") measure(documentSource(data, model, { ...recipe, stage: kind }));
   const begin = beginIds(model.tokenizer).length;
   return file === null ? passedOver : checkPretraining(stage, begin, { file, examples });
 }
@@ -53,14 +58,19 @@ interface Given {
   examples: Example[];
 }
 
-function checkSft(stage: SftStage, model: ModelShape, seed: number, { file, examples }: Given): Note[] {
+const measure = (source: DocumentSource): Example[] =>
+  Array.from({ length: MEASURED }, (_, i) => ({ document: source(i), place: "" }));
+
+function checkSft(
+  stage: SftStage,
+  { seed, task }: Pick<Recipe, "seed" | "task">,
+  model: ModelShape,
+  { file, examples }: Given,
+): Note[] {
   const { name, data, sequence, batch } = stage;
-  const source = documentSource(data, model, { seed, stage: "sft" });
+  const source = documentSource(data, model, { seed, stage: "sft", task });
   const notes: Note[] = [];
-  const measured =
-    file !== null
-      ? examples
-      : Array.from({ length: MEASURED }, (_, i) => ({ document: source(i), place: "" }));
+  const measured = file !== null ? examples : measure(source);
   const long = measured.filter(({ document }) => rowLength(document) > sequence);
   const longest = measured.reduce((most, { document }) => Math.max(most, rowLength(document)), 0);
   const what = file ?? `the ${data.kind} data`;

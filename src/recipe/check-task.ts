@@ -11,7 +11,7 @@ import { dataSetError } from "../tasks/rows.ts";
 import { rewardsOf } from "../train/rewards.ts";
 import type { Note } from "./check-data.ts";
 import { evaluationProblems, largestCompletion, resolveEvaluation } from "./resolve.ts";
-import type { EvaluateStage, GrpoStage, Recipe, TaskOptions } from "./schema.ts";
+import { type EvaluateStage, type GrpoStage, type Recipe, type TaskOptions, taskOfStage } from "./schema.ts";
 
 /** Generated problems whose prompts are measured. */
 const MEASURED = 256;
@@ -21,7 +21,7 @@ const MEASURED = 256;
  *   the model's positions, a reward that the task does not have, or a task module that is at fault
  */
 export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, model: ModelShape): Note[] {
-  const options: TaskOptions = (stage.kind === "evaluate" ? stage.task : undefined) ?? recipe.task;
+  const options = taskOfStage(stage, recipe);
   const task = taskFrom(options);
   const problems =
     stage.kind === "evaluate"

@@ -15,8 +15,8 @@ import { usablePositions } from "../models/rope.ts";
 import { checkData, type Note } from "./check-data.ts";
 import { checkTask, stageError } from "./check-task.ts";
 import { problemAt, type RecipeSource } from "./load.ts";
-import { placeOf, recipeShape } from "./model.ts";
-import type { PretrainStage, Recipe, SftStage, Stage } from "./schema.ts";
+import { placeOf, stageShapes } from "./model.ts";
+import { type PretrainStage, type Recipe, type SftStage, type Stage, trains } from "./schema.ts";
 import { unusedFactor } from "./validate.ts";
 
 /**
@@ -27,21 +27,23 @@ import { unusedFactor } from "./validate.ts";
  */
 export function checkSources(recipe: Recipe, source?: RecipeSource): Note[] {
   checkAdapter(recipe);
-  const model = recipeShape(recipe);
-  const notes = checkWeights(recipe);
+  const shapes = stageShapes(recipe);
+  const notes = recipe.stages.flatMap((stage) =>
+    trains(stage) && stage.model ? checkWeights(stage.model) : [],
+  );
   const found = recipe.stages.flatMap((stage, index) => {
     try {
-      return checkStage(stage, recipe, model);
+      return checkStage(stage, recipe, shapes[index]);
     } catch (error) {
       if (!isUserError(error, "stage") || source === undefined) throw error;
       throw problemAt(source, ["stages", index, ...(error.data.path as string[])], error.message);
     }
   });
-  return [...notes, ...found];
+  return [...checkWeights(recipe.model), ...notes, ...found];
 }
 
 /** Whether all tensors are there in the shapes of the config, without reading them. @throws UserError */
-function checkWeights({ model }: Recipe): Note[] {
+function checkWeights(model: Recipe["model"]): Note[] {
   if (!("from" in model)) return [];
   const place = placeOf(model.from);
   withModel(place, () => {});
@@ -53,7 +55,7 @@ function checkStage(stage: Stage, recipe: Recipe, model: ModelShape): Note[] {
     adaptedWeights(modelOf(model.config).parameters, stage.lora.targets);
   if (stage.kind === "pretrain" || stage.kind === "sft") {
     checkLanguageModelling(stage, model);
-    return checkData(stage, model, recipe.seed);
+    return checkData(stage, recipe, model);
   }
   return checkTask(stage, recipe, model);
 }

@@ -19,7 +19,9 @@ export function recipeJsonSchema(): Record<string, unknown> {
   const stages = schema.properties?.stages?.items;
   if (stages?.oneOf !== undefined) stages.oneOf = stages.oneOf.flatMap(withAndWithoutPreset);
   // The key `module` says the kind.
-  for (const { properties } of [schema, ...(stages?.oneOf ?? [])])
+  const named = [schema, ...(stages?.oneOf ?? [])];
+  const data = named.flatMap(({ properties }) => properties?.data?.oneOf ?? []);
+  for (const { properties } of [...named, ...data])
     for (const task of properties?.task?.oneOf ?? [])
       if (task.properties?.module !== undefined) task.required = ["module"];
   withoutBounds(schema);

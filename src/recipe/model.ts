@@ -13,13 +13,14 @@ import { allParameters, checkConfig, configOf } from "../models/architectures.ts
 import { initialise } from "../models/layers.ts";
 import { readDataText } from "../tasks/rows.ts";
 import { trainingRule } from "../tokenizer/bpe.ts";
+import { bytesJson } from "../tokenizer/bytes.ts";
 import { CompactTokenizer } from "../tokenizer/compact.ts";
 import { FIM_TOKENS } from "../tokenizer/infill.ts";
 import { tokenizerFrom } from "../tokenizer/load.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { trainBpe } from "../tokenizer/train.ts";
 import type { Model } from "../train/stage.ts";
-import type { Recipe } from "./schema.ts";
+import { byModel, type Recipe } from "./schema.ts";
 
 /** A model folder, or a GGUF file, as a model that is trained; with a LoRA adapter's folder, that adapter merged in. */
 export function openModel(path: string, adapter?: string): Model {
@@ -43,27 +44,42 @@ export function placeOf(from: string): string {
   );
 }
 
-/** The model before the first stage: fresh weights, or those of a folder. */
-export function initialModel(recipe: Recipe, shape?: ModelShape): Model {
+/** The model before the first stage, or a stage's own: fresh weights, or those of a folder. */
+export function initialModel(
+  recipe: Pick<Recipe, "model" | "tokenizer" | "stages" | "seed">,
+  shape?: ModelShape,
+): Model {
   if ("from" in recipe.model) return openModel(placeOf(recipe.model.from), recipe.model.adapter);
   const { config, tokenizer } = shape ?? recipeShape(recipe);
   return { config, tokenizer, parameters: initialise(allParameters(config), recipe.seed) };
 }
 
-/** The same without any weights, as planning needs it. */
-export function recipeShape(recipe: Recipe): ModelShape {
+/**
+ * The same without any weights, as planning needs it.
+ * @param start the recipe's own model, whose tokenizer a stage's new model takes where it is not built in
+ */
+export function recipeShape(
+  recipe: Omit<Parameters<typeof initialModel>[0], "seed">,
+  start?: ModelShape,
+): ModelShape {
   if ("from" in recipe.model) return readShape(placeOf(recipe.model.from));
-  const tokenizer = recipeTokenizer(recipe);
+  const tokenizer = start?.tokenizer ?? recipeTokenizer(recipe);
   const { vocabSize } = tokenizer;
   return { config: checkConfig(configOf(recipe.model, vocabSize)), tokenizer };
 }
 
-function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {
+/** For each stage, the shape of the model that it trains or asks. */
+export const stageShapes = (recipe: Recipe, start: ModelShape = recipeShape(recipe)): ModelShape[] =>
+  byModel(recipe, start, (model) => recipeShape({ ...recipe, model }, start));
+
+function recipeTokenizer({ tokenizer, stages }: Pick<Recipe, "tokenizer" | "stages">): Tokenizer {
   switch (tokenizer.kind) {
     case "model":
       throw new RangeError("a new model brings no tokenizer");
     case "compact":
       return new CompactTokenizer();
+    case "bytes":
+      return tokenizerFrom(bytesJson(holeTokens(stages)));
     case "file":
       return tokenizerFrom(readJson(tokenizer.path));
     case "bpe":
@@ -73,11 +89,15 @@ function recipeTokenizer({ tokenizer, stages }: Recipe): Tokenizer {
           {
             vocabSize: tokenizer.vocabSize,
             rule: tokenizer.split === undefined ? undefined : trainingRule(SPLIT_RULES[tokenizer.split]),
-            extra: stages.some((stage) => "data" in stage && "fim" in stage.data && stage.data.fim)
-              ? Object.values(FIM_TOKENS)
-              : [],
+            extra: holeTokens(stages),
           },
         ),
       );
   }
 }
+
+/** Control tokens of fill-in-the-middle, where a stage cuts its documents. */
+const holeTokens = (stages: Recipe["stages"]): string[] =>
+  stages.some((stage) => "data" in stage && "fim" in stage.data && stage.data.fim)
+    ? Object.values(FIM_TOKENS)
+    : [];

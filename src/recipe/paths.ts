@@ -69,8 +69,10 @@ export function resolvePaths(
 }
 
 /** Of the recipe's own task, whose file may be absent where no stage asks for it. */
-const usesTask = (stage: Stage): boolean =>
-  stage.kind === "grpo" || (stage.kind === "evaluate" && stage.task === undefined);
+function usesTask(stage: Stage): boolean {
+  if (stage.kind === "evaluate") return stage.task === undefined;
+  return stage.kind === "grpo" || (stage.data.kind === "task" && stage.data.task === undefined);
+}
 
 function stagePaths(stage: Stage, file: (path: string) => string): Stage {
   switch (stage.kind) {
@@ -93,6 +95,8 @@ function dataPaths(data: TrainingData, file: (path: string) => string): Training
   switch (data.kind) {
     case "countdown-attempts":
       return data;
+    case "task":
+      return data.task === undefined ? data : { ...data, task: taskPaths(data.task, file) };
     case "repository":
       return { ...data, folder: file(data.folder) };
     default:

@@ -11,21 +11,24 @@ import { usablePositions } from "../models/rope.ts";
 import type { ListPart } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { languageModelSteps } from "../train/options.ts";
-import { recipeShape } from "./model.ts";
-import type {
-  EvaluateStage,
-  GrpoStage,
-  PretrainStage,
-  Recipe,
-  SftStage,
-  Stage,
-  TaskOptions,
+import { recipeShape, stageShapes } from "./model.ts";
+import {
+  type EvaluateStage,
+  type GrpoStage,
+  type PretrainStage,
+  type Recipe,
+  type SftStage,
+  type Stage,
+  type TaskOptions,
+  taskOfStage,
 } from "./schema.ts";
 
 /** Of every stage: its steps, and the seed of its random streams. */
 interface Resolved {
   steps: number;
   seed: number;
+  /** Of the model that the stage trains or asks. */
+  shape: ModelShape;
 }
 
 export type ResolvedPretrain = PretrainStage & Resolved;
@@ -44,7 +47,12 @@ export interface ResolvedRecipe extends Recipe {
 /** @throws UserError where the model or the tokenizer that the recipe names cannot be read */
 export function resolve(recipe: Recipe): ResolvedRecipe {
   const shape = recipeShape(recipe);
-  return { ...recipe, shape, stages: recipe.stages.map((stage) => resolveStage(stage, recipe, shape)) };
+  const shapes = stageShapes(recipe, shape);
+  return {
+    ...recipe,
+    shape,
+    stages: recipe.stages.map((stage, i) => resolveStage(stage, recipe, shapes[i])),
+  };
 }
 
 function resolveStage(stage: Stage, recipe: Recipe, shape: ModelShape): ResolvedStage {
@@ -52,11 +60,11 @@ function resolveStage(stage: Stage, recipe: Recipe, shape: ModelShape): Resolved
   const seed = stageSeed(recipe.seed, stage.name);
   switch (stage.kind) {
     case "grpo":
-      return { ...stage, steps, seed, task: recipe.task };
+      return { ...stage, steps, seed, shape, task: taskOfStage(stage, recipe) };
     case "evaluate":
       return resolveEvaluation(stage, recipe, shape);
     default:
-      return { ...stage, steps, seed };
+      return { ...stage, steps, seed, shape };
   }
 }
 
@@ -64,10 +72,10 @@ function resolveStage(stage: Stage, recipe: Recipe, shape: ModelShape): Resolved
 export const resolveEvaluation = (
   stage: EvaluateStage,
   recipe: Recipe,
-  shape: Pick<ModelShape, "config">,
+  shape: ModelShape,
 ): ResolvedEvaluate => ({
   ...stage,
-  ...{ steps: 1, seed: recipe.seed, task: stage.task ?? recipe.task },
+  ...{ steps: 1, seed: recipe.seed, shape, task: taskOfStage(stage, recipe) },
   split: evaluationPart(recipe, stage),
   maxNewTokens: stage.maxNewTokens ?? largestCompletion(shape),
 });
@@ -91,16 +99,22 @@ const stageSeed = (seed: number, stage: string): number => new Random(seed, "sta
  * that no stage trains on, all rows are asked; of a file that is trained on, the split that no training saw.
  */
 export function evaluationPart(recipe: Recipe, stage: EvaluateStage): ListPart {
-  const task = stage.task ?? recipe.task;
+  const task = taskOfStage(stage, recipe);
   if (task.kind !== "jsonl" || task.test !== undefined || task.split !== undefined) return stage.split;
   return stage.split === "test" && !trainedFiles(recipe).has(absolutePath(task.file)) ? "all" : stage.split;
 }
 
 /** Files whose rows a stage trains on. */
-export function trainedFiles({ task, stages }: Recipe): Set<string> {
-  const files = stages.flatMap((stage) => {
-    if (stage.kind === "grpo") return task.kind === "jsonl" ? [task.file] : [];
-    return stage.kind !== "evaluate" && "file" in stage.data ? [stage.data.file] : [];
+export function trainedFiles(recipe: Recipe): Set<string> {
+  const files = recipe.stages.flatMap((stage) => {
+    if (stage.kind === "evaluate") return [];
+    const trained =
+      stage.kind === "grpo"
+        ? taskOfStage(stage, recipe)
+        : stage.data.kind === "task"
+          ? (stage.data.task ?? recipe.task)
+          : stage.data;
+    return "file" in trained ? [trained.file] : [];
   });
   return new Set(files.map((file) => absolutePath(file)));
 }

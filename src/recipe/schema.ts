@@ -8,7 +8,7 @@ import { dataSchema } from "../data/options.ts";
 import { count, fraction, nonNegative, positive } from "../lib/schema.ts";
 import { modelShapes } from "../models/architectures.ts";
 import { MAX_BATCH } from "../sample/requests.ts";
-import { taskOptions } from "../tasks/registry.ts";
+import { type TaskOptions, taskOptions } from "../tasks/registry.ts";
 import { grpoOptions, pretrainOptions, sftOptions } from "../train/options.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "./name.ts";
 
@@ -26,9 +26,14 @@ const modelFolderSchema = z
   })
   .describe("Weights to start from.");
 
+const modelSchema = z.union([...modelShapes, modelFolderSchema]);
+
 const tokenizerSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("model") }).describe("The tokenizer of the model that `from` names."),
   z.strictObject({ kind: z.literal("compact") }).describe("The built-in vocabulary of the number tasks."),
+  z
+    .strictObject({ kind: z.literal("bytes") })
+    .describe("Any text, a token a byte; the tags of thought and answer are a token each. It needs no file."),
   z
     .strictObject({ kind: z.literal("file"), path: z.string().min(1) })
     .describe("A Hugging Face tokenizer.json."),
@@ -52,12 +57,30 @@ const stageName = z
   })
   .describe("Labels the stage's metrics.");
 
-const pretrainSchema = z.strictObject({ name: stageName, data: dataSchema, ...pretrainOptions.shape });
-const sftSchema = z.strictObject({ name: stageName, data: dataSchema, ...sftOptions.shape });
-const grpoSchema = z.strictObject({ name: stageName, ...grpoOptions.shape });
+/** The name for a recipe's own model in `from`. */
+export const START = "start";
+
+const from = stageName
+  .optional()
+  .describe(
+    "The training stage whose model this one takes, or `start`: the recipe's own. Default: the one before it.",
+  );
+
+const training = {
+  name: stageName,
+  from,
+  model: modelSchema.optional().describe("A model of its own, such as a smaller student, instead of `from`."),
+};
+
+const task = taskOptions.optional().describe("Another task than the recipe's.");
+
+const pretrainSchema = z.strictObject({ ...training, data: dataSchema, ...pretrainOptions.shape });
+const sftSchema = z.strictObject({ ...training, data: dataSchema, ...sftOptions.shape });
+const grpoSchema = z.strictObject({ ...training, task, ...grpoOptions.shape });
 
 const evaluateSchema = z.strictObject({
   name: stageName,
+  from,
   kind: z.literal("evaluate"),
   label: z.string().min(1).describe("Name of the result, such as base or final."),
   problems: count.optional().describe("Different problems; default: all of a file."),
@@ -76,7 +99,7 @@ const evaluateSchema = z.strictObject({
     .enum(["train", "validation", "test", "all"])
     .default("test")
     .describe("`test` of a file that no stage trains on is all of it, and `all` is all of any file."),
-  task: taskOptions.optional().describe("Another task than the recipe's."),
+  task,
 });
 
 const stageSchema = z.discriminatedUnion("kind", [pretrainSchema, sftSchema, grpoSchema, evaluateSchema]);
@@ -85,9 +108,7 @@ export const recipeObject = z.strictObject({
   name: z.string().regex(RUN_NAME, { error: RUN_NAME_RULE }).describe("Also the name of the run's folder."),
   seed: z.int().min(0).describe("The same seed gives the same numbers on the same machine."),
   description: z.string().optional().describe("For people."),
-  model: z
-    .union([...modelShapes, modelFolderSchema])
-    .describe("Sizes of a new model, or weights to start from."),
+  model: modelSchema.describe("Sizes of a new model, or weights to start from."),
   tokenizer: tokenizerSchema.describe("Default with `from`: the model's own."),
   task: taskOptions.describe("The problems of GRPO and of evaluations."),
   stages: z.array(stageSchema).min(1).describe("What the run does, in order."),
@@ -109,3 +130,35 @@ export type GrpoStage = z.infer<typeof grpoSchema>;
 export type EvaluateStage = z.infer<typeof evaluateSchema>;
 /** A stage of a recipe, by `kind`. */
 export type Stage = z.infer<typeof stageSchema>;
+/** A stage that trains a model. */
+export type TrainingStageOptions = Exclude<Stage, EvaluateStage>;
+
+/** Whether a stage makes a model, which later stages may take. */
+export const trains = (stage: Stage): stage is TrainingStageOptions => stage.kind !== "evaluate";
+
+/** The task of a stage that has one: its own, or the recipe's. */
+export const taskOfStage = (stage: GrpoStage | EvaluateStage, recipe: Pick<Recipe, "task">): TaskOptions =>
+  stage.task ?? recipe.task;
+
+/**
+ * For each stage, what `of` makes of its own model, or what the stage it takes its model from has; `start` is that of the
+ * recipe's model.
+ */
+export function byModel<T>(
+  { stages }: Pick<Recipe, "stages">,
+  start: T,
+  of: (model: Recipe["model"]) => T,
+): T[] {
+  const made = new Map([[START, start]]);
+  let latest = start;
+  return stages.map((stage) => {
+    const own = trains(stage) ? stage.model : undefined;
+    const result =
+      own !== undefined ? of(own) : stage.from !== undefined ? (made.get(stage.from) ?? start) : latest;
+    if (trains(stage)) {
+      made.set(stage.name, result);
+      latest = result;
+    }
+    return result;
+  });
+}

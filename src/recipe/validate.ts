@@ -8,13 +8,18 @@ import { checkConfig, configOf, type ModelShape } from "../models/architectures.
 import { languageModelSteps, rewardNames } from "../train/options.ts";
 import { expandPreset, isObject } from "../train/presets.ts";
 import {
+  byModel,
   type EvaluateStage,
   type GrpoStage,
   type PretrainStage,
   type Recipe,
   recipeObject,
   type SftStage,
+  START,
+  type Stage,
   type TaskOptions,
+  taskOfStage,
+  trains,
 } from "./schema.ts";
 
 type Path = (string | number)[];
@@ -22,8 +27,9 @@ type Refuse = (path: Path, message: string) => void;
 
 function validate(recipe: Recipe, context: z.RefinementCtx): void {
   const refuse: Refuse = (path, message) => context.addIssue({ code: "custom", path, message });
-  const shape = "from" in recipe.model ? null : recipe.model;
-  if (shape !== null) checkShape(shape, refuse);
+  const shapeOf = (model: Recipe["model"]): ModelShape | null => ("from" in model ? null : model);
+  const shape = shapeOf(recipe.model);
+  if (shape !== null) checkShape(shape, ["model"], refuse);
   const own = recipe.tokenizer.kind === "model";
   if (shape === null && !own)
     refuse(["tokenizer"], "A model that is taken from somewhere brings its own tokenizer: leave this out.");
@@ -31,20 +37,27 @@ function validate(recipe: Recipe, context: z.RefinementCtx): void {
     refuse(["tokenizer"], "A new model has no tokenizer yet: choose one, such as { kind: compact }.");
   checkUnique(recipe, refuse);
   checkSplit(recipe.task, (path, message) => refuse(["task", ...path], message));
+  const shapes = byModel(recipe, shape, shapeOf);
   recipe.stages.forEach((stage, index) => {
     const at: Refuse = (path, message) => refuse(["stages", index, ...path], message);
+    const shape = shapes[index];
+    checkSource(stage, recipe.stages.slice(0, index), at);
+    if (stage.kind !== "pretrain" && stage.kind !== "sft" && stage.task !== undefined)
+      checkSplit(stage.task, (path, message) => at(["task", ...path], message));
     if (stage.kind === "grpo") {
       checkGrpo(stage, shape, at);
-      const keys = unknownRewards(stage, recipe.task);
+      const keys = unknownRewards(stage, taskOfStage(stage, recipe));
       if (keys.length > 0)
         context.addIssue({
           ...{ code: "unrecognized_keys", keys, path: ["stages", index, "rewards"] },
           input: stage.rewards,
         });
-    } else if (stage.kind === "evaluate") {
-      checkEvaluate(stage, shape, at);
-      if (stage.task !== undefined) checkSplit(stage.task, (path, message) => at(["task", ...path], message));
-    } else checkLanguageModelling(stage, shape, at);
+    } else if (stage.kind === "evaluate") checkEvaluate(stage, shape, at);
+    else {
+      checkLanguageModelling(stage, shape, at);
+      if (stage.data.kind === "task" && stage.data.task !== undefined)
+        checkSplit(stage.data.task, (path, message) => at(["data", "task", ...path], message));
+    }
   });
 }
 
@@ -57,8 +70,14 @@ export function expandPresets(recipe: unknown): unknown {
   const made = isObject(recipe.model) && "layers" in recipe.model;
   const filled = withTaskKind(made ? recipe : { tokenizer: { kind: "model" }, ...recipe });
   if (!Array.isArray(recipe.stages)) return filled;
-  const stages = recipe.stages.map((stage) => expandPreset(isObject(stage) ? withTaskKind(stage) : stage));
+  const stages = recipe.stages.map((stage) => expandPreset(isObject(stage) ? withTaskKinds(stage) : stage));
   return { ...filled, stages };
+}
+
+/** Of an evaluation's own task, and of the one whose solved problems a stage trains on. */
+function withTaskKinds(stage: object): object {
+  const named = withTaskKind(stage);
+  return "data" in named && isObject(named.data) ? { ...named, data: withTaskKind(named.data) } : named;
 }
 
 /** `task: { module: ./my-task.ts }` is of the kind "module". */
@@ -70,7 +89,26 @@ function withTaskKind<T extends object>(of: T): T {
 /** Checks a recipe completely, as it is written, and fills its defaults. */
 export const recipeSchema = z.preprocess(expandPresets, recipeObject.superRefine(validate));
 
-function checkShape(model: ModelShape, refuse: Refuse): void {
+/** Where a stage takes its model from: an earlier stage that trains one, the recipe, or a shape of its own. */
+function checkSource(stage: Stage, earlier: readonly Stage[], refuse: Refuse): void {
+  const { from } = stage;
+  const own = trains(stage) ? stage.model : undefined;
+  if (stage.name === START)
+    refuse(["name"], `"${START}" means the recipe's own model in from: choose another name.`);
+  if (own !== undefined && !("from" in own)) checkShape(own, ["model"], refuse);
+  if (own !== undefined && from !== undefined)
+    refuse(
+      ["from"],
+      "A stage with a model of its own takes none from another stage: leave from or model out.",
+    );
+  if (from === undefined || from === START) return;
+  const known = earlier.filter(trains).map(({ name }) => name);
+  if (known.includes(from)) return;
+  const choices = [START, ...known].map((name) => `"${name}"`).join(", ");
+  refuse(["from"], `No training stage before this one is called "${from}". Choose one of ${choices}.`);
+}
+
+function checkShape(model: ModelShape, path: Path, refuse: Refuse): void {
   try {
     // The vocabulary is the tokenizer's, which is not loaded to check a recipe.
     checkConfig(configOf(model, 1));
@@ -78,7 +116,7 @@ function checkShape(model: ModelShape, refuse: Refuse): void {
     if (!isUserError(error, "config")) throw error;
     const { expected, found, remedy } = error;
     const field = String(error.data.field);
-    refuse(["model", ...field.split(".")], `"${field}" is ${found}. Expected ${expected}. ${remedy}`);
+    refuse([...path, ...field.split(".")], `"${field}" is ${found}. Expected ${expected}. ${remedy}`);
   }
 }
 

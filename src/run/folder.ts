@@ -1,6 +1,6 @@
 /**
  * `runs/NAME/`, all that is kept of a run: recipe.yaml as run, run.json, metrics.jsonl, samples.jsonl,
- * evaluations.jsonl, bill.jsonl, checkpoints/, adapters/, bill.json, report.md. Killing the process at any moment leaves it
+ * evaluations.jsonl, bill.jsonl, checkpoints/, adapters/, models/, bill.json, report.md. Killing the process at any moment leaves it
  * readable; resuming from a checkpoint cuts the journals back to where that checkpoint saw them, all
  * but the bill's: what ran has been paid.
  */
@@ -67,6 +67,7 @@ export function runPaths(folder: string) {
     evaluations: at("evaluations.jsonl"),
     checkpoints: at("checkpoints"),
     adapters: at("adapters"),
+    models: at("models"),
     bill: at("bill.json"),
     charges: at("bill.jsonl"),
     report: at("report.md"),

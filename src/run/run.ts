@@ -3,6 +3,7 @@
  * checkpoint from which it resumes with the same numbers after any interruption.
  */
 import { join } from "node:path";
+import { type Model as ModelFiles, saveModel } from "../checkpoint/folder.ts";
 import { saveAdapter } from "../checkpoint/peft.ts";
 import { latestCheckpoint, loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "../checkpoint/resume.ts";
 import { asValues, readParameters } from "../checkpoint/values.ts";
@@ -25,7 +26,7 @@ import {
   resolve,
   stageInfos,
 } from "../recipe/resolve.ts";
-import type { Recipe } from "../recipe/schema.ts";
+import { type Recipe, START, trains } from "../recipe/schema.ts";
 import { recipeWarnings } from "../recipe/validate.ts";
 import { coreWatch } from "../runtime/contention.ts";
 import type { Engine } from "../runtime/engine.ts";
@@ -169,9 +170,12 @@ export class Run {
   private async runStage(index: number, snapshot?: StageSnapshot): Promise<RunOutcome> {
     const stage = this.recipe.stages[index];
     this.payer = payerOf(stage.name, 0);
+    // A checkpoint within a stage holds that stage's model.
+    const model = snapshot === undefined ? this.modelFor(stage) : this.model;
     if (stage.kind === "evaluate") {
-      if ((await this.evaluate(stage)) === "stopped") return "stopped";
+      if ((await this.evaluate(stage, model)) === "stopped") return "stopped";
     } else {
+      this.model = model;
       const running = await this.createStage(stage, snapshot);
       this.payer.work = () => running.work();
       this.charge();
@@ -179,12 +183,36 @@ export class Run {
         const outcome = await this.trainStage(index, stage.name, running);
         if (outcome === "stopped") return "stopped";
         await this.keepAdapter(stage.name, running);
+        await this.keepModel(stage.name);
       } finally {
         await running.release();
       }
     }
     await this.save(index + 1, 0, null);
     return this.hooks.shouldStop() && index + 1 < this.recipe.stages.length ? "stopped" : "finished";
+  }
+
+  /** The model that a stage begins with. */
+  private modelFor(stage: ResolvedStage): Model {
+    const { recipe, folder } = this;
+    if ("model" in stage && stage.model !== undefined)
+      return initialModel({ ...recipe, model: stage.model, seed: stage.seed }, stage.shape);
+    if (stage.from === undefined) return this.model;
+    return stage.from === START
+      ? initialModel(recipe, recipe.shape)
+      : openModel(join(folder.paths.models, stage.from));
+  }
+
+  /** Saves the model of a training stage, where it is not the only one, for later stages and for people. */
+  private async keepModel(name: string): Promise<void> {
+    const { model, folder } = this;
+    if (this.recipe.stages.filter(trains).length === 1) return;
+    saveModel(join(folder.paths.models, name), await this.asFiles(model));
+  }
+
+  private async asFiles(model: Model): Promise<ModelFiles> {
+    // What came with a model stays as it is.
+    return { generation: { temperature: 0.6 }, ...model, parameters: await readParameters(model.parameters) };
   }
 
   private createStage(
@@ -194,7 +222,8 @@ export class Run {
     const { model, hooks } = this;
     const context = { seed: stage.seed, engine: hooks.engine };
     if (stage.kind === "grpo") return GrpoStage.create(model, taskFrom(stage.task), stage, context, snapshot);
-    const source = documentSource(stage.data, model, { seed: stage.seed, stage: stage.kind });
+    const { task } = this.recipe;
+    const source = documentSource(stage.data, model, { seed: stage.seed, stage: stage.kind, task });
     return LanguageModelStage.create(model, source, stage, context, snapshot);
   }
 
@@ -277,8 +306,8 @@ export class Run {
   }
 
   /** An interrupted evaluation is not saved: a resumed run begins it again. */
-  private async evaluate(stage: ResolvedEvaluate): Promise<RunOutcome> {
-    const { model, folder, hooks } = this;
+  private async evaluate(stage: ResolvedEvaluate, model: Model): Promise<RunOutcome> {
+    const { folder, hooks } = this;
     const sampler = await Sampler.create(model.config, hooks.engine);
     const interrupted = new Error("the evaluation was interrupted");
     try {
@@ -318,12 +347,7 @@ export class Run {
     saveCheckpoint(folder.paths.checkpoints, before + done, {
       tensors: await readParameters(new Map(extra)),
       state,
-      // What came with a model stays as it is.
-      model: {
-        generation: { temperature: 0.6 },
-        ...model,
-        parameters: await readParameters(model.parameters),
-      },
+      model: await this.asFiles(model),
     });
     pruneCheckpoints(folder.paths.checkpoints, this.recipe.checkpoint.keep);
     folder.writeBill(this.book.bill());

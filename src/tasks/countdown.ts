@@ -68,6 +68,8 @@ export function countdown(options: CountdownOptions): CountdownTask {
       isUsable(problem)
         ? verifyCompletion(completion, (found) => check(problem, found))
         : unscored("gold not usable: numbers or target are no whole numbers"),
+    // As the compact vocabulary spells it.
+    solve: ({ solution }) => solution.replaceAll(/[-+*/]/g, " $& "),
   };
 }
 

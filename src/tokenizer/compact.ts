@@ -147,7 +147,8 @@ function unknownCharacter(text: string, offset: number): UserError {
     kind: "input",
     what: `the vocabulary has no token for ${name} at offset ${offset} of ${excerpt}`,
     remedy:
-      'Write whole numbers, operators with a space on each side, and "make", e.g. "82, 27, 11 make 44".',
+      'Write whole numbers, operators with a space on each side, and "make", e.g. "82, 27, 11 make 44". ' +
+      "A recipe whose task has other text takes tokenizer: { kind: bytes }.",
     data: { character, offset },
   });
 }

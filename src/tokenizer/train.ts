@@ -9,7 +9,7 @@ import { addedToken, bpeJson } from "./bpe-json.ts";
 import { BYTE_CHARACTERS, SPLIT_PATTERN, wellFormed } from "./byte-level.ts";
 import { PairHeap } from "./pair-heap.ts";
 
-/** Control tokens in DeepSeek's spelling. `extra` ones follow in the given order. */
+/** Control tokens in DeepSeek's spelling. `extra` ones follow in the given order, then `tags`. */
 export const BPE_SPECIALS = {
   pad: "<｜▁pad▁｜>",
   bos: "<｜begin▁of▁sentence｜>",
@@ -24,6 +24,8 @@ export interface TrainOptions {
   minFrequency?: number;
   /** More control tokens, e.g. "<think>". */
   extra?: readonly string[];
+  /** Control tokens that stay in a text where specials are left out. */
+  tags?: readonly string[];
   /** How texts are split before pairs merge; absent: by `SPLIT_PATTERN`. */
   rule?: TrainingRule;
 }
@@ -42,12 +44,13 @@ interface Word {
 }
 
 /**
- * Returns the content of a Hugging Face `tokenizer.json`: ids are pad, bos, eos, extra specials, 256 bytes, merges.
+ * Returns the content of a Hugging Face `tokenizer.json`: ids are pad, bos, eos, extra specials, tags, 256 bytes, merges.
  * Deterministic: equal counts go to the pair with the smaller ids, as in Hugging Face's trainer.
  * @throws UserError if `vocabSize` is too small for specials and bytes
  */
 export function trainBpe(texts: Iterable<string>, options: TrainOptions): Record<string, unknown> {
-  const specials = [BPE_SPECIALS.pad, BPE_SPECIALS.bos, BPE_SPECIALS.eos, ...(options.extra ?? [])];
+  const { tags = [] } = options;
+  const specials = [BPE_SPECIALS.pad, BPE_SPECIALS.bos, BPE_SPECIALS.eos, ...(options.extra ?? []), ...tags];
   if (!Number.isSafeInteger(options.vocabSize) || options.vocabSize < specials.length + 256)
     throw new UserError({
       kind: "tokenizer",
@@ -66,7 +69,7 @@ export function trainBpe(texts: Iterable<string>, options: TrainOptions): Record
   }));
   const merges = mergePairs(words, tokens, ids, options.vocabSize, Math.max(1, options.minFrequency ?? 2));
   return bpeJson({
-    added: specials.map((content, id) => addedToken(id, content, true)),
+    added: specials.map((content, id) => addedToken(id, content, !tags.includes(content))),
     vocab: ids,
     merges,
     preTokenizer: rule.preTokenizer,

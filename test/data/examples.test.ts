@@ -161,7 +161,7 @@ checkpoint: { everySteps: 10, keep: 1 }
       "r.yaml",
     );
     const stage = recipe.stages[0] as SftStage | PretrainStage;
-    return checkData(stage, recipeShape(recipe), 1).map(({ level, message }) => `${level} ${message}`);
+    return checkData(stage, recipe, recipeShape(recipe)).map(({ level, message }) => `${level} ${message}`);
   }
   // Of 13, 11 and 27 ids with BOS and EOS, so of 12, 10 and 26 positions.
   const rows = ["3, 4 make 7\n", "9 make 9\n", `${"1, 2, ".repeat(4)}5 make 7\n`].map((prompt) => ({

@@ -98,9 +98,10 @@ describe("a repository", () => {
     expect(texts.slice(0, 2).sort()).toEqual(both);
     expect(texts.slice(2).sort()).toEqual(both);
     // And says so before the run.
-    const shape = recipeShape(recipe(""));
-    const stage = { ...recipe("").stages[0], data } as PretrainStage;
-    expect(checkData(stage, shape, 1)).toEqual([
+    const whole = recipe("");
+    const shape = recipeShape(whole);
+    const stage = { ...whole.stages[0], data } as PretrainStage;
+    expect(checkData(stage, whole, shape)).toEqual([
       {
         level: "warning",
         message: `Stage "base": files of ${root} that are no text and are left out: 1 of 3 (video.ts).`,
@@ -112,7 +113,7 @@ describe("a repository", () => {
         ),
       },
     ]);
-    expect(checkData({ ...stage, data: { ...data, folder } }, shape, 1)).toEqual([]);
+    expect(checkData({ ...stage, data: { ...data, folder } }, whole, shape)).toEqual([]);
   });
 
   it("says what is missing: the folder, its files, the tokens", () => {

@@ -86,6 +86,9 @@ describe("sessions", () => {
     part(third, 1, 4);
     part(third, 1, 5);
     expect(third.bill()).toMatchObject({ flops: 25, redone: { flops: 6 } });
+    expect(third.bill().method).toContain(
+      "Sum of 3 sessions, of which 6.00e-12 TFLOP and 3.0 s of unfinished steps were done again after a stop",
+    );
   });
 
   test("one that was killed before its first charge is counted, and pays nothing", () => {
@@ -102,6 +105,17 @@ describe("sessions", () => {
     const second = new BillBook(known, ["t1", "t2"], [evaluated(new BillBook(known, ["t1"]))]);
     evaluated(second);
     expect(second.bill()).toMatchObject({ flops: 10, redone: { flops: 0, seconds: 0 } });
+  });
+
+  test("a stage that is opened again after a stop is no step that was done again", () => {
+    const open = (book: BillBook): BillEntry =>
+      stored(book.charge({ stage: "rl", step: 0, flops: 0, seconds: 2 }));
+    const first = new BillBook(known, ["t1"]);
+    const second = new BillBook(known, ["t1", "t2"], [open(first), step(first, 1)]);
+    open(second);
+    expect(second.bill().method).toContain("Sum of 2 sessions, no step had to be done again.");
+    step(second, 1);
+    expect(second.bill().method).toContain("of which 1 step, 1.00e-11 TFLOP and 38.0 s were done again");
   });
 
   test("begun in the same millisecond they stay two", () => {
