@@ -6,7 +6,7 @@
 import { usageError } from "../../lib/errors.ts";
 import { nearest } from "../../recipe/spelling.ts";
 
-/** US dollars that somebody asked on this day. */
+/** US dollars that somebody asked on this day, or in this month. */
 export interface Price {
   value: number;
   date: string;
@@ -90,7 +90,7 @@ export const gpus = {
     released: "2024-11-15",
     peak: { bf16: 2250e12, fp8: 4500e12 },
     ...{ memory: 180e9, bandwidth: 7.7e12, watts: 1000 },
-    rents: [price(6.03, "2026-03-01", "Spheron's survey", "https://www.spheron.network/blog")],
+    rents: [price(6.03, "2026-03", "Spheron's survey", "https://www.spheron.network/blog")],
     purchase: price(
       47_409,
       "2024-12-17",

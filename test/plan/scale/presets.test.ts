@@ -79,7 +79,7 @@ describe("GPUs", () => {
     expect(gpu.released).toMatch(/^20\d\d-\d\d-\d\d$/);
     expect(gpu.url).toMatch(PAGE);
     for (const price of [...gpu.rents, ...(gpu.purchase === null ? [] : [gpu.purchase])]) {
-      expect(price.date).toMatch(/^20\d\d-\d\d-\d\d$/);
+      expect(price.date).toMatch(/^20\d\d-\d\d(-\d\d)?$/);
       expect(price.url).toMatch(/^https:\/\//);
       expect(price.value).toBeGreaterThan(0);
     }
