@@ -103,6 +103,8 @@ export interface StageInfo {
   name: string;
   kind: "pretrain" | "sft" | "grpo" | "evaluate";
   totalSteps: number;
+  /** Of GRPO: what its task calls the steps of a thought, such as "equations". */
+  stepName?: string;
 }
 
 /** What happens in a run, by `type`. */

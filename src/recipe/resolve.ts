@@ -9,7 +9,7 @@ import type { StageInfo } from "../events.ts";
 import { Random } from "../lib/random.ts";
 import { usablePositions } from "../models/rope.ts";
 import type { ListPart } from "../tasks/problem.ts";
-import { taskFrom } from "../tasks/registry.ts";
+import { stepNameOf, taskFrom } from "../tasks/registry.ts";
 import { languageModelSteps } from "../train/options.ts";
 import { recipeShape, stageShapes } from "./model.ts";
 import {
@@ -85,8 +85,11 @@ function stageSteps(stage: Stage): number {
   return stage.kind === "evaluate" ? 1 : stage.kind === "grpo" ? stage.steps : languageModelSteps(stage);
 }
 
-export const stageInfos = ({ stages }: Recipe): StageInfo[] =>
-  stages.map((stage) => ({ name: stage.name, kind: stage.kind, totalSteps: stageSteps(stage) }));
+export const stageInfos = (recipe: Recipe): StageInfo[] =>
+  recipe.stages.map((stage) => ({
+    ...{ name: stage.name, kind: stage.kind, totalSteps: stageSteps(stage) },
+    ...(stage.kind === "grpo" && { stepName: stepNameOf(taskOfStage(stage, recipe)) }),
+  }));
 
 /**
  * The seed of a training stage's streams: its problems or documents, its samples, its adapter. Two stages of a recipe draw

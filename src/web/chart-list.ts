@@ -45,14 +45,14 @@ const PRETRAIN = [
 ];
 
 /** The components add up to the total. */
-const REWARDS = {
+const rewards = (steps: string) => ({
   "reward/mean": "total",
   "reward/accuracy": "right answer",
   "reward/format": "format",
-  "reward/validity": "true equations",
+  "reward/validity": `true ${steps}`,
   "reward/overlong": "length penalty",
   "reward/length": "length",
-};
+});
 const LENGTH =
   "Tokens. No reward asks for longer thoughts; they grow where longer thoughts earn more reward.";
 const LENGTHS = { "length/mean": "mean", "length/mean-finished": "mean of those not cut off" };
@@ -61,16 +61,17 @@ const EXTREMES = {
   "length/min-finished": "shortest not cut off",
   "length/max": "longest",
 };
-const VALIDITY =
-  "Fraction of equations that are true. If it falls while reward rises, the thoughts no longer matter.";
+const validity = (steps: string) =>
+  `Fraction of ${steps} that are true. If it falls while reward rises, the thoughts no longer matter.`;
 const SPEEDS = { "tokens/rollout-per-second": "sampling", "tokens/train-per-second": "training" };
 const BY_POSITION = "Validity by position";
 
-const GRPO = [
-  chart("number", "Reward", "Mean of a step's samples, by component.", REWARDS, "smooth"),
+/** @param steps what the task calls the steps of a thought */
+const grpo = (steps: string) => [
+  chart("number", "Reward", "Mean of a step's samples, by component.", rewards(steps), "smooth"),
   chart("share", "pass@1", "Share of training samples that were right.", { "pass@1": "pass@1" }, "smooth"),
   chart("number", "Response length", LENGTH, LENGTHS, "smooth"),
-  chart("share", "Thought validity", VALIDITY, { validity: "all equations" }, "smooth"),
+  chart("share", "Thought validity", validity(steps), { validity: `all ${steps}` }, "smooth"),
   chart("share", BY_POSITION, "The same, by tokens from the start of the thought.", {}, "smooth"),
   chart("number", "Entropy", "Of the next token while sampling, in nats.", { entropy: "entropy" }, "smooth"),
   {
@@ -129,9 +130,12 @@ const GRPO = [
 ];
 
 /** The charts that a stage has metrics for. */
-export function chartsFor(kind: StageInfo["kind"], metrics: string[]): ChartSpec[] {
+export function chartsFor(
+  { kind, stepName = "steps" }: Pick<StageInfo, "kind" | "stepName">,
+  metrics: string[],
+): ChartSpec[] {
   const present = new Set(metrics);
-  return (kind === "grpo" ? GRPO : PRETRAIN)
+  return (kind === "grpo" ? grpo(stepName) : PRETRAIN)
     .map((spec) => ({ ...spec, series: NUMBERED[spec.title]?.(metrics) ?? spec.series }))
     .map((spec) => ({ ...spec, series: spec.series.filter(([metric]) => present.has(metric)) }))
     .filter((spec) => spec.series.length > 0);

@@ -23,7 +23,7 @@ export function Curves() {
 
 function StageCharts({ stage, curves }: { stage: StageInfo; curves: StageCurves }) {
   const open = useSignal(false);
-  const charts = chartsFor(stage.kind, Object.keys(curves.columns));
+  const charts = chartsFor(stage, Object.keys(curves.columns));
   const draw = (folded: boolean) => (
     <div class="charts">
       {charts

@@ -35,24 +35,36 @@ test("numbers read well", () => {
 test("charts are drawn for the metrics that there are, positions in order", () => {
   const event = grpoStep(1);
   const names = event.type === "metrics" ? Object.keys(event.metrics) : [];
-  const charts = chartsFor("grpo", ["validity/192-255", ...names]);
+  const charts = chartsFor({ kind: "grpo" }, ["validity/192-255", ...names]);
   const drawn = charts.flatMap((spec) => spec.series.map(([metric]) => metric));
   expect(new Set(drawn)).toEqual(new Set(["validity/192-255", ...names]));
   const positions = charts.find((spec) => spec.title === "Validity by position")!;
   expect(positions.series.map(([, label]) => label)).toEqual(["0–63", "64–127", "128–191", "192–255"]);
-  expect(chartsFor("pretrain", ["loss"]).map((spec) => spec.title)).toEqual(["Loss"]);
+  expect(chartsFor({ kind: "pretrain" }, ["loss"]).map((spec) => spec.title)).toEqual(["Loss"]);
 });
 
 test("the parts of the reward are all there, and a KL term that is off says so (U10)", () => {
   const parts = ["mean", "accuracy", "format", "validity", "overlong"].map((name) => `reward/${name}`);
-  const charts = chartsFor("grpo", [...parts, "kl"]);
+  const charts = chartsFor({ kind: "grpo" }, [...parts, "kl"]);
   expect(charts.find(({ title }) => title === "Reward")?.series.map(([metric]) => metric)).toEqual(parts);
   expect(charts.find(({ title }) => title === "KL to the base")?.blank).toBe("off: the recipe's kl is 0");
 });
 
+test("the true steps of a thought have the name that the task gives them", () => {
+  const labels = (stepName?: string) =>
+    chartsFor({ kind: "grpo", stepName }, ["reward/validity", "validity"]).map(
+      ({ note, series }) => `${series[0]![1]}: ${note}`,
+    );
+  expect(labels("moves")).toEqual([
+    "true moves: Mean of a step's samples, by component.",
+    expect.stringMatching(/^all moves: Fraction of moves that are true\./),
+  ]);
+  expect(labels()[1]).toMatch(/^all steps: Fraction of steps that are true\./);
+});
+
 test("routed layers share a chart, in their order, in every stage that trains them", () => {
   for (const kind of ["pretrain", "sft", "grpo"] as const) {
-    const [chart] = chartsFor(kind, ["experts/10/max-load", "experts/2/max-load"]);
+    const [chart] = chartsFor({ kind }, ["experts/10/max-load", "experts/2/max-load"]);
     expect(chart.title).toBe("Load of experts");
     expect(chart.series.map(([, label]) => label)).toEqual(["layer 2", "layer 10"]);
   }

@@ -1,6 +1,5 @@
 /** A run's charts: the metrics that each of them shows. */
-import type { EvaluationRecord } from "../../events.ts";
-import type { Stage } from "../../recipe/schema.ts";
+import type { EvaluationRecord, StageInfo } from "../../events.ts";
 import type { MetricsLine } from "../folder.ts";
 import type { RunData } from "../reader.ts";
 import { type Chart, lineChart, type Series } from "./svg.ts";
@@ -21,7 +20,8 @@ interface Plan {
   metrics: Record<string, string>;
 }
 
-const grpoPlans: Plan[] = [
+/** @param steps what the task calls the steps of a thought */
+const grpoPlans = (steps: string): Plan[] => [
   {
     key: "reward",
     title: "Reward",
@@ -29,7 +29,7 @@ const grpoPlans: Plan[] = [
     // The parts add up to the total.
     metrics: {
       ...{ "reward/mean": "total", "reward/accuracy": "accuracy", "reward/format": "format" },
-      ...{ "reward/validity": "true equations", "reward/overlong": "length penalty" },
+      ...{ "reward/validity": `true ${steps}`, "reward/overlong": "length penalty" },
       "reward/length": "length",
     },
   },
@@ -53,9 +53,9 @@ const grpoPlans: Plan[] = [
   {
     key: "validity",
     title: "Truth of the thoughts",
-    yLabel: "true equations",
+    yLabel: `true ${steps}`,
     percent: true,
-    metrics: { validity: "share of equations that are true" },
+    metrics: { validity: `share of ${steps} that are true` },
   },
   { key: "entropy", title: "Entropy", yLabel: "nats per token", metrics: { entropy: "entropy" } },
   {
@@ -99,9 +99,9 @@ function expertPlan(lines: MetricsLine[]): Plan {
 }
 
 /** Charts of one training stage; those without a value are left out. */
-export function stageFigures(stage: Stage, lines: MetricsLine[]): Figure[] {
+export function stageFigures(stage: StageInfo, lines: MetricsLine[]): Figure[] {
   if (stage.kind === "evaluate") return [];
-  const plans = stage.kind === "grpo" ? grpoPlans : languageModellingPlans;
+  const plans = stage.kind === "grpo" ? grpoPlans(stage.stepName ?? "steps") : languageModellingPlans;
   return [...plans, expertPlan(lines)].flatMap((plan) => {
     const series: Series[] = Object.entries(plan.metrics).map(([metric, name]) => ({
       name,

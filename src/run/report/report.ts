@@ -5,6 +5,7 @@ import { bracket } from "../../eval/compare.ts";
 import type { EvaluationRecord } from "../../events.ts";
 import type { Bill, BillFile } from "../../ledger/bill.ts";
 import { onDisk, replaceFile } from "../../lib/disk.ts";
+import { stageInfos } from "../../recipe/resolve.ts";
 import { runPaths } from "../folder.ts";
 import { type RunData, readRun } from "../reader.ts";
 import { answersSection } from "./completions.ts";
@@ -36,7 +37,7 @@ export function saveReport(run: RunData, folder: string): string {
 
 /** The same without touching the disk. */
 export function renderReport(run: RunData): { markdown: string; figures: Figure[] } {
-  const curves = run.recipe.stages.map((stage) => ({
+  const curves = stageInfos(run.recipe).map((stage) => ({
     stage,
     figures: stageFigures(
       stage,
