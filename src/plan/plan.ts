@@ -90,7 +90,7 @@ export function planRecipe(
     const task = taskFrom(stage.task);
     const measured = promptTokens(
       Array.from({ length: PROMPTS }, (_, index) =>
-        task.generate({ seed: recipe.seed, split: "train", index }),
+        task.generate({ seed: stage.seed, split: "train", index }),
       ),
     );
     return { ...base, ...grpoPrograms(stage, { ...expected, config, promptTokens: measured }) };
