@@ -199,10 +199,16 @@ export interface LossFactors {
   mtpFactor: number;
 }
 
-/** Traces the loss of a design whose loss has more terms than the cross-entropy. */
-export type DesignLoss = (
-  model: Model,
-  parameters: Parameters,
-  batch: LossBatch,
-  factors: LossFactors,
-) => LossGraph;
+/** A term of a loss as it is reported. */
+export interface LossTerm {
+  metric: string;
+  /** What its batches are added over: tokens that are trained, or MTP's, are in its denominator; a "mean" is one of its own. */
+  over: "trained" | "mtp" | "mean";
+}
+
+/** A loss that has more terms than the cross-entropy. */
+export interface DesignLoss {
+  trace(model: Model, parameters: Parameters, batch: LossBatch, factors: LossFactors): LossGraph;
+  /** The terms by the names of their measurements. Those that are not traced are not reported. */
+  terms: Readonly<Record<string, LossTerm>>;
+}

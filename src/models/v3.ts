@@ -53,7 +53,7 @@ const design = (config: V3Config): Design => ({
  * layers (eq. 17 to 20). The latter count a micro-batch by the weight of its tokens. Padding chooses experts as well, and is
  * no part of any load or balance.
  */
-const loss: DesignLoss = ({ forward, mtp }, parameters, batch, { balanceFactor, mtpFactor }) => {
+const trace: DesignLoss["trace"] = ({ forward, mtp }, parameters, batch, { balanceFactor, mtpFactor }) => {
   const { inputs, targets, weights, perToken } = batch;
   const { graph } = targets;
   const { fed } = batch.options;
@@ -86,6 +86,16 @@ const loss: DesignLoss = ({ forward, mtp }, parameters, batch, { balanceFactor, 
     }
   });
   return { loss: total, measurements, loads };
+};
+
+/** All models report their cross-entropy as the loss. */
+const loss: DesignLoss = {
+  trace,
+  terms: {
+    "cross-entropy": { metric: "loss", over: "trained" },
+    "mtp-cross-entropy": { metric: "mtp-cross-entropy", over: "mtp" },
+    balance: { metric: "balance", over: "mean" },
+  },
 };
 
 export const deepseekV3: Architecture<V3Config, V3Shape> = {

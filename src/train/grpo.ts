@@ -137,7 +137,7 @@ export class GrpoStage extends TrainingStage {
     };
     const learned = batches.flat().some(hasAdvantage);
     const last = done === this.totalSteps;
-    const { notices, state } = learningNotices(this.learning, { groups, metrics, learned, last }, options);
+    const { notices, state } = learningNotices(this.learning, { groups, learned, last }, options);
     this.learning = state;
     this.moveLevel(groups);
     return { metrics, groups: shown(all).map((one) => groupRecord(one.group, one.advantages)), notices };

@@ -10,6 +10,7 @@ import {
   type Packing,
 } from "../data/packing.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
+import type { DesignLoss } from "../models/design.ts";
 import { documentMask } from "../models/masks.ts";
 import { f32 } from "../runtime/value.ts";
 import {
@@ -57,11 +58,18 @@ interface State {
 export class LanguageModelStage extends TrainingStage {
   private readonly options: LanguageModelOptions;
   private readonly batches: Packing;
+  /** Of the design's loss; `null`: the loss is the cross-entropy. */
+  private readonly terms: DesignLoss["terms"] | null;
 
-  private constructor(options: LanguageModelOptions, policy: Policy, batches: Packing, done?: number) {
+  private constructor(
+    options: LanguageModelOptions,
+    { policy, batches, terms }: { policy: Policy; batches: Packing; terms: DesignLoss["terms"] | null },
+    done?: number,
+  ) {
     super(policy, options, languageModelSteps(options), done);
     this.options = options;
     this.batches = batches;
+    this.terms = terms;
   }
 
   /**
@@ -87,7 +95,8 @@ export class LanguageModelStage extends TrainingStage {
       kind === "sft"
         ? new PackedExamples(source, batch, sequence, state?.packing as PackedExamplesState | undefined)
         : new PackedStream(source, batch, sequence, state?.packing as PackedStreamState | undefined);
-    return new LanguageModelStage(options, policy, batches, state?.done);
+    const terms = modelOf(model.config).loss?.terms ?? null;
+    return new LanguageModelStage(options, { policy, batches, terms }, state?.done);
   }
 
   protected async step(rates: Rates): Promise<StepResult> {
@@ -130,14 +139,14 @@ export class LanguageModelStage extends TrainingStage {
     await policy.merge();
     meter.mean("grad/norm", norm);
     for (const [i, { scalars, vectors }] of measured.entries()) {
-      const { loss, "cross-entropy": crossEntropy, "mtp-cross-entropy": mtp, balance } = scalars;
-      // All models have a cross-entropy; the loss that is minimised may have more terms. Both have one denominator.
-      meter.sum("loss", crossEntropy ?? loss);
-      if (crossEntropy !== undefined) meter.sum("loss/total", loss);
-      if (mtp !== undefined && mtpTrained > 0) meter.sum("mtp-cross-entropy", mtp);
-      else if (mtp !== undefined) meter.mean("mtp-cross-entropy", 0, 0);
-      // A micro-batch's balance counts by its trained tokens.
-      if (balance !== undefined) meter.mean("balance", balance * batches[i].trained, batches[i].trained);
+      meter.sum(this.terms === null ? "loss" : "loss/total", scalars.loss);
+      for (const [name, { metric, over }] of Object.entries(this.terms ?? {})) {
+        const value = scalars[name];
+        if (value === undefined) continue;
+        if (over === "mean") meter.mean(metric, value * batches[i].trained, batches[i].trained);
+        else if (over === "mtp" && mtpTrained === 0) meter.mean(metric, 0, 0);
+        else meter.sum(metric, value);
+      }
       for (const [name, load] of vectors) meter.imbalance(`${name}/max-load`, load);
     }
   }

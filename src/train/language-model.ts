@@ -45,7 +45,7 @@ export function languageModelLoss(config: ModelConfig, shape: BatchShape, factor
       return { loss: crossEntropy(logits, targets, weights), measurements: {} };
     }
     const options = { recompute, fed: shape.padded ? perToken("fed", "f32") : undefined };
-    return model.loss(model, parameters, { inputs, targets, weights, options, perToken }, factors);
+    return model.loss.trace(model, parameters, { inputs, targets, weights, options, perToken }, factors);
   };
 }
 

@@ -1,5 +1,4 @@
 /** Whether a run learns: counts the groups that carry a signal, and tells a person the cause and the remedy. */
-import type { Metrics } from "../events.ts";
 import { hasSignal } from "./advantages.ts";
 import type { GrpoOptions } from "./options.ts";
 import type { Group } from "./rollout.ts";
@@ -110,22 +109,39 @@ export function fewSignals(
 /** Steps without a signal before the person is told. */
 const PATIENCE = 3;
 
+/** Shares of a step's samples and groups. */
+export interface StepShares {
+  truncated: number;
+  /** Groups whose rewards differ. */
+  withSignal: number;
+  pass1: number;
+}
+
+const sharesOf = ({ samples, groups, scored, cut, withSignal, right }: Signals): StepShares => ({
+  truncated: cut / Math.max(1, samples),
+  withSignal: withSignal / Math.max(1, groups),
+  pass1: right / Math.max(1, scored),
+});
+
 /** In words, with the remedy; empty while the run can learn. */
-export function whyNothingWasLearned(metrics: Metrics, idleSteps: number, maxNewTokens: number): string[] {
+export function whyNothingWasLearned(
+  { truncated, withSignal, pass1 }: StepShares,
+  idleSteps: number,
+  maxNewTokens: number,
+): string[] {
   // There were groups with a signal, so only the mask over truncated samples can have left nothing: said at once.
-  const allMasked = (metrics["groups/signal"] ?? 0) > 0;
+  const allMasked = withSignal > 0;
   const due = idleSteps > 0 && (idleSteps % PATIENCE === 0 || (allMasked && idleSteps === 1));
   if (!due) return [];
-  const share = (name: string) => percent(metrics[name] ?? 0);
-  const facts = `truncated ${share("truncated")}, groups with a signal ${share("groups/signal")}, pass@1 ${share("pass@1")}`;
+  const facts = `truncated ${percent(truncated)}, groups with a signal ${percent(withSignal)}, pass@1 ${percent(pass1)}`;
   const cause = allMasked
     ? "all samples were cut off, and overlong: mask leaves those out"
     : "in each group all rewards are equal";
   const remedy =
-    (metrics.truncated ?? 0) > CUT_LIMIT
+    truncated > CUT_LIMIT
       ? `Completions are cut off at ${maxNewTokens} tokens, before their answer: raise maxNewTokens.`
-      : (metrics["pass@1"] ?? 0) > 0.5
-        ? `${metrics["pass@1"] === 1 ? "Every problem is" : "Most problems are"} solved by all samples: make the task harder.`
+      : pass1 > 0.5
+        ? `${pass1 === 1 ? "Every problem is" : "Most problems are"} solved by all samples: make the task harder.`
         : "No sample earns a reward: train the base longer, make the task easier, or sample larger groups.";
   const since = idleSteps === 1 ? "in this step" : `for ${idleSteps} steps`;
   return [`Nothing was learned ${since}: ${cause} (${facts}). ${remedy}`];
@@ -142,7 +158,7 @@ export interface LearningState {
 /** The notices that are due after a step. `learned`: some row had an advantage; `last`: the stage ends with this step. */
 export function learningNotices(
   before: LearningState,
-  step: { groups: readonly Group[]; metrics: Metrics; learned: boolean; last: boolean },
+  step: { groups: readonly Group[]; learned: boolean; last: boolean },
   { groupSize, maxNewTokens, dynamicSampling }: GrpoOptions,
 ): { notices: string[]; state: LearningState } {
   const idleSteps = step.learned ? 0 : before.idleSteps + 1;
@@ -150,8 +166,9 @@ export function learningNotices(
     ...{ groupSize, last: step.last, redrawn: dynamicSampling !== undefined },
   });
   const { notices, unscored } = unscoredNotices(before.unscored, step.groups);
+  const shares = sharesOf(countSignals(noSignals(), step.groups));
   return {
-    notices: [...whyNothingWasLearned(step.metrics, idleSteps, maxNewTokens), ...few.notices, ...notices],
+    notices: [...whyNothingWasLearned(shares, idleSteps, maxNewTokens), ...few.notices, ...notices],
     state: { idleSteps, signals: few.signals, unscored },
   };
 }

@@ -89,7 +89,7 @@ export const trainMutants: readonly Mutant[] = [
   language("batch.weights.map((w) => w / tokens)", "batch.weights.map((w) => w)"),
   language("mtpFeeds(over(Math.max(1, mtpTrained)))", "mtpFeeds(over(trained))"),
   language("if (trained > 0) await this.update(", "if (trained >= 0) await this.update(", "train/step"),
-  language("balance * batches[i].trained, batches[i].trained)", "balance, 1 / batches.length)"),
+  language("value * batches[i].trained, batches[i].trained)", "value, 1 / batches.length)"),
   language(
     "...(this.options.documentMask && {",
     "...(this.options.documentMask && batches.length < 0 && {",

@@ -284,9 +284,9 @@ describe("few groups that carry a signal (B7)", () => {
       "at a pass@1 of 5 %, groups of 32 would carry one in about 81 %: raise groupSize (now 8), or make the task easier",
     );
     expect(signalRemedy(0.05, 8, 0)).toMatch(/raise groupSize .* dynamicSampling$/);
-    const mostly = { truncated: 0, "groups/signal": 0, "pass@1": 0.75 };
+    const mostly = { truncated: 0, withSignal: 0, pass1: 0.75 };
     expect(whyNothingWasLearned(mostly, 3, 10)[0]).toMatch(/Most problems are solved by all samples/);
-    expect(whyNothingWasLearned({ ...mostly, "pass@1": 1 }, 3, 10)[0]).toMatch(/Every problem is solved/);
+    expect(whyNothingWasLearned({ ...mostly, pass1: 1 }, 3, 10)[0]).toMatch(/Every problem is solved/);
   });
 
   it("too many right, or cut off: other remedies, with one threshold for maxNewTokens in both notices", () => {
@@ -312,7 +312,7 @@ describe("few groups that carry a signal (B7)", () => {
       /52 % of the completions are cut off: raise maxNewTokens\.$/,
     );
     const none = (truncated: number) =>
-      whyNothingWasLearned({ truncated, "groups/signal": 0, "pass@1": 0 }, 3, 10)[0];
+      whyNothingWasLearned({ truncated, withSignal: 0, pass1: 0 }, 3, 10)[0];
     expect([none(0.5), none(0.51)].map((text) => /raise maxNewTokens/.test(text))).toEqual([false, true]);
   });
 });
@@ -348,21 +348,21 @@ describe("A10: what importance weights cut is measured", () => {
 });
 
 describe("why nothing was learned", () => {
-  const metrics = { truncated: 0.25, "groups/signal": 0, "pass@1": 0 };
+  const shares = { truncated: 0.25, withSignal: 0, pass1: 0 };
 
   it("is said in words after 3 steps without a signal, and after every 3 further ones", () => {
-    const said = [0, 1, 2, 3, 4, 5, 6].map((idle) => whyNothingWasLearned(metrics, idle, 10).length);
+    const said = [0, 1, 2, 3, 4, 5, 6].map((idle) => whyNothingWasLearned(shares, idle, 10).length);
     expect(said).toEqual([0, 0, 0, 1, 0, 0, 1]);
-    expect(whyNothingWasLearned(metrics, 3, 10)).toEqual([
+    expect(whyNothingWasLearned(shares, 3, 10)).toEqual([
       "Nothing was learned for 3 steps: in each group all rewards are equal (truncated 25 %, groups with a signal 0 %, pass@1 0 %). No sample earns a reward: train the base longer, make the task easier, or sample larger groups.",
     ]);
-    expect(whyNothingWasLearned({}, 3, 10)[0]).toContain(
+    expect(whyNothingWasLearned({ truncated: 0, withSignal: 0, pass1: 0 }, 3, 10)[0]).toContain(
       "(truncated 0 %, groups with a signal 0 %, pass@1 0 %)",
     );
   });
 
   it("is said at once where groups could teach and all their samples were masked", () => {
-    const masked = { truncated: 1, "groups/signal": 0.5, "pass@1": 0.5 };
+    const masked = { truncated: 1, withSignal: 0.5, pass1: 0.5 };
     expect([0, 1, 2, 3].map((idle) => whyNothingWasLearned(masked, idle, 10).length)).toEqual([0, 1, 0, 1]);
     expect(whyNothingWasLearned(masked, 1, 10)).toEqual([
       "Nothing was learned in this step: all samples were cut off, and overlong: mask leaves those out (truncated 100 %, groups with a signal 50 %, pass@1 50 %). Completions are cut off at 10 tokens, before their answer: raise maxNewTokens.",
@@ -370,7 +370,7 @@ describe("why nothing was learned", () => {
   });
 
   it("blames easy problems above half", () => {
-    const remedy = (share: number) => whyNothingWasLearned({ ...metrics, "pass@1": share }, 3, 10)[0];
+    const remedy = (share: number) => whyNothingWasLearned({ ...shares, pass1: share }, 3, 10)[0];
     expect(remedy(0.5)).toContain("No sample earns");
     expect(remedy(0.51)).toMatch(/Most problems are solved by all samples: make the task harder\.$/);
     expect(remedy(1)).toMatch(/Every problem is solved by all samples: make the task harder\.$/);
