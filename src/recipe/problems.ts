@@ -1,10 +1,11 @@
 /** What a schema finds wrong with a recipe, in words for the person who wrote it. */
 import { z } from "zod";
+import { nearest } from "../lib/spelling.ts";
 import { presetKeys } from "../train/presets.ts";
-import type { Path } from "./locate.ts";
-import { renamedKey } from "./renamed.ts";
-import { recipeObject } from "./schema.ts";
-import { nearest } from "./spelling.ts";
+import { recipeObject, renamedKey } from "./schema.ts";
+
+/** Keys and indices from the top of the recipe. */
+export type Path = readonly PropertyKey[];
 
 export interface Finding {
   /** Path of the value, or of the object that lacks a key. */

@@ -1,4 +1,4 @@
-/** Runs of an earlier version, whose recipe has keys that were renamed since (src/recipe/renamed.ts). */
+/** Runs of an earlier version, whose recipe has keys that were renamed since (src/recipe/schema.ts). */
 import fs from "node:fs";
 import os from "node:os";
 import { join } from "node:path";

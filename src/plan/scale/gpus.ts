@@ -4,7 +4,7 @@
  * (arXiv 2405.21015, prices of March 2025), both CC-BY 4.0, where no other source is named.
  */
 import { usageError } from "../../lib/errors.ts";
-import { nearest } from "../../recipe/spelling.ts";
+import { nearest } from "../../lib/spelling.ts";
 
 /** US dollars that somebody asked on this day, or in this month. */
 export interface Price {

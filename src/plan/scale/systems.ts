@@ -3,7 +3,7 @@
  * from "Data on notable AI models" (epoch.ai/data/ai-models, copy of July 2026, CC-BY 4.0).
  */
 import { usageError } from "../../lib/errors.ts";
-import { nearest } from "../../recipe/spelling.ts";
+import { nearest } from "../../lib/spelling.ts";
 import type { Numerator, Utilisation } from "./costs.ts";
 import type { GpuName, PeakType } from "./gpus.ts";
 import { estimated, type Figure, measured, published } from "./sources.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { editDistance, nearest } from "../../src/recipe/spelling.ts";
+import { editDistance, nearest } from "../../src/lib/spelling.ts";
 
 test("edit distance counts a swap of neighbours once", () => {
   expect(editDistance("kitten", "sitting")).toBe(3);

@@ -1,4 +1,4 @@
-/** Nearest valid key to a misspelt one. */
+/** The nearest valid word to a misspelt one. */
 
 /**
  * Optimal string alignment distance: insertions, deletions, substitutions and swaps of neighbours each
