@@ -3,11 +3,12 @@
  * The header is 8 bytes of length, then JSON that places every tensor. It is compared with the size of the file before
  * anything in it is used. Format: https://github.com/huggingface/safetensors#format
  */
+import { sizeOf } from "../graph/shape.ts";
 import { writeDurably } from "../lib/disk.ts";
 import { foreignContent } from "../lib/foreign-content.ts";
 import { type DataOf, DTYPES, type Dtype, isDtype, isWeightType, WEIGHT_TYPES, widen } from "./dtypes.ts";
 import { mismatch, tensorIn } from "./errors.ts";
-import { CHUNK_ELEMENTS, elementsOf, MAX_HEADER_BYTES, TensorFile } from "./tensor-file.ts";
+import { CHUNK_ELEMENTS, MAX_HEADER_BYTES, TensorFile } from "./tensor-file.ts";
 
 /** A tensor in memory, row-major; F16 and BF16 are held as f32. */
 export type TensorData = { [D in Dtype]: { dtype: D; shape: readonly number[]; data: DataOf[D] } }[Dtype];
@@ -110,7 +111,7 @@ function parseTensor(file: string, tensor: string, value: unknown): TensorInfo {
   if (!isSizes(shape)) return fail("a shape of whole numbers", shown(shape));
   if (!isSizes(offsets) || offsets.length !== 2) return fail("two data_offsets", shown(offsets));
   const [begin, end] = offsets as [number, number];
-  const bytes = DTYPES[dtype].bytes * elementsOf(shape);
+  const bytes = DTYPES[dtype].bytes * sizeOf(shape);
   // A product above 2^53 is inexact, but then no pair of safe offsets equals it.
   if (end - begin !== bytes)
     return fail(`${bytes} bytes for ${dtype} [${shape}]`, `${end - begin} bytes at [${begin}, ${end}]`);
@@ -184,7 +185,7 @@ export class SafetensorsFile extends TensorFile<TensorInfo, Header> {
   /** The tensor as f32; only F64 loses precision. @throws UserError if it holds integers */
   readFloat32(tensor: string): Parameter {
     const { shape } = this.info(tensor);
-    const data = new Float32Array(elementsOf(shape));
+    const data = new Float32Array(sizeOf(shape));
     this.readRange(tensor, 0, data);
     return { shape, data };
   }
@@ -242,7 +243,7 @@ export function writeSafetensors(
   if (metadata !== undefined) fields.set("__metadata__", metadata);
   let offset = 0;
   for (const [tensor, { dtype, shape, data }] of ordered) {
-    const elements = elementsOf(shape);
+    const elements = sizeOf(shape);
     const fault = "This is a fault of the program that writes it.";
     if (tensor === "__metadata__")
       throw mismatch(tensorIn(file, tensor), "another name", "the reserved one", fault);

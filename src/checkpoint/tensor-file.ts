@@ -3,8 +3,6 @@ import fs from "node:fs";
 import { openToRead, readInto } from "../lib/disk.ts";
 import { mismatch, tensorIn } from "./errors.ts";
 
-export const elementsOf = (shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1);
-
 /** A longer header is an attack or an accident: a vocabulary of 256,000 words takes 16 MB of a GGUF file. */
 export const MAX_HEADER_BYTES = 100_000_000;
 

@@ -4,6 +4,7 @@
  */
 
 import type { WeightBytes } from "../graph/proto.ts";
+import { sizeOf } from "../graph/shape.ts";
 import { RuntimeError } from "../runtime/value.ts";
 import { bitsOf, quantise, type Rounding } from "./quantise.ts";
 import type { StoredTensor, TensorSource } from "./weights.ts";
@@ -36,7 +37,7 @@ export class WeightReader {
   plain(name: string): WeightBytes {
     const parts = (): Iterable<{ data: Float32Array }> => this.parts(name);
     return {
-      length: 4 * sizeOf(this.tensor(name)),
+      length: 4 * sizeOf(this.tensor(name).shape),
       *pieces() {
         for (const { data } of parts()) yield bytesOf(data);
       },
@@ -45,7 +46,7 @@ export class WeightReader {
 
   /** A matrix in blocks. One reading gives all its parts where the codes are asked for first. */
   coded(name: string, rounding: Rounding): CodedBytes {
-    const elements = sizeOf(this.tensor(name));
+    const elements = sizeOf(this.tensor(name).shape);
     const blocks = elements / rounding.block;
     const codes = () => this.codes(name, rounding);
     const numbers = (first: number): WeightBytes => ({
@@ -64,7 +65,7 @@ export class WeightReader {
 
   /** The codes in pieces; scales and offsets are kept. */
   private *codes(name: string, { precision, block }: Rounding): Iterable<Uint8Array> {
-    const blocks = sizeOf(this.tensor(name)) / block;
+    const blocks = sizeOf(this.tensor(name).shape) / block;
     const shifted = precision === "int4-offset";
     const needed = shifted ? 2 * blocks : blocks;
     const numbers = this.last.numbers.length < needed ? new Float32Array(needed) : this.last.numbers;
@@ -82,7 +83,7 @@ export class WeightReader {
   /** A tensor as f32, some rows at a time, each part where the last one was. */
   private *parts(name: string): Iterable<{ start: number; data: Float32Array }> {
     const tensor = this.tensor(name);
-    const [elements, width] = [sizeOf(tensor), tensor.shape.at(-1) ?? 1];
+    const [elements, width] = [sizeOf(tensor.shape), tensor.shape.at(-1) ?? 1];
     const step = Math.max(1, Math.floor(CHUNK / width)) * width;
     for (let start = 0; start < elements; start += step) {
       const count = Math.min(step, elements - start);
@@ -99,8 +100,6 @@ export class WeightReader {
     return tensor;
   }
 }
-
-const sizeOf = ({ shape }: StoredTensor): number => shape.reduce((size, dim) => size * dim, 1);
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);

@@ -2,14 +2,15 @@
  * The tensors of a model folder: the files that hold them, a check that all are there, FP8 weights with their scales,
  * and the pair of tied embeddings.
  */
+
 import os from "node:os";
 import { join } from "node:path";
+import { sizeOf } from "../graph/shape.ts";
 import { allParameters, type ModelConfig } from "../models/architectures.ts";
 import { listed, mismatch, tensorIn } from "./errors.ts";
 import { readJson } from "./json.ts";
 import { type Parameter, SafetensorsFile, withSafetensors } from "./safetensors.ts";
 import { lostTensors, weightFiles } from "./shards.ts";
-import { elementsOf } from "./tensor-file.ts";
 
 /** Wanted shape by Hugging Face tensor name. */
 export type Shapes = ReadonlyMap<string, readonly number[]>;
@@ -44,7 +45,7 @@ export function readAll(file: string, source: TensorSource): Map<string, Paramet
  */
 export function checkMemory(file: string, tensors: TensorSource, memory = memoryBytes()): void {
   let needed = 0;
-  for (const { shape } of tensors.values()) needed += 4 * elementsOf(shape);
+  for (const { shape } of tensors.values()) needed += 4 * sizeOf(shape);
   if (needed <= memory) return;
   const giga = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
   throw mismatch(
@@ -128,7 +129,7 @@ export function withOpenWeights<T>(
     const tensors = new Map<string, StoredTensor>();
     for (const [name, file] of holders) {
       const { shape } = file.info(name);
-      const size = elementsOf(shape);
+      const size = sizeOf(shape);
       const read: StoredTensor["read"] = (start = 0, count = size, target) => {
         const data = target?.subarray(0, count) ?? new Float32Array(count);
         file.readRange(name, start, data);
@@ -260,7 +261,7 @@ export function withoutTiedHead<T extends Parameter | StoredTensor>(
 /** At most `count` elements from `start` on. */
 function part(tensor: Parameter | StoredTensor, start: number, count: number): Float32Array {
   if ("data" in tensor) return tensor.data.subarray(start, start + count);
-  return tensor.read(start, Math.min(count, elementsOf(tensor.shape) - start));
+  return tensor.read(start, Math.min(count, sizeOf(tensor.shape) - start));
 }
 
 /**

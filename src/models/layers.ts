@@ -2,6 +2,7 @@
 
 import { input } from "../graph/ops/source.ts";
 import { linear, mul, reshape, swiglu, transpose } from "../graph/ops.ts";
+import { sizeOf } from "../graph/shape.ts";
 import { type Graph, GraphError, type Tensor } from "../graph/tensor.ts";
 import { Random } from "../lib/random.ts";
 import { allocate, type HostValue } from "../runtime/value.ts";
@@ -107,7 +108,7 @@ export function initialise(specs: readonly ParameterSpec[], seed: number): Map<s
 
 /** How many numbers these parameters hold together. */
 export function countParameters(specs: readonly ParameterSpec[]): number {
-  return specs.reduce((total, { shape }) => total + shape.reduce((size, dim) => size * dim, 1), 0);
+  return specs.reduce((total, { shape }) => total + sizeOf(shape), 0);
 }
 
 /** x Wᵀ for the layer of this name, which gives the scope: `self_attn.q_proj` is "q", `self_attn.kv_a_proj_with_mqa` "kvA". */

@@ -1,7 +1,9 @@
 /** Log-probabilities of given sequences: of the reference policy, or of the sampler's tokens as the trainer sees them. */
+
 import { input } from "../graph/ops/source.ts";
 import { mul, tokenLogProbs } from "../graph/ops.ts";
 import { RunFlops } from "../graph/run-flops.ts";
+import { sizeOf } from "../graph/shape.ts";
 import { Graph } from "../graph/tensor.ts";
 import { sumWork, type Work } from "../ledger/work.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
@@ -56,7 +58,7 @@ export class Scorer {
     parameters: ReadonlyMap<string, Value>,
     rows: Record<string, Value>,
     temperature: number,
-    scored = rows.ids.shape.reduce((size, dim) => size * dim, 1),
+    scored = sizeOf(rows.ids.shape),
   ): Promise<Float32Array> {
     const { ids, positions, mask, targets } = rows;
     const inverseTemperature = scalar(1 / temperature);

@@ -3,10 +3,12 @@
  * `llama-gguf-split` cuts it: PREFIX-00001-of-00003.gguf and so on, the metadata in the first, `split.no` (from 0),
  * `split.count` and `split.tensors.count` in each. Any part opens all of them.
  */
+
 import fs from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { sizeOf } from "../../graph/shape.ts";
 import { listed, mismatch } from "../errors.ts";
-import { elementsOf, TensorFile } from "../tensor-file.ts";
+import { TensorFile } from "../tensor-file.ts";
 import { holdersOf } from "../weights.ts";
 import { BLOCKS, decodeBlocks } from "./blocks.ts";
 import { type GgufHeader, type GgufTensorInfo, parseGguf } from "./header.ts";
@@ -33,7 +35,7 @@ export class GgufFile extends TensorFile<GgufTensorInfo, GgufHeader> {
   read(tensor: string, start = 0, count?: number, target?: Float32Array): Float32Array {
     const { type, shape, begin } = this.info(tensor);
     const { elements, bytes } = BLOCKS[type];
-    const length = count ?? elementsOf(shape);
+    const length = count ?? sizeOf(shape);
     const out = target?.subarray(0, length) ?? new Float32Array(length);
     const position = begin + (start / elements) * bytes;
     this.convert(position, { elements, bytes }, out, (raw, part) => decodeBlocks(type, raw, part));

@@ -1,6 +1,7 @@
 /**
  * Tensors of a GGUF model by their Hugging Face names, both ways, by the format of its family. Most are renamed only.
  */
+import { sizeOf } from "../../graph/shape.ts";
 import type { UserError } from "../../lib/errors.ts";
 import { LIMITS } from "../../models/checks.ts";
 import { COMMON_NAMES, type GgufFormat, type GgufTensor } from "../../models/gguf.ts";
@@ -71,7 +72,7 @@ function* unstacked(
   // Before a name is made for each.
   if (count !== expected || count > LIMITS.experts)
     throw unknown(file, name, `the ${expected} experts of the metadata, at most ${LIMITS.experts}`);
-  const size = shape.reduce((product, n) => product * n, 1);
+  const size = sizeOf(shape);
   for (let i = 0; i < count; i++)
     yield [
       pattern.replace("*", String(i)),
@@ -193,7 +194,7 @@ function permuteRows(
 
 /** Elements of a tensor whose file has the rows of each head in pairs: complete heads are read and reordered. */
 function readHalves({ shape, read }: StoredTensor, heads: number, start = 0, count?: number): Float32Array {
-  const size = shape.reduce((product, n) => product * n, 1);
+  const size = sizeOf(shape);
   const head = size / heads;
   const end = start + (count ?? size - start);
   const [first, last] = [Math.floor(start / head), Math.ceil(end / head)];

@@ -1,7 +1,8 @@
 /** Writes GGUF files (version 3) in pieces, so that memory never holds a file. */
+import { sizeOf } from "../../graph/shape.ts";
 import { replaceFile } from "../../lib/disk.ts";
 import { mismatch, tensorIn } from "../errors.ts";
-import { CHUNK_ELEMENTS, elementsOf } from "../tensor-file.ts";
+import { CHUNK_ELEMENTS } from "../tensor-file.ts";
 import { BLOCKS, encodeBlocks, type WrittenType } from "./blocks.ts";
 import { ALIGNMENT_KEY, DEFAULT_ALIGNMENT, MAGIC, padded } from "./header.ts";
 import { bytesOf, Metadata, type MetadataValue, VALUE_TYPES } from "./values.ts";
@@ -109,7 +110,7 @@ function checkRange(file: string, tensor: string, data: Float32Array): void {
 
 function byteLength({ type, shape }: GgufTensor): number {
   const { elements, bytes } = BLOCKS[type];
-  return (elementsOf(shape) / elements) * bytes;
+  return (sizeOf(shape) / elements) * bytes;
 }
 
 function string(value: string): Uint8Array {
