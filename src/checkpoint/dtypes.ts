@@ -76,15 +76,7 @@ function floatOf(bits: number): number {
   return real[0]!;
 }
 
-export function fromBfloat16(bits: number): number {
-  return floatOf(bits << 16);
-}
-
-/** Upper half of the f32, rounded to nearest even; a NaN stays a (quiet) NaN. */
-export function toBfloat16(value: number): number {
-  return upperHalf(bitsOf(value));
-}
-
+/** Of the bits of an f32, rounded to nearest even; a NaN stays a (quiet) NaN. */
 function upperHalf(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;

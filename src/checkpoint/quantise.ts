@@ -29,20 +29,6 @@ export interface Codes {
 
 export const bitsOf = (precision: Exclude<Precision, "f32">): 4 | 8 => (precision === "int8" ? 8 : 4);
 
-export function allocateCodes(
-  elements: number,
-  precision: Exclude<Precision, "f32">,
-  block: BlockSize = 32,
-): Codes {
-  const blocks = elements / block;
-  return {
-    block,
-    packed: new Uint8Array((elements * bitsOf(precision)) / 8),
-    scales: new Float32Array(blocks),
-    offsets: precision === "int4-offset" ? new Float32Array(blocks) : null,
-  };
-}
-
 /**
  * Quantises whole blocks of `data` into `codes` from block `first` on. A model has billions of numbers, so nothing is
  * allocated for a block, and no branch depends on its numbers.

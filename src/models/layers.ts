@@ -2,8 +2,7 @@
 
 import { input } from "../graph/ops/source.ts";
 import { linear, mul, reshape, swiglu, transpose } from "../graph/ops.ts";
-import { sizeOf } from "../graph/shape.ts";
-import { type Graph, GraphError, type Tensor } from "../graph/tensor.ts";
+import { type Graph, GraphError, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { Random } from "../lib/random.ts";
 import { allocate, type HostValue } from "../runtime/value.ts";
 

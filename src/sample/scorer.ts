@@ -3,8 +3,7 @@
 import { input } from "../graph/ops/source.ts";
 import { mul, tokenLogProbs } from "../graph/ops.ts";
 import { RunFlops } from "../graph/run-flops.ts";
-import { sizeOf } from "../graph/shape.ts";
-import { Graph } from "../graph/tensor.ts";
+import { Graph, sizeOf } from "../graph/tensor.ts";
 import { sumWork, type Work } from "../ledger/work.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import { sequenceInputs } from "../models/decoder.ts";

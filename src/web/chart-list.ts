@@ -66,7 +66,6 @@ const validity = (steps: string) =>
 const SPEEDS = { "tokens/rollout-per-second": "sampling", "tokens/train-per-second": "training" };
 const BY_POSITION = "Validity by position";
 
-/** @param steps what the task calls the steps of a thought */
 const grpo = (steps: string) => [
   chart("number", "Reward", "Mean of a step's samples, by component.", rewards(steps), "smooth"),
   chart("share", "pass@1", "Share of training samples that were right.", { "pass@1": "pass@1" }, "smooth"),
@@ -130,12 +129,9 @@ const grpo = (steps: string) => [
 ];
 
 /** The charts that a stage has metrics for. */
-export function chartsFor(
-  { kind, stepName = "steps" }: Pick<StageInfo, "kind" | "stepName">,
-  metrics: string[],
-): ChartSpec[] {
+export function chartsFor(stage: Pick<StageInfo, "kind" | "stepName">, metrics: string[]): ChartSpec[] {
   const present = new Set(metrics);
-  return (kind === "grpo" ? grpo(stepName) : PRETRAIN)
+  return (stage.kind === "grpo" ? grpo(stage.stepName ?? "steps") : PRETRAIN)
     .map((spec) => ({ ...spec, series: NUMBERED[spec.title]?.(metrics) ?? spec.series }))
     .map((spec) => ({ ...spec, series: spec.series.filter(([metric]) => present.has(metric)) }))
     .filter((spec) => spec.series.length > 0);

@@ -1,5 +1,19 @@
-/** What blocks of codes stand for, by the definition. */
-import type { Codes } from "../../src/checkpoint/quantise.ts";
+/** Blocks of codes: room for them, and what they stand for by the definition. */
+import { type BlockSize, bitsOf, type Codes, type Precision } from "../../src/checkpoint/quantise.ts";
+
+export function allocateCodes(
+  elements: number,
+  precision: Exclude<Precision, "f32">,
+  block: BlockSize = 32,
+): Codes {
+  const blocks = elements / block;
+  return {
+    block,
+    packed: new Uint8Array((elements * bitsOf(precision)) / 8),
+    scales: new Float32Array(blocks),
+    offsets: precision === "int4-offset" ? new Float32Array(blocks) : null,
+  };
+}
 
 export function decode({ block: size, packed, scales, offsets }: Codes): Float32Array {
   const out = new Float32Array(scales.length * size);

@@ -1,9 +1,9 @@
 /** Blocks of codes: within half a step of what they stand for, and exactly the codes of a GGUF file that had them. */
 import { describe, expect, it } from "vitest";
 import { BLOCKS, decodeBlocks, encodeBlocks } from "../../src/checkpoint/gguf/blocks.ts";
-import { allocateCodes, quantise } from "../../src/checkpoint/quantise.ts";
+import { quantise } from "../../src/checkpoint/quantise.ts";
 import { Random } from "../../src/lib/random.ts";
-import { decode } from "./codes.ts";
+import { allocateCodes, decode } from "./codes.ts";
 
 const BLOCK_COUNT = 200;
 

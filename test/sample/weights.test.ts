@@ -3,13 +3,7 @@
 import { readdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { describe, expect, it } from "vitest";
-import {
-  allocateCodes,
-  type BlockSize,
-  PRECISIONS,
-  type Precision,
-  quantise,
-} from "../../src/checkpoint/quantise.ts";
+import { type BlockSize, PRECISIONS, type Precision, quantise } from "../../src/checkpoint/quantise.ts";
 import { sourceOf } from "../../src/checkpoint/weights.ts";
 import { Graph } from "../../src/graph/tensor.ts";
 import { allParameters, modelOf } from "../../src/models/architectures.ts";
@@ -20,7 +14,7 @@ import { f32, type HostValue } from "../../src/runtime/session.ts";
 import type { GenerationRequest } from "../../src/sample/requests.ts";
 import { Sampler } from "../../src/sample/sampler.ts";
 import { baked, bakedParameters, roundingOf } from "../../src/sample/weights.ts";
-import { decode } from "../checkpoint/codes.ts";
+import { allocateCodes, decode } from "../checkpoint/codes.ts";
 import { livelyV3, tinyV3 } from "../models/v3-tiny.ts";
 import { livelyParameters, tinyConfig } from "../train/tiny.ts";
 import { generateNaively } from "./naive.ts";

@@ -2,9 +2,7 @@
  * The protobuf messages of Tinker's protocol (tinker 0.38, tinker_public.proto) by wire format: the request of a forward
  * pass is read, and the responses of sampling and of a forward pass are written.
  */
-
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { sizeOf } from "../../graph/shape.ts";
 
 /** A tensor of `loss_fn_inputs`; a sparse one (CSR) has been filled up with zeros. */
 export interface WireTensor {
@@ -177,7 +175,7 @@ function readTensor(name: string, bytes: Uint8Array): WireTensor {
   if (type === undefined) throw new WireError(`${name}: its dtype is ${dtype}, neither float32 nor int64`);
   const read = type === "float32" ? float32s : int64s;
   const values = sparse === null ? read(dense) : filled(name, sparse, shape, read);
-  const size = sizeOf(shape);
+  const size = shape.reduce((product, dim) => product * dim, 1);
   if (shape.length > 0 && size !== values.length)
     throw new WireError(
       `${name}: its shape [${shape.join(", ")}] has ${size} values, and ${values.length} came`,
