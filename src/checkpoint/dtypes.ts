@@ -76,7 +76,9 @@ function floatOf(bits: number): number {
   return real[0]!;
 }
 
-/** Of the bits of an f32, rounded to nearest even; a NaN stays a (quiet) NaN. */
+/** Upper half of the f32, rounded to nearest even; a NaN stays a (quiet) NaN. */
+export const toBfloat16 = (value: number): number => upperHalf(bitsOf(value));
+
 function upperHalf(bits: number): number {
   if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 0x40;
   return ((bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16) & 0xffff;

@@ -1,11 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { DTYPES, fromFloat16, toFloat16 } from "../../src/checkpoint/dtypes.ts";
+import { DTYPES, fromFloat16, toBfloat16, toFloat16 } from "../../src/checkpoint/dtypes.ts";
 
 const fromBfloat16 = (bits: number) => DTYPES.BF16.decode(new Uint8Array(Uint16Array.of(bits).buffer))[0]!;
-const toBfloat16 = (value: number) => {
-  const [low, high] = DTYPES.BF16.encode(Float32Array.of(value));
-  return low! | (high! << 8);
-};
 
 const words = Array.from({ length: 65536 }, (_, bits) => bits);
 
