@@ -5,9 +5,8 @@
 import { z } from "zod";
 import { TRAINED_RULES } from "../checkpoint/gguf/splits.ts";
 import { dataSchema } from "../data/options.ts";
-import { count, fraction, nonNegative, positive } from "../lib/schema.ts";
+import { count, nonNegative, positive } from "../lib/schema.ts";
 import { modelShapes } from "../models/architectures.ts";
-import { MAX_BATCH } from "../sample/requests.ts";
 import { type TaskOptions, taskOptions } from "../tasks/registry.ts";
 import { grpoOptions, pretrainOptions, sftOptions } from "../train/options.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "./name.ts";
@@ -78,6 +77,9 @@ const pretrainSchema = z.strictObject({ ...training, data: dataSchema, ...pretra
 const sftSchema = z.strictObject({ ...training, data: dataSchema, ...sftOptions.shape });
 const grpoSchema = z.strictObject({ ...training, task, ...grpoOptions.shape });
 
+/** Training and evaluation sample in the same way. */
+const { topP, topK, maxBatch } = grpoOptions.shape;
+
 const evaluateSchema = z.strictObject({
   name: stageName,
   from,
@@ -86,15 +88,12 @@ const evaluateSchema = z.strictObject({
   problems: count.optional().describe("Different problems; default: all of a file."),
   samples: count.describe("Completions per problem."),
   temperature: nonNegative.describe("Sampling temperature; 0 takes the most likely token."),
-  topP: fraction
-    .positive()
-    .optional()
-    .describe("Sample from the top tokens that together have this probability."),
-  topK: count.optional().describe("Sample from this many top tokens."),
+  topP,
+  topK,
   maxNewTokens: count
     .optional()
     .describe("Most tokens of a completion; default: all positions after the prompt."),
-  maxBatch: count.default(MAX_BATCH).describe("Sequences that the sampler decodes at once."),
+  maxBatch,
   split: z
     .enum(["train", "validation", "test", "all"])
     .default("test")
