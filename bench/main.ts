@@ -3,6 +3,7 @@ import "../src/runtime/no-telemetry.ts";
 import { onnxruntimeVersion } from "../src/runtime/onnxruntime-folder.ts";
 import { benchBusy } from "./busy.ts";
 import { benchDecode } from "./decode.ts";
+import { benchFamilies } from "./families.ts";
 import { benchFirstLight } from "./first-light.ts";
 import { benchGrpo } from "./grpo.ts";
 import { benchHouse } from "./house.ts";
@@ -32,6 +33,7 @@ const benches: Record<string, (words: readonly string[]) => Promise<Row[]>> = {
   tinker: benchTinker,
   "round-trip": benchRoundTrip,
   library: benchLibrary,
+  families: benchFamilies,
 };
 
 const [name, ...flags] = process.argv.slice(2);

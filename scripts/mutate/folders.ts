@@ -43,6 +43,7 @@ export const FOLDERS: Record<string, readonly Part[]> = {
       ["define", "probe", "attacks", "curriculum", "solved"],
       ["define", "probe", "attacks", "curriculum", "solved"],
     ),
+    tasks(["environment", "conversation", "tool-calls"], ["environment", "tool-calls"]),
     { mutate: ["src/tasks/families/*.ts"], tests: ["test/tasks/families/*.test.ts"] },
   ],
   eval: [

@@ -156,7 +156,7 @@ async function evaluateModel(name: string | undefined, options: EvalOptions): Pr
       ({ flops } = await sampleCompletions(
         model,
         problems,
-        { ...settings, sampling: settings, checkSteps: task.checkSteps },
+        { ...settings, sampling: settings, task },
         hooks,
         store.known,
       ));

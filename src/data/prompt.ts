@@ -14,12 +14,12 @@ export function encodePrompt(model: Pick<ModelShape, "tokenizer">, prompt: strin
 /** A problem's prompt, for a chat model through its template. @throws UserError where it has none */
 export function encodeProblem(
   model: Pick<ModelShape, "tokenizer" | "tokenizerConfig">,
-  { prompt, messages }: Problem,
+  { prompt, messages, tools }: Problem,
 ): number[] {
   if (messages === undefined) return encodePrompt(model, prompt);
   const chat = chatOf(model.tokenizerConfig ?? {});
   if (chat === null) throw noChatTemplate();
-  return encodeChat(model.tokenizer, chat, messages, { addGenerationPrompt: true });
+  return encodeChat(model.tokenizer, chat, messages, { addGenerationPrompt: true, tools });
 }
 
 /** A task whose problems are chats, for a model that has none. */

@@ -1,5 +1,6 @@
 /** Samples an evaluation's completions: one request a completion, each with its own random stream. */
 
+import { type Sampled, sampleConversations } from "../data/conversation.ts";
 import { encodeProblem } from "../data/prompt.ts";
 import { userError } from "../lib/errors.ts";
 import type { InferenceModel } from "../sample/inference.ts";
@@ -7,7 +8,6 @@ import type { GenerateOptions } from "../sample/requests.ts";
 import type { Sampling } from "../sample/sampling.ts";
 import type { Task } from "../tasks/problem.ts";
 import { type LocatedStep, locateSteps } from "../tasks/steps.ts";
-import { completionText } from "../tokenizer/stream.ts";
 import type { EvaluatedProblem } from "./problems.ts";
 
 /** A completion as it is verified and stored: as plain data, without the model. */
@@ -16,8 +16,12 @@ export interface Completion {
   problem: string;
   /** From 0; several rows of one problem count on. */
   sample: number;
+  /** Of an environment: the conversation, for people to read. */
   text: string;
+  /** Tokens that the model sampled. */
   tokens: number;
+  /** Of an environment: the model's completions, from which the conversation is judged again. */
+  turns?: string[];
   /** "length": it was cut off at the limit. */
   finish: "stop" | "length";
   /** Checked steps of the thought; none where the task checks none. */
@@ -30,8 +34,8 @@ export interface SamplingSettings {
   samples: number;
   sampling: Sampling;
   maxNewTokens: number;
-  /** The task's, where it has one. */
-  checkSteps?: Task["checkSteps"];
+  /** The parts of the task that sampling needs; a problem has one turn without them. */
+  task?: Pick<Task, "checkSteps" | "environment">;
 }
 
 export interface SampleHooks {
@@ -58,7 +62,8 @@ export async function sampleCompletions(
   hooks: SampleHooks = {},
   known: ReadonlyMap<string, Completion> = new Map(),
 ): Promise<{ completions: Completion[]; flops: number; tokens: number }> {
-  const { seed, part, samples, maxNewTokens, sampling, checkSteps } = settings;
+  const { seed, part, samples, maxNewTokens, sampling, task = {} } = settings;
+  const { checkSteps } = task;
   const wanted = problems.flatMap((chosen) =>
     Array.from({ length: samples * chosen.copies }, (_, sample) => ({ chosen, sample })),
   );
@@ -70,46 +75,25 @@ export async function sampleCompletions(
       encodeProblem(model, chosen.problem),
     ]),
   );
-  const { stopIds } = model.tokenizer;
-  const partial = missing.map((): number[] => []);
-  const end = (row: number, ids: readonly number[], finish: Completion["finish"]): void => {
+  const onEnd = (row: number, { text, tokens, finish, ends, spoken }: Sampled): void => {
     const { chosen, sample } = missing[row]!;
-    const prompt = prompts.get(chosen)!;
-    const { text, ends } = completionText(model.tokenizer, prompt, ids);
     const completion: Completion = {
       problem: chosen.problem.id,
-      sample,
-      text,
-      tokens: ids.length,
-      finish,
-      steps: locateSteps(checkSteps?.(text) ?? [], ends, prompt.length),
+      ...{ sample, text, tokens, finish },
+      steps: locateSteps(checkSteps?.(text) ?? [], ends, prompts.get(chosen)!.length),
+      ...(spoken !== null && { turns: [...spoken.completions] }),
     };
     found.set(completionKey(completion.problem, sample), completion);
     hooks.onCompletion?.(completion);
   };
-  let [flops, tokens] = [0, 0];
-  if (missing.length > 0) {
-    const result = await model.generate(
-      missing.map(({ chosen, sample }) => ({
-        prompt: prompts.get(chosen)!,
-        maxNewTokens,
-        key: [seed, "sample", part, chosen.index, sample],
-      })),
-      {
-        ...{ sampling, stopIds, maxBatch: hooks.maxBatch, signal: hooks.signal },
-        onToken: (row, id) => {
-          const ids = partial[row]!;
-          ids.push(id);
-          hooks.onToken?.();
-          if (stopIds.has(id)) end(row, ids, "stop");
-          else if (ids.length >= maxNewTokens) end(row, ids, "length");
-        },
-      },
-    );
-    [flops, tokens] = [result.flops, result.tokens];
-    for (const [row, { ids, finish }] of result.generations.entries())
-      if (partial[row]!.length === 0) end(row, ids, finish);
-  }
+  const requests = missing.map(({ chosen, sample }) => ({
+    problem: chosen.problem,
+    prompt: prompts.get(chosen)!,
+    key: [seed, "sample", part, chosen.index, sample],
+  }));
+  const { maxBatch, signal, onToken } = hooks;
+  const limits = { sampling, maxNewTokens, maxBatch, signal, onToken, onEnd };
+  const { flops, tokens } = await sampleConversations(model, task, requests, limits);
   const completions = wanted.map(
     ({ chosen, sample }) => found.get(completionKey(chosen.problem.id, sample))!,
   );

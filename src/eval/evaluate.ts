@@ -3,6 +3,7 @@ import type { EvaluationRecord, GroupRecord, ProblemTally } from "../events.ts";
 import { userError } from "../lib/errors.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { Sampling } from "../sample/sampling.ts";
+import { judgeAgain } from "../tasks/conversation.ts";
 import type { ListPart, Problem, Task, Verdict } from "../tasks/problem.ts";
 import { validityByPosition } from "../tasks/steps.ts";
 import { verdictsOf } from "../tasks/verdict.ts";
@@ -37,7 +38,7 @@ export async function evaluate(
   { label, split, problems, maxBatch, signal, ...settings }: EvaluateOptions,
 ): Promise<{ record: EvaluationRecord; examples: GroupRecord[]; flops: number; tokens: number }> {
   const chosen = chooseProblems(task, { seed: settings.seed, part: split, problems });
-  const sampling = { ...settings, part: split, checkSteps: task.checkSteps };
+  const sampling = { ...settings, part: split, task };
   const { completions, flops, tokens } = await sampleCompletions(model, chosen, sampling, {
     maxBatch,
     signal,
@@ -62,16 +63,22 @@ interface Verified {
 
 /** A verdict for each completion; a verifier that may hang runs in threads that can be ended. */
 export async function verifyCompletions(
-  task: Pick<Task, "verify" | "verifyAll">,
+  task: Pick<Task, "verify" | "verifyAll" | "environment">,
   problems: readonly EvaluatedProblem[],
   completions: readonly Completion[],
 ): Promise<Verdict[]> {
   const known = new Map(problems.map(({ problem }) => [problem.id, problem]));
-  const items = completions.map(({ problem, text }) => ({
-    problem: known.get(problem) as Problem,
-    completion: text,
+  const problemOf = ({ problem }: Completion): Problem => known.get(problem) as Problem;
+  if (task.environment === undefined)
+    return verdictsOf(
+      task,
+      completions.map((one) => ({ problem: problemOf(one), completion: one.text })),
+    );
+  const items = completions.map((one) => ({
+    ...{ problem: problemOf(one), completions: one.turns ?? [one.text] },
+    cut: one.finish === "length",
   }));
-  return verdictsOf(task, items);
+  return (await judgeAgain(task.environment, items)).map(({ verdict }) => verdict);
 }
 
 /**

@@ -61,6 +61,7 @@ const lineSchema = z.union([
     completion: z.looseObject({
       ...{ problem: z.string(), sample: count, text: z.string(), tokens: count },
       finish: z.enum(["stop", "length"]),
+      turns: z.array(z.string()).min(1).optional(),
       steps: z.array(z.looseObject({ position: z.number(), holds: z.boolean() })),
     }),
   }),

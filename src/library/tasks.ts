@@ -4,6 +4,7 @@
  */
 export { Random } from "../lib/random.ts";
 export { type AttackResult, attackTask } from "../tasks/attacks.ts";
+export { type Answer, type Asking, type Conversation, converse, transcript } from "../tasks/conversation.ts";
 export {
   type Asked,
   answerIn,
@@ -12,6 +13,13 @@ export {
   type TaskDefinition,
   taskOf,
 } from "../tasks/define.ts";
+export {
+  defineEnvironment,
+  type EnvironmentDefinition,
+  environmentOf,
+  type Reply,
+  type Step,
+} from "../tasks/environment.ts";
 export { type Extraction, type ExtractOptions, extract, type Tag } from "../tasks/extract.ts";
 export { closeModules } from "../tasks/module-task.ts";
 export { type NumberOptions, type ParsedNumber, parseNumber } from "../tasks/number.ts";
@@ -19,8 +27,11 @@ export { completionWith } from "../tasks/probe.ts";
 export type {
   CheckedCompletion,
   CheckedStep,
+  Environment,
   ListPart,
+  Outcome,
   Problem,
+  ReplyMessage,
   Reward,
   StreamKey,
   Task,
@@ -30,5 +41,6 @@ export type {
 export { thinkPrompt } from "../tasks/prompt.ts";
 export { type TaskInput, type TaskOptions, taskFrom, taskOptions } from "../tasks/registry.ts";
 export { drawInSplit, problemId, splitOf, stream } from "../tasks/stream.ts";
+export { type ToolCall, toolCallsIn } from "../tasks/tool-calls.ts";
 export { type Finding, unparsed, unscored, verdictsOf, verifyCompletion } from "../tasks/verdict.ts";
 export { inThreads, type PoolOptions, type TaskSource, VerifierPool } from "../tasks/verifier-pool.ts";

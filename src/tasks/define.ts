@@ -69,7 +69,7 @@ export function defineTask<D extends Asked>(definition: TaskDefinition<D>): Task
 export const answerIn = (completion: string): string | null => extract(completion).answer;
 
 /** A part of a definition that can be at fault. */
-export type Part = "levels" | "generate" | "verify" | "solve" | "thought" | "rewards" | "content";
+export type Part = Exclude<keyof TaskDefinition, "name" | "example"> | "start" | "step" | "maxTurns";
 
 /** The error for what a part did. @param did "gave NaN"; "threw" where there is a cause */
 export type Blame = (part: Part, did: string, cause?: unknown) => UserError;
@@ -130,11 +130,8 @@ export function taskOf<D extends Asked>(
     return JSON.parse(text) as D;
   };
   const judge = (problem: Problem & D, completion: string): Verdict | Promise<Verdict> => {
-    const settle = (given: unknown): Verdict => {
-      const found = extract(completion, { thoughtOpen: problem.prompt.endsWith("<think>\n") });
-      const verdict = verdictOf(given, found);
-      return typeof verdict === "string" ? fault(blame("verify", `gave ${verdict}`)) : verdict;
-    };
+    const settle = (given: unknown): Verdict =>
+      settled(problem, completion, given, (did) => blame("verify", did));
     const failed = (error: unknown): Verdict => fault(blame("verify", "threw", error));
     try {
       const given: unknown = definition.verify(problem, completion);
@@ -236,7 +233,7 @@ function faultOf(given: unknown): string | null {
   const asked = messages ?? prompt ?? question;
   const isAsked = Array.isArray(asked) ? asked.length > 0 && asked.every(isMessage) : isText(asked);
   if (!isAsked) return "a problem without a question, a prompt or messages";
-  const odd = Object.entries(given).find(([, value]) => !isPlain(value, []));
+  const odd = Object.entries(given).find(([, value]) => !isPlain(value));
   return odd === undefined ? null : `a problem whose "${odd[0]}" a file cannot keep (plain data alone)`;
 }
 
@@ -249,13 +246,25 @@ const isMessage = (value: unknown): boolean =>
   isText(Reflect.get(value, "content"));
 
 /** Whether JSON says all of it. @param within the objects around it, so that a circle ends */
-function isPlain(value: unknown, within: readonly unknown[]): boolean {
+export function isPlain(value: unknown, within: readonly unknown[] = []): boolean {
   if (typeof value === "number") return Number.isFinite(value);
   if (value === null || ["string", "boolean", "undefined"].includes(typeof value)) return true;
   if (typeof value !== "object" || within.includes(value)) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   const isBare = Array.isArray(value) || prototype === Object.prototype || prototype === null;
   return isBare && Object.values(value).every((inner) => isPlain(inner, [...within, value]));
+}
+
+/** The verdict that a judgement of this completion means; a fault where it is none. */
+export function settled(
+  { prompt }: Problem,
+  completion: string,
+  judgement: unknown,
+  refuse: (did: string) => UserError,
+): Verdict {
+  const found = extract(completion, { thoughtOpen: prompt.endsWith("<think>\n") });
+  const verdict = verdictOf(judgement, found);
+  return typeof verdict === "string" ? fault(refuse(`gave ${verdict}`)) : verdict;
 }
 
 /** The verdict, or what was given in its place. */

@@ -9,6 +9,7 @@ import { workerData } from "node:worker_threads";
 import { UserError } from "../lib/errors.ts";
 import type { TargetDifficulty } from "./curriculum.ts";
 import { type Asked, type Blame, type Part, type TaskDefinition, taskError, taskOf } from "./define.ts";
+import { environmentOf, isEnvironment } from "./environment.ts";
 import type { Task } from "./problem.ts";
 import type { ChatPromptTemplate } from "./prompt.ts";
 import { kindOf } from "./rows.ts";
@@ -31,13 +32,15 @@ export async function taskOfModule({ module, options, difficulty, template }: Mo
       what: "its default export takes no options, and the recipe gives some",
       remedy: "Export a function of them, (options) => defineTask({ ... }), or leave them out.",
     });
-  if (!isDefinition(made))
+  if (!isDefinition(made) && !isEnvironment(made))
     throw fileError(module, lineOf(module, /\bexport\s+default\b/), {
       what: `its default export is ${kindOf(made)}, not a task`,
-      remedy: "Write: export default defineTask({ generate, verify }).",
+      remedy:
+        "Write: export default defineTask({ generate, verify }), or defineEnvironment({ start, step }).",
     });
   const name = basename(module, extname(module));
-  return taskOf(made, { name, difficulty, template, blame: blameIn(module), onSeed: noteSeed });
+  const settings = { name, difficulty, template, blame: blameIn(module), onSeed: noteSeed };
+  return isEnvironment(made) ? environmentOf(made, settings) : taskOf(made, settings);
 }
 
 /** So that whoever waits for a problem can say which one never came. */

@@ -19,17 +19,19 @@ export const moduleOptions = z.strictObject({
     .string()
     .min(1)
     .describe(
-      "A file in TypeScript or JavaScript whose default export is `defineTask({ ... })`: code that runs.",
+      "A file in TypeScript or JavaScript whose default export is `defineTask({ ... })` or `defineEnvironment({ ... })`: code that runs.",
     ),
   difficulty: z
     .union([z.number(), targetDifficulty])
     .default(1)
-    .describe("What `generate` gets as its difficulty, or how the file's `levels` are followed."),
+    .describe("What `generate` or `start` gets as its difficulty, or how the file's `levels` are followed."),
   options: z
     .record(z.string(), z.unknown())
     .optional()
     .describe("What the file's default export gets, where that is a function."),
-  timeLimit: positive.default(2).describe("Seconds that one verdict may take; it is unscored after that."),
+  timeLimit: positive
+    .default(2)
+    .describe("Seconds that one verdict or step may take; it is unscored after that."),
   template: chatPromptTemplate,
 });
 
@@ -80,17 +82,18 @@ function start(options: ModuleOptions): ModuleTask {
   const thread = new TaskThread(source);
   const limitMs = 1000 * timeLimit;
   const blame = blameIn(module);
+  const { name, rewards, solves, thinks, curriculum, maxTurns } = outlineOf(module, thread);
   const call = <T>(method: TaskCall["method"], args: unknown[], limit = limitMs): T => {
     try {
       return thread.call({ method, args }, limit) as T;
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;
       const at = method === "generate" ? ` for the seed ${error.seed}` : "";
+      const part = maxTurns !== undefined && method === "generate" ? "start" : method;
       const did = error.why === "timeout" ? `gave nothing in ${limit / 1000} s` : "ended its thread";
-      throw blame(method === "reward" ? "rewards" : method, did + at);
+      throw blame(part === "reward" ? "rewards" : part, did + at);
     }
   };
-  const { name, rewards, solves, thinks, curriculum } = outlineOf(module, thread);
   const reward =
     (of: string): Reward =>
     (problem: Problem, completion: CheckedCompletion) =>
@@ -113,7 +116,7 @@ function start(options: ModuleOptions): ModuleTask {
     rewards: Object.fromEntries(rewards.map((of) => [of, reward(of)])),
   };
   const size = Math.min(MOST_THREADS, availableParallelism());
-  return Object.assign(inThreads(task, source, { limitMs, size }), { thread });
+  return Object.assign(inThreads(task, source, { limitMs, size, maxTurns }), { thread });
 }
 
 function outlineOf(module: string, thread: TaskThread): TaskOutline {

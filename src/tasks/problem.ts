@@ -24,6 +24,8 @@ export interface Problem {
   prompt: string;
   /** For a chat model: the messages that it reads instead, through its chat template. */
   messages?: { role: "system" | "user" | "assistant"; content: string }[];
+  /** For a chat: JSON schemas of the functions that the model may call, which its chat template describes. */
+  tools?: object[];
 }
 
 /**
@@ -67,13 +69,39 @@ export interface CheckedCompletion {
   text: string;
   verdict: Verdict;
   steps: readonly CheckedStep[];
-  /** Its length, and the limit on it. */
+  /** Its length, and the limit on it; an environment's replies are not counted. */
   tokens: number;
   maxNewTokens: number;
+  /** Of an environment: the completions one by one. `text` has them all, without the replies. */
+  turns?: readonly string[];
 }
 
 /** A pure function of a problem and a completion; `null` leaves the completion unscored. */
 export type Reward = (problem: Problem, completion: CheckedCompletion) => number | null;
+
+/** What an environment says to the model between two completions: a user's message, or the result of a tool's call. */
+export interface ReplyMessage {
+  role: "user" | "tool";
+  content: string;
+  /** Of the function that was called. */
+  name?: string;
+}
+
+/** What follows a completion: the end of the conversation, or a reply. Then the conversation goes on from another state. */
+export type Outcome<P extends Problem = Problem> =
+  | { verdict: Verdict }
+  | { reply: readonly ReplyMessage[]; state: P };
+
+/** What a task of several turns has: the model and the environment speak in turn, and the first state is the problem. */
+export interface Environment<P extends Problem = Problem> {
+  /** Most completions of a conversation. */
+  maxTurns: number;
+  /**
+   * What follows each of these completions, in their order. An outcome depends on the state and the completion alone, so
+   * that a conversation can be judged again. Never throws: what fails or takes too long is an unscored verdict.
+   */
+  step(items: readonly { problem: P; completion: string }[]): Promise<Outcome<P>[]>;
+}
 
 /** The part of a list of problems that an evaluation takes: a split, or all, if no training used the list. */
 export type ListPart = StreamKey["split"] | "all";
@@ -97,6 +125,8 @@ export interface Task<P extends Problem = Problem> {
    * (see `inThreads`). Without it, `verify` runs in the calling thread.
    */
   verifyAll?(items: { problem: P; completion: string }[]): Promise<Verdict[]>;
+  /** Where a problem takes several turns. `verify` then judges a conversation of one completion. */
+  environment?: Environment<P>;
   /** A right answer, worked out from what the problem asks and not from the answer that it holds: a reference solver. */
   solve?(problem: P): string;
   /** A thought that leads to the answer of `solve`, for the solved problems that a stage trains on. */

@@ -76,7 +76,10 @@ export function taskFrom(input: TaskInput): Task {
 }
 
 /** The parts of a task that need no data set: they verify stored completions again. */
-export type Verifier = Pick<Task, "verify" | "verifyAll" | "checkSteps" | "stepName" | "rewards">;
+export type Verifier = Pick<
+  Task,
+  "verify" | "verifyAll" | "environment" | "checkSteps" | "stepName" | "rewards"
+>;
 
 export function verifierFrom(input: TaskInput): Verifier {
   const options = taskOptions.parse(input);

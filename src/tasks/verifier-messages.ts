@@ -1,7 +1,7 @@
 /** What a thread that holds a task is told, and what it answers. */
 import type { ErrorKind } from "../lib/errors.ts";
 import type { Curriculum } from "./curriculum.ts";
-import type { Problem, Verdict } from "./problem.ts";
+import type { Outcome, Problem, Verdict } from "./problem.ts";
 
 /** Where the thread finds its task: `(await import(module))[factory](options)`. */
 export interface TaskSource {
@@ -20,6 +20,8 @@ export interface TaskOutline {
   solves: boolean;
   thinks: boolean;
   curriculum?: Curriculum;
+  /** Of an environment. */
+  maxTurns?: number;
 }
 
 /** A method of the task with its arguments; `reward` takes a reward's name first. */
@@ -31,6 +33,8 @@ export interface TaskCall {
 export interface WorkerJob {
   problem: Problem;
   completion: string;
+  /** What follows is wanted, not only the verdict: an environment's step. */
+  step?: boolean;
 }
 
 /** An error that crosses threads. `kind` is `null` unless it is a `UserError`. */
@@ -41,5 +45,5 @@ export interface SentError {
   data: Readonly<Record<string, unknown>>;
 }
 
-export type WorkerReply = "ready" | { error: SentError } | Verdict;
+export type WorkerReply = "ready" | { error: SentError } | Verdict | Outcome;
 export type TaskAnswer = { value: unknown } | { error: SentError };

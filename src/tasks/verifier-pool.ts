@@ -5,8 +5,8 @@
  * training counts such completions (`verifier/ended`) and says when they are more than a few.
  */
 import type { Worker } from "node:worker_threads";
-import type { Problem, Task, Verdict } from "./problem.ts";
-import { checkedVerdict, ended, fault, oversized } from "./verdict.ts";
+import type { Environment, Outcome, Problem, Task, Verdict } from "./problem.ts";
+import { checkedVerdict, ended, fault, oversized, wasEnded } from "./verdict.ts";
 import type { TaskSource, WorkerJob, WorkerReply } from "./verifier-messages.ts";
 import { received, startTaskThread, THREAD_HEAP_MB, THREAD_START_MS } from "./verifier-thread.ts";
 
@@ -52,8 +52,30 @@ export class VerifierPool {
   }
 
   /** Verdicts in the order of the items. @throws UserError where the task cannot be loaded: wrong module, export or options, or too slow */
-  async verify(items: WorkerJob[]): Promise<Verdict[]> {
-    const verdicts: Verdict[] = items.map(() => fault("not reached"));
+  verify(items: readonly WorkerJob[]): Promise<Verdict[]> {
+    return this.#each(items, (reply) => this.#verdict(reply));
+  }
+
+  /** The same for the steps of an environment. */
+  step(items: readonly WorkerJob[]): Promise<Outcome[]> {
+    const jobs = items.map((item) => ({ ...item, step: true }));
+    return this.#each<Outcome>(jobs, (reply) => {
+      if (typeof reply === "object" && "state" in reply) return reply;
+      // A thread that failed has a verdict alone.
+      return {
+        verdict: this.#verdict(typeof reply === "object" && "verdict" in reply ? reply.verdict : reply),
+      };
+    });
+  }
+
+  #verdict(reply: unknown): Verdict {
+    const verdict = checkedVerdict(() => reply);
+    if (verdict.value === null && !wasEnded(verdict)) this.faults++;
+    return verdict;
+  }
+
+  async #each<T>(items: readonly WorkerJob[], read: (reply: WorkerReply) => T): Promise<T[]> {
+    const results: T[] = [];
     /** When the first verdict was there: before it, a thread was started. */
     let began: number | null = null;
     const lanes: Promise<void>[] = [];
@@ -61,8 +83,8 @@ export class VerifierPool {
     const lane = async () => {
       while (next < items.length) {
         const at = next++;
-        const { problem, completion } = items[at]!;
-        verdicts[at] = oversized(completion) ?? (await this.#verify(problem, completion));
+        const job = items[at]!;
+        results[at] = read(oversized(job.completion) ?? (await this.#ask(job)));
         began ??= performance.now();
         const lasts = performance.now() - began > WORTH_A_THREAD_MS * lanes.length;
         if (lasts && lanes.length < this.#limits.size && next < items.length) begin();
@@ -81,7 +103,7 @@ export class VerifierPool {
       all = lanes.length;
       await Promise.all(lanes);
     }
-    return verdicts;
+    return results;
   }
 
   /** Threads that there are now. */
@@ -95,20 +117,17 @@ export class VerifierPool {
     await Promise.all([...this.#all].map((worker) => worker.terminate()));
   }
 
-  async #verify(problem: Problem, completion: string): Promise<Verdict> {
+  async #ask({ problem, completion, step }: WorkerJob): Promise<WorkerReply> {
     const worker = this.#idle.pop() ?? (await this.#start());
-    worker.postMessage({ problem, completion } satisfies WorkerJob);
+    worker.postMessage({ problem, completion, step } satisfies WorkerJob);
     const reply = await nextReply(worker, this.#limits.limitMs);
     if (reply instanceof Failure) {
       await worker.terminate();
-      if (reply.kind === "crash") this.faults++;
-      else this.ended++;
+      if (reply.kind !== "crash") this.ended++;
       return reply.kind === "crash" ? fault(reply.message) : ended(reply.kind);
     }
     this.#idle.push(worker);
-    const verdict = checkedVerdict(() => reply);
-    if (verdict.value === null) this.faults++;
-    return verdict;
+    return reply;
   }
 
   async #start(): Promise<Worker> {
@@ -130,17 +149,22 @@ export class VerifierPool {
 
 /**
  * The task with its verifier in threads, for rollouts and evaluations of a task whose code is not ours. `source` says
- * how a thread makes the same task. `pool.close()` ends the threads.
+ * how a thread makes the same task; `maxTurns` is an environment's. `pool.close()` ends the threads.
  */
 export function inThreads<P extends Problem>(
   task: Task<P>,
   source: TaskSource,
-  options: PoolOptions = {},
+  {
+    maxTurns = task.environment?.maxTurns,
+    ...options
+  }: PoolOptions & Partial<Pick<Environment, "maxTurns">> = {},
 ): Task<P> & { pool: VerifierPool } {
   const pool = new VerifierPool(source, options);
   const verifyAll = (items: { problem: P; completion: string }[]) => pool.verify(items);
+  const environment: Environment | undefined =
+    maxTurns === undefined ? undefined : { maxTurns, step: (items) => pool.step(items) };
   // Everything else, methods of classes too, comes from the task.
-  return Object.assign(Object.create(task) as Task<P>, { verifyAll, pool });
+  return Object.assign(Object.create(task) as Task<P>, { verifyAll, environment, pool });
 }
 
 class Failure {

@@ -1,7 +1,7 @@
 /** A thread that holds a task. It verifies one completion a message, or does what a thread asks that waits for it. */
 import { type MessagePort, parentPort, workerData } from "node:worker_threads";
 import { UserError } from "../lib/errors.ts";
-import type { Task, Verdict } from "./problem.ts";
+import type { Outcome, Task, Verdict } from "./problem.ts";
 import { checkedVerdict, fault, verdictsOf } from "./verdict.ts";
 import type {
   SentError,
@@ -51,6 +51,11 @@ async function verdictOn(task: Task, job: WorkerJob): Promise<Verdict> {
   }
 }
 
+async function outcomeOf(task: Task, job: WorkerJob): Promise<Outcome> {
+  const [outcome] = await task.environment!.step([job]);
+  return outcome!;
+}
+
 async function perform(task: Task, { method, args }: TaskCall): Promise<unknown> {
   const [first, ...others] = args as [never, ...never[]];
   if (method === "verify") return verdictOn(task, { problem: first, completion: others[0]! });
@@ -67,7 +72,9 @@ async function main(): Promise<void> {
   const post = (reply: WorkerReply): void => port.postMessage(reply);
   try {
     const task = await make(source);
-    port.on("message", async (job: WorkerJob) => post(await verdictOn(task, job)));
+    port.on("message", async (job: WorkerJob) =>
+      post(job.step === true ? await outcomeOf(task, job) : await verdictOn(task, job)),
+    );
     post("ready");
   } catch (error) {
     post({ error: sent(error) });
@@ -94,9 +101,9 @@ async function serve(source: TaskSource, { port, answered }: WaitingCaller): Pro
   await answer(async (): Promise<TaskOutline> => {
     const task = await make(source);
     port.on("message", (call: TaskCall) => void answer(() => perform(task, call)));
-    const { name, rewards = {}, solve, thought, curriculum } = task;
+    const { name, rewards = {}, solve, thought, curriculum, environment } = task;
     return {
-      ...{ name, rewards: Object.keys(rewards), curriculum },
+      ...{ name, rewards: Object.keys(rewards), curriculum, maxTurns: environment?.maxTurns },
       ...{ solves: solve !== undefined, thinks: thought !== undefined },
     };
   });

@@ -10,6 +10,10 @@ export const UPDATE_METRICS = [
   ...["mismatch/mean", "mismatch/max", "importance/cut", "importance/cut-sequences"],
 ];
 
+/** Tokens in the loss. */
+export const trainedTokens = (rows: readonly TrainingRow[]): number =>
+  rows.reduce((total, { weights }) => total + weights.filter((weight) => weight !== 0).length, 0);
+
 /** Measures one update. Means are over tokens with an advantage, also with a KL term, for which others are computed. */
 export function measureLoss(
   meter: Meter,
@@ -19,7 +23,7 @@ export function measureLoss(
 ): void {
   const sum = (name: string): number =>
     measured.reduce((total, { scalars }) => total + (scalars[name] ?? 0), 0);
-  const tokens = rows.reduce((total, { ids }) => total + ids.length, 0);
+  const tokens = trainedTokens(rows);
   const signal = rows.reduce((total, row) => total + row.advantages.filter((a) => a !== 0).length, 0);
   meter.mean("loss", sum("loss"));
   meter.mean("entropy", sum("entropy"), signal);

@@ -34,8 +34,15 @@ export interface Scoring {
 export const hasAdvantage = ({ advantages }: TrainingRow): boolean =>
   advantages.some((advantage) => advantage !== 0);
 
+/** A value for each id that the model sampled, in order, and another for each of an environment's replies. */
+function onOwn({ mask }: Sample, value: (own: number) => number, reply: number): number[] {
+  let own = 0;
+  return mask.map((sampled) => (sampled === 1 ? value(own++) : reply));
+}
+
 /**
- * Mini-batches of training rows: the completions that count, with their advantages and weights token by token.
+ * Mini-batches of training rows: the completions that count, with their advantages and weights token by token. All tokens
+ * that the model sampled have their conversation's advantage; those of an environment's replies have weight 0.
  * @param scoring `null` where neither a KL term nor importance sampling needs other log-probabilities than the sampler's
  */
 export async function trainingBatches(
@@ -47,18 +54,18 @@ export async function trainingBatches(
   const masked = ({ finish }: Sample) => options.overlong?.mode === "mask" && finish === "length";
   const samples = groups
     .flatMap(({ group, advantages }) =>
-      group.samples.map((sample, i) => ({ ...sample, advantages: sample.ids.map(() => advantages[i]) })),
+      group.samples.map((sample, i) => ({ ...sample, advantages: onOwn(sample, () => advantages[i], 0) })),
     )
     .filter((sample) => sample.reward !== null && !masked(sample));
   const corrected = scoring === null ? null : await corrections(samples, options, scoring, meter);
   return miniBatchesOf(samples, options.miniBatches).map((batch) => {
-    const lengths = batch.map(({ ids }) => ids.length);
+    const lengths = batch.map(({ tokens }) => tokens);
     const constant = options.aggregationLength ?? options.maxNewTokens;
     const weights = aggregations[options.aggregation](lengths, constant);
     return batch.map((sample, i) => {
       const { prompt, ids, logProbs, advantages } = sample;
       return {
-        ...{ prompt, ids, advantages, sampled: logProbs, weights: ids.map(() => weights[i]) },
+        ...{ prompt, ids, advantages, sampled: logProbs, weights: onOwn(sample, () => weights[i], 0) },
         ...{ old: logProbs, reference: null, importance: ids.map(() => 1) },
         ...corrected?.get(sample),
       };
@@ -90,10 +97,12 @@ async function corrections(
     };
     if (reference !== null) await score(reference, (logProbs) => ({ reference: logProbs }));
     if (importance !== undefined)
-      await score(policy, (old, { logProbs }) => {
-        const { weights, cut } = importanceWeights(old, logProbs, importance.level, importance.cap);
+      await score(policy, (old, sample) => {
+        const own = (values: readonly number[]) => values.filter((_, i) => sample.mask[i] === 1);
+        const { level, cap } = importance;
+        const { weights, cut } = importanceWeights(own(old), own(sample.logProbs), level, cap);
         cuts.push({ length: weights.length, cut });
-        return { old, importance: weights };
+        return { old, importance: onOwn(sample, (i) => weights[i], 1) };
       });
   }
   measureCut(meter, cuts);

@@ -16,7 +16,7 @@ import { firstLevel, movedLevel } from "../tasks/curriculum.ts";
 import type { Task } from "../tasks/problem.ts";
 import { advantages, hasSignal } from "./advantages.ts";
 import { grpoLoss } from "./grpo-loss.ts";
-import { measureLoss, UPDATE_METRICS } from "./grpo-metrics.ts";
+import { measureLoss, trainedTokens, UPDATE_METRICS } from "./grpo-metrics.ts";
 import { hasAdvantage, type RewardedGroup, type Scoring, trainingBatches } from "./grpo-rows.ts";
 import { type LearningState, learningNotices, signalsFrom } from "./learning.ts";
 import { Meter } from "./meter.ts";
@@ -202,7 +202,7 @@ export class GrpoStage extends TrainingStage {
         // Later batches see a policy that has moved: only the first update shows how sampler and trainer differ.
         measureLoss(meter, measured, rows, { withKl: options.kl > 0, compare: updates === 0 });
         updates++;
-        tokens += rows.reduce((total, { ids }) => total + ids.length, 0);
+        tokens += trainedTokens(rows);
       }
     if (updates > 0) await policy.merge();
     return tokens;

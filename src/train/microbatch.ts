@@ -8,7 +8,10 @@ import type { GrpoOptions } from "./options.ts";
 /** Row lengths are rounded up to this, so that the engine sees few shapes. */
 const LENGTH_STEP = 16;
 
-/** A sampled completion with the values of its tokens; all arrays have the completion's length. */
+/**
+ * A sampled completion with the values of its tokens; all arrays have the completion's length. An environment's conversation is
+ * one completion, in which the tokens of the replies have weight 0.
+ */
 export interface TrainingRow {
   prompt: readonly number[];
   ids: readonly number[];
@@ -19,7 +22,7 @@ export interface TrainingRow {
   reference: readonly number[] | null;
   /** Of each token: a group's reward gives all tokens of a completion one, a process reward may differ by position. */
   advantages: readonly number[];
-  /** Of each token in the loss; 0 leaves it out. */
+  /** Of each token in the loss; 0 leaves it out, and its logits are not computed. */
   weights: readonly number[];
   importance: readonly number[];
 }
@@ -167,7 +170,7 @@ const PER_TOKEN = {
 /**
  * All feeds of the policy loss. A completion's values are where its tokens are predicted, and 0 elsewhere. Padding follows
  * from lengths, never from ids: `fed` is 0 there and 1 elsewhere. `completionIndices` [completionTokens] are the flat
- * positions that predict the completions' tokens, and `inverseIndices` [batch · seq] is the inverse: for each position an
+ * positions that predict the completions' tokens with a weight, and `inverseIndices` [batch · seq] is the inverse: for each position an
  * index into the former, and `completionTokens` where there is none.
  */
 export function microBatchFeeds(micro: MicroBatch): Record<string, HostValue> {
@@ -181,7 +184,9 @@ export function microBatchFeeds(micro: MicroBatch): Record<string, HostValue> {
   const values = Object.entries(PER_TOKEN).map(([name, of]) => ({ name, of, data: new Float32Array(size) }));
   const indices: number[] = [];
   const targets: number[] = [];
-  const count = packed.flat().reduce((total, { ids }) => total + ids.length, 0);
+  const count = packed
+    .flat()
+    .reduce((total, { weights }) => total + weights.filter((w) => w !== 0).length, 0);
   const inverse = new Int32Array(size).fill(count);
   forEachCompletion(micro, (row, start) => {
     for (const { name, of, data } of values) {
@@ -192,6 +197,7 @@ export function microBatchFeeds(micro: MicroBatch): Record<string, HostValue> {
       data.set(own, start);
     }
     row.ids.forEach((id, j) => {
+      if (row.weights[j] === 0) return;
       inverse[start + j] = indices.length;
       indices.push(start + j);
       targets.push(id);

@@ -1,23 +1,21 @@
 /** The rollout of one RL step: problems, sampled completions, verdicts and rewards, group by group. */
+import { type Sampled, sampleConversations } from "../data/conversation.ts";
 import { encodeProblem } from "../data/prompt.ts";
 import type { GroupRecord, Metrics } from "../events.ts";
 import { Random } from "../lib/random.ts";
 import type { InferenceModel } from "../sample/inference.ts";
-import type { Generation } from "../sample/requests.ts";
 import type { Sampling } from "../sample/sampling.ts";
 import { problemLevel } from "../tasks/curriculum.ts";
 import type { Problem, Task, Verdict } from "../tasks/problem.ts";
 import { type LocatedStep, locateSteps, validityByPosition } from "../tasks/steps.ts";
 import { fault, verdictsOf, wasEnded } from "../tasks/verdict.ts";
-import { completionText } from "../tokenizer/stream.ts";
 import { hasSignal } from "./advantages.ts";
 import { Meter } from "./meter.ts";
 import { scoreCompletion, type WeightedReward } from "./rewards.ts";
 
-/** A completion with its verdict and its reward. */
-export interface Sample extends Generation {
+/** A completion, or an environment's conversation, with its verdict and its reward. */
+export interface Sample extends Sampled {
   prompt: number[];
-  text: string;
   verdict: Verdict;
   /** The sum of the components; `null`: unscored. */
   reward: number | null;
@@ -45,29 +43,29 @@ export interface RolloutOptions {
   rewards: readonly WeightedReward[];
 }
 
-/** A verified completion with its checked steps and its reward. */
+/** What was sampled and verified, with its checked steps and its reward. */
 export function rewardedSample(
   task: Pick<Task, "checkSteps">,
-  completion: {
-    problem: Problem;
-    prompt: number[];
-    completion: string;
-    /** Of each token, the length of the text that is known with it. */
-    ends: readonly number[];
-    generation: Generation;
-    verdict: Verdict;
-  },
+  { problem, prompt, sampled, verdict }: SampledProblem & { verdict: Verdict },
   { rewards, maxNewTokens }: Pick<RolloutOptions, "rewards" | "maxNewTokens">,
 ): Sample {
-  const { problem, prompt, completion: text, ends, generation, verdict } = completion;
+  const { tokens, ends, spoken } = sampled;
+  // What an environment says earns nothing.
+  const text = spoken === null ? sampled.text : spoken.completions.join("\n");
   const steps = task.checkSteps?.(text);
-  const tokens = generation.ids.length;
-  const checked = { text, verdict, steps: steps ?? [], tokens, maxNewTokens };
+  const turns = spoken === null ? {} : { turns: spoken.completions };
+  const checked = { text, verdict, steps: steps ?? [], tokens, maxNewTokens, ...turns };
   return {
-    ...{ ...generation, prompt, text, verdict },
+    ...{ ...sampled, prompt, verdict },
     ...scoreOrFault(rewards, problem, checked),
     steps: steps === undefined ? null : locateSteps(steps, ends, prompt.length),
   };
+}
+
+interface SampledProblem {
+  problem: Problem;
+  prompt: number[];
+  sampled: Sampled;
 }
 
 /** A reward that fails leaves the completion unscored, as a verifier that fails does. */
@@ -96,21 +94,17 @@ export async function rollout(
   const prompts = problems.map((problem) => encodeProblem(model, problem));
   const requests = indices.flatMap((index, i) =>
     Array.from({ length: groupSize }, (_, sample) => ({
-      prompt: prompts[i],
-      maxNewTokens,
+      ...{ problem: problems[i], prompt: prompts[i] },
       key: [seed, "sample", "train", index, sample],
     })),
   );
-  const { stopIds } = model.tokenizer;
-  const { generations } = await model.generate(requests, { sampling, maxBatch, stopIds });
-  const items = generations.map(({ ids }, i) => {
-    const group = Math.floor(i / groupSize);
-    const { text, ends } = completionText(model.tokenizer, prompts[group], ids);
-    return { problem: problems[group], prompt: prompts[group], completion: text, ends };
-  });
-  const verdicts = await verdictsOf(task, items);
-  const samples = generations.map((generation, i) =>
-    rewardedSample(task, { ...items[i], generation, verdict: verdicts[i] }, options),
+  const { sampled } = await sampleConversations(model, task, requests, { maxNewTokens, sampling, maxBatch });
+  const verdicts = await verdictsFor(
+    task,
+    requests.map((request, i) => ({ ...request, sampled: sampled[i] })),
+  );
+  const samples = requests.map((request, i) =>
+    rewardedSample(task, { ...request, sampled: sampled[i], verdict: verdicts[i] }, options),
   );
   return problems.map((problem, i) => ({
     problem,
@@ -118,10 +112,20 @@ export async function rollout(
   }));
 }
 
+/** An environment has judged its conversations already. */
+async function verdictsFor(task: Task, items: readonly SampledProblem[]): Promise<Verdict[]> {
+  if (task.environment !== undefined) return items.map(({ sampled }) => sampled.spoken!.verdict);
+  return verdictsOf(
+    task,
+    items.map(({ problem, sampled }) => ({ problem, completion: sampled.text })),
+  );
+}
+
 /**
  * Metrics of the samples. Rewards are means over scored samples: the components' means add up to the mean reward.
  * `format` is the fraction that kept the template, whatever that pays. Counts are over all samples: without a score, without
- * an answer that could be read, and those whose verifier was ended for taking too long or too much memory.
+ * an answer that could be read, and those whose verifier was ended for taking too long or too much memory. Lengths are of what
+ * the model sampled, without an environment's replies.
  */
 export function rolloutMetrics(groups: readonly Group[]): Metrics {
   const meter = new Meter([
@@ -130,14 +134,18 @@ export function rolloutMetrics(groups: readonly Group[]): Metrics {
   ]);
   for (const { samples } of groups) {
     meter.mean("groups/signal", hasSignal(samples.map(({ reward }) => reward)) ? 1 : 0);
-    for (const { ids, finish, verdict, reward, components, steps } of samples) {
-      meter.mean("length/mean", ids.length);
-      meter.min("length/min", ids.length);
-      meter.max("length/max", ids.length);
+    for (const { tokens, finish, spoken, verdict, reward, components, steps } of samples) {
+      meter.mean("length/mean", tokens);
+      meter.min("length/min", tokens);
+      meter.max("length/max", tokens);
       // The length of a truncated completion is the limit's.
       if (finish === "stop") {
-        meter.mean("length/mean-finished", ids.length);
-        meter.min("length/min-finished", ids.length);
+        meter.mean("length/mean-finished", tokens);
+        meter.min("length/min-finished", tokens);
+      }
+      if (spoken !== null) {
+        meter.mean("turns/mean", spoken.completions.length);
+        meter.mean("turns/limit", spoken.turnLimit ? 1 : 0);
       }
       meter.mean("truncated", finish === "length" ? 1 : 0);
       meter.sum("unscored", reward === null ? 1 : 0);
@@ -166,7 +174,7 @@ export function groupRecord(group: Group, advantages: readonly number[]): GroupR
     prompt: group.problem.prompt,
     samples: group.samples.map((sample, i) => ({
       completion: sample.text,
-      tokens: sample.ids.length,
+      tokens: sample.tokens,
       verdict: sample.verdict,
       reward: sample.reward,
       advantage: advantages[i],

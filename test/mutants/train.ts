@@ -13,6 +13,7 @@ const mutant =
 const grpo = mutant("src/train/grpo.ts", "train/grpo-step");
 const stage = mutant("src/train/training-stage.ts", "train/language-model-step");
 const rollouts = mutant("src/train/rollout.ts", "train/grpo-step");
+const conversations = mutant("src/data/conversation.ts", "data/conversation");
 const language = mutant("src/train/language-model-stage.ts", "train/language-model-step");
 const rows = mutant("src/train/grpo-rows.ts", "train/grpo-step");
 const measure = mutant("src/train/grpo-metrics.ts", "train/grpo-step");
@@ -41,12 +42,20 @@ export const trainMutants: readonly Mutant[] = [
     "return [...all.filter(teaches), ...all]",
   ),
   // The update.
-  rows("sample.ids.map(() => advantages[i])", "sample.ids.map(() => -(advantages[i] as number))"),
+  rows("onOwn(sample, () => advantages[i], 0)", "onOwn(sample, () => -(advantages[i] as number), 0)"),
+  rows(
+    "onOwn(sample, () => weights[i], 0)",
+    "onOwn(sample, () => weights[i], weights[i])",
+    "train/environment",
+  ),
+  rows("own(sample.logProbs), level", "sample.logProbs, level", "train/environment"),
+  conversations('[...key, "turn", turn]', "key"),
+  conversations("ids.map(() => 0) }, 0);", "ids.map(() => 0) }, 1);"),
   rows("sample.reward !== null && !masked(sample)", "sample.reward !== null"),
   rows("sample.reward !== null && !masked(sample)", "!masked(sample)"),
   rows("miniBatchesOf(samples, options.miniBatches)", "miniBatchesOf(samples, 1)"),
   grpo("for (let epoch = 0; epoch < options.epochs; epoch++)", "for (let epoch = 0; epoch < 1; epoch++)"),
-  rows("weights: ids.map(() => weights[i])", "weights: ids.map(() => weights[0] as number)"),
+  rows("onOwn(sample, () => weights[i], 0)", "onOwn(sample, () => weights[0] as number, 0)"),
   grpo("scalar(1 / options.temperature)", "scalar(1)", "train/grpo-step"),
   optimizer(
     'lr: factor * (kind === "muon" ? optimizer.adamLr : lr)',
@@ -64,10 +73,10 @@ export const trainMutants: readonly Mutant[] = [
   ),
   grpo("done % options.referenceEvery === 0", "done % options.referenceEvery === 1", "train/grpo"),
   {
-    ...rows("return { old, importance: weights };", "return { importance: weights };"),
+    ...rows("return { old, importance:", "return { importance:"),
     equivalent: "sampler and trainer agree to 1e-6, below what a test of the loss can tell",
   },
-  rows("return { old, importance: weights };", "return { old };"),
+  rows("return { old, importance: onOwn(sample, (i) => weights[i], 1) };", "return { old };"),
   grpo("this.trained += fedTokens(micro);", "", "train/grpo-step"),
   // What a snapshot holds.
   stage("updates: policy.step.stepCount,", "updates: 0,", "train/grpo"),

@@ -165,10 +165,11 @@ describe("A7: ids are the truth", () => {
       verify: () => verdict(1),
     } as Task;
     const problem = { id: "x", prompt: "a" };
-    const { text: completion, ends } = completionText(merging, [0], generation.ids);
+    const { text, ends } = completionText(merging, [0], generation.ids);
+    const sampled = { ...generation, mask: [1, 1], tokens: 2, text, ends, spoken: null };
     const sample = rewardedSample(
       task,
-      { problem, prompt: [0], completion, ends, generation, verdict: verdict(1) },
+      { problem, prompt: [0], sampled, verdict: verdict(1) },
       { rewards: rewardsOf(options, task), maxNewTokens: 10 },
     );
     expect(merging.encode(sample.text)).toEqual([2]);

@@ -25,6 +25,7 @@ function sample(over: Partial<Sample> & { length?: number; value?: number | null
   const reward = value === null ? null : Object.values(components).reduce((a, b) => a + b, 0);
   return {
     ...{ prompt: [0], ids: Array.from({ length }, () => 1), logProbs: [], finish: "stop", text: "" },
+    ...{ mask: Array.from({ length }, () => 1), tokens: length, ends: [], spoken: null },
     ...{
       verdict: {
         value,
@@ -168,7 +169,7 @@ describe("what is reported of a loss", () => {
   const row = (tokens: number, signal: number): TrainingRow => ({
     ...{ prompt: [], ids: new Array(tokens).fill(1), sampled: [], old: [], reference: null },
     ...{
-      weights: [],
+      weights: new Array(tokens).fill(0.1),
       importance: [],
       advantages: Array.from({ length: tokens }, (_, i) => (i < signal ? 1 : 0)),
     },

@@ -36,10 +36,13 @@ function judge(
 ): Sample {
   const { text: completion, ends } = completionText(by, prompt, ids);
   const verdict = checkedVerdict(() => own.verify(problem, completion));
-  const generation = { ids, logProbs: [], finish: "stop" as const };
+  const sampled = {
+    ...{ ids, logProbs: [], mask: ids.map(() => 1), tokens: ids.length },
+    ...{ text: completion, ends, finish: "stop" as const, spoken: null },
+  };
   return rewardedSample(
     own,
-    { problem, prompt, completion, ends, generation, verdict },
+    { problem, prompt, sampled, verdict },
     { rewards: rewardsOf(options, own), maxNewTokens: limit },
   );
 }
