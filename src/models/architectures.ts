@@ -40,6 +40,7 @@ export function modelOf(config: ModelConfig): Model {
   return {
     parameters: trunkParameters(design),
     cacheLayers: cacheLayersOf(design, trunkLayers(design)),
+    rotary: design.rotary,
     mtp: mtpModule(design),
     forward: (parameters, inputs, options) => forward(design, parameters, inputs, options),
     decode: (parameters, step) => decode(design, parameters, step),

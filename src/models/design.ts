@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { Tensor } from "../graph/tensor.ts";
 import type { CachedStep, CacheMasks } from "./cache.ts";
 import type { Fields, TokenIds } from "./checks.ts";
+import type { GgufFormat } from "./gguf.ts";
 import type { ParameterSpec, Parameters, Weights } from "./layers.ts";
 import type { RotarySettings, RotaryTables } from "./rope.ts";
 
@@ -81,8 +82,8 @@ export interface Architecture<Config extends TrunkConfig, Shape> {
   modelTypes: readonly string[];
   /** Name of the class in transformers. */
   className: string;
-  /** Name in llama.cpp's files, and whether these hold the rows of queries and keys as pairs that RoPE turns. */
-  gguf: { architecture: string; pairedHeads: boolean };
+  /** The family in llama.cpp's files. */
+  gguf: GgufFormat;
   /** @throws UserError naming the first impossible field and what would work */
   check(config: Config): Config;
   /** @throws UserError for a variant that would compute something else, or an impossible shape */
@@ -139,6 +140,7 @@ export interface Model {
   /** What the logits depend on. */
   parameters: ParameterSpec[];
   cacheLayers: CacheLayer[];
+  rotary: RotarySettings;
   /** Multi-token prediction, where the model has it: pretraining reads it, and speculative decoding as its draft. */
   mtp: MtpModule | null;
   /** Sequences from their beginning. */

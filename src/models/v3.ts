@@ -14,6 +14,7 @@ import {
   v3Shape,
   v3ToHuggingFace,
 } from "./v3-config.ts";
+import { v3Gguf } from "./v3-gguf.ts";
 
 /** All layers but the first ones have experts, and so has the MTP module. */
 const isRouted = ({ denseLayers }: V3Config, layer: number): boolean => layer >= denseLayers;
@@ -51,7 +52,7 @@ export const deepseekV3: Architecture<V3Config, V3Shape> = {
   design,
   className: "DeepseekV3ForCausalLM",
   modelTypes: ["deepseek_v3"],
-  gguf: { architecture: "deepseek2", pairedHeads: false },
+  gguf: v3Gguf,
   check: checkV3Config,
   fromHuggingFace: v3FromHuggingFace,
   toHuggingFace: v3ToHuggingFace,
