@@ -9,6 +9,7 @@ import { benchGrpo } from "./grpo.ts";
 import { benchHouse } from "./house.ts";
 import { benchLibrary } from "./library.ts";
 import { benchMemory } from "./memory.ts";
+import { benchPlanner } from "./planner.ts";
 import { benchPrecision } from "./precision.ts";
 import { benchRealModel } from "./real-model.ts";
 import { benchRoundTrip } from "./round-trip.ts";
@@ -30,6 +31,7 @@ const benches: Record<string, (words: readonly string[]) => Promise<Row[]>> = {
   grpo: benchGrpo,
   trust: benchTrust,
   precision: benchPrecision,
+  planner: benchPlanner,
   tinker: benchTinker,
   "round-trip": benchRoundTrip,
   library: benchLibrary,

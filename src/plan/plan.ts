@@ -48,7 +48,7 @@ export interface StagePlan {
 }
 
 /** Completions are taken to be this share of their limit: a base that stops by itself is far below it. */
-const COMPLETION_SHARE = 0.25;
+export const COMPLETION_SHARE = 0.25;
 /** Prompts that are measured for their mean length. */
 const PROMPTS = 32;
 
