@@ -82,6 +82,13 @@ export class SampleStage implements Stage {
     { seed, engine }: StageContext,
     resume?: StageSnapshot,
   ): Promise<SampleStage> {
+    if (task.environment !== undefined)
+      throw new UserError({
+        kind: "stage",
+        what: `the task ${task.name} is an environment of several turns, and rows hold one completion`,
+        remedy: "Sample from a task of one turn; reinforcement learning takes environments.",
+        data: { path: ["task"] },
+      });
     const sampler = await Sampler.create(model.config, engine);
     const state = (resume?.state as State | undefined) ?? { done: 0, rows: 0, reasons: {} };
     return new SampleStage({ model, task, options, seed }, sampler, state);

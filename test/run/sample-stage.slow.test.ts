@@ -97,7 +97,7 @@ const sample = (text: string, tokens: number, value: number | null): Sample =>
       canonical: null,
       reason: "",
     },
-  }) as Sample;
+  }) as unknown as Sample;
 
 test("of a problem's completions the shortest different ones are kept", () => {
   const problem = { id: "p", prompt: "two" };
