@@ -264,7 +264,7 @@ function factsOf(system: System, citations: Citations): string {
     known(figure?.value ?? null, as),
     figure === null ? "" : citations.of(figure),
   ];
-  const { gpu, dollars } = system;
+  const { gpu, dollars, stages } = system;
   const rows = [
     row("parameters", system.parameters, count),
     row("active", system.active, count),
@@ -273,6 +273,7 @@ function factsOf(system: System, citations: Citations): string {
     ["GPU", gpu === null ? UNKNOWN : gpus[gpu.name].title, gpu === null ? "" : citations.of(gpu)],
     row("GPUs", system.gpus, whole),
     row("GPU hours", system.gpuHours, whole),
+    ...(stages.length < 2 ? [] : stages.map((stage) => row(`  ${stage.name}`, stage.gpuHours, whole))),
     row("MFU", system.utilisation, (value) => percent(value, 2)),
     ...(dollars.length === 0 ? [["dollars", UNKNOWN, ""]] : []),
     ...dollars.map(({ method, amount }) => [

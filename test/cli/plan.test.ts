@@ -82,6 +82,9 @@ describe("a plan", () => {
       "products, full attention | 4.16e24 | 43.87 % | 21.92 %",
     );
     expect(line(page, "GPU hours")).toBe("GPU hours | 2,788,000 | measured [1]");
+    expect(line(printed("deepseek-r1"), "  R1-Zero")).toBe(
+      " | R1-Zero | 101,000 | measured [2]: 512 GPUs for 198 hours",
+    );
   });
 
   it("says unknown where nothing is known", () => {
