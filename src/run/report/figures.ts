@@ -101,7 +101,8 @@ function expertPlan(lines: MetricsLine[]): Plan {
 /** Charts of one training stage; those without a value are left out. */
 export function stageFigures(stage: StageInfo, lines: MetricsLine[]): Figure[] {
   if (stage.kind === "evaluate") return [];
-  const plans = stage.kind === "grpo" ? grpoPlans(stage.stepName ?? "steps") : languageModellingPlans;
+  const asks = stage.kind === "grpo" || stage.kind === "sample";
+  const plans = asks ? grpoPlans(stage.stepName ?? "steps") : languageModellingPlans;
   return [...plans, expertPlan(lines)].flatMap((plan) => {
     const series: Series[] = Object.entries(plan.metrics).map(([metric, name]) => ({
       name,
