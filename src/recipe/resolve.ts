@@ -10,7 +10,7 @@ import type { StageInfo } from "../events.ts";
 import { Random } from "../lib/random.ts";
 import { usablePositions } from "../models/rope.ts";
 import type { ListPart } from "../tasks/problem.ts";
-import { stepNameOf, taskFrom } from "../tasks/registry.ts";
+import { taskFrom, verifierFrom } from "../tasks/registry.ts";
 import { languageModelSteps, sampleSteps } from "../train/options.ts";
 import { recipeShape, stageShapes } from "./model.ts";
 import {
@@ -106,6 +106,10 @@ export const stageInfos = (recipe: Recipe): StageInfo[] =>
       stepName: stepNameOf(taskOfStage(stage, recipe)),
     }),
   }));
+
+/** What the steps of the task's thoughts are called in reports. The code of a task module is not run to ask it. */
+const stepNameOf = (task: TaskOptions): string =>
+  (task.kind === "module" ? undefined : verifierFrom(task).stepName) ?? "steps";
 
 /**
  * The seed of a training stage's streams: its problems or documents, its samples, its adapter. Two stages of a recipe draw

@@ -87,7 +87,3 @@ export function verifierFrom(input: TaskInput): Verifier {
   const verify = jsonlVerifier(options);
   return { ...equationSteps, verify: (problem, completion) => verify(problem as JsonlProblem, completion) };
 }
-
-/** What the steps of the task's thoughts are called in reports. The code of a task module is not run to ask it. */
-export const stepNameOf = (options: TaskOptions): string =>
-  (options.kind === "module" ? undefined : verifierFrom(options).stepName) ?? "steps";

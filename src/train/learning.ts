@@ -109,15 +109,7 @@ export function fewSignals(
 /** Steps without a signal before the person is told. */
 const PATIENCE = 3;
 
-/** Shares of a step's samples and groups. */
-export interface StepShares {
-  truncated: number;
-  /** Groups whose rewards differ. */
-  withSignal: number;
-  pass1: number;
-}
-
-const sharesOf = ({ samples, groups, scored, cut, withSignal, right }: Signals): StepShares => ({
+const sharesOf = ({ samples, groups, scored, cut, withSignal, right }: Signals) => ({
   truncated: cut / Math.max(1, samples),
   withSignal: withSignal / Math.max(1, groups),
   pass1: right / Math.max(1, scored),
@@ -125,7 +117,7 @@ const sharesOf = ({ samples, groups, scored, cut, withSignal, right }: Signals):
 
 /** In words, with the remedy; empty while the run can learn. */
 export function whyNothingWasLearned(
-  { truncated, withSignal, pass1 }: StepShares,
+  { truncated, withSignal, pass1 }: ReturnType<typeof sharesOf>,
   idleSteps: number,
   maxNewTokens: number,
 ): string[] {

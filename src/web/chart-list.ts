@@ -131,8 +131,7 @@ const grpo = (steps: string) => [
 /** The charts that a stage has metrics for. */
 export function chartsFor(stage: Pick<StageInfo, "kind" | "stepName">, metrics: string[]): ChartSpec[] {
   const present = new Set(metrics);
-  const asks = stage.kind === "grpo" || stage.kind === "sample";
-  return (asks ? grpo(stage.stepName ?? "steps") : PRETRAIN)
+  return (["grpo", "sample"].includes(stage.kind) ? grpo(stage.stepName ?? "steps") : PRETRAIN)
     .map((spec) => ({ ...spec, series: NUMBERED[spec.title]?.(metrics) ?? spec.series }))
     .map((spec) => ({ ...spec, series: spec.series.filter(([metric]) => present.has(metric)) }))
     .filter((spec) => spec.series.length > 0);
