@@ -208,7 +208,7 @@ function recipeStage(
   { promptTokens = RL.prompt, completionTokens }: PlanOptions,
 ): Stage[] {
   const { name, steps } = stage;
-  if (stage.kind === "evaluate") return [];
+  if (stage.kind === "evaluate" || stage.kind === "sample") return [];
   if (stage.kind !== "grpo") {
     const tokens = steps * stage.batch * stage.accumulate * stage.sequence;
     return [{ name, text: [{ tokens, context: stage.sequence }], givenHours: null }];
