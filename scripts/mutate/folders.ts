@@ -28,8 +28,8 @@ export const FOLDERS: Record<string, readonly Part[]> = {
       ["number", "number-answer", "extract", "verdict", "pitfalls"],
     ),
     tasks(
-      ["thought-equations", "thought-tokens", "thought-value", "expression", "steps"],
-      ["thought-equations", "expression", "countdown-user", "steps"],
+      ["thought-equations", "thought-marks", "thought-tokens", "thought-value", "expression", "steps"],
+      ["thought-equations", "thought-marks", "expression", "countdown-user", "steps"],
     ),
     tasks(
       ["equations", "arithmetic", "word-problems"],

@@ -1,5 +1,6 @@
 /** The completions of one problem: thoughts as they stream, answers, verdicts, and how many were right. */
-import { split, targetOf } from "./completion.ts";
+import { targetOf } from "../tasks/thought-marks.ts";
+import { split } from "./completion.ts";
 import { decimal } from "./format.ts";
 import { ask, isBusy, type Question, stop, type Try } from "./questions.ts";
 import { outcomeOf } from "./samples.tsx";

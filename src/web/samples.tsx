@@ -1,7 +1,8 @@
 /** A group: one problem's completions side by side, with rewards and advantages, from any step of the run. */
 import { useSignal } from "@preact/signals";
 import type { GroupRecord, SampleRecord } from "../events.ts";
-import { split, targetOf } from "./completion.ts";
+import { targetOf } from "../tasks/thought-marks.ts";
+import { split } from "./completion.ts";
 import { run } from "./feed.ts";
 import { decimal, signed } from "./format.ts";
 import { Thought } from "./thought.tsx";

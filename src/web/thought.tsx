@@ -1,6 +1,6 @@
 /** A thought, line by line. A model's text is never mark-up. */
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { type Claims, endingOf, segments } from "./completion.ts";
+import { type Claims, endingOf, segments } from "../tasks/thought-marks.ts";
 
 interface ThoughtProps {
   text: string;
