@@ -1,6 +1,7 @@
 /** A stage's problems against the model: each split has some, and each prompt leaves room for its completion. */
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { encodeProblem } from "../data/prompt.ts";
+import { encodeReply } from "../data/reply.ts";
 import { isUserError, UserError, usageError } from "../lib/errors.ts";
 import { usablePositions } from "../models/rope.ts";
 import { splitRows } from "../tasks/jsonl-rows.ts";
@@ -28,6 +29,7 @@ export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, mode
       ? evaluationProblems(resolveEvaluation(stage, recipe, model)).map(({ problem }) => problem)
       : (task.list?.("train") ?? generated(task, stage, recipe.seed));
   checkRoom(stage, options, problems, model);
+  if (task.environment !== undefined) checkReplies(stage, problems[0]!, model);
   const weighted = stage.kind === "grpo" ? rewardsOf(stage, task) : [];
   if (options.kind === "module") {
     const names = weighted.map(({ name }) => name);
@@ -48,6 +50,16 @@ export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, mode
 function generated(task: Task, { steps, problemsPerStep }: GrpoStage, seed: number): Problem[] {
   const length = Math.min(steps * problemsPerStep, MEASURED);
   return Array.from({ length }, (_, index) => task.generate({ seed, split: "train", index }));
+}
+
+/** A chat template may have no place for an environment's replies. */
+function checkReplies(stage: GrpoStage | EvaluateStage, problem: Problem, model: ModelShape): void {
+  try {
+    encodeReply(model, problem, [{ role: problem.tools === undefined ? "user" : "tool", content: "" }], -1);
+  } catch (error) {
+    if (!isUserError(error, "chat-template")) throw error;
+    throw usageError(`Stage "${stage.name}", task: ${error.found}.`, error.remedy ?? "");
+  }
 }
 
 function checkRoom(
