@@ -3,11 +3,13 @@ import "../src/runtime/no-telemetry.ts";
 import { onnxruntimeVersion } from "../src/runtime/onnxruntime-folder.ts";
 import { benchBusy } from "./busy.ts";
 import { benchDecode } from "./decode.ts";
+import { benchFamilies } from "./families.ts";
 import { benchFirstLight } from "./first-light.ts";
 import { benchGrpo } from "./grpo.ts";
 import { benchHouse } from "./house.ts";
 import { benchLibrary } from "./library.ts";
 import { benchMemory } from "./memory.ts";
+import { benchPlanner } from "./planner.ts";
 import { benchPrecision } from "./precision.ts";
 import { benchRealModel } from "./real-model.ts";
 import { benchRoundTrip } from "./round-trip.ts";
@@ -29,9 +31,11 @@ const benches: Record<string, (words: readonly string[]) => Promise<Row[]>> = {
   grpo: benchGrpo,
   trust: benchTrust,
   precision: benchPrecision,
+  planner: benchPlanner,
   tinker: benchTinker,
   "round-trip": benchRoundTrip,
   library: benchLibrary,
+  families: benchFamilies,
 };
 
 const [name, ...flags] = process.argv.slice(2);

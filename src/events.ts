@@ -101,7 +101,7 @@ export function currentEvaluation(record: EvaluationRecord): EvaluationRecord {
 /** A stage of a run before it begins. */
 export interface StageInfo {
   name: string;
-  kind: "pretrain" | "sft" | "grpo" | "evaluate";
+  kind: "pretrain" | "sft" | "grpo" | "sample" | "evaluate";
   totalSteps: number;
 }
 

@@ -5,13 +5,16 @@ import "../runtime/no-telemetry.ts";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { NUMERATORS } from "../plan/scale/costs.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "../recipe/name.ts";
 import {
+  amount,
   json,
   port,
   precision,
   real,
   seed,
+  share,
   temperature,
   threads,
   topP,
@@ -159,6 +162,39 @@ program
   .option("--completion-file <files...>", "files with a completion each, of the first problem")
   .addOption(json())
   .action(async (file, options) => (await import("./task-try.ts")).tryTask(file, options));
+
+program
+  .command("plan")
+  .argument(
+    "[model]",
+    "a preset, a recipe, or a folder or file with a config.json (the verdict on R1's 6 million)",
+  )
+  .description(
+    "FLOPs, memory, hours, dollars and energy of a training on GPUs, and what R1 and its rivals cost",
+  )
+  .option("--list", "presets and GPUs, with what is known of them")
+  .option("--parameters <count>", "instead of a model: its parameters, such as 671B", amount)
+  .option("--active <count>", "those that a token uses (all)", amount)
+  .option("--tokens <count>", "of the pretraining, such as 14.8T", amount)
+  .option("--context <count>", "tokens of a sequence (4096)", amount)
+  .option("--rl-steps <count>", "steps of GRPO", whole(1))
+  .option("--problems <count>", "problems of a step (32)", whole(1))
+  .option("--group <count>", "completions of a problem (16)", whole(1))
+  .option("--prompt-tokens <count>", "mean tokens of a prompt (128)", amount)
+  .option("--completion-tokens <count>", "mean tokens of a completion", amount)
+  .option("--scores <count>", "passes that only score: old policy, reference (2)", whole(0, 2))
+  .option("--rollout-rate <count>", "tokens a second that a GPU samples (the roofline)", amount)
+  .option("--gpu <name>", "H800, H100, ... (the preset's, or H100)")
+  .option("--gpus <count>", "how many (the preset's, or the fewest that hold the model)", whole(1, 1e7))
+  .option("--mfu <share>", "utilisation, such as 0.39 (the preset's, or 0.375)", share)
+  .addOption(new Option("--numerator <what>", "what --mfu counts (causal)").choices(NUMERATORS))
+  .addOption(new Option("--peak <dtype>", "what --mfu is a share of (bf16)").choices(["bf16", "fp8"]))
+  .option("--uptime <share>", "of the hours, in which the training moves on (1)", share)
+  .option("--price <dollars>", "rent of a GPU for an hour (a dated price)", amount)
+  .option("--pue <factor>", "power of the hall over that of its computers (1.25)", real(1, 3))
+  .option("--sequences <count>", "that a GPU trains on at once (1)", whole(1))
+  .addOption(json())
+  .action(async (model, options) => (await import("./plan.ts")).plan(model, options));
 
 program
   .command("graph")

@@ -22,6 +22,23 @@ export const real =
     throw new InvalidArgumentError(`Expected a number from ${low} to ${high}.`);
   };
 
+const THOUSANDS = { "": 1, k: 1e3, M: 1e6, G: 1e9, B: 1e9, T: 1e12 };
+
+/** A parser of positive amounts such as 4096, 1e9, 37B or 14.8T. */
+export const amount = (text: string): number => {
+  const [, digits = "", unit = ""] = /^([\d.]+(?:e\d+)?)([kMGBT]?)$/.exec(text) ?? [];
+  const value = Number(digits) * THOUSANDS[unit as keyof typeof THOUSANDS];
+  if (digits !== "" && value > 0 && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError("Expected a positive number, such as 4096, 1e9, 37B or 14.8T.");
+};
+
+/** A parser of shares above 0, up to 1. */
+export const share = (text: string): number => {
+  const value = Number(text);
+  if (text.trim() !== "" && value > 0 && value <= 1) return value;
+  throw new InvalidArgumentError("Expected a share above 0 and at most 1, such as 0.39 for 39 %.");
+};
+
 export const threads = (usual: string): Option =>
   new Option("--threads <count>", `threads that compute (${usual})`).argParser(whole(1, 1024));
 

@@ -45,7 +45,14 @@ const solvedProblems = z
     "Problems of a task, each with the answer of its solver: a model that never solves one learns from these before RL.",
   );
 
-export const dataSchema = z.discriminatedUnion("kind", [
+const sampled = z
+  .strictObject({
+    kind: z.literal("samples"),
+    stage: z.string().min(1).describe("The earlier stage that sampled them."),
+  })
+  .describe("Completions that an earlier stage of `kind: sample` kept.");
+
+const sources = [
   countdownAttempts,
   z.strictObject({
     kind: z.literal("jsonl"),
@@ -58,6 +65,29 @@ export const dataSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("text"), file: z.string().min(1) }),
   repository,
   solvedProblems,
-]);
+  sampled,
+] as const;
+
+const sourceSchema = z.discriminatedUnion("kind", sources);
+
+/** Documents of several sources in given shares. */
+const mixture = z.strictObject({
+  kind: z.literal("mix"),
+  parts: z
+    .array(
+      z.strictObject({ share: z.number().positive().describe("Weight of this part."), data: sourceSchema }),
+    )
+    .min(2)
+    .describe("Sources, each with its share of the documents."),
+});
+
+export const dataSchema = z.discriminatedUnion("kind", [...sources, mixture]);
+
+/** A source that is no mixture. */
+export type DataSource = z.infer<typeof sourceSchema>;
 
 export type TrainingData = z.infer<typeof dataSchema>;
+
+/** The sources that a stage's documents come from. */
+export const partsOf = (data: TrainingData): DataSource[] =>
+  data.kind === "mix" ? data.parts.map((part) => part.data) : [data];

@@ -23,16 +23,15 @@ export interface SourceOptions {
   seed: number;
   /** SFT puts rows into the model's chat template where it has one; pretraining takes them unchanged. */
   stage: "pretrain" | "sft";
+  /** The file of what an earlier stage sampled. */
+  samplesOf?: (stage: string) => string;
   /** The recipe's, which solved problems are of where their stage names none. */
   task?: TaskOptions;
 }
 
 /** Documents by index, without end: a file is read again in a new order each epoch. @throws UserError */
-export function documentSource(
-  data: TrainingData,
-  model: TextModel,
-  { seed, stage, task }: SourceOptions,
-): DocumentSource {
+export function documentSource(data: TrainingData, model: TextModel, options: SourceOptions): DocumentSource {
+  const { seed, stage, task, samplesOf } = options;
   switch (data.kind) {
     case "countdown-attempts": {
       const { numbers, maxResult } = data;
@@ -44,6 +43,17 @@ export function documentSource(
     }
     case "repository":
       return repositorySource(data, model.tokenizer, seed);
+    case "samples": {
+      if (samplesOf === undefined) throw new RangeError("the samples of a stage are known in its run alone");
+      return documentSource({ kind: "jsonl", file: samplesOf(data.stage) }, model, options);
+    }
+    case "mix":
+      return mixed(
+        data.parts.map(({ share, data: part }, i) => ({
+          share,
+          source: documentSource(part, model, { ...options, seed: new Random(seed, "part", i).uint32() }),
+        })),
+      );
     case "task":
       return solvedDocuments(data.task ?? task, model, seed);
     default:
@@ -133,6 +143,27 @@ export function sourceFiles(folder: string, extensions: readonly string[]): Sour
   if (files.length > 0) return { files, notText, links };
   const found = paths.length === 0 ? "there are none in it" : `none of its ${paths.length} is text`;
   throw dataSetError(folder, null, found, expected);
+}
+
+/** Documents in a block after which the parts of a mixture begin again. */
+const BLOCK = 1000;
+
+/**
+ * Each part's documents in their order, evenly spread: document `index` is of the part that is furthest behind its share
+ * (Bresenham's rule).
+ */
+function mixed(parts: readonly { share: number; source: DocumentSource }[]): DocumentSource {
+  const total = parts.reduce((sum, { share }) => sum + share, 0);
+  const counts = parts.map(() => 0);
+  const block = Array.from({ length: BLOCK }, (_, i) => {
+    const behind = parts.map(({ share }, part) => ((i + 1) * share) / total - counts[part]);
+    const part = behind.indexOf(Math.max(...behind));
+    return { part, rank: counts[part]++ };
+  });
+  return (index) => {
+    const { part, rank } = block[index % BLOCK];
+    return parts[part].source(Math.floor(index / BLOCK) * counts[part] + rank);
+  };
 }
 
 function shuffled<Item>(documents: readonly Item[], seed: number): (index: number) => Item {

@@ -14,20 +14,21 @@ export function neededNodes(graph: Graph): Node[] {
   return graph.nodes.filter((node) => needed.has(node));
 }
 
-/** Floating-point operations of one run, in total and by path; `sizes` gives the symbols their values. */
+/** Floating-point operations of one run, in total, by path and by the op's name; `sizes` gives the symbols their values. */
 export function countFlops(
   graph: Graph,
   sizes: Record<string, number> = {},
-): { total: number; byPath: Map<string, number> } {
-  const byPath = new Map<string, number>();
+): { total: number; byPath: Map<string, number>; byOp: Map<string, number> } {
+  const [byPath, byOp] = [new Map<string, number>(), new Map<string, number>()];
   let total = 0;
   for (const node of neededNodes(graph)) {
     const flops = flopsOf(node, sizes);
     if (flops === null) continue;
     total += flops;
     byPath.set(node.path, (byPath.get(node.path) ?? 0) + flops);
+    byOp.set(node.op.name, (byOp.get(node.op.name) ?? 0) + flops);
   }
-  return { total, byPath };
+  return { total, byPath, byOp };
 }
 
 /** `null`: those of the node's body. */

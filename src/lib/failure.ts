@@ -13,13 +13,13 @@ export interface Failure {
   unexpected: boolean;
 }
 
-/** A failure as an error again, on the other side of a thread. */
+/** A failure as an error again, on the other side of a thread; its message ends with the remedy, as a `UserError`'s does. */
 export class FailureError extends Error {
   override name = "FailureError";
   readonly failure: Failure;
 
   constructor(failure: Failure) {
-    super(failure.message);
+    super([failure.message, failure.remedy].filter(Boolean).join(" "));
     this.failure = failure;
   }
 }

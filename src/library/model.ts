@@ -8,6 +8,7 @@ import { findModel } from "../run/find-model.ts";
 import { Engine, type EngineOptions } from "../runtime/engine.ts";
 import { type InferenceSession, openForInference } from "../sample/inference.ts";
 import type { Generation } from "../sample/requests.ts";
+import { extract } from "../tasks/extract.ts";
 import { opensThought } from "../tokenizer/chat.ts";
 import { TextStream } from "../tokenizer/stream.ts";
 import { ThoughtSplitter } from "../tokenizer/thought.ts";
@@ -58,9 +59,12 @@ export interface TextToken {
 export interface GeneratedText {
   /** All of it, with the thought's tags where the model writes them. */
   text: string;
-  /** The part in the thought's tags, without them; "" for a model that does not think aloud. */
+  /** What stands in the thought's tags, blanks at its ends trimmed; "" for a model that does not think aloud. */
   thought: string;
-  /** The part after the thought. */
+  /**
+   * What follows the thought, trimmed: the inside of its one `<answer>` block where the model writes R1-Zero's form (arXiv
+   * 2501.12948, table 1), or else all of it. "" where the completion ended in the thought.
+   */
   answer: string;
   ids: number[];
   logProbs: number[];
@@ -231,11 +235,13 @@ export class LanguageModel {
       parts
         .filter((part) => part.thought === thought)
         .map((part) => part.text)
-        .join("");
+        .join("")
+        .trim();
+    const rest = join(false);
     return {
       text: whole,
       thought: join(true),
-      answer: join(false),
+      answer: extract(rest).answer ?? rest,
       ids: tokens.map(({ id }) => id),
       logProbs: tokens.map(({ logProb }) => logProb),
       finish: stopAt < 0 ? finish : "stop",

@@ -4,6 +4,7 @@
  */
 
 export type { Document, DocumentSource, LanguageModelBatch } from "../data/packing.ts";
+export type { LossFactors, LossGraph } from "../models/design.ts";
 export { advantages, aggregations, hasSignal, importanceLevels } from "../train/advantages.ts";
 export { completionDatum, type Datum } from "../train/datum.ts";
 export { GrpoStage } from "../train/grpo.ts";
@@ -19,7 +20,6 @@ export {
   type BatchShape,
   batchFeeds,
   languageModelLoss,
-  type V3LossOptions,
 } from "../train/language-model.ts";
 export { LanguageModelStage } from "../train/language-model-stage.ts";
 export { defineLoss, type LossName, type LossTokens, losses, type TokenLoss } from "../train/losses.ts";
@@ -44,7 +44,7 @@ export {
   type StepOptions,
   type TrainStep,
 } from "../train/step.ts";
-export type { BuildLoss, LossGraph } from "../train/trace-step.ts";
+export type { BuildLoss } from "../train/trace-step.ts";
 export {
   type LossOutput,
   type OptimStep,

@@ -36,11 +36,14 @@ export const configOf = (shape: ModelShape, vocabSize: number): ModelConfig =>
 
 /** The model of a config that `checkConfig` accepts: its parameters, and what traces its passes. */
 export function modelOf(config: ModelConfig): Model {
-  const design = architectureFor(config).design(config);
+  const architecture = architectureFor(config);
+  const design = architecture.design(config);
   return {
     parameters: trunkParameters(design),
     cacheLayers: cacheLayersOf(design, trunkLayers(design)),
+    rotary: design.rotary,
     mtp: mtpModule(design),
+    loss: architecture.loss?.(config) ?? null,
     forward: (parameters, inputs, options) => forward(design, parameters, inputs, options),
     decode: (parameters, step) => decode(design, parameters, step),
   };

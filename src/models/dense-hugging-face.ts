@@ -26,7 +26,8 @@ import type { RopeScaling } from "./rope.ts";
 const ACTIVATION = ["silu", "swish"];
 const NO = [false];
 
-interface Family extends Pick<DecoderConfig, "architecture" | "qkvBias" | "qkNorm"> {
+interface Family {
+  traits?: Pick<DecoderConfig, "architecture" | "qkvBias" | "qkNorm">;
   /** What transformers takes for an absent field; left out, it follows from other fields. */
   absent: { kvHeads?: number; headDim?: number; maxPositions: number };
   /**
@@ -34,6 +35,10 @@ interface Family extends Pick<DecoderConfig, "architecture" | "qkvBias" | "qkNor
    * class that lacks a field ignores it, and so do we: Qwen2 has its biases by design.
    */
   fixed: Allowed;
+  /** Fields that we write for other readers, beside those of all families. */
+  written?: Fields;
+  /** An absent `sliding_window` is a window, and every layer has it. */
+  windowByDefault?: true;
 }
 
 /** By `model_type`. A Mistral without its window is Llama's block, and is written as such. */
@@ -41,23 +46,30 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   llama: {
     absent: { maxPositions: 2048 },
     fixed: { hidden_act: ACTIVATION, attention_bias: NO, mlp_bias: NO },
+    written: { attention_bias: false, mlp_bias: false },
   },
   qwen2: {
-    ...{ architecture: "qwen2", qkvBias: true },
+    traits: { architecture: "qwen2", qkvBias: true },
     absent: { kvHeads: 32, maxPositions: 32768 },
     fixed: { hidden_act: ACTIVATION },
+    // Its biases are by design: there is no attention_bias.
+    written: { use_sliding_window: false },
   },
   qwen3: {
-    ...{ architecture: "qwen3", qkNorm: true },
+    traits: { architecture: "qwen3", qkNorm: true },
     absent: { kvHeads: 32, headDim: 128, maxPositions: 32768 },
     fixed: { hidden_act: ACTIVATION, attention_bias: NO },
+    written: { attention_bias: false, use_sliding_window: false },
   },
-  mistral: { absent: { kvHeads: 8, maxPositions: 131072 }, fixed: { hidden_act: ACTIVATION } },
+  mistral: {
+    absent: { kvHeads: 8, maxPositions: 131072 },
+    fixed: { hidden_act: ACTIVATION },
+    windowByDefault: true,
+  },
 };
 
 /** In the spelling that transformers 4 and 5 both read. */
 export function denseToHuggingFace(config: DecoderConfig, ids: TokenIds): Fields {
-  const architecture = architectureOf(config);
   const { ropeScaling: scaling } = config;
   return {
     hidden_act: "silu",
@@ -66,9 +78,7 @@ export function denseToHuggingFace(config: DecoderConfig, ids: TokenIds): Fields
     ...(scaling?.kind === "dynamic" && { max_position_embeddings: scaling.originalPositions }),
     rope_theta: config.ropeTheta,
     rope_scaling: scaling === undefined ? null : writeScaling(scaling),
-    // Qwen2 has its biases by design and no such fields.
-    ...(architecture !== "qwen2" && { attention_bias: false }),
-    ...(architecture === "llama" ? { mlp_bias: false } : { use_sliding_window: false }),
+    ...FAMILIES[architectureOf(config)].written,
     ...writtenEnd(config, ids),
   };
 }
@@ -80,7 +90,7 @@ export function denseToHuggingFace(config: DecoderConfig, ids: TokenIds): Fields
  */
 export function denseFromHuggingFace(fields: Fields): DecoderConfig {
   const type = fields.model_type as string;
-  const { absent, fixed, ...traits } = FAMILIES[type];
+  const { absent, fixed, traits } = FAMILIES[type];
   checkFields(fields, fixed);
   const sizes = readNumbers(NUMBERS, fields);
   const { heads, hiddenSize } = sizes;
@@ -114,7 +124,8 @@ function refuseWindow(fields: Fields, type: string, positions: number, layers: n
   const width = fields.sliding_window === undefined ? 4096 : fields.sliding_window;
   // Where the file does not say which layers, the classes of transformers differ by version.
   const { use_sliding_window: flag, max_window_layers: first } = fields;
-  const used = type === "mistral" || (flag === true && kinds === null && Number(first ?? 0) < layers);
+  const used =
+    FAMILIES[type].windowByDefault || (flag === true && kinds === null && Number(first ?? 0) < layers);
   const wide = width === null || Number(width) >= positions;
   if (other === undefined && (!used || wide)) return;
   if (other === "sliding_attention" && wide && fields.sliding_window !== undefined) return;

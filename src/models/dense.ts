@@ -15,6 +15,7 @@ import {
 } from "./config.ts";
 import { denseFromHuggingFace, denseToHuggingFace } from "./dense-hugging-face.ts";
 import type { Architecture, AttentionContext, Design } from "./design.ts";
+import { countOf, type GgufFormat } from "./gguf.ts";
 import {
   matrix,
   mergeHeads,
@@ -92,23 +93,71 @@ const design = (config: DecoderConfig): Design => ({
   feedForward: (x, weights) => ({ out: swigluLayer(x, weights, "mlp") }),
 });
 
+/** Qwen's; Llama's differs by what its record says. */
+const gguf = (architecture: Family): GgufFormat => ({
+  architecture,
+  names: {
+    attn_k: "self_attn.k_proj",
+    attn_v: "self_attn.v_proj",
+    attn_q_norm: "self_attn.q_norm",
+    attn_k_norm: "self_attn.k_norm",
+  },
+  tensors: () => [],
+  rope: {},
+
+  write: (config) => [
+    countOf(config, "attention.head_count_kv", "num_key_value_heads"),
+    countOf(config, "attention.key_length", "head_dim"),
+    countOf(config, "attention.value_length", "head_dim"),
+    countOf(config, "rope.dimension_count", "head_dim"),
+  ],
+
+  read(metadata, { hidden_size: width, num_attention_heads: heads }) {
+    if (metadata.count("expert_count", 0) > 0)
+      throw metadata.wrong(
+        "expert_count",
+        "a dense model",
+        "Mixtures of experts are read as deepseek2 only.",
+      );
+    const headDim = metadata.count("attention.key_length", Number(width) / Number(heads));
+    const rotated = metadata.count("rope.dimension_count", headDim);
+    if (rotated !== headDim) throw metadata.wrong("rope.dimension_count", `${headDim}, the width of a head`);
+    return {
+      num_key_value_heads: metadata.count("attention.head_count_kv", Number(heads)),
+      head_dim: headDim,
+    };
+  },
+});
+
 const family = (
   name: Family,
   className: string,
-  aliases: readonly string[] = [],
+  own: Partial<Pick<Architecture<DecoderConfig, DenseShape>, "modelTypes">> & {
+    gguf?: Partial<GgufFormat>;
+  } = {},
 ): Architecture<DecoderConfig, DenseShape> => ({
   shape: denseShape,
   complete: completeShape,
   design,
   className,
-  modelTypes: [name, ...aliases],
-  gguf: { architecture: name, pairedHeads: name === "llama" },
+  modelTypes: [name],
+  ...own,
+  gguf: { ...gguf(name), ...own.gguf },
   check: checkDecoderConfig,
   fromHuggingFace: denseFromHuggingFace,
   toHuggingFace: denseToHuggingFace,
 });
 
 /** A Mistral without its window is Llama's block, and is written as such. */
-export const llama = family("llama", "LlamaForCausalLM", ["mistral"]);
-export const qwen2 = family("qwen2", "Qwen2ForCausalLM");
+export const llama = family("llama", "LlamaForCausalLM", {
+  modelTypes: ["llama", "mistral"],
+  gguf: {
+    rope: { factors: "head_dim" },
+    tensors: ({ num_attention_heads: heads, num_key_value_heads: kvHeads }) => [
+      { kind: "paired", gguf: "attn_q.weight", name: "self_attn.q_proj.weight", heads: Number(heads) },
+      { kind: "paired", gguf: "attn_k.weight", name: "self_attn.k_proj.weight", heads: Number(kvHeads) },
+    ],
+  },
+});
+export const qwen2 = family("qwen2", "Qwen2ForCausalLM", { gguf: { biases: true } });
 export const qwen3 = family("qwen3", "Qwen3ForCausalLM");

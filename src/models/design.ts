@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { Tensor } from "../graph/tensor.ts";
 import type { CachedStep, CacheMasks } from "./cache.ts";
 import type { Fields, TokenIds } from "./checks.ts";
+import type { GgufFormat } from "./gguf.ts";
 import type { ParameterSpec, Parameters, Weights } from "./layers.ts";
 import type { RotarySettings, RotaryTables } from "./rope.ts";
 
@@ -77,12 +78,14 @@ export interface Architecture<Config extends TrunkConfig, Shape> {
   /** The config of such a shape: fills what follows from its other fields. */
   complete(shape: Shape & { vocabSize: number }): Config;
   design(config: Config): Design;
+  /** What pretraining and SFT minimise, where it is not the cross-entropy alone. */
+  loss?(config: Config): DesignLoss | null;
   /** Values of `model_type` in a `config.json` that are read; the first one is written. */
   modelTypes: readonly string[];
   /** Name of the class in transformers. */
   className: string;
-  /** Name in llama.cpp's files, and whether these hold the rows of queries and keys as pairs that RoPE turns. */
-  gguf: { architecture: string; pairedHeads: boolean };
+  /** The family in llama.cpp's files. */
+  gguf: GgufFormat;
   /** @throws UserError naming the first impossible field and what would work */
   check(config: Config): Config;
   /** @throws UserError for a variant that would compute something else, or an impossible shape */
@@ -139,8 +142,11 @@ export interface Model {
   /** What the logits depend on. */
   parameters: ParameterSpec[];
   cacheLayers: CacheLayer[];
+  rotary: RotarySettings;
   /** Multi-token prediction, where the model has it: pretraining reads it, and speculative decoding as its draft. */
   mtp: MtpModule | null;
+  /** What pretraining and SFT minimise; `null`: the cross-entropy alone. */
+  loss: DesignLoss | null;
   /** Sequences from their beginning. */
   forward(parameters: Parameters, inputs: ForwardInputs, options?: ForwardOptions): ForwardResult;
   /** New tokens over a cache: one a row, or a chunk. */
@@ -162,3 +168,41 @@ export interface MtpModule {
   /** See `Model.decode`. `step.hidden` is [batch, seq, hiddenSize]. */
   decode(parameters: Parameters, step: CachedStep & { hidden: Tensor }): Decoded;
 }
+
+/** A traced loss with what is measured beside it. */
+export interface LossGraph {
+  /** A scalar whose gradient is taken. */
+  loss: Tensor;
+  /** Scalars to be reported, such as sums over the batch, and vectors: the tokens of each expert. */
+  measurements: Record<string, Tensor>;
+  /** Tokens of each expert, [experts] f32, by the name of the router's bias that balances them. */
+  loads?: ReadonlyMap<string, Tensor>;
+}
+
+/** The rows that a loss is of. */
+export interface LossBatch {
+  inputs: ForwardInputs;
+  /** Next tokens, [batch, seq] i32. */
+  targets: Tensor;
+  /** The mask and the one denominator of an update, [batch, seq] f32. */
+  weights: Tensor;
+  options: Pick<ForwardOptions, "recompute" | "fed">;
+  /** One more input of the graph, [batch, seq]. */
+  perToken(name: string, dtype: "i32" | "f32"): Tensor;
+}
+
+/** Factors of the terms beside the cross-entropy. */
+export interface LossFactors {
+  /** α of the sequence-wise balance loss; 1e-4 in the paper of DeepSeek-V3, 0 for none. */
+  balanceFactor: number;
+  /** λ of the MTP loss; 0.3, later 0.1 in the paper (section 4.2), 0 for none. */
+  mtpFactor: number;
+}
+
+/** Traces the loss of a design whose loss has more terms than the cross-entropy. */
+export type DesignLoss = (
+  model: Model,
+  parameters: Parameters,
+  batch: LossBatch,
+  factors: LossFactors,
+) => LossGraph;

@@ -11,6 +11,7 @@ import {
   evaluationProblems,
   type ResolvedEvaluate,
   type ResolvedPretrain,
+  type ResolvedSample,
   type ResolvedSft,
   resolve,
 } from "../recipe/resolve.ts";
@@ -47,7 +48,7 @@ export interface StagePlan {
 }
 
 /** Completions are taken to be this share of their limit: a base that stops by itself is far below it. */
-const COMPLETION_SHARE = 0.25;
+export const COMPLETION_SHARE = 0.25;
 /** Prompts that are measured for their mean length. */
 const PROMPTS = 32;
 
@@ -93,7 +94,11 @@ export function planRecipe(
         task.generate({ seed: recipe.seed, split: "train", index }),
       ),
     );
-    return { ...base, ...grpoPrograms(stage, { ...expected, config, promptTokens: measured }) };
+    const setting = { ...expected, config, promptTokens: measured };
+    return {
+      ...base,
+      ...(stage.kind === "sample" ? samplePrograms(stage, setting) : grpoPrograms(stage, setting)),
+    };
   });
   return { config: start.config, stages };
 }
@@ -318,6 +323,20 @@ function evaluationPrograms(
   const programs = samplingPrograms(setting, problems.length, { lengths, maxBatch });
   const why = setting.answerTokens === undefined ? ", a quarter of what fits" : "";
   return { programs, assumptions: [`completions of ${answer} tokens in the mean${why}`] };
+}
+
+function samplePrograms(
+  stage: ResolvedSample,
+  setting: Setting,
+): Pick<StagePlan, "programs" | "assumptions"> {
+  const { maxNewTokens: limit, maxBatch, problems, samples, steps } = stage;
+  const answer = setting.answerTokens ?? Math.ceil(limit * COMPLETION_SHARE);
+  const perStep = problems / steps;
+  const lengths = expectedLengths(setting, Math.ceil(perStep * samples), limit);
+  return {
+    programs: samplingPrograms(setting, perStep, { lengths, maxBatch }),
+    assumptions: [completionsAssumed(setting, answer, limit)],
+  };
 }
 
 export interface ProgramCost {

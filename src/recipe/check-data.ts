@@ -2,6 +2,7 @@
 import type { ModelShape } from "../checkpoint/folder.ts";
 import type { Example } from "../data/examples.ts";
 import { firstRow } from "../data/first-row.ts";
+import { partsOf } from "../data/options.ts";
 import { type DocumentSource, PackedExamples, PackedStream, rowLength } from "../data/packing.ts";
 import { documentSource, fileExamples, sourceFiles } from "../data/sources.ts";
 import { dataSetError } from "../tasks/rows.ts";
@@ -29,6 +30,8 @@ export function checkData(
   const file = data.kind === "text" || data.kind === "jsonl" ? data.file : null;
   const examples: Example[] =
     data.kind === "text" || data.kind === "jsonl" ? fileExamples(data, model, kind) : [];
+  // What an earlier stage samples is known when it has run.
+  if (partsOf(data).some(({ kind }) => kind === "samples")) return [];
   const passedOver = data.kind === "repository" ? checkRepository(stage.name, data) : [];
   if (kind === "sft") return [...passedOver, ...checkSft(stage, recipe, model, { file, examples })];
   if (data.kind === "task") measure(documentSource(data, model, { ...recipe, stage: kind }));

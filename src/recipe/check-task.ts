@@ -12,7 +12,14 @@ import { dataSetError } from "../tasks/rows.ts";
 import { rewardsOf } from "../train/rewards.ts";
 import type { Note } from "./check-data.ts";
 import { evaluationProblems, largestCompletion, resolveEvaluation } from "./resolve.ts";
-import { type EvaluateStage, type GrpoStage, type Recipe, type TaskOptions, taskOfStage } from "./schema.ts";
+import {
+  type AskingStage,
+  type GrpoStage,
+  type Recipe,
+  type SampleStageOptions,
+  type TaskOptions,
+  taskOfStage,
+} from "./schema.ts";
 
 /** Generated problems whose prompts are measured. */
 const MEASURED = 256;
@@ -21,7 +28,7 @@ const MEASURED = 256;
  * @throws UserError for a file that cannot be read, a split without rows, a question that is too long, a limit that exceeds
  *   the model's positions, a reward that the task does not have, or a task module that is at fault
  */
-export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, model: ModelShape): Note[] {
+export function checkTask(stage: AskingStage, recipe: Recipe, model: ModelShape): Note[] {
   const options = taskOfStage(stage, recipe);
   const task = taskFrom(options);
   const problems =
@@ -47,8 +54,9 @@ export function checkTask(stage: GrpoStage | EvaluateStage, recipe: Recipe, mode
     : [];
 }
 
-function generated(task: Task, { steps, problemsPerStep }: GrpoStage, seed: number): Problem[] {
-  const length = Math.min(steps * problemsPerStep, MEASURED);
+function generated(task: Task, stage: GrpoStage | SampleStageOptions, seed: number): Problem[] {
+  const asked = stage.kind === "grpo" ? stage.steps * stage.problemsPerStep : stage.problems;
+  const length = Math.min(asked, MEASURED);
   return Array.from({ length }, (_, index) => task.generate({ seed, split: "train", index }));
 }
 
@@ -63,7 +71,7 @@ function checkReplies(stage: GrpoStage | EvaluateStage, problem: Problem, model:
 }
 
 function checkRoom(
-  stage: GrpoStage | EvaluateStage,
+  stage: AskingStage,
   options: TaskOptions,
   problems: readonly Problem[],
   model: ModelShape,
@@ -101,12 +109,7 @@ function checkRoom(
   );
 }
 
-function promptOf(
-  problem: Problem,
-  stage: GrpoStage | EvaluateStage,
-  options: TaskOptions,
-  model: ModelShape,
-): number[] {
+function promptOf(problem: Problem, stage: AskingStage, options: TaskOptions, model: ModelShape): number[] {
   try {
     return encodeProblem(model, problem);
   } catch (error) {
@@ -124,7 +127,7 @@ function promptOf(
 function rowError(
   id: string,
   { file, test }: TaskOptions & { kind: "jsonl" },
-  stage: GrpoStage | EvaluateStage,
+  stage: AskingStage,
   found: string,
   remedy: string | null,
 ): UserError {

@@ -16,7 +16,7 @@ import { checkData, type Note } from "./check-data.ts";
 import { checkTask, stageError } from "./check-task.ts";
 import { problemAt, type RecipeSource } from "./load.ts";
 import { placeOf, stageShapes } from "./model.ts";
-import { type PretrainStage, type Recipe, type SftStage, type Stage, trains } from "./schema.ts";
+import { type PretrainStage, type Recipe, readsData, type SftStage, type Stage, trains } from "./schema.ts";
 import { unusedFactor } from "./validate.ts";
 
 /**
@@ -53,7 +53,7 @@ function checkWeights(model: Recipe["model"]): Note[] {
 function checkStage(stage: Stage, recipe: Recipe, model: ModelShape): Note[] {
   if ("lora" in stage && stage.lora !== undefined)
     adaptedWeights(modelOf(model.config).parameters, stage.lora.targets);
-  if (stage.kind === "pretrain" || stage.kind === "sft") {
+  if (readsData(stage)) {
     checkLanguageModelling(stage, model);
     return checkData(stage, recipe, model);
   }

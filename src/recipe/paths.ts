@@ -2,9 +2,10 @@
 import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join, normalize } from "node:path";
 import { holdsModel } from "../checkpoint/model.ts";
+import { type DataSource, partsOf, type TrainingData } from "../data/options.ts";
 import { dataSetError } from "../tasks/rows.ts";
 import type { Note } from "./check-data.ts";
-import type { Recipe, Stage, TaskOptions, TrainingData } from "./schema.ts";
+import { type Recipe, readsData, type Stage, type TaskOptions } from "./schema.ts";
 
 /**
  * The recipe with each relative path as it is from the directory of the command, and a note on each that is not beside
@@ -70,19 +71,13 @@ export function resolvePaths(
 
 /** Of the recipe's own task, whose file may be absent where no stage asks for it. */
 function usesTask(stage: Stage): boolean {
-  if (stage.kind === "evaluate") return stage.task === undefined;
-  return stage.kind === "grpo" || (stage.data.kind === "task" && stage.data.task === undefined);
+  if (!readsData(stage)) return stage.task === undefined;
+  return partsOf(stage.data).some((data) => data.kind === "task" && data.task === undefined);
 }
 
 function stagePaths(stage: Stage, file: (path: string) => string): Stage {
-  switch (stage.kind) {
-    case "grpo":
-      return stage;
-    case "evaluate":
-      return stage.task === undefined ? stage : { ...stage, task: taskPaths(stage.task, file) };
-    default:
-      return { ...stage, data: dataPaths(stage.data, file) };
-  }
+  if (readsData(stage)) return { ...stage, data: dataPaths(stage.data, file) };
+  return stage.task === undefined ? stage : { ...stage, task: taskPaths(stage.task, file) };
 }
 
 function taskPaths(task: TaskOptions, file: (path: string) => string): TaskOptions {
@@ -91,10 +86,15 @@ function taskPaths(task: TaskOptions, file: (path: string) => string): TaskOptio
   return { ...task, file: file(task.file), ...(task.test !== undefined && { test: file(task.test) }) };
 }
 
+function dataPaths(data: DataSource, file: (path: string) => string): DataSource;
+function dataPaths(data: TrainingData, file: (path: string) => string): TrainingData;
 function dataPaths(data: TrainingData, file: (path: string) => string): TrainingData {
   switch (data.kind) {
     case "countdown-attempts":
+    case "samples":
       return data;
+    case "mix":
+      return { ...data, parts: data.parts.map((part) => ({ ...part, data: dataPaths(part.data, file) })) };
     case "task":
       return data.task === undefined ? data : { ...data, task: taskPaths(data.task, file) };
     case "repository":

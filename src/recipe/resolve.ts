@@ -4,19 +4,22 @@
  */
 import { resolve as absolutePath } from "node:path";
 import type { ModelShape } from "../checkpoint/folder.ts";
+import { partsOf } from "../data/options.ts";
 import { chooseProblems, type EvaluatedProblem } from "../eval/problems.ts";
 import type { StageInfo } from "../events.ts";
 import { Random } from "../lib/random.ts";
 import { usablePositions } from "../models/rope.ts";
 import type { ListPart } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
-import { languageModelSteps } from "../train/options.ts";
+import { languageModelSteps, sampleSteps } from "../train/options.ts";
 import { recipeShape, stageShapes } from "./model.ts";
 import {
   type EvaluateStage,
   type GrpoStage,
   type PretrainStage,
   type Recipe,
+  readsData,
+  type SampleStageOptions,
   type SftStage,
   type Stage,
   type TaskOptions,
@@ -36,7 +39,8 @@ export type ResolvedSft = SftStage & Resolved;
 export type ResolvedGrpo = GrpoStage & Resolved & { task: TaskOptions };
 export type ResolvedEvaluate = EvaluateStage &
   Resolved & { task: TaskOptions; split: ListPart; maxNewTokens: number };
-export type ResolvedStage = ResolvedPretrain | ResolvedSft | ResolvedGrpo | ResolvedEvaluate;
+export type ResolvedSample = SampleStageOptions & Resolved & { task: TaskOptions };
+export type ResolvedStage = ResolvedPretrain | ResolvedSft | ResolvedGrpo | ResolvedSample | ResolvedEvaluate;
 
 export interface ResolvedRecipe extends Recipe {
   stages: ResolvedStage[];
@@ -60,6 +64,7 @@ function resolveStage(stage: Stage, recipe: Recipe, shape: ModelShape): Resolved
   const seed = stageSeed(recipe.seed, stage.name);
   switch (stage.kind) {
     case "grpo":
+    case "sample":
       return { ...stage, steps, seed, shape, task: taskOfStage(stage, recipe) };
     case "evaluate":
       return resolveEvaluation(stage, recipe, shape);
@@ -82,7 +87,16 @@ export const resolveEvaluation = (
 
 /** Steps that a stage takes. */
 function stageSteps(stage: Stage): number {
-  return stage.kind === "evaluate" ? 1 : stage.kind === "grpo" ? stage.steps : languageModelSteps(stage);
+  switch (stage.kind) {
+    case "evaluate":
+      return 1;
+    case "grpo":
+      return stage.steps;
+    case "sample":
+      return sampleSteps(stage);
+    default:
+      return languageModelSteps(stage);
+  }
 }
 
 export const stageInfos = ({ stages }: Recipe): StageInfo[] =>
@@ -108,13 +122,10 @@ export function evaluationPart(recipe: Recipe, stage: EvaluateStage): ListPart {
 export function trainedFiles(recipe: Recipe): Set<string> {
   const files = recipe.stages.flatMap((stage) => {
     if (stage.kind === "evaluate") return [];
-    const trained =
-      stage.kind === "grpo"
-        ? taskOfStage(stage, recipe)
-        : stage.data.kind === "task"
-          ? (stage.data.task ?? recipe.task)
-          : stage.data;
-    return "file" in trained ? [trained.file] : [];
+    const trained = readsData(stage)
+      ? partsOf(stage.data).map((data) => (data.kind === "task" ? (data.task ?? recipe.task) : data))
+      : [taskOfStage(stage, recipe)];
+    return trained.flatMap((data) => ("file" in data ? [data.file] : []));
   });
   return new Set(files.map((file) => absolutePath(file)));
 }

@@ -9,7 +9,7 @@ import { count, fraction, nonNegative, positive } from "../lib/schema.ts";
 import { modelShapes } from "../models/architectures.ts";
 import { MAX_BATCH } from "../sample/requests.ts";
 import { type TaskOptions, taskOptions } from "../tasks/registry.ts";
-import { grpoOptions, pretrainOptions, sftOptions } from "../train/options.ts";
+import { grpoOptions, pretrainOptions, sampleOptions, sftOptions } from "../train/options.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "./name.ts";
 
 export type { TrainingData } from "../data/options.ts";
@@ -78,6 +78,8 @@ const pretrainSchema = z.strictObject({ ...training, data: dataSchema, ...pretra
 const sftSchema = z.strictObject({ ...training, data: dataSchema, ...sftOptions.shape });
 const grpoSchema = z.strictObject({ ...training, task, ...grpoOptions.shape });
 
+const sampleSchema = z.strictObject({ name: stageName, from, task, ...sampleOptions.shape });
+
 const evaluateSchema = z.strictObject({
   name: stageName,
   from,
@@ -102,7 +104,13 @@ const evaluateSchema = z.strictObject({
   task,
 });
 
-const stageSchema = z.discriminatedUnion("kind", [pretrainSchema, sftSchema, grpoSchema, evaluateSchema]);
+const stageSchema = z.discriminatedUnion("kind", [
+  pretrainSchema,
+  sftSchema,
+  grpoSchema,
+  sampleSchema,
+  evaluateSchema,
+]);
 
 export const recipeObject = z.strictObject({
   name: z.string().regex(RUN_NAME, { error: RUN_NAME_RULE }).describe("Also the name of the run's folder."),
@@ -127,17 +135,25 @@ export type Recipe = z.infer<typeof recipeObject>;
 export type PretrainStage = z.infer<typeof pretrainSchema>;
 export type SftStage = z.infer<typeof sftSchema>;
 export type GrpoStage = z.infer<typeof grpoSchema>;
+export type SampleStageOptions = z.infer<typeof sampleSchema>;
 export type EvaluateStage = z.infer<typeof evaluateSchema>;
 /** A stage of a recipe, by `kind`. */
 export type Stage = z.infer<typeof stageSchema>;
 /** A stage that trains a model. */
-export type TrainingStageOptions = Exclude<Stage, EvaluateStage>;
+export type TrainingStageOptions = Exclude<Stage, SampleStageOptions | EvaluateStage>;
+/** A stage that asks the problems of a task. */
+export type AskingStage = GrpoStage | SampleStageOptions | EvaluateStage;
+
+/** Whether a stage trains on documents: pretraining and SFT. */
+export const readsData = (stage: Stage): stage is PretrainStage | SftStage =>
+  stage.kind === "pretrain" || stage.kind === "sft";
 
 /** Whether a stage makes a model, which later stages may take. */
-export const trains = (stage: Stage): stage is TrainingStageOptions => stage.kind !== "evaluate";
+export const trains = (stage: Stage): stage is TrainingStageOptions =>
+  stage.kind !== "evaluate" && stage.kind !== "sample";
 
 /** The task of a stage that has one: its own, or the recipe's. */
-export const taskOfStage = (stage: GrpoStage | EvaluateStage, recipe: Pick<Recipe, "task">): TaskOptions =>
+export const taskOfStage = (stage: AskingStage, recipe: Pick<Recipe, "task">): TaskOptions =>
   stage.task ?? recipe.task;
 
 /**

@@ -3,6 +3,7 @@
  * and what to write instead.
  */
 import { z } from "zod";
+import { partsOf } from "../data/options.ts";
 import { isUserError } from "../lib/errors.ts";
 import { checkConfig, configOf, type ModelShape } from "../models/architectures.ts";
 import { languageModelSteps, rewardNames } from "../train/options.ts";
@@ -13,6 +14,7 @@ import {
   type GrpoStage,
   type PretrainStage,
   type Recipe,
+  readsData,
   recipeObject,
   type SftStage,
   START,
@@ -42,7 +44,7 @@ function validate(recipe: Recipe, context: z.RefinementCtx): void {
     const at: Refuse = (path, message) => refuse(["stages", index, ...path], message);
     const shape = shapes[index];
     checkSource(stage, recipe.stages.slice(0, index), at);
-    if (stage.kind !== "pretrain" && stage.kind !== "sft" && stage.task !== undefined)
+    if (!readsData(stage) && stage.task !== undefined)
       checkSplit(stage.task, (path, message) => at(["task", ...path], message));
     if (stage.kind === "grpo") {
       checkGrpo(stage, shape, at);
@@ -53,10 +55,12 @@ function validate(recipe: Recipe, context: z.RefinementCtx): void {
           input: stage.rewards,
         });
     } else if (stage.kind === "evaluate") checkEvaluate(stage, shape, at);
+    else if (stage.kind === "sample") checkLimit(stage.maxNewTokens, shape, at);
     else {
       checkLanguageModelling(stage, shape, at);
-      if (stage.data.kind === "task" && stage.data.task !== undefined)
-        checkSplit(stage.data.task, (path, message) => at(["data", "task", ...path], message));
+      for (const data of partsOf(stage.data))
+        if (data.kind === "task" && data.task !== undefined)
+          checkSplit(data.task, (path, message) => at(["data", "task", ...path], message));
     }
   });
 }
@@ -92,6 +96,13 @@ export const recipeSchema = z.preprocess(expandPresets, recipeObject.superRefine
 /** Where a stage takes its model from: an earlier stage that trains one, the recipe, or a shape of its own. */
 function checkSource(stage: Stage, earlier: readonly Stage[], refuse: Refuse): void {
   const { from } = stage;
+  const sampling = earlier.filter(({ kind }) => kind === "sample").map(({ name }) => name);
+  for (const data of readsData(stage) ? partsOf(stage.data) : [])
+    if (data.kind === "samples" && !sampling.includes(data.stage))
+      refuse(
+        ["data"],
+        `No stage of kind: sample before this one is called "${data.stage}"${sampling.length === 0 ? "" : `: choose one of ${sampling.join(", ")}`}.`,
+      );
   const own = trains(stage) ? stage.model : undefined;
   if (stage.name === START)
     refuse(["name"], `"${START}" means the recipe's own model in from: choose another name.`);

@@ -1,6 +1,6 @@
 /**
  * `runs/NAME/`, all that is kept of a run: recipe.yaml as run, run.json, metrics.jsonl, samples.jsonl,
- * evaluations.jsonl, bill.jsonl, checkpoints/, adapters/, models/, bill.json, report.md. Killing the process at any moment leaves it
+ * evaluations.jsonl, bill.jsonl, checkpoints/, adapters/, models/, rows/, bill.json, report.md. Killing the process at any moment leaves it
  * readable; resuming from a checkpoint cuts the journals back to where that checkpoint saw them, all
  * but the bill's: what ran has been paid.
  */
@@ -41,6 +41,8 @@ export interface JournalPosition {
   metrics: number;
   samples: number;
   evaluations: number;
+  /** Of what stages sampled, by stage; absent where none has. */
+  rows?: Record<string, number>;
 }
 
 export interface RunOptions {
@@ -68,6 +70,7 @@ export function runPaths(folder: string) {
     checkpoints: at("checkpoints"),
     adapters: at("adapters"),
     models: at("models"),
+    rows: at("rows"),
     bill: at("bill.json"),
     charges: at("bill.jsonl"),
     report: at("report.md"),
@@ -91,6 +94,8 @@ export class RunFolder {
   readonly #samples: Journal<SamplesLine>;
   readonly #evaluations: Journal<EvaluationRecord>;
   readonly #charges: Journal<BillEntry>;
+  /** Training data that stages made, by stage. */
+  readonly #rows = new Map<string, Journal<object>>();
 
   constructor(folder: string, info: RunInfo, lock: Lock, resumed: boolean, movedTo: string | null) {
     this.folder = folder;
@@ -122,6 +127,24 @@ export class RunFolder {
     this.#evaluations.append(evaluation);
   }
 
+  /** The file of what a stage sampled. */
+  rowsPath(stage: string): string {
+    return join(this.paths.rows, `${stage}.jsonl`);
+  }
+
+  /** Adds rows to what a stage sampled; none at all make an empty file. */
+  appendRows(stage: string, rows: readonly object[]): void {
+    const journal = this.#rowsOf(stage);
+    for (const row of rows) journal.append(row);
+  }
+
+  #rowsOf(stage: string): Journal<object> {
+    makeFolder(this.paths.rows);
+    const journal = this.#rows.get(stage) ?? new Journal<object>(this.rowsPath(stage));
+    this.#rows.set(stage, journal);
+    return journal;
+  }
+
   /** Call while saving a checkpoint, and store the result in it. What it counts is on the disk. @throws UserError */
   position(): JournalPosition {
     this.#lock.check();
@@ -129,6 +152,9 @@ export class RunFolder {
       metrics: this.#metrics.position(),
       samples: this.#samples.position(),
       evaluations: this.#evaluations.position(),
+      ...(this.#rows.size > 0 && {
+        rows: Object.fromEntries([...this.#rows].map(([stage, journal]) => [stage, journal.position()])),
+      }),
     };
   }
 
@@ -137,8 +163,18 @@ export class RunFolder {
    * follows it is dropped and will be written again. Returns a warning if lines are missing, else `null`.
    */
   truncateTo(position: JournalPosition | null): string | null {
-    const { metrics, samples, evaluations } = position ?? { metrics: 0, samples: 0, evaluations: 0 };
+    const {
+      metrics,
+      samples,
+      evaluations,
+      rows = {},
+    } = position ?? { metrics: 0, samples: 0, evaluations: 0 };
+    // What a stage sampled after the checkpoint is sampled again.
+    for (const file of fs.existsSync(this.paths.rows) ? fs.readdirSync(this.paths.rows) : [])
+      rows[file.replace(/\.jsonl$/, "")] ??= 0;
+    const lost = Object.entries(rows).map(([stage, bytes]) => this.#rowsOf(stage).truncateTo(bytes));
     const missing =
+      lost.reduce((sum, bytes) => sum + bytes, 0) +
       this.#metrics.truncateTo(metrics) +
       this.#samples.truncateTo(samples) +
       this.#evaluations.truncateTo(evaluations);
@@ -174,6 +210,7 @@ export class RunFolder {
 
   close(): void {
     for (const journal of [this.#metrics, this.#samples, this.#evaluations, this.#charges]) journal.close();
+    for (const journal of this.#rows.values()) journal.close();
     this.#lock.release();
   }
 }

@@ -5,6 +5,7 @@
  */
 import fs from "node:fs";
 import { hostname } from "node:os";
+import { dirname } from "node:path";
 import { Worker } from "node:worker_threads";
 import { onDisk } from "../lib/disk.ts";
 import { type UserError, userError } from "../lib/errors.ts";
@@ -180,13 +181,14 @@ function readText(path: string): string | null {
 
 function busy(path: string, run: string, holder: Holder | null): UserError {
   const foreign = holder !== null && holder.place !== thisProcess().place;
-  const where = !foreign ? "" : holder.host === hostname() ? " in another container" : ` on ${holder.host}`;
+  const own = holder?.pid === process.pid && !foreign ? ", this one" : "";
+  const where = !foreign ? own : holder.host === hostname() ? " in another container" : ` on ${holder.host}`;
   const who = holder === null ? "another process" : `process ${holder.pid}${where}`;
   return userError(
     "run-folder",
-    `The run "${run}" is being written by ${who}.`,
+    `The run "${run}" in ${dirname(path)} is being written by ${who}.`,
     foreign && !holder.beats
       ? `Stop it there; if it no longer runs, remove ${path}.`
-      : "Wait for it or stop it, or give this run another name with --name.",
+      : "Wait for it or stop it, or give this run another name: --name, or the option name of train.",
   );
 }

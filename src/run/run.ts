@@ -36,8 +36,8 @@ import { taskFrom } from "../tasks/registry.ts";
 import { atStep } from "../train/diagnose.ts";
 import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
-import type { Model, StageSnapshot, StepReport } from "../train/stage.ts";
-import type { TrainingStage } from "../train/training-stage.ts";
+import { SampleStage } from "../train/sample-stage.ts";
+import type { Model, Stage as RunningStage, StageSnapshot, StepReport } from "../train/stage.ts";
 import type { JournalPosition, RunFolder } from "./folder.ts";
 import { writeReport } from "./report/report.ts";
 
@@ -170,20 +170,20 @@ export class Run {
   private async runStage(index: number, snapshot?: StageSnapshot): Promise<RunOutcome> {
     const stage = this.recipe.stages[index];
     this.payer = payerOf(stage.name, 0);
-    // A checkpoint within a stage holds that stage's model.
-    const model = snapshot === undefined ? this.modelFor(stage) : this.model;
+    // A checkpoint within a stage that trains holds that stage's model.
+    const model = snapshot !== undefined && trains(stage) ? this.model : this.modelFor(stage);
     if (stage.kind === "evaluate") {
       if ((await this.evaluate(stage, model)) === "stopped") return "stopped";
     } else {
-      this.model = model;
-      const running = await this.createStage(stage, snapshot);
+      if (trains(stage)) this.model = model;
+      const running = await this.createStage(stage, model, snapshot);
       this.payer.work = () => running.work();
       this.charge();
       try {
-        const outcome = await this.trainStage(index, stage.name, running);
+        const outcome = await this.advanceStage(index, stage, running);
         if (outcome === "stopped") return "stopped";
         await this.keepAdapter(stage.name, running);
-        await this.keepModel(stage.name);
+        if (trains(stage)) await this.keepModel(stage.name);
       } finally {
         await running.release();
       }
@@ -217,17 +217,31 @@ export class Run {
 
   private createStage(
     stage: Exclude<ResolvedStage, ResolvedEvaluate>,
+    model: Model,
     snapshot?: StageSnapshot,
-  ): Promise<TrainingStage> {
-    const { model, hooks } = this;
+  ): Promise<RunningStage> {
+    const { hooks } = this;
     const context = { seed: stage.seed, engine: hooks.engine };
     if (stage.kind === "grpo") return GrpoStage.create(model, taskFrom(stage.task), stage, context, snapshot);
+    if (stage.kind === "sample")
+      return SampleStage.create(model, taskFrom(stage.task), stage, context, snapshot);
     const { task } = this.recipe;
-    const source = documentSource(stage.data, model, { seed: stage.seed, stage: stage.kind, task });
+    const samplesOf = (name: string): string => this.folder.rowsPath(name);
+    const source = documentSource(stage.data, model, {
+      seed: stage.seed,
+      stage: stage.kind,
+      task,
+      samplesOf,
+    });
     return LanguageModelStage.create(model, source, stage, context, snapshot);
   }
 
-  private async trainStage(index: number, name: string, stage: TrainingStage): Promise<RunOutcome> {
+  private async advanceStage(
+    index: number,
+    options: ResolvedStage,
+    stage: RunningStage,
+  ): Promise<RunOutcome> {
+    const { name } = options;
     const { everySteps } = this.recipe.checkpoint;
     const began = performance.now();
     const first = stage.done;
@@ -237,7 +251,7 @@ export class Run {
       this.charge(true);
       const secondsPerStep = (performance.now() - began) / 1000 / (stage.done - first);
       this.record(name, stage, report, secondsPerStep * (stage.totalSteps - stage.done));
-      this.model = { ...this.model, parameters: stage.parameters() };
+      if (trains(options)) this.model = { ...this.model, parameters: stage.parameters() };
       const stopping = this.hooks.shouldStop();
       if (stage.done < stage.totalSteps && (stopping || stage.done % everySteps === 0)) {
         await this.save(index, stage.done, stage.snapshot());
@@ -248,7 +262,7 @@ export class Run {
   }
 
   /** Saves the adapter of a LoRA stage, for those who have the base; the next stage's model has it merged in. */
-  private async keepAdapter(name: string, stage: TrainingStage): Promise<void> {
+  private async keepAdapter(name: string, stage: RunningStage): Promise<void> {
     const adapter = stage.adapter();
     if (adapter === null) return;
     const { model } = this.recipe;
@@ -258,7 +272,7 @@ export class Run {
     this.notice("info", `The adapter of stage ${name} is in ${folder}, in PEFT's format.`);
   }
 
-  private record(name: string, stage: TrainingStage, report: StepReport, secondsLeft: number): void {
+  private record(name: string, stage: RunningStage, report: StepReport, secondsLeft: number): void {
     const { folder, hooks } = this;
     const { "flops-per-second": speed, ...metrics } = report.metrics;
     const share = speed == null || this.matmulRate === 0 ? null : speed / this.matmulRate;
@@ -266,6 +280,7 @@ export class Run {
     metrics.mfu = share !== null && share > 1 ? null : share;
     const step = stage.done;
     const { totalSteps } = stage;
+    if (report.rows !== undefined) folder.appendRows(name, report.rows);
     folder.appendMetrics({ stage: name, step, totalSteps, metrics });
     hooks.emit({ type: "metrics", stage: name, step, totalSteps, secondsLeft, metrics });
     if (report.groups.length > 0) {

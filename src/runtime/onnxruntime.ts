@@ -28,15 +28,26 @@ export function checkPlatform(folder: string, platform: string, arch: string): v
   );
 }
 
+/** What to do where the library is there and does not load. */
+export function loadRemedy(platform: string, message: string): string {
+  // Windows means a library that the named file needs.
+  if (platform === "win32" && /could not be found/i.test(message))
+    return "It needs Microsoft's Visual C++ Redistributable: install it, for this processor, and run the same command again.";
+  if (platform === "linux" && /ld-linux|GLIBC|musl/.test(message))
+    return "It needs glibc 2.28 or newer: use a distribution that has it, such as Debian 10, and not Alpine.";
+  return `If this process has loaded another copy of onnxruntime-node, install version ${onnxruntimeVersion()} of it beside Sputnik, so that both use one copy, or run Sputnik in a process of its own.`;
+}
+
 function load(): typeof common & Binding {
   checkPlatform(onnxruntimeFolder(), process.platform, process.arch);
   try {
     return require(onnxruntimeFolder());
   } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
     throw new UserError({
       kind: "platform",
-      what: `ONNX Runtime could not be loaded: ${cause instanceof Error ? cause.message : cause}`,
-      remedy: `If this process has loaded another copy of onnxruntime-node, install version ${onnxruntimeVersion()} of it beside Sputnik, so that both use one copy, or run Sputnik in a process of its own.`,
+      what: `ONNX Runtime could not be loaded: ${message}`,
+      remedy: loadRemedy(process.platform, message),
       cause,
     });
   }

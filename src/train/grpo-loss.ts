@@ -32,8 +32,9 @@ import { product, type Tensor } from "../graph/tensor.ts";
 import { registry } from "../lib/schema.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
 import { sequenceInputs } from "../models/decoder.ts";
-import { loadName, loadOf } from "./language-model.ts";
-import type { BuildLoss, LossGraph } from "./trace-step.ts";
+import type { LossGraph } from "../models/design.ts";
+import { loadName, loadOf } from "../models/loss.ts";
+import type { BuildLoss } from "./trace-step.ts";
 
 /** Distances from 1 at which a ratio is clipped: [1 - low, 1 + high]. */
 export interface Clip {

@@ -34,7 +34,7 @@ export function trainedOn(
   options: Pick<LanguageModelOptions, "batch" | "sequence" | "documentMask" | "recompute" | "v3"> &
     Partial<Pick<LanguageModelOptions, "kind">>,
 ): Trained {
-  const { parameters, mtp } = modelOf(config);
+  const { parameters, mtp, loss } = modelOf(config);
   const shape: BatchShape = {
     batch: options.batch,
     seq: options.sequence,
@@ -42,8 +42,7 @@ export function trainedOn(
     recompute: options.recompute,
     padded: options.kind === "sft",
   };
-  const routed = parameters.some(({ role }) => role === "routerBias");
-  if (!routed && mtp === null) return { specs: parameters, loss: languageModelLoss(config, shape) };
+  if (loss === null) return { specs: parameters, loss: languageModelLoss(config, shape) };
   const factors = { ...V3_FACTORS, ...options.v3 };
   const specs = factors.mtpFactor > 0 ? [...parameters, ...(mtp?.parameters ?? [])] : parameters;
   return { specs, loss: languageModelLoss(config, shape, factors) };

@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { count, fraction, keyOf, nonNegative, off, positive } from "../lib/schema.ts";
 import { MAX_BATCH } from "../sample/requests.ts";
+import { type Language, SCRIPTS } from "../tasks/language.ts";
 import { builtInRewards } from "../tasks/registry.ts";
 import { advantages, aggregations, importanceLevels } from "./advantages.ts";
 import { ratios } from "./grpo-loss.ts";
@@ -90,6 +91,21 @@ const optionalWeights = Object.fromEntries(rewardNames.map((name) => [name, weig
   z.ZodOptional<typeof weight>
 >;
 
+/** How completions are sampled for training. */
+const samplingOptions = {
+  temperature: z
+    .number()
+    .positive({
+      error: "RL needs a temperature above 0: at 0 all completions of a group are equal and teach nothing.",
+    })
+    .describe("Sampling temperature, also of the log-probabilities in the loss."),
+  topP: fraction
+    .positive()
+    .optional()
+    .describe("Sample from the top tokens that together have this probability."),
+  topK: count.optional().describe("Sample from this many top tokens."),
+};
+
 /** The schema of a GRPO stage's options. */
 export const grpoOptions = z.strictObject({
   kind: z.literal("grpo"),
@@ -102,17 +118,7 @@ export const grpoOptions = z.strictObject({
     })
     .describe("Completions per problem: GRPO's group."),
   maxNewTokens: count.describe("Most tokens of a completion."),
-  temperature: z
-    .number()
-    .positive({
-      error: "RL needs a temperature above 0: at 0 all completions of a group are equal and teach nothing.",
-    })
-    .describe("Sampling temperature, also of the log-probabilities in the loss."),
-  topP: fraction
-    .positive()
-    .optional()
-    .describe("Sample from the top tokens that together have this probability."),
-  topK: count.optional().describe("Sample from this many top tokens."),
+  ...samplingOptions,
   rewards: z
     .object({ ...optionalWeights, accuracy: weight, format: weight })
     .catchall(weight)
@@ -152,6 +158,43 @@ export const grpoOptions = z.strictObject({
   optimizer: optimizerSchema,
   schedule: scheduleSchema,
 });
+
+const languages = ["prompt", ...(Object.keys(SCRIPTS) as Language[])] as const;
+
+/** The schema of a stage that samples completions and keeps good ones as training data. */
+export const sampleOptions = z.strictObject({
+  kind: z.literal("sample"),
+  problems: count.describe("Problems that are asked."),
+  problemsPerStep: count.default(64).describe("Problems between two saves."),
+  samples: count.describe("Completions per problem."),
+  ...samplingOptions,
+  maxNewTokens: count.describe("Most tokens of a completion."),
+  keep: z
+    .strictObject({
+      right: z.boolean().default(true).describe("Only right answers."),
+      readable: z
+        .boolean()
+        .default(true)
+        .describe("Only thoughts that keep the form, do not repeat themselves and have no false step."),
+      language: z
+        .enum(languages)
+        .optional()
+        .describe(
+          "Only thoughts in this language, or the prompt's; scripts are told apart, not languages of one script.",
+        ),
+      perProblem: count.default(1).describe("Most completions of a problem: the shortest different ones."),
+    })
+    .prefault({})
+    .describe("Which completions become training data."),
+  maxBatch: count.default(MAX_BATCH).describe("Sequences that the sampler decodes at once."),
+});
+
+/** Options of rejection sampling with all defaults. */
+export type SampleOptions = z.output<typeof sampleOptions>;
+
+/** Steps in which all problems are asked. */
+export const sampleSteps = (options: Pick<SampleOptions, "problems" | "problemsPerStep">): number =>
+  Math.ceil(options.problems / options.problemsPerStep);
 
 /** Options of GRPO with all defaults. */
 export type GrpoOptions = z.output<typeof grpoOptions>;

@@ -1,6 +1,8 @@
 /** What a completion earns: the weighted sum of rewards that a stage names, from the registry here or from the task. */
 import { UserError } from "../lib/errors.ts";
 import { registry } from "../lib/schema.ts";
+import { extract } from "../tasks/extract.ts";
+import { askedIn, languageOf, languageShare } from "../tasks/language.ts";
 import type { CheckedCompletion, Problem, Reward, Task } from "../tasks/problem.ts";
 
 /** The rewards that every task has, by name. */
@@ -17,6 +19,15 @@ export const rewards = registry<Reward>()({
     if (verdict.value === null) return null;
     const rest = (1 + Math.cos((Math.PI * Math.min(tokens, maxNewTokens)) / maxNewTokens)) / 2;
     return verdict.value === 1 ? rest : -rest;
+  },
+  /**
+   * Language consistency (R1, arXiv 2501.12948, section 2.3.2): the share of the thought's words that are in the prompt's
+   * language. A thought without words has none in it, so that leaving words out does not pay.
+   */
+  language: (problem, { text }) => {
+    const language = languageOf(askedIn(problem));
+    const { thought } = extract(text, { thoughtOpen: true });
+    return language === null ? null : (languageShare(thought, language) ?? 0);
   },
 });
 

@@ -25,6 +25,8 @@ export interface StepResult {
   groups: GroupRecord[];
   /** What the person should know: above all that, and why, a step could not learn. */
   notices: string[];
+  /** Rows of training data, of a stage that makes some. */
+  rows?: readonly object[];
 }
 
 /** The same with the step's work. */
@@ -34,6 +36,23 @@ export type StepReport = StepResult & Work;
 export interface StageSnapshot {
   tensors: Map<string, Value>;
   state: unknown;
+}
+
+/** A stage of a run that advances step by step, can be saved after each step, and is released. */
+export interface Stage {
+  readonly totalSteps: number;
+  /** Steps done. */
+  readonly done: number;
+  /** One step. */
+  advance(): Promise<StepReport>;
+  /** The model's current parameters; valid until the next `advance`. */
+  parameters(): ReadonlyMap<string, Value>;
+  /** All that was computed so far, with the current step. */
+  work(): Work;
+  snapshot(): StageSnapshot;
+  /** The trained adapter; `null` where there is none. */
+  adapter(): TrainedAdapter | null;
+  release(): Promise<void>;
 }
 
 /** A LoRA adapter, under PEFT's names. */

@@ -12,18 +12,9 @@ import {
   stepScalars,
 } from "../graph/optim.ts";
 import { Graph, GraphError, type Tensor } from "../graph/tensor.ts";
+import type { LossGraph } from "../models/design.ts";
 import { isProjection, type ParameterSpec, type Parameters, parameterInputs } from "../models/layers.ts";
 import type { Optimizer } from "./optimizer.ts";
-
-/** A traced loss with what is measured beside it. */
-export interface LossGraph {
-  /** A scalar whose gradient is taken. */
-  loss: Tensor;
-  /** Scalars to be reported, such as sums over the batch, and vectors: the tokens of each expert. */
-  measurements: Record<string, Tensor>;
-  /** Tokens of each expert, [experts] f32, by the name of the router's bias that balances them. */
-  loads?: ReadonlyMap<string, Tensor>;
-}
 
 /** Traces the loss; it defines the batch's inputs itself. */
 export type BuildLoss = (graph: Graph, parameters: Parameters) => LossGraph;

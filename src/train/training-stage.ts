@@ -4,11 +4,11 @@ import type { Value } from "../runtime/value.ts";
 import { learningRates, type Optimizer } from "./optimizer.ts";
 import type { Policy } from "./policy.ts";
 import { lrFactor, type Schedule } from "./schedule.ts";
-import type { StageSnapshot, StepReport, StepResult, TrainedAdapter } from "./stage.ts";
+import type { Stage, StageSnapshot, StepReport, StepResult, TrainedAdapter } from "./stage.ts";
 import type { Rates } from "./step.ts";
 
 /** A policy that is trained step by step, on a schedule of learning rates: by GRPO or by language modelling. */
-export abstract class TrainingStage {
+export abstract class TrainingStage implements Stage {
   readonly totalSteps: number;
   /** Steps done. */
   done: number;

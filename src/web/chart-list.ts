@@ -131,7 +131,7 @@ const GRPO = [
 /** The charts that a stage has metrics for. */
 export function chartsFor(kind: StageInfo["kind"], metrics: string[]): ChartSpec[] {
   const present = new Set(metrics);
-  return (kind === "grpo" ? GRPO : PRETRAIN)
+  return (kind === "grpo" || kind === "sample" ? GRPO : PRETRAIN)
     .map((spec) => ({ ...spec, series: NUMBERED[spec.title]?.(metrics) ?? spec.series }))
     .map((spec) => ({ ...spec, series: spec.series.filter(([metric]) => present.has(metric)) }))
     .filter((spec) => spec.series.length > 0);

@@ -8,6 +8,7 @@ const KINDS: Record<StageInfo["kind"], string> = {
   pretrain: "Pretraining",
   sft: "Fine-tuning",
   grpo: "Reinforcement learning",
+  sample: "Rejection sampling",
   evaluate: "Evaluation",
 };
 

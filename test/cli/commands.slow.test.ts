@@ -25,7 +25,7 @@ const json = async (args: string[]): Promise<Record<string, unknown>> => {
 
 test("help names every command, and a wrong one gets help", async () => {
   const { stdout } = await sputnik(["--help"], { cwd });
-  for (const name of ["train", "chat", "eval", "graph", "report", "export", "doctor", "start"])
+  for (const name of ["train", "chat", "eval", "plan", "graph", "report", "export", "doctor", "start"])
     expect(stdout).toContain(`  ${name}`);
   expect((await sputnik(["trian"], { cwd })).stderr).toContain("Did you mean train?");
 });
@@ -201,6 +201,26 @@ test("export: a GGUF file gives the folder's answers", async () => {
   expect(answer).toBe(thought(await ask("models/tiny")));
   const wrong = await sputnik(["export", "tiny", "x.gguf", "--dtype", "BF16"], { cwd });
   expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining("Choose F32, F16 or Q8_0")]);
+});
+
+test("plan tells the verdict, plans a recipe or a size, and refuses what makes no sense", async () => {
+  const { code, stdout } = await sputnik(["plan"], { cwd });
+  expect([code, stdout]).toEqual([0, expect.stringContaining("R1 was trained for about 6 million dollars")]);
+  expect(await json(["plan", "tiny.yaml"])).toMatchObject({
+    plan: { gpus: 1, stages: [{ name: "base" }, {}] },
+  });
+  const refused = async (...words: string[]): Promise<string> => {
+    const { code, stderr } = await sputnik(["plan", ...words], { cwd });
+    expect(code).toBe(1);
+    return stderr;
+  };
+  const size = ["--parameters", "70B", "--tokens", "2T"];
+  expect(await refused(...size, "--mfu", "39")).toContain("at most 1, such as 0.39 for 39 %");
+  expect(await refused("--parameters", "70B", "--tokens", "-2T")).toContain("Expected a positive number");
+  expect(await refused(...size, "--gpu", "h10")).toContain("Did you mean H100?");
+  expect(await refused(...size, "--gpus", "8")).toContain(
+    "needs 140 GB on each of 8 x NVIDIA H100 SXM5, which has 80 GB",
+  );
 });
 
 test("doctor says what there is, and measures", async () => {

@@ -20,8 +20,10 @@ describe("generate", () => {
     expect(whole.logProbs.every((value) => value <= 0 && value > -20)).toBe(true);
     expect(whole.finish).toBe("stop");
     expect(whole.thought).toMatch(/^\d+ [-+*/] \d+ = /);
-    expect(whole.answer).toMatch(/^\s*<answer>.*<\/answer>$/);
-    expect(`${whole.thought}</think>${whole.answer}`).toBe(whole.text);
+    expect(whole.answer).toMatch(/^[\d()+*/ -]+$/);
+    expect(`${whole.thought}\n</think>\n<answer>${whole.answer}</answer>`).toBe(whole.text);
+    const open = await model.generate(PROMPT, { seed: 3, stop: ["</answer>"] });
+    expect(open.answer).toBe(`<answer>${whole.answer}`);
   });
 
   it("ends before a text of `stop`, at a limit of tokens, and where nobody reads on", async () => {

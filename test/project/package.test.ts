@@ -4,8 +4,13 @@ import { expect, it } from "vitest";
 
 const readJson = (file: string) => JSON.parse(readFileSync(file, "utf8"));
 const { allowScripts, dependencies, devDependencies } = readJson("package.json");
-const packages: Record<string, { dev?: boolean; hasInstallScript?: boolean; resolved?: string }> =
-  readJson("package-lock.json").packages;
+interface Locked {
+  dev?: boolean;
+  hasInstallScript?: boolean;
+  resolved?: string;
+  engines?: { node?: string };
+}
+const packages: Record<string, Locked> = readJson("package-lock.json").packages;
 
 it("install scripts of dependencies do not run, least of all the one that asks NuGet for CUDA", () => {
   expect(allowScripts).toMatchObject({ "onnxruntime-node": false });
@@ -20,6 +25,15 @@ it("install scripts of dependencies do not run, least of all the one that asks N
 it("the lockfile marks no script of ONNX Runtime; after an update of it, delete that line again", () => {
   expect(packages).toHaveProperty(["node_modules/onnxruntime-node", "integrity"]);
   expect(packages["node_modules/onnxruntime-node"].hasInstallScript).toBeUndefined();
+});
+
+/** npm warns of each such package (EBADENGINE). `sputnik-r1/ai` is compiled with the types of @ai-sdk/provider, which run nowhere. */
+it("no package of the lockfile wants a later Node; after an update of @ai-sdk/provider, delete its engines again", () => {
+  for (const [path, { engines }] of Object.entries(packages)) {
+    const ranges = (engines?.node ?? "*").split("||");
+    const majors = ranges.map((range) => Number(/\d+/.exec(range)?.[0] ?? 0));
+    expect(Math.min(...majors), path).toBeLessThanOrEqual(20);
+  }
 });
 
 /** npm reads allowScripts of the root project alone, so a script of a dependency would run wherever Sputnik is installed. */

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { isUserError } from "../../src/lib/errors.ts";
-import { checkPlatform } from "../../src/runtime/onnxruntime.ts";
+import { checkPlatform, loadRemedy } from "../../src/runtime/onnxruntime.ts";
 import { chooseFolder, onnxruntimeVersion } from "../../src/runtime/onnxruntime-folder.ts";
 
 const root = mkdtempSync(join(tmpdir(), "sputnik-test-ort-"));
@@ -58,4 +58,18 @@ it("a platform without a library is told which ones there are", () => {
       "ONNX Runtime has no library for darwin-x64. Use a Node.js for one of darwin-arm64, linux-arm64, linux-x64.",
     );
   }
+});
+
+it.each([
+  [
+    "win32",
+    "The specified module could not be found.\n\\\\?\\C:\\p\\onnxruntime_binding.node",
+    /Visual C\+\+ Redistributable/,
+  ],
+  ["win32", "Module did not self-register", /another copy of onnxruntime-node, install version \d/],
+  ["linux", "Error loading shared library ld-linux-x86-64.so.2: No such file", /glibc 2\.28.*not Alpine/],
+  ["linux", "/lib64/libc.so.6: version `GLIBC_2.28' not found", /glibc 2\.28/],
+  ["darwin", "Module did not self-register", /another copy/],
+])("on %s, %j says what to do", (platform, message, remedy) => {
+  expect(loadRemedy(platform, message)).toMatch(remedy);
 });

@@ -174,6 +174,23 @@ const checked = (value: number): CheckedCompletion => ({
 });
 
 describe("the registry", () => {
+  it("language: of the thought's words, the share in the prompt's language (2501.12948, section 2.3.2)", () => {
+    const reward = (prompt: string, text: string) =>
+      registry.language({ ...problem, prompt }, { ...checked(1), text });
+    const bulgarian = "82, 27, 11 правят 44\n<think>\n";
+    expect(reward(bulgarian, "82 - 27 = 55, не. 55 - 11 = 44, да!</think><answer>so 44</answer>")).toBe(1);
+    expect(reward(bulgarian, "no, no, не. да!</think>")).toBe(0.5);
+    expect(reward("82, 27, 11 make 44\n<think>\n", "no, no, не. да!</think>")).toBe(0.5);
+    // Without words there is nothing in the language: leaving them out does not pay.
+    expect(reward(bulgarian, "82 - 27 = 55</think><answer>не</answer>")).toBe(0);
+    expect(reward("82, 27, 11\n<think>\n", "no</think>")).toBeNull();
+    const messages = [
+      { role: "system" as const, content: "Answer briefly." },
+      { role: "user" as const, content: "Колко е 2 + 2?" },
+    ];
+    expect(registry.language({ ...problem, messages }, { ...checked(1), text: "четири" })).toBe(1);
+  });
+
   it("length: right completions earn more the shorter they are, wrong ones lose less the longer (2502.03373)", () => {
     const length = (value: number, tokens: number) => registry.length(problem, { ...checked(value), tokens });
     const right = [0, 50, 100, 120].map((tokens) => length(1, tokens));
@@ -190,10 +207,10 @@ describe("the registry", () => {
 
   it("refuses a reward that neither it nor the task has, with those that there are", () => {
     expect(() => rewardsOf({ rewards: { accuracy: 1, validty: 1 } }, task)).toThrow(
-      'rewards.validty: expected a reward that the task countdown has: accuracy, format, length, validity, found "validty". Correct its name, or leave it out.',
+      'rewards.validty: expected a reward that the task countdown has: accuracy, format, length, language, validity, found "validty". Correct its name, or leave it out.',
     );
     expect(() => rewardsOf({ rewards: { validity: 1 } }, { name: "other" })).toThrow(
-      "accuracy, format, length,",
+      "accuracy, format, length, language,",
     );
   });
 

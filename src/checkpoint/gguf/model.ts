@@ -1,11 +1,15 @@
 /** Models in GGUF files: opened as a Hugging Face folder would be, and exported from a folder or from memory. */
 import { join } from "node:path";
 import {
+  allParameters,
   fromHuggingFace,
   type ModelConfig,
+  modelOf,
   storedConfig,
   toHuggingFace,
 } from "../../models/architectures.ts";
+import type { Fields } from "../../models/checks.ts";
+import type { ParameterRole } from "../../models/layers.ts";
 import { tokenizerFrom } from "../../tokenizer/load.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import {
@@ -35,8 +39,6 @@ import { READ_OTHERWISE } from "./splits.ts";
 import { furtherEnds, type TokenizerContent, tokenizerMetadata, toTokenizerContent } from "./tokenizer.ts";
 import { Metadata, type MetadataValue, samplingOf, text, u32 } from "./values.ts";
 import { type GgufTensor, ggufBytes, writeGguf } from "./write.ts";
-
-type Fields = Record<string, unknown>;
 
 /** A GGUF file in Hugging Face's terms; tensors are read one by one when asked for, while the file is open. */
 export interface GgufContent extends TokenizerContent {
@@ -160,11 +162,13 @@ function write(
   const wanted = { tied: config.tieEmbeddings, expected: expectedShapes(config) };
   const stored = checkedWeights(source, wanted, searched);
   if (tokenizer !== null) checkVocabulary(searched, config, tokenizer);
+  const roles = new Map(allParameters(config).map(({ name, role }) => [name, role]));
   const tensors = toGgufTensors(file, stored, layoutOf(file, fields)).map(
-    (tensor): GgufTensor => ({ ...tensor, type: typeOf(tensor, dtype) }),
+    ({ from, ...tensor }): GgufTensor => ({ ...tensor, type: typeOf(tensor.shape, roles.get(from), dtype) }),
   );
-  if ("ropeScaling" in config && config.ropeScaling?.kind === "llama3") {
-    const factors = llama3Factors(config);
+  const { rotary } = modelOf(config);
+  if (rotary.ropeScaling?.kind === "llama3") {
+    const factors = llama3Factors(rotary);
     tensors.push({ name: ROPE_FREQS, shape: [factors.length], type: "F32", pieces: () => [factors] });
   }
   const metadata = new Map([
@@ -203,10 +207,7 @@ function differences(metadata: Metadata, tokenizer: Tokenizer): string[] {
   ];
 }
 
-function typeOf(
-  { name, shape }: { name: string; shape: readonly number[] },
-  dtype: WrittenType,
-): WrittenType {
-  if (shape.length < 2 || name.endsWith("ffn_gate_inp.weight")) return "F32";
+function typeOf(shape: readonly number[], role: ParameterRole | undefined, dtype: WrittenType): WrittenType {
+  if (shape.length < 2 || role === "router") return "F32";
   return dtype === "Q8_0" && shape.at(-1)! % BLOCKS.Q8_0.elements !== 0 ? "F16" : dtype;
 }

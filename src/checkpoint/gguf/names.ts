@@ -1,64 +1,30 @@
 /**
- * Tensors of a GGUF model by their Hugging Face names, both ways. Most are renamed only; the others:
- * - "llama": ggml turns neighbouring dimensions of a head by RoPE where Hugging Face turns dimension i with i + half,
- *   so the rows of q and k are interleaved: half, half -> pairs. "qwen2" and "qwen3" keep Hugging Face's order, and
- *   "deepseek2" has pairs in both.
- * - "deepseek2": experts are stacked, and kv_b_proj is split in its keys (transposed) and values, as the absorbed form
- *   of multi-head latent attention uses them (arXiv 2405.04434, section 2.1.2).
+ * Tensors of a GGUF model by their Hugging Face names, both ways, by the format of its family. Most are renamed only.
  */
-
 import type { UserError } from "../../lib/errors.ts";
 import { LIMITS } from "../../models/checks.ts";
+import { COMMON_NAMES, type GgufFormat, type GgufTensor } from "../../models/gguf.ts";
 import { mismatch, tensorIn } from "../errors.ts";
 import type { StoredTensor, TensorSource } from "../weights.ts";
 
 /** What the mapping has to know of a model. */
 export interface TensorLayout {
-  /** Whether the rows of queries and keys are stored as the pairs that RoPE turns. */
-  pairedHeads: boolean;
+  format: GgufFormat;
   layers: number;
-  heads: number;
-  kvHeads: number;
-  /** Routed experts of a layer; 0 in a dense model. */
-  experts: number;
-  /** Widths of one head of kv_b_proj; 0 without latent attention. */
-  nope: number;
-  vHead: number;
+  tensors: readonly GgufTensor[];
 }
 
-/** GGUF name to Hugging Face name, without ".weight" or ".bias" and, in a block, without the block's prefix. */
-const WHOLE = { token_embd: "model.embed_tokens", output_norm: "model.norm", output: "lm_head" };
-const BLOCK = {
-  attn_norm: "input_layernorm",
-  attn_q: "self_attn.q_proj",
-  attn_k: "self_attn.k_proj",
-  attn_v: "self_attn.v_proj",
-  attn_q_norm: "self_attn.q_norm",
-  attn_k_norm: "self_attn.k_norm",
-  attn_output: "self_attn.o_proj",
-  attn_q_a: "self_attn.q_a_proj",
-  attn_q_a_norm: "self_attn.q_a_layernorm",
-  attn_q_b: "self_attn.q_b_proj",
-  attn_kv_a_mqa: "self_attn.kv_a_proj_with_mqa",
-  attn_kv_a_norm: "self_attn.kv_a_layernorm",
-  attn_kv_b: "self_attn.kv_b_proj",
-  ffn_norm: "post_attention_layernorm",
-  ffn_gate: "mlp.gate_proj",
-  ffn_up: "mlp.up_proj",
-  ffn_down: "mlp.down_proj",
-  ffn_gate_inp: "mlp.gate",
-  ffn_gate_shexp: "mlp.shared_experts.gate_proj",
-  ffn_up_shexp: "mlp.shared_experts.up_proj",
-  ffn_down_shexp: "mlp.shared_experts.down_proj",
-};
-const [TO_HF, TO_GGUF] = [
-  { ...WHOLE, ...BLOCK },
-  Object.fromEntries(Object.entries({ ...WHOLE, ...BLOCK }).map(([gguf, hf]) => [hf, gguf])),
-] as [Record<string, string>, Record<string, string>];
-/** The router's bias, whose endings do not follow the rule. */
-const ROUTER_BIAS = { gguf: "exp_probs_b.bias", hf: "mlp.gate.e_score_correction_bias" };
-const EXPERT = /^mlp\.experts\.(\d+)\.(gate|up|down)_proj\.weight$/;
-const EXPERTS = /^ffn_(gate|up|down)_exps\.weight$/;
+type Of<Kind> = Extract<GgufTensor, { kind: Kind }>;
+
+const ENDINGS = [".weight", ".bias"];
+
+/** GGUF name and Hugging Face name of all tensors of a family that are renamed, with their endings. */
+const renamed = ({ names }: GgufFormat): [gguf: string, name: string][] =>
+  Object.entries({ ...COMMON_NAMES, ...names }).flatMap(([gguf, name]): [string, string][] =>
+    ENDINGS.some((ending) => gguf.endsWith(ending))
+      ? [[gguf, name]]
+      : ENDINGS.map((ending) => [gguf + ending, name + ending]),
+  );
 
 /** Holds the frequencies of scaled RoPE: it becomes a part of the config (see rope.ts). */
 export const ROPE_FREQS = "rope_freqs.weight";
@@ -66,41 +32,66 @@ export const ROPE_FREQS = "rope_freqs.weight";
 /** The tensors of a GGUF file under Hugging Face names. @throws UserError for a name that is not known. */
 export function toHuggingFaceTensors(file: string, source: TensorSource, layout: TensorLayout): TensorSource {
   const result = new Map<string, StoredTensor>();
+  const names = new Map(renamed(layout.format));
+  const kinds = new Map(
+    layout.tensors.flatMap((one): [string, GgufTensor][] => [
+      [one.gguf, one],
+      ...(one.kind === "split" ? [[one.values, one] as [string, GgufTensor]] : []),
+    ]),
+  );
   for (const [name, tensor] of source) {
     if (name === ROPE_FREQS) continue;
     const { prefix, rest } = split(name, /^blk\.(\d+)\.(.+)$/, "model.layers.");
-    const experts = EXPERTS.exec(rest);
-    if (experts !== null) {
-      const [count = 0, ...shape] = tensor.shape;
-      // Before a name is made for each.
-      if (count !== layout.experts || count > LIMITS.experts)
-        throw unknown(file, name, `the ${layout.experts} experts of the metadata, at most ${LIMITS.experts}`);
-      const size = shape.reduce((product, n) => product * n, 1);
-      for (let e = 0; e < count; e++)
-        result.set(`${prefix}mlp.experts.${e}.${experts[1]}_proj.weight`, {
-          shape,
-          read: (start = 0, length = size, target) => tensor.read(e * size + start, length, target),
-        });
-    } else if (rest === "attn_k_b.weight") {
-      const values = source.get(name.replace("attn_k_b", "attn_v_b"));
-      const [heads = 0, latent = 0, nope = 0] = tensor.shape;
-      const vHead = values?.shape[1] ?? 0;
-      if (values === undefined || String(values.shape) !== String([heads, vHead, latent]))
-        throw unknown(file, name, "attn_v_b beside attn_k_b, both [heads, …]");
-      result.set(`${prefix}self_attn.kv_b_proj.weight`, {
-        shape: [heads * (nope + vHead), latent],
-        read: (start, count) =>
-          range(joinKeysValues(tensor.read(), values.read(), { heads, latent, nope, vHead }), start, count),
-      });
-    } else if (rest !== "attn_v_b.weight") {
-      const heads = pairedHeads(rest, layout);
-      result.set(prefix + translated(file, name, rest, TO_HF, ROUTER_BIAS.gguf, ROUTER_BIAS.hf), {
-        shape: tensor.shape,
-        read: heads === 0 ? tensor.read : (start, count) => readHalves(tensor, heads, start, count),
+    const own = kinds.get(rest);
+    if (own?.kind === "stacked")
+      for (const [one, part] of unstacked(file, name, tensor, own)) result.set(prefix + one, part);
+    else if (own?.kind === "split") {
+      if (rest === own.gguf) result.set(prefix + own.name, joined(file, name, source, own));
+    } else {
+      const renamed = names.get(rest);
+      if (renamed === undefined) throw unknownName(file, name, layout);
+      const { shape, read } = tensor;
+      result.set(prefix + renamed, {
+        shape,
+        read: own === undefined ? read : (start, count) => readHalves(tensor, own.heads, start, count),
       });
     }
   }
   return result;
+}
+
+/** The parts of a stack, by their names. */
+function* unstacked(
+  file: string,
+  name: string,
+  tensor: StoredTensor,
+  { name: pattern, count: expected }: Of<"stacked">,
+): Generator<[string, StoredTensor]> {
+  const [count = 0, ...shape] = tensor.shape;
+  // Before a name is made for each.
+  if (count !== expected || count > LIMITS.experts)
+    throw unknown(file, name, `the ${expected} experts of the metadata, at most ${LIMITS.experts}`);
+  const size = shape.reduce((product, n) => product * n, 1);
+  for (let i = 0; i < count; i++)
+    yield [
+      pattern.replace("*", String(i)),
+      { shape, read: (start = 0, length = size, target) => tensor.read(i * size + start, length, target) },
+    ];
+}
+
+/** Keys and values as one projection. */
+function joined(file: string, name: string, source: TensorSource, own: Of<"split">): StoredTensor {
+  const keys = source.get(name)!;
+  const values = source.get(name.replace(own.gguf, own.values));
+  const [heads = 0, latent = 0, nope = 0] = keys.shape;
+  const vHead = values?.shape[1] ?? 0;
+  if (values === undefined || String(values.shape) !== String([heads, vHead, latent]))
+    throw unknown(file, name, `${own.values} beside ${own.gguf}, both [heads, …]`);
+  return {
+    shape: [heads * (nope + vHead), latent],
+    read: (start, count) =>
+      range(joinKeysValues(keys.read(), values.read(), { heads, latent, nope, vHead }), start, count),
+  };
 }
 
 const range = (data: Float32Array, start = 0, count = data.length - start): Float32Array =>
@@ -109,6 +100,8 @@ const range = (data: Float32Array, start = 0, count = data.length - start): Floa
 /** One tensor to be written, its data in pieces. */
 export interface NamedPieces {
   name: string;
+  /** The Hugging Face name of the tensor that it comes from; of a stack the first one. */
+  from: string;
   shape: readonly number[];
   pieces(): Iterable<Float32Array>;
 }
@@ -119,36 +112,42 @@ export interface NamedPieces {
  */
 export function toGgufTensors(file: string, source: TensorSource, layout: TensorLayout): NamedPieces[] {
   const result: NamedPieces[] = [];
+  const names = new Map(renamed(layout.format).map(([gguf, name]) => [name, gguf]));
+  const kinds = new Map(layout.tensors.map((one) => [one.name, one]));
   for (const [name, { shape, read }] of source) {
     const { prefix, rest, index } = split(name, /^model\.layers\.(\d+)\.(.+)$/, "blk.");
     if (index >= layout.layers) continue;
-    const expert = EXPERT.exec(rest);
-    if (expert !== null) {
-      if (expert[1] !== "0") continue;
-      const one = (e: number) => name.replace(".experts.0.", `.experts.${e}.`);
-      const all = Array.from(
-        { length: layout.experts },
-        (_, e) => source.get(one(e)) ?? missing(file, one(e)),
-      );
+    const [, number] = /\.(\d+)\./.exec(rest) ?? [];
+    const own = kinds.get(number === undefined ? rest : rest.replace(`.${number}.`, ".*."));
+    if (own?.kind === "stacked") {
+      if (number !== "0") continue;
+      const one = (i: number) => name.slice(0, -rest.length).concat(own.name.replace("*", String(i)));
+      const all = Array.from({ length: own.count }, (_, i) => source.get(one(i)) ?? missing(file, one(i)));
       result.push({
-        name: `${prefix}ffn_${expert[2]}_exps.weight`,
-        shape: [layout.experts, ...shape],
+        name: prefix + own.gguf,
+        from: name,
+        shape: [own.count, ...shape],
         *pieces() {
           for (const tensor of all) yield tensor.read();
         },
       });
-    } else if (rest === "self_attn.kv_b_proj.weight") {
-      const { heads, nope, vHead } = layout;
+    } else if (own?.kind === "split") {
+      const { heads, nope, vHead } = own;
       const latent = shape[1]!;
       const halves = () => splitKeysValues(read(), { heads, latent, nope, vHead });
+      const half = (gguf: string, shape: number[], of: "keys" | "values"): NamedPieces => ({
+        ...{ name: prefix + gguf, from: name, shape },
+        pieces: () => [halves()[of]],
+      });
       result.push(
-        { name: `${prefix}attn_k_b.weight`, shape: [heads, latent, nope], pieces: () => [halves().keys] },
-        { name: `${prefix}attn_v_b.weight`, shape: [heads, vHead, latent], pieces: () => [halves().values] },
+        half(own.gguf, [heads, latent, nope], "keys"),
+        half(own.values, [heads, vHead, latent], "values"),
       );
     } else {
-      const gguf = translated(file, name, rest, TO_GGUF, ROUTER_BIAS.hf, ROUTER_BIAS.gguf);
-      const pieces = () => [permuteRows(read(), shape, pairedHeads(gguf, layout), "pairs")];
-      result.push({ name: prefix + gguf, shape, pieces });
+      const gguf = names.get(rest);
+      if (gguf === undefined) throw unknownName(file, name, layout);
+      const pieces = () => [own === undefined ? read() : permuteRows(read(), shape, own.heads, "pairs")];
+      result.push({ name: prefix + gguf, from: name, shape, pieces });
     }
   }
   return result;
@@ -160,19 +159,8 @@ function split(name: string, block: RegExp, prefix: string): { prefix: string; r
   return { prefix: `${prefix}${index}.`, rest, index: Number(index) };
 }
 
-function translated(
-  file: string,
-  name: string,
-  rest: string,
-  names: Record<string, string>,
-  oddFrom: string,
-  oddTo: string,
-): string {
-  if (rest === oddFrom) return oddTo;
-  const [, base = "", ending = ""] = /^(.+)(\.weight|\.bias)$/.exec(rest) ?? [];
-  if (Object.hasOwn(names, base)) return names[base]! + ending;
-  throw unknown(file, name, "a tensor of a llama, qwen2, qwen3 or deepseek2 model");
-}
+const unknownName = (file: string, tensor: string, { format }: TensorLayout): UserError =>
+  unknown(file, tensor, `a tensor of a ${format.architecture} model`);
 
 function unknown(file: string, tensor: string, expected: string): UserError {
   const remedy = "The model has a part that is not known here; leaving it out would compute something else.";
@@ -184,12 +172,6 @@ function missing(file: string, tensor: string): never {
   throw mismatch(tensorIn(file, tensor), "it to be stored", "nothing", remedy);
 }
 
-/** Heads whose rows are interleaved in the file; 0 where the order is the same. */
-function pairedHeads(gguf: string, { pairedHeads, heads, kvHeads }: TensorLayout): number {
-  if (!pairedHeads) return 0;
-  return gguf.startsWith("attn_q.") ? heads : gguf.startsWith("attn_k.") ? kvHeads : 0;
-}
-
 /** Rows of each head: first half, second half <-> pairs of one of each. */
 function permuteRows(
   data: Float32Array,
@@ -197,7 +179,6 @@ function permuteRows(
   heads: number,
   to: "pairs" | "halves",
 ): Float32Array {
-  if (heads === 0) return data;
   const width = data.length / shape[0]!;
   const headDim = shape[0]! / heads;
   const out = new Float32Array(data.length);

@@ -3,7 +3,10 @@
  * Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
  */
 import type { UserError } from "../../lib/errors.ts";
+import type { GgufReader } from "../../models/gguf.ts";
 import { mismatch } from "../errors.ts";
+
+export { f32, flag, text, u32 } from "../../models/gguf.ts";
 
 /** A list of numbers keeps its type; booleans are bytes 0 and 1. */
 export type NumberList =
@@ -64,10 +67,6 @@ export type MetadataValue =
   | { type: "ARRAY"; item: "ARRAY"; value: readonly MetadataValue[] }
   | { type: "ARRAY"; item: NumberType; value: NumberList };
 
-export const u32 = (value: number): MetadataValue => ({ type: "U32", value });
-export const f32 = (value: number): MetadataValue => ({ type: "F32", value });
-export const flag = (value: boolean): MetadataValue => ({ type: "BOOL", value });
-export const text = (value: string): MetadataValue => ({ type: "STRING", value });
 export const texts = (value: readonly string[]): MetadataValue => ({ type: "ARRAY", item: "STRING", value });
 export const i32s = (value: Iterable<number>): MetadataValue => ({
   ...{ type: "ARRAY", item: "I32" },
@@ -127,6 +126,18 @@ export class Metadata extends Map<string, MetadataValue> {
     if (found === undefined) return undefined;
     if (found.type === "ARRAY" && /^[IU](8|16|32)$/.test(found.item)) return found.value as Int32Array;
     throw this.wrong(key, "a list of whole numbers");
+  }
+
+  /** The keys that begin with a prefix, without it. */
+  within(prefix: string): GgufReader {
+    return {
+      has: (key) => this.has(prefix + key),
+      count: (key, ...fallback) => this.count(prefix + key, ...fallback),
+      number: (key, ...fallback) => this.number(prefix + key, ...fallback),
+      text: (key, ...fallback) => this.text(prefix + key, ...fallback),
+      flag: (key, fallback) => this.flag(prefix + key, fallback),
+      wrong: (key, ...words) => this.wrong(prefix + key, ...words),
+    };
   }
 
   /** The error for a key whose value is not what was expected. */

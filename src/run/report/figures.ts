@@ -101,7 +101,7 @@ function expertPlan(lines: MetricsLine[]): Plan {
 /** Charts of one training stage; those without a value are left out. */
 export function stageFigures(stage: Stage, lines: MetricsLine[]): Figure[] {
   if (stage.kind === "evaluate") return [];
-  const plans = stage.kind === "grpo" ? grpoPlans : languageModellingPlans;
+  const plans = stage.kind === "grpo" || stage.kind === "sample" ? grpoPlans : languageModellingPlans;
   return [...plans, expertPlan(lines)].flatMap((plan) => {
     const series: Series[] = Object.entries(plan.metrics).map(([metric, name]) => ({
       name,

@@ -21,6 +21,11 @@ export function stageVerdict(stage: Stage, run: RunData): string[] {
       `The stage "${stage.name}" did not finish: it stopped at step ${last.step} of ${last.totalSteps}.`,
     );
   }
+  if (stage.kind === "sample") {
+    const rows = last.metrics.rows ?? 0;
+    if (rows === 0) sentences.push(`The stage "${stage.name}" kept no completion.`);
+    return sentences;
+  }
   // An RL step in which no group carried a signal makes no update, and so has no loss.
   const unknown = lines
     .filter(({ metrics }) => metrics.loss === null && metrics["groups/signal"] !== 0)

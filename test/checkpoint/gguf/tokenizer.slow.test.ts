@@ -2,7 +2,7 @@ import { Tokenizer as Official } from "tokenizers";
 import { describe, expect, it } from "vitest";
 import { ruleName, SPLIT_RULES } from "../../../src/checkpoint/gguf/splits.ts";
 import { tokenizerMetadata, toTokenizerContent } from "../../../src/checkpoint/gguf/tokenizer.ts";
-import { i32s, Metadata, text, texts } from "../../../src/checkpoint/gguf/values.ts";
+import { i32s, Metadata, type MetadataValue, text, texts } from "../../../src/checkpoint/gguf/values.ts";
 import { CompactTokenizer } from "../../../src/tokenizer/compact.ts";
 import { tokenizerFrom } from "../../../src/tokenizer/load.ts";
 import { trainBpe } from "../../../src/tokenizer/train.ts";
@@ -83,13 +83,13 @@ describe("refused, never guessed (C7)", () => {
     expect(() => tokenizerMetadata("f", changed, {}, changed.vocabSize)).toThrow(/split rule/);
   });
 
-  const base = (): [string, ReturnType<typeof text>][] => [
+  const base = (): [string, MetadataValue][] => [
     ["tokenizer.ggml.model", text("gpt2")],
     ["tokenizer.ggml.pre", text("qwen2")],
     ["tokenizer.ggml.tokens", texts(["a", "b"])],
     ["tokenizer.ggml.merges", texts([])],
   ];
-  it.each<[string, [string, ReturnType<typeof text>], RegExp]>([
+  it.each<[string, [string, MetadataValue], RegExp]>([
     [
       "an unknown rule",
       ["tokenizer.ggml.pre", text("viking")],

@@ -1,0 +1,46 @@
+/** Documents of several sources, in the shares that were asked for. */
+import { expect, test } from "vitest";
+import { dataSchema } from "../../src/data/options.ts";
+import { documentSource } from "../../src/data/sources.ts";
+import { Random } from "../../src/lib/random.ts";
+import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
+
+const model = { tokenizer: new CompactTokenizer() };
+const attempts = (singles: number) => ({
+  ...{ kind: "countdown-attempts", numbers: [2], hint: 1, maxAttempts: 1, goOn: 0.5, maxResult: 100 },
+  singles,
+});
+/** Single equations have no prompt to leave out, and solved problems do. */
+const mix = dataSchema.parse({
+  kind: "mix",
+  parts: [
+    { share: 3, data: attempts(1) },
+    { share: 1, data: attempts(0) },
+  ],
+});
+
+test("shares are kept in every stretch, and no document of a part is left out or comes twice", () => {
+  const source = documentSource(mix, model, { seed: 1, stage: "sft" });
+  const documents = Array.from({ length: 2400 }, (_, i) => source(i));
+  const single = documents.map(({ trainFrom }) => trainFrom === 1);
+  for (let from = 0; from + 40 <= 2400; from += 40)
+    expect(single.slice(from, from + 40).filter(Boolean).length).toBe(30);
+  const solved = documents.filter((_, i) => !single[i]);
+  const alone = documentSource(dataSchema.parse(attempts(0)), model, {
+    seed: new Random(1, "part", 1).uint32(),
+    stage: "sft",
+  });
+  expect(solved).toEqual(Array.from({ length: 600 }, (_, i) => alone(i)));
+});
+
+test("parts with equal options draw different documents", () => {
+  const twice = dataSchema.parse({
+    kind: "mix",
+    parts: [
+      { share: 1, data: attempts(0) },
+      { share: 1, data: attempts(0) },
+    ],
+  });
+  const source = documentSource(twice, model, { seed: 1, stage: "sft" });
+  expect(source(0).ids).not.toEqual(source(1).ids);
+});
