@@ -61,7 +61,7 @@ function generated(task: Task, stage: GrpoStage | SampleStageOptions, seed: numb
 }
 
 /** A chat template may have no place for an environment's replies. */
-function checkReplies(stage: GrpoStage | EvaluateStage, problem: Problem, model: ModelShape): void {
+function checkReplies(stage: AskingStage, problem: Problem, model: ModelShape): void {
   try {
     encodeReply(model, problem, [{ role: problem.tools === undefined ? "user" : "tool", content: "" }], -1);
   } catch (error) {
