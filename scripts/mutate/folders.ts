@@ -44,6 +44,7 @@ export const FOLDERS: Record<string, readonly Part[]> = {
       ["define", "probe", "attacks", "curriculum", "solved"],
     ),
     tasks(["environment", "conversation", "tool-calls"], ["environment", "tool-calls"]),
+    tasks(["language", "readable"], ["readable"]),
     { mutate: ["src/tasks/families/*.ts"], tests: ["test/tasks/families/*.test.ts"] },
   ],
   eval: [

@@ -192,9 +192,8 @@ function stagesOf(plan: TrainingPlan, { dollarsPerHour, stages }: TrainingInput)
     ...(missing.flop.length === 0 ? [] : [`the FLOP of ${missing.flop.join(", ")}`]),
     ...(missing.hours.length === 0 ? [] : [`the hours of ${missing.hours.join(", ")}`]),
   ];
-  const lengths = stages.some(({ rl }) => rl === null)
-    ? " --completion-tokens sets the length of completions."
-    : "";
+  const asks = stages.some(({ rl }) => rl === null) && !stages.some(({ rl }) => rl);
+  const lengths = asks ? " --completion-tokens sets the length of completions." : "";
   const note = lacks.length === 0 ? [] : [wrap(`Unknown, and in no sum: ${lacks.join("; ")}.${lengths}`)];
   return [table(head, [...rows, all]), ...note].join("\n");
 }

@@ -104,6 +104,7 @@ describe("a plan", () => {
     expect(printed("deepseek-r1").replace(/\n/g, " ")).toContain(
       "--completion-tokens sets the length of completions.",
     );
+    expect(printed("deepseek-r1", { completionTokens: 8000 })).not.toContain("--completion-tokens");
   });
 
   it("is one JSON document for programs", () => {
