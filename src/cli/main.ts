@@ -142,7 +142,10 @@ program
   .command("task")
   .description("look at a task of your own (sputnik task try FILE)")
   .command("try")
-  .argument("<file>", "TypeScript or JavaScript whose default export is defineTask({ ... }); it is run")
+  .argument(
+    "<file>",
+    "TypeScript or JavaScript whose default export is defineTask or defineEnvironment; it is run",
+  )
   .description(
     "show its problems, verdicts and speed, and attack its verifier: exit code 1 if an attack passes",
   )
@@ -152,7 +155,10 @@ program
   .option("--time-limit <seconds>", "of a verdict (2)", real(0.001, 3600))
   .option("--problems <count>", "problems to draw (200)", whole(1, 100_000))
   .addOption(seed("draws other problems (1)"))
-  .option("--completion <texts...>", "completions to judge, of the first problem")
+  .option(
+    "--completion <texts...>",
+    "completions to judge, of the first problem; for an environment, its turns",
+  )
   .option("--completion-file <files...>", "files with a completion each, of the first problem")
   .addOption(json())
   .action(async (file, options) => (await import("./task-try.ts")).tryTask(file, options));

@@ -8,6 +8,7 @@ import { CREDIT, type Figure, type SourceName, sources } from "../plan/scale/sou
 import { type System, systemNamed, systems } from "../plan/scale/systems.ts";
 import type { TrainingInput, TrainingPlan } from "../plan/scale/training.ts";
 import { COVERS, type Reading, type Verdict } from "../plan/scale/verdict.ts";
+import { printable } from "./printable.ts";
 import { commandLine, duration, percent, short, table, whole } from "./screen.ts";
 
 const WIDTH = 100;
@@ -118,7 +119,7 @@ export function planPage(chosen: ChosenPlan, plan: TrainingPlan | null): string 
           ...(plan.utilisations.length === 0 ? [] : [utilisationsOf(plan)]),
         ];
   return [
-    color.bold(title),
+    color.bold(printable(title)),
     ...planned,
     ...(system === null ? [] : [factsOf(system, citations)]),
     ...(system?.base === undefined

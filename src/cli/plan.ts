@@ -6,7 +6,7 @@ import { systems } from "../plan/scale/systems.ts";
 import { planTraining } from "../plan/scale/training.ts";
 import { verdict } from "../plan/scale/verdict.ts";
 import { listPage, planPage, verdictPage } from "./plan-pages.ts";
-import { printable, printableJson } from "./printable.ts";
+import { printableJson } from "./printable.ts";
 
 export interface PlanCommand extends PlanOptions {
   list?: boolean;
@@ -19,7 +19,7 @@ export function plan(target: string | undefined, { list, json, ...options }: Pla
     : target === undefined && Object.keys(options).length === 0
       ? theVerdict()
       : thePlan(target, options);
-  console.log(json ? printableJson({ ...data, credit: CREDIT }) : printable(page()));
+  console.log(json ? printableJson({ ...data, credit: CREDIT }) : page());
 }
 
 function theVerdict() {

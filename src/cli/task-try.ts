@@ -3,6 +3,7 @@ import color from "picocolors";
 import { usageError } from "../lib/errors.ts";
 import { readText } from "../lib/text-file.ts";
 import { type AttackResult, attackTask } from "../tasks/attacks.ts";
+import { type Conversation, judgeAgain } from "../tasks/conversation.ts";
 import { isModuleFile, type ModuleInput, moduleOptions, moduleTask } from "../tasks/module-task.ts";
 import { answerTo, completionWith, probeTask } from "../tasks/probe.ts";
 import type { Problem, Task, Verdict } from "../tasks/problem.ts";
@@ -14,7 +15,7 @@ export interface TryOptions extends Partial<Pick<ModuleInput, "difficulty" | "te
   options?: string;
   seed?: number;
   problems?: number;
-  /** Judged against the first problem. */
+  /** Judged against the first problem; for an environment, those of one conversation about it. */
   completion?: string[];
   /** A file that holds one completion. */
   completionFile?: string[];
@@ -27,7 +28,7 @@ const [SHOWN, ATTACKED] = [3, 20];
 const WIDTH = 70;
 
 /** Sets the exit code 1 where an attack passes. @throws UserError where the file is at fault, naming the line */
-export function tryTask(file: string, options: TryOptions): void {
+export async function tryTask(file: string, options: TryOptions): Promise<void> {
   if (!isModuleFile(file))
     throw usageError(
       `${file} is no file of a task: expected TypeScript or JavaScript.`,
@@ -43,7 +44,11 @@ export function tryTask(file: string, options: TryOptions): void {
     ...(options.completion ?? []),
     ...(options.completionFile ?? []).map((path) => readText(path)),
   ];
-  const verdicts = given.map((completion) => ({
+  const { environment } = task;
+  const talk = { problem: problems[0]!, completions: given, cut: false };
+  const [conversation = null] =
+    environment === undefined || given.length === 0 ? [] : await judgeAgain(environment, [talk]);
+  const verdicts = (environment === undefined ? given : []).map((completion) => ({
     completion,
     verdict: task.verify(problems[0]!, completion),
   }));
@@ -67,6 +72,7 @@ export function tryTask(file: string, options: TryOptions): void {
     answers: task.solve !== undefined ? "solver" : known.length > 0 ? "answer" : null,
     right: known.length === 0 ? null : solved.reduce((sum, value) => sum + value, 0) / known.length,
     ...{ warnings, verdicts, attacks },
+    ...(environment !== undefined && { maxTurns: environment.maxTurns, conversation }),
   };
   if (passed.length > 0) process.exitCode = 1;
   if (json) console.log(printableJson({ ...result, shown: problems.slice(0, SHOWN) }));
@@ -102,6 +108,9 @@ interface Result {
   right: number | null;
   warnings: string[];
   verdicts: { completion: string; verdict: Verdict }[];
+  /** Of an environment. */
+  maxTurns?: number;
+  conversation?: Conversation | null;
   attacks: AttackResult[];
 }
 
@@ -119,13 +128,13 @@ function show(
     console.log(answer === null ? "" : `${color.dim("right answer")} ${printable(answer)}\n`);
   }
   for (const { completion, verdict } of result.verdicts)
-    console.log(
-      `${clipped(completion)}\n  ${color.bold(verdict.kind)} ${verdict.value}: ${printable(verdict.reason)}\n`,
-    );
+    console.log(`${clipped(completion)}\n${judged(verdict)}`);
+  if (result.conversation) showConversation(result.conversation);
   const { answers, right, different, attacks } = result;
   const rows = [
     ["problems", `${result.problems}, ${different} different; ${short(result.problemsPerSecond)} a second`],
     ["verdicts", `${short(result.verdictsPerSecond)} a second`],
+    ...(result.maxTurns === undefined ? [] : [["turns", `${result.maxTurns} at most`]]),
     ...(right === null
       ? []
       : [[answers === "solver" ? "its solver" : "its answer", `${percent(right, 1)} right`]]),
@@ -145,6 +154,20 @@ function show(
     console.log(`  ${clipped(example!.completion)}\n  ${printable(example!.verdict.reason)}`);
   }
 }
+
+function showConversation({ completions, replies, verdict, turnLimit }: Conversation): void {
+  for (const [i, completion] of completions.entries()) {
+    console.log(clipped(completion));
+    for (const { role, content } of replies[i] ?? [])
+      console.log(`  ${color.dim(role)} ${printable(content)}`);
+  }
+  // The environment has the last word, and the next completion was not given.
+  const goesOn = replies.length === completions.length && !turnLimit;
+  console.log(goesOn ? color.dim("  it goes on: give a further completion\n") : judged(verdict));
+}
+
+const judged = ({ kind, value, reason }: Verdict): string =>
+  `  ${color.bold(kind)} ${value}: ${printable(reason)}\n`;
 
 function clipped(text: string): string {
   const line = JSON.stringify(text);

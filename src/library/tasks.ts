@@ -10,6 +10,7 @@ export {
   answerIn,
   defineTask,
   type Judgement,
+  type ProblemDefinition,
   type TaskDefinition,
   taskOf,
 } from "../tasks/define.ts";

@@ -1,6 +1,7 @@
 /** A stage's problems against the model: each split has some, and each prompt leaves room for its completion. */
 import type { ModelShape } from "../checkpoint/folder.ts";
 import { encodeProblem } from "../data/prompt.ts";
+import { encodeReply } from "../data/reply.ts";
 import { isUserError, UserError, usageError } from "../lib/errors.ts";
 import { usablePositions } from "../models/rope.ts";
 import { splitRows } from "../tasks/jsonl-rows.ts";
@@ -35,6 +36,7 @@ export function checkTask(stage: AskingStage, recipe: Recipe, model: ModelShape)
       ? evaluationProblems(resolveEvaluation(stage, recipe, model)).map(({ problem }) => problem)
       : (task.list?.("train") ?? generated(task, stage, recipe.seed));
   checkRoom(stage, options, problems, model);
+  if (task.environment !== undefined) checkReplies(stage, problems[0]!, model);
   const weighted = stage.kind === "grpo" ? rewardsOf(stage, task) : [];
   if (options.kind === "module") {
     const names = weighted.map(({ name }) => name);
@@ -56,6 +58,16 @@ function generated(task: Task, stage: GrpoStage | SampleStageOptions, seed: numb
   const asked = stage.kind === "grpo" ? stage.steps * stage.problemsPerStep : stage.problems;
   const length = Math.min(asked, MEASURED);
   return Array.from({ length }, (_, index) => task.generate({ seed, split: "train", index }));
+}
+
+/** A chat template may have no place for an environment's replies. */
+function checkReplies(stage: AskingStage, problem: Problem, model: ModelShape): void {
+  try {
+    encodeReply(model, problem, [{ role: problem.tools === undefined ? "user" : "tool", content: "" }], -1);
+  } catch (error) {
+    if (!isUserError(error, "chat-template")) throw error;
+    throw usageError(`Stage "${stage.name}", task: ${error.found}.`, error.remedy ?? "");
+  }
 }
 
 function checkRoom(

@@ -31,12 +31,26 @@ export type Judgement =
       reason?: string;
     };
 
-/** `D` is a problem: what is asked, the right answer, and whatever else the verifier needs, as plain data. */
-export interface TaskDefinition<D extends Asked = Asked> {
+/** What a task and an environment both may say of their problems `D`. */
+export interface ProblemDefinition<D> {
   /** Of the problems' ids and of results; the name of the file where it is left out. */
   name?: string;
   /** The lowest and the highest difficulty, whole numbers: a recipe may then have the level moved by the pass rate. */
   levels?: readonly [low: number, high: number];
+  /** A right answer, as text: what stands between <answer> and </answer>. */
+  solve?(problem: D): string;
+  /** A thought that leads to this answer. Solved problems (`data: { kind: task }`) are trained with it, or without a thought. */
+  thought?(problem: D): string;
+  /** Further rewards by name, from -1 to 1, which a stage weighs in its `rewards`; `null` leaves a completion unscored. */
+  rewards?: Record<string, (problem: D, completion: CheckedCompletion) => number | null>;
+  /** In a chat, an example before the question shows the form of the answer: small models copy a form better than words. */
+  example?: { question: string; completion: string };
+  /** Equal for problems that are the same one in other words: they are in one split. The question where it is left out. */
+  content?(problem: D): string;
+}
+
+/** `D` is a problem: what is asked, the right answer, and whatever else the verifier needs, as plain data. */
+export interface TaskDefinition<D extends Asked = Asked> extends ProblemDefinition<D> {
   /**
    * One problem. Equal seeds and difficulties give equal problems: `new Random(seed)` is a source of chance.
    * @param seed a whole number in [0, 2^32)
@@ -48,16 +62,6 @@ export interface TaskDefinition<D extends Asked = Asked> {
    * reads its answer. It may be asynchronous, and is ended after the recipe's time limit.
    */
   verify(problem: D, completion: string): Judgement | Promise<Judgement>;
-  /** A right answer, as text: what stands between <answer> and </answer>. */
-  solve?(problem: D): string;
-  /** A thought that leads to this answer. Solved problems (`data: { kind: task }`) are trained with it, or without a thought. */
-  thought?(problem: D): string;
-  /** Further rewards by name, from -1 to 1, which a stage weighs in its `rewards`; `null` leaves a completion unscored. */
-  rewards?: Record<string, (problem: D, completion: CheckedCompletion) => number | null>;
-  /** In a chat, an example before the question shows the form of the answer: small models copy a form better than words. */
-  example?: { question: string; completion: string };
-  /** Equal for problems that are the same one in other words: they are in one split. The question where it is left out. */
-  content?(problem: D): string;
 }
 
 /** The definition as it is: the type of a problem follows from `generate`. */

@@ -8,8 +8,8 @@ import {
   isPlain,
   type Judgement,
   type Part,
+  type ProblemDefinition,
   settled,
-  type TaskDefinition,
   type TaskSettings,
   taskError,
   taskOf,
@@ -25,8 +25,7 @@ export type Reply = string | ReplyMessage | readonly ReplyMessage[];
 export type Step<S> = { done: Judgement } | { reply: Reply; state?: Partial<S> };
 
 /** `S` is the state of a conversation, as plain data. The first one is the problem: what is asked, the right answer, and so on. */
-export interface EnvironmentDefinition<S extends Asked = Asked>
-  extends Omit<TaskDefinition<S>, "generate" | "verify"> {
+export interface EnvironmentDefinition<S extends Asked = Asked> extends ProblemDefinition<S> {
   /**
    * One problem. Equal seeds and difficulties give equal problems: `new Random(seed)` is a source of chance.
    * @param seed a whole number in [0, 2^32)

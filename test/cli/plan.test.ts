@@ -1,4 +1,5 @@
 /** The pages of `sputnik plan`: their words, their width, and the same as JSON. */
+import { stripVTControlCharacters } from "node:util";
 import { describe, expect, it, test, vi } from "vitest";
 import { amount, share } from "../../src/cli/options.ts";
 import { type PlanCommand, plan } from "../../src/cli/plan.ts";
@@ -16,7 +17,7 @@ function printed(target?: string, options: PlanCommand = {}): string {
   plan(target, options);
   const text = log.mock.calls.map(([line]) => String(line)).join("\n");
   log.mockRestore();
-  const plain = text.replace(new RegExp(`${String.fromCharCode(27)}\\[\\d+m`, "g"), "").replace(/ +$/gm, "");
+  const plain = stripVTControlCharacters(text).replace(/ +$/gm, "");
   pages.set(key, plain);
   return plain;
 }
@@ -129,7 +130,10 @@ test.each<[string, string | undefined, PlanCommand]>([
   ["the list", undefined, { list: true }],
   ...Object.keys(systems).map((name): [string, string, PlanCommand] => [name, name, {}]),
 ])("%s fits 100 columns", (_, target, options) => {
-  for (const one of printed(target, options).split("\n")) expect(one.length, one).toBeLessThanOrEqual(100);
+  for (const one of printed(target, options).split("\n")) {
+    expect(one.length, one).toBeLessThanOrEqual(100);
+    expect(one).not.toMatch(/\[\d+m/);
+  }
 });
 
 describe("numbers of the command line", () => {

@@ -137,3 +137,31 @@ function judge(answer: number, completion: string): boolean {
     });
   });
 });
+
+test("an environment: the completions are the turns of one conversation", async () => {
+  const file = resolve("examples/tool-task.ts");
+  const json = async (...completions: string[]) =>
+    JSON.parse(
+      (await run("task", "try", file, "--json", "--problems", "20", "--completion", ...completions)).stdout,
+    );
+  const [problem] = (await json("=")).shown as [{ answer: string }];
+  expect(await json("=", problem.answer)).toMatchObject({
+    ...{ name: "calculator", maxTurns: 3, right: 1, verdicts: [], warnings: [] },
+    conversation: {
+      completions: ["=", problem.answer],
+      replies: [[{ role: "user", content: problem.answer }]],
+      verdict: { value: 1, kind: "right" },
+    },
+  });
+  const call = (expression: string) =>
+    `<tool_call>{"name": "calculator", "arguments": {"expression": "${expression}"}}</tool_call>`;
+  const shown = await run("task", "try", file, "--completion", call("12 * 12"), call("12 / 5"));
+  expect(shown.stdout).toMatch(/tool 144\n/);
+  expect(shown.stdout).toMatch(/tool error: write two numbers with \+, - or \* between them\n/);
+  expect(shown.stdout).toContain("it goes on: give a further completion");
+  expect(shown.stdout).toMatch(/turns +3 at most/);
+  expect([shown.code, shown.stdout.match(/attacks .*/)?.[0]]).toEqual([
+    0,
+    expect.stringMatching(/(\d+) of \1 refused/),
+  ]);
+});

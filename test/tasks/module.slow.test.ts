@@ -3,6 +3,7 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { judgeAgain } from "../../src/tasks/conversation.ts";
 import { closeModules } from "../../src/tasks/module-task.ts";
 import { probeTask } from "../../src/tasks/probe.ts";
 import type { Problem, StreamKey } from "../../src/tasks/problem.ts";
@@ -167,7 +168,7 @@ describe("a file that cannot be loaded", () => {
     [
       "whose default export is no task",
       "\nexport default { generate: () => ({}) };",
-      "FILE, line 2: its default export is an object, not a task. Write: export default defineTask({ generate, verify }).",
+      "FILE, line 2: its default export is an object, not a task. Write: export default defineTask({ generate, verify }), or defineEnvironment({ start, step }).",
     ],
     [
       "whose default export throws",
@@ -331,6 +332,74 @@ export default {
     expect(reward("broken")).toBe("FILE, line 9: rewards threw: Error: no length");
     expect(reward("slow")).toBe("FILE, line 6: rewards gave nothing in 0.3 s");
     expect(said(() => task.solve!(problem))).toBe("FILE, line 13: solve gave nothing in 0.3 s");
+  });
+});
+
+describe("an environment in a file", () => {
+  const COUNT = `import { defineEnvironment } from "sputnik-r1/tasks";
+export default defineEnvironment({
+  maxTurns: 4,
+  start: (seed) => ({ question: "Q" + seed, heard: 0 }),
+  step({ heard }, completion) {
+    if (completion === "throw") throw new Error("a bug");
+    if (completion === "loop") for (;;);
+    if (completion === "exit") process.exit(1);
+    if (completion === "nan") return { done: NaN };
+    if (completion === "end") return { done: heard === 2 };
+    return { reply: "heard " + completion, state: { heard: heard + 1 } };
+  },
+});
+`;
+
+  it("speaks through threads, in which a step that hangs leaves its conversation without a score", async () => {
+    const task = open(COUNT, { timeLimit: 0.5 });
+    expect(task.environment!.maxTurns).toBe(4);
+    const problem = task.generate(key(0));
+    const script = [
+      ["a", "b", "end"],
+      ["a", "loop"],
+      ["throw"],
+      ["end"],
+      ["a", "exit"],
+      ["nan"],
+      ["a", "b", "end"],
+    ];
+    const talks = script.map((completions) => ({ problem, completions, cut: false }));
+    const conversations = await judgeAgain(task.environment!, talks);
+    expect(conversations[0]!.replies.flat().map(({ content }) => content)).toEqual(["heard a", "heard b"]);
+    const told = conversations.map(({ verdict }) => [
+      verdict.value,
+      verdict.reason.replaceAll(/\S*task-\d+\.ts/g, "FILE"),
+    ]);
+    expect(told).toEqual([
+      [1, "right"],
+      [null, "timeout"],
+      [null, "verifier fault: FILE, line 6: step threw: Error: a bug"],
+      [0, "no answer block"],
+      [null, "verifier fault: the thread ended"],
+      [
+        null,
+        "verifier fault: FILE, line 5: step gave the number NaN, neither true nor false nor a number from 0 to 1, as done",
+      ],
+      [1, "right"],
+    ]);
+    expect(task.verify(problem, "a")).toMatchObject({ value: 0, reason: "the conversation goes on" });
+    const { pool } = task as typeof task & { pool: { ended: number; faults: number } };
+    expect([pool.ended, pool.faults]).toEqual([1, 3]);
+  });
+
+  it("is at fault by its own names: start, step and maxTurns", () => {
+    expect(said(() => open(COUNT.replace("maxTurns: 4", "maxTurns: 0")))).toBe(
+      "FILE, line 3: maxTurns is the number 0, not a whole number from 1 on",
+    );
+    const broken = open(COUNT.replace('({ question: "Q" + seed, heard: 0 })', "null"));
+    expect(said(() => broken.generate(key(0)))).toMatch(/^FILE, line 4: start gave null for the seed \d+$/);
+    const hangs = open(
+      COUNT.replace("heard: number", "").replace('if (completion === "throw")', "if (true)"),
+    );
+    expect(said(() => probeTask(hangs, [hangs.generate(key(0))]))).toMatch(
+      /line 6: step threw: Error: a bug/,
+    );
   });
 });
 
