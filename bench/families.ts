@@ -9,7 +9,7 @@ import { NAMED_KINDS, type TaskInput, taskFrom } from "../src/tasks/registry.ts"
 import type { Row } from "./rows.ts";
 import { fetchSmolLm2 } from "./smollm2.ts";
 
-const PROBLEMS = 100;
+const PROBLEMS = 80;
 const NEW_TOKENS = 64;
 const PAGE = "recipes/tasks.md";
 

@@ -50,11 +50,30 @@ it("fits 30 lines and trains with its recipe", async () => {
     .replaceAll("problems: 300", "problems: 4")
     .replaceAll("maxNewTokens: 48", "maxNewTokens: 16");
   fs.writeFileSync(join(cwd, "task.yaml"), recipe);
-  const { code, stdout, stderr } = await sputnik(["train", "task.yaml", "--quiet", "--json"], { cwd });
+  await trains(cwd, "task.yaml");
+});
+
+it("teaches a new model: solved problems first, in bytes, then RL", async () => {
+  const cwd = temporaryFolder();
+  fs.copyFileSync("examples/task.ts", join(cwd, "task.ts"));
+  const recipe = fs
+    .readFileSync("examples/task-new-model.yaml", "utf8")
+    .replace("steps: 130", "steps: 3")
+    .replace("steps: 150", "steps: 2")
+    .replace(/warmup: \d+/g, "warmup: 1")
+    .replaceAll("problems: 500", "problems: 4");
+  fs.writeFileSync(join(cwd, "task-new-model.yaml"), recipe);
+  expect(await trains(cwd, "task-new-model.yaml")).toContain("»");
+});
+
+/** Runs the recipe, whose evaluations come before and after; returns what it told. */
+async function trains(cwd: string, file: string): Promise<string> {
+  const { code, stdout, stderr } = await sputnik(["train", file, "--quiet", "--json"], { cwd });
   expect(code, stderr).toBe(0);
   const { evaluations } = JSON.parse(stdout) as { evaluations: { task: string; label: string }[] };
   expect(evaluations.map(({ task, label }) => [task, label])).toEqual([
     ["letters", "before"],
     ["letters", "after"],
   ]);
-});
+  return stderr;
+}
