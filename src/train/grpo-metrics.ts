@@ -1,7 +1,9 @@
 /** Metrics of a GRPO update: per-token means over all of its micro-batches, and the importance weights that were cut. */
+import type { Metrics } from "../events.ts";
 import { POSITION_BUCKET } from "../tasks/steps.ts";
 import type { Meter } from "./meter.ts";
 import type { TrainingRow } from "./microbatch.ts";
+import { type Group, rolloutMetrics } from "./rollout.ts";
 import type { Measured } from "./step.ts";
 
 /** Metrics of an update that are `null` where nothing was trained, or without what they measure. */
@@ -50,4 +52,31 @@ export function measureCut(meter: Meter, corrected: readonly { length: number; c
     meter.mean("importance/cut-sequences", cut > 0 ? 1 : 0);
     meter.mean(`importance/cut/${from + 1}-${from + POSITION_BUCKET}`, cut, length);
   }
+}
+
+/** All metrics of a step: of its samples, of its updates, and how long both took. */
+export function stepMetrics(
+  groups: readonly Group[],
+  updates: Meter,
+  step: {
+    /** Of dynamic sampling. */
+    rounds: number;
+    level: number | undefined;
+    seconds: { rollout: number; train: number };
+    /** Tokens sampled, and tokens in the updates' losses. */
+    generated: number;
+    trained: number;
+  },
+): Metrics {
+  const { rounds, level, seconds, generated, trained } = step;
+  return {
+    ...rolloutMetrics(groups),
+    ...updates.metrics(),
+    "groups/rounds": rounds,
+    ...(level !== undefined && { "difficulty/level": level }),
+    "seconds/rollout": seconds.rollout,
+    "seconds/train": seconds.train,
+    "tokens/rollout-per-second": generated / seconds.rollout,
+    "tokens/train-per-second": trained / seconds.train,
+  };
 }

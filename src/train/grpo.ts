@@ -8,71 +8,32 @@
  * and update, and no ratio would show it. NVIDIA's NeMo RL freezes them too (`moe_router_bias_update_rate: 0.0`).
  */
 import { sumWork, type Work, workSince } from "../ledger/work.ts";
-import { modelOf } from "../models/architectures.ts";
-import { scalar, type Value } from "../runtime/value.ts";
-import { Sampler } from "../sample/sampler.ts";
-import { Scorer } from "../sample/scorer.ts";
-import { firstLevel, movedLevel } from "../tasks/curriculum.ts";
+import { scalar } from "../runtime/value.ts";
 import type { Task } from "../tasks/problem.ts";
 import { advantages, hasSignal } from "./advantages.ts";
-import { grpoLoss } from "./grpo-loss.ts";
-import { measureLoss, trainedTokens, UPDATE_METRICS } from "./grpo-metrics.ts";
+import { measureLoss, stepMetrics, trainedTokens, UPDATE_METRICS } from "./grpo-metrics.ts";
+import { createParts, type GrpoParts, REFERENCE } from "./grpo-parts.ts";
+import { Progress, type ProgressState } from "./grpo-progress.ts";
 import { hasAdvantage, type RewardedGroup, type Scoring, trainingBatches } from "./grpo-rows.ts";
-import { type LearningState, learningNotices, signalsFrom } from "./learning.ts";
+import { learningNotices } from "./learning.ts";
 import { Meter } from "./meter.ts";
 import { fedTokens, microBatches, microBatchFeeds, type TrainingRow } from "./microbatch.ts";
 import type { GrpoOptions } from "./options.ts";
-import { copyParameters, Policy } from "./policy.ts";
-import { rewardsOf, type WeightedReward } from "./rewards.ts";
-import { type Group, groupRecord, rollout, rolloutMetrics, shown } from "./rollout.ts";
-import { type Model, type StageContext, type StageSnapshot, type StepResult, tensorsUnder } from "./stage.ts";
+import { copyParameters } from "./policy.ts";
+import { groupRecord, rollout, shown } from "./rollout.ts";
+import type { Model, StageContext, StageSnapshot, StepResult } from "./stage.ts";
 import type { Feeds, Rates } from "./step.ts";
 import { TrainingStage } from "./training-stage.ts";
-import { noneUnscored } from "./unscored.ts";
-
-/** The state in a snapshot; checkpoints of older versions lack some of it. */
-interface State extends Partial<LearningState> {
-  done: number;
-  /** The next unused problem of the training stream. */
-  nextProblem: number;
-  /** Of the next problems; absent without a curriculum. */
-  level?: number;
-}
-
-/** What a stage is made of. */
-interface Parts {
-  model: Model;
-  task: Task;
-  options: GrpoOptions;
-  seed: number;
-  rewards: readonly WeightedReward[];
-  sampler: Sampler;
-  /** Where the reference's log-probabilities are needed, or the trainer's own before it moves. */
-  scorer: Scorer | null;
-}
 
 /** GRPO on a task: each step samples groups, rewards them and updates the policy. */
 export class GrpoStage extends TrainingStage {
-  private readonly parts: Parts;
-  /** A frozen copy of the policy; `null` without a KL term. */
-  private reference: ReadonlyMap<string, Value> | null;
-  private nextProblem: number;
-  private level: number | undefined;
-  private learning: LearningState;
+  private readonly parts: GrpoParts;
+  private readonly progress: Progress;
 
-  private constructor(
-    policy: Policy,
-    parts: Parts,
-    reference: GrpoStage["reference"],
-    { done, nextProblem = 0, level, idleSteps = 0, signals, unscored = noneUnscored() }: Partial<State> = {},
-  ) {
-    super(policy, parts.options, parts.options.steps, done);
+  private constructor(parts: GrpoParts, { done, ...state }: Partial<ProgressState & { done: number }> = {}) {
+    super(parts.policy, parts.options, parts.options.steps, done);
     this.parts = parts;
-    this.reference = reference;
-    this.nextProblem = nextProblem;
-    const { curriculum } = parts.task;
-    this.level = curriculum && (level ?? firstLevel(curriculum));
-    this.learning = { idleSteps, signals: signalsFrom(signals), unscored };
+    this.progress = new Progress(parts.task, state);
   }
 
   /** @throws UserError for a reward that the task does not have */
@@ -83,27 +44,8 @@ export class GrpoStage extends TrainingStage {
     context: StageContext,
     resume?: StageSnapshot,
   ): Promise<GrpoStage> {
-    const { ratio, clip, kl, recompute, optimizer, lora } = options;
-    const { seed, engine } = context;
-    const rewards = rewardsOf(options, task);
-    const start = resume ? tensorsUnder(resume.tensors, "reference.") : null;
-    const reference = kl === 0 ? null : (start ?? copyParameters(model.parameters));
-    const mask = options.sharedPrefix ? "each" : "shared";
-    const trained = {
-      specs: modelOf(model.config).parameters,
-      loss: grpoLoss(model.config, { ratio, clip, kl, recompute, mask }),
-    };
-    const policy = await Policy.create(
-      trained,
-      model.parameters,
-      { ...context, optimizer, lora, accumulate: true },
-      resume,
-    );
-    const sampler = await Sampler.create(model.config, engine);
-    const scored = kl > 0 || options.importance !== undefined;
-    const scorer = scored ? await Scorer.create(model.config, engine, { mask }) : null;
-    const parts = { model, task, options, seed, rewards, sampler, scorer };
-    return new GrpoStage(policy, parts, reference, resume?.state as State | undefined);
+    const parts = await createParts(model, task, options, context, resume);
+    return new GrpoStage(parts, resume?.state as (ProgressState & { done: number }) | undefined);
   }
 
   /** The body of algorithm 1's inner loop: lines 5 to 9 in `sample`, 10 and 11 in `update`, and line 3 where it is due. */
@@ -121,25 +63,17 @@ export class GrpoStage extends TrainingStage {
     await this.policy.step.rest();
     const seconds = { rollout: (sampled - start) / 1000, train: (performance.now() - sampled) / 1000 };
     const done = this.done + 1;
-    if (this.reference !== null && options.referenceEvery > 0 && done % options.referenceEvery === 0)
-      this.reference = copyParameters(this.parameters());
+    if (this.parts.reference !== null && options.referenceEvery > 0 && done % options.referenceEvery === 0)
+      this.parts.reference = copyParameters(this.parameters());
 
     const groups = all.map(({ group }) => group);
-    const metrics = {
-      ...rolloutMetrics(groups),
-      ...meter.metrics(),
-      "groups/rounds": rounds,
-      ...(this.level !== undefined && { "difficulty/level": this.level }),
-      "seconds/rollout": seconds.rollout,
-      "seconds/train": seconds.train,
-      "tokens/rollout-per-second": generated / seconds.rollout,
-      "tokens/train-per-second": tokens / seconds.train,
-    };
+    const { level, learning } = this.progress;
+    const metrics = stepMetrics(groups, meter, { rounds, level, seconds, generated, trained: tokens });
     const learned = batches.flat().some(hasAdvantage);
     const last = done === this.totalSteps;
-    const { notices, state } = learningNotices(this.learning, { groups, learned, last }, options);
-    this.learning = state;
-    this.moveLevel(groups);
+    const { notices, state } = learningNotices(learning, { groups, learned, last }, options);
+    this.progress.learning = state;
+    this.progress.moveLevel(groups);
     return { metrics, groups: shown(all).map((one) => groupRecord(one.group, one.advantages)), notices };
   }
 
@@ -158,9 +92,8 @@ export class GrpoStage extends TrainingStage {
     let rounds = 0;
     while (rounds <= (dynamicSampling?.maxRounds ?? 0) && kept.length < problemsPerStep) {
       rounds++;
-      const indices = Array.from({ length: problemsPerStep }, () => this.nextProblem++);
-      const settings = { ...options, seed, rewards, sampling: options, level: this.level };
-      for (const group of await rollout(current, task, indices, settings)) {
+      const settings = { ...options, seed, rewards, sampling: options, level: this.progress.level };
+      for (const group of await rollout(current, task, this.progress.draw(problemsPerStep), settings)) {
         const scores = group.samples.map(({ reward }) => reward);
         const rewarded = { group, advantages: advantages[options.advantage](scores) };
         all.push(rewarded);
@@ -172,19 +105,12 @@ export class GrpoStage extends TrainingStage {
     return { all, kept: kept.slice(0, problemsPerStep), rounds };
   }
 
-  private moveLevel(groups: readonly Group[]): void {
-    const { curriculum } = this.parts.task;
-    if (curriculum === undefined || this.level === undefined) return;
-    const values = groups.flatMap(({ samples }) => samples.map(({ verdict }) => verdict.value));
-    this.level = movedLevel(curriculum, this.level, values);
-  }
-
   /** Whose log-probabilities the rows need beside the sampler's. */
   private scoring(): Scoring | null {
-    const { model, scorer } = this.parts;
+    const { model, scorer, reference } = this.parts;
     if (scorer === null) return null;
     const { maxPositions } = model.config;
-    return { scorer, reference: this.reference, policy: this.parameters(), maxPositions };
+    return { scorer, reference, policy: this.parameters(), maxPositions };
   }
 
   /** Epochs over the mini-batches, one update each. @returns the completion tokens that were trained */
@@ -223,13 +149,13 @@ export class GrpoStage extends TrainingStage {
   }
 
   protected state(): object {
-    return { nextProblem: this.nextProblem, level: this.level, ...this.learning };
+    return this.progress.state();
   }
 
   /** With the reference policy, where there is a KL term. */
   override snapshot(): StageSnapshot {
     const { tensors, state } = super.snapshot();
-    for (const [name, value] of this.reference ?? []) tensors.set(`reference.${name}`, value);
+    for (const [name, value] of this.parts.reference ?? []) tensors.set(`${REFERENCE}${name}`, value);
     return { tensors, state };
   }
 

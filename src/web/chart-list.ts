@@ -93,6 +93,14 @@ const grpo = (steps: string) => [
   chart("number", "Difficulty", "Level of the problems, which follows pass@1 towards the recipe's target.", {
     "difficulty/level": "level",
   }),
+  chart("number", "Turns", "Completions of a conversation.", { "turns/mean": "mean" }, "smooth"),
+  chart(
+    "share",
+    "No end",
+    "Conversations at the limit of turns.",
+    { "turns/limit": "at the limit" },
+    "folded",
+  ),
   chart("share", "Cut off", "Samples that reached the limit of tokens.", { truncated: "cut off" }, "smooth"),
   chart("number", "Shortest and longest response", "Tokens.", EXTREMES, "folded"),
   chart(

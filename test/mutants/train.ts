@@ -11,6 +11,8 @@ const mutant =
   });
 
 const grpo = mutant("src/train/grpo.ts", "train/grpo-step");
+const parts = mutant("src/train/grpo-parts.ts", "train/grpo");
+const progress = mutant("src/train/grpo-progress.ts", "train/grpo-step");
 const stage = mutant("src/train/training-stage.ts", "train/language-model-step");
 const rollouts = mutant("src/train/rollout.ts", "train/grpo-step");
 const conversations = mutant("src/data/conversation.ts", "data/conversation");
@@ -35,7 +37,7 @@ export const trainMutants: readonly Mutant[] = [
   grpo("if (hasSignal(scores)) kept.push(rewarded);", "if (!hasSignal(scores)) kept.push(rewarded);"),
   grpo("if (dynamicSampling === undefined) kept = [...all];", "kept = [...all];"),
   grpo("kept.slice(0, problemsPerStep)", "kept"),
-  grpo("() => this.nextProblem++", "(_, i) => this.nextProblem + i"),
+  progress("() => this.nextProblem++", "(_, i) => this.nextProblem + i"),
   grpo("advantages[options.advantage](scores)", 'advantages["rloo"](scores)'),
   rollouts(
     "return [...all.filter(teaches), ...all.filter((one) => !teaches(one))]",
@@ -80,9 +82,9 @@ export const trainMutants: readonly Mutant[] = [
   grpo("this.trained += fedTokens(micro);", "", "train/grpo-step"),
   // What a snapshot holds.
   stage("updates: policy.step.stepCount,", "updates: 0,", "train/grpo"),
-  grpo("this.nextProblem = nextProblem;", "this.nextProblem = 0;", "train/grpo"),
-  grpo("(start ?? copyParameters(model.parameters))", "copyParameters(model.parameters)", "train/grpo"),
-  grpo("this.learning = { idleSteps,", "this.learning = { idleSteps: 0,"),
+  progress("this.nextProblem = nextProblem;", "this.nextProblem = 0;", "train/grpo"),
+  parts("(start ?? copyParameters(model.parameters))", "copyParameters(model.parameters)", "train/grpo"),
+  progress("this.learning = { idleSteps,", "this.learning = { idleSteps: 0,"),
   policy("return updates ?? done;", "return done;", "train/language-model-step"),
   language("packing: this.batches.snapshot()", "packing: undefined as never", "train/step"),
   // Language modelling.

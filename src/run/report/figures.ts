@@ -65,6 +65,12 @@ const grpoPlans = (steps: string): Plan[] => [
     metrics: { kl: "KL (k3)" },
   },
   {
+    key: "turns",
+    title: "Turns",
+    yLabel: "completions of a conversation",
+    metrics: { "turns/mean": "mean" },
+  },
+  {
     key: "difficulty",
     title: "Difficulty of the problems",
     yLabel: "level",
