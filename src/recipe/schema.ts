@@ -8,6 +8,7 @@ import { dataSchema } from "../data/options.ts";
 import { count, nonNegative, positive } from "../lib/schema.ts";
 import { modelShapes } from "../models/architectures.ts";
 import { type TaskOptions, taskOptions } from "../tasks/registry.ts";
+import { COMPACT_VOCABULARIES } from "../tokenizer/compact.ts";
 import { grpoOptions, pretrainOptions, sampleOptions, sftOptions } from "../train/options.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "./name.ts";
 
@@ -29,7 +30,17 @@ const modelSchema = z.union([...modelShapes, modelFolderSchema]);
 
 const tokenizerSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("model") }).describe("The tokenizer of the model that `from` names."),
-  z.strictObject({ kind: z.literal("compact") }).describe("The built-in vocabulary of the number tasks."),
+  z
+    .strictObject({
+      kind: z.literal("compact"),
+      words: z
+        .enum(COMPACT_VOCABULARIES)
+        .default("countdown")
+        .describe(
+          "`bilingual` adds Countdown's words in Bulgarian, and those of instructions in both languages.",
+        ),
+    })
+    .describe("The built-in vocabulary of the number tasks."),
   z
     .strictObject({ kind: z.literal("bytes") })
     .describe("Any text, a token a byte; the tags of thought and answer are a token each. It needs no file."),

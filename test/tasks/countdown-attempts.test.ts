@@ -10,6 +10,7 @@ const task = countdown({
   numberRange: [1, 99],
   targetRange: [10, 100],
   maxResult: 200,
+  languages: ["en"],
 });
 const options: AttemptOptions = {
   hint: 0.12,
@@ -19,6 +20,8 @@ const options: AttemptOptions = {
   maxResult: 200,
   products: 0,
   distinct: false,
+  languages: ["en"],
+  sameLanguage: 1,
 };
 const COUNT = 2000;
 

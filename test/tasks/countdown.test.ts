@@ -78,6 +78,7 @@ describe("countdown problems", () => {
   it("have options that take the limits themselves, and defaults", () => {
     expect(countdownOptions.parse({ kind: "countdown" })).toEqual({
       kind: "countdown",
+      languages: ["en"],
       numbers: [3],
       numberRange: [1, 99],
       targetRange: [10, 100],
