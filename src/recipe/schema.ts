@@ -23,6 +23,16 @@ const modelFolderSchema = z
       .min(1)
       .optional()
       .describe("Folder of a LoRA adapter in PEFT's format, which is merged into the weights."),
+    cost: z
+      .strictObject({
+        flops: positive.optional(),
+        dollars: nonNegative.optional(),
+        source: z.string().min(1).describe("Who says so, such as a paper."),
+      })
+      .optional()
+      .describe(
+        "What these weights are known to have cost those who trained them, for the bill's inherited part.",
+      ),
   })
   .describe("Weights to start from.");
 

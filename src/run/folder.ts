@@ -1,6 +1,7 @@
 /**
  * `runs/NAME/`, all that is kept of a run: recipe.yaml as run, run.json, metrics.jsonl, samples.jsonl,
- * evaluations.jsonl, bill.jsonl, checkpoints/, adapters/, models/, rows/, bill.json, report.md. Killing the process at any moment leaves it
+ * evaluations.jsonl, bill.jsonl, checkpoints/, adapters/, models/, rows/,
+ * stages.json, bill.json, report.md. Killing the process at any moment leaves it
  * readable; resuming from a checkpoint cuts the journals back to where that checkpoint saw them, all
  * but the bill's: what ran has been paid.
  */
@@ -8,7 +9,7 @@ import fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
 import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
-import { type BillEntry, type BillFile, entriesOf } from "../ledger/bill.ts";
+import { type BillEntry, type BillFile, entriesOf, type ReusedStage } from "../ledger/bill.ts";
 import { differences } from "../lib/differences.ts";
 import { makeFolder, onDisk, replaceFile } from "../lib/disk.ts";
 import { userError } from "../lib/errors.ts";
@@ -34,6 +35,15 @@ export interface SamplesLine {
   stage: string;
   step: number;
   groups: GroupRecord[];
+}
+
+/** An entry of stages.json: a stage that the run finished. */
+export interface FinishedStage {
+  name: string;
+  /** Of all that its product follows from (see reuse.ts). */
+  key: string;
+  /** Where another run had its product. */
+  reused?: ReusedStage;
 }
 
 /** Bytes of each journal; a checkpoint stores it, and a resume hands it back. */
@@ -71,6 +81,7 @@ export function runPaths(folder: string) {
     adapters: at("adapters"),
     models: at("models"),
     rows: at("rows"),
+    stages: at("stages.json"),
     bill: at("bill.json"),
     charges: at("bill.jsonl"),
     report: at("report.md"),
@@ -180,6 +191,15 @@ export class RunFolder {
       this.#evaluations.truncateTo(evaluations);
     if (missing === 0) return null;
     return `${missing} bytes of earlier metrics are missing in ${this.folder}: the curves have a gap there, the model does not.`;
+  }
+
+  /** The stages that are done, in their order; those after the checkpoint that a resume began from are dropped. */
+  finishedStages(): FinishedStage[] {
+    return readJson<FinishedStage[]>(this.paths.stages) ?? [];
+  }
+
+  writeFinishedStages(stages: readonly FinishedStage[]): void {
+    replaceFile(this.paths.stages, `${JSON.stringify(stages, null, 2)}\n`);
   }
 
   /** What was charged by this and earlier processes. */

@@ -20,6 +20,7 @@ import { countParameters } from "../models/layers.ts";
 import type { Note } from "../recipe/check-data.ts";
 import { initialModel, openModel } from "../recipe/model.ts";
 import {
+  inheritedBy,
   type ResolvedEvaluate,
   type ResolvedRecipe,
   type ResolvedStage,
@@ -38,8 +39,9 @@ import { GrpoStage } from "../train/grpo.ts";
 import { LanguageModelStage } from "../train/language-model-stage.ts";
 import { SampleStage } from "../train/sample-stage.ts";
 import type { Model, Stage as RunningStage, StageSnapshot, StepReport } from "../train/stage.ts";
-import type { JournalPosition, RunFolder } from "./folder.ts";
+import type { FinishedStage, JournalPosition, RunFolder } from "./folder.ts";
 import { writeReport } from "./report/report.ts";
+import { reuseStage, stageKeys } from "./reuse.ts";
 
 export interface RunHooks {
   emit: (event: RunEvent) => void;
@@ -81,6 +83,9 @@ export class Run {
   private readonly meter: EnergyMeter | null;
   private model: Model;
   private matmulRate = 0;
+  /** What each stage's product follows from, as a hash. */
+  private readonly keys: string[];
+  private finished: FinishedStage[] = [];
   /** When the last charge was made, by `performance.now`. */
   private clock: number;
   /** What the next charge is for: the stage, and its step (0: opening the stage; `null`: neither). */
@@ -97,6 +102,8 @@ export class Run {
     this.clock = performance.now();
     const rates = ratesFor({ hardware: recipe.hardware, measuresEnergy: this.meter !== null });
     this.book = new BillBook(rates, folder.info.sessions, folder.charges());
+    this.book.unpaid.inherited.push(...inheritedBy(recipe));
+    this.keys = stageKeys(this.recipe, folder.info.versions);
     this.payer = payerOf(recipe.stages[0].name);
     this.model = initialModel(recipe, this.recipe.shape);
   }
@@ -163,6 +170,8 @@ export class Run {
     const gap = folder.truncateTo(journals);
     if (gap !== null) this.notice("warning", gap);
     this.model = openModel(modelFolder as string);
+    this.finished = folder.finishedStages().slice(0, stage);
+    this.book.unpaid.reused.push(...this.finished.flatMap(({ reused }) => reused ?? []));
     const snapshot = stageState === null ? undefined : { tensors: asValues(tensors), state: stageState };
     return { stage, snapshot, resumedStep: saved.step };
   }
@@ -170,6 +179,10 @@ export class Run {
   private async runStage(index: number, snapshot?: StageSnapshot): Promise<RunOutcome> {
     const stage = this.recipe.stages[index];
     this.payer = payerOf(stage.name, 0);
+    if (snapshot === undefined && this.reuse(index)) {
+      await this.save(index + 1, 0, null);
+      return "finished";
+    }
     // A checkpoint within a stage that trains holds that stage's model.
     const model = snapshot !== undefined && trains(stage) ? this.model : this.modelFor(stage);
     if (stage.kind === "evaluate") {
@@ -188,8 +201,26 @@ export class Run {
         await running.release();
       }
     }
+    this.finished.push({ name: stage.name, key: this.keys[index] });
     await this.save(index + 1, 0, null);
     return this.hooks.shouldStop() && index + 1 < this.recipe.stages.length ? "stopped" : "finished";
+  }
+
+  /** Whether the stage's product could be taken over from a run beside this one. */
+  private reuse(index: number): boolean {
+    const { folder } = this;
+    const stage = this.recipe.stages[index];
+    const key = this.keys[index];
+    const reused = reuseStage(folder, stage, key);
+    if (reused === null) return false;
+    if (trains(stage)) this.model = openModel(join(folder.paths.models, stage.name));
+    this.finished.push({ name: stage.name, key, reused });
+    this.book.unpaid.reused.push(reused);
+    this.notice(
+      "info",
+      `Stage ${stage.name} is taken from the run ${reused.run}: nothing that it follows from differs.`,
+    );
+    return true;
   }
 
   /** The model that a stage begins with. */
@@ -356,6 +387,7 @@ export class Run {
 
   private async save(stage: number, done: number, snapshot: StageSnapshot | null): Promise<void> {
     const { folder, model } = this;
+    folder.writeFinishedStages(this.finished);
     const before = this.recipe.stages.slice(0, stage).reduce((total, { steps }) => total + steps, 0);
     const state: RunState = { stage, stageState: snapshot?.state ?? null, journals: folder.position() };
     const extra = [...(snapshot?.tensors ?? [])].filter(([name]) => !model.parameters.has(name));
