@@ -98,6 +98,22 @@ export interface BillFile extends Bill {
   rates?: Rates;
 }
 
+/** What the next charge is for: the stage, and its step (0: opening the stage; `null`: neither). */
+export interface Payer {
+  stage: string;
+  step: number | null;
+  /** All that the stage has computed. */
+  work: () => Work;
+  /** What of it is charged already. */
+  charged: Work;
+}
+
+export const payerOf = (stage: string, step: number | null = null): Payer => ({
+  ...{ stage, step },
+  work: () => sumWork(),
+  charged: sumWork(),
+});
+
 export class BillBook {
   readonly #rates: Rates;
   readonly #sessions: BillSession[];
@@ -105,11 +121,17 @@ export class BillBook {
   /** The newest session's part of each step, by stage and step: what an older one had of it was done again. */
   readonly #newest = new Map<string, { session: number; costs: Costs }>();
   #redone: Costs = noCosts();
-  /** Shown beside the sums. */
-  readonly unpaid: Unpaid = { reused: [], inherited: [] };
+  /** Beside the sums. */
+  readonly #unpaid: Unpaid;
 
   /** @param sessions when each process took the run up; the last one charges. `entries` are those in the run's folder. */
-  constructor(rates: Rates, sessions: readonly string[], entries: Iterable<BillEntry> = []) {
+  constructor(
+    rates: Rates,
+    sessions: readonly string[],
+    entries: Iterable<BillEntry> = [],
+    unpaid: Partial<Unpaid> = {},
+  ) {
+    this.#unpaid = { reused: [], inherited: [], ...structuredClone(unpaid) };
     this.#rates = rates;
     this.#sessions = sessions.map((startedAt) => ({ startedAt, lines: [] }));
     for (const entry of entries) this.#add(entry);
@@ -133,6 +155,11 @@ export class BillBook {
     return entry;
   }
 
+  /** A stage whose product was taken over. */
+  reuse(stage: ReusedStage): void {
+    this.#unpaid.reused.push(stage);
+  }
+
   bill(): BillFile {
     const { flops, seconds, wattHours, dollars } = this.#lines.reduce<Costs>(sumCosts, noCosts());
     return {
@@ -141,7 +168,7 @@ export class BillBook {
       method: this.#method(),
       sessions: structuredClone(this.#sessions),
       redone: this.#redone,
-      unpaid: structuredClone(this.unpaid),
+      unpaid: structuredClone(this.#unpaid),
       rates: this.#rates,
     };
   }

@@ -60,6 +60,8 @@ export interface RunOptions {
   name?: string;
   /** Begin again. An earlier run of this name is kept under another one. */
   fresh?: boolean;
+  /** Take over finished stages of the runs beside it; false where it is left out. A resumed run does as it began. */
+  reuse?: boolean;
   /** The folder of all runs, "runs" where it is left out. */
   root?: string;
   /** The recipe's file as written, kept with its comments. */
@@ -269,7 +271,7 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
     else replaceFile(paths.recipe, options.recipeText ?? stringify(recipe));
     const info =
       previous === null
-        ? describeRun(name, recipe, now, recipeFolder)
+        ? { ...describeRun(name, recipe, now, recipeFolder), reuse: options.reuse === true }
         : {
             ...previous,
             recipeHash: hashRecipe(recipe),

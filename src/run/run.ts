@@ -10,10 +10,10 @@ import { asValues, readParameters } from "../checkpoint/values.ts";
 import { documentSource } from "../data/sources.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import type { RunEvent } from "../events.ts";
-import { BillBook } from "../ledger/bill.ts";
+import { BillBook, type Payer, payerOf } from "../ledger/bill.ts";
 import { EnergyMeter } from "../ledger/energy.ts";
 import { ratesFor } from "../ledger/prices.ts";
-import { sumWork, type Work, workSince } from "../ledger/work.ts";
+import { workSince } from "../ledger/work.ts";
 import { isUserError } from "../lib/errors.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
@@ -31,7 +31,7 @@ import { type Recipe, START, trains } from "../recipe/schema.ts";
 import { recipeWarnings } from "../recipe/validate.ts";
 import { coreWatch } from "../runtime/contention.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { measureMatmulRate } from "../runtime/measure.ts";
+import { matmulRate } from "../runtime/measure.ts";
 import { Sampler } from "../sample/sampler.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { atStep } from "../train/diagnose.ts";
@@ -65,15 +65,6 @@ interface RunState {
 /** Milliseconds between charges within a long step: a kill leaves at most so much unbilled. */
 const CHARGE_EVERY = 5000;
 
-/** By engine: measuring takes a second, and a process that runs several recipes needs it once. */
-const matmulRates = new WeakMap<Engine, Promise<number>>();
-
-function matmulRate(engine: Engine): Promise<number> {
-  const known = matmulRates.get(engine) ?? measureMatmulRate(engine);
-  matmulRates.set(engine, known);
-  return known;
-}
-
 /** One run in progress. */
 export class Run {
   private readonly recipe: ResolvedRecipe;
@@ -88,8 +79,7 @@ export class Run {
   private finished: FinishedStage[] = [];
   /** When the last charge was made, by `performance.now`. */
   private clock: number;
-  /** What the next charge is for: the stage, and its step (0: opening the stage; `null`: neither). */
-  private payer: { stage: string; step: number | null; work: () => Work; charged: Work };
+  private payer: Payer;
   /** Why a charge between two steps could not be written. */
   private unwritten: unknown = null;
   private coresTaken = false;
@@ -101,8 +91,9 @@ export class Run {
     this.meter = EnergyMeter.open();
     this.clock = performance.now();
     const rates = ratesFor({ hardware: recipe.hardware, measuresEnergy: this.meter !== null });
-    this.book = new BillBook(rates, folder.info.sessions, folder.charges());
-    this.book.unpaid.inherited.push(...inheritedBy(recipe));
+    this.book = new BillBook(rates, folder.info.sessions, folder.charges(), {
+      inherited: inheritedBy(recipe),
+    });
     this.keys = stageKeys(this.recipe, folder.info.versions);
     this.payer = payerOf(recipe.stages[0].name);
     this.model = initialModel(recipe, this.recipe.shape);
@@ -171,7 +162,7 @@ export class Run {
     if (gap !== null) this.notice("warning", gap);
     this.model = openModel(modelFolder as string);
     this.finished = folder.finishedStages().slice(0, stage);
-    this.book.unpaid.reused.push(...this.finished.flatMap(({ reused }) => reused ?? []));
+    for (const { reused } of this.finished) if (reused !== undefined) this.book.reuse(reused);
     const snapshot = stageState === null ? undefined : { tensors: asValues(tensors), state: stageState };
     return { stage, snapshot, resumedStep: saved.step };
   }
@@ -211,11 +202,11 @@ export class Run {
     const { folder } = this;
     const stage = this.recipe.stages[index];
     const key = this.keys[index];
-    const reused = reuseStage(folder, stage, key);
+    const reused = folder.info.reuse === true ? reuseStage(folder, stage, key) : null;
     if (reused === null) return false;
     if (trains(stage)) this.model = openModel(join(folder.paths.models, stage.name));
     this.finished.push({ name: stage.name, key, reused });
-    this.book.unpaid.reused.push(reused);
+    this.book.reuse(reused);
     this.notice(
       "info",
       `Stage ${stage.name} is taken from the run ${reused.run}: nothing that it follows from differs.`,
@@ -405,10 +396,3 @@ export class Run {
     this.hooks.emit({ type: "notice", level, message });
   }
 }
-
-const payerOf = (stage: string, step: number | null = null) => ({
-  stage,
-  step,
-  work: () => sumWork(),
-  charged: sumWork(),
-});
