@@ -14,6 +14,7 @@ import { benchPrecision } from "./precision.ts";
 import { benchRealModel } from "./real-model.ts";
 import { benchRoundTrip } from "./round-trip.ts";
 import { circumstances, judgeRow, printRows, type Row } from "./rows.ts";
+import { benchSpeedrun } from "./speedrun.ts";
 import { benchTinker } from "./tinker.ts";
 import { benchTrain } from "./train.ts";
 import { benchTrust } from "./trust.ts";
@@ -32,6 +33,7 @@ const benches: Record<string, (words: readonly string[]) => Promise<Row[]>> = {
   trust: benchTrust,
   precision: benchPrecision,
   planner: benchPlanner,
+  speedrun: benchSpeedrun,
   tinker: benchTinker,
   "round-trip": benchRoundTrip,
   library: benchLibrary,

@@ -67,6 +67,10 @@ export interface EvaluationRecord {
   thoughtValidity: number | null;
   /** The same by position: `[from, to)` in tokens, and the number of steps. */
   validityByPosition: { from: number; to: number; share: number; steps: number }[];
+  /** Share of completions that are readable: see tasks/readable.ts. Absent in records of older versions. */
+  readable?: number;
+  /** Share of the thoughts' words in the prompt's language, the mean over thoughts with words; `null`: none has any. */
+  language?: number | null;
   meanTokens: number;
   truncated: number;
   /** The first problems with their answers: the same ones in every evaluation of a task and split. */

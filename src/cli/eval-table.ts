@@ -64,6 +64,8 @@ function printRecord(record: EvaluationRecord, { head, seconds, tokens }: Evalua
     stepName = "steps",
     thoughtValidity,
     validityByPosition,
+    readable,
+    language,
     meanTokens,
     truncated,
     samplesPerProblem: samples,
@@ -83,6 +85,10 @@ function printRecord(record: EvaluationRecord, { head, seconds, tokens }: Evalua
           ],
         ]),
     ...(thoughtValidity === null ? [] : [[`true ${stepName}`, percent(thoughtValidity, 1)]]),
+    ...(readable === undefined ? [] : [["readable", percent(readable, 1)]]),
+    ...(language == null
+      ? []
+      : [["in the prompt's language", `${percent(language, 1)} of the thoughts' words`]]),
     ["mean tokens", meanTokens.toFixed(1)],
     ["cut off", `${percent(truncated, 1)} at ${head.maxNewTokens} tokens`],
     ["prompt", head.prompt === "chat" ? "the model's chat template" : `${head.prompt} form`],

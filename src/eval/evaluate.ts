@@ -4,7 +4,10 @@ import { userError } from "../lib/errors.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { Sampling } from "../sample/sampling.ts";
 import { judgeAgain } from "../tasks/conversation.ts";
+import { extract } from "../tasks/extract.ts";
+import { askedIn, languageOf, languageShare } from "../tasks/language.ts";
 import type { ListPart, Problem, Task, Verdict } from "../tasks/problem.ts";
+import { unreadable } from "../tasks/readable.ts";
 import { validityByPosition } from "../tasks/steps.ts";
 import { verdictsOf } from "../tasks/verdict.ts";
 import { type Completion, type SampleHooks, sampleCompletions } from "./completions.ts";
@@ -139,10 +142,31 @@ export function evaluationRecord(
     },
     thoughtValidity: steps.length === 0 ? null : steps.filter(({ holds }) => holds).length / steps.length,
     validityByPosition: validityByPosition(completions),
+    ...readability(verified, new Map(problems.map(({ problem }) => [problem.id, problem]))),
     meanTokens: completions.reduce((total, { tokens }) => total + tokens, 0) / completions.length,
     truncated: completions.filter(({ finish }) => finish === "length").length / completions.length,
     tallies,
     examples: groups.slice(0, EXAMPLES).map(({ chosen, verified: own }) => example(chosen.problem, own)),
+  };
+}
+
+function readability(
+  verified: readonly Verified[],
+  problems: ReadonlyMap<string, Problem>,
+): Pick<EvaluationRecord, "readable" | "language"> {
+  const read = verified.map(({ completion, verdict }) => {
+    const language = languageOf(askedIn(problems.get(completion.problem) as Problem));
+    const { text, finish, steps } = completion;
+    const { thought } = extract(text, { thoughtOpen: true });
+    return {
+      reason: unreadable({ text, verdict, finished: finish === "stop", steps }, language),
+      share: language === null ? null : languageShare(thought, language),
+    };
+  });
+  const shares = read.flatMap(({ share }) => share ?? []);
+  return {
+    readable: read.filter(({ reason }) => reason === null).length / read.length,
+    language: shares.length === 0 ? null : shares.reduce((sum, share) => sum + share, 0) / shares.length,
   };
 }
 

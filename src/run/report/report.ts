@@ -91,6 +91,8 @@ function evaluationTable(evaluations: EvaluationRecord[]): string {
     `${percent(evaluation.interval[0])} to ${percent(evaluation.interval[1])}`,
     evaluation.majAtK === null ? "-" : percent(evaluation.majAtK),
     evaluation.thoughtValidity === null ? "-" : percent(evaluation.thoughtValidity),
+    evaluation.readable === undefined ? "-" : percent(evaluation.readable),
+    evaluation.language == null ? "-" : percent(evaluation.language),
     evaluation.meanTokens.toFixed(1),
     percent(evaluation.truncated),
     share(evaluation, "unparsed"),
@@ -98,7 +100,15 @@ function evaluationTable(evaluations: EvaluationRecord[]): string {
   ]);
   const head = [
     ...["evaluation", "task", "problems x completions", "temperature", "pass@1", "95 % interval", "maj@k"],
-    ...[`true ${stepNames(evaluations)}`, "mean tokens", "truncated", "unread", "unscored"],
+    ...[
+      `true ${stepNames(evaluations)}`,
+      "readable",
+      "own language",
+      "mean tokens",
+      "truncated",
+      "unread",
+      "unscored",
+    ],
   ];
   return markdownTable(head, rows);
 }
