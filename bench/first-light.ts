@@ -2,61 +2,15 @@
  * The default recipe from a fresh clone to the final report, three seeds: minutes and memory of `npm ci && npm start` as a
  * stranger runs it, pass@1 of the base, of the end, and the truth of the thoughts; then the 4-number recipe.
  */
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { EvaluationRecord } from "../src/events.ts";
 import { median, type Row } from "./rows.ts";
+import { type Timed, timed } from "./timed.ts";
 
 const SEEDS = [1, 2, 3];
-
-interface Timed {
-  seconds: number;
-  gigabytes: number;
-}
-
-/** Runs a command and watches the resident memory of its process tree (Linux). */
-function timed(command: string, args: string[], cwd: string): Promise<Timed> {
-  const start = performance.now();
-  const child = spawn(command, args, {
-    cwd,
-    stdio: ["ignore", "inherit", "inherit"],
-    env: { ...process.env, CI: "true" },
-  });
-  let peak = 0;
-  const watch = setInterval(() => {
-    peak = Math.max(peak, residentTree(child.pid as number));
-  }, 1000);
-  return new Promise((resolve, reject) => {
-    child.on("exit", (code) => {
-      clearInterval(watch);
-      if (code === 0) resolve({ seconds: (performance.now() - start) / 1000, gigabytes: peak / 2 ** 30 });
-      else reject(new Error(`${command} ${args.join(" ")} ended with ${code}`));
-    });
-  });
-}
-
-function residentTree(root: number): number {
-  try {
-    const rows = execFileSync("ps", ["-eo", "pid=,ppid=,rss="], { encoding: "utf8" })
-      .trim()
-      .split("\n")
-      .map((line) => line.trim().split(/\s+/).map(Number));
-    const family = new Set([root]);
-    for (let grown = true; grown; ) {
-      grown = false;
-      for (const [pid, parent] of rows)
-        if (family.has(parent) && !family.has(pid)) {
-          family.add(pid);
-          grown = true;
-        }
-    }
-    return rows.reduce((total, [pid, , rss]) => total + (family.has(pid) ? rss * 1024 : 0), 0);
-  } catch {
-    return 0;
-  }
-}
 
 /** The first and the last evaluation of a run's folder. */
 export function evaluations(folder: string): { base: EvaluationRecord; final: EvaluationRecord } {

@@ -9,6 +9,7 @@ import { benchGrpo } from "./grpo.ts";
 import { benchHouse } from "./house.ts";
 import { benchLibrary } from "./library.ts";
 import { benchMemory } from "./memory.ts";
+import { benchPipeline } from "./pipeline.ts";
 import { benchPlanner } from "./planner.ts";
 import { benchPrecision } from "./precision.ts";
 import { benchRealModel } from "./real-model.ts";
@@ -33,6 +34,7 @@ const benches: Record<string, (words: readonly string[]) => Promise<Row[]>> = {
   trust: benchTrust,
   precision: benchPrecision,
   planner: benchPlanner,
+  pipeline: benchPipeline,
   speedrun: benchSpeedrun,
   tinker: benchTinker,
   "round-trip": benchRoundTrip,
