@@ -79,7 +79,7 @@ export class DistillStage extends TrainingStage {
     const policy = await Policy.create(trained, model.parameters, settings, resume);
     const sampler = await Sampler.create(model.config, engine);
     const forward = new TeacherForward(engine, estimate);
-    const domains = domainsOf(teachers, task);
+    const domains = domainsOf(teachers, { name: task.name, task });
     const parts = { model, domains, teachers, options, seed, policy, sampler, forward };
     return new DistillStage(parts, (resume?.state as { done: number } | undefined)?.done);
   }

@@ -23,26 +23,25 @@ export interface Teacher {
 }
 
 /** A task of the student, and who judges its completions. */
-export interface Domain {
+export interface Domain<T = Task, Judge = Teacher> {
   name: string;
-  task: Task;
-  judges: Teacher[];
+  task: T;
+  judges: Judge[];
 }
 
 /**
- * The tasks that a student is asked: that of each teacher that has one, and `general` where some teacher has none. A teacher
- * without a task judges all of them.
+ * The tasks that a student is asked: that of each teacher that has one, and the general one where some teacher has none. A
+ * teacher without a task judges all of them.
  */
-export function domainsOf(teachers: readonly Teacher[], general: Task): Domain[] {
-  const judgesOfAll = teachers.filter(({ task }) => task === null);
+export function domainsOf<T, Judge extends { name: string; task: T | null }>(
+  teachers: readonly Judge[],
+  general: { name: string; task: T },
+): Domain<T, Judge>[] {
+  const ofAll = teachers.filter(({ task }) => task === null);
   const own = teachers.flatMap((teacher) =>
-    teacher.task === null
-      ? []
-      : [{ name: teacher.name, task: teacher.task, judges: [teacher, ...judgesOfAll] }],
+    teacher.task === null ? [] : [{ name: teacher.name, task: teacher.task, judges: [teacher, ...ofAll] }],
   );
-  return judgesOfAll.length === 0
-    ? own
-    : [...own, { name: general.name, task: general, judges: judgesOfAll }];
+  return ofAll.length === 0 ? own : [...own, { ...general, judges: ofAll }];
 }
 
 /**

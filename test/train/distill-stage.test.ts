@@ -90,8 +90,10 @@ it.each(["full", "sample"] as const)(
 it("a teacher with a task judges its problems alone, and one without judges all, by their weights", async () => {
   const own = teacher("own", 1, { task: larger, weight: 2 });
   const general = teacher("general", 3, { weight: 0.5 });
-  expect(domainsOf([own], countdown).map(({ name, judges }) => [name, judges])).toEqual([["own", [own]]]);
-  expect(domainsOf([own, general], countdown)).toEqual([
+  expect(
+    domainsOf([own], { name: "countdown", task: countdown }).map(({ name, judges }) => [name, judges]),
+  ).toEqual([["own", [own]]]);
+  expect(domainsOf([own, general], { name: "countdown", task: countdown })).toEqual([
     { name: "own", task: larger, judges: [own, general] },
     { name: "countdown", task: countdown, judges: [general] },
   ]);
@@ -111,6 +113,11 @@ it("the loss of several judges is the sum of their divergences by weight", async
   for (const estimate of ["full", "sample"] as const) {
     const { metrics } = (await train(judges, { steps: 1, estimate })).reports[0];
     expect(metrics.loss).toBeCloseTo(2 * metrics["kl/a"]! + 0.5 * metrics["kl/b"]!, 4);
+    for (const judge of judges) {
+      const name = `kl/${judge.name}`;
+      const alone = (await train([judge], { steps: 1, estimate })).reports[0];
+      expect(metrics[name]).toBeCloseTo(alone.metrics[name]!, 5);
+    }
   }
 });
 
@@ -120,6 +127,8 @@ it("a stage that is taken up again ends with the same weights", async () => {
   const half = await train(teachers, { steps: 4 }, { steps: 2 });
   const rest = await train(teachers, { steps: 4 }, { steps: 2, resume: half.snapshot });
   expect(differing(rest.snapshot.tensors, whole.snapshot.tensors)).toEqual([]);
+  const asked = whole.reports.map(({ groups }) => groups[0].problem);
+  expect(new Set(asked).size).toBe(4);
   expect(rest.reports[1].metrics["kl/one"]).toBe(whole.reports[3].metrics["kl/one"]);
 });
 
