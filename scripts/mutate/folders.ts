@@ -45,6 +45,7 @@ export const FOLDERS: Record<string, readonly Part[]> = {
     ),
     tasks(["environment", "conversation", "tool-calls"], ["environment", "tool-calls"]),
     tasks(["language", "readable"], ["readable"]),
+    tasks(["instructions", "mixture"], ["instructions", "mixture"]),
     { mutate: ["src/tasks/families/*.ts"], tests: ["test/tasks/families/*.test.ts"] },
   ],
   eval: [

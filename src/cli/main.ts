@@ -45,6 +45,7 @@ program
   .description("run a recipe, or resume an interrupted run of it")
   .option("--name <name>", "name of the run's folder below runs/ (the recipe's name)", runName)
   .option("--fresh", "begin again; an earlier run is kept under another name")
+  .option("--no-reuse", "run every stage, also those that a run beside it has done in the same way")
   .option("--quiet", "a line from time to time instead of a progress bar")
   .addOption(json(" at the end"))
   .option("--dry-run", "say shapes, memory, FLOPs, time and cost; compute and write nothing")

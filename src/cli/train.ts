@@ -21,6 +21,8 @@ import { terminalLost } from "./terminal.ts";
 export interface TrainOptions {
   name?: string;
   fresh?: boolean;
+  /** Take over finished stages of other runs; `fresh` does not. */
+  reuse: boolean;
   quiet?: boolean;
   json?: boolean;
   dryRun?: boolean;
@@ -54,7 +56,8 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
   const page = options.serve ? await openPage({ run, port: options.port, fresh }) : null;
   const progress = progressFor(options);
   if (page !== null) progress.say(`page ${color.cyan(page.url)}`);
-  const order: RunOrder = { recipeFile: file, recipeText, name, fresh, engine };
+  const reuse = options.reuse && !fresh;
+  const order: RunOrder = { recipeFile: file, recipeText, name, fresh, reuse, engine };
   const command = commandLine(`train ${file}${options.name === undefined ? "" : ` --name ${name}`}`);
   try {
     const outcome = await supervise(order, { progress, publish: page?.publish, command });

@@ -1,6 +1,7 @@
 /** The training data that a pretraining or SFT stage may name. */
 import { z } from "zod";
 import { count, fraction, off } from "../lib/schema.ts";
+import { countdownOptions } from "../tasks/countdown.ts";
 import { taskOptions } from "../tasks/registry.ts";
 
 /** How many numbers a Countdown problem has; several entries are drawn evenly. */
@@ -17,6 +18,12 @@ const countdownAttempts = z.strictObject({
   maxResult: count.describe("Largest intermediate result."),
   products: fraction.default(0).describe("Fraction of solutions that multiply or divide; 0: as drawn."),
   distinct: off.describe("No attempt twice in one thought."),
+  languages: countdownOptions.shape.languages,
+  sameLanguage: fraction
+    .default(1)
+    .describe(
+      "Probability that an attempt's words are in the prompt's language; below 1 thoughts mix languages.",
+    ),
 });
 
 /**
@@ -40,6 +47,9 @@ const solvedProblems = z
   .strictObject({
     kind: z.literal("task"),
     task: taskOptions.optional().describe("Default: the recipe's task."),
+    wrong: fraction
+      .default(0)
+      .describe("Share of documents with another problem's answer, as text of mixed quality has them."),
   })
   .describe(
     "Problems of a task, each with the answer of its solver: a model that never solves one learns from these before RL.",

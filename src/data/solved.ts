@@ -1,5 +1,6 @@
 /** Solved problems of a task as documents: the prompt as training and evaluation ask it, then a right completion. */
 import { isUserError, UserError } from "../lib/errors.ts";
+import { Random } from "../lib/random.ts";
 import type { Problem } from "../tasks/problem.ts";
 import { type TaskOptions, taskFrom } from "../tasks/registry.ts";
 import { solvedCompletion } from "../tasks/solved.ts";
@@ -10,7 +11,7 @@ import type { Document, DocumentSource } from "./packing.ts";
 import { noChatTemplate } from "./prompt.ts";
 
 /**
- * Problems of the training split, without end. No problem of the validation and test splits is among them.
+ * Problems of the training split, without end, a share `wrong` of them with another problem's answer. No problem of the validation and test splits is among them.
  * @throws UserError "task" where a problem has no right answer that its verifier accepts, or the model's vocabulary cannot
  *   write it; "chat-template" where the task asks for a chat, and the model has no template
  */
@@ -18,12 +19,18 @@ export function solvedDocuments(
   options: TaskOptions | undefined,
   model: TextModel,
   seed: number,
+  wrong = 0,
 ): DocumentSource {
   if (options === undefined) throw new RangeError("neither the stage nor the recipe names a task");
   const task = taskFrom(options);
   return (index) => {
-    const problem = task.generate({ seed, split: "train", index });
-    const completion = solvedCompletion(task, problem);
+    const key = { seed, split: "train", index } as const;
+    const problem = task.generate(key);
+    const isWrong = new Random(seed, "wrong", index).uniform() < wrong;
+    const answered = isWrong
+      ? task.generate({ ...key, seed: new Random(seed, "other", index).uint32() })
+      : problem;
+    const completion = solvedCompletion(task, answered);
     try {
       return documentOf(problem, completion, model);
     } catch (error) {

@@ -2,6 +2,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { isUserError } from "../lib/errors.ts";
+import { interleaved } from "../lib/interleave.ts";
 import { Random } from "../lib/random.ts";
 import { readText, textFault } from "../lib/text-file.ts";
 import { countdown, countdownOptions } from "../tasks/countdown.ts";
@@ -13,7 +14,7 @@ import { fimIds } from "../tokenizer/infill.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { type Example, plainDocument, readExamples, type TextModel, usualTemplate } from "./examples.ts";
 import { fimDocument } from "./fill-in-the-middle.ts";
-import type { TrainingData } from "./options.ts";
+import type { DataSource, TrainingData } from "./options.ts";
 import type { DocumentSource } from "./packing.ts";
 import { repositoryDocuments, type SourceFile } from "./repository.ts";
 import { solvedDocuments } from "./solved.ts";
@@ -34,8 +35,8 @@ export function documentSource(data: TrainingData, model: TextModel, options: So
   const { seed, stage, task, samplesOf } = options;
   switch (data.kind) {
     case "countdown-attempts": {
-      const { numbers, maxResult } = data;
-      const task = countdown(countdownOptions.parse({ kind: "countdown", numbers, maxResult }));
+      const { numbers, maxResult, languages } = data;
+      const task = countdown(countdownOptions.parse({ kind: "countdown", numbers, maxResult, languages }));
       return (index) => {
         const { prompt, completion } = attemptDocument(task, data, seed, index);
         return plainDocument(model, prompt, completion);
@@ -48,14 +49,11 @@ export function documentSource(data: TrainingData, model: TextModel, options: So
       return documentSource({ kind: "jsonl", file: samplesOf(data.stage) }, model, options);
     }
     case "mix":
-      return mixed(
-        data.parts.map(({ share, data: part }, i) => ({
-          share,
-          source: documentSource(part, model, { ...options, seed: new Random(seed, "part", i).uint32() }),
-        })),
+      return mixed(data, (part, i) =>
+        documentSource(part, model, { ...options, seed: new Random(seed, "part", i).uint32() }),
       );
     case "task":
-      return solvedDocuments(data.task ?? task, model, seed);
+      return solvedDocuments(data.task ?? task, model, seed, data.wrong);
     default:
       return shuffled(
         fileExamples(data, model, stage).map(({ document }) => document),
@@ -145,24 +143,15 @@ export function sourceFiles(folder: string, extensions: readonly string[]): Sour
   throw dataSetError(folder, null, found, expected);
 }
 
-/** Documents in a block after which the parts of a mixture begin again. */
-const BLOCK = 1000;
-
-/**
- * Each part's documents in their order, evenly spread: document `index` is of the part that is furthest behind its share
- * (Bresenham's rule).
- */
-function mixed(parts: readonly { share: number; source: DocumentSource }[]): DocumentSource {
-  const total = parts.reduce((sum, { share }) => sum + share, 0);
-  const counts = parts.map(() => 0);
-  const block = Array.from({ length: BLOCK }, (_, i) => {
-    const behind = parts.map(({ share }, part) => ((i + 1) * share) / total - counts[part]);
-    const part = behind.indexOf(Math.max(...behind));
-    return { part, rank: counts[part]++ };
-  });
+function mixed(
+  { parts }: TrainingData & { kind: "mix" },
+  sourceOf: (part: DataSource, index: number) => DocumentSource,
+): DocumentSource {
+  const sources = parts.map(({ data }, i) => sourceOf(data, i));
+  const place = interleaved(parts.map(({ share }) => share));
   return (index) => {
-    const { part, rank } = block[index % BLOCK];
-    return parts[part].source(Math.floor(index / BLOCK) * counts[part] + rank);
+    const { part, rank } = place(index);
+    return sources[part](rank);
   };
 }
 

@@ -60,15 +60,59 @@ export interface BillSession {
   lines: BillLine[];
 }
 
+/** A stage whose product another run had made: what it cost there. */
+export interface ReusedStage {
+  stage: string;
+  /** The other run's name. */
+  run: string;
+  flops: number;
+  seconds: number;
+  wattHours: number | null;
+  dollars: number | null;
+}
+
+/** What came free, such as the weights of a base model, and what it is known to have cost others; `null` is unknown. */
+export interface Inherited {
+  what: string;
+  flops: number | null;
+  dollars: number | null;
+  /** Where these figures are from. */
+  source: string | null;
+}
+
+/** What a run used without paying for it. */
+export interface Unpaid {
+  reused: ReusedStage[];
+  inherited: Inherited[];
+}
+
 /** bill.json: the sums that everybody reads, and the sessions that they come from. */
 export interface BillFile extends Bill {
   lines: BillLine[];
   sessions: BillSession[];
   /** Work that a stop destroyed and that was done again: part of the sums. */
   redone?: Costs;
+  /** Beside the sums. Absent in files of older versions. */
+  unpaid?: Unpaid;
   /** Rates of the newest session. Absent in files of older versions. */
   rates?: Rates;
 }
+
+/** What the next charge is for: the stage, and its step (0: opening the stage; `null`: neither). */
+export interface Payer {
+  stage: string;
+  step: number | null;
+  /** All that the stage has computed. */
+  work: () => Work;
+  /** What of it is charged already. */
+  charged: Work;
+}
+
+export const payerOf = (stage: string, step: number | null = null): Payer => ({
+  ...{ stage, step },
+  work: () => sumWork(),
+  charged: sumWork(),
+});
 
 export class BillBook {
   readonly #rates: Rates;
@@ -77,9 +121,17 @@ export class BillBook {
   /** The newest session's part of each step, by stage and step: what an older one had of it was done again. */
   readonly #newest = new Map<string, { session: number; costs: Costs }>();
   #redone: Costs = noCosts();
+  /** Beside the sums. */
+  readonly #unpaid: Unpaid;
 
   /** @param sessions when each process took the run up; the last one charges. `entries` are those in the run's folder. */
-  constructor(rates: Rates, sessions: readonly string[], entries: Iterable<BillEntry> = []) {
+  constructor(
+    rates: Rates,
+    sessions: readonly string[],
+    entries: Iterable<BillEntry> = [],
+    unpaid: Partial<Unpaid> = {},
+  ) {
+    this.#unpaid = { reused: [], inherited: [], ...structuredClone(unpaid) };
     this.#rates = rates;
     this.#sessions = sessions.map((startedAt) => ({ startedAt, lines: [] }));
     for (const entry of entries) this.#add(entry);
@@ -103,6 +155,11 @@ export class BillBook {
     return entry;
   }
 
+  /** A stage whose product was taken over. */
+  reuse(stage: ReusedStage): void {
+    this.#unpaid.reused.push(stage);
+  }
+
   bill(): BillFile {
     const { flops, seconds, wattHours, dollars } = this.#lines.reduce<Costs>(sumCosts, noCosts());
     return {
@@ -111,6 +168,7 @@ export class BillBook {
       method: this.#method(),
       sessions: structuredClone(this.#sessions),
       redone: this.#redone,
+      unpaid: structuredClone(this.#unpaid),
       rates: this.#rates,
     };
   }

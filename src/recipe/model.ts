@@ -77,7 +77,7 @@ function recipeTokenizer({ tokenizer, stages }: Pick<Recipe, "tokenizer" | "stag
     case "model":
       throw new RangeError("a new model brings no tokenizer");
     case "compact":
-      return new CompactTokenizer();
+      return new CompactTokenizer(tokenizer.words);
     case "bytes":
       return tokenizerFrom(bytesJson(holeTokens(stages)));
     case "file":

@@ -7,6 +7,7 @@ import type { ModelShape } from "../checkpoint/folder.ts";
 import { partsOf } from "../data/options.ts";
 import { chooseProblems, type EvaluatedProblem } from "../eval/problems.ts";
 import type { StageInfo } from "../events.ts";
+import type { Inherited } from "../ledger/bill.ts";
 import { Random } from "../lib/random.ts";
 import { usablePositions } from "../models/rope.ts";
 import type { ListPart } from "../tasks/problem.ts";
@@ -114,6 +115,16 @@ function stageSteps(stage: Stage): number {
     default:
       return languageModelSteps(stage);
   }
+}
+
+/** The weights that a recipe begins with, which cost its run nothing. */
+export function inheritedBy(recipe: Pick<Recipe, "model" | "stages">): Inherited[] {
+  const models = [recipe.model, ...recipe.stages.flatMap((stage) => ("model" in stage ? [stage.model] : []))];
+  return models.flatMap((model) => {
+    if (model === undefined || !("from" in model)) return [];
+    const { flops = null, dollars = null, source = null } = model.cost ?? {};
+    return [{ what: model.from, flops, dollars, source }];
+  });
 }
 
 export const stageInfos = (recipe: Recipe): StageInfo[] =>

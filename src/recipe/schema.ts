@@ -8,6 +8,7 @@ import { dataSchema } from "../data/options.ts";
 import { count, nonNegative, positive } from "../lib/schema.ts";
 import { modelShapes } from "../models/architectures.ts";
 import { type TaskOptions, taskOptions } from "../tasks/registry.ts";
+import { COMPACT_VOCABULARIES } from "../tokenizer/compact.ts";
 import {
   distillOptions,
   grpoOptions,
@@ -29,6 +30,16 @@ const modelFolderSchema = z
       .min(1)
       .optional()
       .describe("Folder of a LoRA adapter in PEFT's format, which is merged into the weights."),
+    cost: z
+      .strictObject({
+        flops: positive.optional(),
+        dollars: nonNegative.optional(),
+        source: z.string().min(1).describe("Who says so, such as a paper."),
+      })
+      .optional()
+      .describe(
+        "What these weights are known to have cost those who trained them, for the bill's inherited part.",
+      ),
   })
   .describe("Weights to start from.");
 
@@ -36,7 +47,17 @@ const modelSchema = z.union([...modelShapes, modelFolderSchema]);
 
 const tokenizerSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("model") }).describe("The tokenizer of the model that `from` names."),
-  z.strictObject({ kind: z.literal("compact") }).describe("The built-in vocabulary of the number tasks."),
+  z
+    .strictObject({
+      kind: z.literal("compact"),
+      words: z
+        .enum(COMPACT_VOCABULARIES)
+        .default("countdown")
+        .describe(
+          "`bilingual` adds Countdown's words in Bulgarian, and those of instructions in both languages.",
+        ),
+    })
+    .describe("The built-in vocabulary of the number tasks."),
   z
     .strictObject({ kind: z.literal("bytes") })
     .describe("Any text, a token a byte; the tags of thought and answer are a token each. It needs no file."),

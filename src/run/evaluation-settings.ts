@@ -10,7 +10,14 @@ import type { EvaluateStage, Recipe } from "../recipe/schema.ts";
 import { isModuleFile } from "../tasks/module-task.ts";
 import type { ListPart } from "../tasks/problem.ts";
 import type { ChatPromptTemplate } from "../tasks/prompt.ts";
-import { NAMED_KINDS, type TaskInput, type TaskOptions, taskOptions } from "../tasks/registry.ts";
+import {
+  NAMED_KINDS,
+  type TaskInput,
+  type TaskOptions,
+  taskOptions,
+  templateOf,
+  withTemplate,
+} from "../tasks/registry.ts";
 import { chatOf } from "../tokenizer/chat.ts";
 import type { FoundModel } from "./find-model.ts";
 import { readJson, runPaths } from "./folder.ts";
@@ -180,7 +187,7 @@ function choosePrompt(
   const wished = template === "none" ? "plain" : template;
   if (wished === "chat" && !chats)
     throw usageError("The model has no chat template.", "Use --template plain, or r1.");
-  const prompt = wished ?? (templateKnown ? (task.template ?? "plain") : chats ? "chat" : "plain");
+  const prompt = wished ?? (templateKnown ? templateOf(task) : chats ? "chat" : "plain");
   if (task.kind === "countdown" && prompt === "r1")
     throw usageError("Countdown has no prompt of R1's form.", "Use --template plain, or chat.");
   const promptSource =
@@ -191,7 +198,7 @@ function choosePrompt(
         : chats
           ? "the model has a chat template; --template plain asks without it"
           : "the model has no chat template";
-  return { task: taskOptions.parse({ ...task, template: prompt }), prompt, promptSource };
+  return { task: withTemplate(task, prompt), prompt, promptSource };
 }
 
 function choosePart(
@@ -229,7 +236,7 @@ function overrides(
     stage !== null && ["temperature", settings.temperature, stage.temperature],
     stage !== null && ["top-p", settings.topP, stage.topP],
     stage !== null && ["top-k", settings.topK, stage.topK],
-    ["prompt", settings.prompt, own.template ?? "plain"],
+    ["prompt", settings.prompt, templateOf(own)],
     stage?.maxNewTokens !== undefined && ["max-tokens", settings.maxNewTokens, stage.maxNewTokens],
     ["seed", settings.seed, recipe.seed],
   ];

@@ -1,6 +1,7 @@
 /**
  * `runs/NAME/`, all that is kept of a run: recipe.yaml as run, run.json, metrics.jsonl, samples.jsonl,
- * evaluations.jsonl, bill.jsonl, checkpoints/, adapters/, models/, rows/, bill.json, report.md. Killing the process at any moment leaves it
+ * evaluations.jsonl, bill.jsonl, checkpoints/, adapters/, models/, rows/,
+ * stages.json, bill.json, report.md. Killing the process at any moment leaves it
  * readable; resuming from a checkpoint cuts the journals back to where that checkpoint saw them, all
  * but the bill's: what ran has been paid.
  */
@@ -8,7 +9,7 @@ import fs from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { stringify } from "yaml";
 import type { EvaluationRecord, GroupRecord, Metrics } from "../events.ts";
-import { type BillEntry, type BillFile, entriesOf } from "../ledger/bill.ts";
+import { type BillEntry, type BillFile, entriesOf, type ReusedStage } from "../ledger/bill.ts";
 import { differences } from "../lib/differences.ts";
 import { makeFolder, onDisk, replaceFile } from "../lib/disk.ts";
 import { userError } from "../lib/errors.ts";
@@ -36,6 +37,15 @@ export interface SamplesLine {
   groups: GroupRecord[];
 }
 
+/** An entry of stages.json: a stage that the run finished. */
+export interface FinishedStage {
+  name: string;
+  /** Of all that its product follows from (see reuse.ts). */
+  key: string;
+  /** Where another run had its product. */
+  reused?: ReusedStage;
+}
+
 /** Bytes of each journal; a checkpoint stores it, and a resume hands it back. */
 export interface JournalPosition {
   metrics: number;
@@ -50,6 +60,8 @@ export interface RunOptions {
   name?: string;
   /** Begin again. An earlier run of this name is kept under another one. */
   fresh?: boolean;
+  /** Take over finished stages of the runs beside it; false where it is left out. A resumed run does as it began. */
+  reuse?: boolean;
   /** The folder of all runs, "runs" where it is left out. */
   root?: string;
   /** The recipe's file as written, kept with its comments. */
@@ -71,6 +83,7 @@ export function runPaths(folder: string) {
     adapters: at("adapters"),
     models: at("models"),
     rows: at("rows"),
+    stages: at("stages.json"),
     bill: at("bill.json"),
     charges: at("bill.jsonl"),
     report: at("report.md"),
@@ -182,6 +195,15 @@ export class RunFolder {
     return `${missing} bytes of earlier metrics are missing in ${this.folder}: the curves have a gap there, the model does not.`;
   }
 
+  /** The stages that are done, in their order; those after the checkpoint that a resume began from are dropped. */
+  finishedStages(): FinishedStage[] {
+    return readJson<FinishedStage[]>(this.paths.stages) ?? [];
+  }
+
+  writeFinishedStages(stages: readonly FinishedStage[]): void {
+    replaceFile(this.paths.stages, `${JSON.stringify(stages, null, 2)}\n`);
+  }
+
   /** What was charged by this and earlier processes. */
   charges(): BillEntry[] {
     const entries = readJournal<BillEntry>(this.paths.charges);
@@ -249,7 +271,7 @@ export function resumeOrCreate(recipe: Recipe, options: RunOptions = {}): RunFol
     else replaceFile(paths.recipe, options.recipeText ?? stringify(recipe));
     const info =
       previous === null
-        ? describeRun(name, recipe, now, recipeFolder)
+        ? { ...describeRun(name, recipe, now, recipeFolder), reuse: options.reuse === true }
         : {
             ...previous,
             recipeHash: hashRecipe(recipe),

@@ -12,6 +12,8 @@ export interface RunInfo {
   recipeFolder?: string;
   /** Of the recipe with all defaults filled in. */
   recipeHash: string;
+  /** Whether it takes over finished stages of the runs beside it. Absent in older runs. */
+  reuse?: boolean;
   versions: { sputnik: string; node: string; onnxruntime: string };
   platform: string;
   cpu: string;

@@ -13,6 +13,8 @@ export interface RunOrder {
   /** The recipe's name where it is left out. */
   name?: string;
   fresh?: boolean;
+  /** Take over stages that a run beside this one has finished, where nothing that they follow from differs. */
+  reuse?: boolean;
   /** The folder of all runs, "runs" where it is left out. */
   root?: string;
   /** What computes; all that this process may use where it is left out. */

@@ -59,5 +59,5 @@ function readBill(folder: string, sessions: readonly string[]): BillFile | null 
   const file = readJson<BillFile>(paths.bill);
   const entries = readJournal<BillEntry>(paths.charges);
   const rates = file?.rates ?? { watts: null, dollarsPerHour: null, method: "" };
-  return entries.length === 0 ? file : new BillBook(rates, sessions, entries).bill();
+  return entries.length === 0 ? file : new BillBook(rates, sessions, entries, file?.unpaid).bill();
 }

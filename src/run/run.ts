@@ -9,16 +9,17 @@ import { latestCheckpoint, loadCheckpoint, pruneCheckpoints, saveCheckpoint } fr
 import { asValues, readParameters } from "../checkpoint/values.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import type { RunEvent } from "../events.ts";
-import { BillBook } from "../ledger/bill.ts";
+import { BillBook, type Payer, payerOf } from "../ledger/bill.ts";
 import { EnergyMeter } from "../ledger/energy.ts";
 import { ratesFor } from "../ledger/prices.ts";
-import { sumWork, type Work, workSince } from "../ledger/work.ts";
+import { workSince } from "../ledger/work.ts";
 import { isUserError } from "../lib/errors.ts";
 import { allParameters } from "../models/architectures.ts";
 import { countParameters } from "../models/layers.ts";
 import type { Note } from "../recipe/check-data.ts";
 import { initialModel, openModel } from "../recipe/model.ts";
 import {
+  inheritedBy,
   type ResolvedEvaluate,
   type ResolvedRecipe,
   type ResolvedStage,
@@ -29,13 +30,14 @@ import { type Recipe, trains } from "../recipe/schema.ts";
 import { recipeWarnings } from "../recipe/validate.ts";
 import { coreWatch } from "../runtime/contention.ts";
 import type { Engine } from "../runtime/engine.ts";
-import { measureMatmulRate } from "../runtime/measure.ts";
+import { matmulRate } from "../runtime/measure.ts";
 import { Sampler } from "../sample/sampler.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { atStep } from "../train/diagnose.ts";
 import type { Model, Stage as RunningStage, StageSnapshot, StepReport } from "../train/stage.ts";
-import type { JournalPosition, RunFolder } from "./folder.ts";
+import type { FinishedStage, JournalPosition, RunFolder } from "./folder.ts";
 import { writeReport } from "./report/report.ts";
+import { reuseStage, stageKeys } from "./reuse.ts";
 import { createStage, modelFor, type Site } from "./stages.ts";
 
 export interface RunHooks {
@@ -60,15 +62,6 @@ interface RunState {
 /** Milliseconds between charges within a long step: a kill leaves at most so much unbilled. */
 const CHARGE_EVERY = 5000;
 
-/** By engine: measuring takes a second, and a process that runs several recipes needs it once. */
-const matmulRates = new WeakMap<Engine, Promise<number>>();
-
-function matmulRate(engine: Engine): Promise<number> {
-  const known = matmulRates.get(engine) ?? measureMatmulRate(engine);
-  matmulRates.set(engine, known);
-  return known;
-}
-
 /** One run in progress. */
 export class Run {
   private readonly recipe: ResolvedRecipe;
@@ -79,10 +72,12 @@ export class Run {
   private readonly meter: EnergyMeter | null;
   private model: Model;
   private matmulRate = 0;
+  /** What each stage's product follows from, as a hash. */
+  private readonly keys: string[];
+  private finished: FinishedStage[] = [];
   /** When the last charge was made, by `performance.now`. */
   private clock: number;
-  /** What the next charge is for: the stage, and its step (0: opening the stage; `null`: neither). */
-  private payer: { stage: string; step: number | null; work: () => Work; charged: Work };
+  private payer: Payer;
   /** Why a charge between two steps could not be written. */
   private unwritten: unknown = null;
   private coresTaken = false;
@@ -94,7 +89,10 @@ export class Run {
     this.meter = EnergyMeter.open();
     this.clock = performance.now();
     const rates = ratesFor({ hardware: recipe.hardware, measuresEnergy: this.meter !== null });
-    this.book = new BillBook(rates, folder.info.sessions, folder.charges());
+    this.book = new BillBook(rates, folder.info.sessions, folder.charges(), {
+      inherited: inheritedBy(recipe),
+    });
+    this.keys = stageKeys(this.recipe, folder.info.versions);
     this.payer = payerOf(recipe.stages[0].name);
     this.model = initialModel(recipe, this.recipe.shape);
     this.site = { recipe: this.recipe, folder, engine: hooks.engine };
@@ -162,6 +160,8 @@ export class Run {
     const gap = folder.truncateTo(journals);
     if (gap !== null) this.notice("warning", gap);
     this.model = openModel(modelFolder as string);
+    this.finished = folder.finishedStages().slice(0, stage);
+    for (const { reused } of this.finished) if (reused !== undefined) this.book.reuse(reused);
     const snapshot = stageState === null ? undefined : { tensors: asValues(tensors), state: stageState };
     return { stage, snapshot, resumedStep: saved.step };
   }
@@ -169,6 +169,10 @@ export class Run {
   private async runStage(index: number, snapshot?: StageSnapshot): Promise<RunOutcome> {
     const stage = this.recipe.stages[index];
     this.payer = payerOf(stage.name, 0);
+    if (snapshot === undefined && this.reuse(index)) {
+      await this.save(index + 1, 0, null);
+      return "finished";
+    }
     // A checkpoint within a stage that trains holds that stage's model.
     const model =
       snapshot !== undefined && trains(stage) ? this.model : modelFor(this.site, stage, this.model);
@@ -188,8 +192,26 @@ export class Run {
         await running.release();
       }
     }
+    this.finished.push({ name: stage.name, key: this.keys[index] });
     await this.save(index + 1, 0, null);
     return this.hooks.shouldStop() && index + 1 < this.recipe.stages.length ? "stopped" : "finished";
+  }
+
+  /** Whether the stage's product could be taken over from a run beside this one. */
+  private reuse(index: number): boolean {
+    const { folder } = this;
+    const stage = this.recipe.stages[index];
+    const key = this.keys[index];
+    const reused = folder.info.reuse === true ? reuseStage(folder, stage, key) : null;
+    if (reused === null) return false;
+    if (trains(stage)) this.model = openModel(join(folder.paths.models, stage.name));
+    this.finished.push({ name: stage.name, key, reused });
+    this.book.reuse(reused);
+    this.notice(
+      "info",
+      `Stage ${stage.name} is taken from the run ${reused.run}: nothing that it follows from differs.`,
+    );
+    return true;
   }
 
   /** Saves the model of a training stage, where it is not the only one, for later stages and for people. */
@@ -324,6 +346,7 @@ export class Run {
 
   private async save(stage: number, done: number, snapshot: StageSnapshot | null): Promise<void> {
     const { folder, model } = this;
+    folder.writeFinishedStages(this.finished);
     const before = this.recipe.stages.slice(0, stage).reduce((total, { steps }) => total + steps, 0);
     const state: RunState = { stage, stageState: snapshot?.state ?? null, journals: folder.position() };
     const extra = [...(snapshot?.tensors ?? [])].filter(([name]) => !model.parameters.has(name));
@@ -341,10 +364,3 @@ export class Run {
     this.hooks.emit({ type: "notice", level, message });
   }
 }
-
-const payerOf = (stage: string, step: number | null = null) => ({
-  stage,
-  step,
-  work: () => sumWork(),
-  charged: sumWork(),
-});

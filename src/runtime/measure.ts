@@ -84,3 +84,13 @@ async function medianSeconds(engine: Engine, graph: Graph, runs: number, warmUp:
   await session.release();
   return seconds.sort((a, b) => a - b)[runs >> 1];
 }
+
+/** By engine: measuring takes a second, and a process that runs several recipes needs it once. */
+const rates = new WeakMap<Engine, Promise<number>>();
+
+/** As `measureMatmulRate`, once for each engine. */
+export function matmulRate(engine: Engine): Promise<number> {
+  const known = rates.get(engine) ?? measureMatmulRate(engine);
+  rates.set(engine, known);
+  return known;
+}

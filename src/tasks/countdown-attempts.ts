@@ -4,8 +4,9 @@
  * compute, check, try again and give up, but seldom finds a solution: RL has to teach that.
  */
 import { Random } from "../lib/random.ts";
-import type { CountdownProblem } from "./countdown.ts";
+import { COUNTDOWN_WORDS, type CountdownLanguage, type CountdownProblem } from "./countdown.ts";
 import { OPERATORS, operations, type Step } from "./countdown-generate.ts";
+import { languageOf } from "./language.ts";
 import type { Task } from "./problem.ts";
 
 export interface AttemptOptions {
@@ -23,6 +24,10 @@ export interface AttemptOptions {
   products: number;
   /** Whether the attempts of a thought are all different. */
   distinct: boolean;
+  /** The languages of prompts and thoughts. */
+  languages: readonly CountdownLanguage[];
+  /** Probability that the words of an attempt are in the prompt's language, where there are several. */
+  sameLanguage: number;
 }
 
 /** A document in the compact vocabulary's text; only what follows `prompt` is trained. */
@@ -137,6 +142,8 @@ export function attemptDocument(
   const lines: string[] = [];
   const tried = new Set<string>();
   let last: Attempt | null = null;
+  const asked = languageOf(problem.prompt) as CountdownLanguage;
+  const { languages } = options;
   for (let count = 0; count < options.maxAttempts; count++) {
     const next =
       random.uniform() < options.hint
@@ -148,7 +155,9 @@ export function attemptDocument(
     tried.add(written);
     last = next;
     const hit = next.value === problem.target;
-    lines.push(`${written}${hit ? ", yes!" : ", no."}\n`);
+    const same = languages.length === 1 || random.uniform() < options.sameLanguage;
+    const words = COUNTDOWN_WORDS[same ? asked : random.pick(languages.filter((other) => other !== asked))];
+    lines.push(`${written}${hit ? words.yes : words.no}`);
     if (hit || random.uniform() >= options.goOn) break;
   }
   return {

@@ -3,6 +3,7 @@
  * + - * / make the target. The answer is one expression in the grammar of `expression.ts`, without "=".
  */
 import { z } from "zod";
+import { Random } from "../lib/random.ts";
 import { type DrawOptions, drawCountdown, type Step } from "./countdown-generate.ts";
 import { parseCountdown } from "./countdown-input.ts";
 import { expression } from "./expression.ts";
@@ -32,6 +33,11 @@ export const countdownOptions = z.strictObject({
     .max(1_000_000)
     .default(200)
     .describe("Intermediate results of the known solution are whole, not negative and at most this."),
+  languages: z
+    .array(z.enum(["en", "bg"]))
+    .min(1)
+    .default(["en"])
+    .describe("Of the compact form's words; several are drawn evenly. `bg` needs the bilingual vocabulary."),
   template: z
     .enum(["plain", "chat"])
     .optional()
@@ -73,9 +79,21 @@ export function countdown(options: CountdownOptions): CountdownTask {
   };
 }
 
+/** The words of Countdown, each a token of the compact vocabulary. */
+export const COUNTDOWN_WORDS = {
+  en: { make: " make ", no: ", no.\n", yes: ", yes!\n" },
+  bg: { make: " правят ", no: ", не.\n", yes: ", да!\n" },
+} as const;
+
+export type CountdownLanguage = keyof typeof COUNTDOWN_WORDS;
+
 /** The prompt, token by token the compact vocabulary's: "82, 27, 11 make 44", then the open thought. */
-export function countdownPrompt(numbers: number[], target: number): string {
-  return `${numbers.join(", ")} make ${target}\n<think>\n`;
+export function countdownPrompt(
+  numbers: number[],
+  target: number,
+  language: CountdownLanguage = "en",
+): string {
+  return `${numbers.join(", ")}${COUNTDOWN_WORDS[language].make}${target}\n<think>\n`;
 }
 
 /** A person's own problem, solvable or not (see `solve`). @throws UserError */
@@ -100,11 +118,13 @@ function chatMessages(numbers: number[], target: number): NonNullable<Problem["m
 
 function generate(
   key: StreamKey,
-  options: DrawOptions & Pick<CountdownOptions, "template">,
+  options: DrawOptions & Pick<CountdownOptions, "template" | "languages">,
 ): CountdownProblem {
   const problem = drawInSplit("countdown", key, (random) => drawCountdown(random, options), content);
   const { numbers, target } = problem;
-  const asked = { id: problemId("countdown", key), prompt: countdownPrompt(numbers, target), ...problem };
+  const language = new Random(key.seed, "language", key.split, key.index).pick(options.languages);
+  const prompt = countdownPrompt(numbers, target, language);
+  const asked = { id: problemId("countdown", key), prompt, ...problem };
   return options.template === "chat" ? { ...asked, messages: chatMessages(numbers, target) } : asked;
 }
 

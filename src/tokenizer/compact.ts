@@ -1,5 +1,5 @@
 /**
- * The closed vocabulary of the Countdown recipe: 29 ids, each with a text.
+ * The closed vocabulary of the Countdown recipes: 29 ids, each with a text, and 20 more with the words of two languages.
  *
  * A token's text is free as long as texts decode uniquely, so a miss reads ", no.\n" and a hit ", yes!\n"
  * and thoughts stay plain to read at no cost in length:
@@ -11,6 +11,7 @@
  *     <answer>(82 - 27) - 11</answer>
  */
 
+import { isDeepStrictEqual } from "node:util";
 import { UserError } from "../lib/errors.ts";
 import { addedToken } from "./bpe-json.ts";
 import { decodeAll } from "./stream.ts";
@@ -51,7 +52,32 @@ const NAMED = [
 
 export type CompactName = (typeof NAMED)[number][0];
 
-/** Text of each id. */
+/** Bulgarian words of Countdown, then those of instructions (tasks/instructions.ts) in English and Bulgarian. */
+const BILINGUAL = [
+  " правят ",
+  ", не.\n",
+  ", да!\n",
+  ...["largest of ", "smallest of ", "first of ", "last of ", "count ", "reverse ", "greet ", "and thank "],
+  ...[
+    "най-голямо от ",
+    "най-малко от ",
+    "първо от ",
+    "последно от ",
+    "брой ",
+    "обърни ",
+    "поздрави ",
+    "и благодари ",
+  ],
+  ...["hello", "thank you", "здравей", "благодаря"],
+];
+
+/** The vocabularies by name. */
+export const COMPACT_WORDS = { countdown: [], bilingual: BILINGUAL } satisfies Record<string, string[]>;
+
+export type CompactWords = keyof typeof COMPACT_WORDS;
+export const COMPACT_VOCABULARIES = Object.keys(COMPACT_WORDS) as CompactWords[];
+
+/** Text of each id that every compact vocabulary has. */
 export const COMPACT_TOKENS: readonly string[] = NAMED.map(([, text]) => text);
 
 /** Id of each name, e.g. `compactIds.think`. Digit d is `compactIds.digit0 + d`. */
@@ -72,19 +98,15 @@ const CONTROL_IDS: readonly number[] = [
 const SILENT = ["pad", "bos", "eos"] as const;
 
 /** Longest first, so that ", no.\n" wins over ", ". */
-const BY_LENGTH = COMPACT_TOKENS.map((text, id) => ({ text, id }))
-  .filter(({ text }) => text !== "")
-  .sort((a, b) => b.text.length - a.text.length);
-
-/** The tokens by their first character, since pretraining encodes millions of them. */
-const BY_FIRST = new Map<string, typeof BY_LENGTH>();
-for (const token of BY_LENGTH) {
-  const first = token.text.charAt(0);
-  BY_FIRST.set(first, [...(BY_FIRST.get(first) ?? []), token]);
-}
+const byLength = (texts: readonly string[]) =>
+  texts
+    .map((text, id) => ({ text, id }))
+    .filter(({ text }) => text !== "")
+    .sort((a, b) => b.text.length - a.text.length);
 
 export class CompactTokenizer implements Tokenizer {
-  readonly vocabSize = COMPACT_TOKENS.length;
+  readonly words: CompactWords;
+  readonly vocabSize: number;
   readonly bosId = compactIds.bos;
   readonly eosId = compactIds.eos;
   readonly padId = compactIds.pad;
@@ -97,6 +119,20 @@ export class CompactTokenizer implements Tokenizer {
     rstrip: false,
   }));
 
+  private readonly texts: readonly string[];
+  /** The tokens by their first character, since pretraining encodes millions of them. */
+  private readonly byFirst = new Map<string, { text: string; id: number }[]>();
+
+  constructor(words: CompactWords = "countdown") {
+    this.words = words;
+    this.texts = [...COMPACT_TOKENS, ...COMPACT_WORDS[words]];
+    this.vocabSize = this.texts.length;
+    for (const token of byLength(this.texts)) {
+      const first = token.text.charAt(0);
+      this.byFirst.set(first, [...(this.byFirst.get(first) ?? []), token]);
+    }
+  }
+
   /**
    * Longest match over the token texts; spacing is strict. Adds no bos or eos.
    * With `specials: false` (the default) a tag such as "<think>" is unknown text.
@@ -106,9 +142,11 @@ export class CompactTokenizer implements Tokenizer {
     const ids: number[] = [];
     let offset = 0;
     while (offset < text.length) {
-      const match = BY_FIRST.get(text.charAt(offset))?.find(
-        (token) => text.startsWith(token.text, offset) && (specials || !CONTROL_IDS.includes(token.id)),
-      );
+      const match = this.byFirst
+        .get(text.charAt(offset))
+        ?.find(
+          (token) => text.startsWith(token.text, offset) && (specials || !CONTROL_IDS.includes(token.id)),
+        );
       if (match === undefined) throw unknownCharacter(text, offset);
       ids.push(match.id);
       offset += match.text.length;
@@ -124,7 +162,7 @@ export class CompactTokenizer implements Tokenizer {
   stream(): TokenStream {
     return {
       push: (id) => {
-        const piece = COMPACT_TOKENS[id];
+        const piece = this.texts[id];
         if (piece !== undefined) return piece;
         throw new RangeError(`id ${id} is outside the vocabulary 0..${this.vocabSize - 1}`);
       },
@@ -133,7 +171,7 @@ export class CompactTokenizer implements Tokenizer {
   }
 
   toJSON(): unknown {
-    return compactTokenizerJson();
+    return compactTokenizerJson(this.words);
   }
 }
 
@@ -157,8 +195,11 @@ function unknownCharacter(text: string, offset: number): UserError {
  * The same vocabulary as a Hugging Face `tokenizer.json`: the tags are added tokens, everything else is a
  * word list after a split at the token texts. There is no unknown token, so unknown text is an error there too.
  */
-export function compactTokenizerJson(): Record<string, unknown> {
-  const words = BY_LENGTH.filter(({ id }) => !CONTROL_IDS.includes(id)).map(({ text }) => escapeRegex(text));
+export function compactTokenizerJson(words: CompactWords = "countdown"): Record<string, unknown> {
+  const texts = [...COMPACT_TOKENS, ...COMPACT_WORDS[words]];
+  const patterns = byLength(texts)
+    .filter(({ id }) => !CONTROL_IDS.includes(id))
+    .map(({ text }) => escapeRegex(text));
   return {
     version: "1.0",
     truncation: null,
@@ -170,7 +211,7 @@ export function compactTokenizerJson(): Record<string, unknown> {
     normalizer: null,
     pre_tokenizer: {
       type: "Split",
-      pattern: { Regex: words.join("|") },
+      pattern: { Regex: patterns.join("|") },
       behavior: "Isolated",
       invert: false,
     },
@@ -178,12 +219,16 @@ export function compactTokenizerJson(): Record<string, unknown> {
     decoder: { type: "Fuse" },
     model: {
       type: "WordLevel",
-      vocab: Object.fromEntries(NAMED.map(([name, text], id) => [text === "" ? `<${name}>` : text, id])),
+      vocab: Object.fromEntries(texts.map((text, id) => [text === "" ? `<${NAMED[id][0]}>` : text, id])),
       // Not in the vocabulary on purpose: the official library then refuses unknown text.
       unk_token: "<unknown>",
     },
   };
 }
+
+/** The compact vocabulary whose `tokenizer.json` has this model; `null` for others. */
+export const compactWordsOf = (model: unknown): CompactWords | null =>
+  COMPACT_VOCABULARIES.find((words) => isDeepStrictEqual(model, compactTokenizerJson(words).model)) ?? null;
 
 /** Only what both Oniguruma and JavaScript's `u` flag accept. */
 function escapeRegex(text: string): string {

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { dataSchema } from "../../src/data/options.ts";
 import { documentSource } from "../../src/data/sources.ts";
 import { Random } from "../../src/lib/random.ts";
+import { taskFrom } from "../../src/tasks/registry.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 
 const model = { tokenizer: new CompactTokenizer() };
@@ -43,4 +44,25 @@ test("parts with equal options draw different documents", () => {
   });
   const source = documentSource(twice, model, { seed: 1, stage: "sft" });
   expect(source(0).ids).not.toEqual(source(1).ids);
+});
+
+test("a share of solved problems has another problem's answer", () => {
+  const data = dataSchema.parse({
+    kind: "task",
+    task: { kind: "instructions", languages: ["en"] },
+    wrong: 0.25,
+  });
+  const bilingual = { tokenizer: new CompactTokenizer("bilingual") };
+  const source = documentSource(data, bilingual, { seed: 1, stage: "pretrain" });
+  const task = taskFrom({ kind: "instructions", languages: ["en"] });
+  const right = Array.from({ length: 800 }, (_, index) => {
+    const { ids, trainFrom } = source(index);
+    const problem = task.generate({ seed: 1, split: "train", index });
+    expect(bilingual.tokenizer.decode(ids.slice(1, trainFrom))).toBe(problem.prompt);
+    return task.verify(problem, bilingual.tokenizer.decode(ids.slice(trainFrom, -1))).value;
+  });
+  // Another problem may have the same answer, such as a count of 3.
+  const share = right.filter((value) => value === 0).length / right.length;
+  expect(share).toBeGreaterThan(0.17);
+  expect(share).toBeLessThan(0.27);
 });

@@ -1,16 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { Random } from "../../src/lib/random.ts";
-import { countdown } from "../../src/tasks/countdown.ts";
+import { type CountdownOptions, countdown } from "../../src/tasks/countdown.ts";
 import { type AttemptOptions, attemptDocument, singleEquation } from "../../src/tasks/countdown-attempts.ts";
 import { validResult } from "../../src/tasks/countdown-generate.ts";
 
-const task = countdown({
+const TASK: CountdownOptions = {
   kind: "countdown",
   numbers: [3],
   numberRange: [1, 99],
   targetRange: [10, 100],
   maxResult: 200,
-});
+  languages: ["en"],
+};
+const task = countdown(TASK);
 const options: AttemptOptions = {
   hint: 0.12,
   singles: 0.3,
@@ -19,6 +21,8 @@ const options: AttemptOptions = {
   maxResult: 200,
   products: 0,
   distinct: false,
+  languages: ["en"],
+  sameLanguage: 1,
 };
 const COUNT = 2000;
 
@@ -122,5 +126,25 @@ describe("attemptDocument", () => {
     expect(plain).toBeLessThan(0.15);
     // 0.4 of the problems are redrawn, the others are as they come; 4 standard errors are 0.044.
     expect(Math.abs(share(0.4) - (0.4 + 0.6 * plain))).toBeLessThan(0.05);
+  });
+});
+
+describe("in two languages", () => {
+  const both = countdown({ ...TASK, languages: ["en", "bg"] });
+  const inBoth = (sameLanguage: number) =>
+    Array.from({ length: COUNT }, (_, i) =>
+      attemptDocument(both, { ...options, singles: 0, languages: ["en", "bg"], sameLanguage }, 1, i),
+    );
+
+  it.each([1, 0.7, 0])("a share of %s of the attempts is in the prompt's language", (share) => {
+    let [same, all] = [0, 0];
+    for (const { prompt, completion } of inBoth(share)) {
+      const bulgarian = prompt.includes("правят");
+      for (const [word] of completion.matchAll(/no|yes|не|да/g)) {
+        all++;
+        if (/[а-я]/.test(word) === bulgarian) same++;
+      }
+    }
+    expect(Math.abs(same / all - share)).toBeLessThan(share === 0.7 ? 0.03 : 1e-9);
   });
 });

@@ -75,9 +75,23 @@ describe("countdown problems", () => {
     expect(countdownPrompt([82, 27, 11], 44)).toBe("82, 27, 11 make 44\n<think>\n");
   });
 
+  it("are asked in the languages of the options, and are the same problems", () => {
+    const both = countdown(countdownOptions.parse({ kind: "countdown", languages: ["en", "bg"] }));
+    const one = countdown(countdownOptions.parse({ kind: "countdown" }));
+    const keys = Array.from({ length: 200 }, (_, index) => ({ seed: 1, split: "test", index }) as const);
+    const prompts = keys.map((key) => both.generate(key).prompt);
+    const bulgarian = prompts.filter((prompt) => prompt.includes(" правят "));
+    expect(bulgarian.length).toBeGreaterThan(70);
+    expect(bulgarian.length).toBeLessThan(130);
+    expect(prompts.map((prompt) => prompt.replace(" правят ", " make "))).toEqual(
+      keys.map((key) => one.generate(key).prompt),
+    );
+  });
+
   it("have options that take the limits themselves, and defaults", () => {
     expect(countdownOptions.parse({ kind: "countdown" })).toEqual({
       kind: "countdown",
+      languages: ["en"],
       numbers: [3],
       numberRange: [1, 99],
       targetRange: [10, 100],
@@ -91,6 +105,7 @@ describe("countdown problems", () => {
     };
     expect(countdownOptions.parse({ kind: "countdown", ...limits })).toEqual({
       kind: "countdown",
+      languages: ["en"],
       ...limits,
     });
     expect(

@@ -63,6 +63,8 @@ it("Countdown's attempts are those that they always were", () => {
     maxResult: 200,
     products: 0.3,
     distinct: true,
+    languages: ["en" as const],
+    sameLanguage: 1,
   };
   const documents = Array.from({ length: 400 }, (_, index) => attemptDocument(task, options, 3, index));
   expect(digest(documents)).toBe("538066573939");

@@ -24,11 +24,12 @@ it("refuses unknown kinds and keys", () => {
 });
 
 it("names the kinds that need no data set", () => {
-  expect(NAMED_KINDS.slice(0, 5)).toEqual([
+  expect(NAMED_KINDS.slice(0, 6)).toEqual([
     "countdown",
     "arithmetic",
     "equations",
     "word-problems",
+    "instructions",
     "base-conversion",
   ]);
   expect(NAMED_KINDS).not.toContain("jsonl");

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { Tokenizer as Official } from "tokenizers";
 import { describe, expect, it } from "vitest";
 import { COMPACT_TOKENS, CompactTokenizer, compactIds } from "../../src/tokenizer/compact.ts";
+import { tokenizerFrom } from "../../src/tokenizer/load.ts";
 
 const tokenizer = new CompactTokenizer();
 const DOCUMENT =
@@ -120,5 +121,23 @@ describe("compact vocabulary", () => {
       { numRuns: 200 },
     );
     await expect(official.encode("1 + x")).rejects.toThrow();
+  });
+
+  it("has further ids with the words of two languages, and is read back from its file", async () => {
+    const bilingual = new CompactTokenizer("bilingual");
+    expect(bilingual.encode(DOCUMENT, { specials: true })).toEqual(
+      tokenizer.encode(DOCUMENT, { specials: true }),
+    );
+    const text = "greet and thank 7, 42\nнай-голямо от 1, 2\n82, 11 правят 71\n82 - 11 = 71, да!\n";
+    const ids = bilingual.encode(text);
+    expect(Math.max(...ids)).toBeGreaterThan(28);
+    expect(bilingual.decode(ids)).toBe(text);
+    expect(() => tokenizer.encode(text)).toThrow(/no token for "g"/);
+    const official = Official.fromString(JSON.stringify(bilingual.toJSON()));
+    expect((await official.encode(text)).getIds()).toEqual(ids);
+    expect(official.getVocabSize()).toBe(bilingual.vocabSize);
+    const back = tokenizerFrom(JSON.parse(JSON.stringify(bilingual.toJSON()))) as CompactTokenizer;
+    expect(back.words).toBe("bilingual");
+    expect((tokenizerFrom(tokenizer.toJSON()) as CompactTokenizer).words).toBe("countdown");
   });
 });

@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { addedToken, bpeJson } from "../../tokenizer/bpe-json.ts";
 import { namedTemplates, TOOL_USE } from "../../tokenizer/chat-template.ts";
-import { compactTokenizerJson } from "../../tokenizer/compact.ts";
+import { COMPACT_VOCABULARIES, compactTokenizerJson, compactWordsOf } from "../../tokenizer/compact.ts";
 import type { Tokenizer } from "../../tokenizer/tokenizer.ts";
 import { mismatch } from "../errors.ts";
 import { templateField } from "../folder.ts";
@@ -80,14 +80,17 @@ export function toTokenizerContent(metadata: Metadata): TokenizerContent {
   };
 }
 
-/** The compact tokenizer, recognised by its words; `undefined` for others. */
+/** A compact tokenizer, recognised by its words; `undefined` for others. */
 function compact(metadata: Metadata, words: readonly string[]): Json | undefined {
-  const json = compactTokenizerJson();
   const kinds = metadata.integers(`${KEY}.token_type`);
-  const { vocab } = json.model as { vocab: Record<string, number> };
   const used = words.filter((_, id) => kinds?.[id] !== KIND.unused);
-  const own = Object.keys(vocab).sort((a, b) => vocab[a]! - vocab[b]!);
-  return isDeepStrictEqual(used, own) ? json : undefined;
+  return COMPACT_VOCABULARIES.map((name) => compactTokenizerJson(name)).find(({ model }) => {
+    const { vocab } = model as { vocab: Record<string, number> };
+    return isDeepStrictEqual(
+      used,
+      Object.keys(vocab).sort((a, b) => vocab[a]! - vocab[b]!),
+    );
+  });
 }
 
 /** @param ends ids that end a completion: as in llama.cpp they are control tokens, whatever their kind says */
@@ -137,7 +140,7 @@ export function tokenizerMetadata(
     words[id] = word;
     kinds[id] = kind;
   };
-  const isCompact = isDeepStrictEqual(json.model, compactTokenizerJson().model);
+  const isCompact = compactWordsOf(json.model) !== null;
   // The compact vocabulary has no merges: like added tokens, its words are searched in the text.
   for (const [word, id] of Object.entries(json.model.vocab))
     put(id, word, isCompact ? KIND.added : KIND.normal);

@@ -3,7 +3,7 @@ import fs from "node:fs";
 import { join } from "node:path";
 import { bracket } from "../../eval/compare.ts";
 import type { EvaluationRecord } from "../../events.ts";
-import type { Bill, BillFile } from "../../ledger/bill.ts";
+import type { Bill, BillFile, Unpaid } from "../../ledger/bill.ts";
 import { onDisk, replaceFile } from "../../lib/disk.ts";
 import { stageInfos } from "../../recipe/resolve.ts";
 import { runPaths } from "../folder.ts";
@@ -168,7 +168,25 @@ function billSection(bill: BillFile | null): string {
   const tokens = bill.lines.reduce((sum, line) => sum + line.tokens, 0);
   const rows = [...bill.lines.map((line) => row(line.stage, line)), row("**sum**", { ...bill, tokens })];
   const head = ["stage", "TFLOP", "time", "tokens", "Wh", "dollars"];
-  return `${markdownTable(head, rows)}\n\n${bill.method}`;
+  const beside = unpaidLines(bill.unpaid).map((line) => `- ${line}`);
+  return [markdownTable(head, rows), bill.method, ...(beside.length > 0 ? [beside.join("\n")] : [])].join(
+    "\n\n",
+  );
+}
+
+/** What the sums leave out: stages that another run had done, and weights from elsewhere. */
+function unpaidLines({ reused, inherited }: Unpaid = { reused: [], inherited: [] }): string[] {
+  const dollarsOf = (dollars: number | null) => (dollars === null ? "unknown dollars" : `$${dollars}`);
+  return [
+    ...reused.map(
+      ({ stage, run, flops, seconds }) =>
+        `Reused, not in the sum: ${inlineText(stage)} from the run ${inlineText(run)}, where it took ${duration(seconds)} and ${(flops / 1e12).toFixed(2)} TFLOP.`,
+    ),
+    ...inherited.map(
+      ({ what, flops, dollars, source }) =>
+        `Inherited, not in the sum: the weights of ${inlineText(what)}, which cost those who trained them ${flops === null ? "unknown FLOPs" : `${flops.toExponential(1)} FLOP`} and ${dollarsOf(dollars)}${source === null ? "" : ` (${inlineText(source)})`}.`,
+    ),
+  ];
 }
 
 function duration(seconds: number): string {

@@ -163,6 +163,7 @@ describe("our model", () => {
     const loaded = loadGguf(file, shapes);
     expect(loaded.config).toEqual(config);
     expect(loaded.tokenizer).toBeInstanceOf(CompactTokenizer);
+    expect((loaded.tokenizer as CompactTokenizer).words).toBe("countdown");
     expect([...loaded.tokenizer.stopIds]).toEqual([2]);
     expect([...loaded.parameters.keys()].sort()).toEqual([...parameters.keys()].sort());
     for (const [name, { data, shape }] of parameters) {
