@@ -105,9 +105,9 @@ export function currentEvaluation(record: EvaluationRecord): EvaluationRecord {
 /** A stage of a run before it begins. */
 export interface StageInfo {
   name: string;
-  kind: "pretrain" | "sft" | "grpo" | "sample" | "evaluate";
+  kind: "pretrain" | "sft" | "grpo" | "sample" | "distill" | "merge" | "evaluate";
   totalSteps: number;
-  /** Of GRPO and of sampling: what the task calls the steps of a thought, such as "equations". */
+  /** Of a stage that asks problems: what the task calls the steps of a thought, such as "equations". */
   stepName?: string;
 }
 

@@ -1,12 +1,9 @@
 /** What a recipe will take, from the null device: its graphs are traced and counted, and nothing is computed. */
 
-import { encodeProblem } from "../data/prompt.ts";
+import type { ModelShape } from "../checkpoint/folder.ts";
 import type { EvaluatedProblem } from "../eval/problems.ts";
 import { countFlops, estimateMemory, estimateSeconds, neededNodes, type Speeds } from "../graph/analyse.ts";
-import type { Graph } from "../graph/tensor.ts";
 import { type ModelConfig, modelOf } from "../models/architectures.ts";
-import type { ParameterSpec } from "../models/layers.ts";
-import { type LoraOptions, traceMerge } from "../models/lora.ts";
 import {
   evaluationProblems,
   type ResolvedEvaluate,
@@ -16,27 +13,28 @@ import {
   resolve,
 } from "../recipe/resolve.ts";
 import type { GrpoStage, Recipe } from "../recipe/schema.ts";
-import { CAPACITY_STEP } from "../sample/cache.ts";
-import { traceDecode, tracePrefill } from "../sample/graphs.ts";
-import { ladderSize, MOST_ROWS } from "../sample/scheduler.ts";
 import { traceScore } from "../sample/scorer.ts";
-import type { Problem } from "../tasks/problem.ts";
-import { taskFrom } from "../tasks/registry.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
 import { trainedOn } from "../train/language-model-stage.ts";
 import { FEW_SIGNALS, percent, signalRemedy, signalShare } from "../train/learning.ts";
 import { packByPrefix, packedLength } from "../train/microbatch.ts";
 import { withAdapter } from "../train/policy.ts";
 import { traceAccumulation, traceOptimizer, traceStep } from "../train/trace-step.ts";
+import { averagePrograms, distillPrograms } from "./distill.ts";
 import { forecastGroups, forecastPasses, type Passes } from "./forecast.ts";
-
-/** One graph of a stage, for sizes that it will (or, in RL, is assumed to) run with. */
-export interface Program {
-  name: string;
-  graph: Graph;
-  sizes: Record<string, number>;
-  runsPerStep: number;
-}
+import {
+  COMPLETION_SHARE,
+  completionsAssumed,
+  type Expected,
+  expectedLengths,
+  mergePrograms,
+  PROMPTS,
+  type Program,
+  promptTokens,
+  type Setting,
+  samplingPrograms,
+  trainingPromptTokens,
+} from "./programs.ts";
 
 export interface StagePlan {
   name: string;
@@ -47,53 +45,32 @@ export interface StagePlan {
   assumptions: string[];
 }
 
-/** Completions are taken to be this share of their limit: a base that stops by itself is far below it. */
-export const COMPLETION_SHARE = 0.25;
-/** Prompts that are measured for their mean length. */
-const PROMPTS = 32;
-
-/** Known values that replace assumptions. */
-export interface Expected {
-  /** Share of RL's samples that are right: which groups carry a signal follows from it. */
-  passRate?: number;
-  /** Mean tokens of a completion. */
-  answerTokens?: number;
-}
-
-interface Setting extends Expected {
-  config: ModelConfig;
-  promptTokens: number;
-}
-
 export function planRecipe(
   recipe: Recipe,
   expected: Expected = {},
 ): { config: ModelConfig; stages: StagePlan[] } {
   const { shape: start, stages: resolved } = resolve(recipe);
+  const shapeOf = (name: string): ModelShape => resolved.find((stage) => stage.name === name)?.shape ?? start;
   const stages = resolved.map((stage): StagePlan => {
     const { name, kind, steps, shape } = stage;
     const { config } = shape;
     const base = { name, kind, steps };
     if (stage.kind === "pretrain" || stage.kind === "sft")
       return { ...base, programs: languageModelPrograms(stage, config), assumptions: [] };
-    const promptTokens = (problems: readonly Problem[]): number =>
-      Math.ceil(
-        problems.reduce((sum, problem) => sum + encodeProblem(shape, problem).length, 0) / problems.length,
-      );
+    if (stage.kind === "merge") return { ...base, programs: averagePrograms(config), assumptions: [] };
+    if (stage.kind === "distill") return { ...base, ...distillPrograms(stage, expected, shapeOf) };
     if (stage.kind === "evaluate") {
       const chosen = evaluationProblems(stage);
-      const measured = promptTokens(chosen.slice(0, PROMPTS).map(({ problem }) => problem));
+      const measured = promptTokens(
+        shape,
+        chosen.slice(0, PROMPTS).map(({ problem }) => problem),
+      );
       return {
         ...base,
         ...evaluationPrograms(stage, chosen, { ...expected, config, promptTokens: measured }),
       };
     }
-    const task = taskFrom(stage.task);
-    const measured = promptTokens(
-      Array.from({ length: PROMPTS }, (_, index) =>
-        task.generate({ seed: stage.seed, split: "train", index }),
-      ),
-    );
+    const measured = trainingPromptTokens(shape, stage.task, stage.seed);
     const setting = { ...expected, config, promptTokens: measured };
     return {
       ...base,
@@ -120,105 +97,6 @@ function languageModelPrograms(stage: ResolvedPretrain | ResolvedSft, config: Mo
     { ...program, name: "optimizer", graph: traceOptimizer(specs, optimizer), runsPerStep: 1 },
     ...merges,
   ];
-}
-
-/** An adapter is merged when its stage begins, and after each update. */
-function mergePrograms(
-  specs: readonly ParameterSpec[],
-  lora: LoraOptions | undefined,
-  steps: number,
-): Program[] {
-  if (lora === undefined) return [];
-  return [{ name: "merge", graph: traceMerge(specs, lora), sizes: {}, runsPerStep: (steps + 1) / steps }];
-}
-
-/**
- * Lengths of `samples` completions, spread evenly over the exponential distribution, which is how long a text is that may stop
- * at any token. It fits the evaluations in bench/RESULTS.md: completions of 88 and 165 tokens in the mean, of which 1 and 7 % reach
- * limits of 384 and 480.
- */
-export function completionLengths(samples: number, mean: number, limit: number): number[] {
-  // Multiples of the golden ratio put the quantiles in an order without a trend.
-  const quantile = (sample: number): number => (0.5 + sample * ((Math.sqrt(5) - 1) / 2)) % 1;
-  return Array.from({ length: samples }, (_, sample) =>
-    Math.min(limit, Math.ceil(-mean * Math.log(1 - quantile(sample)))),
-  );
-}
-
-/** The same lengths, scaled so that their mean under the limit is `mean`, as it was measured. */
-export function lengthsOfMean(samples: number, mean: number, limit: number): number[] {
-  if (mean >= limit) return new Array<number>(samples).fill(limit);
-  let [low, high] = [0, limit * samples];
-  for (let i = 0; i < 60; i++) {
-    const middle = (low + high) / 2;
-    const found = completionLengths(samples, middle, limit).reduce((a, b) => a + b, 0) / samples;
-    if (found < mean) low = middle;
-    else high = middle;
-  }
-  return completionLengths(samples, high, limit);
-}
-
-/**
- * The decode steps that the scheduler makes of completions: how many, their mean rows and mean KV cache length. All rows of
- * a batch read as much of the cache as the longest of them needs.
- */
-export function decodeSteps(
-  lengths: readonly number[],
-  maxBatch: number,
-  promptTokens: number,
-): { steps: number; batch: number; past: number } {
-  let [waiting, steps, rows, read, capacity] = [0, 0, 0, 0, 0];
-  let active: { done: number; length: number }[] = [];
-  while (waiting < lengths.length || active.length > 0) {
-    while (active.length < Math.min(maxBatch, MOST_ROWS) && waiting < lengths.length)
-      active.push({ done: 0, length: lengths[waiting++] });
-    const batch = ladderSize(active.length);
-    const longest = promptTokens + Math.max(...active.map(({ done }) => done));
-    capacity = Math.max(capacity, Math.ceil(longest / CAPACITY_STEP) * CAPACITY_STEP);
-    steps++;
-    rows += batch;
-    read += batch * capacity;
-    for (const row of active) row.done++;
-    active = active.filter(({ done, length }) => done < length);
-  }
-  return { steps, batch: Math.round(rows / steps), past: Math.round(read / rows) };
-}
-
-/** Prefill once a problem, then decode steps of their mean size. */
-function samplingPrograms(
-  { config, promptTokens }: Setting,
-  problems: number,
-  { lengths, maxBatch, rounds = 1 }: Sampling,
-): Program[] {
-  const { steps, batch, past } = decodeSteps(lengths, maxBatch, promptTokens);
-  const chunk = Math.min(32, problems);
-  return [
-    {
-      name: "prefill",
-      graph: tracePrefill(config),
-      // A prompt's last token is read by the first decode step.
-      sizes: { batch: chunk, seq: Math.max(1, promptTokens - 1) },
-      runsPerStep: (rounds * problems) / chunk,
-    },
-    {
-      name: "decode",
-      graph: traceDecode(config),
-      sizes: { batch, past },
-      runsPerStep: rounds * steps,
-    },
-  ];
-}
-
-const expectedLengths = ({ answerTokens }: Setting, samples: number, limit: number): number[] =>
-  answerTokens === undefined
-    ? completionLengths(samples, Math.ceil(limit * COMPLETION_SHARE), limit)
-    : lengthsOfMean(samples, answerTokens, limit);
-
-interface Sampling {
-  /** Tokens of each completion of a round. */
-  lengths: readonly number[];
-  maxBatch: number;
-  rounds?: number;
 }
 
 function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "programs" | "assumptions"> {
@@ -288,11 +166,6 @@ function grpoPrograms(stage: GrpoStage, setting: Setting): Pick<StagePlan, "prog
     programs,
     assumptions: [completionsAssumed(setting, answer, limit), signalAssumed(stage, setting, rounds)],
   };
-}
-
-function completionsAssumed({ promptTokens, answerTokens }: Setting, answer: number, limit: number): string {
-  const why = answerTokens === undefined ? `a quarter of the limit of ${limit}, ` : "";
-  return `prompts of ${promptTokens} tokens (measured) and completions of ${answer} in the mean, ${why}few of them long; longer thoughts cost more (--answer-tokens)`;
 }
 
 function signalAssumed(

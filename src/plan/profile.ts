@@ -6,7 +6,7 @@ import { Random } from "../lib/random.ts";
 import { scratchFolder } from "../lib/scratch.ts";
 import { Engine } from "../runtime/engine.ts";
 import { allocate, type HostValue } from "../runtime/value.ts";
-import type { Program } from "./plan.ts";
+import type { Program } from "./programs.ts";
 
 /** An event of ONNX Runtime's trace; durations are in microseconds. */
 export interface TraceEvent {

@@ -14,9 +14,8 @@ import type { Note } from "./check-data.ts";
 import { evaluationProblems, largestCompletion, resolveEvaluation } from "./resolve.ts";
 import {
   type AskingStage,
-  type GrpoStage,
+  type EvaluateStage,
   type Recipe,
-  type SampleStageOptions,
   type TaskOptions,
   taskOfStage,
 } from "./schema.ts";
@@ -54,8 +53,8 @@ export function checkTask(stage: AskingStage, recipe: Recipe, model: ModelShape)
     : [];
 }
 
-function generated(task: Task, stage: GrpoStage | SampleStageOptions, seed: number): Problem[] {
-  const asked = stage.kind === "grpo" ? stage.steps * stage.problemsPerStep : stage.problems;
+function generated(task: Task, stage: Exclude<AskingStage, EvaluateStage>, seed: number): Problem[] {
+  const asked = stage.kind === "sample" ? stage.problems : stage.steps * stage.problemsPerStep;
   const length = Math.min(asked, MEASURED);
   return Array.from({ length }, (_, index) => task.generate({ seed, split: "train", index }));
 }
@@ -144,7 +143,12 @@ function rowError(
 }
 
 /** A stage asks for what its model or its data do not have. @param path the key within the stage */
-export const stageError = (stage: string, path: string[], message: string, remedy: string): UserError =>
+export const stageError = (
+  stage: string,
+  path: (string | number)[],
+  message: string,
+  remedy: string,
+): UserError =>
   new UserError({
     kind: "stage",
     where: `Stage "${stage}", ${path.join(".")}`,

@@ -6,17 +6,29 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { readAdapterConfig } from "../checkpoint/adapter-config.ts";
 import type { ModelShape } from "../checkpoint/folder.ts";
-import { withModel } from "../checkpoint/model.ts";
+import { readShape, withModel } from "../checkpoint/model.ts";
 import { strayWeights } from "../checkpoint/shards.ts";
 import { isUserError, usageError } from "../lib/errors.ts";
 import { modelOf } from "../models/architectures.ts";
 import { adaptedWeights } from "../models/lora.ts";
 import { usablePositions } from "../models/rope.ts";
+import { mergeDifference } from "../train/merge-stage.ts";
+import { vocabularyDifference } from "../train/teachers.ts";
 import { checkData, type Note } from "./check-data.ts";
 import { checkTask, stageError } from "./check-task.ts";
 import { problemAt, type RecipeSource } from "./load.ts";
-import { placeOf, stageShapes } from "./model.ts";
-import { type PretrainStage, type Recipe, readsData, type SftStage, type Stage, trains } from "./schema.ts";
+import { placeOf, recipeShape, stageShapes } from "./model.ts";
+import {
+  asks,
+  type PretrainStage,
+  type Recipe,
+  readsData,
+  type SftStage,
+  START,
+  type Stage,
+  tasksOfStage,
+  teacherName,
+} from "./schema.ts";
 import { unusedFactor } from "./validate.ts";
 
 /**
@@ -27,12 +39,16 @@ import { unusedFactor } from "./validate.ts";
  */
 export function checkSources(recipe: Recipe, source?: RecipeSource): Note[] {
   checkAdapter(recipe);
-  const shapes = stageShapes(recipe);
+  const start = recipeShape(recipe);
+  const shapes = stageShapes(recipe, start);
   const notes = recipe.stages.flatMap((stage) =>
-    trains(stage) && stage.model ? checkWeights(stage.model) : [],
+    [...("model" in stage && stage.model ? [stage.model] : []), ...teachersFrom(stage)].flatMap(checkWeights),
   );
+  const shapeOf = (name: string): ModelShape =>
+    name === START ? start : shapes[recipe.stages.findIndex((one) => one.name === name)];
   const found = recipe.stages.flatMap((stage, index) => {
     try {
+      checkJoined(stage, shapes[index], shapeOf);
       return checkStage(stage, recipe, shapes[index]);
     } catch (error) {
       if (!isUserError(error, "stage") || source === undefined) throw error;
@@ -57,7 +73,39 @@ function checkStage(stage: Stage, recipe: Recipe, model: ModelShape): Note[] {
     checkLanguageModelling(stage, model);
     return checkData(stage, recipe, model);
   }
-  return checkTask(stage, recipe, model);
+  if (!asks(stage)) return [];
+  return tasksOfStage(stage, recipe).flatMap((task) => checkTask({ ...stage, task }, recipe, model));
+}
+
+const teachersFrom = (stage: Stage): Recipe["model"][] =>
+  stage.kind === "distill" ? stage.teachers.flatMap(({ model }) => model ?? []) : [];
+
+/** The models that a stage joins have to fit together. */
+function checkJoined(stage: Stage, model: ModelShape, shapeOf: (stage: string) => ModelShape): void {
+  if (stage.kind === "distill")
+    stage.teachers.forEach((teacher, i) => {
+      const shape =
+        teacher.model === undefined ? shapeOf(teacher.stage!) : readShape(placeOf(teacher.model.from));
+      const difference = vocabularyDifference(model, shape);
+      if (difference !== null)
+        throw stageError(
+          stage.name,
+          ["teachers", i, teacher.model === undefined ? "stage" : "model"],
+          `The teacher ${teacherName(teacher)} has another vocabulary than the student: ${difference}.`,
+          "Choose a teacher with the student's tokenizer.",
+        );
+    });
+  if (stage.kind === "merge")
+    stage.models.forEach(({ stage: name }, i) => {
+      const difference = mergeDifference(model, shapeOf(name));
+      if (difference !== null)
+        throw stageError(
+          stage.name,
+          ["models", i, "stage"],
+          `The model of stage "${name}" cannot be averaged with the first one: ${difference}.`,
+          "Average models that began from the same base.",
+        );
+    });
 }
 
 function checkLanguageModelling(stage: PretrainStage | SftStage, { config }: ModelShape): void {

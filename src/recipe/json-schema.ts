@@ -21,7 +21,10 @@ export function recipeJsonSchema(): Record<string, unknown> {
   // The key `module` says the kind.
   const named = [schema, ...(stages?.oneOf ?? [])];
   const data = named.flatMap(({ properties }) => properties?.data?.oneOf ?? []);
-  for (const { properties } of [...named, ...data])
+  const teachers = named.flatMap(({ properties }): Node[] =>
+    properties?.teachers?.items === undefined ? [] : [properties.teachers.items],
+  );
+  for (const { properties } of [...named, ...data, ...teachers])
     for (const task of properties?.task?.oneOf ?? [])
       if (task.properties?.module !== undefined) task.required = ["module"];
   withoutBounds(schema);

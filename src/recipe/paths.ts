@@ -5,7 +5,7 @@ import { holdsModel } from "../checkpoint/model.ts";
 import { type DataSource, partsOf, type TrainingData } from "../data/options.ts";
 import { dataSetError } from "../tasks/rows.ts";
 import type { Note } from "./check-data.ts";
-import { type Recipe, readsData, type Stage, type TaskOptions } from "./schema.ts";
+import { asks, type Recipe, readsData, type Stage, type TaskOptions, type TeacherOptions } from "./schema.ts";
 
 /**
  * The recipe with each relative path as it is from the directory of the command, and a note on each that is not beside
@@ -39,18 +39,19 @@ export function resolvePaths(
       "Correct the path in the recipe.",
     );
   };
+  // What is no path is the name of a pulled model.
+  const modelPaths = <M extends Recipe["model"]>(model: M): M =>
+    "from" in model
+      ? {
+          ...model,
+          from: find(model.from, holdsModel) ?? model.from,
+          ...(model.adapter !== undefined && { adapter: find(model.adapter, existsSync) ?? model.adapter }),
+        }
+      : model;
   const { model, tokenizer } = recipe;
   const resolved: Recipe = {
     ...recipe,
-    // What is no path is the name of a pulled model.
-    model:
-      "from" in model
-        ? {
-            ...model,
-            from: find(model.from, holdsModel) ?? model.from,
-            ...(model.adapter !== undefined && { adapter: find(model.adapter, existsSync) ?? model.adapter }),
-          }
-        : model,
+    model: modelPaths(model),
     tokenizer:
       tokenizer.kind === "file"
         ? { ...tokenizer, path: file(tokenizer.path) }
@@ -58,7 +59,7 @@ export function resolvePaths(
           ? { ...tokenizer, file: file(tokenizer.file) }
           : tokenizer,
     task: taskPaths(recipe.task, recipe.stages.some(usesTask) ? file : (path) => path),
-    stages: recipe.stages.map((stage) => stagePaths(stage, file)),
+    stages: recipe.stages.map((stage) => stagePaths(stage, { file, modelPaths })),
   };
   const notes = [...elsewhere].map(
     (path): Note => ({
@@ -71,13 +72,29 @@ export function resolvePaths(
 
 /** Of the recipe's own task, whose file may be absent where no stage asks for it. */
 function usesTask(stage: Stage): boolean {
-  if (!readsData(stage)) return stage.task === undefined;
-  return partsOf(stage.data).some((data) => data.kind === "task" && data.task === undefined);
+  if (readsData(stage))
+    return partsOf(stage.data).some((data) => data.kind === "task" && data.task === undefined);
+  if (!asks(stage) || stage.task !== undefined) return false;
+  return stage.kind !== "distill" || stage.teachers.some(({ task }) => task === undefined);
 }
 
-function stagePaths(stage: Stage, file: (path: string) => string): Stage {
-  if (readsData(stage)) return { ...stage, data: dataPaths(stage.data, file) };
-  return stage.task === undefined ? stage : { ...stage, task: taskPaths(stage.task, file) };
+/** How a recipe's places are found. */
+interface Finder {
+  file(path: string): string;
+  modelPaths<M extends Recipe["model"]>(model: M): M;
+}
+
+function stagePaths(stage: Stage, { file, modelPaths }: Finder): Stage {
+  if (stage.kind === "merge") return stage;
+  const own = <T extends Pick<TeacherOptions, "task"> & { model?: Recipe["model"] | undefined }>(
+    of: T,
+  ): T => ({
+    ...of,
+    ...(of.task !== undefined && { task: taskPaths(of.task, file) }),
+    ...(of.model !== undefined && { model: modelPaths(of.model) }),
+  });
+  if (readsData(stage)) return { ...own(stage), data: dataPaths(stage.data, file) };
+  return stage.kind === "distill" ? { ...own(stage), teachers: stage.teachers.map(own) } : own(stage);
 }
 
 function taskPaths(task: TaskOptions, file: (path: string) => string): TaskOptions {

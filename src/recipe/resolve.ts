@@ -15,8 +15,11 @@ import { taskFrom, verifierFrom } from "../tasks/registry.ts";
 import { languageModelSteps, sampleSteps } from "../train/options.ts";
 import { recipeShape, stageShapes } from "./model.ts";
 import {
+  asks,
+  type DistillStageOptions,
   type EvaluateStage,
   type GrpoStage,
+  type MergeStageOptions,
   type PretrainStage,
   type Recipe,
   readsData,
@@ -25,6 +28,7 @@ import {
   type Stage,
   type TaskOptions,
   taskOfStage,
+  tasksOfStage,
 } from "./schema.ts";
 
 /** Of every stage: its steps, and the seed of its random streams. */
@@ -41,7 +45,16 @@ export type ResolvedGrpo = GrpoStage & Resolved & { task: TaskOptions };
 export type ResolvedEvaluate = EvaluateStage &
   Resolved & { task: TaskOptions; split: ListPart; maxNewTokens: number };
 export type ResolvedSample = SampleStageOptions & Resolved & { task: TaskOptions };
-export type ResolvedStage = ResolvedPretrain | ResolvedSft | ResolvedGrpo | ResolvedSample | ResolvedEvaluate;
+export type ResolvedDistill = DistillStageOptions & Resolved & { task: TaskOptions };
+export type ResolvedMerge = MergeStageOptions & Resolved;
+export type ResolvedStage =
+  | ResolvedPretrain
+  | ResolvedSft
+  | ResolvedGrpo
+  | ResolvedSample
+  | ResolvedDistill
+  | ResolvedMerge
+  | ResolvedEvaluate;
 
 export interface ResolvedRecipe extends Recipe {
   stages: ResolvedStage[];
@@ -66,6 +79,7 @@ function resolveStage(stage: Stage, recipe: Recipe, shape: ModelShape): Resolved
   switch (stage.kind) {
     case "grpo":
     case "sample":
+    case "distill":
       return { ...stage, steps, seed, shape, task: taskOfStage(stage, recipe) };
     case "evaluate":
       return resolveEvaluation(stage, recipe, shape);
@@ -92,7 +106,10 @@ function stageSteps(stage: Stage): number {
     case "evaluate":
       return 1;
     case "grpo":
+    case "distill":
       return stage.steps;
+    case "merge":
+      return stage.models.length - 1;
     case "sample":
       return sampleSteps(stage);
     default:
@@ -113,9 +130,8 @@ export function inheritedBy(recipe: Pick<Recipe, "model" | "stages">): Inherited
 export const stageInfos = (recipe: Recipe): StageInfo[] =>
   recipe.stages.map((stage) => ({
     ...{ name: stage.name, kind: stage.kind, totalSteps: stageSteps(stage) },
-    ...((stage.kind === "grpo" || stage.kind === "sample") && {
-      stepName: stepNameOf(taskOfStage(stage, recipe)),
-    }),
+    ...(asks(stage) &&
+      stage.kind !== "evaluate" && { stepName: stepNameOf(tasksOfStage(stage, recipe)[0]!) }),
   }));
 
 /** What the steps of the task's thoughts are called in reports. The code of a task module is not run to ask it. */
@@ -141,10 +157,10 @@ export function evaluationPart(recipe: Recipe, stage: EvaluateStage): ListPart {
 /** Files whose rows a stage trains on. */
 export function trainedFiles(recipe: Recipe): Set<string> {
   const files = recipe.stages.flatMap((stage) => {
-    if (stage.kind === "evaluate") return [];
+    if (stage.kind === "evaluate" || stage.kind === "merge") return [];
     const trained = readsData(stage)
       ? partsOf(stage.data).map((data) => (data.kind === "task" ? (data.task ?? recipe.task) : data))
-      : [taskOfStage(stage, recipe)];
+      : tasksOfStage(stage, recipe);
     return trained.flatMap((data) => ("file" in data ? [data.file] : []));
   });
   return new Set(files.map((file) => absolutePath(file)));

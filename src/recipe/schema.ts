@@ -9,7 +9,14 @@ import { count, nonNegative, positive } from "../lib/schema.ts";
 import { modelShapes } from "../models/architectures.ts";
 import { type TaskOptions, taskOptions } from "../tasks/registry.ts";
 import { COMPACT_VOCABULARIES } from "../tokenizer/compact.ts";
-import { grpoOptions, pretrainOptions, sampleOptions, sftOptions } from "../train/options.ts";
+import {
+  distillOptions,
+  grpoOptions,
+  mergeOptions,
+  pretrainOptions,
+  sampleOptions,
+  sftOptions,
+} from "../train/options.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "./name.ts";
 
 export type { TrainingData } from "../data/options.ts";
@@ -100,6 +107,47 @@ const grpoSchema = z.strictObject({ ...training, task, ...grpoOptions.shape });
 
 const sampleSchema = z.strictObject({ name: stageName, from, task, ...sampleOptions.shape });
 
+const earlierStage = stageName.describe(
+  "A training stage before this one, or `start`: the recipe's own model.",
+);
+
+const teacherSchema = z
+  .strictObject({
+    stage: earlierStage.optional(),
+    model: modelFolderSchema.optional().describe("A model from elsewhere, instead of `stage`."),
+    name: stageName
+      .optional()
+      .describe("Labels its metrics; default: the stage, or the last part of `from`."),
+    task: taskOptions
+      .optional()
+      .describe(
+        "Its own domain: its problems are asked, and of the teachers with a task this one alone judges them. A teacher without one judges all problems, and the stage's task is asked too.",
+      ),
+    weight: positive.default(1).describe("Of its divergence in the loss."),
+  })
+  .describe("A teacher: the model of an earlier stage, or a folder.");
+
+const distillSchema = z.strictObject({
+  ...training,
+  task,
+  teachers: z.array(teacherSchema).min(1).describe("Whom the student is drawn to."),
+  ...distillOptions.shape,
+});
+
+const mergeSchema = z.strictObject({
+  name: stageName,
+  ...mergeOptions.shape,
+  models: z
+    .array(
+      z.strictObject({
+        stage: earlierStage,
+        weight: positive.default(1).describe("Its share is this over the sum of all weights."),
+      }),
+    )
+    .min(2, { error: "An average needs at least two models." })
+    .describe("The models whose weights are averaged; all of one shape."),
+});
+
 /** Training and evaluation sample in the same way. */
 const { topP, topK, maxBatch } = grpoOptions.shape;
 
@@ -129,6 +177,8 @@ const stageSchema = z.discriminatedUnion("kind", [
   sftSchema,
   grpoSchema,
   sampleSchema,
+  distillSchema,
+  mergeSchema,
   evaluateSchema,
 ]);
 
@@ -156,25 +206,43 @@ export type PretrainStage = z.infer<typeof pretrainSchema>;
 export type SftStage = z.infer<typeof sftSchema>;
 export type GrpoStage = z.infer<typeof grpoSchema>;
 export type SampleStageOptions = z.infer<typeof sampleSchema>;
+export type DistillStageOptions = z.infer<typeof distillSchema>;
+export type MergeStageOptions = z.infer<typeof mergeSchema>;
 export type EvaluateStage = z.infer<typeof evaluateSchema>;
+/** A teacher as a recipe names it. */
+export type TeacherOptions = DistillStageOptions["teachers"][number];
 /** A stage of a recipe, by `kind`. */
 export type Stage = z.infer<typeof stageSchema>;
 /** A stage that trains a model. */
 export type TrainingStageOptions = Exclude<Stage, SampleStageOptions | EvaluateStage>;
 /** A stage that asks the problems of a task. */
-export type AskingStage = GrpoStage | SampleStageOptions | EvaluateStage;
+export type AskingStage = GrpoStage | SampleStageOptions | DistillStageOptions | EvaluateStage;
 
 /** Whether a stage trains on documents: pretraining and SFT. */
 export const readsData = (stage: Stage): stage is PretrainStage | SftStage =>
   stage.kind === "pretrain" || stage.kind === "sft";
 
+/** Whether a stage asks problems. */
+export const asks = (stage: Stage): stage is AskingStage => !readsData(stage) && stage.kind !== "merge";
+
 /** Whether a stage makes a model, which later stages may take. */
-export const trains = (stage: Stage): stage is TrainingStageOptions =>
+export const trains = (stage: Stage): stage is TrainingStageOptions | MergeStageOptions =>
   stage.kind !== "evaluate" && stage.kind !== "sample";
 
 /** The task of a stage that has one: its own, or the recipe's. */
 export const taskOfStage = (stage: AskingStage, recipe: Pick<Recipe, "task">): TaskOptions =>
   stage.task ?? recipe.task;
+
+/** All tasks of a stage: those of teachers too, and its own only where it is asked. */
+export function tasksOfStage(stage: AskingStage, recipe: Pick<Recipe, "task">): TaskOptions[] {
+  const own = taskOfStage(stage, recipe);
+  if (stage.kind !== "distill") return [own];
+  return [...new Set(stage.teachers.map(({ task }) => task ?? own))];
+}
+
+/** What labels a teacher's metrics. */
+export const teacherName = ({ name, stage, model }: TeacherOptions): string =>
+  name ?? stage ?? model?.from.split(/[/\\]/).findLast((part) => part !== "") ?? "teacher";
 
 /**
  * For each stage, what `of` makes of its own model, or what the stage it takes its model from has; `start` is that of the
@@ -188,9 +256,9 @@ export function byModel<T>(
   const made = new Map([[START, start]]);
   let latest = start;
   return stages.map((stage) => {
-    const own = trains(stage) ? stage.model : undefined;
-    const result =
-      own !== undefined ? of(own) : stage.from !== undefined ? (made.get(stage.from) ?? start) : latest;
+    const own = "model" in stage ? stage.model : undefined;
+    const from = stage.kind === "merge" ? stage.models[0]!.stage : stage.from;
+    const result = own !== undefined ? of(own) : from !== undefined ? (made.get(from) ?? start) : latest;
     if (trains(stage)) {
       made.set(stage.name, result);
       latest = result;

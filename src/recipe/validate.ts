@@ -9,7 +9,9 @@ import { checkConfig, configOf, type ModelShape } from "../models/architectures.
 import { languageModelSteps, rewardNames } from "../train/options.ts";
 import { expandPreset, isObject } from "../train/presets.ts";
 import {
+  asks,
   byModel,
+  type DistillStageOptions,
   type EvaluateStage,
   type GrpoStage,
   type PretrainStage,
@@ -21,6 +23,7 @@ import {
   type Stage,
   type TaskOptions,
   taskOfStage,
+  teacherName,
   trains,
 } from "./schema.ts";
 
@@ -44,7 +47,7 @@ function validate(recipe: Recipe, context: z.RefinementCtx): void {
     const at: Refuse = (path, message) => refuse(["stages", index, ...path], message);
     const shape = shapes[index];
     checkSource(stage, recipe.stages.slice(0, index), at);
-    if (!readsData(stage) && stage.task !== undefined)
+    if (asks(stage) && stage.task !== undefined)
       checkSplit(stage.task, (path, message) => at(["task", ...path], message));
     if (stage.kind === "grpo") {
       checkGrpo(stage, shape, at);
@@ -56,7 +59,8 @@ function validate(recipe: Recipe, context: z.RefinementCtx): void {
         });
     } else if (stage.kind === "evaluate") checkEvaluate(stage, shape, at);
     else if (stage.kind === "sample") checkLimit(stage.maxNewTokens, shape, at);
-    else {
+    else if (stage.kind === "distill") checkDistill(stage, shape, at);
+    else if (stage.kind !== "merge") {
       checkLanguageModelling(stage, shape, at);
       for (const data of partsOf(stage.data))
         if (data.kind === "task" && data.task !== undefined)
@@ -78,9 +82,11 @@ export function expandPresets(recipe: unknown): unknown {
   return { ...filled, stages };
 }
 
-/** Of an evaluation's own task, and of the one whose solved problems a stage trains on. */
+/** Of a stage's own task, of its teachers', and of the one whose solved problems a stage trains on. */
 function withTaskKinds(stage: object): object {
   const named = withTaskKind(stage);
+  if ("teachers" in named && Array.isArray(named.teachers))
+    return { ...named, teachers: named.teachers.map((one) => (isObject(one) ? withTaskKind(one) : one)) };
   return "data" in named && isObject(named.data) ? { ...named, data: withTaskKind(named.data) } : named;
 }
 
@@ -95,7 +101,6 @@ export const recipeSchema = z.preprocess(expandPresets, recipeObject.superRefine
 
 /** Where a stage takes its model from: an earlier stage that trains one, the recipe, or a shape of its own. */
 function checkSource(stage: Stage, earlier: readonly Stage[], refuse: Refuse): void {
-  const { from } = stage;
   const sampling = earlier.filter(({ kind }) => kind === "sample").map(({ name }) => name);
   for (const data of readsData(stage) ? partsOf(stage.data) : [])
     if (data.kind === "samples" && !sampling.includes(data.stage))
@@ -103,20 +108,35 @@ function checkSource(stage: Stage, earlier: readonly Stage[], refuse: Refuse): v
         ["data"],
         `No stage of kind: sample before this one is called "${data.stage}"${sampling.length === 0 ? "" : `: choose one of ${sampling.join(", ")}`}.`,
       );
-  const own = trains(stage) ? stage.model : undefined;
+  const own = "model" in stage ? stage.model : undefined;
   if (stage.name === START)
     refuse(["name"], `"${START}" means the recipe's own model in from: choose another name.`);
   if (own !== undefined && !("from" in own)) checkShape(own, ["model"], refuse);
-  if (own !== undefined && from !== undefined)
+  if (own !== undefined && stage.kind !== "merge" && stage.from !== undefined)
     refuse(
       ["from"],
       "A stage with a model of its own takes none from another stage: leave from or model out.",
     );
-  if (from === undefined || from === START) return;
-  const known = earlier.filter(trains).map(({ name }) => name);
-  if (known.includes(from)) return;
-  const choices = [START, ...known].map((name) => `"${name}"`).join(", ");
-  refuse(["from"], `No training stage before this one is called "${from}". Choose one of ${choices}.`);
+  const known = [START, ...earlier.filter(trains).map(({ name }) => name)];
+  for (const { path, name } of namedModels(stage))
+    if (!known.includes(name))
+      refuse(
+        path,
+        `No training stage before this one is called "${name}". Choose one of ${known.map((one) => `"${one}"`).join(", ")}.`,
+      );
+}
+
+/** Stages whose models a stage reads, with the keys that name them. */
+function namedModels(stage: Stage): { path: Path; name: string }[] {
+  const at = (key: string, name: string | undefined, ...path: Path) =>
+    name === undefined ? [] : [{ path: [...path, key], name }];
+  if (stage.kind === "merge")
+    return stage.models.flatMap(({ stage: name }, i) => at("stage", name, "models", i));
+  const teachers = stage.kind === "distill" ? stage.teachers : [];
+  return [
+    ...at("from", stage.from),
+    ...teachers.flatMap(({ stage: name }, i) => at("stage", name, "teachers", i)),
+  ];
 }
 
 function checkShape(model: ModelShape, path: Path, refuse: Refuse): void {
@@ -276,6 +296,29 @@ function checkGrpo(stage: GrpoStage, model: ModelShape | null, refuse: Refuse): 
     refuse(
       ["overlong", "buffer"],
       `The penalty begins ${stage.overlong.buffer} tokens before the limit of ${stage.maxNewTokens}, so every completion would be punished: use a smaller buffer.`,
+    );
+  checkOptimizer(stage, refuse);
+  checkLimit(stage.maxNewTokens, model, refuse);
+  checkWarmup(stage.schedule.warmup, stage.steps, refuse);
+}
+
+function checkDistill(stage: DistillStageOptions, model: ModelShape | null, refuse: Refuse): void {
+  const names = new Set<string>();
+  stage.teachers.forEach((teacher, i) => {
+    const at: Refuse = (path, message) => refuse(["teachers", i, ...path], message);
+    const name = teacherName(teacher);
+    if ((teacher.stage === undefined) === (teacher.model === undefined))
+      at([], "A teacher is the model of a stage or a folder: give one of stage and model.");
+    else if (names.has(name))
+      at(["name"], `Two teachers are called "${name}", so their metrics would mix: give this one a name.`);
+    names.add(name);
+    if (teacher.task !== undefined)
+      checkSplit(teacher.task, (path, message) => at(["task", ...path], message));
+  });
+  if (stage.task !== undefined && stage.teachers.every(({ task }) => task !== undefined))
+    refuse(
+      ["task"],
+      "Every teacher has a task of its own, so no problem of this one would be asked: leave it out, or a teacher's.",
     );
   checkOptimizer(stage, refuse);
   checkLimit(stage.maxNewTokens, model, refuse);

@@ -32,8 +32,10 @@ export function stageKeys(recipe: ResolvedRecipe, versions: RunInfo["versions"])
   const keys = new Map([[START, hash(base, seed, contentOf({ model }, new Map()))]]);
   let latest = keys.get(START);
   return recipe.stages.map((stage) => {
-    const { name, shape: _, from, ...options } = stage;
-    const own = "model" in options && options.model !== undefined;
+    const { name, shape: _, ...options } = stage;
+    // The models of a merge are among its options.
+    const own = stage.kind === "merge" || ("model" in options && options.model !== undefined);
+    const from = "from" in options ? options.from : undefined;
     const parent = own ? base : from === undefined ? latest : keys.get(from);
     const key = hash(parent, contentOf(options, keys));
     keys.set(name, key);

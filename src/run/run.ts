@@ -7,7 +7,6 @@ import { type Model as ModelFiles, saveModel } from "../checkpoint/folder.ts";
 import { saveAdapter } from "../checkpoint/peft.ts";
 import { latestCheckpoint, loadCheckpoint, pruneCheckpoints, saveCheckpoint } from "../checkpoint/resume.ts";
 import { asValues, readParameters } from "../checkpoint/values.ts";
-import { documentSource } from "../data/sources.ts";
 import { evaluate } from "../eval/evaluate.ts";
 import type { RunEvent } from "../events.ts";
 import { BillBook, type Payer, payerOf } from "../ledger/bill.ts";
@@ -27,7 +26,7 @@ import {
   resolve,
   stageInfos,
 } from "../recipe/resolve.ts";
-import { type Recipe, START, trains } from "../recipe/schema.ts";
+import { type Recipe, trains } from "../recipe/schema.ts";
 import { recipeWarnings } from "../recipe/validate.ts";
 import { coreWatch } from "../runtime/contention.ts";
 import type { Engine } from "../runtime/engine.ts";
@@ -35,13 +34,11 @@ import { matmulRate } from "../runtime/measure.ts";
 import { Sampler } from "../sample/sampler.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { atStep } from "../train/diagnose.ts";
-import { GrpoStage } from "../train/grpo.ts";
-import { LanguageModelStage } from "../train/language-model-stage.ts";
-import { SampleStage } from "../train/sample-stage.ts";
 import type { Model, Stage as RunningStage, StageSnapshot, StepReport } from "../train/stage.ts";
 import type { FinishedStage, JournalPosition, RunFolder } from "./folder.ts";
 import { writeReport } from "./report/report.ts";
 import { reuseStage, stageKeys } from "./reuse.ts";
+import { createStage, modelFor, type Site } from "./stages.ts";
 
 export interface RunHooks {
   emit: (event: RunEvent) => void;
@@ -70,6 +67,7 @@ export class Run {
   private readonly recipe: ResolvedRecipe;
   private readonly folder: RunFolder;
   private readonly hooks: RunHooks;
+  private readonly site: Site;
   private readonly book: BillBook;
   private readonly meter: EnergyMeter | null;
   private model: Model;
@@ -97,6 +95,7 @@ export class Run {
     this.keys = stageKeys(this.recipe, folder.info.versions);
     this.payer = payerOf(recipe.stages[0].name);
     this.model = initialModel(recipe, this.recipe.shape);
+    this.site = { recipe: this.recipe, folder, engine: hooks.engine };
   }
 
   /** Runs what is left of the recipe and writes the report. */
@@ -175,12 +174,13 @@ export class Run {
       return "finished";
     }
     // A checkpoint within a stage that trains holds that stage's model.
-    const model = snapshot !== undefined && trains(stage) ? this.model : this.modelFor(stage);
+    const model =
+      snapshot !== undefined && trains(stage) ? this.model : modelFor(this.site, stage, this.model);
     if (stage.kind === "evaluate") {
       if ((await this.evaluate(stage, model)) === "stopped") return "stopped";
     } else {
       if (trains(stage)) this.model = model;
-      const running = await this.createStage(stage, model, snapshot);
+      const running = await createStage(this.site, stage, model, snapshot);
       this.payer.work = () => running.work();
       this.charge();
       try {
@@ -214,17 +214,6 @@ export class Run {
     return true;
   }
 
-  /** The model that a stage begins with. */
-  private modelFor(stage: ResolvedStage): Model {
-    const { recipe, folder } = this;
-    if ("model" in stage && stage.model !== undefined)
-      return initialModel({ ...recipe, model: stage.model, seed: stage.seed }, stage.shape);
-    if (stage.from === undefined) return this.model;
-    return stage.from === START
-      ? initialModel(recipe, recipe.shape)
-      : openModel(join(folder.paths.models, stage.from));
-  }
-
   /** Saves the model of a training stage, where it is not the only one, for later stages and for people. */
   private async keepModel(name: string): Promise<void> {
     const { model, folder } = this;
@@ -235,27 +224,6 @@ export class Run {
   private async asFiles(model: Model): Promise<ModelFiles> {
     // What came with a model stays as it is.
     return { generation: { temperature: 0.6 }, ...model, parameters: await readParameters(model.parameters) };
-  }
-
-  private createStage(
-    stage: Exclude<ResolvedStage, ResolvedEvaluate>,
-    model: Model,
-    snapshot?: StageSnapshot,
-  ): Promise<RunningStage> {
-    const { hooks } = this;
-    const context = { seed: stage.seed, engine: hooks.engine };
-    if (stage.kind === "grpo") return GrpoStage.create(model, taskFrom(stage.task), stage, context, snapshot);
-    if (stage.kind === "sample")
-      return SampleStage.create(model, taskFrom(stage.task), stage, context, snapshot);
-    const { task } = this.recipe;
-    const samplesOf = (name: string): string => this.folder.rowsPath(name);
-    const source = documentSource(stage.data, model, {
-      seed: stage.seed,
-      stage: stage.kind,
-      task,
-      samplesOf,
-    });
-    return LanguageModelStage.create(model, source, stage, context, snapshot);
   }
 
   private async advanceStage(

@@ -3,7 +3,6 @@
  * ratio between the policy and the one that sampled, in the forms of several papers, and the KL divergence to a reference.
  */
 
-import { input } from "../graph/ops/source.ts";
 import {
   abs,
   add,
@@ -14,7 +13,6 @@ import {
   div,
   entropy,
   exp,
-  gatherRows,
   greater,
   less,
   max,
@@ -22,18 +20,16 @@ import {
   minimum,
   mul,
   neg,
-  reshape,
   sub,
   sum,
   tokenLogProbs,
   where,
 } from "../graph/ops.ts";
-import { product, type Tensor } from "../graph/tensor.ts";
+import type { Tensor } from "../graph/tensor.ts";
 import { registry } from "../lib/schema.ts";
-import { type ModelConfig, modelOf } from "../models/architectures.ts";
-import { sequenceInputs } from "../models/decoder.ts";
+import type { ModelConfig } from "../models/architectures.ts";
 import type { LossGraph } from "../models/design.ts";
-import { loadName, loadOf } from "../models/loss.ts";
+import { type CompletionOptions, completionLogits } from "./completion-logits.ts";
 import type { BuildLoss } from "./trace-step.ts";
 
 /** Distances from 1 at which a ratio is clipped: [1 - low, 1 + high]. */
@@ -153,39 +149,14 @@ export function policyLoss(tokens: PolicyTokens, options: PolicyLossOptions): Lo
 }
 
 /** Traces the policy loss of a decoder on the inputs of `microBatchFeeds`; the temperature is the sampler's. */
-export function grpoLoss(
-  config: ModelConfig,
-  options: PolicyLossOptions & { recompute?: boolean; mask?: "shared" | "each" },
-): BuildLoss {
+export function grpoLoss(config: ModelConfig, options: PolicyLossOptions & CompletionOptions): BuildLoss {
   return (graph, parameters) => {
-    const perToken = (name: string) => input(graph, name, "f32", ["batch", "seq"]);
-    const rows = product(["batch", "seq"]);
-    const indices = input(graph, "completionIndices", "i32", ["completionTokens"]);
-    const inverse = input(graph, "inverseIndices", "i32", [rows]);
-    // Prompts have no loss, so the head, the widest product of all, reads completions only.
-    const { logits, routing } = modelOf(config).forward(
-      parameters,
-      sequenceInputs(graph, { batch: "batch", seq: "seq", mask: options.mask ?? "shared" }),
-      {
-        recompute: options.recompute,
-        wanted: (hidden) => gatherRows(reshape(hidden, [rows, hidden.shape[2]]), indices, inverse),
-      },
-    );
-    const targets = input(graph, "completionTargets", "i32", ["completionTokens"]);
-    const weights = perToken("weights");
+    const completions = completionLogits(graph, config, parameters, options);
+    const { logits, targets, weights, placed, perToken } = completions;
     const sampled = perToken("sampled");
-    const loads: Record<string, Tensor> = {};
-    graph.scope("load", () => {
-      if (routing.length === 0) return;
-      const fed = reshape(perToken("fed"), [rows]);
-      for (const { layer, choices, load } of routing)
-        loads[loadName(layer)] = loadOf(choices, fed, load.shape[0] as number);
-    });
+    const loads = completions.loads();
     return graph.scope("loss", () => {
-      const tempered = mul(logits, input(graph, "inverseTemperature", "f32", []));
-      const perCompletion = tokenLogProbs(tempered, targets);
-      const placed = (x: Tensor) =>
-        reshape(gatherRows(reshape(x, ["completionTokens", 1]), inverse, indices), ["batch", "seq"], weights);
+      const perCompletion = tokenLogProbs(logits, targets);
       const logProbs = placed(perCompletion.logProbs);
       const advantage = perToken("advantage");
       const result = policyLoss(

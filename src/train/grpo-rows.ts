@@ -35,7 +35,7 @@ export const hasAdvantage = ({ advantages }: TrainingRow): boolean =>
   advantages.some((advantage) => advantage !== 0);
 
 /** A value for each id that the model sampled, in order, and another for each of an environment's replies. */
-function onOwn({ mask }: Sample, value: (own: number) => number, reply: number): number[] {
+export function onOwn({ mask }: Sample, value: (own: number) => number, reply: number): number[] {
   let own = 0;
   return mask.map((sampled) => (sampled === 1 ? value(own++) : reply));
 }

@@ -5,6 +5,7 @@ import { MAX_BATCH } from "../sample/requests.ts";
 import { type Language, SCRIPTS } from "../tasks/language.ts";
 import { builtInRewards } from "../tasks/registry.ts";
 import { advantages, aggregations, importanceLevels } from "./advantages.ts";
+import { estimates } from "./distill-loss.ts";
 import { ratios } from "./grpo-loss.ts";
 import { optimizerSchema } from "./optimizer.ts";
 import { presetSchema } from "./presets.ts";
@@ -195,6 +196,33 @@ export type SampleOptions = z.output<typeof sampleOptions>;
 /** Steps in which all problems are asked. */
 export const sampleSteps = (options: Pick<SampleOptions, "problems" | "problemsPerStep">): number =>
   Math.ceil(options.problems / options.problemsPerStep);
+
+/** The schema of on-policy distillation, but for its teachers, whom a recipe names. */
+export const distillOptions = z.strictObject({
+  kind: z.literal("distill"),
+  steps: count.describe("Rollouts, each with one update."),
+  problemsPerStep: count.describe("Problems per rollout, of each task."),
+  samples: count.default(1).describe("Completions per problem."),
+  maxNewTokens: count.describe("Most tokens of a completion."),
+  ...samplingOptions,
+  estimate: keyOf(estimates)
+    .default("full")
+    .describe(
+      "`full`: KL(student || teacher) over the whole vocabulary at each token; `sample`: its policy gradient by the sampled token alone.",
+    ),
+  maxBatch: count.default(MAX_BATCH).describe("Sequences that the sampler decodes at once."),
+  recompute: off.describe("Recompute activations in the backward pass: less memory, a third more FLOPs."),
+  microBatchTokens: count.default(4096).describe("Tokens of a forward pass, with padding."),
+  lora,
+  optimizer: optimizerSchema,
+  schedule: scheduleSchema,
+});
+
+/** Options of on-policy distillation with all defaults. */
+export type DistillOptions = z.output<typeof distillOptions>;
+
+/** The schema of an average of weights, but for its models, which a recipe names. */
+export const mergeOptions = z.strictObject({ kind: z.literal("merge") });
 
 /** Options of GRPO with all defaults. */
 export type GrpoOptions = z.output<typeof grpoOptions>;

@@ -28,6 +28,8 @@ function chart(
   return { unit, title, note, series: Object.entries(series), smooth, folded };
 }
 
+const TEACHERS = "KL to the teachers";
+const BY_TASK = "pass@1 by task";
 const EXPERTS = "Load of experts";
 const LOAD = "Tokens of a layer's fullest expert over the mean: 1 is even.";
 
@@ -65,6 +67,11 @@ const validity = (steps: string) =>
   `Fraction of ${steps} that are true. If it falls while reward rises, the thoughts no longer matter.`;
 const SPEEDS = { "tokens/rollout-per-second": "sampling", "tokens/train-per-second": "training" };
 const BY_POSITION = "Validity by position";
+
+const TO_TEACHERS = [
+  chart("number", TEACHERS, "Of the student's own tokens, in nats.", {}, "smooth"),
+  chart("share", BY_TASK, "Share of training samples that were right.", {}, "smooth"),
+];
 
 const grpo = (steps: string) => [
   chart("number", "Reward", "Mean of a step's samples, by component.", rewards(steps), "smooth"),
@@ -136,10 +143,15 @@ const grpo = (steps: string) => [
   ...COMMON,
 ];
 
+function chartsOf({ kind, stepName = "steps" }: Pick<StageInfo, "kind" | "stepName">): ChartSpec[] {
+  if (kind === "distill") return [...TO_TEACHERS, ...grpo(stepName)];
+  return kind === "grpo" || kind === "sample" ? grpo(stepName) : PRETRAIN;
+}
+
 /** The charts that a stage has metrics for. */
 export function chartsFor(stage: Pick<StageInfo, "kind" | "stepName">, metrics: string[]): ChartSpec[] {
   const present = new Set(metrics);
-  return (["grpo", "sample"].includes(stage.kind) ? grpo(stage.stepName ?? "steps") : PRETRAIN)
+  return chartsOf(stage)
     .map((spec) => ({ ...spec, series: NUMBERED[spec.title]?.(metrics) ?? spec.series }))
     .map((spec) => ({ ...spec, series: spec.series.filter(([metric]) => present.has(metric)) }))
     .filter((spec) => spec.series.length > 0);
@@ -155,8 +167,16 @@ const numbered =
       .sort((a, b) => Number(a[1]) - Number(b[1]))
       .map(([metric, ...numbers]) => [metric, label(...numbers)]);
 
-/** Series that differ from run to run, by their chart: positions in the thought, and routed layers. */
+/** Metrics that begin with `prefix`, by what follows it. */
+const named =
+  (prefix: string) =>
+  (metrics: string[]): ChartSpec["series"] =>
+    metrics.flatMap((metric) => (metric.startsWith(prefix) ? [[metric, metric.slice(prefix.length)]] : []));
+
+/** Series that differ from run to run, by their chart: positions in the thought, routed layers, teachers and their tasks. */
 const NUMBERED: Record<string, (metrics: string[]) => ChartSpec["series"]> = {
   [BY_POSITION]: numbered(/^validity\/(\d+)-(\d+)$/, (from, to) => `${from}\u2013${to}`),
+  [TEACHERS]: named("kl/"),
+  [BY_TASK]: named("pass@1/"),
   [EXPERTS]: numbered(/^experts\/(\d+)\/max-load$/, (layer) => `layer ${layer}`),
 };

@@ -9,6 +9,8 @@ const KINDS: Record<StageInfo["kind"], string> = {
   sft: "Fine-tuning",
   grpo: "Reinforcement learning",
   sample: "Rejection sampling",
+  distill: "On-policy distillation",
+  merge: "Average of weights",
   evaluate: "Evaluation",
 };
 
@@ -23,7 +25,8 @@ export function Story() {
   const { run: info, evaluations } = run.value;
   const compared = bracket(evaluations);
   const isZero =
-    info!.stages.some(({ kind }) => kind === "grpo") && !info!.stages.some(({ kind }) => kind === "sft");
+    info!.stages.some(({ kind }) => kind === "grpo") &&
+    !info!.stages.some(({ kind }) => kind === "sft" || kind === "distill");
   return (
     <section aria-labelledby="story-title">
       <h2 id="story-title">The run</h2>

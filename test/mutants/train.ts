@@ -24,6 +24,10 @@ const step = mutant("src/train/step.ts", "train/golden-step");
 const trace = mutant("src/train/trace-step.ts", "train/golden-step");
 const policy = mutant("src/train/policy.ts", "train/lora");
 const loss = mutant("src/train/grpo-loss.ts", "train/grpo-loss");
+const distillLoss = mutant("src/train/distill-loss.ts", "train/distill-loss");
+const distill = mutant("src/train/distill-stage.ts", "train/distill-stage");
+const teachers = mutant("src/train/teachers.ts", "train/distill-stage");
+const average = mutant("src/train/merge-stage.ts", "run/distill-stage");
 const run = mutant("src/run/run.ts", "run/bill");
 const resume = mutant("src/checkpoint/resume.ts", "checkpoint/resume");
 const resolve = mutant("src/recipe/resolve.ts", "run/bill");
@@ -124,6 +128,16 @@ export const trainMutants: readonly Mutant[] = [
   // The objective, as it is traced.
   loss("mul(ratio, advantage)", "mul(ratio, neg(advantage))"),
   loss("LOG_RATIO_BOUND = 20", "LOG_RATIO_BOUND = 200"),
+  // Distillation, and averages of weights.
+  distillLoss("mul(exp(student), sub(student, teachers))", "mul(exp(teachers), sub(teachers, student))"),
+  distillLoss("const present = greater(weights, 0);", "const present = greater(weights, 1);"),
+  distill("weights[i] * (logProbs[t] - old[t])", "weights[i] * (old[t] - logProbs[t])"),
+  distill("count: 1, width, to: i * width", "count: 1, width, to: 0"),
+  distill("const first = this.done * problemsPerStep;", "const first = 0;"),
+  teachers("judges: [teacher, ...ofAll]", "judges: [teacher]"),
+  teachers("scored });", "scored: 0 });"),
+  average("part.weight, 0);", "1, 0);"),
+  average("?? { done: 0 };", "&& { done: 0 };"),
   // The bill.
   run("this.payer.step = stage.done + 1;", "this.payer.step = stage.done;"),
   run("payer.charged = work;", ""),

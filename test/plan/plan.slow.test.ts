@@ -1,6 +1,6 @@
 /** What a recipe is assumed to sample, against the scheduler that will do it. */
 import { describe, expect, it, test } from "vitest";
-import { completionLengths, decodeSteps } from "../../src/plan/plan.ts";
+import { completionLengths, decodeSteps } from "../../src/plan/programs.ts";
 import { Engine } from "../../src/runtime/engine.ts";
 import { measureSpeeds } from "../../src/runtime/measure.ts";
 import { Scheduler } from "../../src/sample/scheduler.ts";

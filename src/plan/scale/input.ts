@@ -6,8 +6,14 @@ import { usageError } from "../../lib/errors.ts";
 import { fromHuggingFace } from "../../models/architectures.ts";
 import { parseRecipe, readRecipe } from "../../recipe/load.ts";
 import { resolvePaths } from "../../recipe/paths.ts";
-import { type ResolvedStage, resolve } from "../../recipe/resolve.ts";
-import { COMPLETION_SHARE } from "../plan.ts";
+import {
+  type ResolvedDistill,
+  type ResolvedGrpo,
+  type ResolvedStage,
+  resolve,
+} from "../../recipe/resolve.ts";
+import { domainsOf } from "../../train/teachers.ts";
+import { COMPLETION_SHARE } from "../programs.ts";
 import { EPOCH, type Numerator, PUE, type RlShape, type Utilisation } from "./costs.ts";
 import { countModel, type ModelCounts, modelOfSize } from "./counts.ts";
 import { type Gpu, gpuNamed, gpus, type PeakType, type Price } from "./gpus.ts";
@@ -208,18 +214,33 @@ function recipeStage(
   { promptTokens = RL.prompt, completionTokens }: PlanOptions,
 ): Stage[] {
   const { name, steps } = stage;
-  if (stage.kind === "evaluate" || stage.kind === "sample") return [];
-  if (stage.kind !== "grpo") {
+  if (stage.kind === "evaluate" || stage.kind === "sample" || stage.kind === "merge") return [];
+  if (stage.kind === "pretrain" || stage.kind === "sft") {
     const tokens = steps * stage.batch * stage.accumulate * stage.sequence;
     return [{ name, text: [{ tokens, context: stage.sequence }], givenHours: null }];
   }
   const rl: RlShape = {
-    ...{ steps, problems: stage.problemsPerStep, group: stage.groupSize, prompt: promptTokens },
+    ...{ steps, prompt: promptTokens, ...rolloutsOf(stage) },
     // As `train --dry-run` takes it.
     completion: completionTokens ?? Math.ceil(stage.maxNewTokens * COMPLETION_SHARE),
-    scores: (stage.kl > 0 ? 1 : 0) + (stage.importance === undefined ? 0 : 1),
   };
   return [{ name, rl, givenHours: null }];
+}
+
+/** Of a step: problems, completions of each, and forward passes over each completion. Teachers are taken to be of the student's size. */
+function rolloutsOf(stage: ResolvedGrpo | ResolvedDistill): Pick<RlShape, "problems" | "group" | "scores"> {
+  if (stage.kind === "grpo")
+    return {
+      ...{ problems: stage.problemsPerStep, group: stage.groupSize },
+      scores: (stage.kl > 0 ? 1 : 0) + (stage.importance === undefined ? 0 : 1),
+    };
+  const teachers = stage.teachers.map(({ task }) => ({ name: "", task: task ?? null }));
+  const domains = domainsOf(teachers, { name: "", task: stage.task });
+  const judged = domains.reduce((total, { judges }) => total + judges.length, 0);
+  return {
+    ...{ problems: domains.length * stage.problemsPerStep, group: stage.samples },
+    scores: judged / domains.length,
+  };
 }
 
 function chooseSystem(system: System, options: PlanOptions): Choice {

@@ -1,6 +1,7 @@
 /** Completions to the same problems before and after RL, side by side with their verdicts. */
 import { bracket } from "../../eval/compare.ts";
 import type { EvaluationRecord, GroupRecord, SampleRecord } from "../../events.ts";
+import { asks } from "../../recipe/schema.ts";
 import type { RunData } from "../reader.ts";
 import { htmlText } from "./markdown-text.ts";
 
@@ -16,9 +17,7 @@ export function answersSection(run: RunData): string {
     const tables = pairs.map(([before, after]) => table(before, after, "Before RL", "After RL"));
     return `The first held-out problems, answered before and after.\n\n${tables.join("\n\n")}`;
   }
-  const names = new Set(
-    run.recipe.stages.filter(({ kind }) => kind === "grpo" || kind === "sample").map(({ name }) => name),
-  );
+  const names = new Set(run.recipe.stages.filter((stage) => asks(stage)).map(({ name }) => name));
   const lines = run.samples.filter(({ stage }) => names.has(stage));
   const [first, last] = [lines[0], lines.at(-1)];
   if (first === undefined || last === undefined) return "No completions were recorded.";

@@ -104,12 +104,34 @@ function expertPlan(lines: MetricsLine[]): Plan {
   };
 }
 
+/** Of a distillation: each teacher's divergence, and the right answers on each task. */
+function teacherPlans(lines: MetricsLine[]): Plan[] {
+  const names = [...new Set(lines.flatMap(({ metrics }) => Object.keys(metrics)))];
+  const under = (prefix: string): Plan["metrics"] =>
+    Object.fromEntries(
+      names.flatMap((name) => (name.startsWith(prefix) ? [[name, name.slice(prefix.length)]] : [])),
+    );
+  return [
+    {
+      key: "teachers",
+      title: "Distance from the teachers",
+      yLabel: "KL, nats per token",
+      metrics: under("kl/"),
+    },
+    {
+      ...{ key: "pass1-by-task", title: "Right answers by task", yLabel: "pass@1, training problems" },
+      ...{ percent: true, metrics: under("pass@1/") },
+    },
+  ];
+}
+
 /** Charts of one training stage; those without a value are left out. */
 export function stageFigures(stage: StageInfo, lines: MetricsLine[]): Figure[] {
   if (stage.kind === "evaluate") return [];
-  const asks = stage.kind === "grpo" || stage.kind === "sample";
+  const asks = stage.kind === "grpo" || stage.kind === "sample" || stage.kind === "distill";
   const plans = asks ? grpoPlans(stage.stepName ?? "steps") : languageModellingPlans;
-  return [...plans, expertPlan(lines)].flatMap((plan) => {
+  const taught = stage.kind === "distill" ? teacherPlans(lines) : [];
+  return [...taught, ...plans, expertPlan(lines)].flatMap((plan) => {
     const series: Series[] = Object.entries(plan.metrics).map(([metric, name]) => ({
       name,
       points: lines.map((line) => [line.step, line.metrics[metric] ?? null] as const),

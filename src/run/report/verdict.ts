@@ -26,6 +26,7 @@ export function stageVerdict(stage: Stage, run: RunData): string[] {
     if (rows === 0) sentences.push(`The stage "${stage.name}" kept no completion.`);
     return sentences;
   }
+  if (stage.kind === "merge") return sentences;
   // An RL step in which no group carried a signal makes no update, and so has no loss.
   const unknown = lines
     .filter(({ metrics }) => metrics.loss === null && metrics["groups/signal"] !== 0)
