@@ -286,3 +286,32 @@ describe("which problems", () => {
     expect(() => chooseProblems(numbered(), { seed: 1, part: "test" })).toThrow("without end");
   });
 });
+
+test("readable completions, and the share of the thoughts' words in the question's language", async () => {
+  const task = taskFrom({ kind: "countdown", languages: ["en", "bg"] });
+  const problems = 40;
+  /** A thought of two attempts whose words are in these languages, and an expression that need not be right. */
+  const thoughts = (first: boolean, second: boolean, equation = "2 + 2 = 4") =>
+    `1 + 1 = 2, ${first ? "no" : "не"}.\n${equation}, ${second ? "yes" : "да"}!\n</think>\n<answer>1</answer>`;
+  const evaluated = async (say: (english: boolean, index: number) => string) => {
+    let index = 0;
+    const answers = (prompt: string) => say(prompt.includes(" make "), index++);
+    return (await evaluate(model(answers), task, { ...settings, problems, maxNewTokens: 200 })).record;
+  };
+  const own = await evaluated((english) => thoughts(english, english));
+  expect(own).toMatchObject({ readable: 1, language: 1 });
+  expect(await evaluated((english) => thoughts(english, !english))).toMatchObject({
+    readable: 0,
+    language: 0.5,
+  });
+  expect(await evaluated((english) => thoughts(!english, !english))).toMatchObject({
+    readable: 0,
+    language: 0,
+  });
+  const half = await evaluated((english, i) =>
+    thoughts(english, english, i % 2 === 0 ? "2 + 2 = 4" : "2 + 2 = 5"),
+  );
+  expect(half).toMatchObject({ readable: 0.5, language: 1, thoughtValidity: 0.75 });
+  const silent = await evaluated(() => "2 + 2 = 4\n</think>\n<answer>1</answer>");
+  expect(silent).toMatchObject({ readable: 1, language: null });
+});
