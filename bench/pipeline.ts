@@ -1,10 +1,12 @@
 /** `npm run bench -- pipeline [--part NAME] [--seeds 1,2,3]`: the R1 recipe and its parts, one file of bench/pipeline each. */
+import { benchSpecialists } from "./pipeline/specialists.ts";
 import { benchTinyR1 } from "./pipeline/tiny-r1.ts";
 import type { Row } from "./rows.ts";
 
 /** Each gets the seeds that it runs. */
 const parts: Record<string, (seeds: readonly number[]) => Promise<Row[]>> = {
   "tiny-r1": benchTinyR1,
+  specialists: benchSpecialists,
 };
 
 export async function benchPipeline(words: readonly string[]): Promise<Row[]> {
