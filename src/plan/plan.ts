@@ -20,6 +20,7 @@ import { CAPACITY_STEP } from "../sample/cache.ts";
 import { traceDecode, tracePrefill } from "../sample/graphs.ts";
 import { ladderSize, MOST_ROWS } from "../sample/scheduler.ts";
 import { traceScore } from "../sample/scorer.ts";
+import { atEffort } from "../tasks/effort.ts";
 import type { Problem } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { grpoLoss } from "../train/grpo-loss.ts";
@@ -91,7 +92,10 @@ export function planRecipe(
     const task = taskFrom(stage.task);
     const measured = promptTokens(
       Array.from({ length: PROMPTS }, (_, index) =>
-        task.generate({ seed: stage.seed, split: "train", index }),
+        atEffort(
+          task.generate({ seed: stage.seed, split: "train", index }),
+          stage.kind === "grpo" ? stage.effort?.levels[index % stage.effort.levels.length] : undefined,
+        ),
       ),
     );
     const setting = { ...expected, config, promptTokens: measured };

@@ -9,6 +9,7 @@ import { count, nonNegative, positive } from "../lib/schema.ts";
 import { modelShapes } from "../models/architectures.ts";
 import { type TaskOptions, taskOptions } from "../tasks/registry.ts";
 import { COMPACT_VOCABULARIES } from "../tokenizer/compact.ts";
+import { effortLevel } from "../train/effort.ts";
 import { grpoOptions, pretrainOptions, sampleOptions, sftOptions } from "../train/options.ts";
 import { RUN_NAME, RUN_NAME_RULE } from "./name.ts";
 
@@ -117,6 +118,7 @@ const evaluateSchema = z.strictObject({
     .optional()
     .describe("Most tokens of a completion; default: all positions after the prompt."),
   maxBatch,
+  effort: effortLevel.optional().describe("The thinking effort that the problems are asked at, in the prompt."),
   split: z
     .enum(["train", "validation", "test", "all"])
     .default("test")
