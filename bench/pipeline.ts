@@ -1,4 +1,5 @@
 /** `npm run bench -- pipeline [--part NAME] [--seeds 1,2,3]`: the R1 recipe and its parts, one file of bench/pipeline each. */
+import { benchEffort } from "./pipeline/effort.ts";
 import { benchSpecialists } from "./pipeline/specialists.ts";
 import { benchTinyR1 } from "./pipeline/tiny-r1.ts";
 import type { Row } from "./rows.ts";
@@ -7,6 +8,7 @@ import type { Row } from "./rows.ts";
 const parts: Record<string, (seeds: readonly number[]) => Promise<Row[]>> = {
   "tiny-r1": benchTinyR1,
   specialists: benchSpecialists,
+  effort: benchEffort,
 };
 
 export async function benchPipeline(words: readonly string[]): Promise<Row[]> {

@@ -48,6 +48,8 @@ export interface EvaluationRecord {
   problems: number;
   samplesPerProblem: number;
   temperature: number;
+  /** The thinking effort that the problems were asked at; absent: none. */
+  effort?: number;
   passAt1: number;
   /** 95 % interval of passAt1. */
   interval: [number, number];

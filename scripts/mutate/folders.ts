@@ -46,6 +46,7 @@ export const FOLDERS: Record<string, readonly Part[]> = {
     tasks(["environment", "conversation", "tool-calls"], ["environment", "tool-calls"]),
     tasks(["language", "readable"], ["readable"]),
     tasks(["instructions", "mixture"], ["instructions", "mixture"]),
+    { mutate: sources("tasks", ["effort"]), tests: tests("train", ["effort"]) },
     { mutate: ["src/tasks/families/*.ts"], tests: ["test/tasks/families/*.test.ts"] },
   ],
   eval: [
@@ -59,11 +60,20 @@ export const FOLDERS: Record<string, readonly Part[]> = {
     {
       mutate: [
         ...sources("train", [
-          ...["advantages", "microbatch", "schedule", "rewards", "rollout", "learning", "meter"],
+          ...["advantages", "effort", "microbatch", "schedule", "rewards", "rollout", "learning", "meter"],
         ]),
       ],
       tests: tests("train", [
-        ...["schedule", "rewards", "learning", "importance", "microbatch", "grpo-loss"],
+        ...[
+          "schedule",
+          "rewards",
+          "learning",
+          "importance",
+          "microbatch",
+          "grpo-loss",
+          "grpo-step",
+          "effort",
+        ],
       ]),
     },
   ],

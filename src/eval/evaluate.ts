@@ -26,6 +26,8 @@ export interface EvaluateOptions extends Pick<SampleHooks, "maxBatch" | "signal"
   samples: number;
   sampling: Sampling;
   maxNewTokens: number;
+  /** The thinking effort that the problems are asked at. */
+  effort?: number;
 }
 
 /** Problems whose completions are kept, to be read and to be compared between evaluations. */
@@ -38,9 +40,9 @@ const ANSWER_LIMIT = 80;
 export async function evaluate(
   model: InferenceModel,
   task: Task,
-  { label, split, problems, maxBatch, signal, ...settings }: EvaluateOptions,
+  { label, split, problems, maxBatch, signal, effort, ...settings }: EvaluateOptions,
 ): Promise<{ record: EvaluationRecord; examples: GroupRecord[]; flops: number; tokens: number }> {
-  const chosen = chooseProblems(task, { seed: settings.seed, part: split, problems });
+  const chosen = chooseProblems(task, { seed: settings.seed, part: split, problems, effort });
   const sampling = { ...settings, part: split, task };
   const { completions, flops, tokens } = await sampleCompletions(model, chosen, sampling, {
     maxBatch,
@@ -54,6 +56,7 @@ export async function evaluate(
       stepName: task.stepName ?? null,
       samples: settings.samples,
       temperature: settings.sampling.temperature,
+      ...(effort !== undefined && { effort }),
     },
   });
   return { record, examples: record.examples ?? [], flops, tokens };
@@ -96,7 +99,10 @@ export function evaluationRecord(
   {
     samples,
     ...named
-  }: { label: string; task: string; stepName?: string | null; samples: number; temperature: number },
+  }: { label: string; task: string; stepName?: string | null; samples: number } & Pick<
+    EvaluationRecord,
+    "temperature" | "effort"
+  >,
 ): EvaluationRecord {
   const byProblem = new Map<string, Verified[]>();
   const verified = completions.map((completion, i) => {

@@ -1,6 +1,7 @@
 /** The problems of an evaluation: each once, in an order that depends only on the task, the seed and the part. */
 import { createHash } from "node:crypto";
 import { userError } from "../lib/errors.ts";
+import { atEffort } from "../tasks/effort.ts";
 import type { ListPart, Problem, Task } from "../tasks/problem.ts";
 
 /** A problem of an evaluation. */
@@ -20,6 +21,8 @@ export interface ProblemChoice {
   part: ListPart;
   /** Number of distinct problems; absent: all of a list. */
   problems?: number;
+  /** The thinking effort that they are asked at; the keys are those of the problems without it. */
+  effort?: number;
 }
 
 /** Repeated problems in a row after which a generator counts as exhausted. */
@@ -36,7 +39,8 @@ function problemKey(task: Task, problem: Problem): string {
  * @throws UserError where there are fewer than asked for
  */
 export function chooseProblems(task: Task, choice: ProblemChoice): EvaluatedProblem[] {
-  return task.list === undefined ? drawn(task, choice) : listed(task, task.list(choice.part), choice);
+  const chosen = task.list === undefined ? drawn(task, choice) : listed(task, task.list(choice.part), choice);
+  return chosen.map((one) => ({ ...one, problem: atEffort(one.problem, choice.effort) }));
 }
 
 function listed(task: Task, rows: readonly Problem[], { part, problems }: ProblemChoice): EvaluatedProblem[] {

@@ -70,7 +70,8 @@ export function planRecipe(
         ...evaluationPrograms(stage, chosen, { ...expected, config, promptTokens: measured }),
       };
     }
-    const measured = trainingPromptTokens(shape, stage.task, stage.seed);
+    const efforts = stage.kind === "grpo" ? stage.effort?.levels : undefined;
+    const measured = trainingPromptTokens(shape, stage.task, stage.seed, efforts);
     const setting = { ...expected, config, promptTokens: measured };
     return {
       ...base,

@@ -8,6 +8,7 @@ import { type LoraOptions, traceMerge } from "../models/lora.ts";
 import { CAPACITY_STEP } from "../sample/cache.ts";
 import { traceDecode, tracePrefill } from "../sample/graphs.ts";
 import { ladderSize, MOST_ROWS } from "../sample/scheduler.ts";
+import { atEffort } from "../tasks/effort.ts";
 import type { Problem } from "../tasks/problem.ts";
 import { type TaskOptions, taskFrom } from "../tasks/registry.ts";
 
@@ -143,12 +144,19 @@ export const promptTokens = (shape: ModelShape, problems: readonly Problem[]): n
     problems.reduce((sum, problem) => sum + encodeProblem(shape, problem).length, 0) / problems.length,
   );
 
-/** The same of a task's first training problems. */
-export function trainingPromptTokens(shape: ModelShape, options: TaskOptions, seed: number): number {
+/** The same of a task's first training problems. @param efforts at which they are asked in turn */
+export function trainingPromptTokens(
+  shape: ModelShape,
+  options: TaskOptions,
+  seed: number,
+  efforts: readonly (number | undefined)[] = [undefined],
+): number {
   const task = taskFrom(options);
   return promptTokens(
     shape,
-    Array.from({ length: PROMPTS }, (_, index) => task.generate({ seed, split: "train", index })),
+    Array.from({ length: PROMPTS }, (_, index) =>
+      atEffort(task.generate({ seed, split: "train", index }), efforts[index % efforts.length]),
+    ),
   );
 }
 

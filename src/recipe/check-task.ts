@@ -4,6 +4,7 @@ import { encodeProblem } from "../data/prompt.ts";
 import { encodeReply } from "../data/reply.ts";
 import { isUserError, UserError, usageError } from "../lib/errors.ts";
 import { usablePositions } from "../models/rope.ts";
+import { atEffort } from "../tasks/effort.ts";
 import { splitRows } from "../tasks/jsonl-rows.ts";
 import { probeTask } from "../tasks/probe.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
@@ -33,7 +34,7 @@ export function checkTask(stage: AskingStage, recipe: Recipe, model: ModelShape)
   const problems =
     stage.kind === "evaluate"
       ? evaluationProblems(resolveEvaluation(stage, recipe, model)).map(({ problem }) => problem)
-      : (task.list?.("train") ?? generated(task, stage, recipe.seed));
+      : atLongestEffort(stage, task.list?.("train") ?? generated(task, stage, recipe.seed));
   checkRoom(stage, options, problems, model);
   if (task.environment !== undefined) checkReplies(stage, problems[0]!, model);
   const weighted = stage.kind === "grpo" ? rewardsOf(stage, task) : [];
@@ -57,6 +58,13 @@ function generated(task: Task, stage: Exclude<AskingStage, EvaluateStage>, seed:
   const asked = stage.kind === "sample" ? stage.problems : stage.steps * stage.problemsPerStep;
   const length = Math.min(asked, MEASURED);
   return Array.from({ length }, (_, index) => task.generate({ seed, split: "train", index }));
+}
+
+/** As the level with the most digits makes them. */
+function atLongestEffort(stage: AskingStage, problems: readonly Problem[]): Problem[] {
+  const levels = stage.kind === "grpo" ? stage.effort?.levels : undefined;
+  const level = levels && Math.max(...levels);
+  return problems.map((problem) => atEffort(problem, level));
 }
 
 /** A chat template may have no place for an environment's replies. */

@@ -167,8 +167,14 @@ export function trainedFiles(recipe: Recipe): Set<string> {
 }
 
 /** @throws UserError where the stage asks for what its task does not have */
-export const evaluationProblems = ({ task, seed, split, problems }: ResolvedEvaluate): EvaluatedProblem[] =>
-  chooseProblems(taskFrom(task), { seed, part: split, problems });
+export const evaluationProblems = ({
+  task,
+  seed,
+  split,
+  problems,
+  effort,
+}: ResolvedEvaluate): EvaluatedProblem[] =>
+  chooseProblems(taskFrom(task), { seed, part: split, problems, effort });
 
 /** Part of the positions that a completion may take by default; the others are for the prompt. */
 const COMPLETION_POSITIONS = 0.75;

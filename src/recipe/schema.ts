@@ -9,6 +9,7 @@ import { count, nonNegative, positive } from "../lib/schema.ts";
 import { modelShapes } from "../models/architectures.ts";
 import { type TaskOptions, taskOptions } from "../tasks/registry.ts";
 import { COMPACT_VOCABULARIES } from "../tokenizer/compact.ts";
+import { effortLevel } from "../train/effort.ts";
 import {
   distillOptions,
   grpoOptions,
@@ -165,6 +166,9 @@ const evaluateSchema = z.strictObject({
     .optional()
     .describe("Most tokens of a completion; default: all positions after the prompt."),
   maxBatch,
+  effort: effortLevel
+    .optional()
+    .describe("The thinking effort that the problems are asked at, in the prompt."),
   split: z
     .enum(["train", "validation", "test", "all"])
     .default("test")

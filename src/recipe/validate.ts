@@ -267,6 +267,7 @@ function checkGrpo(stage: GrpoStage, model: ModelShape | null, refuse: Refuse): 
       ["miniBatches"],
       `${samples} completions a step (problemsPerStep x groupSize) cannot be split into ${stage.miniBatches} mini-batches: use at most ${samples}.`,
     );
+  checkEffort(stage, refuse);
   if (stage.kl === 0 && stage.referenceEvery > 0)
     refuse(
       ["referenceEvery"],
@@ -300,6 +301,21 @@ function checkGrpo(stage: GrpoStage, model: ModelShape | null, refuse: Refuse): 
   checkOptimizer(stage, refuse);
   checkLimit(stage.maxNewTokens, model, refuse);
   checkWarmup(stage.schedule.warmup, stage.steps, refuse);
+}
+
+function checkEffort({ effort, problemsPerStep }: GrpoStage, refuse: Refuse): void {
+  if (effort === undefined) return;
+  const levels = effort.levels.length;
+  if (new Set(effort.levels).size < levels)
+    refuse(
+      ["effort", "levels"],
+      "A level is named twice, so its problems would be asked twice: leave one out.",
+    );
+  if (problemsPerStep % levels !== 0)
+    refuse(
+      ["problemsPerStep"],
+      `Each problem is asked at ${levels} levels of effort, which count as problems: use a multiple of ${levels}, such as ${Math.max(1, Math.round(problemsPerStep / levels)) * levels}.`,
+    );
 }
 
 function checkDistill(stage: DistillStageOptions, model: ModelShape | null, refuse: Refuse): void {

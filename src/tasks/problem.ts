@@ -28,6 +28,8 @@ export interface Problem {
   tools?: object[];
   /** Of a mixture of tasks: whether RL rewards the verdict of the rule, or what a reward model says. */
   judgedBy?: "rule" | "model";
+  /** The thinking effort that it is asked at (see `atEffort`). */
+  effort?: number;
 }
 
 /**

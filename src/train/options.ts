@@ -6,6 +6,7 @@ import { type Language, SCRIPTS } from "../tasks/language.ts";
 import { builtInRewards } from "../tasks/registry.ts";
 import { advantages, aggregations, importanceLevels } from "./advantages.ts";
 import { estimates } from "./distill-loss.ts";
+import { effortOptions } from "./effort.ts";
 import { ratios } from "./grpo-loss.ts";
 import { optimizerSchema } from "./optimizer.ts";
 import { presetSchema } from "./presets.ts";
@@ -147,6 +148,7 @@ export const grpoOptions = z.strictObject({
     .optional()
     .describe("Draw problems until enough groups have a signal (DAPO)."),
   overlong: overlong.optional().describe("What happens to completions that reach the limit."),
+  effort: effortOptions.optional(),
   importance: z
     .strictObject({ level: keyOf(importanceLevels), cap: z.number().min(1) })
     .optional()

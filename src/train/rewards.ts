@@ -4,6 +4,7 @@ import { registry } from "../lib/schema.ts";
 import { extract } from "../tasks/extract.ts";
 import { askedIn, languageOf, languageShare } from "../tasks/language.ts";
 import type { CheckedCompletion, Problem, Reward, Task } from "../tasks/problem.ts";
+import { type EffortOptions, effortReward } from "./effort.ts";
 
 /** The rewards that every task has, by name. */
 export const rewards = registry<Reward>()({
@@ -51,6 +52,8 @@ export function rewardsOf(
   options: {
     rewards: Readonly<Record<string, number | undefined>>;
     overlong?: { mode: "mask" } | { mode: "soft"; buffer: number; penalty: number };
+    effort?: EffortOptions;
+    maxNewTokens?: number;
   },
   task: Pick<Task, "name" | "rewards">,
 ): WeightedReward[] {
@@ -67,9 +70,10 @@ export function rewardsOf(
       });
     return { name, weight, reward: known[name] };
   });
-  const { overlong } = options;
+  const { overlong, effort, maxNewTokens = 1 } = options;
   const reward: Reward = overlong?.mode === "soft" ? overlongReward(overlong) : () => 0;
-  return [...named, { name: "overlong", weight: 1, reward }];
+  const dial = effort && { name: "effort", weight: 1, reward: effortReward(effort, maxNewTokens) };
+  return [...named, { name: "overlong", weight: 1, reward }, ...(dial ? [dial] : [])];
 }
 
 /** The weighted rewards of a completion, and their sum: `null` where the verifier or any reward gave no value. */

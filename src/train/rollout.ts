@@ -6,10 +6,12 @@ import { Random } from "../lib/random.ts";
 import type { InferenceModel } from "../sample/inference.ts";
 import type { Sampling } from "../sample/sampling.ts";
 import { problemLevel } from "../tasks/curriculum.ts";
+import { atEffort } from "../tasks/effort.ts";
 import type { Problem, Task, Verdict } from "../tasks/problem.ts";
 import { type LocatedStep, locateSteps, validityByPosition } from "../tasks/steps.ts";
 import { fault, verdictsOf, wasEnded } from "../tasks/verdict.ts";
 import { hasSignal } from "./advantages.ts";
+import { type EffortOptions, effortMetrics, placeOf } from "./effort.ts";
 import { Meter } from "./meter.ts";
 import { scoreCompletion, type WeightedReward } from "./rewards.ts";
 
@@ -41,6 +43,8 @@ export interface RolloutOptions {
   /** Of the problems, where the task has a curriculum. */
   level?: number;
   rewards: readonly WeightedReward[];
+  /** Each problem is asked at each of its levels, in groups that follow one another. */
+  effort?: EffortOptions;
 }
 
 /** What was sampled and verified, with its checked steps and its reward. */
@@ -87,9 +91,10 @@ export async function rollout(
   options: RolloutOptions,
 ): Promise<Group[]> {
   const { seed, groupSize, maxNewTokens, sampling, maxBatch, level } = options;
-  const problems = indices.map((index) => {
+  const problems = indices.map((place) => {
+    const { index, effort } = placeOf(place, options.effort);
     const own = level === undefined ? {} : { level: problemLevel(level, new Random(seed, "level", index)) };
-    return task.generate({ seed, split: "train", index, ...own });
+    return atEffort(task.generate({ seed, split: "train", index, ...own }), effort);
   });
   const prompts = problems.map((problem) => encodeProblem(model, problem));
   const requests = indices.flatMap((index, i) =>
@@ -164,7 +169,7 @@ export function rolloutMetrics(groups: readonly Group[]): Metrics {
   const located = groups.flatMap(({ samples }) => samples.map(({ steps }) => ({ steps: steps ?? [] })));
   for (const { from, to, share } of validityByPosition(located))
     meter.mean(`validity/${from}-${to - 1}`, share);
-  return meter.metrics();
+  return { ...meter.metrics(), ...effortMetrics(groups) };
 }
 
 /** A group as the page and the journal show it; a sample's advantage is the mean over its tokens. */

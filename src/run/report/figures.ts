@@ -179,6 +179,22 @@ export function passFigure(run: RunData): Figure[] {
   });
 }
 
+/** pass@1 by the mean length of a completion: a point per evaluation at an effort. */
+export function effortFigure(run: RunData): Figure[] {
+  const asked = run.evaluations.filter(({ effort }) => effort !== undefined);
+  const points = asked
+    .map(({ meanTokens, passAt1 }) => [meanTokens, passAt1] as const)
+    .sort(([a], [b]) => a - b);
+  return figure("effort.svg", {
+    title: "Right answers by thinking effort",
+    xLabel: "tokens of a completion in the mean",
+    yLabel: "pass@1",
+    series: points.length < 2 ? [] : [{ name: "efforts", points }],
+    percent: true,
+    dots: true,
+  });
+}
+
 function figure(file: string, chart: Chart): Figure[] {
   const svg = lineChart(chart);
   return svg === null ? [] : [{ file, title: chart.title, svg }];

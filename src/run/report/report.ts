@@ -9,7 +9,7 @@ import { stageInfos } from "../../recipe/resolve.ts";
 import { runPaths } from "../folder.ts";
 import { type RunData, readRun } from "../reader.ts";
 import { answersSection } from "./completions.ts";
-import { type Figure, passFigure, stageFigures, stepNames, validityFigure } from "./figures.ts";
+import { effortFigure, type Figure, passFigure, stageFigures, stepNames, validityFigure } from "./figures.ts";
 import { fenced, inlineText } from "./markdown-text.ts";
 import { gainVerdict, percent, stageVerdict } from "./verdict.ts";
 
@@ -46,6 +46,7 @@ export function renderReport(run: RunData): { markdown: string; figures: Figure[
   }));
   const byPosition = validityFigure(run);
   const passAtK = passFigure(run);
+  const byEffort = effortFigure(run);
   const sections = [
     `# ${run.info.name}`,
     inlineText(run.recipe.description ?? ""),
@@ -57,6 +58,7 @@ export function renderReport(run: RunData): { markdown: string; figures: Figure[
     ),
     ...passSection(run.evaluations, passAtK),
     ...positionSection(run.evaluations, byPosition),
+    ...(byEffort.length === 0 ? [] : ["## Thinking effort", ...byEffort.map(embed)]),
     "## Completions",
     answersSection(run),
     "## Bill",
@@ -67,7 +69,8 @@ export function renderReport(run: RunData): { markdown: string; figures: Figure[
     fenced(run.recipeText, "yaml"),
   ];
   const markdown = `${sections.filter((section) => section !== "").join("\n\n")}\n`;
-  return { markdown, figures: [...curves.flatMap(({ figures }) => figures), ...passAtK, ...byPosition] };
+  const figures = [...curves.flatMap(({ figures }) => figures), ...passAtK, ...byPosition, ...byEffort];
+  return { markdown, figures };
 }
 
 function summary(run: RunData): string {
