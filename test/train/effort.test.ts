@@ -127,7 +127,7 @@ model: { layers: 1, hiddenSize: 16, heads: 2, intermediateSize: 16, maxPositions
 tokenizer: { kind: compact }
 task: { kind: countdown }
 stages:
-  - { name: rl, kind: grpo, steps: 1, problemsPerStep: ${problems}, groupSize: 2, maxNewTokens: 20, temperature: 1, rewards: { accuracy: 1 }, advantage: grpo, ratio: token, aggregation: token-mean, clip: { low: 0.2, high: 0.2 }, kl: 0, effort: { levels: ${levels}, penalty: { scale: 1, decay: 2 } }, optimizer: { kind: adamw, lr: 1.0e-4 }, schedule: { kind: constant } }
+  - { name: rl, kind: grpo, steps: 1, problemsPerStep: ${problems}, groupSize: 2, maxNewTokens: 20, temperature: 1, rewards: { accuracy: 1, format: 0.1 }, advantage: grpo, ratio: token, aggregation: token-mean, clip: { low: 0.2, high: 0.2 }, kl: 0, effort: { levels: ${levels}, penalty: { scale: 1, decay: 2 } }, optimizer: { kind: adamw, lr: 1.0e-4 }, schedule: { kind: constant } }
 `,
       "e.yaml",
     );
