@@ -73,7 +73,10 @@ const optionOf = (words: readonly string[], option: string, otherwise: string): 
 /** The recipe of the newest record, by the table in SPEEDRUN.md. */
 function latest(): string {
   const rows = readFileSync("bench/SPEEDRUN.md", "utf8").matchAll(/^\| \d+ +\| \[([a-z0-9-]+)\]/gm);
-  return [...rows].at(-1)![1];
+  const newest = [...rows].at(-1);
+  if (newest === undefined)
+    throw new Error("There is no record yet: name a recipe of bench/speedrun, such as default.");
+  return newest[1];
 }
 
 async function attempt(name: string, seed: number): Promise<Attempt> {
