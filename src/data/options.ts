@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { count, fraction, off } from "../lib/schema.ts";
 import { countdownOptions } from "../tasks/countdown.ts";
+import { effortLevel } from "../tasks/effort.ts";
 import { taskOptions } from "../tasks/registry.ts";
 
 /** How many numbers a Countdown problem has; several entries are drawn evenly. */
@@ -18,6 +19,7 @@ const countdownAttempts = z.strictObject({
   maxResult: count.describe("Largest intermediate result."),
   products: fraction.default(0).describe("Fraction of solutions that multiply or divide; 0: as drawn."),
   distinct: off.describe("No attempt twice in one thought."),
+  effort: effortLevel.optional().describe("The effort at which the problems are asked, in the prompt."),
   languages: countdownOptions.shape.languages,
   sameLanguage: fraction
     .default(1)

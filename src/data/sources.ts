@@ -7,6 +7,7 @@ import { Random } from "../lib/random.ts";
 import { readText, textFault } from "../lib/text-file.ts";
 import { countdown, countdownOptions } from "../tasks/countdown.ts";
 import { attemptDocument } from "../tasks/countdown-attempts.ts";
+import { atEffort } from "../tasks/effort.ts";
 import type { TaskOptions } from "../tasks/registry.ts";
 import { dataSetError, readDataText } from "../tasks/rows.ts";
 import { beginIds, endIds } from "../tokenizer/around.ts";
@@ -39,7 +40,9 @@ export function documentSource(data: TrainingData, model: TextModel, options: So
       const task = countdown(countdownOptions.parse({ kind: "countdown", numbers, maxResult, languages }));
       return (index) => {
         const { prompt, completion } = attemptDocument(task, data, seed, index);
-        return plainDocument(model, prompt, completion);
+        // A single equation is no problem.
+        const asked = prompt === "" ? prompt : atEffort({ id: "", prompt }, data.effort).prompt;
+        return plainDocument(model, asked, completion);
       };
     }
     case "repository":

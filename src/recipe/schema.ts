@@ -7,9 +7,9 @@ import { TRAINED_RULES } from "../checkpoint/gguf/splits.ts";
 import { dataSchema } from "../data/options.ts";
 import { count, nonNegative, positive } from "../lib/schema.ts";
 import { modelShapes } from "../models/architectures.ts";
+import { effortLevel } from "../tasks/effort.ts";
 import { type TaskOptions, taskOptions } from "../tasks/registry.ts";
 import { COMPACT_VOCABULARIES } from "../tokenizer/compact.ts";
-import { effortLevel } from "../train/effort.ts";
 import {
   distillOptions,
   grpoOptions,

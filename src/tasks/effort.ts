@@ -1,5 +1,8 @@
 /** Effort as a number in the prompt, as DeepSeek-V4.1 takes it: how long the model should think. */
+import { z } from "zod";
 import type { Problem } from "./problem.ts";
+
+export const effortLevel = z.int().min(0).max(100);
 
 /**
  * The same problem at an effort: a line with the number alone before the prompt, which every vocabulary can spell, or in a

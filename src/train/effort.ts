@@ -5,9 +5,8 @@
  */
 import { z } from "zod";
 import { count, positive } from "../lib/schema.ts";
+import { effortLevel } from "../tasks/effort.ts";
 import type { Problem, Reward, Verdict } from "../tasks/problem.ts";
-
-export const effortLevel = z.int().min(0).max(100);
 
 export const effortOptions = z
   .strictObject({

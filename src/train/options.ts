@@ -6,7 +6,7 @@ import { type Language, SCRIPTS } from "../tasks/language.ts";
 import { builtInRewards } from "../tasks/registry.ts";
 import { advantages, aggregations, importanceLevels } from "./advantages.ts";
 import { estimates } from "./distill-loss.ts";
-import { effortLevel, effortOptions } from "./effort.ts";
+import { effortOptions } from "./effort.ts";
 import { ratios } from "./grpo-loss.ts";
 import { optimizerSchema } from "./optimizer.ts";
 import { presetSchema } from "./presets.ts";
@@ -189,13 +189,6 @@ export const sampleOptions = z.strictObject({
     })
     .prefault({})
     .describe("Which completions become training data."),
-  efforts: z
-    .array(effortLevel)
-    .min(2)
-    .optional()
-    .describe(
-      "Levels of effort that the rows' prompts name: of a step's completions the shortest get the lowest, and so on.",
-    ),
   maxBatch: count.default(MAX_BATCH).describe("Sequences that the sampler decodes at once."),
 });
 

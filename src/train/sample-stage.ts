@@ -6,7 +6,6 @@ import { sumWork, type Work, workSince } from "../ledger/work.ts";
 import { UserError } from "../lib/errors.ts";
 import type { Value } from "../runtime/value.ts";
 import { Sampler } from "../sample/sampler.ts";
-import { atEffort } from "../tasks/effort.ts";
 import { askedIn, languageOf } from "../tasks/language.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { unreadable } from "../tasks/readable.ts";
@@ -49,25 +48,6 @@ export function keptOf({ problem, samples }: Group, rules: Rules): Sample[] {
   const kept = samples.filter((sample) => rejected(problem, sample, rules) === null);
   const different = [...new Map(kept.map((sample) => [sample.text, sample])).values()];
   return different.sort((a, b) => a.ids.length - b.ids.length).slice(0, rules.perProblem);
-}
-
-interface Kept {
-  problem: Problem;
-  sample: Sample;
-}
-
-/**
- * The problems as they are asked at a level of effort: a step's completions in the order of their lengths, in as many equal
- * parts as there are levels, the shortest at the lowest. Without levels they are asked as they are.
- */
-export function asked(kept: readonly Kept[], efforts?: readonly number[]): readonly Kept[] {
-  if (efforts === undefined) return kept;
-  const levels = efforts.toSorted((a, b) => a - b);
-  const byLength = kept.toSorted((a, b) => a.sample.tokens - b.sample.tokens);
-  return byLength.map(({ problem, sample }, rank) => ({
-    problem: atEffort(problem, levels[Math.floor((rank * levels.length) / kept.length)]),
-    sample,
-  }));
 }
 
 interface State {
@@ -127,9 +107,9 @@ export class SampleStage implements Stage {
       { ...options, groupSize, seed, sampling: options, rewards: [] },
     );
     const meter = new Meter(["kept/problems", "kept/completions"]);
-    const kept = groups.flatMap((group) => {
-      const own = keptOf(group, keep);
-      meter.mean("kept/problems", own.length > 0 ? 1 : 0);
+    const rows = groups.flatMap((group) => {
+      const kept = keptOf(group, keep);
+      meter.mean("kept/problems", kept.length > 0 ? 1 : 0);
       for (const sample of group.samples) {
         const reason = rejected(group.problem, sample, keep);
         meter.mean("kept/completions", reason === null ? 1 : 0);
@@ -137,9 +117,8 @@ export class SampleStage implements Stage {
         meter.sum(`rejected/${reason.replace(" ", "-")}`, 1);
         this.reasons[reason] = (this.reasons[reason] ?? 0) + 1;
       }
-      return own.map((sample) => ({ problem: group.problem, sample }));
+      return kept.map((sample) => rowOf(group.problem, sample));
     });
-    const rows = asked(kept, options.efforts).map(({ problem, sample }) => rowOf(problem, sample));
     this.done++;
     this.rows += rows.length;
     if (this.done === this.totalSteps && this.rows === 0) throw this.nothingKept();

@@ -66,3 +66,20 @@ test("a share of solved problems has another problem's answer", () => {
   expect(share).toBeGreaterThan(0.19);
   expect(share).toBeLessThan(0.31);
 });
+
+test("attempts are asked at an effort; a single equation has no problem to ask", () => {
+  const source = (data: object) =>
+    documentSource(dataSchema.parse({ ...attempts(0.5), ...data }), model, { seed: 1, stage: "sft" });
+  const [plain, asked] = [source({}), source({ effort: 50 })];
+  const prefix = model.tokenizer.encode("50\n");
+  const changed = Array.from({ length: 100 }, (_, i) => {
+    const [before, after] = [plain(i), asked(i)];
+    if (before.trainFrom === 1) expect(after).toEqual(before);
+    else {
+      expect(after.ids).toEqual([before.ids[0], ...prefix, ...before.ids.slice(1)]);
+      expect(after.trainFrom).toBe(before.trainFrom + prefix.length);
+    }
+    return before.trainFrom !== 1;
+  });
+  expect(changed.filter(Boolean).length).toBeGreaterThan(30);
+});

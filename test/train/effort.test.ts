@@ -9,8 +9,7 @@ import { taskFrom } from "../../src/tasks/registry.ts";
 import { CompactTokenizer } from "../../src/tokenizer/compact.ts";
 import { effortMetrics, effortReward, placeOf } from "../../src/train/effort.ts";
 import { rewardsOf } from "../../src/train/rewards.ts";
-import { rollout, rolloutMetrics, type Sample } from "../../src/train/rollout.ts";
-import { asked } from "../../src/train/sample-stage.ts";
+import { rollout, rolloutMetrics } from "../../src/train/rollout.ts";
 
 const effort = { levels: [1, 5, 9], penalty: { scale: 0.8, decay: 4, most: 0.5 } };
 const of = (level: number | undefined, tokens: number, length?: number): number | null =>
@@ -117,23 +116,6 @@ describe("a problem at an effort", () => {
     expect(atEffort(system, 3).messages![0]).toEqual({ role: "system", content: "s\nEffort: 3" });
     expect(atEffort(asked, undefined)).toBe(asked);
   });
-});
-
-test("rows of a step are labelled by their lengths, the shortest with the lowest level", () => {
-  const kept = [50, 10, 90, 30, 70, 20].map((tokens) => ({
-    problem: { id: String(tokens), prompt: "p" },
-    sample: { tokens } as Sample,
-  }));
-  expect(asked(kept, [9, 1, 5]).map(({ problem, sample }) => [sample.tokens, problem.prompt])).toEqual([
-    [10, "1\np"],
-    [20, "1\np"],
-    [30, "5\np"],
-    [50, "5\np"],
-    [70, "9\np"],
-    [90, "9\np"],
-  ]);
-  expect(asked(kept)).toBe(kept);
-  expect(asked([], [1, 9])).toEqual([]);
 });
 
 test("a recipe names each level once, and asks a problem at all of them in a step", () => {
