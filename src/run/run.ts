@@ -191,6 +191,7 @@ export class Run {
         await this.keepAdapter(stage.name, running);
         if (trains(stage)) await this.keepModel(stage.name);
       } finally {
+        this.billTeacher(stage);
         await running.release();
       }
     }
@@ -239,7 +240,8 @@ export class Run {
     const first = stage.done;
     while (stage.done < stage.totalSteps) {
       this.payer.step = stage.done + 1;
-      const report = await stage.advance().finally(() => this.billTeacher(options));
+      const report = await stage.advance();
+      this.billTeacher(options);
       this.charge(true);
       const secondsPerStep = (performance.now() - began) / 1000 / (stage.done - first);
       this.record(name, stage, report, secondsPerStep * (stage.totalSteps - stage.done));

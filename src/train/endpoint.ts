@@ -11,6 +11,9 @@ const isPlain = (text: string): boolean => {
   return /^https?:$/.test(url.protocol) && url.username === "" && url.password === "";
 };
 
+/** Set for this purpose alone: a stranger's recipe names the address that the key is sent to. */
+const KEY_VARIABLE = /^SPUTNIK_([A-Z0-9]+_)*KEY$/;
+
 export const endpointOptions = z
   .strictObject({
     url: z
@@ -22,9 +25,13 @@ export const endpointOptions = z
     model: z.string().min(1).describe("The model's name there."),
     keyVariable: z
       .string()
-      .regex(/^[A-Za-z_][A-Za-z0-9_]*$/)
+      .regex(KEY_VARIABLE, {
+        error: "The variable's name is SPUTNIK_..._KEY, so that no recipe can send another secret away.",
+      })
       .optional()
-      .describe("The environment variable that holds the key. The key itself is never written anywhere."),
+      .describe(
+        "The environment variable that holds the key, SPUTNIK_..._KEY. The key itself is never written anywhere.",
+      ),
     system: z.string().min(1).optional().describe("A system message before each problem that is no chat."),
     concurrency: count.default(4).describe("Requests at a time."),
     requestsPerMinute: positive.optional().describe("Most requests that begin in a minute."),

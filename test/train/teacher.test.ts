@@ -4,6 +4,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { BillBook } from "../../src/ledger/bill.ts";
+import { ratesFor } from "../../src/ledger/prices.ts";
 import { isUserError } from "../../src/lib/errors.ts";
 import { countdown, countdownOptions } from "../../src/tasks/countdown.ts";
 import { solvedCompletion } from "../../src/tasks/solved.ts";
@@ -219,6 +221,14 @@ it.each([
   expect(early[0].notices).toEqual([expect.stringContaining("budget is spent after 1 of 2 steps")]);
 });
 
+it("the bill has what a stage's teacher has cost, once", () => {
+  const book = new BillBook(ratesFor({ measuresEnergy: false }), ["2026-01-01T00:00:00Z"]);
+  const cost = { stage: "sampled", model: "big", promptTokens: 10, completionTokens: 20, dollars: 1 };
+  book.teacher({ ...cost, promptTokens: 5, dollars: 0.5 });
+  book.teacher(cost);
+  expect(book.bill().unpaid?.teachers).toEqual([cost]);
+});
+
 it("keeps to a rate", async () => {
   const { url } = await serve((asked, response) => send(response, right(asked)));
   const start = performance.now();
@@ -241,4 +251,6 @@ it("refuses a key that is not set, and an address with a password, before anythi
   expect(existsSync(file)).toBe(false);
   for (const url of ["https://me:pw@example.com/v1", "file:///etc/passwd", "example"])
     expect(endpointOptions.safeParse({ url, model: "m" }).success).toBe(false);
+  const secret = { url: "https://example.com/v1", model: "m", keyVariable: "AWS_SECRET_ACCESS_KEY" };
+  expect(endpointOptions.safeParse(secret).success).toBe(false);
 });
