@@ -241,8 +241,8 @@ export class Run {
     while (stage.done < stage.totalSteps) {
       this.payer.step = stage.done + 1;
       const report = await stage.advance();
-      this.billTeacher(options);
       this.charge(true);
+      this.billTeacher(options);
       const secondsPerStep = (performance.now() - began) / 1000 / (stage.done - first);
       this.record(name, stage, report, secondsPerStep * (stage.totalSteps - stage.done));
       if (trains(options)) this.model = { ...this.model, parameters: stage.parameters() };
