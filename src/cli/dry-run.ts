@@ -129,7 +129,7 @@ function describeStage(stage: StagePlan, speeds: Speeds) {
     // One session runs at a time, but each keeps what it holds.
     bytes:
       programs.reduce((sum, { persistentBytes }) => sum + persistentBytes, 0) +
-      Math.max(...programs.map(({ peakBytes }) => peakBytes)),
+      Math.max(0, ...programs.map(({ peakBytes }) => peakBytes)),
   };
 }
 

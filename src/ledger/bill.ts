@@ -80,10 +80,23 @@ export interface Inherited {
   source: string | null;
 }
 
-/** What a run used without paying for it. */
+/** What the answers of a teacher behind an endpoint cost. */
+export interface TeacherCost {
+  stage: string;
+  /** The teacher's name at its endpoint. */
+  model: string;
+  promptTokens: number;
+  completionTokens: number;
+  /** `null` where the recipe names no price. */
+  dollars: number | null;
+}
+
+/** What others computed for a run. */
 export interface Unpaid {
   reused: ReusedStage[];
   inherited: Inherited[];
+  /** Absent in files of older versions. */
+  teachers?: TeacherCost[];
 }
 
 /** bill.json: the sums that everybody reads, and the sessions that they come from. */
@@ -158,6 +171,12 @@ export class BillBook {
   /** A stage whose product was taken over. */
   reuse(stage: ReusedStage): void {
     this.#unpaid.reused.push(stage);
+  }
+
+  /** What a stage's teacher has cost so far, in place of what was said before. */
+  teacher(cost: TeacherCost): void {
+    const others = (this.#unpaid.teachers ?? []).filter(({ stage }) => stage !== cost.stage);
+    this.#unpaid.teachers = [...others, cost];
   }
 
   bill(): BillFile {

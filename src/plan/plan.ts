@@ -70,6 +70,12 @@ export function planRecipe(
         ...evaluationPrograms(stage, chosen, { ...expected, config, promptTokens: measured }),
       };
     }
+    if (stage.kind === "sample" && stage.teacher !== undefined)
+      return {
+        ...base,
+        programs: [],
+        assumptions: [`${stage.teacher.model} at ${stage.teacher.url} answers`],
+      };
     const efforts = stage.kind === "grpo" ? stage.effort?.levels : undefined;
     const measured = trainingPromptTokens(shape, stage.task, stage.seed, efforts);
     const setting = { ...expected, config, promptTokens: measured };

@@ -10,6 +10,7 @@ import { probeTask } from "../tasks/probe.ts";
 import type { Problem, Task } from "../tasks/problem.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { dataSetError } from "../tasks/rows.ts";
+import { Endpoint } from "../train/endpoint.ts";
 import { rewardsOf } from "../train/rewards.ts";
 import type { Note } from "./check-data.ts";
 import { evaluationProblems, largestCompletion, resolveEvaluation } from "./resolve.ts";
@@ -26,7 +27,7 @@ const MEASURED = 256;
 
 /**
  * @throws UserError for a file that cannot be read, a split without rows, a question that is too long, a limit that exceeds
- *   the model's positions, a reward that the task does not have, or a task module that is at fault
+ *   the model's positions, a reward that the task does not have, a teacher's key that is not set, or a task module that is at fault
  */
 export function checkTask(stage: AskingStage, recipe: Recipe, model: ModelShape): Note[] {
   const options = taskOfStage(stage, recipe);
@@ -35,7 +36,8 @@ export function checkTask(stage: AskingStage, recipe: Recipe, model: ModelShape)
     stage.kind === "evaluate"
       ? evaluationProblems(resolveEvaluation(stage, recipe, model)).map(({ problem }) => problem)
       : atLongestEffort(stage, task.list?.("train") ?? generated(task, stage, recipe.seed));
-  checkRoom(stage, options, problems, model);
+  if (stage.kind !== "sample" || stage.teacher === undefined) checkRoom(stage, options, problems, model);
+  else new Endpoint(stage.teacher);
   if (task.environment !== undefined) checkReplies(stage, problems[0]!, model);
   const weighted = stage.kind === "grpo" ? rewardsOf(stage, task) : [];
   if (options.kind === "module") {

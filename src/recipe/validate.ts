@@ -18,6 +18,7 @@ import {
   type Recipe,
   readsData,
   recipeObject,
+  type SampleStageOptions,
   type SftStage,
   START,
   type Stage,
@@ -58,7 +59,7 @@ function validate(recipe: Recipe, context: z.RefinementCtx): void {
           input: stage.rewards,
         });
     } else if (stage.kind === "evaluate") checkEvaluate(stage, shape, at);
-    else if (stage.kind === "sample") checkLimit(stage.maxNewTokens, shape, at);
+    else if (stage.kind === "sample") checkSample(stage, shape, at);
     else if (stage.kind === "distill") checkDistill(stage, shape, at);
     else if (stage.kind !== "merge") {
       checkLanguageModelling(stage, shape, at);
@@ -344,6 +345,18 @@ function checkDistill(stage: DistillStageOptions, model: ModelShape | null, refu
 /** Rewards that no task has; a task that is a file may bring rewards of any name, which are checked when it is loaded. */
 const unknownRewards = ({ rewards }: GrpoStage, task: TaskOptions): string[] =>
   task.kind === "module" ? [] : Object.keys(rewards).filter((name) => !rewardNames.includes(name));
+
+function checkSample(stage: SampleStageOptions, model: ModelShape | null, refuse: Refuse): void {
+  const { teacher } = stage;
+  if (teacher === undefined) checkLimit(stage.maxNewTokens, model, refuse);
+  if (teacher?.budget?.dollars !== undefined && teacher.price === undefined)
+    refuse(
+      ["teacher", "price"],
+      "A budget in dollars needs the price of a million tokens: { input, output }.",
+    );
+  if (teacher !== undefined && stage.topK !== undefined)
+    refuse(["topK"], "The chat-completions API has no topK: leave it out, or use topP.");
+}
 
 function checkEvaluate(stage: EvaluateStage, model: ModelShape | null, refuse: Refuse): void {
   if (stage.temperature === 0 && stage.samples > 1)

@@ -1,6 +1,6 @@
 /**
  * `runs/NAME/`, all that is kept of a run: recipe.yaml as run, run.json, metrics.jsonl, samples.jsonl,
- * evaluations.jsonl, bill.jsonl, checkpoints/, adapters/, models/, rows/,
+ * evaluations.jsonl, bill.jsonl, checkpoints/, adapters/, models/, rows/, answers/,
  * stages.json, bill.json, report.md. Killing the process at any moment leaves it
  * readable; resuming from a checkpoint cuts the journals back to where that checkpoint saw them, all
  * but the bill's: what ran has been paid.
@@ -83,6 +83,7 @@ export function runPaths(folder: string) {
     adapters: at("adapters"),
     models: at("models"),
     rows: at("rows"),
+    answers: at("answers"),
     stages: at("stages.json"),
     bill: at("bill.json"),
     charges: at("bill.jsonl"),
@@ -143,6 +144,12 @@ export class RunFolder {
   /** The file of what a stage sampled. */
   rowsPath(stage: string): string {
     return join(this.paths.rows, `${stage}.jsonl`);
+  }
+
+  /** The file of a teacher's answers, which outlives every stop. */
+  answersPath(stage: string): string {
+    makeFolder(this.paths.answers);
+    return join(this.paths.answers, `${stage}.jsonl`);
   }
 
   /** Adds rows to what a stage sampled; none at all make an empty file. */

@@ -35,6 +35,7 @@ import { Sampler } from "../sample/sampler.ts";
 import { taskFrom } from "../tasks/registry.ts";
 import { atStep } from "../train/diagnose.ts";
 import type { Model, Stage as RunningStage, StageSnapshot, StepReport } from "../train/stage.ts";
+import { spentIn } from "../train/teacher-answers.ts";
 import type { FinishedStage, JournalPosition, RunFolder } from "./folder.ts";
 import { writeReport } from "./report/report.ts";
 import { reuseStage, stageKeys } from "./reuse.ts";
@@ -92,6 +93,7 @@ export class Run {
     this.book = new BillBook(rates, folder.info.sessions, folder.charges(), {
       inherited: inheritedBy(recipe),
     });
+    for (const stage of this.recipe.stages) this.billTeacher(stage);
     this.keys = stageKeys(this.recipe, folder.info.versions);
     this.payer = payerOf(recipe.stages[0].name);
     this.model = initialModel(recipe, this.recipe.shape);
@@ -189,6 +191,7 @@ export class Run {
         await this.keepAdapter(stage.name, running);
         if (trains(stage)) await this.keepModel(stage.name);
       } finally {
+        this.billTeacher(stage);
         await running.release();
       }
     }
@@ -239,6 +242,7 @@ export class Run {
       this.payer.step = stage.done + 1;
       const report = await stage.advance();
       this.charge(true);
+      this.billTeacher(options);
       const secondsPerStep = (performance.now() - began) / 1000 / (stage.done - first);
       this.record(name, stage, report, secondsPerStep * (stage.totalSteps - stage.done));
       if (trains(options)) this.model = { ...this.model, parameters: stage.parameters() };
@@ -260,6 +264,14 @@ export class Run {
     const base = "from" in model ? model.from : this.recipe.name;
     saveAdapter(folder, { lora: adapter.lora, tensors: await readParameters(adapter.tensors), base });
     this.notice("info", `The adapter of stage ${name} is in ${folder}, in PEFT's format.`);
+  }
+
+  /** The answers on the disk were paid, whatever became of the steps that asked for them. */
+  private billTeacher(stage: ResolvedStage): void {
+    if (stage.kind !== "sample" || stage.teacher === undefined) return;
+    const { name, teacher } = stage;
+    const spent = spentIn(this.folder.answersPath(name), teacher);
+    this.book.teacher({ stage: name, model: teacher.model, ...spent });
   }
 
   private record(name: string, stage: RunningStage, report: StepReport, secondsLeft: number): void {

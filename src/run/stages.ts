@@ -49,7 +49,14 @@ export function createStage(
     case "grpo":
       return GrpoStage.create(model, taskFrom(stage.task), stage, context, snapshot);
     case "sample":
-      return SampleStage.create(model, taskFrom(stage.task), stage, context, snapshot);
+      return SampleStage.create(
+        model,
+        taskFrom(stage.task),
+        stage,
+        context,
+        snapshot,
+        stage.teacher && site.folder.answersPath(stage.name),
+      );
     case "distill": {
       const roles = { teachers: teachersOf(site, stage), task: taskFrom(stage.task) };
       return DistillStage.create(model, roles, stage, context, snapshot);

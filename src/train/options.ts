@@ -7,6 +7,7 @@ import { builtInRewards } from "../tasks/registry.ts";
 import { advantages, aggregations, importanceLevels } from "./advantages.ts";
 import { estimates } from "./distill-loss.ts";
 import { effortOptions } from "./effort.ts";
+import { endpointOptions } from "./endpoint.ts";
 import { ratios } from "./grpo-loss.ts";
 import { optimizerSchema } from "./optimizer.ts";
 import { presetSchema } from "./presets.ts";
@@ -167,6 +168,7 @@ const languages = ["prompt", ...(Object.keys(SCRIPTS) as Language[])] as const;
 /** The schema of a stage that samples completions and keeps good ones as training data. */
 export const sampleOptions = z.strictObject({
   kind: z.literal("sample"),
+  teacher: endpointOptions.optional(),
   problems: count.describe("Problems that are asked."),
   problemsPerStep: count.default(64).describe("Problems between two saves."),
   samples: count.describe("Completions per problem."),

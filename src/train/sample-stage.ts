@@ -13,6 +13,7 @@ import { Meter } from "./meter.ts";
 import { type SampleOptions, sampleSteps } from "./options.ts";
 import { type Group, groupRecord, rollout, rolloutMetrics, type Sample, shown } from "./rollout.ts";
 import type { Model, Stage, StageContext, StageSnapshot, StepReport, TrainedAdapter } from "./stage.ts";
+import { TeacherAnswers } from "./teacher-answers.ts";
 
 /** A row of the file: what `data: { kind: jsonl }` reads, and where it is from. */
 export interface SampledRow {
@@ -47,7 +48,7 @@ export function rejected(
 export function keptOf({ problem, samples }: Group, rules: Rules): Sample[] {
   const kept = samples.filter((sample) => rejected(problem, sample, rules) === null);
   const different = [...new Map(kept.map((sample) => [sample.text, sample])).values()];
-  return different.sort((a, b) => a.ids.length - b.ids.length).slice(0, rules.perProblem);
+  return different.sort((a, b) => a.tokens - b.tokens).slice(0, rules.perProblem);
 }
 
 interface State {
@@ -59,16 +60,21 @@ interface State {
 
 /** Each step asks some problems, and yields rows. */
 export class SampleStage implements Stage {
-  readonly totalSteps: number;
+  totalSteps: number;
   done: number;
   private rows: number;
   private readonly reasons: State["reasons"];
   private readonly parts: { model: Model; task: Task; options: SampleOptions; seed: number };
-  private readonly sampler: Sampler;
+  /** What answers: the model, or a teacher's endpoint. */
+  private readonly source: Sampler | TeacherAnswers;
 
-  private constructor(parts: SampleStage["parts"], sampler: Sampler, { done, rows, reasons }: State) {
+  private constructor(
+    parts: SampleStage["parts"],
+    source: Sampler | TeacherAnswers,
+    { done, rows, reasons }: State,
+  ) {
     this.parts = parts;
-    this.sampler = sampler;
+    this.source = source;
     this.totalSteps = sampleSteps(parts.options);
     this.done = done;
     this.rows = rows;
@@ -81,6 +87,7 @@ export class SampleStage implements Stage {
     options: SampleOptions,
     { seed, engine }: StageContext,
     resume?: StageSnapshot,
+    answersFile?: string,
   ): Promise<SampleStage> {
     if (task.environment !== undefined)
       throw new UserError({
@@ -89,23 +96,23 @@ export class SampleStage implements Stage {
         remedy: "Sample from a task of one turn; reinforcement learning takes environments.",
         data: { path: ["task"] },
       });
-    const sampler = await Sampler.create(model.config, engine);
+    const { teacher } = options;
+    if (teacher !== undefined && answersFile === undefined)
+      throw new RangeError("a teacher's answers are written to a file");
+    const source =
+      teacher === undefined
+        ? await Sampler.create(model.config, engine)
+        : new TeacherAnswers(teacher, answersFile as string);
     const state = (resume?.state as State | undefined) ?? { done: 0, rows: 0, reasons: {} };
-    return new SampleStage({ model, task, options, seed }, sampler, state);
+    return new SampleStage({ model, task, options, seed }, source, state);
   }
 
   async advance(): Promise<StepReport> {
-    const { model, task, options, seed } = this.parts;
-    const { problems, problemsPerStep, samples: groupSize, keep } = options;
+    const { problems, problemsPerStep, keep } = this.parts.options;
     const before = this.work();
     const first = this.done * problemsPerStep;
     const count = Math.min(problemsPerStep, problems - first);
-    const groups = await rollout(
-      { ...model, generate: this.sampler.with(model.parameters) },
-      task,
-      Array.from({ length: count }, (_, i) => first + i),
-      { ...options, groupSize, seed, sampling: options, rewards: [] },
-    );
+    const { groups, failed, over } = await this.ask(Array.from({ length: count }, (_, i) => first + i));
     const meter = new Meter(["kept/problems", "kept/completions"]);
     const rows = groups.flatMap((group) => {
       const kept = keptOf(group, keep);
@@ -120,16 +127,45 @@ export class SampleStage implements Stage {
       return kept.map((sample) => rowOf(group.problem, sample));
     });
     this.done++;
+    if (over) this.totalSteps = this.done;
     this.rows += rows.length;
     if (this.done === this.totalSteps && this.rows === 0) throw this.nothingKept();
     const records = groups.map((group) => ({ group, advantages: group.samples.map(() => 0) }));
     return {
       metrics: { ...rolloutMetrics(groups), ...meter.metrics(), rows: this.rows },
       groups: shown(records).map((one) => groupRecord(one.group, one.advantages)),
-      notices: [],
+      notices: this.noticesOf(failed, over),
       rows,
       ...workSince(this.work(), before),
     };
+  }
+
+  /** Groups of completions, and where a teacher gave them: failed requests, and whether the budget is spent. */
+  private async ask(indices: number[]): Promise<{ groups: Group[]; failed: number; over: boolean }> {
+    const { model, task, options, seed } = this.parts;
+    const { samples: groupSize } = options;
+    const { source } = this;
+    if (source instanceof TeacherAnswers) {
+      const problems = indices.map((index) => task.generate({ seed, split: "train", index }));
+      return { ...(await source.groups(task, problems, options)), over: source.over };
+    }
+    const settings = { ...options, groupSize, seed, sampling: options, rewards: [] };
+    const asked = { ...model, generate: source.with(model.parameters) };
+    return { groups: await rollout(asked, task, indices, settings), failed: 0, over: false };
+  }
+
+  private noticesOf(failed: number, over: boolean): string[] {
+    const { steps, done } = { steps: sampleSteps(this.parts.options), done: this.done };
+    return [
+      ...(failed > 0
+        ? [
+            `${failed} requests to the teacher failed after all attempts; their problems have fewer completions.`,
+          ]
+        : []),
+      ...(over && done < steps
+        ? [`The teacher's budget is spent after ${done} of ${steps} steps: the stage ends with what it has.`]
+        : []),
+    ];
   }
 
   /** The next stage would have nothing to train on. */
@@ -149,7 +185,7 @@ export class SampleStage implements Stage {
   }
 
   work(): Work {
-    return sumWork(this.sampler.work);
+    return this.source instanceof TeacherAnswers ? sumWork() : sumWork(this.source.work);
   }
 
   snapshot(): StageSnapshot {
@@ -164,6 +200,7 @@ export class SampleStage implements Stage {
   }
 
   async release(): Promise<void> {
-    await this.sampler.release();
+    if (this.source instanceof TeacherAnswers) this.source.close();
+    else await this.source.release();
   }
 }

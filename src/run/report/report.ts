@@ -188,9 +188,13 @@ function billSection(bill: BillFile | null): string {
 }
 
 /** What the sums leave out: stages that another run had done, and weights from elsewhere. */
-function unpaidLines({ reused, inherited }: Unpaid = { reused: [], inherited: [] }): string[] {
+function unpaidLines({ reused, inherited, teachers = [] }: Unpaid = { reused: [], inherited: [] }): string[] {
   const dollarsOf = (dollars: number | null) => (dollars === null ? "unknown dollars" : `$${dollars}`);
   return [
+    ...teachers.map(
+      ({ stage, model, promptTokens, completionTokens, dollars }) =>
+        `Paid to a teacher, not in the sum: ${inlineText(model)} read ${promptTokens} tokens and wrote ${completionTokens} for ${inlineText(stage)}, for ${dollarsOf(dollars)}.`,
+    ),
     ...reused.map(
       ({ stage, run, flops, seconds }) =>
         `Reused, not in the sum: ${inlineText(stage)} from the run ${inlineText(run)}, where it took ${duration(seconds)} and ${(flops / 1e12).toFixed(2)} TFLOP.`,
