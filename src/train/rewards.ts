@@ -4,6 +4,7 @@ import { registry } from "../lib/schema.ts";
 import { extract } from "../tasks/extract.ts";
 import { askedIn, languageOf, languageShare } from "../tasks/language.ts";
 import type { CheckedCompletion, Problem, Reward, Task } from "../tasks/problem.ts";
+import { unreadable } from "../tasks/readable.ts";
 import { type EffortOptions, effortReward } from "./effort.ts";
 
 /** The rewards that every task has, by name. */
@@ -29,6 +30,11 @@ export const rewards = registry<Reward>()({
     const language = languageOf(askedIn(problem));
     const { thought } = extract(text, { thoughtOpen: true });
     return language === null ? null : (languageShare(thought, language) ?? 0);
+  },
+  /** 1 for a completion that rejection sampling would keep as readable (tasks/readable.ts), in the prompt's language. */
+  readable: (problem, { text, verdict, steps, tokens, maxNewTokens }) => {
+    const finished = tokens < maxNewTokens;
+    return unreadable({ text, verdict, steps, finished }, languageOf(askedIn(problem))) === null ? 1 : 0;
   },
 });
 

@@ -191,6 +191,20 @@ describe("the registry", () => {
     expect(registry.language({ ...problem, messages }, { ...checked(1), text: "четири" })).toBe(1);
   });
 
+  it("readable: the form, one language, no false step, no repetition, and an end of its own", () => {
+    const prompt = "82, 27, 11 make 44\n<think>\n";
+    const fine = { ...checked(0), text: "82 - 27 = 55, no.\n</think>\n<answer>1</answer>" };
+    const readable = (changed: Partial<CheckedCompletion>) =>
+      registry.readable({ ...problem, prompt }, { ...fine, ...changed });
+    expect(readable({})).toBe(1);
+    expect(readable({ steps: [{ index: 0, holds: true }] })).toBe(1);
+    expect(readable({ steps: [{ index: 0, holds: false }] })).toBe(0);
+    expect(readable({ text: fine.text.replace("no", "не") })).toBe(0);
+    expect(readable({ text: `82 - 27 = 55, no.\n${fine.text}` })).toBe(0);
+    expect(readable({ tokens: 100 })).toBe(0);
+    expect(readable({ verdict: { ...fine.verdict, format: false } })).toBe(0);
+  });
+
   it("length: right completions earn more the shorter they are, wrong ones lose less the longer (2502.03373)", () => {
     const length = (value: number, tokens: number) => registry.length(problem, { ...checked(value), tokens });
     const right = [0, 50, 100, 120].map((tokens) => length(1, tokens));
@@ -207,10 +221,10 @@ describe("the registry", () => {
 
   it("refuses a reward that neither it nor the task has, with those that there are", () => {
     expect(() => rewardsOf({ rewards: { accuracy: 1, validty: 1 } }, task)).toThrow(
-      'rewards.validty: expected a reward that the task countdown has: accuracy, format, length, language, validity, found "validty". Correct its name, or leave it out.',
+      'rewards.validty: expected a reward that the task countdown has: accuracy, format, length, language, readable, validity, found "validty". Correct its name, or leave it out.',
     );
     expect(() => rewardsOf({ rewards: { validity: 1 } }, { name: "other" })).toThrow(
-      "accuracy, format, length, language,",
+      "accuracy, format, length, language, readable,",
     );
   });
 
