@@ -86,7 +86,7 @@ describe("mistakes have their line", () => {
     const rewards = "{ accuracy: 1, format: 0, short: 0.5 }";
     expect(problems(text(OWN, rewards))).toEqual([]);
     expect(problems(text("{ kind: countdown }", rewards))).toEqual([
-      '8: Unknown key "short" in rewards of stage 1. Other keys that are allowed here: length, language, validity.',
+      '8: Unknown key "short" in rewards of stage 1. Other keys that are allowed here: length, language, readable, validity.',
     ]);
     expect(problems(text(OWN, "{ accuracy: 1, format: 0, short: -1 }"))[0]).toContain('"short" is -1');
   });
