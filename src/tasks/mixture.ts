@@ -14,12 +14,6 @@ export const mixtureOptions = <S extends z.ZodType>(single: S) =>
           z.strictObject({
             share: z.number().positive().describe("Weight of this part."),
             task: single,
-            judgedBy: z
-              .enum(["rule", "model"])
-              .default("rule")
-              .describe(
-                "`model`: in RL these problems earn no accuracy reward, but that of a reward model, as where no rule can verify.",
-              ),
           }),
         )
         .min(2)
@@ -32,11 +26,10 @@ interface Mixed extends Problem {
   part: number;
 }
 
-/** A task of a mixture, and how its problems are rewarded. */
+/** A task of a mixture. */
 export interface Part {
   share: number;
   task: Task;
-  judgedBy: NonNullable<Problem["judgedBy"]>;
 }
 
 /** @throws UserError for a part whose difficulty is moved by the pass rate: a mixture has no one level */
@@ -56,8 +49,7 @@ export function mixture(parts: readonly Part[]): Task<Mixed> {
     name: "mix",
     generate(key) {
       const { part, rank } = place(key.index);
-      const { task, judgedBy } = parts[part];
-      return { ...task.generate({ ...key, index: rank }), part, judgedBy };
+      return { ...tasks[part].generate({ ...key, index: rank }), part };
     },
     content: (problem) => `${problem.part} ${of(problem).content?.(problem) ?? problem.prompt}`,
     verify: (problem, completion) => of(problem).verify(problem, completion),

@@ -26,8 +26,6 @@ export interface Problem {
   messages?: { role: "system" | "user" | "assistant"; content: string }[];
   /** For a chat: JSON schemas of the functions that the model may call, which its chat template describes. */
   tools?: object[];
-  /** Of a mixture of tasks: whether RL rewards the verdict of the rule, or what a reward model says. */
-  judgedBy?: "rule" | "model";
   /** The thinking effort that it is asked at (see `atEffort`). */
   effort?: number;
 }

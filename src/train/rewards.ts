@@ -9,8 +9,8 @@ import { type EffortOptions, effortReward } from "./effort.ts";
 
 /** The rewards that every task has, by name. */
 export const rewards = registry<Reward>()({
-  /** What the verifier found; nothing where a reward model judges in its place. */
-  accuracy: ({ judgedBy }, { verdict }) => (judgedBy === "model" ? 0 : verdict.value),
+  /** What the verifier found. */
+  accuracy: (_, { verdict }) => verdict.value,
   /** R1's template: exactly one thought block and one answer block (arXiv 2501.12948, section 2.2.2). */
   format: (_, { verdict }) => (verdict.format ? 1 : 0),
   /**
