@@ -87,7 +87,15 @@ test("kept rows are right and readable, at most one a problem, and the same ones
 
 const sample = (text: string, tokens: number, value: number | null): Sample =>
   ({
-    ...{ text, ids: new Array(tokens).fill(1), logProbs: [], finish: "stop", prompt: [], components: {} },
+    ...{
+      text,
+      tokens,
+      ids: new Array(tokens).fill(1),
+      logProbs: [],
+      finish: "stop",
+      prompt: [],
+      components: {},
+    },
     ...{ reward: value, steps: null },
     verdict: {
       value,
