@@ -38,7 +38,7 @@ import type { Model, Stage as RunningStage, StageSnapshot, StepReport } from "..
 import { spentIn } from "../train/teacher-answers.ts";
 import type { FinishedStage, JournalPosition, RunFolder } from "./folder.ts";
 import { writeReport } from "./report/report.ts";
-import { reuseStage, stageKeys } from "./reuse.ts";
+import { codeHash, reuseStage, stageKeys } from "./reuse.ts";
 import { createStage, modelFor, type Site } from "./stages.ts";
 
 export interface RunHooks {
@@ -94,7 +94,7 @@ export class Run {
       inherited: inheritedBy(recipe),
     });
     for (const stage of this.recipe.stages) this.billTeacher(stage);
-    this.keys = stageKeys(this.recipe, folder.info.versions);
+    this.keys = stageKeys(this.recipe, folder.info.versions, codeHash());
     this.payer = payerOf(recipe.stages[0].name);
     this.model = initialModel(recipe, this.recipe.shape);
     this.site = { recipe: this.recipe, folder, engine: hooks.engine };
@@ -205,8 +205,10 @@ export class Run {
     const { folder } = this;
     const stage = this.recipe.stages[index];
     const key = this.keys[index];
-    const reused = folder.info.reuse === true ? reuseStage(folder, stage, key) : null;
-    if (reused === null) return false;
+    const taken = folder.info.reuse === true ? reuseStage(folder, stage, key) : null;
+    if (taken === null) return false;
+    const { cost: reused, evaluation } = taken;
+    if (evaluation !== undefined) this.hooks.emit({ type: "evaluation", evaluation });
     if (trains(stage)) this.model = openModel(join(folder.paths.models, stage.name));
     this.finished.push({ name: stage.name, key, reused });
     this.book.reuse(reused);

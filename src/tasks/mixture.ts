@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { UserError } from "../lib/errors.ts";
 import { interleaved } from "../lib/interleave.ts";
+import { answerTo } from "./probe.ts";
 import type { Problem, Task } from "./problem.ts";
 
 /** The options of a mixture whose parts are one of `single`. */
@@ -49,11 +50,13 @@ export function mixture(parts: readonly Part[]): Task<Mixed> {
     name: "mix",
     generate(key) {
       const { part, rank } = place(key.index);
-      return { ...tasks[part].generate({ ...key, index: rank }), part };
+      const problem = tasks[part].generate({ ...key, index: rank });
+      // Two parts may be of one kind.
+      return { ...problem, id: `mix/${part}/${problem.id}`, part };
     },
     content: (problem) => `${problem.part} ${of(problem).content?.(problem) ?? problem.prompt}`,
     verify: (problem, completion) => of(problem).verify(problem, completion),
-    solve: (problem) => of(problem).solve?.(problem) ?? "",
+    solve: (problem) => answerTo(of(problem), problem) ?? "",
     thought: (problem) => of(problem).thought?.(problem) ?? "",
     ...(steps !== undefined && { checkSteps: steps.checkSteps, stepName: steps.stepName }),
     rewards: Object.assign({}, ...tasks.map(({ rewards }) => rewards)),

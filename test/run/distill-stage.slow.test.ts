@@ -9,11 +9,8 @@ import { costOf, planRecipe } from "../../src/plan/plan.ts";
 import { checkSources } from "../../src/recipe/check.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { findModel } from "../../src/run/find-model.ts";
-import { type MetricsLine, type RunFolder, resumeOrCreate } from "../../src/run/folder.ts";
-import { Run } from "../../src/run/run.ts";
-import { Engine } from "../../src/runtime/engine.ts";
-import { temporaryFolder } from "../checkpoint/temporary.ts";
-import { TINY_DATA, tinyModelFolder } from "./tiny-run.ts";
+import type { MetricsLine, RunFolder } from "../../src/run/folder.ts";
+import { runAll, TINY_DATA, tinyModelFolder } from "./tiny-run.ts";
 
 const training = (name: string, more = "") => `
   - name: ${name}
@@ -63,27 +60,6 @@ const STAGES = [
   `
   - { name: end, kind: evaluate, label: end, from: average, problems: 4, samples: 1, temperature: 1, maxNewTokens: 8 }`,
 ].join("");
-
-const engine = new Engine({ threads: 1 });
-
-/** Runs `recipe`, stopped after each of the given numbers of steps and taken up again. */
-async function runAll(recipe: string, stops: readonly number[] = []): Promise<RunFolder["paths"]> {
-  const root = temporaryFolder();
-  const waiting = [...stops];
-  for (;;) {
-    const folder = resumeOrCreate(parseRecipe(recipe, "r.yaml"), { root });
-    let steps = 0;
-    const hooks = {
-      emit: ({ type }: { type: string }) => void (type === "metrics" && steps++),
-      shouldStop: () => steps >= (waiting[0] ?? Number.POSITIVE_INFINITY),
-      engine,
-    };
-    const outcome = await new Run(parseRecipe(recipe, "r.yaml"), folder, hooks).run();
-    folder.close();
-    if (outcome === "finished") return folder.paths;
-    waiting.shift();
-  }
-}
 
 const weights = (paths: RunFolder["paths"], stage: string): Map<string, Float32Array> => {
   const { folder } = findModel(join(paths.models, stage));

@@ -2,13 +2,11 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { parseRecipe } from "../../src/recipe/load.ts";
-import { type MetricsLine, type RunFolder, resumeOrCreate } from "../../src/run/folder.ts";
-import { Run } from "../../src/run/run.ts";
-import { Engine } from "../../src/runtime/engine.ts";
+import type { MetricsLine, RunFolder } from "../../src/run/folder.ts";
 import { taskFrom } from "../../src/tasks/registry.ts";
 import type { Sample } from "../../src/train/rollout.ts";
 import { keptOf, rowOf, type SampledRow } from "../../src/train/sample-stage.ts";
-import { temporaryFolder } from "../checkpoint/temporary.ts";
+import { runAll } from "./tiny-run.ts";
 
 const RECIPE = (keep: string) => `
 name: rejection
@@ -28,25 +26,6 @@ stages:
     optimizer: { kind: adamw, lr: 1.0e-3 }
     schedule: { kind: constant }
 `;
-
-const engine = new Engine({ threads: 1 });
-
-async function runAll(text: string, stops: number[] = []): Promise<RunFolder["paths"]> {
-  const root = temporaryFolder();
-  for (;;) {
-    const folder = resumeOrCreate(parseRecipe(text, "r.yaml"), { root });
-    let steps = 0;
-    const hooks = {
-      emit: ({ type }: { type: string }) => void (type === "metrics" && steps++),
-      shouldStop: () => steps >= (stops[0] ?? Number.POSITIVE_INFINITY),
-      engine,
-    };
-    const outcome = await new Run(parseRecipe(text, "r.yaml"), folder, hooks).run();
-    folder.close();
-    if (outcome === "finished") return folder.paths;
-    stops.shift();
-  }
-}
 
 const lines = <T>(path: string): T[] =>
   readFileSync(path, "utf8")

@@ -7,12 +7,9 @@ import { isUserError } from "../../src/lib/errors.ts";
 import { parseRecipe } from "../../src/recipe/load.ts";
 import { initialModel, stageShapes } from "../../src/recipe/model.ts";
 import { findModel } from "../../src/run/find-model.ts";
-import { type RunFolder, resumeOrCreate } from "../../src/run/folder.ts";
-import { Run } from "../../src/run/run.ts";
-import { Engine } from "../../src/runtime/engine.ts";
+import type { RunFolder } from "../../src/run/folder.ts";
 import { host } from "../../src/runtime/value.ts";
-import { temporaryFolder } from "../checkpoint/temporary.ts";
-import { TINY_DATA } from "./tiny-run.ts";
+import { runAll, TINY_DATA } from "./tiny-run.ts";
 
 const training = (name: string, more = "") => `
   - name: ${name}
@@ -43,28 +40,6 @@ const STAGES = [
   training("student", STUDENT),
   training("last"),
 ].join("");
-
-/** One for all runs, since each engine is measured once. */
-const engine = new Engine({ threads: 1 });
-
-/** Runs `recipe`, stopped after each of the given numbers of steps and taken up again. */
-async function runAll(recipe: string, stops: readonly number[] = []): Promise<RunFolder["paths"]> {
-  const root = temporaryFolder();
-  const waiting = [...stops];
-  for (;;) {
-    const folder = resumeOrCreate(parseRecipe(recipe, "r.yaml"), { root });
-    let steps = 0;
-    const hooks = {
-      emit: ({ type }: { type: string }) => void (type === "metrics" && steps++),
-      shouldStop: () => steps >= (waiting[0] ?? Number.POSITIVE_INFINITY),
-      engine,
-    };
-    const outcome = await new Run(parseRecipe(recipe, "r.yaml"), folder, hooks).run();
-    folder.close();
-    if (outcome === "finished") return folder.paths;
-    waiting.shift();
-  }
-}
 
 const weights = (path: string): Map<string, Float32Array> =>
   new Map([...openModelFiles(path).parameters].map(([name, { data }]) => [name, data as Float32Array]));

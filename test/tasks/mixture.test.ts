@@ -1,5 +1,6 @@
 /** Mixtures of tasks: shares, each part's own problems and verdicts, and what a mixture refuses. */
 import { describe, expect, it } from "vitest";
+import { answerTo } from "../../src/tasks/probe.ts";
 import { taskFrom, taskOptions, templateOf, withTemplate } from "../../src/tasks/registry.ts";
 
 const options = taskOptions.parse({
@@ -11,7 +12,7 @@ const options = taskOptions.parse({
 });
 const task = taskFrom(options);
 const problems = Array.from({ length: 400 }, (_, index) => task.generate({ seed: 5, split: "train", index }));
-const nameOf = ({ id }: { id: string }) => id.split("/")[0];
+const nameOf = ({ id }: { id: string }) => id.split("/")[2];
 
 describe("a mixture", () => {
   it("asks its parts in their shares, none of a part's problems left out", () => {
@@ -19,9 +20,10 @@ describe("a mixture", () => {
       expect(problems.slice(from, from + 40).filter((one) => nameOf(one) === "countdown")).toHaveLength(30);
     const alone = taskFrom({ kind: "instructions" });
     const own = Array.from({ length: 100 }, (_, index) => alone.generate({ seed: 5, split: "train", index }));
-    expect(
-      problems.filter((one) => nameOf(one) === "instructions").map(({ id, prompt }) => ({ id, prompt })),
-    ).toEqual(own.map(({ id, prompt }) => ({ id, prompt })));
+    const asked = problems.filter((one) => nameOf(one) === "instructions");
+    expect(asked.map(({ id, prompt }) => [id, prompt])).toEqual(
+      own.map(({ id, prompt }) => [`mix/1/${id}`, prompt]),
+    );
   });
 
   it("verifies each problem as its own task does", () => {
@@ -29,6 +31,21 @@ describe("a mixture", () => {
       const right = `</think>\n<answer>${task.solve!(problem)}</answer>`;
       expect(task.verify(problem, right).value).toBe(1);
       expect(task.verify(problem, "</think>\n<answer>0</answer>").value).toBe(0);
+    }
+  });
+
+  it("tells problems of two parts of one kind apart, and knows the answers of tasks without a solver", () => {
+    const sums = { kind: "arithmetic" as const };
+    const parts = [
+      { share: 1, task: sums },
+      { share: 1, task: { ...sums, digits: [1] } },
+    ];
+    const twice = taskFrom({ kind: "mix", parts });
+    const both = Array.from({ length: 20 }, (_, index) => twice.generate({ seed: 1, split: "test", index }));
+    expect(new Set(both.map(({ id }) => id)).size).toBe(20);
+    for (const problem of both) {
+      const answer = answerTo(twice, problem);
+      expect(twice.verify(problem, `</think>\n<answer>${answer}</answer>`).value).toBe(1);
     }
   });
 
