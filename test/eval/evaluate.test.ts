@@ -312,6 +312,11 @@ test("readable completions, and the share of the thoughts' words in the question
     thoughts(english, english, i % 2 === 0 ? "2 + 2 = 4" : "2 + 2 = 5"),
   );
   expect(half).toMatchObject({ readable: 0.5, language: 1, thoughtValidity: 0.75 });
+  // The answer has no part in it.
+  const spoken = await evaluated((english) =>
+    thoughts(english, english).replace("1</answer>", "да no</answer>"),
+  );
+  expect(spoken.language).toBe(1);
   const silent = await evaluated(() => "2 + 2 = 4\n</think>\n<answer>1</answer>");
   expect(silent).toMatchObject({ readable: 1, language: null });
 });
