@@ -27,7 +27,9 @@ export async function compare(names: readonly string[], json?: boolean): Promise
       "Evaluate both on the same problems: the same task and part, the same file or seed, and as many problems.",
     );
   const { difference, problems, leftOut } = compared;
-  const differ = (["temperature", "samplesPerProblem"] as const).filter((key) => first[key] !== second[key]);
+  const differ = (["temperature", "samplesPerProblem", "effort"] as const).filter(
+    (key) => first[key] !== second[key],
+  );
   if (json) {
     const side = (
       name: string | undefined,
@@ -99,7 +101,7 @@ const count = z.int().nonnegative();
 /** The fields of `eval --json` that are compared. */
 const recordSchema = z.looseObject({
   ...{ task: z.string(), passAt1: z.number(), interval: z.tuple([z.number(), z.number()]) },
-  ...{ temperature: z.number(), samplesPerProblem: z.number() },
+  ...{ temperature: z.number(), samplesPerProblem: z.number(), effort: z.number().optional() },
   tallies: z
     .array(z.looseObject({ key: z.string(), right: count, wrong: count, unparsed: count, unscored: count }))
     .optional(),

@@ -91,6 +91,7 @@ function printRecord(record: EvaluationRecord, { head, seconds, tokens }: Evalua
       : [["in the prompt's language", `${percent(language, 1)} of the thoughts' words`]]),
     ["mean tokens", meanTokens.toFixed(1)],
     ["cut off", `${percent(truncated, 1)} at ${head.maxNewTokens} tokens`],
+    ...(head.effort === undefined ? [] : [["effort", String(head.effort)]]),
     ["prompt", head.prompt === "chat" ? "the model's chat template" : `${head.prompt} form`],
     ...(seconds === null
       ? []

@@ -231,11 +231,12 @@ function headerOf(
   problems: number,
   precision: string,
 ): EvaluationHeader {
-  const { task, prompt, seed, part, samples, temperature, topP, topK, maxNewTokens } = settings;
+  const { task, prompt, seed, part, samples, temperature, topP, topK, maxNewTokens, effort } = settings;
   return header({
     ...{ model: folder, step, weights: weightsStamp(folder), precision },
     ...{ taskName, task, prompt, seed, part, problems, samples, temperature },
     ...{ topP: topP ?? null, topK: topK ?? null, maxNewTokens },
+    ...(effort !== undefined && { effort }),
   });
 }
 

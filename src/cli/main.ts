@@ -124,6 +124,7 @@ program
     ).choices([...["chat", "plain", "r1", "none"]]),
   )
   .option("--seed <seed>", "chooses the problems and the completions (the recipe's, or 1)", whole(0))
+  .option("--effort <level>", "a number before the problem: how long to think (the recipe's)", whole(0, 100))
   .addOption(precision())
   .addOption(threads("by the size of the model"))
   .option("--out <file>", "store the completions there, or continue with those that it holds")

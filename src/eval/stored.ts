@@ -39,6 +39,8 @@ const headerSchema = z.object({
   topP: z.number().nullable(),
   topK: z.number().nullable(),
   maxNewTokens: z.number(),
+  /** The thinking effort that the problems were asked at; absent: none. */
+  effort: z.number().optional(),
 });
 
 export type EvaluationHeader = z.input<typeof headerSchema>;
@@ -226,10 +228,13 @@ export async function verifyStored(
   stored: StoredEvaluation,
   task: Verifier = verifierFrom(stored.header.task),
 ): Promise<{ record: EvaluationRecord | null; whole: boolean }> {
-  const { samples, temperature, taskName } = stored.header;
+  const { samples, temperature, taskName, effort } = stored.header;
   const { problems, completions, whole } = finishedProblems(stored, samples);
   if (problems.length === 0) return { record: null, whole };
   const verdicts = await verifyCompletions(task, problems, completions);
-  const named = { label: "eval", task: taskName, stepName: task.stepName ?? null, samples, temperature };
+  const named = {
+    ...{ label: "eval", task: taskName, stepName: task.stepName ?? null, samples, temperature },
+    ...(effort !== undefined && { effort }),
+  };
   return { record: evaluationRecord(problems, completions, verdicts, named), whole };
 }

@@ -39,6 +39,8 @@ export interface EvaluationWishes {
   /** "none" is "plain". */
   template?: ChatPromptTemplate | "none";
   seed?: number;
+  /** The thinking effort that the problems are asked at. */
+  effort?: number;
 }
 
 export interface EvaluationSettings {
@@ -56,6 +58,7 @@ export interface EvaluationSettings {
   maxNewTokens: number;
   limitGiven: boolean;
   seed: number;
+  effort?: number;
   /** Sentences that a person should read before the result. */
   notes: string[];
 }
@@ -99,6 +102,7 @@ export function evaluationSettings(
     maxNewTokens: given ?? (recipe === null ? Math.min(ownLimit, share) : share),
     limitGiven: given !== undefined,
     seed: wishes.seed ?? recipe?.seed ?? 1,
+    effort: wishes.effort ?? own?.effort,
   };
   if (recipe !== null)
     notes.unshift(`settings of the recipe "${recipe.name}"${overrides(settings, recipe, stage, chosen)}`);
@@ -239,6 +243,7 @@ function overrides(
     ["prompt", settings.prompt, templateOf(own)],
     stage?.maxNewTokens !== undefined && ["max-tokens", settings.maxNewTokens, stage.maxNewTokens],
     ["seed", settings.seed, recipe.seed],
+    fromRecipe && stage !== null && ["effort", settings.effort, stage.effort],
   ];
   const show = (value: unknown): string => (value === undefined ? "none" : String(value));
   const changed = pairs

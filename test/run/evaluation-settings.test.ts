@@ -62,6 +62,23 @@ describe("a run's own exam", () => {
     expect(settings(run, { task: "countdown" })).toEqual({ notes, ...rest });
   });
 
+  test("at the effort of the recipe, which belongs to its task, or at a person's (the kind of E2)", () => {
+    const folder = fs.mkdtempSync(join(root, "effort-"));
+    fs.writeFileSync(
+      join(folder, "recipe.yaml"),
+      RECIPE.replace("maxNewTokens: 33", "maxNewTokens: 33, effort: 9"),
+    );
+    const found = { folder, run: folder, step: 3 };
+    expect(settings(found)).toMatchObject({ effort: 9, notes: ['settings of the recipe "two"'] });
+    expect(settings(found, { effort: 1 })).toMatchObject({
+      effort: 1,
+      notes: ['settings of the recipe "two", but effort 1 instead of 9'],
+    });
+    expect(settings(found, { task: "arithmetic" }).effort).toBeUndefined();
+    expect(settings(run, { effort: 0 }).effort).toBe(0);
+    expect(settings(run).effort).toBeUndefined();
+  });
+
   test("with what a person says instead, which is said", () => {
     const { notes, task, temperature } = settings(run, {
       numbers: [3],
